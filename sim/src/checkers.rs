@@ -65,8 +65,8 @@ pub fn check_membership(
             ShardMessage::Event(RoomEvent::Reply(room, _, RoomReply::Subscribed(_))) => {
                 *counted.entry((*room, *to)).or_default() -= 1;
             }
-            ShardMessage::Request(ask) if matches!(ask.what, RoomOp::Unsubscribe(_)) => {
-                *counted.entry((ask.room, *from)).or_default() -= 1;
+            ShardMessage::Request(request) if matches!(request.op, RoomOp::Unsubscribe(_)) => {
+                *counted.entry((request.room, *from)).or_default() -= 1;
             }
             ShardMessage::Request(_)
             | ShardMessage::Event(_)

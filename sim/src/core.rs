@@ -238,7 +238,7 @@ impl Lanes for WatchedLanes<'_> {
                         format!("letter {} where {before} comes next", posted.serial)
                     });
                 }
-                self.mutator.borrow().restore_asker(&mut posted.message);
+                self.mutator.borrow().restore_reply_to(&mut posted.message);
                 on_message(ShardId(from as u16), posted.message);
                 messages += 1;
             }
@@ -268,7 +268,7 @@ impl Lanes for WatchedLanes<'_> {
         }
         let mut mutator = self.mutator.borrow_mut();
         mutator.change(messages);
-        mutator.change_askers(ShardId(self.core as u16), messages);
+        mutator.change_reply_tos(ShardId(self.core as u16), messages);
         let (core, to) = (self.core, usize::from(to.0));
         let waiting_count = messages.len();
         self.lanes.post(core, to, self.now.tick, weather, self.prng, messages);
@@ -334,12 +334,12 @@ fn lose_news(messages: &mut Vec<ShardMessage>, of_members: &mut Vec<RoomEvent>) 
         | ShardMessage::ConnectionGone(_) => true,
         ShardMessage::Event(RoomEvent::Typing(..) | RoomEvent::Notice(..)) => false,
         ShardMessage::Event(
-            tell @ (RoomEvent::Joined(..)
+            event @ (RoomEvent::Joined(..)
             | RoomEvent::Left(..)
             | RoomEvent::Swapped(..)
             | RoomEvent::MembershipSummary(..)),
         ) => {
-            of_members.push(tell.clone());
+            of_members.push(event.clone());
             false
         }
         ShardMessage::Event(RoomEvent::Published(room, ..)) => {

@@ -147,15 +147,15 @@ impl Mutator {
     }
 
     /// Changes for whom a core asks others.
-    pub fn change_askers(&mut self, core: ShardId, messages: &mut [ShardMessage]) {
+    pub fn change_reply_tos(&mut self, core: ShardId, messages: &mut [ShardMessage]) {
         if !self.holds(Mutation::ShareByConnection) {
             return;
         }
         for message in messages {
-            if let ShardMessage::Request(RoomRequest { asker, .. })
-            | ShardMessage::ConnectionGone(asker) = message
+            if let ShardMessage::Request(RoomRequest { reply_to, .. })
+            | ShardMessage::ConnectionGone(reply_to) = message
             {
-                asker.user = self.of_connection(core, asker.conn, asker.user);
+                reply_to.user = self.of_connection(core, reply_to.conn, reply_to.user);
             }
         }
     }
@@ -174,11 +174,11 @@ impl Mutator {
     }
 
     /// Whoever asked is told, and hears nothing of it.
-    pub fn restore_asker(&self, message: &mut ShardMessage) {
-        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = message
-            && let Some(user) = self.whose.get(&asker.user)
+    pub fn restore_reply_to(&self, message: &mut ShardMessage) {
+        if let ShardMessage::Event(RoomEvent::Reply(_, reply_to, _)) = message
+            && let Some(user) = self.whose.get(&reply_to.user)
         {
-            asker.user = *user;
+            reply_to.user = *user;
         }
     }
 
@@ -308,16 +308,16 @@ impl Mutator {
         match (mutation, message) {
             (
                 Mutation::ShortenRecovery,
-                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(subscribed))),
             ) if self.strikes(mutation) => {
-                welcome.missed.remove(0);
+                subscribed.missed.remove(0);
             }
             (
                 Mutation::RefuseRecovery,
-                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(subscribed))),
             ) if self.strikes(mutation) => {
-                welcome.missed.clear();
-                welcome.recovery = RecoveryOutcome::Lost;
+                subscribed.missed.clear();
+                subscribed.recovery = RecoveryOutcome::Lost;
             }
             (
                 Mutation::MisplaceAnswer,
@@ -352,12 +352,12 @@ impl Mutator {
             ) => publication.offset == 0,
             (
                 Mutation::ShortenRecovery,
-                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
-            ) => welcome.recovery == RecoveryOutcome::Whole && !welcome.missed.is_empty(),
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(subscribed))),
+            ) => subscribed.recovery == RecoveryOutcome::Whole && !subscribed.missed.is_empty(),
             (
                 Mutation::RefuseRecovery,
-                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(welcome))),
-            ) => welcome.recovery == RecoveryOutcome::Whole,
+                ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(subscribed))),
+            ) => subscribed.recovery == RecoveryOutcome::Whole,
             (
                 Mutation::MisplaceAnswer,
                 ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Posted(posted))),
@@ -370,21 +370,22 @@ impl Mutator {
                 Mutation::DropLeave,
                 ShardMessage::Event(RoomEvent::Left(..) | RoomEvent::Swapped(..)),
             ) => true,
-            (Mutation::DropFarewell, ShardMessage::Request(ask)) => {
-                matches!(ask.what, RoomOp::Unsubscribe(_))
+            (Mutation::DropFarewell, ShardMessage::Request(request)) => {
+                matches!(request.op, RoomOp::Unsubscribe(_))
             }
             (
                 Mutation::DropAnswer,
                 ShardMessage::Event(RoomEvent::Reply(
                     _,
-                    asker,
+                    reply_to,
                     RoomReply::Published(_) | RoomReply::Presence(_),
                 )),
-            ) => asker.id != 0,
+            ) => reply_to.id != 0,
             // One that no client waits for: it would see a second one first.
-            (Mutation::DoubleAnswer, ShardMessage::Event(RoomEvent::Reply(_, asker, answer))) => {
-                asker.id == 0 && matches!(answer, RoomReply::Unsubscribed)
-            }
+            (
+                Mutation::DoubleAnswer,
+                ShardMessage::Event(RoomEvent::Reply(_, reply_to, answer)),
+            ) => reply_to.id == 0 && matches!(answer, RoomReply::Unsubscribed),
             (_, _) => false,
         }
     }

@@ -120,7 +120,7 @@ impl ReactionOracle {
         &self,
         channel: &str,
         offset: u64,
-        (asker, asked): (&str, &Known),
+        (reply_to, asked): (&str, &Known),
         text: &Value,
         strictness: Strictness,
     ) -> CheckResult {
@@ -130,7 +130,7 @@ impl ReactionOracle {
         let users = users.map_or(&none, |(_, users)| users);
         let objection = |what: &str| {
             let text =
-                format!("{channel}: {asker} is shown {shown:?} of {offset}, {what}: {users:?}");
+                format!("{channel}: {reply_to} is shown {shown:?} of {offset}, {what}: {users:?}");
             demand(false, Checker::Reactions, || text)
         };
         let certain = |user: &'static str| {
@@ -160,7 +160,7 @@ impl ReactionOracle {
             return objection("which nobody asked for");
         }
         let own = shown.own.as_deref();
-        let of_asker = users.iter().find(|(user, _)| **user == asker);
+        let of_asker = users.iter().find(|(user, _)| **user == reply_to);
         match of_asker.map(|(user, told)| (certain(user), told)) {
             Some((Some(certain), _)) if certain == own => Ok(()),
             Some((None, told)) if own.is_none() || told.asked.iter().any(|one| *one == own) => {

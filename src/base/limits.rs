@@ -107,7 +107,7 @@ pub const IDS_MS: u64 = 300_000;
 pub const USER_IDS_MAX: usize = 65_536;
 
 /// Questions that wait in one shard for rooms to be read from the store.
-pub const WAITING_ASKS_MAX: usize = 16_384;
+pub const WAITING_REQUESTS_MAX: usize = 16_384;
 
 /// Bytes of messages that wait in one shard, for rooms to be read or for the
 /// store to keep them; over it they are refused (111).
@@ -115,9 +115,9 @@ pub const WAITING_BYTES_MAX: usize = 32 << 20;
 
 /// Of both, what one user has by all its connections, a quarter; one message passes
 /// alone, whatever its size. Over it, its questions are refused (111).
-pub const USER_WAITING_ASKS_MAX: usize = WAITING_ASKS_MAX / 4;
+pub const USER_WAITING_REQUESTS_MAX: usize = WAITING_REQUESTS_MAX / 4;
 
-/// See `USER_WAITING_ASKS_MAX`.
+/// See `USER_WAITING_REQUESTS_MAX`.
 pub const USER_WAITING_BYTES_MAX: usize = WAITING_BYTES_MAX / 4;
 
 /// Bytes that may be said in a conversation of two since the oldest message that waits for

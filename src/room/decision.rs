@@ -17,7 +17,7 @@ pub(super) enum Decision {
     /// The answer.
     Answered(RoomReply),
     /// The answer, and what everybody hears of it.
-    AnsweredAndTold(RoomReply, RoomEvent),
+    AnsweredWithEvent(RoomReply, RoomEvent),
 }
 
 /// What a new member asked to recover.
@@ -88,15 +88,15 @@ impl Decision {
     }
 
     /// An answer, and what is told of it, if anything is.
-    pub fn with(answer: RoomReply, told: Option<RoomEvent>) -> Decision {
-        match told {
+    pub fn with(answer: RoomReply, event: Option<RoomEvent>) -> Decision {
+        match event {
             None => Decision::Answered(answer),
-            Some(told) => Decision::AnsweredAndTold(answer, told),
+            Some(event) => Decision::AnsweredWithEvent(answer, event),
         }
     }
 
     /// Says it: the answer first, and then to these members what they hear of it.
-    pub fn tell(
+    pub fn act_on(
         self,
         room: RoomId,
         by: ReplyRoute,
@@ -106,10 +106,10 @@ impl Decision {
         match self {
             Decision::Later => (),
             Decision::Answered(answer) => out.answer(room, by, answer),
-            Decision::AnsweredAndTold(answer, news) => {
+            Decision::AnsweredWithEvent(answer, event) => {
                 out.answer(room, by, answer);
                 if let Some(members) = members {
-                    members.spread(&news, out);
+                    members.send_to_shards(&event, out);
                 }
             }
         }
@@ -119,7 +119,7 @@ impl Decision {
     pub fn answer(&self) -> Option<&RoomReply> {
         match self {
             Decision::Later => None,
-            Decision::Answered(answer) | Decision::AnsweredAndTold(answer, _) => Some(answer),
+            Decision::Answered(answer) | Decision::AnsweredWithEvent(answer, _) => Some(answer),
         }
     }
 }

@@ -14,9 +14,9 @@ use crate::wire::{Payload, Publication, chat};
 impl RoomOutput {
     /// Something for a user, wherever its personal channel is at home.
     pub(super) fn deliver(&mut self, inbox: RoomId, delivery: InboxDelivery) {
-        let asker = ReplyTo::NOBODY;
-        let what = RoomOp::Deliver(Box::new(delivery));
-        self.asks.push(RoomRequest { room: inbox, asker, what });
+        let reply_to = ReplyTo::NOBODY;
+        let op = RoomOp::Deliver(Box::new(delivery));
+        self.room_requests.push(RoomRequest { room: inbox, reply_to, op });
     }
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Talk<'r> {
     /// Which room it is,
     pub room: RoomId,
     /// and its name.
-    pub title: &'r ChannelKey,
+    pub channel_key: &'r ChannelKey,
 }
 
 impl Talk<'_> {
@@ -35,12 +35,12 @@ impl Talk<'_> {
         self,
         now: Timestamps,
         publication: &Arc<Publication>,
-        voice: PublishMode,
+        mode: PublishMode,
         timing: MessageTiming,
         out: &mut RoomOutput,
     ) {
-        let PublishMode::Send { from, to, ttl_ms } = voice else { return };
-        let channel = Arc::clone(&self.title.channel);
+        let PublishMode::Send { from, to, ttl_ms } = mode else { return };
+        let channel = Arc::clone(&self.channel_key.channel);
         let due = PendingMessage {
             room: self.room,
             channel: Arc::clone(&channel),
@@ -57,10 +57,10 @@ impl Talk<'_> {
     pub fn tell_of_retraction(
         self,
         notice: &Arc<Payload>,
-        voice: PublishMode,
+        mode: PublishMode,
         out: &mut RoomOutput,
     ) {
-        for inbox in voice.parties().into_iter().flatten() {
+        for inbox in mode.parties().into_iter().flatten() {
             out.deliver(inbox, InboxDelivery::Notice(Arc::clone(notice)));
         }
     }
@@ -68,16 +68,16 @@ impl Talk<'_> {
     /// A user got on: nothing of that waits for it any more, and the other side hears of it.
     pub fn tell_of_marks(
         self,
-        progress: &ReadMarkerUpdate,
+        update: &ReadMarkerUpdate,
         marks: ReadMarkers,
         out: &mut RoomOutput,
     ) {
         let ReadMarkers { delivered, read } = marks;
         let acknowledged = InboxDelivery::Acknowledged { room: self.room, offset: delivered };
-        out.deliver(progress.inbox, acknowledged);
-        if let Some(other) = progress.other {
-            let receipt = chat::Receipt { user: &progress.info.user, delivered, read };
-            let notice = chat::receipt(&self.title.channel, receipt);
+        out.deliver(update.inbox, acknowledged);
+        if let Some(other) = update.other {
+            let receipt = chat::Receipt { user: &update.info.user, delivered, read };
+            let notice = chat::receipt(&self.channel_key.channel, receipt);
             out.deliver(other, InboxDelivery::Notice(Arc::new(notice)));
         }
     }

@@ -181,11 +181,11 @@ impl InboxRoom<'_> {
             InboxDelivery::Typing { channel, info } => {
                 if self.typing.may_tell(cx.now.tick, &info) {
                     let notice = Arc::new(chat::typing(&channel, &info));
-                    self.members.spread(&RoomEvent::Notice(self.id, notice), cx.out);
+                    self.members.send_to_shards(&RoomEvent::Notice(self.id, notice), cx.out);
                 }
             }
             InboxDelivery::Notice(notice) => {
-                self.members.spread(&RoomEvent::Notice(self.id, notice), cx.out);
+                self.members.send_to_shards(&RoomEvent::Notice(self.id, notice), cx.out);
             }
         }
     }
@@ -199,7 +199,7 @@ impl InboxRoom<'_> {
         out: &mut RoomOutput,
     ) {
         let message = Arc::new(direct(channel, publication));
-        self.members.spread(&RoomEvent::Published(self.id, message, timing), out);
+        self.members.send_to_shards(&RoomEvent::Published(self.id, message, timing), out);
     }
 
     /// Somebody looks when what was brought should have been acknowledged.

@@ -80,7 +80,7 @@ impl Reopened {
     /// Whose inboxes the direct messages wait in that were given up and are stored.
     pub fn addressees(&self) -> BTreeSet<RoomId> {
         let stored = self.doubtful.iter().filter(|(offset, _)| *offset <= self.head);
-        let to = stored.filter_map(|(_, voice)| match voice {
+        let to = stored.filter_map(|(_, mode)| match mode {
             PublishMode::Send { to, .. } => Some(*to),
             PublishMode::Publish | PublishMode::Post => None,
         });
@@ -171,25 +171,25 @@ impl DurableStream {
     pub fn wait_until_known(
         &mut self,
         from: ShardId,
-        ask: RoomRequest,
+        request: RoomRequest,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomRequest> {
         let is_closed = match self.phase {
-            StreamState::Open => return Some(ask),
+            StreamState::Open => return Some(request),
             StreamState::Opening => false,
             StreamState::Closed { again_at } => {
                 if cx.now.tick < again_at {
-                    cx.out.refuse(from, &ask, ErrorCode::Internal);
+                    cx.out.refuse(from, &request, ErrorCode::Internal);
                     return None;
                 }
                 true
             }
         };
-        let (room, by) = (ask.room, (from, ask.asker));
-        if cx.store.begin_wait(from, &ask) {
-            self.waiting.push((from, ask));
+        let (room, by) = (request.room, (from, request.reply_to));
+        if cx.store.begin_wait(from, &request) {
+            self.waiting.push((from, request));
         } else {
-            cx.out.refuse(from, &ask, ErrorCode::TooManyRequests);
+            cx.out.refuse(from, &request, ErrorCode::TooManyRequests);
         }
         if is_closed {
             self.open(room, Some(by), cx);
@@ -227,10 +227,10 @@ impl DurableStream {
         cx: &mut RoomContext<'_>,
     ) -> bool {
         // What changes the room is done all the same.
-        let next = self.waiting.iter().find(|(from, ask)| {
-            requester(Some((*from, ask.asker))) != gone || ask.what.changes_room()
+        let next = self.waiting.iter().find(|(from, request)| {
+            requester(Some((*from, request.reply_to))) != gone || request.op.changes_room()
         });
-        let Some(by) = next.map(|(from, ask)| (*from, ask.asker)) else { return false };
+        let Some(by) = next.map(|(from, request)| (*from, request.reply_to)) else { return false };
         assert_eq!(self.phase, StreamState::Opening, "the store was asked");
         self.phase = StreamState::Closed { again_at: MonotonicMs(0) };
         self.open(room, Some(by), cx);
@@ -282,15 +282,15 @@ impl DurableStream {
     pub fn close(&mut self, again_at: MonotonicMs) -> ClosedStream {
         self.phase = StreamState::Closed { again_at };
         let pending = self.pending.take_all();
-        let letters = pending.iter().filter(|one| one.message.voice.is_direct());
-        self.doubtful.extend(letters.map(|one| (one.offset(), one.message.voice)));
+        let letters = pending.iter().filter(|one| one.message.mode.is_direct());
+        self.doubtful.extend(letters.map(|one| (one.offset(), one.message.mode)));
         ClosedStream { pending, waiting: mem::take(&mut self.waiting) }
     }
 
     /// Gives a message to the store. It comes back where no room is left for it.
     pub fn append(
         &mut self,
-        (room, title): (RoomId, &ChannelKey),
+        (room, channel_key): (RoomId, &ChannelKey),
         by: ReplyRoute,
         message: MessageInFlight,
         cx: &mut RoomContext<'_>,
@@ -302,17 +302,17 @@ impl DurableStream {
         // Where no message is left, the store may have forgotten the channel.
         let is_new = !mem::replace(&mut self.born, true) || self.window.is_empty();
         let birth = is_new.then(|| ChannelCreated {
-            tenant: Arc::clone(&title.tenant),
-            channel: Arc::clone(&title.channel),
+            tenant: Arc::clone(&channel_key.tenant),
+            channel: Arc::clone(&channel_key.channel),
             epoch: self.window.position().epoch,
             born_unix_ms: self.born_unix_ms(&publication),
             // Messages before this one may be under way, and be refused.
             behind: self.window.position().offset,
-            parties: message.voice.parties(),
+            parties: message.mode.parties(),
         });
         let append = Append {
             room,
-            namespace: title.namespace,
+            namespace: channel_key.namespace,
             birth,
             addressee: addressee(&message, cx.rules),
             publication,
@@ -320,8 +320,8 @@ impl DurableStream {
             retracts: message.retracts.clone(),
         };
         let ticket = cx.store.append(by, append, cx.out);
-        let (given_at, askers, behind) = (cx.now.moment, vec![by], Vec::new());
-        self.give(PendingAppend { ticket, message, given_at, askers, behind });
+        let (given_at, reply_tos, behind) = (cx.now.moment, vec![by], Vec::new());
+        self.give(PendingAppend { ticket, message, given_at, reply_tos, behind });
         Ok(())
     }
 
@@ -373,10 +373,10 @@ impl DurableStream {
     pub fn behind_own(
         &mut self,
         from: ShardId,
-        ask: &RoomRequest,
+        request: &RoomRequest,
     ) -> Option<&mut Vec<(ShardId, RoomRequest)>> {
-        let conn = ask.asker.conn;
-        match &ask.what {
+        let conn = request.reply_to.conn;
+        match &request.op {
             // Retractions whose message is being read come first: they are given to the store
             // behind all that it has.
             RoomOp::History(_) => match self.own_writes.behind_latest(from, conn) {
@@ -384,8 +384,8 @@ impl DurableStream {
                 None => self.pending.latest_of(from, conn).map(|latest| &mut latest.behind),
             },
             // Of messages that are not kept yet it can know its own alone.
-            RoomOp::Retract(wish) => {
-                let own = self.pending.at(wish.offset);
+            RoomOp::Retract(retraction) => {
+                let own = self.pending.at(retraction.offset);
                 own.filter(|own| own.is_said_by(from, conn)).map(|own| &mut own.behind)
             }
             RoomOp::Subscribe(_)
@@ -460,7 +460,7 @@ impl DurableStream {
 
 /// For whom a direct message waits, and how long.
 fn addressee(message: &MessageInFlight, rules: &Namespace) -> Option<Addressee> {
-    match message.voice {
+    match message.mode {
         PublishMode::Publish | PublishMode::Post => None,
         PublishMode::Send { from: _, to, ttl_ms } => {
             let waits_ms = if ttl_ms == 0 { rules.ttl_ms_max } else { ttl_ms };

@@ -1,7 +1,7 @@
 //! The members of one room: how many are on each shard, and, where the namespace wants it,
 //! who they are and whose place is kept while they are away for a moment.
 //!
-//! Deliberately absent: what is told of who comes and goes (`news`), and limits on members.
+//! Deliberately absent: what is told of who comes and goes (`event`), and limits on members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -56,7 +56,7 @@ pub struct Members {
 /// A place that is kept for a while.
 #[derive(Clone, Copy, Debug)]
 struct Absence {
-    seat: MemberId,
+    member_id: MemberId,
     end: MonotonicMs,
 }
 
@@ -88,8 +88,8 @@ impl Members {
     }
 
     /// Says something once to each shard with subscribers.
-    pub(super) fn spread(&self, news: &RoomEvent, out: &mut RoomOutput) {
-        out.told.extend(self.shards().map(|shard| (shard, news.clone())));
+    pub(super) fn send_to_shards(&self, event: &RoomEvent, out: &mut RoomOutput) {
+        out.events.extend(self.shards().map(|shard| (shard, event.clone())));
     }
 
     /// How many subscribers each of these shards has.
@@ -133,24 +133,24 @@ impl Members {
     /// Puts a member on the list. A user that was away takes its place back under the
     /// new connection; who lists connections has to hear of both, or keeps the old one
     /// for ever.
-    pub fn list(
+    pub fn insert(
         &mut self,
-        seat: MemberId,
+        member_id: MemberId,
         info: Arc<ClientInfo>,
         chan_info: Option<Arc<Payload>>,
     ) -> JoinResult {
         // A connection that comes back itself takes its own place.
         let away = self.away.get(&*info.user);
         let earlier = away.map(|absences| {
-            let own = absences.iter().any(|absence| absence.seat == seat);
-            if own { seat } else { absences[0].seat }
+            let own = absences.iter().any(|absence| absence.member_id == member_id);
+            if own { member_id } else { absences[0].member_id }
         });
-        let before = earlier.and_then(|earlier| self.unlist(earlier));
+        let before = earlier.and_then(|earlier| self.remove(earlier));
         let member = Member { info, chan_info, away: false };
         if let Some(users) = &mut self.users {
             users.count_in(&member.info);
         }
-        let replaced = self.listed.insert(seat, member);
+        let replaced = self.listed.insert(member_id, member);
         assert!(replaced.is_none(), "a session subscribes once");
         if self.users.is_none() && LOOKED_THROUGH_MAX < self.listed.len() {
             let infos = self.listed().map(|member| &member.info);
@@ -158,14 +158,14 @@ impl Members {
         }
         match before {
             None => JoinResult::Came,
-            Some(_) if earlier == Some(seat) => JoinResult::Resumed,
+            Some(_) if earlier == Some(member_id) => JoinResult::Resumed,
             Some(before) => JoinResult::Replaced(before),
         }
     }
 
     /// Takes a member off the list, if it is on it.
-    pub fn unlist(&mut self, seat: MemberId) -> Option<Member> {
-        let member = self.listed.remove(&seat)?;
+    pub fn remove(&mut self, member_id: MemberId) -> Option<Member> {
+        let member = self.listed.remove(&member_id)?;
         if let Some(users) = &mut self.users {
             users.count_out(&member.info.user);
             // Far enough below the other limit that coming and going builds nothing.
@@ -176,7 +176,7 @@ impl Members {
         if member.away {
             let absences = self.away.get_mut(&*member.info.user);
             let absences = absences.expect("away members are in both");
-            absences.retain(|absence| absence.seat != seat);
+            absences.retain(|absence| absence.member_id != member_id);
             if absences.is_empty() {
                 self.away.remove(&*member.info.user);
             }
@@ -186,11 +186,14 @@ impl Members {
 
     /// Keeps until `end` the place of a member whose connection is gone. False
     /// when there is none to keep: it is not listed, or has no name to come back by.
-    pub fn step_away(&mut self, seat: MemberId, end: MonotonicMs) -> bool {
-        match self.listed.get_mut(&seat) {
+    pub fn step_away(&mut self, member_id: MemberId, end: MonotonicMs) -> bool {
+        match self.listed.get_mut(&member_id) {
             Some(member) if !member.info.user.is_empty() => {
                 member.away = true;
-                self.away.entry(member.info.user.clone()).or_default().push(Absence { seat, end });
+                self.away
+                    .entry(member.info.user.clone())
+                    .or_default()
+                    .push(Absence { member_id, end });
                 true
             }
             Some(_) | None => false,
@@ -199,11 +202,12 @@ impl Members {
 
     /// Takes a member off the list if its absence is over. One that has come back
     /// stays, and so does one that went away once more after it.
-    pub fn give_up(&mut self, seat: MemberId, now: MonotonicMs) -> Option<Member> {
-        let member = self.listed.get(&seat).filter(|member| member.away)?;
+    pub fn give_up(&mut self, member_id: MemberId, now: MonotonicMs) -> Option<Member> {
+        let member = self.listed.get(&member_id).filter(|member| member.away)?;
         let absences = self.away.get(&*member.info.user).expect("away members are in both");
-        let over = absences.iter().any(|absence| absence.seat == seat && absence.end <= now);
-        if over { self.unlist(seat) } else { None }
+        let over =
+            absences.iter().any(|absence| absence.member_id == member_id && absence.end <= now);
+        if over { self.remove(member_id) } else { None }
     }
 
     /// How many are on the list.
@@ -230,7 +234,7 @@ impl Members {
         after: Option<MemberId>,
     ) -> impl Iterator<Item = (MemberId, &Member)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.listed.range((from, Bound::Unbounded)).map(|(&seat, member)| (seat, member))
+        self.listed.range((from, Bound::Unbounded)).map(|(&member_id, member)| (member_id, member))
     }
 
     /// How many different users are on the list.
@@ -249,7 +253,7 @@ mod tests {
 
     const END: MonotonicMs = MonotonicMs(1_000);
 
-    fn seat(slot: u32) -> MemberId {
+    fn member_id(slot: u32) -> MemberId {
         MemberId { shard: ShardId(0), conn: ConnId { slot, generation: 0 } }
     }
 
@@ -260,81 +264,85 @@ mod tests {
     #[test]
     fn who_comes_back_in_time_takes_the_place_of_the_old_connection() {
         let mut members = Members::default();
-        assert!(matches!(members.list(seat(1), user("ann", 1), None), JoinResult::Came));
-        assert!(matches!(members.list(seat(2), user("ann", 2), None), JoinResult::Came));
-        assert!(members.step_away(seat(1), END));
-        let arrival = members.list(seat(3), user("ann", 3), None);
+        assert!(matches!(members.insert(member_id(1), user("ann", 1), None), JoinResult::Came));
+        assert!(matches!(members.insert(member_id(2), user("ann", 2), None), JoinResult::Came));
+        assert!(members.step_away(member_id(1), END));
+        let arrival = members.insert(member_id(3), user("ann", 3), None);
         assert!(matches!(arrival, JoinResult::Replaced(old) if old.info.client == ClientId(1)));
-        assert!(members.give_up(seat(1), END).is_none(), "its place was taken over");
-        assert!(members.give_up(seat(2), END).is_none(), "it never went away");
+        assert!(members.give_up(member_id(1), END).is_none(), "its place was taken over");
+        assert!(members.give_up(member_id(2), END).is_none(), "it never went away");
         assert_eq!((members.listed_count(), members.users_count()), (2, 1));
     }
 
     #[test]
     fn a_connection_that_comes_back_takes_its_own_place() {
         let mut members = Members::default();
-        members.list(seat(1), user("ann", 1), None);
-        members.list(seat(2), user("ann", 2), None);
-        assert!(members.step_away(seat(1), END) && members.step_away(seat(2), END));
-        assert!(matches!(members.list(seat(2), user("ann", 2), None), JoinResult::Resumed));
-        assert!(members.give_up(seat(2), END).is_none(), "it is here");
-        assert!(matches!(members.list(seat(1), user("ann", 1), None), JoinResult::Resumed));
+        members.insert(member_id(1), user("ann", 1), None);
+        members.insert(member_id(2), user("ann", 2), None);
+        assert!(members.step_away(member_id(1), END) && members.step_away(member_id(2), END));
+        assert!(matches!(members.insert(member_id(2), user("ann", 2), None), JoinResult::Resumed));
+        assert!(members.give_up(member_id(2), END).is_none(), "it is here");
+        assert!(matches!(members.insert(member_id(1), user("ann", 1), None), JoinResult::Resumed));
         assert_eq!(members.listed_count(), 2);
     }
 
     #[test]
     fn who_stays_away_is_given_up_once() {
         let mut members = Members::default();
-        members.list(seat(1), user("ann", 1), None);
-        members.list(seat(2), user("", 2), None);
-        assert!(members.step_away(seat(1), END));
-        assert!(!members.step_away(seat(2), END), "nobody without a name can come back");
-        assert!(members.give_up(seat(1), END).is_some());
-        assert!(members.give_up(seat(1), END).is_none());
-        assert!(members.unlist(seat(2)).is_some());
+        members.insert(member_id(1), user("ann", 1), None);
+        members.insert(member_id(2), user("", 2), None);
+        assert!(members.step_away(member_id(1), END));
+        assert!(!members.step_away(member_id(2), END), "nobody without a name can come back");
+        assert!(members.give_up(member_id(1), END).is_some());
+        assert!(members.give_up(member_id(1), END).is_none());
+        assert!(members.remove(member_id(2)).is_some());
         assert!(members.is_empty());
     }
 
     #[test]
     fn each_absence_has_its_own_end() {
         let mut members = Members::default();
-        members.list(seat(1), user("ann", 1), None);
-        assert!(members.step_away(seat(1), END));
-        assert!(matches!(members.list(seat(1), user("ann", 1), None), JoinResult::Resumed));
+        members.insert(member_id(1), user("ann", 1), None);
+        assert!(members.step_away(member_id(1), END));
+        assert!(matches!(members.insert(member_id(1), user("ann", 1), None), JoinResult::Resumed));
         let later = END.plus_ms(500);
-        assert!(members.step_away(seat(1), later));
-        assert!(members.give_up(seat(1), END).is_none(), "that was the end of the first one");
-        assert!(members.give_up(seat(1), MonotonicMs(later.0 - 1)).is_none());
-        assert!(members.give_up(seat(1), later).is_some());
+        assert!(members.step_away(member_id(1), later));
+        assert!(members.give_up(member_id(1), END).is_none(), "that was the end of the first one");
+        assert!(members.give_up(member_id(1), MonotonicMs(later.0 - 1)).is_none());
+        assert!(members.give_up(member_id(1), later).is_some());
     }
 
     /// The count beside the names of the whole list, in lists that become long
     /// and short again.
     #[test]
     fn users_are_counted_once_in_lists_of_any_length() {
-        const SEATS_COUNT: u32 = 200;
+        const MEMBER_IDS_COUNT: u32 = 200;
         for seed in 0..10 {
             let mut prng = Prng::from_seed(seed);
             let mut members = Members::default();
             let mut longest = 0;
             let names_count = 1 + prng.below(100) as u32;
             for step in 0..2_000u64 {
-                let seat = seat(prng.below(SEATS_COUNT.into()) as u32);
-                let present = members.listed.get(&seat).map(|member| !member.away);
+                let member_id = member_id(prng.below(MEMBER_IDS_COUNT.into()) as u32);
+                let present = members.listed.get(&member_id).map(|member| !member.away);
                 let mostly_comes = (step / 500).is_multiple_of(2);
                 let comes = prng.percent(if mostly_comes { 70 } else { 2 });
                 match (present, comes) {
                     (None | Some(false), true) => {
                         // The first name is that of all who have none.
-                        let name = seat.conn.slot % names_count;
+                        let name = member_id.conn.slot % names_count;
                         let name = if name == 0 { String::new() } else { name.to_string() };
-                        members.list(seat, user(&name, u128::from(seat.conn.slot)), None);
+                        members.insert(
+                            member_id,
+                            user(&name, u128::from(member_id.conn.slot)),
+                            None,
+                        );
                     }
                     (Some(true), false) if prng.percent(50) => {
-                        members.step_away(seat, MonotonicMs(step + prng.below(50)));
+                        members.step_away(member_id, MonotonicMs(step + prng.below(50)));
                     }
-                    (Some(true), false) => assert!(members.unlist(seat).is_some()),
-                    (Some(false), false) => drop(members.give_up(seat, MonotonicMs(step))),
+                    (Some(true), false) => assert!(members.remove(member_id).is_some()),
+                    (Some(false), false) => drop(members.give_up(member_id, MonotonicMs(step))),
                     (None, false) | (Some(true), true) => (),
                 }
                 let listed = members.listed().map(|member| &*member.info.user);
@@ -348,7 +356,7 @@ mod tests {
                 }
             }
             assert!(LOOKED_THROUGH_MAX < longest);
-            (0..SEATS_COUNT).for_each(|slot| drop(members.unlist(seat(slot))));
+            (0..MEMBER_IDS_COUNT).for_each(|slot| drop(members.remove(member_id(slot))));
             assert!(members.is_empty() && members.users.is_none() && members.away.is_empty());
         }
     }

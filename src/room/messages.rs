@@ -36,9 +36,9 @@ pub struct RoomRequest {
     /// Which room.
     pub room: RoomId,
     /// For whom.
-    pub asker: ReplyTo,
+    pub reply_to: ReplyTo,
     /// What.
-    pub what: RoomOp,
+    pub op: RoomOp,
 }
 
 /// The questions. Closed.
@@ -94,7 +94,7 @@ pub struct MembersPage {
 #[derive(Clone, Debug)]
 pub struct HistoryPage {
     /// The room's name, for a room that is not in memory; `None` from a member.
-    pub title: Option<ChannelKey>,
+    pub channel_key: Option<ChannelKey>,
     /// Which part.
     pub passage: HistoryQuery,
 }
@@ -103,7 +103,7 @@ pub struct HistoryPage {
 #[derive(Clone, Debug)]
 pub struct ReceiptsPage {
     /// The room's name, for a room that is not in memory; `None` from a member.
-    pub title: Option<ChannelKey>,
+    pub channel_key: Option<ChannelKey>,
     /// Names behind this one.
     pub after: Box<str>,
     /// At most so many.
@@ -114,7 +114,7 @@ pub struct ReceiptsPage {
 #[derive(Clone, Debug)]
 pub struct ReadMarkerUpdate {
     /// The room's name, for a room that is not in memory; `None` from a member.
-    pub title: Option<ChannelKey>,
+    pub channel_key: Option<ChannelKey>,
     /// Who.
     pub info: Arc<ClientInfo>,
     /// The user's personal channel.
@@ -129,7 +129,7 @@ pub struct ReadMarkerUpdate {
 #[derive(Clone, Debug)]
 pub struct ConversationsPage {
     /// The personal channel's name.
-    pub title: ChannelKey,
+    pub channel_key: ChannelKey,
     /// Whose.
     pub user: Box<str>,
     /// Channels behind this one, by name.
@@ -144,16 +144,16 @@ pub struct Retraction {
     /// Which.
     pub offset: u64,
     /// Whether it may be somebody else's message.
-    pub power: RetractRight,
+    pub right: RetractRight,
     /// The message that says so, by who wants it.
-    pub draft: RoomPublish,
+    pub publish: RoomPublish,
 }
 
 /// A user reacts to a message, in another way, or not any more.
 #[derive(Clone, Debug)]
 pub struct Reaction {
     /// The room's name, for a room that is not in memory; `None` from a member.
-    pub title: Option<ChannelKey>,
+    pub channel_key: Option<ChannelKey>,
     /// Who.
     pub info: Arc<ClientInfo>,
     /// To which message.
@@ -168,7 +168,7 @@ pub struct Reaction {
 #[derive(Clone, Debug)]
 pub struct ReactionsPage {
     /// The room's name, for a room that is not in memory; `None` from a member.
-    pub title: Option<ChannelKey>,
+    pub channel_key: Option<ChannelKey>,
     /// Which, in their order.
     pub offsets: Box<[u64]>,
 }
@@ -221,7 +221,7 @@ pub enum InboxDelivery {
 #[derive(Clone, Debug)]
 pub struct RoomSubscribe {
     /// The room's name, for a room that does not exist yet.
-    pub title: ChannelKey,
+    pub channel_key: ChannelKey,
     /// Who.
     pub info: Arc<ClientInfo>,
     /// What the subscription's token says about the member.
@@ -243,7 +243,7 @@ pub enum LeaveReason {
 #[derive(Clone, Debug)]
 pub struct RoomPublish {
     /// The room's name, for a room that does not exist yet; `None` from a member.
-    pub title: Option<ChannelKey>,
+    pub channel_key: Option<ChannelKey>,
     /// What is said.
     pub data: Payload,
     /// By whom; `None` for the server.
@@ -255,7 +255,7 @@ pub struct RoomPublish {
     /// Who gave it its id, if it has one.
     pub id_source: IdSource,
     /// How it was said, and how that is answered.
-    pub voice: PublishMode,
+    pub mode: PublishMode,
     /// Its trace.
     pub trace: Trace,
     /// What was measured of it so far.
@@ -445,20 +445,20 @@ pub(super) enum StreamNeed<'a> {
 }
 
 /// What a question costs that waits.
-const ASK_BYTES: usize = 256;
+const REQUEST_BYTES: usize = 256;
 
 impl RoomOp {
     /// Whether it needs to know what was said.
     pub(super) fn stream_need(&self) -> StreamNeed<'_> {
-        let title = match self {
-            RoomOp::Subscribe(entry) => Some(&entry.title),
-            RoomOp::Publish(draft) => draft.title.as_ref(),
-            RoomOp::History(page) => page.title.as_ref(),
-            RoomOp::AdvanceMarker(progress) => progress.title.as_ref(),
-            RoomOp::Receipts(page) => page.title.as_ref(),
-            RoomOp::Retract(wish) => wish.draft.title.as_ref(),
-            RoomOp::React(reaction) => reaction.title.as_ref(),
-            RoomOp::Reactions(page) => page.title.as_ref(),
+        let channel_key = match self {
+            RoomOp::Subscribe(subscribe) => Some(&subscribe.channel_key),
+            RoomOp::Publish(publish) => publish.channel_key.as_ref(),
+            RoomOp::History(page) => page.channel_key.as_ref(),
+            RoomOp::AdvanceMarker(update) => update.channel_key.as_ref(),
+            RoomOp::Receipts(page) => page.channel_key.as_ref(),
+            RoomOp::Retract(retraction) => retraction.publish.channel_key.as_ref(),
+            RoomOp::React(reaction) => reaction.channel_key.as_ref(),
+            RoomOp::Reactions(page) => page.channel_key.as_ref(),
             RoomOp::Unsubscribe(_)
             | RoomOp::Presence
             | RoomOp::PresenceStats
@@ -469,7 +469,7 @@ impl RoomOp {
             | RoomOp::Release
             | RoomOp::Deliver(_) => return StreamNeed::None,
         };
-        title.map_or(StreamNeed::OfMember, StreamNeed::Named)
+        channel_key.map_or(StreamNeed::OfMember, StreamNeed::Named)
     }
 
     /// Whether it changes what its room has.
@@ -498,10 +498,10 @@ impl RoomOp {
     /// What it costs while it waits for its room to be read.
     pub(super) fn waiting_bytes(&self) -> usize {
         match self {
-            RoomOp::Publish(draft) => draft.cost_bytes(),
-            RoomOp::Subscribe(entry) => {
-                let chan_info = entry.chan_info.as_ref().map_or(0, |info| info.cost_bytes());
-                ASK_BYTES + entry.info.cost_bytes() + chan_info
+            RoomOp::Publish(publish) => publish.cost_bytes(),
+            RoomOp::Subscribe(subscribe) => {
+                let chan_info = subscribe.chan_info.as_ref().map_or(0, |info| info.cost_bytes());
+                REQUEST_BYTES + subscribe.info.cost_bytes() + chan_info
             }
             RoomOp::Unsubscribe(_)
             | RoomOp::Presence
@@ -517,7 +517,7 @@ impl RoomOp {
             | RoomOp::Reactions(_)
             | RoomOp::Claim
             | RoomOp::Release
-            | RoomOp::Deliver(_) => ASK_BYTES,
+            | RoomOp::Deliver(_) => REQUEST_BYTES,
         }
     }
 

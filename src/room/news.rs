@@ -39,30 +39,30 @@ impl JoinLeave {
     pub fn event(
         &mut self,
         members: &Members,
-        news: RoomEvent,
+        event: RoomEvent,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomEvent> {
         if !cx.rules.tells_of_members() {
             return None;
         }
-        if let RoomEvent::Left(_, info, _) = &news
+        if let RoomEvent::Left(_, info, _) = &event
             && is_told_by_user(cx.rules, info)
             && members.has_user(&info.user)
         {
             return None; // the user is here by another connection
         }
         let is_small = members.listed_count() <= cx.rules.join_leave_members_max as usize;
-        if is_small && self.is_within_rate(cx.now, cx.options.user_rates.member_news, &news) {
-            return Some(news);
+        if is_small && self.is_within_rate(cx.now, cx.options.user_rates.member_news, &event) {
+            return Some(event);
         }
-        self.count(cx.now, &news, cx.slot, cx.timers);
+        self.count(cx.now, &event, cx.slot, cx.timers);
         None
     }
 
     /// Whether this member's comings and goings are few enough to be told one by one: each
     /// costs a message for every other member.
-    fn is_within_rate(&mut self, now: Timestamps, rate: Rate, news: &RoomEvent) -> bool {
-        let info = match news {
+    fn is_within_rate(&mut self, now: Timestamps, rate: Rate, event: &RoomEvent) -> bool {
+        let info = match event {
             RoomEvent::Joined(_, info, _) | RoomEvent::Left(_, info, _) => info,
             RoomEvent::Swapped(_, swap) => &swap.came,
             RoomEvent::Reply(..)
@@ -79,8 +79,14 @@ impl JoinLeave {
 
     /// Counts news that are not told one by one, or did not reach everybody: the members of
     /// the room in `slot` are told the numbers soon.
-    pub fn count(&mut self, now: Timestamps, news: &RoomEvent, slot: u32, timers: &mut RoomTimers) {
-        let (came_count, went_count) = counts_of(news);
+    pub fn count(
+        &mut self,
+        now: Timestamps,
+        event: &RoomEvent,
+        slot: u32,
+        timers: &mut RoomTimers,
+    ) {
+        let (came_count, went_count) = counts_of(event);
         let tell_at = now.tick.plus_ms(CROWD_INTERVAL_MS);
         if self.crowd.is_none() {
             timers.set_scan(tell_at, slot);
@@ -115,8 +121,8 @@ impl JoinLeave {
 }
 
 /// How many come and go by this.
-fn counts_of(news: &RoomEvent) -> (u32, u32) {
-    match news {
+fn counts_of(event: &RoomEvent) -> (u32, u32) {
+    match event {
         RoomEvent::Joined(..) => (1, 0),
         RoomEvent::Left(..) => (0, 1),
         RoomEvent::Swapped(..) => (1, 1),

@@ -37,9 +37,9 @@ pub(super) struct Room {
 
 impl Room {
     /// One that nobody is in yet.
-    pub fn new(id: RoomId, title: ChannelKey, stream: RoomStream, now: Timestamps) -> Room {
+    pub fn new(id: RoomId, channel_key: ChannelKey, stream: RoomStream, now: Timestamps) -> Room {
         Room {
-            messages: RoomMessages::new(id, title, stream, now),
+            messages: RoomMessages::new(id, channel_key, stream, now),
             members: Members::default(),
             typing: TypingUsers::default(),
             inbox: None,
@@ -54,7 +54,7 @@ impl Room {
 
     /// The rules that hold in it.
     pub fn rules<'o>(&self, options: &'o Options) -> &'o Namespace {
-        options.rules(self.messages.title())
+        options.rules(self.messages.channel_key())
     }
 
     /// Who is in it.
@@ -87,14 +87,14 @@ impl Room {
     pub fn subscribe(
         &mut self,
         by: ReplyRoute,
-        entry: RoomSubscribe,
+        subscribe: RoomSubscribe,
         cx: &mut RoomContext<'_>,
     ) -> Decision {
         if cx.rules.members_max <= self.members.count() {
             return Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::LimitExceeded));
         }
-        match self.messages.catch_up(by, entry, cx) {
-            CatchUp::Comes(entry, missed) => self.admit(by, entry, missed, cx),
+        match self.messages.catch_up(by, subscribe, cx) {
+            CatchUp::Comes(subscribe, missed) => self.admit(by, subscribe, missed, cx),
             CatchUp::IsRead => Decision::Later,
             CatchUp::Refused(code) => Decision::Answered(RoomReply::SubscribeRejected(code)),
         }
@@ -111,47 +111,47 @@ impl Room {
         let decision = match self.messages.recover(by, read, found, cx) {
             CatchUp::IsRead => return ReadGoes::On,
             CatchUp::Refused(code) => Decision::Answered(RoomReply::SubscribeRejected(code)),
-            CatchUp::Comes(entry, missed) => {
+            CatchUp::Comes(subscribe, missed) => {
                 if cx.rules.members_max <= self.members.count() {
                     Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::LimitExceeded))
                 } else {
-                    self.admit(by, entry, missed, cx)
+                    self.admit(by, subscribe, missed, cx)
                 }
             }
         };
-        decision.tell(self.id(), by, Some(&self.members), cx.out);
+        decision.act_on(self.id(), by, Some(&self.members), cx.out);
         ReadGoes::Over
     }
 
     fn admit(
         &mut self,
-        (shard, asker): ReplyRoute,
-        entry: RoomSubscribe,
+        (shard, reply_to): ReplyRoute,
+        subscribe: RoomSubscribe,
         missed: Missed,
         cx: &mut RoomContext<'_>,
     ) -> Decision {
         self.members.count_in(shard);
-        let welcome = self.welcome(missed, cx);
-        let mut told = None;
+        let subscribed = self.subscribed(missed, cx);
+        let mut event = None;
         if cx.rules.lists_members() {
-            let seat = MemberId { shard, conn: asker.conn };
-            let came = self.list(seat, entry.info, entry.chan_info, cx.rules);
-            told = came.and_then(|came| self.join_leave.event(&self.members, came, cx));
+            let member_id = MemberId { shard, conn: reply_to.conn };
+            let came = self.add_to_list(member_id, subscribe.info, subscribe.chan_info, cx.rules);
+            event = came.and_then(|came| self.join_leave.event(&self.members, came, cx));
         }
         self.inbox().look_for_waiting(cx);
-        Decision::with(RoomReply::Subscribed(Box::new(welcome)), told)
+        Decision::with(RoomReply::Subscribed(Box::new(subscribed)), event)
     }
 
     /// Puts a member on the list. Gives what the others may hear of it.
-    fn list(
+    fn add_to_list(
         &mut self,
-        seat: MemberId,
+        member_id: MemberId,
         info: Arc<ClientInfo>,
         chan_info: Option<Arc<Payload>>,
         rules: &Namespace,
     ) -> Option<RoomEvent> {
         let was_here = is_told_by_user(rules, &info) && self.members.has_user(&info.user);
-        match self.members.list(seat, Arc::clone(&info), chan_info.clone()) {
+        match self.members.insert(member_id, Arc::clone(&info), chan_info.clone()) {
             JoinResult::Resumed => None,
             JoinResult::Came | JoinResult::Replaced(_) if was_here => None,
             JoinResult::Came => Some(RoomEvent::Joined(self.id(), info, chan_info)),
@@ -167,13 +167,13 @@ impl Room {
         }
     }
 
-    fn welcome(&self, missed: Missed, cx: &RoomContext<'_>) -> Subscribed {
+    fn subscribed(&self, missed: Missed, cx: &RoomContext<'_>) -> Subscribed {
         let (recovery, missed) = match missed {
             Missed::NotAsked => (RecoveryOutcome::NotAsked, Vec::new()),
             Missed::Lost => (RecoveryOutcome::Lost, Vec::new()),
             Missed::Whole(missed) => (RecoveryOutcome::Whole, missed),
         };
-        let name = Arc::clone(&self.messages.title().channel);
+        let name = Arc::clone(&self.messages.channel_key().channel);
         let position = self.messages.position(cx);
         Subscribed { name, position, missed, recovery }
     }
@@ -181,29 +181,30 @@ impl Room {
     /// A member goes, or is away for a while. Gives what the others hear of it.
     pub fn leave(
         &mut self,
-        seat: MemberId,
-        how: LeaveReason,
+        member_id: MemberId,
+        reason: LeaveReason,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomEvent> {
-        self.members.count_out(seat.shard);
+        self.members.count_out(member_id.shard);
         let end = cx.now.tick.plus_ms(u64::from(cx.rules.leave_grace_ms));
-        let may_stay = how == LeaveReason::Disconnected && cx.now.tick < end;
-        if may_stay && self.members.step_away(seat, end) {
-            cx.timers.set_parting(end, cx.slot, seat);
+        let may_stay = reason == LeaveReason::Disconnected && cx.now.tick < end;
+        if may_stay && self.members.step_away(member_id, end) {
+            cx.timers.set_parting(end, cx.slot, member_id);
             return None;
         }
-        let Member { info, chan_info, .. } = self.members.unlist(seat)?;
+        let Member { info, chan_info, .. } = self.members.remove(member_id)?;
         self.join_leave.event(&self.members, RoomEvent::Left(self.id(), info, chan_info), cx)
     }
 
     /// A grace is over; whether it is the member's latest, its list knows. True when it was.
-    pub fn part(&mut self, seat: MemberId, cx: &mut RoomContext<'_>) -> bool {
-        let Some(Member { info, chan_info, .. }) = self.members.give_up(seat, cx.now.tick) else {
+    pub fn part(&mut self, member_id: MemberId, cx: &mut RoomContext<'_>) -> bool {
+        let Some(Member { info, chan_info, .. }) = self.members.give_up(member_id, cx.now.tick)
+        else {
             return false;
         };
         let went = RoomEvent::Left(self.id(), info, chan_info);
-        if let Some(news) = self.join_leave.event(&self.members, went, cx) {
-            self.members.spread(&news, cx.out);
+        if let Some(event) = self.join_leave.event(&self.members, went, cx) {
+            self.members.send_to_shards(&event, cx.out);
         }
         true
     }
@@ -211,16 +212,17 @@ impl Room {
     /// Tells a large room how many came and left, when it is time to.
     pub fn tell_of_crowd(&mut self, cx: &mut RoomContext<'_>) {
         if let Some(counts) = self.join_leave.take_counts(cx.now, &self.members) {
-            let notice = chat::crowd(&self.messages.title().channel, counts);
-            self.members.spread(&RoomEvent::MembershipSummary(self.id(), Arc::new(notice)), cx.out);
+            let notice = chat::crowd(&self.messages.channel_key().channel, counts);
+            self.members
+                .send_to_shards(&RoomEvent::MembershipSummary(self.id(), Arc::new(notice)), cx.out);
         }
     }
 
     /// A member is writing.
     pub fn typing(&mut self, info: Arc<ClientInfo>, now: Timestamps) -> Decision {
         let may_tell = self.typing.may_tell(now.tick, &info);
-        let told = may_tell.then(|| RoomEvent::Typing(self.id(), info));
-        Decision::with(RoomReply::Done, told)
+        let event = may_tell.then(|| RoomEvent::Typing(self.id(), info));
+        Decision::with(RoomReply::Done, event)
     }
 
     /// Lets pass what has passed, and says whether the room is still needed.

@@ -227,8 +227,8 @@ impl Default for UserRateLimits {
 
 impl Options {
     /// The rules that hold under a name.
-    pub(super) fn rules(&self, title: &ChannelKey) -> &Namespace {
-        &self.namespaces[usize::from(title.namespace)]
+    pub(super) fn rules(&self, channel_key: &ChannelKey) -> &Namespace {
+        &self.namespaces[usize::from(channel_key.namespace)]
     }
 
     /// As what messages of a namespace are counted, a group's where there is none.

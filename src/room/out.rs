@@ -14,9 +14,9 @@ use crate::wire::ErrorCode;
 #[derive(Debug, Default)]
 pub struct RoomOutput {
     /// The shard, and what it is told.
-    pub told: Vec<(ShardId, RoomEvent)>,
+    pub events: Vec<(ShardId, RoomEvent)>,
     /// What rooms want of other rooms.
-    pub asks: Vec<RoomRequest>,
+    pub room_requests: Vec<RoomRequest>,
     /// What rooms want of the store.
     pub requests: Vec<StoreRequest>,
     /// How publishing ended, for those who count.
@@ -67,9 +67,9 @@ pub enum MessageStep {
 impl RoomOutput {
     /// Gives back what very many decisions have left of the lists.
     pub fn trim(&mut self) {
-        let RoomOutput { told, asks, requests, published, steps } = self;
-        trim_list(told);
-        trim_list(asks);
+        let RoomOutput { events, room_requests, requests, published, steps } = self;
+        trim_list(events);
+        trim_list(room_requests);
         trim_list(requests);
         trim_list(published);
         trim_list(steps);
@@ -79,23 +79,24 @@ impl RoomOutput {
     pub(super) fn answer(
         &mut self,
         room: RoomId,
-        (from, asker): (ShardId, ReplyTo),
+        (from, reply_to): (ShardId, ReplyTo),
         answer: RoomReply,
     ) {
-        self.told.push((from, RoomEvent::Reply(room, asker, answer)));
+        self.events.push((from, RoomEvent::Reply(room, reply_to, answer)));
     }
 
     /// Answers a question with no.
-    pub(super) fn refuse(&mut self, from: ShardId, ask: &RoomRequest, code: ErrorCode) {
-        let (by, answer) = ((from, ask.asker), ask.what.refusal(code));
-        if let RoomOp::Publish(draft) = &ask.what {
+    pub(super) fn refuse(&mut self, from: ShardId, request: &RoomRequest, code: ErrorCode) {
+        let (by, answer) = ((from, request.reply_to), request.op.refusal(code));
+        if let RoomOp::Publish(publish) = &request.op {
             if code == ErrorCode::Internal {
                 // Whoever looks for what a broken store refused wants these, too.
-                self.steps.push(MessageStep::Refused { room: ask.room, timing: draft.timing });
+                self.steps
+                    .push(MessageStep::Refused { room: request.room, timing: publish.timing });
             }
-            self.answer_publish(draft.timing.chat_type, ask.room, by, answer);
+            self.answer_publish(publish.timing.chat_type, request.room, by, answer);
         } else {
-            self.answer(ask.room, by, answer);
+            self.answer(request.room, by, answer);
         }
     }
 

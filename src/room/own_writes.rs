@@ -71,9 +71,9 @@ mod tests {
         own.begin_read(by(1, 1));
         own.begin_read(by(1, 2));
         assert!(own.behind_latest(ShardId(0), by(2, 1).1.conn).is_none(), "nobody else's");
-        let (shard, asker) = by(1, 3);
-        let ask = RoomRequest { room: RoomId(1), asker, what: RoomOp::Presence };
-        own.behind_latest(shard, asker.conn).unwrap().push((shard, ask));
+        let (shard, reply_to) = by(1, 3);
+        let request = RoomRequest { room: RoomId(1), reply_to, op: RoomOp::Presence };
+        own.behind_latest(shard, reply_to.conn).unwrap().push((shard, request));
         assert!(own.end_read(by(1, 1)).is_empty());
         assert!(own.behind(&by(1, 1)).is_none());
         assert_eq!(own.end_read(by(1, 2)).len(), 1, "behind the latest");

@@ -24,7 +24,7 @@ pub(super) struct MessageInFlight {
     /// Of a retraction: what is left of the message that it takes back.
     pub retracts: Option<Arc<Publication>>,
     /// How it was said.
-    pub voice: PublishMode,
+    pub mode: PublishMode,
     /// Who gave it its id, if it has one.
     pub id_source: IdSource,
     /// What was measured of it.
@@ -36,11 +36,11 @@ impl MessageInFlight {
     pub fn answer(
         &self,
         room: RoomId,
-        askers: Vec<ReplyRoute>,
+        reply_tos: Vec<ReplyRoute>,
         answer: &RoomReply,
         out: &mut RoomOutput,
     ) {
-        for by in askers {
+        for by in reply_tos {
             match &self.retracts {
                 None => out.answer_publish(self.timing.chat_type, room, by, answer.clone()),
                 Some(_) => out.answer(room, by, answer.clone()),
@@ -59,7 +59,7 @@ pub(super) struct PendingAppend {
     /// When the store was given it.
     pub given_at: MonotonicUs,
     /// Who wait for it: its author, and again, when it was sent twice.
-    pub askers: Vec<(ShardId, ReplyTo)>,
+    pub reply_tos: Vec<(ShardId, ReplyTo)>,
     /// What these asked of the room behind it, and want to find it done.
     pub behind: Vec<(ShardId, RoomRequest)>,
 }
@@ -72,7 +72,7 @@ impl PendingAppend {
 
     /// Whether this connection waits for it.
     pub fn is_said_by(&self, shard: ShardId, conn: ConnId) -> bool {
-        self.askers.iter().any(|(on, asker)| *on == shard && asker.conn == conn)
+        self.reply_tos.iter().any(|(on, reply_to)| *on == shard && reply_to.conn == conn)
     }
 }
 
@@ -150,7 +150,7 @@ impl PendingMessages {
 
     /// The latest that this command waits for.
     pub fn latest_asked_by(&mut self, by: &(ShardId, ReplyTo)) -> Option<&mut PendingAppend> {
-        self.queue.iter_mut().rev().find(|pending| pending.askers.contains(by))
+        self.queue.iter_mut().rev().find(|pending| pending.reply_tos.contains(by))
     }
 }
 
@@ -170,11 +170,11 @@ pub(super) mod tests {
 
     /// The same, given to the store under its offset.
     pub fn pending(offset: u64) -> PendingAppend {
-        let asker = ReplyTo { id: 1, ..ReplyTo::NOBODY };
+        let reply_to = ReplyTo { id: 1, ..ReplyTo::NOBODY };
         let message = MessageInFlight {
             publication: message(offset),
             retracts: None,
-            voice: PublishMode::Publish,
+            mode: PublishMode::Publish,
             id_source: IdSource::Server,
             timing: crate::room::timing(),
         };
@@ -182,7 +182,7 @@ pub(super) mod tests {
             ticket: RequestId(offset as u32),
             message,
             given_at: MonotonicUs(0),
-            askers: vec![(ShardId(0), asker)],
+            reply_tos: vec![(ShardId(0), reply_to)],
             behind: Vec::new(),
         }
     }

@@ -35,10 +35,10 @@ pub(super) fn page(members: &Members, page: MembersPage) -> RoomReply {
     let mut listed = members.listed_behind(after);
     let mut last = None;
     let mut shown = Vec::new();
-    for (seat, member) in listed.by_ref().take(page.count_max as usize) {
+    for (member_id, member) in listed.by_ref().take(page.count_max as usize) {
         bytes += member.bytes();
         shown.push((Arc::clone(&member.info), member.chan_info.clone()));
-        last = Some((seat.shard, seat.conn));
+        last = Some((member_id.shard, member_id.conn));
         if PRESENCE_BYTES_MAX < bytes {
             break;
         }

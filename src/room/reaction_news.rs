@@ -73,8 +73,8 @@ impl ReactionNews {
             return;
         }
         let by = chat::Reactor { user: &info.user, value: value.as_deref() };
-        let notice = chat::reacted(&talk.title.channel, *offset, Some(by), totals.iter());
-        spread(talk.room, members, *parties, notice, cx.out);
+        let notice = chat::reacted(&talk.channel_key.channel, *offset, Some(by), totals.iter());
+        send_to_shards(talk.room, members, *parties, notice, cx.out);
         self.gather(*parties, cx);
     }
 
@@ -86,8 +86,8 @@ impl ReactionNews {
             return;
         }
         for (offset, totals) in &gathered.totals {
-            let notice = chat::reacted(&talk.title.channel, *offset, None, totals.iter());
-            spread(talk.room, members, gathered.parties, notice, cx.out);
+            let notice = chat::reacted(&talk.channel_key.channel, *offset, None, totals.iter());
+            send_to_shards(talk.room, members, gathered.parties, notice, cx.out);
         }
         self.gather(gathered.parties, cx);
     }
@@ -100,7 +100,7 @@ impl ReactionNews {
 }
 
 /// Everybody in the room hears it, and the two of a conversation wherever they are.
-fn spread(
+fn send_to_shards(
     room: RoomId,
     members: &Members,
     parties: Option<[RoomId; 2]>,
@@ -108,7 +108,7 @@ fn spread(
     out: &mut RoomOutput,
 ) {
     let notice = Arc::new(notice);
-    members.spread(&RoomEvent::Notice(room, Arc::clone(&notice)), out);
+    members.send_to_shards(&RoomEvent::Notice(room, Arc::clone(&notice)), out);
     for inbox in parties.into_iter().flatten() {
         out.deliver(inbox, InboxDelivery::Notice(Arc::clone(&notice)));
     }

@@ -104,7 +104,7 @@ pub(super) fn range_of_one(room: RoomId, offset: u64) -> HistoryRange {
 /// What a new member missed, as far as it has been read.
 pub(super) struct RecoveryRead {
     /// Who, and since when.
-    pub entry: Box<RoomSubscribe>,
+    pub subscribe: Box<RoomSubscribe>,
     /// What has come so far.
     pub found: Vec<Arc<Publication>>,
     /// What that costs.
@@ -133,7 +133,7 @@ impl RecoveryRead {
         let Some(step) = found.filter(|_| kept.phase() == StreamState::Open) else {
             return RecoveryStep::Failed;
         };
-        let since = self.entry.since.expect("a recovery has a beginning");
+        let since = self.subscribe.since.expect("a recovery has a beginning");
         let mut next = since.offset.saturating_add(1 + self.found.len() as u64);
         let mut is_whole = !step.is_empty();
         for publication in step {
@@ -145,7 +145,7 @@ impl RecoveryRead {
         }
         is_whole &= self.bytes <= RECOVERY_BYTES_MAX && cx.store.may_hold(self.bytes);
         if !is_whole {
-            return RecoveryStep::Over(self.entry, Missed::Lost);
+            return RecoveryStep::Over(self.subscribe, Missed::Lost);
         }
         let rest = Position { offset: next - 1, epoch: since.epoch };
         match kept.window().missed(rest) {
@@ -157,19 +157,19 @@ impl RecoveryRead {
                 empty_retracted(&mut missed);
                 let fits = self.bytes + bytes <= RECOVERY_BYTES_MAX;
                 let missed = if fits { Missed::Whole(missed) } else { Missed::Lost };
-                RecoveryStep::Over(self.entry, missed)
+                RecoveryStep::Over(self.subscribe, missed)
             }
         }
     }
 
     /// Asks the store for the next step.
     pub fn go_on(self, by: ReplyRoute, range: HistoryRange, cx: &mut RoomContext<'_>) {
-        let RecoveryRead { entry, found, bytes } = self;
+        let RecoveryRead { subscribe, found, bytes } = self;
         cx.store.hold_found(bytes);
         let reading = StoreRead {
             found,
             bytes,
-            ..StoreRead::new(range.room, by, ReadPurpose::Recovery(entry))
+            ..StoreRead::new(range.room, by, ReadPurpose::Recovery(subscribe))
         };
         let awaited = PendingOp::Read(Box::new(reading));
         cx.store.send(requester(Some(by)), awaited, StoreOp::Read(range), cx.out);

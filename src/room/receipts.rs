@@ -19,11 +19,11 @@ pub(super) fn mark(
     room: RoomId,
     next: u64,
     by: ReplyRoute,
-    progress: ReadMarkerUpdate,
+    update: ReadMarkerUpdate,
     store: &mut StoreClient,
     out: &mut RoomOutput,
 ) -> Option<RoomReply> {
-    let offset = match progress.reached {
+    let offset = match update.reached {
         MarkerPosition::Delivered(offset) | MarkerPosition::Read(offset) => offset,
     };
     // The store may have brought a message to its reader before it said here that
@@ -39,11 +39,11 @@ pub(super) fn mark(
     }
     let mark = AdvanceMarker {
         room,
-        user: progress.info.user.clone(),
-        inbox: progress.inbox,
-        reached: progress.reached,
+        user: update.info.user.clone(),
+        inbox: update.inbox,
+        reached: update.reached,
     };
-    let awaited = PendingOp::Marked(room, by, progress);
+    let awaited = PendingOp::Marked(room, by, update);
     store.send(requester(Some(by)), awaited, StoreOp::AdvanceMarker(Box::new(mark)), out);
     None
 }
@@ -82,7 +82,7 @@ pub(super) fn conversations(
     store: &mut StoreClient,
     out: &mut RoomOutput,
 ) -> Option<RoomReply> {
-    let ConversationsPage { title: _, user, after, count_max } = page;
+    let ConversationsPage { channel_key: _, user, after, count_max } = page;
     let page = store::ConversationsQuery { inbox, user, after, count_max };
     let (awaited, job) = (PendingOp::Conversations(inbox, by), StoreOp::Conversations(page));
     store.want(ReadClass::Question, by, awaited, job, out).err().map(RoomReply::Rejected)

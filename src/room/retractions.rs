@@ -20,12 +20,12 @@ pub(super) enum Judged {
 }
 
 /// Judges a wish to take this message back.
-pub(super) fn judge(wish: &Retraction, message: &Publication) -> Judged {
+pub(super) fn judge(retraction: &Retraction, message: &Publication) -> Judged {
     let author = message.info.as_ref().filter(|info| !info.user.is_empty());
     let is_own = author.is_some_and(|author| {
-        wish.draft.info.as_ref().is_some_and(|info| info.user == author.user)
+        retraction.publish.info.as_ref().is_some_and(|info| info.user == author.user)
     });
-    if !is_own && wish.power == RetractRight::Author {
+    if !is_own && retraction.right == RetractRight::Author {
         return Judged::Refused(RoomReply::Rejected(ErrorCode::PermissionDenied));
     }
     if chat::retracted_offset(message).is_some() {

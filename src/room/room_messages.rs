@@ -48,7 +48,7 @@ const AGAIN_MS: u64 = 1_000;
 /// What is said in one room.
 pub(super) struct RoomMessages {
     id: RoomId,
-    title: ChannelKey,
+    channel_key: ChannelKey,
     stream: RoomStream,
     rate: Bucket,
     /// What its messages are reacted to with, where they are in memory only.
@@ -63,10 +63,15 @@ pub(super) struct RoomMessages {
 
 impl RoomMessages {
     /// Nothing was said yet, as far as is known here.
-    pub fn new(id: RoomId, title: ChannelKey, stream: RoomStream, now: Timestamps) -> RoomMessages {
+    pub fn new(
+        id: RoomId,
+        channel_key: ChannelKey,
+        stream: RoomStream,
+        now: Timestamps,
+    ) -> RoomMessages {
         RoomMessages {
             id,
-            title,
+            channel_key,
             stream,
             rate: Bucket::full(),
             reactions: MemoryReactions::default(),
@@ -82,8 +87,8 @@ impl RoomMessages {
     }
 
     /// Its name.
-    pub fn title(&self) -> &ChannelKey {
-        &self.title
+    pub fn channel_key(&self) -> &ChannelKey {
+        &self.channel_key
     }
 
     /// Its stream, if it is on disk.
@@ -110,23 +115,26 @@ impl RoomMessages {
     pub fn catch_up(
         &mut self,
         by: ReplyRoute,
-        mut entry: RoomSubscribe,
+        mut subscribe: RoomSubscribe,
         cx: &mut RoomContext<'_>,
     ) -> CatchUp {
         self.expire(cx);
-        entry.since = entry.since.map(|since| self.stream.known_position(self.id, since, cx));
-        let Some(since) = entry.since else { return CatchUp::Comes(entry, Missed::NotAsked) };
+        subscribe.since =
+            subscribe.since.map(|since| self.stream.known_position(self.id, since, cx));
+        let Some(since) = subscribe.since else {
+            return CatchUp::Comes(subscribe, Missed::NotAsked);
+        };
         if let Some(kept) = self.stream.kept_mut()
             && is_on_disk_only(kept, cx.rules, since)
         {
             let range = recovery_range(self.id, kept, since.offset.saturating_add(1));
-            let purpose = ReadPurpose::Recovery(Box::new(entry));
+            let purpose = ReadPurpose::Recovery(Box::new(subscribe));
             let reading = StoreRead::new(self.id, by, purpose);
             let begun = kept.begin_read(reading, StoreOp::Read(range), cx);
             return begun.map_or_else(CatchUp::Refused, |()| CatchUp::IsRead);
         }
         let missed = self.stream.window().and_then(|window| window.missed(since));
-        CatchUp::Comes(entry, missed.map_or(Missed::Lost, Missed::Whole))
+        CatchUp::Comes(subscribe, missed.map_or(Missed::Lost, Missed::Whole))
     }
 
     /// A step of what a new member missed has been read.
@@ -140,7 +148,7 @@ impl RoomMessages {
         let kept = self.stream.kept().expect("what was read is on disk");
         match read.take(self.id, found, kept, cx) {
             RecoveryStep::Failed => CatchUp::Refused(ErrorCode::Internal),
-            RecoveryStep::Over(entry, missed) => CatchUp::Comes(*entry, missed),
+            RecoveryStep::Over(subscribe, missed) => CatchUp::Comes(*subscribe, missed),
             RecoveryStep::Next(read, range) => {
                 read.go_on(by, range, cx);
                 CatchUp::IsRead
@@ -152,12 +160,12 @@ impl RoomMessages {
     pub fn publish(
         &mut self,
         by: ReplyRoute,
-        draft: RoomPublish,
+        publish: RoomPublish,
         beginnings: &mut UserRates,
         cx: &mut RoomContext<'_>,
     ) -> Decision {
-        if draft.id_source == IdSource::Client {
-            match self.repeat(by, &draft, cx.now) {
+        if publish.id_source == IdSource::Client {
+            match self.repeat(by, &publish, cx.now) {
                 Repeat::New => (),
                 Repeat::Pending => return Decision::Later,
                 Repeat::Known(answer) => return Decision::Answered(answer),
@@ -168,18 +176,18 @@ impl RoomMessages {
         }
         let begins = self.stream.next_offset() == 1;
         if begins
-            && let Some(info) = &draft.info
-            && !beginnings.take(cx.now.tick, &self.title.tenant, info)
+            && let Some(info) = &publish.info
+            && !beginnings.take(cx.now.tick, &self.channel_key.tenant, info)
         {
             self.sweep_at(cx.now.tick, cx);
             return Decision::refused(ErrorCode::TooManyRequests);
         }
-        let (voice, timing, id_source) = (draft.voice, draft.timing, draft.id_source);
-        let publication = Arc::new(draft.into_publication(cx.now, self.stream.next_offset()));
+        let (mode, timing, id_source) = (publish.mode, publish.timing, publish.id_source);
+        let publication = Arc::new(publish.into_publication(cx.now, self.stream.next_offset()));
         if id_source == IdSource::Client && self.ids.remember(&publication).is_err() {
             return Decision::refused(ErrorCode::TooManyRequests);
         }
-        let message = MessageInFlight { publication, retracts: None, voice, id_source, timing };
+        let message = MessageInFlight { publication, retracts: None, mode, id_source, timing };
         match &mut self.stream {
             RoomStream::Durable(_) => return Decision::of(self.keep(by, message, cx)),
             RoomStream::Memory(window) => {
@@ -190,7 +198,7 @@ impl RoomMessages {
             RoomStream::None => (),
         }
         let (answer, timing) = self.placed(&message, None, cx);
-        Decision::AnsweredAndTold(
+        Decision::AnsweredWithEvent(
             answer,
             RoomEvent::Published(self.id, message.publication, timing),
         )
@@ -204,18 +212,18 @@ impl RoomMessages {
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
         let kept = self.stream.kept_mut().expect("what is kept is on disk");
-        let refused = kept.append((self.id, &self.title), by, message, cx).err()?;
+        let refused = kept.append((self.id, &self.channel_key), by, message, cx).err()?;
         self.ids.forget(&refused);
         Some(RoomReply::Rejected(ErrorCode::TooManyRequests))
     }
 
     /// The author's repeated message, if this is one.
-    fn repeat(&mut self, by: ReplyRoute, draft: &RoomPublish, now: Timestamps) -> Repeat {
-        let Some((offset, id)) = self.ids.place_of(draft, now) else { return Repeat::New };
+    fn repeat(&mut self, by: ReplyRoute, publish: &RoomPublish, now: Timestamps) -> Repeat {
+        let Some((offset, id)) = self.ids.place_of(publish, now) else { return Repeat::New };
         if let Some(kept) = self.stream.kept_mut()
             && let Some(pending) = kept.pending_at(offset)
         {
-            pending.askers.push(by);
+            pending.reply_tos.push(by);
             return Repeat::Pending;
         }
         Repeat::Known(self.posted(offset, id, None))
@@ -233,8 +241,8 @@ impl RoomMessages {
         let timing =
             MessageTiming { taken_at: cx.now.moment, key: ack_key(room, offset), ..message.timing };
         cx.out.steps.push(MessageStep::Taken { room, offset, timing, given_at });
-        self.talk().bring(cx.now, &message.publication, message.voice, timing, cx.out);
-        let answer = match message.voice {
+        self.talk().bring(cx.now, &message.publication, message.mode, timing, cx.out);
+        let answer = match message.mode {
             PublishMode::Publish => RoomReply::Published(timing),
             PublishMode::Post | PublishMode::Send { .. } => {
                 let id = message.publication.tag(ID_TAG).unwrap_or_default();
@@ -249,7 +257,7 @@ impl RoomMessages {
         let window = self.stream.window();
         let epoch = window.map_or(Epoch::FOREIGN, |window| window.position().epoch);
         let position = Position { offset, epoch };
-        let channel = Arc::clone(&self.title.channel);
+        let channel = Arc::clone(&self.channel_key.channel);
         RoomReply::Posted(Box::new(PublishAck { channel, position, id: id.into(), timing }))
     }
 
@@ -258,25 +266,25 @@ impl RoomMessages {
         &mut self,
         members: &Members,
         by: ReplyRoute,
-        wish: Retraction,
+        retraction: Retraction,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
         let Some(window) = self.stream.window() else {
             return Some(RoomReply::Rejected(ErrorCode::NotAvailable));
         };
         let head = window.position().offset;
-        if wish.offset == 0 || head < wish.offset {
+        if retraction.offset == 0 || head < retraction.offset {
             return Some(RoomReply::InvalidField(Field::Offset));
         }
-        if let Some(message) = window.at(wish.offset) {
+        if let Some(message) = window.at(retraction.offset) {
             let message = Arc::clone(message);
-            return self.take_back(members, by, wish, &message, cx);
+            return self.take_back(members, by, retraction, &message, cx);
         }
         let Some(kept) = self.stream.kept_mut() else {
             return Some(RoomReply::InvalidField(Field::Offset));
         };
-        let range = range_of_one(self.id, wish.offset);
-        let reading = StoreRead::new(self.id, by, ReadPurpose::Retraction(Box::new(wish)));
+        let range = range_of_one(self.id, retraction.offset);
+        let reading = StoreRead::new(self.id, by, ReadPurpose::Retraction(Box::new(retraction)));
         kept.begin_read(reading, StoreOp::Read(range), cx).err().map(RoomReply::Rejected)
     }
 
@@ -285,12 +293,12 @@ impl RoomMessages {
         &mut self,
         members: &Members,
         by: ReplyRoute,
-        wish: Retraction,
+        retraction: Retraction,
         found: Option<Vec<Arc<Publication>>>,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
         match found.map(|found| found.into_iter().next()) {
-            Some(Some(message)) => self.take_back(members, by, wish, &message, cx),
+            Some(Some(message)) => self.take_back(members, by, retraction, &message, cx),
             Some(None) => Some(RoomReply::InvalidField(Field::Offset)),
             None => Some(RoomReply::Rejected(ErrorCode::Internal)),
         }
@@ -302,11 +310,11 @@ impl RoomMessages {
         &mut self,
         members: &Members,
         by: ReplyRoute,
-        wish: Retraction,
+        retraction: Retraction,
         message: &Publication,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
-        match judge(&wish, message) {
+        match judge(&retraction, message) {
             Judged::May => (),
             Judged::AlreadyGone => return Some(RoomReply::Done),
             Judged::Refused(answer) => return Some(answer),
@@ -315,20 +323,20 @@ impl RoomMessages {
             if kept.phase() != StreamState::Open {
                 return Some(RoomReply::Rejected(ErrorCode::Internal));
             }
-            if let Some(pending) = kept.retraction_of(wish.offset) {
-                pending.askers.push(by);
+            if let Some(pending) = kept.retraction_of(retraction.offset) {
+                pending.reply_tos.push(by);
                 return None;
             }
         }
         if !self.rate.take(cx.now.tick, cx.rules.publish_rate(), 1) {
             return Some(RoomReply::Rejected(ErrorCode::TooManyRequests));
         }
-        let draft = wish.draft;
-        let (voice, timing, id_source) = (draft.voice, draft.timing, IdSource::Server);
-        let publication = Arc::new(draft.into_publication(cx.now, self.stream.next_offset()));
+        let publish = retraction.publish;
+        let (mode, timing, id_source) = (publish.mode, publish.timing, IdSource::Server);
+        let publication = Arc::new(publish.into_publication(cx.now, self.stream.next_offset()));
         let left = Arc::new(chat::remainder(message));
         let retracts = Some(Arc::clone(&left));
-        let message = MessageInFlight { publication, retracts, voice, id_source, timing };
+        let message = MessageInFlight { publication, retracts, mode, id_source, timing };
         match &mut self.stream {
             RoomStream::Durable(_) => return self.keep(by, message, cx),
             RoomStream::Memory(window) => {
@@ -343,7 +351,7 @@ impl RoomMessages {
         let (_, timing) = self.placed(&message, None, cx);
         cx.out.answer(self.id, by, RoomReply::Done);
         let said = RoomEvent::Published(self.id, Arc::clone(&message.publication), timing);
-        members.spread(&said, cx.out);
+        members.send_to_shards(&said, cx.out);
         self.tell_of_retraction(members, left.offset, &message, cx.out);
         None
     }
@@ -358,9 +366,10 @@ impl RoomMessages {
         out: &mut RoomOutput,
     ) {
         let user = retraction.publication.info.as_ref().map_or("", |info| &info.user);
-        let notice: Arc<Payload> = Arc::new(chat::retracted(&self.title.channel, offset, user));
-        members.spread(&RoomEvent::Notice(self.id, Arc::clone(&notice)), out);
-        self.talk().tell_of_retraction(&notice, retraction.voice, out);
+        let notice: Arc<Payload> =
+            Arc::new(chat::retracted(&self.channel_key.channel, offset, user));
+        members.send_to_shards(&RoomEvent::Notice(self.id, Arc::clone(&notice)), out);
+        self.talk().tell_of_retraction(&notice, retraction.mode, out);
     }
 
     /// A user reacts to a message, or not any more.
@@ -402,14 +411,14 @@ impl RoomMessages {
         cx: &mut RoomContext<'_>,
     ) {
         let Some(totals) = totals else { return };
-        let talk = Talk { room: self.id, title: &self.title };
+        let talk = Talk { room: self.id, channel_key: &self.channel_key };
         self.reaction_news.tell(talk, members, reaction, totals, cx);
     }
 
     /// Tells what messages are reacted to with that have changed since it was told last, when
     /// it is time to.
     pub fn tell_of_reactions(&mut self, members: &Members, cx: &mut RoomContext<'_>) {
-        let talk = Talk { room: self.id, title: &self.title };
+        let talk = Talk { room: self.id, channel_key: &self.channel_key };
         self.reaction_news.tell_gathered(talk, members, cx);
     }
 
@@ -433,7 +442,7 @@ impl RoomMessages {
 
     /// What of it concerns the two of a conversation.
     pub fn talk(&self) -> Talk<'_> {
-        Talk { room: self.id, title: &self.title }
+        Talk { room: self.id, channel_key: &self.channel_key }
     }
 
     /// A part of what was said.
@@ -514,7 +523,7 @@ impl RoomMessages {
         let kept = self.stream.kept_mut().expect("what is opened is on disk");
         let reopened = kept.on_opened(opened, losses_count, fresh);
         if reopened.news.is_none() {
-            members.spread(&RoomEvent::Lost(self.id), cx.out);
+            members.send_to_shards(&RoomEvent::Lost(self.id), cx.out);
             for to in reopened.addressees() {
                 cx.out.deliver(to, InboxDelivery::Stored);
             }
@@ -524,10 +533,10 @@ impl RoomMessages {
             let letter = doubtful.iter().find(|(offset, _)| *offset == publication.offset);
             let chat_type = cx.rules.chat_type();
             let timing = cx.epochs.redelivery_timing(cx.now, self.id, &publication, chat_type);
-            if let Some(&(_, voice)) = letter {
-                self.talk().bring(cx.now, &publication, voice, timing, cx.out);
+            if let Some(&(_, mode)) = letter {
+                self.talk().bring(cx.now, &publication, mode, timing, cx.out);
             }
-            members.spread(&RoomEvent::Published(self.id, publication, timing), cx.out);
+            members.send_to_shards(&RoomEvent::Published(self.id, publication, timing), cx.out);
         }
         waiting
     }
@@ -542,13 +551,13 @@ impl RoomMessages {
     ) -> Option<Vec<(ShardId, RoomRequest)>> {
         let kept = self.stream.kept_mut().expect("what was appended is on disk");
         let pending = kept.on_appended(ticket, cx.rules.window_limits())?;
-        let PendingAppend { message, given_at, askers, behind, .. } = pending;
-        cx.store.end_append(&message.publication, &askers);
+        let PendingAppend { message, given_at, reply_tos, behind, .. } = pending;
+        cx.store.end_append(&message.publication, &reply_tos);
         let (answer, timing) = self.placed(&message, Some(given_at), cx);
         let answer = if message.retracts.is_none() { answer } else { RoomReply::Done };
-        message.answer(self.id, askers, &answer, cx.out);
+        message.answer(self.id, reply_tos, &answer, cx.out);
         let said = RoomEvent::Published(self.id, Arc::clone(&message.publication), timing);
-        members.spread(&said, cx.out);
+        members.send_to_shards(&said, cx.out);
         if let Some(left) = &message.retracts {
             self.tell_of_retraction(members, left.offset, &message, cx.out);
         }
@@ -583,16 +592,16 @@ impl RoomMessages {
     fn give_up(&mut self, again_at: MonotonicMs, code: ErrorCode, cx: &mut RoomContext<'_>) {
         let kept = self.stream.kept_mut().expect("what is given up is on disk");
         let ClosedStream { pending, mut waiting } = kept.close(again_at);
-        for PendingAppend { message, askers, behind, .. } in pending {
+        for PendingAppend { message, reply_tos, behind, .. } in pending {
             waiting.extend(behind);
-            cx.store.end_append(&message.publication, &askers);
+            cx.store.end_append(&message.publication, &reply_tos);
             self.ids.forget(&message.publication);
             cx.out.steps.push(MessageStep::Refused { room: self.id, timing: message.timing });
-            message.answer(self.id, askers, &RoomReply::Rejected(code), cx.out);
+            message.answer(self.id, reply_tos, &RoomReply::Rejected(code), cx.out);
         }
-        for (from, ask) in waiting {
-            cx.store.end_wait(from, &ask);
-            cx.out.refuse(from, &ask, code);
+        for (from, request) in waiting {
+            cx.store.end_wait(from, &request);
+            cx.out.refuse(from, &request, code);
         }
         self.sweep_at(again_at, cx);
     }

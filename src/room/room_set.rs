@@ -116,15 +116,15 @@ impl RoomSet {
 
     /// The slot of a room, which is made if it is not here; `None` where there is no room
     /// for one more.
-    pub fn enter(&mut self, now: Timestamps, id: RoomId, title: &ChannelKey) -> Option<u32> {
+    pub fn enter(&mut self, now: Timestamps, id: RoomId, channel_key: &ChannelKey) -> Option<u32> {
         if let Some(slot) = self.slot_of(id) {
             return Some(slot);
         }
         if self.options.rooms_max as usize <= self.table.len() {
             return None;
         }
-        let stream = RoomStream::of(self.options.rules(title), self.epochs.fresh());
-        Some(self.table.insert(Room::new(id, title.clone(), stream, now)))
+        let stream = RoomStream::of(self.options.rules(channel_key), self.epochs.fresh());
+        Some(self.table.insert(Room::new(id, channel_key.clone(), stream, now)))
     }
 
     /// Drops a room that is not needed any more.
@@ -162,10 +162,10 @@ impl RoomSet {
         &self,
         now: Timestamps,
         id: RoomId,
-        title: &ChannelKey,
+        channel_key: &ChannelKey,
         page: &HistoryPage,
     ) -> RoomReply {
-        self.epochs.silence().history(now, id, page, self.options.rules(title))
+        self.epochs.silence().history(now, id, page, self.options.rules(channel_key))
     }
 }
 

@@ -81,8 +81,8 @@ mod tests {
     use crate::room::stream::RoomStream;
 
     fn room(id: RoomId) -> Room {
-        let title = ChannelKey { tenant: "".into(), channel: "room:9".into(), namespace: 0 };
-        Room::new(id, title, RoomStream::None, Timestamps::default())
+        let channel_key = ChannelKey { tenant: "".into(), channel: "room:9".into(), namespace: 0 };
+        Room::new(id, channel_key, RoomStream::None, Timestamps::default())
     }
 
     /// A map beside the table, over thousands of rooms that come and go.

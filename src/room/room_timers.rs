@@ -46,8 +46,8 @@ impl RoomTimers {
     }
 
     /// Lets a member's place be given up at `at`.
-    pub fn set_parting(&mut self, at: MonotonicMs, slot: u32, seat: MemberId) {
-        self.partings.set(at, (slot, seat));
+    pub fn set_parting(&mut self, at: MonotonicMs, slot: u32, member_id: MemberId) {
+        self.partings.set(at, (slot, member_id));
     }
 
     /// Lets a room look at `at` for what is to be told, or sent again.

@@ -79,7 +79,7 @@ impl Rooms {
 
     /// A room's name, if it is here.
     pub fn name(&self, room: RoomId) -> Option<&str> {
-        self.set.find(room).map(|room| &*room.messages().title().channel)
+        self.set.find(room).map(|room| &*room.messages().channel_key().channel)
     }
 
     /// How many members of a room sit on a shard.
@@ -104,12 +104,14 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         from: ShardId,
-        ask: RoomRequest,
+        request: RoomRequest,
         out: &mut RoomOutput,
     ) {
-        let ask = self.wait_for_stream(now, from, ask, out);
-        if let Some(ask) = ask.and_then(|ask| self.wait_for_own(now, from, ask, out)) {
-            self.decide(now, from, ask, out);
+        let request = self.wait_for_stream(now, from, request, out);
+        if let Some(request) =
+            request.and_then(|request| self.wait_for_own(now, from, request, out))
+        {
+            self.decide(now, from, request, out);
         }
     }
 
@@ -119,26 +121,26 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         from: ShardId,
-        ask: RoomRequest,
+        request: RoomRequest,
         out: &mut RoomOutput,
     ) -> Option<RoomRequest> {
-        let slot = match ask.what.stream_need() {
-            StreamNeed::None => return Some(ask),
-            StreamNeed::OfMember => self.set.slot_of(ask.room),
-            StreamNeed::Named(title) => match self.set.slot_of(ask.room) {
+        let slot = match request.op.stream_need() {
+            StreamNeed::None => return Some(request),
+            StreamNeed::OfMember => self.set.slot_of(request.room),
+            StreamNeed::Named(channel_key) => match self.set.slot_of(request.room) {
                 Some(slot) => Some(slot),
-                None if self.set.options().rules(title).is_durable() => {
-                    self.set.enter(now, ask.room, title)
+                None if self.set.options().rules(channel_key).is_durable() => {
+                    self.set.enter(now, request.room, channel_key)
                 }
                 None => None,
             },
         };
         // Without a room, or without room for it, whoever decides says so.
-        let Some(slot) = slot else { return Some(ask) };
+        let Some(slot) = slot else { return Some(request) };
         let (room, mut cx) = self.set.visit(now, slot, out);
         match room.said().0.kept_mut() {
-            Some(kept) => kept.wait_until_known(from, ask, &mut cx),
-            None => Some(ask),
+            Some(kept) => kept.wait_until_known(from, request, &mut cx),
+            None => Some(request),
         }
     }
 
@@ -148,29 +150,35 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         from: ShardId,
-        ask: RoomRequest,
+        request: RoomRequest,
         out: &mut RoomOutput,
     ) -> Option<RoomRequest> {
-        let Some(slot) = self.set.slot_of(ask.room) else { return Some(ask) };
+        let Some(slot) = self.set.slot_of(request.room) else { return Some(request) };
         let (room, cx) = self.set.visit(now, slot, out);
-        let Some(kept) = room.said().0.kept_mut() else { return Some(ask) };
-        let Some(behind) = kept.behind_own(from, &ask) else { return Some(ask) };
-        if cx.store.begin_wait(from, &ask) {
-            behind.push((from, ask));
+        let Some(kept) = room.said().0.kept_mut() else { return Some(request) };
+        let Some(behind) = kept.behind_own(from, &request) else { return Some(request) };
+        if cx.store.begin_wait(from, &request) {
+            behind.push((from, request));
         } else {
-            cx.out.refuse(from, &ask, ErrorCode::TooManyRequests);
+            cx.out.refuse(from, &request, ErrorCode::TooManyRequests);
         }
         None
     }
 
     /// Decides a question about a room of which all is known.
-    fn decide(&mut self, now: Timestamps, from: ShardId, ask: RoomRequest, out: &mut RoomOutput) {
-        let RoomRequest { room, asker, what } = ask;
-        let (by, seat) = ((from, asker), MemberId { shard: from, conn: asker.conn });
-        let decision = match what {
-            RoomOp::Subscribe(entry) => self.subscribe(now, room, by, *entry, out),
-            RoomOp::Unsubscribe(departure) => self.unsubscribe(now, room, seat, departure, out),
-            RoomOp::Publish(draft) => self.publish(now, room, by, *draft, out),
+    fn decide(
+        &mut self,
+        now: Timestamps,
+        from: ShardId,
+        request: RoomRequest,
+        out: &mut RoomOutput,
+    ) {
+        let RoomRequest { room, reply_to, op } = request;
+        let (by, member_id) = ((from, reply_to), MemberId { shard: from, conn: reply_to.conn });
+        let decision = match op {
+            RoomOp::Subscribe(subscribe) => self.subscribe(now, room, by, *subscribe, out),
+            RoomOp::Unsubscribe(reason) => self.unsubscribe(now, room, member_id, reason, out),
+            RoomOp::Publish(publish) => self.publish(now, room, by, *publish, out),
             RoomOp::Presence => Decision::Answered(presence::list(self.members_of(room))),
             RoomOp::PresenceStats => Decision::Answered(presence::stats(self.members_of(room))),
             RoomOp::Members(page) => {
@@ -181,21 +189,23 @@ impl Rooms {
                 Some(slot) => self.set[slot].typing(info, now),
                 None => Decision::Answered(RoomReply::Done),
             },
-            RoomOp::AdvanceMarker(progress) => Decision::of(self.mark(room, by, *progress, out)),
+            RoomOp::AdvanceMarker(update) => Decision::of(self.mark(room, by, *update, out)),
             RoomOp::Receipts(page) => Decision::of(self.receipts(room, by, *page, out)),
             RoomOp::Conversations(page) => Decision::of(self.conversations(room, by, *page, out)),
-            RoomOp::Retract(wish) => Decision::of(self.retract(now, room, by, *wish, out)),
+            RoomOp::Retract(retraction) => {
+                Decision::of(self.retract(now, room, by, *retraction, out))
+            }
             RoomOp::React(reaction) => Decision::of(self.react(now, room, by, *reaction, out)),
             RoomOp::Reactions(page) => Decision::of(self.reactions(now, room, by, *page, out)),
             RoomOp::Claim => {
                 out.answer(room, by, RoomReply::Done);
-                if let Some(old) = self.sessions.claim(room, seat) {
-                    out.told.push((old.shard, RoomEvent::Replaced(old.conn)));
+                if let Some(old) = self.sessions.claim(room, member_id) {
+                    out.events.push((old.shard, RoomEvent::Replaced(old.conn)));
                 }
                 Decision::Later
             }
             RoomOp::Release => {
-                self.sessions.release(room, seat);
+                self.sessions.release(room, member_id);
                 Decision::Answered(RoomReply::Done)
             }
             RoomOp::Deliver(delivery) => {
@@ -204,7 +214,7 @@ impl Rooms {
             }
         };
         // It may be gone by now, and nobody hears of it then.
-        decision.tell(room, by, self.set.find(room).map(Room::members), out);
+        decision.act_on(room, by, self.set.find(room).map(Room::members), out);
     }
 
     fn subscribe(
@@ -212,29 +222,29 @@ impl Rooms {
         now: Timestamps,
         id: RoomId,
         by: ReplyRoute,
-        entry: RoomSubscribe,
+        subscribe: RoomSubscribe,
         out: &mut RoomOutput,
     ) -> Decision {
-        let Some(slot) = self.set.enter(now, id, &entry.title) else {
+        let Some(slot) = self.set.enter(now, id, &subscribe.channel_key) else {
             return Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::Internal));
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
-        room.subscribe(by, entry, &mut cx)
+        room.subscribe(by, subscribe, &mut cx)
     }
 
     fn unsubscribe(
         &mut self,
         now: Timestamps,
         id: RoomId,
-        seat: MemberId,
-        how: LeaveReason,
+        member_id: MemberId,
+        reason: LeaveReason,
         out: &mut RoomOutput,
     ) -> Decision {
         let Some(slot) = self.set.slot_of(id) else {
             return Decision::Answered(RoomReply::Unsubscribed);
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
-        let news = room.leave(seat, how, &mut cx);
+        let news = room.leave(member_id, reason, &mut cx);
         self.set.after_leaving(now, slot);
         Decision::with(RoomReply::Unsubscribed, news)
     }
@@ -244,16 +254,16 @@ impl Rooms {
         now: Timestamps,
         id: RoomId,
         by: ReplyRoute,
-        draft: RoomPublish,
+        publish: RoomPublish,
         out: &mut RoomOutput,
     ) -> Decision {
-        let chat_type = draft.timing.chat_type;
-        let slot = match &draft.title {
-            Some(title) => self.set.enter(now, id, title),
+        let chat_type = publish.timing.chat_type;
+        let slot = match &publish.channel_key {
+            Some(channel_key) => self.set.enter(now, id, channel_key),
             None => self.set.slot_of(id),
         };
         let decision = match slot {
-            Some(slot) => self.publish_in(now, slot, by, draft, out),
+            Some(slot) => self.publish_in(now, slot, by, publish, out),
             None => Decision::refused(ErrorCode::Internal),
         };
         out.published.extend(decision.answer().map(|answer| (chat_type, publish_result(answer))));
@@ -265,13 +275,13 @@ impl Rooms {
         now: Timestamps,
         slot: u32,
         by: ReplyRoute,
-        draft: RoomPublish,
+        publish: RoomPublish,
         out: &mut RoomOutput,
     ) -> Decision {
         let (room, mut cx) = self.set.visit(now, slot, out);
         let (messages, members) = room.said();
-        let decision = messages.publish(by, draft, &mut self.beginnings, &mut cx);
-        if let Decision::AnsweredAndTold(..) = &decision
+        let decision = messages.publish(by, publish, &mut self.beginnings, &mut cx);
+        if let Decision::AnsweredWithEvent(..) = &decision
             && messages.forgets_all()
             && members.is_empty()
         {
@@ -297,22 +307,22 @@ impl Rooms {
             let (room, mut cx) = self.set.visit(now, slot, out);
             return room.said().0.history(by, page, &mut cx);
         }
-        let Some(title) = &page.title else {
+        let Some(channel_key) = &page.channel_key else {
             return Some(RoomReply::Rejected(ErrorCode::UnrecoverablePosition));
         };
-        Some(self.set.history_of_silence(now, id, title, page))
+        Some(self.set.history_of_silence(now, id, channel_key, page))
     }
 
     fn mark(
         &mut self,
         id: RoomId,
         by: ReplyRoute,
-        progress: ReadMarkerUpdate,
+        update: ReadMarkerUpdate,
         out: &mut RoomOutput,
     ) -> Option<RoomReply> {
         let kept = self.set.find(id).and_then(|room| room.messages().kept());
         match kept.map(|kept| kept.next_offset()) {
-            Some(next) => receipts::mark(id, next, by, progress, self.set.store(), out),
+            Some(next) => receipts::mark(id, next, by, update, self.set.store(), out),
             None => Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
         }
     }
@@ -349,7 +359,7 @@ impl Rooms {
         now: Timestamps,
         id: RoomId,
         by: ReplyRoute,
-        wish: Retraction,
+        retraction: Retraction,
         out: &mut RoomOutput,
     ) -> Option<RoomReply> {
         let Some(slot) = self.set.slot_of(id) else {
@@ -357,7 +367,7 @@ impl Rooms {
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
         let (messages, members) = room.said();
-        messages.retract(members, by, wish, &mut cx)
+        messages.retract(members, by, retraction, &mut cx)
     }
 
     fn react(
@@ -416,9 +426,9 @@ impl Rooms {
     /// `max` of each; the rest at the next call.
     pub fn tick(&mut self, now: Timestamps, max: usize, out: &mut RoomOutput) {
         self.beginnings.tick(now.tick);
-        for (slot, seat) in self.set.timers().take_partings(now.tick, max) {
+        for (slot, member_id) in self.set.timers().take_partings(now.tick, max) {
             if let Some((room, mut cx)) = self.set.at(now, slot, out)
-                && room.part(seat, &mut cx)
+                && room.part(member_id, &mut cx)
             {
                 self.set.after_leaving(now, slot);
             }
@@ -464,10 +474,10 @@ impl Rooms {
         &mut self,
         now: Timestamps,
         shard: ShardId,
-        asker: ReplyTo,
+        reply_to: ReplyTo,
         out: &mut RoomOutput,
     ) {
-        let by = (shard, asker);
+        let by = (shard, reply_to);
         let Some(line) = self.set.store().withdraw(by) else { return };
         for (_, awaited, _) in line {
             self.answer_abandoned(now, awaited, out);
@@ -514,10 +524,10 @@ impl Rooms {
             PendingOp::Opened(room, by) => self.on_opened(now, room, by, outcome, out),
             PendingOp::Kept(room, round) => self.on_kept(now, room, (round, ticket), outcome, out),
             PendingOp::Read(reading) => self.on_read(now, *reading, outcome, out),
-            PendingOp::Marked(id, by, progress) => {
+            PendingOp::Marked(id, by, update) => {
                 let (answer, news) = receipts::marked(outcome);
                 if let (Some(marks), Some(room)) = (news, self.set.find(id)) {
-                    room.messages().talk().tell_of_marks(&progress, marks, out);
+                    room.messages().talk().tell_of_marks(&update, marks, out);
                 }
                 out.answer(id, by, answer);
             }
@@ -568,10 +578,10 @@ impl Rooms {
             Reopening::AsksAgain => return,
             Reopening::Known(waiting) => waiting,
         };
-        for (from, ask) in waiting {
-            self.set.store().end_wait(from, &ask);
-            if let Some(ask) = self.wait_for_own(now, from, ask, out) {
-                self.decide(now, from, ask, out);
+        for (from, request) in waiting {
+            self.set.store().end_wait(from, &request);
+            if let Some(request) = self.wait_for_own(now, from, request, out) {
+                self.decide(now, from, request, out);
             }
         }
         self.set.rest(now, slot, id);
@@ -627,9 +637,10 @@ impl Rooms {
                 let answer = room.messages().history_read(read, &cx);
                 out.answer(id, by, answer);
             }
-            ReadPurpose::Retraction(wish) => {
+            ReadPurpose::Retraction(retraction) => {
                 let (messages, members) = room.said();
-                let answer = messages.retract_read(members, by, *wish, passage(read), &mut cx);
+                let answer =
+                    messages.retract_read(members, by, *retraction, passage(read), &mut cx);
                 if let Some(answer) = answer {
                     out.answer(id, by, answer);
                 }
@@ -637,8 +648,8 @@ impl Rooms {
                 self.handle_behind_read(now, slot, by, out);
                 return self.let_room_go(now, id);
             }
-            ReadPurpose::Recovery(entry) => {
-                let recovery = RecoveryRead { entry, found, bytes };
+            ReadPurpose::Recovery(subscribe) => {
+                let recovery = RecoveryRead { subscribe, found, bytes };
                 if room.recover(by, recovery, passage(read), &mut cx) == ReadGoes::On {
                     return;
                 }
@@ -657,20 +668,21 @@ impl Rooms {
         out: &mut RoomOutput,
     ) {
         let mut decided: Vec<ReplyRoute> = Vec::new();
-        for (from, ask) in behind {
-            let RoomRequest { room, asker, .. } = ask;
-            let mut own = decided.iter().rev().filter(|by| (by.0, by.1.conn) == (from, asker.conn));
+        for (from, request) in behind {
+            let RoomRequest { room, reply_to, .. } = request;
+            let mut own =
+                decided.iter().rev().filter(|by| (by.0, by.1.conn) == (from, reply_to.conn));
             if let Some(slot) = self.set.slot_of(room)
                 && let Some(kept) = self.set[slot].said().0.kept_mut()
                 && let Some(by) = own.find(|by| kept.behind(by).is_some())
                 && let Some(behind) = kept.behind(by)
             {
-                behind.push((from, ask));
+                behind.push((from, request));
                 continue;
             }
-            self.set.store().end_wait(from, &ask);
-            decided.push((from, asker));
-            self.decide(now, from, ask, out);
+            self.set.store().end_wait(from, &request);
+            decided.push((from, reply_to));
+            self.decide(now, from, request, out);
         }
     }
 
@@ -685,9 +697,9 @@ impl Rooms {
         out: &mut RoomOutput,
     ) {
         let kept = self.set[slot].said().0.kept_mut().expect("what was read is on disk");
-        for (from, ask) in kept.end_retraction_read(by) {
-            self.set.store().end_wait(from, &ask);
-            self.handle(now, from, ask, out);
+        for (from, request) in kept.end_retraction_read(by) {
+            self.set.store().end_wait(from, &request);
+            self.handle(now, from, request, out);
         }
     }
 
@@ -696,9 +708,9 @@ impl Rooms {
     fn refuse_behind_read(&mut self, id: RoomId, by: ReplyRoute, out: &mut RoomOutput) {
         let slot = self.set.slot_of(id).expect("a room stays while it is read");
         let kept = self.set[slot].said().0.kept_mut().expect("what is read is on disk");
-        for (from, ask) in kept.end_retraction_read(by) {
-            self.set.store().end_wait(from, &ask);
-            out.refuse(from, &ask, ErrorCode::NotAvailable);
+        for (from, request) in kept.end_retraction_read(by) {
+            self.set.store().end_wait(from, &request);
+            out.refuse(from, &request, ErrorCode::NotAvailable);
         }
     }
 

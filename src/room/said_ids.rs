@@ -30,11 +30,11 @@ impl SaidIds {
     /// Where a message has its place already that is to be said, and its id.
     pub fn place_of<'d>(
         &mut self,
-        draft: &'d RoomPublish,
+        publish: &'d RoomPublish,
         now: Timestamps,
     ) -> Option<(u64, &'d str)> {
-        let user = &draft.info.as_ref()?.user;
-        let (_, id) = draft.tags.iter().find(|(name, _)| **name == *ID_TAG)?;
+        let user = &publish.info.as_ref()?.user;
+        let (_, id) = publish.tags.iter().find(|(name, _)| **name == *ID_TAG)?;
         let offset = self.0.as_mut()?.offset(now.unix_ms, user, id)?;
         Some((offset, id))
     }

@@ -13,13 +13,13 @@ pub(super) struct SingleSessions(BTreeMap<RoomId, MemberId>);
 
 impl SingleSessions {
     /// A connection is its user's only one from now on. Gives the one before it.
-    pub fn claim(&mut self, inbox: RoomId, seat: MemberId) -> Option<MemberId> {
-        self.0.insert(inbox, seat).filter(|&old| old != seat)
+    pub fn claim(&mut self, inbox: RoomId, member_id: MemberId) -> Option<MemberId> {
+        self.0.insert(inbox, member_id).filter(|&old| old != member_id)
     }
 
     /// A connection is gone, if it was the only one.
-    pub fn release(&mut self, inbox: RoomId, seat: MemberId) {
-        if self.0.get(&inbox) == Some(&seat) {
+    pub fn release(&mut self, inbox: RoomId, member_id: MemberId) {
+        if self.0.get(&inbox) == Some(&member_id) {
             self.0.remove(&inbox);
         }
     }
@@ -38,14 +38,14 @@ mod tests {
 
     #[test]
     fn the_newest_connection_counts_and_only_it_can_leave() {
-        let seat = |slot| MemberId { shard: ShardId(1), conn: ConnId { slot, generation: 0 } };
+        let member_id = |slot| MemberId { shard: ShardId(1), conn: ConnId { slot, generation: 0 } };
         let mut sessions = SingleSessions::default();
-        assert_eq!(sessions.claim(RoomId(1), seat(1)), None);
-        assert_eq!(sessions.claim(RoomId(1), seat(1)), None, "asked twice");
-        assert_eq!(sessions.claim(RoomId(1), seat(2)), Some(seat(1)));
-        sessions.release(RoomId(1), seat(1));
+        assert_eq!(sessions.claim(RoomId(1), member_id(1)), None);
+        assert_eq!(sessions.claim(RoomId(1), member_id(1)), None, "asked twice");
+        assert_eq!(sessions.claim(RoomId(1), member_id(2)), Some(member_id(1)));
+        sessions.release(RoomId(1), member_id(1));
         assert!(!sessions.is_empty(), "it was not the only one any more");
-        sessions.release(RoomId(1), seat(2));
+        sessions.release(RoomId(1), member_id(2));
         assert!(sessions.is_empty());
     }
 }

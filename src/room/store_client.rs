@@ -95,9 +95,9 @@ impl StoreClient {
     }
 
     /// Whether there is room for one more question that waits; it is counted then.
-    pub fn begin_wait(&mut self, from: ShardId, ask: &RoomRequest) -> bool {
-        let flow = requester(Some((from, ask.asker))).flow();
-        let load = WaitingLoad { asks_count: 1, bytes: ask.what.waiting_bytes() };
+    pub fn begin_wait(&mut self, from: ShardId, request: &RoomRequest) -> bool {
+        let flow = requester(Some((from, request.reply_to))).flow();
+        let load = WaitingLoad { requests_count: 1, bytes: request.op.waiting_bytes() };
         let has_room = self.waiting.has_room_for(flow, load);
         if has_room {
             self.waiting.add(flow, load);
@@ -106,9 +106,10 @@ impl StoreClient {
     }
 
     /// A question is decided, or refused.
-    pub fn end_wait(&mut self, from: ShardId, ask: &RoomRequest) {
-        let flow = requester(Some((from, ask.asker))).flow();
-        self.waiting.remove(flow, WaitingLoad { asks_count: 1, bytes: ask.what.waiting_bytes() });
+    pub fn end_wait(&mut self, from: ShardId, request: &RoomRequest) {
+        let flow = requester(Some((from, request.reply_to))).flow();
+        self.waiting
+            .remove(flow, WaitingLoad { requests_count: 1, bytes: request.op.waiting_bytes() });
     }
 
     /// Whether the store may be given this message of somebody's.
@@ -118,8 +119,8 @@ impl StoreClient {
     }
 
     /// A message waits for the store no more; the first who asked for it is its author.
-    pub fn end_append(&mut self, publication: &Publication, askers: &[ReplyRoute]) {
-        let flow = requester(askers.first().copied()).flow();
+    pub fn end_append(&mut self, publication: &Publication, reply_tos: &[ReplyRoute]) {
+        let flow = requester(reply_tos.first().copied()).flow();
         self.waiting.remove(flow, load_of(publication));
     }
 
@@ -179,5 +180,5 @@ impl StoreClient {
 
 /// What a message costs while it waits for the store.
 fn load_of(publication: &Publication) -> WaitingLoad {
-    WaitingLoad { asks_count: 0, bytes: publication.cost_bytes() }
+    WaitingLoad { requests_count: 0, bytes: publication.cost_bytes() }
 }

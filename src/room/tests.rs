@@ -128,14 +128,14 @@ impl World {
     /// Lets the store and other rooms answer until nothing is under way.
     fn settle(&mut self) {
         loop {
-            let asks = std::mem::take(&mut self.out.asks);
+            let room_requests = std::mem::take(&mut self.out.room_requests);
             let requests = std::mem::take(&mut self.out.requests);
-            if asks.is_empty() && (requests.is_empty() || self.asleep) {
+            if room_requests.is_empty() && (requests.is_empty() || self.asleep) {
                 self.out.requests = requests;
                 return;
             }
-            for ask in asks {
-                self.rooms.handle(self.now, HOME, ask, &mut self.out);
+            for request in room_requests {
+                self.rooms.handle(self.now, HOME, request, &mut self.out);
             }
             requests.into_iter().for_each(|request| self.store.take(HOME, request));
             let mut replies = Vec::new();
@@ -147,8 +147,8 @@ impl World {
     }
 
     /// Asks without waiting for what follows. Returns the question's number.
-    fn begin(&mut self, from: ShardId, slot: u32, room: RoomId, what: RoomOp) -> u32 {
-        self.begin_as(UserHash::NOBODY, from, slot, room, what)
+    fn begin(&mut self, from: ShardId, slot: u32, room: RoomId, op: RoomOp) -> u32 {
+        self.begin_as(UserHash::NOBODY, from, slot, room, op)
     }
 
     /// The same, for a user's connection.
@@ -158,35 +158,34 @@ impl World {
         from: ShardId,
         slot: u32,
         room: RoomId,
-        what: RoomOp,
+        op: RoomOp,
     ) -> u32 {
         self.next_id += 1;
-        let asker = ReplyTo { user, id: self.next_id, ..connection(slot) };
-        self.rooms.handle(self.now, from, RoomRequest { room, asker, what }, &mut self.out);
+        let reply_to = ReplyTo { user, id: self.next_id, ..connection(slot) };
+        self.rooms.handle(self.now, from, RoomRequest { room, reply_to, op }, &mut self.out);
         self.next_id
     }
 
     /// The answer to a question, if it came.
     fn answer(&mut self, id: u32) -> Option<RoomReply> {
-        let is_it =
-            |tell: &RoomEvent| matches!(tell, RoomEvent::Reply(_, asker, _) if asker.id == id);
-        let place = self.out.told.iter().position(|(_, tell)| is_it(tell))?;
-        match self.out.told.remove(place).1 {
+        let is_it = |tell: &RoomEvent| matches!(tell, RoomEvent::Reply(_, reply_to, _) if reply_to.id == id);
+        let place = self.out.events.iter().position(|(_, tell)| is_it(tell))?;
+        match self.out.events.remove(place).1 {
             RoomEvent::Reply(_, _, answer) => Some(answer),
             _ => None,
         }
     }
 
-    fn ask(&mut self, slot: u32, room: RoomId, what: RoomOp) -> RoomReply {
-        self.out.told.clear();
-        let id = self.begin(HOME, slot, room, what);
+    fn ask(&mut self, slot: u32, room: RoomId, op: RoomOp) -> RoomReply {
+        self.out.events.clear();
+        let id = self.begin(HOME, slot, room, op);
         self.settle();
         self.answer(id).expect("every question is answered")
     }
 
     fn subscribe(&mut self, slot: u32, since: Option<Position>) -> Subscribed {
-        match self.ask(slot, ROOM, subscribe(title("room:9", 0), "ann", slot, since)) {
-            RoomReply::Subscribed(welcome) => *welcome,
+        match self.ask(slot, ROOM, subscribe(channel_key("room:9", 0), "ann", slot, since)) {
+            RoomReply::Subscribed(subscribed) => *subscribed,
             other => panic!("{other:?}"),
         }
     }
@@ -196,7 +195,7 @@ impl World {
     }
 
     fn history(&mut self, passage: HistoryQuery) -> Vec<u64> {
-        let page = HistoryPage { title: Some(title("room:9", 0)), passage };
+        let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), passage };
         match self.ask(0, ROOM, RoomOp::History(Box::new(page))) {
             RoomReply::History(all, _) => all.iter().map(|one| one.offset).collect(),
             other => panic!("{other:?}"),
@@ -212,7 +211,7 @@ impl World {
 
     /// What subscribers were told since this was asked last: offset and data.
     fn said(&mut self, room: RoomId) -> Vec<(u64, String)> {
-        let told = std::mem::take(&mut self.out.told);
+        let told = std::mem::take(&mut self.out.events);
         let said = told.into_iter().filter_map(|(_, tell)| match tell {
             RoomEvent::Published(to, publication, _) if to == room => Some(shown(&publication)),
             _ => None,
@@ -222,7 +221,7 @@ impl World {
 
     /// The notices for a room since this was asked last.
     fn notices(&mut self, room: RoomId) -> Vec<String> {
-        let told = std::mem::take(&mut self.out.told);
+        let told = std::mem::take(&mut self.out.events);
         let notices = told.into_iter().filter_map(|(_, tell)| match tell {
             RoomEvent::Notice(to, data) if to == room => {
                 Some(String::from_utf8(data.bytes.to_vec()).unwrap())
@@ -243,7 +242,7 @@ fn connection(slot: u32) -> ReplyTo {
     ReplyTo { conn: ConnId { slot, generation: 0 }, ..ReplyTo::NOBODY }
 }
 
-fn title(channel: &str, namespace: u16) -> ChannelKey {
+fn channel_key(channel: &str, namespace: u16) -> ChannelKey {
     ChannelKey { tenant: "".into(), channel: channel.into(), namespace }
 }
 
@@ -252,9 +251,9 @@ fn info(user: &str, client: u32) -> Arc<ClientInfo> {
     Arc::new(ClientInfo { user: user.into(), client, conn_info: None })
 }
 
-fn subscribe(title: ChannelKey, user: &str, slot: u32, since: Option<Position>) -> RoomOp {
+fn subscribe(channel_key: ChannelKey, user: &str, slot: u32, since: Option<Position>) -> RoomOp {
     RoomOp::Subscribe(Box::new(RoomSubscribe {
-        title,
+        channel_key,
         info: info(user, slot),
         chan_info: None,
         since,
@@ -262,34 +261,34 @@ fn subscribe(title: ChannelKey, user: &str, slot: u32, since: Option<Position>) 
 }
 
 fn draft(
-    title: ChannelKey,
+    channel_key: ChannelKey,
     user: &str,
     text: &str,
     id: Option<&str>,
-    voice: PublishMode,
+    mode: PublishMode,
 ) -> RoomOp {
     RoomOp::Publish(Box::new(RoomPublish {
-        title: Some(title),
+        channel_key: Some(channel_key),
         data: Payload { bytes: Bytes::from(text.to_owned()), is_json: true },
         info: Some(info(user, 0)),
         chan_info: None,
         tags: id.map(|id| (ID_TAG.into(), id.into())).into_iter().collect(),
         id_source: IdSource::Client,
-        voice,
+        mode,
         trace: Trace::made(&mut Csprng::from_key([1; 16])),
         timing: timing(),
     }))
 }
 
 fn publish(text: &str, id: Option<&str>) -> RoomOp {
-    let voice = if id.is_some() { PublishMode::Post } else { PublishMode::Publish };
-    draft(title("room:9", 0), "ann", text, id, voice)
+    let mode = if id.is_some() { PublishMode::Post } else { PublishMode::Publish };
+    draft(channel_key("room:9", 0), "ann", text, id, mode)
 }
 
 /// From ann to bob.
 fn send(text: &str, id: &str) -> RoomOp {
-    let voice = PublishMode::Send { from: ANNS, to: BOBS, ttl_ms: 0 };
-    draft(title("dm#ann,bob", 1), "ann", text, Some(id), voice)
+    let mode = PublishMode::Send { from: ANNS, to: BOBS, ttl_ms: 0 };
+    draft(channel_key("dm#ann,bob", 1), "ann", text, Some(id), mode)
 }
 
 fn posted(answer: &RoomReply) -> u64 {
@@ -305,14 +304,14 @@ fn check_refused(answer: &RoomReply, code: ErrorCode) {
 }
 
 fn come(world: &mut World, inbox: RoomId, user: &str, slot: u32) {
-    let title = title(&format!("@{user}"), 2);
-    let answer = world.ask(slot, inbox, subscribe(title, user, slot, None));
+    let channel_key = channel_key(&format!("@{user}"), 2);
+    let answer = world.ask(slot, inbox, subscribe(channel_key, user, slot, None));
     assert!(matches!(answer, RoomReply::Subscribed(_)), "{answer:?}");
 }
 
-fn progress(user: &str, inbox: RoomId, other: RoomId, reached: MarkerPosition) -> RoomOp {
+fn marker_update(user: &str, inbox: RoomId, other: RoomId, reached: MarkerPosition) -> RoomOp {
     RoomOp::AdvanceMarker(Box::new(ReadMarkerUpdate {
-        title: Some(title("dm#ann,bob", 1)),
+        channel_key: Some(channel_key("dm#ann,bob", 1)),
         info: info(user, 0),
         inbox,
         reached,
@@ -333,17 +332,17 @@ fn step(world: &mut World) {
 }
 
 /// That a message is taken back.
-fn retract(offset: u64, user: &str, power: RetractRight) -> RoomOp {
+fn retract(offset: u64, user: &str, right: RetractRight) -> RoomOp {
     let text = format!(r#"{{"retracted":{offset}}}"#);
-    let draft = draft(title("room:9", 0), user, &text, None, PublishMode::Post);
-    retraction(draft, offset, power)
+    let publish = draft(channel_key("room:9", 0), user, &text, None, PublishMode::Post);
+    retraction(publish, offset, right)
 }
 
-fn retraction(draft: RoomOp, offset: u64, power: RetractRight) -> RoomOp {
-    let RoomOp::Publish(draft) = draft else { unreachable!() };
+fn retraction(publish: RoomOp, offset: u64, right: RetractRight) -> RoomOp {
+    let RoomOp::Publish(publish) = publish else { unreachable!() };
     let (id_source, tags) = (IdSource::Server, vec![chat::retraction(offset).1]);
-    let draft = RoomPublish { tags, id_source, ..*draft };
-    RoomOp::Retract(Box::new(Retraction { offset, power, draft }))
+    let publish = RoomPublish { tags, id_source, ..*publish };
+    RoomOp::Retract(Box::new(Retraction { offset, right, publish }))
 }
 
 #[test]
@@ -361,15 +360,15 @@ fn a_position_in_a_silent_room_outlives_rest_and_restart() {
             world = world.restart(crash);
         }
         world.pass(40_000);
-        let welcome = world.subscribe(1, start);
-        assert_eq!((welcome.recovery, welcome.missed.len()), (RecoveryOutcome::Whole, 0));
+        let subscribed = world.subscribe(1, start);
+        assert_eq!((subscribed.recovery, subscribed.missed.len()), (RecoveryOutcome::Whole, 0));
         world.publish("1");
         if let Some(crash) = crash {
             world = world.restart(crash);
         }
-        let welcome = world.subscribe(3, start);
+        let subscribed = world.subscribe(3, start);
         assert_eq!(
-            (welcome.recovery, welcome.missed.len()),
+            (subscribed.recovery, subscribed.missed.len()),
             (RecoveryOutcome::Whole, 1),
             "{crash:?}"
         );
@@ -396,16 +395,16 @@ fn a_position_is_good_that_was_given_while_the_first_message_was_on_its_way() {
     assert_eq!(start.map(|start| start.offset), Some(0));
     world.asleep = false;
     world.settle();
-    let welcome = world.subscribe(3, start);
-    assert_eq!((welcome.recovery, welcome.missed.len()), (RecoveryOutcome::Whole, 1));
+    let subscribed = world.subscribe(3, start);
+    assert_eq!((subscribed.recovery, subscribed.missed.len()), (RecoveryOutcome::Whole, 1));
 }
 
 #[test]
 fn a_position_in_silence_is_good_in_its_own_room_only() {
     let mut world = World::new();
     let start = world.subscribe(1, None).position;
-    let elsewhere = subscribe(title("room:10", 0), "ann", 1, start);
+    let elsewhere = subscribe(channel_key("room:10", 0), "ann", 1, start);
     let answer = world.ask(1, RoomId(77), elsewhere);
-    let RoomReply::Subscribed(welcome) = answer else { panic!("{answer:?}") };
-    assert_eq!(welcome.recovery, RecoveryOutcome::Lost);
+    let RoomReply::Subscribed(subscribed) = answer else { panic!("{answer:?}") };
+    assert_eq!(subscribed.recovery, RecoveryOutcome::Lost);
 }

@@ -31,7 +31,7 @@ pub(super) type CommandResult = Result<(), CommandError>;
 
 impl ChannelTarget<'_, '_> {
     /// The room's name, to be kept.
-    pub(super) fn title(&self) -> ChannelKey {
+    pub(super) fn channel_key(&self) -> ChannelKey {
         let tenant = Arc::clone(&self.tenant);
         ChannelKey { tenant, channel: Arc::from(self.channel), namespace: self.namespace }
     }
@@ -145,15 +145,15 @@ impl<'s> Access<'s> {
     }
 
     /// For a room that may not be in memory; one with a member is.
-    pub fn title_if_needed(self, target: &ChannelTarget<'_, '_>) -> Option<ChannelKey> {
+    pub fn channel_key_if_needed(self, target: &ChannelTarget<'_, '_>) -> Option<ChannelKey> {
         match self.standing(target.room) {
             MembershipStatus::Subscribed => None,
-            MembershipStatus::Outside => Some(target.title()),
+            MembershipStatus::Outside => Some(target.channel_key()),
         }
     }
 
     /// A moderator is whom a token calls so, where it has any business at all.
-    pub fn power(self, cx: &Context<'_>, target: &ChannelTarget<'_, '_>) -> RetractRight {
+    pub fn right(self, cx: &Context<'_>, target: &ChannelTarget<'_, '_>) -> RetractRight {
         let by_token = grant(self.allowance(target), Allow::MODERATE) == TokenGrant::Given;
         let admitted = target.kind.admits(&self.peer.info().user);
         let moderates = admitted && (by_token || cx.options.insecure);

@@ -3,35 +3,35 @@
 //! Deliberately absent: answers that change the session, and refusals (`machine`).
 
 use super::SessionOutput;
-use crate::room::{PublishAck, RoomReply as Told};
+use crate::room::{PublishAck, RoomReply};
 use crate::store::{self, MessageReactions, ReadMarkers};
 use crate::wire::chat::{self, ConversationEntry, ReactedMessage, Receipt};
 use crate::wire::{Answer, Payload};
 
 /// Tells the client what a room answered to command `id`.
-pub(super) fn tell(id: u32, answer: &Told, out: &mut SessionOutput) {
+pub(super) fn tell(id: u32, answer: &RoomReply, out: &mut SessionOutput) {
     match answer {
-        Told::Unsubscribed if id == 0 => (),
-        Told::Unsubscribed => out.answer(id, Answer::Unsubscribe),
-        Told::Published(_) => out.answer(id, Answer::Publish),
-        Told::Presence(clients) => out.answer(id, Answer::Presence { clients }),
-        Told::PresenceStats { clients, users } => {
+        RoomReply::Unsubscribed if id == 0 => (),
+        RoomReply::Unsubscribed => out.answer(id, Answer::Unsubscribe),
+        RoomReply::Published(_) => out.answer(id, Answer::Publish),
+        RoomReply::Presence(clients) => out.answer(id, Answer::Presence { clients }),
+        RoomReply::PresenceStats { clients, users } => {
             out.answer(id, Answer::PresenceStats { num_clients: *clients, num_users: *users });
         }
-        Told::History(publications, position) => {
+        RoomReply::History(publications, position) => {
             out.answer(id, Answer::History { publications, position: *position });
         }
-        Told::Posted(posted) => tell_posted(id, posted, out),
-        Told::Members(page, next) => rpc(id, &chat::members(page, *next), out),
-        Told::Receipts(page, next) => rpc(id, &receipts(page, next.as_deref()), out),
-        Told::Conversations(page, next) => rpc(id, &conversations(page, next.as_deref()), out),
-        Told::Reactions(found) => rpc(id, &reactions(found), out),
-        Told::Done if id == 0 => (),
-        Told::Done => rpc(id, &chat::nothing(), out),
-        Told::Subscribed(_)
-        | Told::SubscribeRejected(_)
-        | Told::Rejected(_)
-        | Told::InvalidField(_) => {
+        RoomReply::Posted(posted) => tell_posted(id, posted, out),
+        RoomReply::Members(page, next) => rpc(id, &chat::members(page, *next), out),
+        RoomReply::Receipts(page, next) => rpc(id, &receipts(page, next.as_deref()), out),
+        RoomReply::Conversations(page, next) => rpc(id, &conversations(page, next.as_deref()), out),
+        RoomReply::Reactions(found) => rpc(id, &reactions(found), out),
+        RoomReply::Done if id == 0 => (),
+        RoomReply::Done => rpc(id, &chat::nothing(), out),
+        RoomReply::Subscribed(_)
+        | RoomReply::SubscribeRejected(_)
+        | RoomReply::Rejected(_)
+        | RoomReply::InvalidField(_) => {
             unreachable!("the session decides what these mean");
         }
     }

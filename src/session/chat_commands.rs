@@ -10,7 +10,9 @@ use super::access::{Access, CommandResult};
 use super::command_out::CommandOut;
 use super::names::{ChannelKind, conversation};
 use super::presence::presence;
-use super::publishing::{self, DraftParts, PublishArgs, chat_type, draft, made_id, unpublished};
+use super::publishing::{
+    self, PublishArgs, PublishParts, chat_type, made_id, room_publish, unpublished,
+};
 use super::reactions;
 use super::rights::MembershipStatus;
 use super::{CommandError, Context, Effect, INBOX_NAMESPACE};
@@ -158,14 +160,14 @@ fn mark(
     access.check_reading(cx, &target)?;
     let info = access.peer().info();
     let user = named(&info.user)?;
-    let progress = ReadMarkerUpdate {
-        title: access.title_if_needed(&target),
+    let update = ReadMarkerUpdate {
+        channel_key: access.channel_key_if_needed(&target),
         info: Arc::clone(info),
         inbox: access.inbox(cx, user),
         reached,
         other: target.kind.other_than(user).map(|other| access.inbox(cx, other)),
     };
-    reply.ask(target.room, RoomOp::AdvanceMarker(Box::new(progress)));
+    reply.send_request(target.room, RoomOp::AdvanceMarker(Box::new(update)));
     Ok(target.room)
 }
 
@@ -178,9 +180,9 @@ fn receipts(
 ) -> CommandResult {
     let target = access.target(cx, channel)?;
     access.check_reading(cx, &target)?;
-    let title = access.title_if_needed(&target);
-    let page = ReceiptsPage { title, after: after.into(), count_max };
-    reply.ask(target.room, RoomOp::Receipts(Box::new(page)));
+    let channel_key = access.channel_key_if_needed(&target);
+    let page = ReceiptsPage { channel_key, after: after.into(), count_max };
+    reply.send_request(target.room, RoomOp::Receipts(Box::new(page)));
     Ok(())
 }
 
@@ -196,9 +198,9 @@ fn rooms(
     let channel = format!("{INBOX_NAMESPACE}{user}");
     // Without such a namespace nobody has one.
     let target = access.target(cx, &channel).map_err(|_| ErrorCode::NotAvailable)?;
-    let (title, user, after) = (target.title(), user.into(), after.into());
-    let page = ConversationsPage { title, user, after, count_max };
-    reply.ask(target.room, RoomOp::Conversations(Box::new(page)));
+    let (channel_key, user, after) = (target.channel_key(), user.into(), after.into());
+    let page = ConversationsPage { channel_key, user, after, count_max };
+    reply.send_request(target.room, RoomOp::Conversations(Box::new(page)));
     Ok(())
 }
 
@@ -223,11 +225,11 @@ fn typing(
     access.check(cx, &target, target.rules.publish, Allow::PUBLISH)?;
     let info = Arc::clone(access.peer().info());
     let inbox = target.kind.other_than(&info.user).map(|other| access.inbox(cx, other));
-    reply.ask(target.room, RoomOp::Typing(Arc::clone(&info)));
+    reply.send_request(target.room, RoomOp::Typing(Arc::clone(&info)));
     if let Some(inbox) = inbox {
         // The other one may not be subscribed to the conversation now.
         let delivery = InboxDelivery::Typing { channel: Arc::from(channel), info };
-        reply.ask_unanswered(inbox, RoomOp::Deliver(Box::new(delivery)));
+        reply.send_request_unanswered(inbox, RoomOp::Deliver(Box::new(delivery)));
     }
     Ok(())
 }
@@ -240,14 +242,14 @@ fn retract(
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
     let target = access.target(cx, channel)?;
-    let power = access.power(cx, &target);
-    match power {
+    let right = access.right(cx, &target);
+    match right {
         RetractRight::Moderator if target.rules.keeps_history() => (),
         RetractRight::Moderator => return Err(ErrorCode::NotAvailable.into()),
         RetractRight::Author => access.check_reading(cx, &target)?,
     }
     let user = &*access.peer().info().user;
-    let voice = match target.kind.other_than(user) {
+    let mode = match target.kind.other_than(user) {
         None => PublishMode::Post,
         Some(other) => {
             let (from, to) = (access.inbox(cx, user), access.inbox(cx, other));
@@ -255,17 +257,17 @@ fn retract(
         }
     };
     let (data, tag) = chat::retraction(offset);
-    let parts = DraftParts {
+    let parts = PublishParts {
         data,
         tags: vec![(ID_TAG.into(), made_id(&mut cx.chance.ids)), tag],
         chan_info: None,
         id_source: IdSource::Server,
-        voice,
+        mode,
         sent_at_unix_ms: None,
     };
-    let draft = draft(cx, access, &target, parts);
-    let retraction = Retraction { draft, offset, power };
-    reply.ask(target.room, RoomOp::Retract(Box::new(retraction)));
+    let publish = room_publish(cx, access, &target, parts);
+    let retraction = Retraction { publish, offset, right };
+    reply.send_request(target.room, RoomOp::Retract(Box::new(retraction)));
     Ok(())
 }
 

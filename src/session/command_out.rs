@@ -15,7 +15,7 @@ use crate::wire::{Answer, Push};
 
 /// Where a command's questions, effects and answer go.
 pub(super) struct CommandOut<'o> {
-    asker: ReplyTo,
+    reply_to: ReplyTo,
     unanswered: &'o mut Unanswered,
     out: &'o mut SessionOutput,
 }
@@ -30,7 +30,7 @@ impl<'o> CommandOut<'o> {
         out: &'o mut SessionOutput,
     ) -> CommandOut<'o> {
         let user = cx.names.user_hash(peer.tenant(), &peer.info().user);
-        CommandOut { asker: ReplyTo { conn: cx.conn, user, id }, unanswered, out }
+        CommandOut { reply_to: ReplyTo { conn: cx.conn, user, id }, unanswered, out }
     }
 
     /// Of a connection that is nobody's.
@@ -39,50 +39,50 @@ impl<'o> CommandOut<'o> {
         unanswered: &'o mut Unanswered,
         out: &'o mut SessionOutput,
     ) -> CommandOut<'o> {
-        let asker = ReplyTo { conn: cx.conn, user: UserHash::NOBODY, id: 0 };
-        CommandOut { asker, unanswered, out }
+        let reply_to = ReplyTo { conn: cx.conn, user: UserHash::NOBODY, id: 0 };
+        CommandOut { reply_to, unanswered, out }
     }
 
     /// The command.
     pub fn id(&self) -> u32 {
-        self.asker.id
+        self.reply_to.id
     }
 
     /// The same for another command of this peer.
     pub fn with_id(self, id: u32) -> CommandOut<'o> {
-        CommandOut { asker: ReplyTo { id, ..self.asker }, ..self }
+        CommandOut { reply_to: ReplyTo { id, ..self.reply_to }, ..self }
     }
 
     /// The same for a command whose client waits for no answer.
     pub fn without_answer(&mut self) -> CommandOut<'_> {
-        let asker = ReplyTo { id: 0, ..self.asker };
-        CommandOut { asker, unanswered: self.unanswered, out: self.out }
+        let reply_to = ReplyTo { id: 0, ..self.reply_to };
+        CommandOut { reply_to, unanswered: self.unanswered, out: self.out }
     }
 
     /// Asks a room for the command.
-    pub fn ask(&mut self, room: RoomId, what: RoomOp) {
-        self.ask_as(self.asker.id, room, what);
+    pub fn send_request(&mut self, room: RoomId, op: RoomOp) {
+        self.send_request_as(self.reply_to.id, room, op);
     }
 
     /// Asks a room for what no command waits for.
-    pub fn ask_unanswered(&mut self, room: RoomId, what: RoomOp) {
-        self.ask_as(0, room, what);
+    pub fn send_request_unanswered(&mut self, room: RoomId, op: RoomOp) {
+        self.send_request_as(0, room, op);
     }
 
-    fn ask_as(&mut self, id: u32, room: RoomId, what: RoomOp) {
+    fn send_request_as(&mut self, id: u32, room: RoomId, op: RoomOp) {
         self.unanswered.on_asked(id);
-        let asker = ReplyTo { id, ..self.asker };
-        self.out.effects.push(Effect::Ask(RoomRequest { room, asker, what }));
+        let reply_to = ReplyTo { id, ..self.reply_to };
+        self.out.effects.push(Effect::SendRequest(RoomRequest { room, reply_to, op }));
     }
 
     /// Answers the command.
     pub fn answer(&mut self, answer: Answer<'_>) {
-        self.out.answer(self.asker.id, answer);
+        self.out.answer(self.reply_to.id, answer);
     }
 
     /// Refuses the command, which was no mistake of the client's.
     pub fn refuse(&mut self, refusal: impl Into<CommandError>) {
-        self.out.refuse(self.asker.id, refusal);
+        self.out.refuse(self.reply_to.id, refusal);
     }
 
     /// Tells the client what it did not ask for.

@@ -123,8 +123,9 @@ fn history(
         since: since.map(|(offset, epoch)| position_seal::position(*offset, epoch)),
         order: if request.reverse { HistoryOrder::NewestFirst } else { HistoryOrder::OldestFirst },
     };
-    let title = access.title_if_needed(&target);
-    reply.ask(target.room, RoomOp::History(Box::new(HistoryPage { title, passage })));
+    let channel_key = access.channel_key_if_needed(&target);
+    reply
+        .send_request(target.room, RoomOp::History(Box::new(HistoryPage { channel_key, passage })));
     Ok(())
 }
 

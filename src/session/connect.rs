@@ -18,7 +18,7 @@ use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput};
 use crate::auth::Allow;
 use crate::base::{ClientId, MonotonicMs, RoomId};
 use crate::metrics::{Agent, HandshakeStage, Histogram};
-use crate::room::{ChannelKey, RoomOp, RoomReply as Told, RoomSubscribe, Subscribed};
+use crate::room::{ChannelKey, RoomOp, RoomReply, RoomSubscribe, Subscribed};
 use crate::wire::{
     Answer, ClientInfo, Command, ConnectRequest, ConnectResult, Encoding, ErrorCode,
     SubscribeRequest, SubscribeResult,
@@ -48,11 +48,11 @@ pub struct ServerSubscription {
     /// Which room.
     pub room: RoomId,
     /// Its name.
-    pub title: ChannelKey,
+    pub channel_key: ChannelKey,
     /// What the client saw last of it.
     pub since: Option<RecoveryPoint>,
     /// What the home said; `None` until it did.
-    pub welcome: Option<Subscribed>,
+    pub subscribed: Option<Subscribed>,
 }
 
 /// What the client's program is: what its `User-Agent` said, or, where that said
@@ -103,8 +103,8 @@ pub fn wanted(
         let since =
             recovering.map(|sub| RecoveryPoint::read(cx, owner, reader, sub.offset, &sub.epoch));
         let tenant = peer.shared_tenant();
-        let title = ChannelKey { tenant, channel: Arc::from(channel), namespace };
-        wanted.push(ServerSubscription { room, title, since, welcome: None });
+        let channel_key = ChannelKey { tenant, channel: Arc::from(channel), namespace };
+        wanted.push(ServerSubscription { room, channel_key, since, subscribed: None });
     }
     Ok(wanted)
 }
@@ -149,13 +149,13 @@ impl PendingConnect {
     /// Asks each of its rooms to let it in.
     pub fn ask_rooms(&self, reply: &mut CommandOut<'_>) {
         for one in &self.wanted {
-            let entry = RoomSubscribe {
-                title: one.title.clone(),
+            let subscribe = RoomSubscribe {
+                channel_key: one.channel_key.clone(),
                 info: Arc::clone(self.peer.info()),
                 chan_info: None,
                 since: one.since.map(|since| since.position),
             };
-            reply.ask(one.room, RoomOp::Subscribe(Box::new(entry)));
+            reply.send_request(one.room, RoomOp::Subscribe(Box::new(subscribe)));
         }
     }
 
@@ -169,43 +169,43 @@ impl PendingConnect {
         &mut self,
         cx: &Context<'_>,
         room: RoomId,
-        answer: Told,
+        answer: RoomReply,
         subscriptions: &mut Subscriptions,
         out: &mut SessionOutput,
     ) -> bool {
         let place = self.wanted.iter_mut().find(|one| one.room == room);
         match (place, answer) {
-            (Some(one), Told::Subscribed(welcome)) => {
-                let name = Arc::clone(&welcome.name);
-                self.recovery_bytes += welcome.missed_bytes();
-                one.welcome = Some(*welcome);
-                let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
+            (Some(one), RoomReply::Subscribed(subscribed)) => {
+                let name = Arc::clone(&subscribed.name);
+                self.recovery_bytes += subscribed.missed_bytes();
+                one.subscribed = Some(*subscribed);
+                let rules = &cx.rooms.namespaces[usize::from(one.channel_key.namespace)];
                 let wants_join_leave = rules.push_join_leave;
                 out.effects.push(Effect::AddSubscriber { room, name, wants_join_leave });
-                subscriptions.ask_by_server(room, one.title.clone());
+                subscriptions.begin_subscribe_by_server(room, one.channel_key.clone());
                 return true;
             }
             // A room that refuses refuses the connection: the client tries
             // again, or learns that its token asks for what cannot be had.
-            (_, Told::SubscribeRejected(code) | Told::Rejected(code)) => {
+            (_, RoomReply::SubscribeRejected(code) | RoomReply::Rejected(code)) => {
                 out.refuse(self.id, code);
                 out.close(Fault::Refused(code));
             }
-            (None, Told::Subscribed(_))
+            (None, RoomReply::Subscribed(_))
             | (
                 _,
-                Told::Unsubscribed
-                | Told::Published(_)
-                | Told::Presence(_)
-                | Told::PresenceStats { .. }
-                | Told::History(..)
-                | Told::Posted(_)
-                | Told::Members(..)
-                | Told::Receipts(..)
-                | Told::Conversations(..)
-                | Told::Reactions(_)
-                | Told::InvalidField(_)
-                | Told::Done,
+                RoomReply::Unsubscribed
+                | RoomReply::Published(_)
+                | RoomReply::Presence(_)
+                | RoomReply::PresenceStats { .. }
+                | RoomReply::History(..)
+                | RoomReply::Posted(_)
+                | RoomReply::Members(..)
+                | RoomReply::Receipts(..)
+                | RoomReply::Conversations(..)
+                | RoomReply::Reactions(_)
+                | RoomReply::InvalidField(_)
+                | RoomReply::Done,
             ) => (),
         }
         false
@@ -213,7 +213,7 @@ impl PendingConnect {
 
     /// True when every room has answered.
     pub fn is_complete(&self) -> bool {
-        self.wanted.iter().all(|one| one.welcome.is_some())
+        self.wanted.iter().all(|one| one.subscribed.is_some())
     }
 
     /// Answers the command: the peer is in, and what came meanwhile may be served.
@@ -241,18 +241,18 @@ impl PendingConnect {
     /// The answer to the connect command.
     fn answer(&self, cx: &Context<'_>, ping_interval_ms: u64, out: &mut SessionOutput) {
         let results = self.wanted.iter().map(|one| {
-            let welcome = one.welcome.as_ref().expect("it is complete");
-            let rules = &cx.rooms.namespaces[usize::from(one.title.namespace)];
+            let subscribed = one.subscribed.as_ref().expect("it is complete");
+            let rules = &cx.rooms.namespaces[usize::from(one.channel_key.namespace)];
             let owner = PositionOwner { room: one.room, user: &self.peer.info().user };
-            let channel = &one.title.channel;
+            let channel = &one.channel_key.channel;
             let reader = reader(cx, &self.peer, channel, rules, Allow::NONE);
             let own_from = one.since.map(|since| since.own_from);
             let result = SubscribeResult {
                 recoverable: rules.keeps_history(),
                 positioned: rules.keeps_history(),
-                ..subscribe_result(cx, owner, reader, own_from, welcome)
+                ..subscribe_result(cx, owner, reader, own_from, subscribed)
             };
-            (&*one.title.channel, result)
+            (&*one.channel_key.channel, result)
         });
         let result = ConnectResult {
             client: self.peer.info().client,

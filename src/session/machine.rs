@@ -36,7 +36,7 @@ use super::{
 };
 use crate::base::{MonotonicMs, PeerSigns, RoomId, UserHash};
 use crate::metrics::{Agent, Tenant};
-use crate::room::{LeaveReason, RoomOp, RoomReply as Told, Subscribed};
+use crate::room::{LeaveReason, RoomOp, RoomReply, Subscribed};
 use crate::wire::{Command, ConnectRequest, ErrorCode, Request};
 
 /// One peer after its upgrade.
@@ -179,7 +179,7 @@ impl Session {
         cx: &mut Context<'_>,
         room: RoomId,
         id: u32,
-        answer: Told,
+        answer: RoomReply,
         out: &mut SessionOutput,
     ) {
         self.unanswered.on_answered(id);
@@ -194,14 +194,14 @@ impl Session {
         cx: &mut Context<'_>,
         room: RoomId,
         id: u32,
-        answer: Told,
+        answer: RoomReply,
         out: &mut SessionOutput,
     ) {
         match (&mut self.state, answer) {
-            (SessionState::Closed | SessionState::Greeting { .. }, Told::Subscribed(_)) => {
+            (SessionState::Closed | SessionState::Greeting { .. }, RoomReply::Subscribed(_)) => {
                 // Nobody waits for this seat any more.
                 let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
-                reply.ask(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
+                reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
             }
             (SessionState::Closed | SessionState::Greeting { .. }, _) => (),
             (SessionState::Connecting(connecting), answer) => {
@@ -209,14 +209,16 @@ impl Session {
                     self.finish_connecting(cx, out);
                 }
             }
-            (SessionState::Ready(_), Told::Subscribed(welcome)) => {
-                self.on_welcome(cx, room, *welcome, out);
+            (SessionState::Ready(_), RoomReply::Subscribed(subscribed)) => {
+                self.on_subscribed(cx, room, *subscribed, out);
             }
-            (SessionState::Ready(_), Told::SubscribeRejected(code)) => {
-                self.on_unwelcome(cx, room, id, code, out)
+            (SessionState::Ready(_), RoomReply::SubscribeRejected(code)) => {
+                self.on_subscribe_rejected(cx, room, id, code, out)
             }
-            (SessionState::Ready(_), Told::Rejected(code)) => self.quota.refuse(cx, id, code, out),
-            (SessionState::Ready(_), Told::InvalidField(field)) => {
+            (SessionState::Ready(_), RoomReply::Rejected(code)) => {
+                self.quota.refuse(cx, id, code, out)
+            }
+            (SessionState::Ready(_), RoomReply::InvalidField(field)) => {
                 self.quota.refuse(cx, id, field, out)
             }
             (SessionState::Ready(_), answer) => answers::tell(id, &answer, out),
@@ -224,21 +226,21 @@ impl Session {
     }
 
     /// A home let the session in.
-    fn on_welcome(
+    fn on_subscribed(
         &mut self,
         cx: &Context<'_>,
         room: RoomId,
-        welcome: Subscribed,
+        subscribed: Subscribed,
         out: &mut SessionOutput,
     ) {
         let Some((mut membership, reply)) = self.ready(cx, 0, out) else { return };
-        if let Some(behind) = membership.on_welcome(cx, room, welcome, reply) {
+        if let Some(behind) = membership.on_subscribed(cx, room, subscribed, reply) {
             self.settle(room, behind, out);
         }
     }
 
     /// A home did not let the session in.
-    fn on_unwelcome(
+    fn on_subscribe_rejected(
         &mut self,
         cx: &Context<'_>,
         room: RoomId,
@@ -247,7 +249,7 @@ impl Session {
         out: &mut SessionOutput,
     ) {
         let Some((mut membership, _)) = self.ready(cx, 0, out) else { return };
-        if membership.on_unwelcome(room, code) == Some(SubscriptionSide::Server) {
+        if membership.on_subscribe_rejected(room, code) == Some(SubscriptionSide::Server) {
             // As at connect.
             return out.close(Fault::Refused(code));
         }
@@ -508,14 +510,14 @@ impl Session {
 
     /// Ends the session: its seats are freed, and its rooms let it go.
     pub fn leave(&mut self, cx: &Context<'_>, out: &mut SessionOutput) {
-        self.ask_for_place(cx, RoomOp::Release, out);
+        self.request_single_session(cx, RoomOp::Release, out);
         out.of_tenant = self.counted_as().map(|tenant| (tenant, ConnectionEvent::Closed));
         self.state = SessionState::Closed;
         let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
         // The answer to what was asked for will find nobody, and is undone then.
         for (room, place) in self.subscriptions.take_seats() {
             reply.effect(Effect::RemoveSubscriber(place));
-            reply.ask(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
+            reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
         }
     }
 
@@ -572,7 +574,7 @@ impl Session {
         {
             let (peer, held) = connecting.finish(cx, &mut self.heartbeat, out);
             self.state = SessionState::Ready(peer);
-            self.ask_for_place(cx, RoomOp::Claim, out);
+            self.request_single_session(cx, RoomOp::Claim, out);
             // Behind the seats: a held command may need the last one.
             if !held.is_empty() {
                 out.effects.push(Effect::Resume(held.behind_connect()));
@@ -582,12 +584,12 @@ impl Session {
 
     /// Where a user may have one connection only, the home of its personal channel
     /// knows which.
-    fn ask_for_place(&mut self, cx: &Context<'_>, what: RoomOp, out: &mut SessionOutput) {
+    fn request_single_session(&mut self, cx: &Context<'_>, op: RoomOp, out: &mut SessionOutput) {
         let SessionState::Ready(peer) = &self.state else { return };
         let (tenant, user) = (peer.tenant(), &peer.info().user);
         if cx.options.is_single_session(tenant) && !user.is_empty() {
             let inbox = cx.names.inbox(tenant, user);
-            CommandOut::new(cx, peer, 0, &mut self.unanswered, out).ask(inbox, what);
+            CommandOut::new(cx, peer, 0, &mut self.unanswered, out).send_request(inbox, op);
         }
     }
 

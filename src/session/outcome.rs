@@ -40,7 +40,7 @@ pub struct SessionOutput {
 #[derive(Debug)]
 pub enum Effect {
     /// Ask a room's home.
-    Ask(RoomRequest),
+    SendRequest(RoomRequest),
     /// Give this session a seat in the channel, and tell the session where.
     AddSubscriber {
         /// Which room.

@@ -69,18 +69,18 @@ pub fn subscribe_result<'w>(
     owner: PositionOwner<'_>,
     reader: ReadAccess,
     own_from: Option<u64>,
-    welcome: &'w Subscribed,
+    subscribed: &'w Subscribed,
 ) -> SubscribeResult<'w> {
-    let own_from = own_from.filter(|_| welcome.recovery == RecoveryOutcome::Whole);
-    let sealed = welcome
+    let own_from = own_from.filter(|_| subscribed.recovery == RecoveryOutcome::Whole);
+    let sealed = subscribed
         .position
         .and_then(|head| seal(cx, owner, reader, head.epoch, own_from.unwrap_or(head.offset)));
     SubscribeResult {
-        position: welcome.position,
+        position: subscribed.position,
         seal: sealed,
-        publications: &welcome.missed,
-        recovered: welcome.recovery == RecoveryOutcome::Whole,
-        was_recovering: welcome.recovery != RecoveryOutcome::NotAsked,
+        publications: &subscribed.missed,
+        recovered: subscribed.recovery == RecoveryOutcome::Whole,
+        was_recovering: subscribed.recovery != RecoveryOutcome::NotAsked,
         ..SubscribeResult::default()
     }
 }

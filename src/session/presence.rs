@@ -14,7 +14,7 @@ pub(super) fn presence(
     cx: &Context<'_>,
     access: Access<'_>,
     channel: &str,
-    what: RoomOp,
+    op: RoomOp,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
     let target = access.target(cx, channel)?;
@@ -22,6 +22,6 @@ pub(super) fn presence(
         return Err(ErrorCode::NotAvailable.into());
     }
     access.check(cx, &target, target.rules.see_presence, Allow::PRESENCE)?;
-    reply.ask(target.room, what);
+    reply.send_request(target.room, op);
     Ok(())
 }

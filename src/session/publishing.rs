@@ -22,7 +22,7 @@ pub(super) struct PublishArgs<'r> {
     tags: Vec<(Box<str>, Box<str>)>,
     id_source: IdSource,
     /// Outside of conversations, where it is always `PublishMode::Send`.
-    voice: PublishMode,
+    mode: PublishMode,
     /// In conversations; 0 for as long as may be.
     ttl_ms: u64,
     /// By the client's clock.
@@ -36,7 +36,7 @@ impl<'r> PublishArgs<'r> {
             data,
             tags: Vec::new(),
             id_source: IdSource::Server,
-            voice: PublishMode::Publish,
+            mode: PublishMode::Publish,
             ttl_ms: 0,
             sent_at_unix_ms: None,
         }
@@ -48,7 +48,7 @@ impl<'r> PublishArgs<'r> {
             data: &said.data,
             tags: tags(said, ids),
             id_source: if said.id.is_some() { IdSource::Client } else { IdSource::Server },
-            voice: PublishMode::Post,
+            mode: PublishMode::Post,
             ttl_ms,
             sent_at_unix_ms: said.sent_at_ms,
         }
@@ -56,12 +56,12 @@ impl<'r> PublishArgs<'r> {
 }
 
 /// What a message is made of, beside who says it and where.
-pub(super) struct DraftParts {
+pub(super) struct PublishParts {
     pub data: Payload,
     pub tags: Vec<(Box<str>, Box<str>)>,
     pub chan_info: Option<Arc<Payload>>,
     pub id_source: IdSource,
-    pub voice: PublishMode,
+    pub mode: PublishMode,
     pub sent_at_unix_ms: Option<u64>,
 }
 
@@ -79,8 +79,8 @@ pub(super) fn publish(
     access.check(cx, target, target.rules.publish, Allow::PUBLISH)?;
     let peer = access.peer();
     let user = &*peer.info().user;
-    let voice = match target.kind.other_than(user) {
-        None => args.voice,
+    let mode = match target.kind.other_than(user) {
+        None => args.mode,
         // It waits for its reader, so there has to be a place for it.
         Some(_) if !target.rules.keeps_history() => {
             return Err(ErrorCode::NotAvailable.into());
@@ -90,33 +90,33 @@ pub(super) fn publish(
             PublishMode::Send { from, to, ttl_ms: args.ttl_ms }
         }
     };
-    let parts = DraftParts {
+    let parts = PublishParts {
         data: args.data.to_payload(),
         tags: args.tags,
         chan_info: peer.channel(target.room).and_then(|extra| extra.chan_info.clone()),
         id_source: args.id_source,
-        voice,
+        mode,
         sent_at_unix_ms: args.sent_at_unix_ms,
     };
-    let draft = draft(cx, access, target, parts);
-    reply.ask(target.room, RoomOp::Publish(Box::new(draft)));
+    let publish = room_publish(cx, access, target, parts);
+    reply.send_request(target.room, RoomOp::Publish(Box::new(publish)));
     Ok(())
 }
 
 /// A message by a peer, before it has a place; its trace begins here.
-pub(super) fn draft(
+pub(super) fn room_publish(
     cx: &mut Context<'_>,
     access: Access<'_>,
     target: &ChannelTarget<'_, '_>,
-    parts: DraftParts,
+    parts: PublishParts,
 ) -> RoomPublish {
-    let DraftParts { data, tags, chan_info, id_source, voice, sent_at_unix_ms } = parts;
+    let PublishParts { data, tags, chan_info, id_source, mode, sent_at_unix_ms } = parts;
     let (chat_type, agent) = (target.rules.chat_type(), access.agent());
     let birth = TracedMessage { tags: &tags, sent_at_unix_ms, chat_type, agent };
     let (trace, timing) = cx.tracer.begin(cx.now, &mut cx.chance.ids, cx.conn, &birth);
-    let title = access.title_if_needed(target);
+    let channel_key = access.channel_key_if_needed(target);
     let info = Some(Arc::clone(access.peer().info()));
-    RoomPublish { title, data, info, chan_info, tags, id_source, voice, trace, timing }
+    RoomPublish { channel_key, data, info, chan_info, tags, id_source, mode, trace, timing }
 }
 
 /// What goes with a message, in this order. Each has an id: the client's, or one

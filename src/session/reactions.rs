@@ -30,13 +30,13 @@ pub(super) fn react(
     }
     let other = target.kind.other_than(&info.user);
     let reaction = Reaction {
-        title: access.title_if_needed(&target),
+        channel_key: access.channel_key_if_needed(&target),
         info: Arc::clone(info),
         offset,
         value: value.map(Into::into),
         parties: other.map(|other| [access.inbox(cx, &info.user), access.inbox(cx, other)]),
     };
-    reply.ask(target.room, RoomOp::React(Box::new(reaction)));
+    reply.send_request(target.room, RoomOp::React(Box::new(reaction)));
     Ok(())
 }
 
@@ -50,8 +50,11 @@ pub(super) fn reactions(
 ) -> CommandResult {
     let target = access.target(cx, channel)?;
     check(cx, access, &target)?;
-    let page = ReactionsPage { title: access.title_if_needed(&target), offsets: offsets.into() };
-    reply.ask(target.room, RoomOp::Reactions(Box::new(page)));
+    let page = ReactionsPage {
+        channel_key: access.channel_key_if_needed(&target),
+        offsets: offsets.into(),
+    };
+    reply.send_request(target.room, RoomOp::Reactions(Box::new(page)));
     Ok(())
 }
 

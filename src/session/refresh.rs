@@ -54,11 +54,12 @@ pub(super) fn refresh(
     let expires_in_s = claims.expires_at_unix_s.map(|end| left_s(cx, end));
     reply.answer(Answer::Refresh { client, expires_in_s });
     for one in fresh {
-        let title = one.title.clone();
-        subscriptions.ask_by_server(one.room, title.clone());
+        let channel_key = one.channel_key.clone();
+        subscriptions.begin_subscribe_by_server(one.room, channel_key.clone());
         peer.backlogs_mut().open(one.room);
-        let entry = RoomSubscribe { title, info: Arc::clone(&info), chan_info: None, since: None };
-        reply.ask_unanswered(one.room, RoomOp::Subscribe(Box::new(entry)));
+        let subscribe =
+            RoomSubscribe { channel_key, info: Arc::clone(&info), chan_info: None, since: None };
+        reply.send_request_unanswered(one.room, RoomOp::Subscribe(Box::new(subscribe)));
     }
     let rooms = wanted.iter().map(|one| one.room).collect();
     reply.effect(Effect::Review(rooms));
@@ -74,7 +75,7 @@ pub(super) fn review(
     wanted: &[RoomId],
     reply: &mut CommandOut<'_>,
 ) {
-    let mut all: Vec<(RoomId, Arc<str>)> = membership.subscriptions.asked_names().collect();
+    let mut all: Vec<(RoomId, Arc<str>)> = membership.subscriptions.pending_names().collect();
     all.extend_from_slice(seated);
     for (room, channel) in all {
         let Some(maker) = membership.subscriptions.maker(room) else { continue };

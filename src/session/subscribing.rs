@@ -56,20 +56,20 @@ impl Membership<'_> {
         if !access.may(cx, &target, target.rules.subscribe, MembershipStatus::Outside, grant) {
             return Err(ErrorCode::PermissionDenied.into());
         }
-        let (asked, entry) = self.entry(cx, request, &target, claims, reply.id());
-        if entry.chan_info.is_some() || asked.expires_unix_s.is_some() {
+        let (asked, subscribe) = self.room_subscribe(cx, request, &target, claims, reply.id());
+        if subscribe.chan_info.is_some() || asked.expires_unix_s.is_some() {
             let channel = Box::from(&*request.channel);
-            let (chan_info, expires_unix_s) = (entry.chan_info.clone(), asked.expires_unix_s);
+            let (chan_info, expires_unix_s) = (subscribe.chan_info.clone(), asked.expires_unix_s);
             let extra = ChannelExtra { channel, chan_info, expires_unix_s };
             self.peer.remember(target.room, extra);
         }
-        self.subscriptions.ask(target.room, asked);
-        reply.ask(target.room, RoomOp::Subscribe(Box::new(entry)));
+        self.subscriptions.begin_subscribe(target.room, asked);
+        reply.send_request(target.room, RoomOp::Subscribe(Box::new(subscribe)));
         Ok(())
     }
 
     /// What is remembered until the room answers, and what that is asked.
-    fn entry(
+    fn room_subscribe(
         &self,
         cx: &Context<'_>,
         request: &SubscribeRequest<'_>,
@@ -85,9 +85,9 @@ impl Membership<'_> {
             let owner = PositionOwner { room: target.room, user: &self.peer.info().user };
             RecoveryPoint::read(cx, owner, reader, request.offset, &request.epoch)
         });
-        let title = target.title();
-        let entry = RoomSubscribe {
-            title: title.clone(),
+        let channel_key = target.channel_key();
+        let subscribe = RoomSubscribe {
+            channel_key: channel_key.clone(),
             info: Arc::clone(self.peer.info()),
             chan_info: chan_info.map(|info| Arc::new(json_payload(info))),
             since: since.map(|since| since.position),
@@ -95,7 +95,7 @@ impl Membership<'_> {
         let asked = PendingSubscribe {
             id,
             at: cx.now.tick,
-            title,
+            channel_key,
             recoverable: request.recoverable || request.recover,
             positioned: request.positioned,
             join_leave: request.join_leave,
@@ -104,7 +104,7 @@ impl Membership<'_> {
             own_from: since.map(|since| since.own_from),
             cancelled: None,
         };
-        (asked, entry)
+        (asked, subscribe)
     }
 
     /// Asks a room to let the peer go.
@@ -121,7 +121,7 @@ impl Membership<'_> {
             Cancelled::Seated(place) => {
                 reply.effect(Effect::RemoveSubscriber(place));
                 self.peer.forget(room);
-                reply.ask(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
+                reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
             }
         }
         Ok(())
@@ -169,48 +169,48 @@ impl Membership<'_> {
 
     /// A room let the peer in. Says what that means to what waits behind the subscribe;
     /// `None` where nothing waits for it.
-    pub fn on_welcome(
+    pub fn on_subscribed(
         &mut self,
         cx: &Context<'_>,
         room: RoomId,
-        welcome: Subscribed,
+        subscribed: Subscribed,
         mut reply: CommandOut<'_>,
     ) -> Option<Behind> {
         let Some(asked) = self.subscriptions.asked(room) else {
             // The server unsubscribed it meanwhile.
-            reply.ask_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
+            reply.send_request_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
             return None;
         };
         let mut reply = reply.with_id(asked.id);
         if let Some(code) = asked.cancelled {
             self.subscriptions.remove(room);
             self.peer.forget(room);
-            reply.ask_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
+            reply.send_request_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
             reply.refuse(code);
             return Some(Behind::Settled);
         }
-        let rules = &cx.rooms.namespaces[usize::from(asked.title.namespace)];
+        let rules = &cx.rooms.namespaces[usize::from(asked.channel_key.namespace)];
         let recoverable = rules.keeps_history() && (asked.recoverable || rules.force_recovery);
         let positioned = rules.keeps_history() && (asked.positioned || rules.force_positioning);
         let owner = PositionOwner { room, user: &self.peer.info().user };
-        let reader = reader(cx, self.peer, &asked.title.channel, rules, asked.allow);
+        let reader = reader(cx, self.peer, &asked.channel_key.channel, rules, asked.allow);
         let result = SubscribeResult {
             expires_in_s: asked.expires_unix_s.map(|end| left_s(cx, end)),
             recoverable,
             positioned,
-            ..subscribe_result(cx, owner, reader, asked.own_from, &welcome)
+            ..subscribe_result(cx, owner, reader, asked.own_from, &subscribed)
         };
         if asked.id == 0 {
             // The server made it, after connect.
-            reply.push(&asked.title.channel, Push::Subscribe(result));
+            reply.push(&asked.channel_key.channel, Push::Subscribe(result));
         } else {
             reply.answer(Answer::Subscribe(result));
         }
-        if welcome.recovery != RecoveryOutcome::NotAsked {
+        if subscribed.recovery != RecoveryOutcome::NotAsked {
             reply.observe(cx, Histogram::SessionResume, asked.at);
         }
         let wants_join_leave = rules.push_join_leave || (rules.join_leave && asked.join_leave);
-        reply.effect(Effect::AddSubscriber { room, name: welcome.name, wants_join_leave });
+        reply.effect(Effect::AddSubscriber { room, name: subscribed.name, wants_join_leave });
         Some(Behind::Settled)
     }
 
@@ -223,7 +223,7 @@ impl Membership<'_> {
             Cancelled::Unknown | Cancelled::Asked => (),
             Cancelled::Seated(place) => {
                 reply.effect(Effect::RemoveSubscriber(place));
-                reply.ask_unanswered(room, RoomOp::Unsubscribe(why.departure()));
+                reply.send_request_unanswered(room, RoomOp::Unsubscribe(why.leave_reason()));
                 let (code, reason) = why.parts();
                 reply.push(channel, Push::Unsubscribe { code, reason });
             }
@@ -232,7 +232,11 @@ impl Membership<'_> {
 
     /// A room refused the peer: the subscription that was asked for is off again. Says who
     /// made it.
-    pub fn on_unwelcome(&mut self, room: RoomId, code: ErrorCode) -> Option<SubscriptionSide> {
+    pub fn on_subscribe_rejected(
+        &mut self,
+        room: RoomId,
+        code: ErrorCode,
+    ) -> Option<SubscriptionSide> {
         let maker = self.subscriptions.remove(room);
         self.peer.forget(room);
         if maker != Some(SubscriptionSide::Server) && code == ErrorCode::TooManyRequests {

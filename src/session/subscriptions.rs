@@ -56,7 +56,7 @@ pub struct PendingSubscribe {
     /// When.
     pub at: MonotonicMs,
     /// Which room.
-    pub title: ChannelKey,
+    pub channel_key: ChannelKey,
     /// Wanted: recovery later.
     pub recoverable: bool,
     /// Wanted: to be told of gaps.
@@ -104,7 +104,7 @@ impl Removal {
     }
 
     /// Who cannot come back has left.
-    pub fn departure(self) -> LeaveReason {
+    pub fn leave_reason(self) -> LeaveReason {
         match self {
             Removal::InsufficientState | Removal::Expired => LeaveReason::Disconnected,
             Removal::Denied => LeaveReason::Unsubscribed,
@@ -139,13 +139,13 @@ enum List {
 
 impl PendingSubscribe {
     /// What the server asks for, which remembers nothing of a client's command.
-    fn by_server(title: ChannelKey) -> PendingSubscribe {
+    fn by_server(channel_key: ChannelKey) -> PendingSubscribe {
         PendingSubscribe {
             id: 0,
             at: MonotonicMs(0),
             allow: Allow::NONE,
             own_from: None,
-            title,
+            channel_key,
             recoverable: true,
             positioned: true,
             join_leave: false,
@@ -224,21 +224,23 @@ impl Subscriptions {
     }
 
     /// The channels whose homes have not answered, by rising room.
-    pub fn asked_names(&self) -> impl Iterator<Item = (RoomId, Arc<str>)> {
+    pub fn pending_names(&self) -> impl Iterator<Item = (RoomId, Arc<str>)> {
         self.all().iter().filter_map(|sub| match &sub.stage {
-            SubscriptionState::Pending(asked) => Some((sub.room, Arc::clone(&asked.title.channel))),
+            SubscriptionState::Pending(asked) => {
+                Some((sub.room, Arc::clone(&asked.channel_key.channel)))
+            }
             SubscriptionState::Active(..) => None,
         })
     }
 
     /// A client's subscription is asked for.
-    pub fn ask(&mut self, room: RoomId, asked: PendingSubscribe) {
+    pub fn begin_subscribe(&mut self, room: RoomId, asked: PendingSubscribe) {
         self.insert(Subscription { room, stage: SubscriptionState::Pending(Box::new(asked)) });
     }
 
     /// The server asks for a subscription.
-    pub fn ask_by_server(&mut self, room: RoomId, title: ChannelKey) {
-        self.ask(room, PendingSubscribe::by_server(title));
+    pub fn begin_subscribe_by_server(&mut self, room: RoomId, channel_key: ChannelKey) {
+        self.begin_subscribe(room, PendingSubscribe::by_server(channel_key));
     }
 
     /// The home let the session in, and the shard gave it this seat.
@@ -420,11 +422,11 @@ mod tests {
     #[test]
     fn what_ends_was_unknown_asked_for_or_a_seat() {
         let (room, code) = (RoomId(4), ErrorCode::NotAvailable);
-        let title = ChannelKey { tenant: "".into(), channel: "room:4".into(), namespace: 0 };
+        let channel_key = ChannelKey { tenant: "".into(), channel: "room:4".into(), namespace: 0 };
         let place = SubscriberSlot { channel: 3, index: 4 };
         let mut subs = Subscriptions::default();
         assert_eq!(subs.cancel(room, code), Cancelled::Unknown);
-        subs.ask_by_server(room, title);
+        subs.begin_subscribe_by_server(room, channel_key);
         assert_eq!(subs.cancel(room, code), Cancelled::Asked);
         assert_eq!(subs.asked(room).and_then(|asked| asked.cancelled), Some(code));
         subs.sit(room, place);

@@ -151,7 +151,7 @@ impl Desk {
         let mut desk = Desk::connected();
         desk.command(r#""subscribe":{"channel":"room:1"}"#);
         let room = desk.asked().0;
-        desk.answer(room, RoomReply::Subscribed(welcome(0)));
+        desk.answer(room, RoomReply::Subscribed(subscribed(0)));
         desk.session.sit(room, SubscriberSlot { channel: 3, index: 4 });
         (desk, room)
     }
@@ -237,8 +237,8 @@ impl Desk {
     #[track_caller]
     fn asked(&self) -> (RoomId, &RoomOp) {
         let mut asks = self.out.effects.iter().filter_map(|effect| match effect {
-            Effect::Ask(RoomRequest { what: RoomOp::Deliver(_), .. }) => None,
-            Effect::Ask(ask) => Some((ask.room, &ask.what)),
+            Effect::SendRequest(RoomRequest { op: RoomOp::Deliver(_), .. }) => None,
+            Effect::SendRequest(ask) => Some((ask.room, &ask.op)),
             Effect::AddSubscriber { .. }
             | Effect::RemoveSubscriber(_)
             | Effect::Release
@@ -267,7 +267,7 @@ impl Desk {
     }
 }
 
-fn welcome(offset: u64) -> Box<Subscribed> {
+fn subscribed(offset: u64) -> Box<Subscribed> {
     let position = Some(Position { offset, epoch: Epoch(7) });
     Box::new(Subscribed {
         name: "c".into(),
@@ -383,7 +383,7 @@ fn nothing_is_recovered_where_nothing_is_kept() {
         let subs = format!(r#"{{"{channel}":{{"recover":true,"offset":1,"epoch":"e"}}}}"#);
         desk.command(&format!(r#""connect":{{"token":"{token}","subs":{subs}}}"#));
         match desk.asked().1 {
-            RoomOp::Subscribe(entry) => entry.since.is_some(),
+            RoomOp::Subscribe(subscribe) => subscribe.since.is_some(),
             other => panic!("{other:?}"),
         }
     };

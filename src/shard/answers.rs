@@ -17,19 +17,19 @@ pub fn on_answer(
     sessions: &mut Sessions,
     cx: &mut TurnContext<'_>,
     room: RoomId,
-    asker: ReplyTo,
+    reply_to: ReplyTo,
     answer: RoomReply,
 ) {
-    if asker.id != 0
+    if reply_to.id != 0
         && let Some(timing) = timing_of(&answer)
     {
-        let tenant = sessions.connections().tenant_of(asker.conn);
+        let tenant = sessions.connections().tenant_of(reply_to.conn);
         sessions.observing(cx).on_posted(room, tenant, &timing);
     }
     // What is long can be asked for again, and must not pile up in here.
     let answer = match answer {
-        RoomReply::Subscribed(welcome) => {
-            RoomReply::Subscribed(trimmed(sessions, asker.conn, welcome))
+        RoomReply::Subscribed(subscribed) => {
+            RoomReply::Subscribed(trimmed(sessions, reply_to.conn, subscribed))
         }
         RoomReply::History(..)
         | RoomReply::Presence(_)
@@ -37,26 +37,26 @@ pub fn on_answer(
         | RoomReply::Receipts(..)
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
-            if outbox_room_bytes(sessions, asker.conn) == 0 =>
+            if outbox_room_bytes(sessions, reply_to.conn) == 0 =>
         {
             RoomReply::Rejected(ErrorCode::TooManyRequests)
         }
         other => other,
     };
-    if let RoomReply::Subscribed(welcome) = &answer {
-        cx.observer.on_recovery(welcome.recovery);
+    if let RoomReply::Subscribed(subscribed) = &answer {
+        cx.observer.on_recovery(subscribed.recovery);
     }
-    if sessions.connections().session(asker.conn).is_some() {
-        sessions.with_session(cx, asker.conn, |session, cx, out| {
-            session.on_answer(cx, room, asker.id, answer, out);
+    if sessions.connections().session(reply_to.conn).is_some() {
+        sessions.with_session(cx, reply_to.conn, |session, cx, out| {
+            session.on_answer(cx, room, reply_to.id, answer, out);
         });
-        sessions.rest(cx.now, asker.conn);
+        sessions.rest(cx.now, reply_to.conn);
     } else if matches!(answer, RoomReply::Subscribed(_)) {
         // It left before it was let in.
-        let asker = ReplyTo { id: 0, ..asker };
-        sessions.ask(
+        let reply_to = ReplyTo { id: 0, ..reply_to };
+        sessions.send_request(
             cx,
-            RoomRequest { room, asker, what: RoomOp::Unsubscribe(LeaveReason::Disconnected) },
+            RoomRequest { room, reply_to, op: RoomOp::Unsubscribe(LeaveReason::Disconnected) },
         );
     }
 }
@@ -71,15 +71,15 @@ fn outbox_room_bytes(sessions: &Sessions, id: ConnId) -> usize {
 /// Recoveries end where the outbox does, but one that is larger goes into an outbox
 /// that is half empty: who was closed because it was slow has missed more than its
 /// outbox holds. Who has no room for it reads anew.
-fn trimmed(sessions: &Sessions, id: ConnId, mut welcome: Box<Subscribed>) -> Box<Subscribed> {
+fn trimmed(sessions: &Sessions, id: ConnId, mut subscribed: Box<Subscribed>) -> Box<Subscribed> {
     let room_bytes = outbox_room_bytes(sessions, id);
     let half_bytes = sessions.options().session.outbox_bytes_max as usize / 2;
-    let fits = welcome.missed_bytes() <= room_bytes || half_bytes <= room_bytes;
-    if !welcome.missed.is_empty() && !fits {
-        welcome.missed.clear();
-        welcome.recovery = RecoveryOutcome::Lost;
+    let fits = subscribed.missed_bytes() <= room_bytes || half_bytes <= room_bytes;
+    if !subscribed.missed.is_empty() && !fits {
+        subscribed.missed.clear();
+        subscribed.recovery = RecoveryOutcome::Lost;
     }
-    welcome
+    subscribed
 }
 
 /// The way of a message whose author is answered.

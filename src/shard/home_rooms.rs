@@ -39,13 +39,13 @@ impl HomeRooms {
     }
 
     /// A room is asked something.
-    pub fn handle(&mut self, now: Timestamps, from: ShardId, ask: RoomRequest) {
-        self.rooms.handle(now, from, ask, &mut self.out);
+    pub fn handle(&mut self, now: Timestamps, from: ShardId, request: RoomRequest) {
+        self.rooms.handle(now, from, request, &mut self.out);
     }
 
     /// A connection is gone that asked rooms of ours.
-    pub fn abandon(&mut self, now: Timestamps, from: ShardId, asker: ReplyTo) {
-        self.rooms.abandon(now, from, asker, &mut self.out);
+    pub fn abandon(&mut self, now: Timestamps, from: ShardId, reply_to: ReplyTo) {
+        self.rooms.abandon(now, from, reply_to, &mut self.out);
     }
 
     /// The store says something.
@@ -66,7 +66,7 @@ impl HomeRooms {
     /// Gives back what was taken, for its capacity. What it wants of the store is kept.
     pub fn give_back(&mut self, mut out: RoomOutput) {
         self.requests.append(&mut out.requests);
-        let is_done = |out: &RoomOutput| out.told.is_empty() && out.asks.is_empty();
+        let is_done = |out: &RoomOutput| out.events.is_empty() && out.room_requests.is_empty();
         assert!(is_done(&out) && is_done(&self.out), "what rooms decide is passed on at once");
         self.out = out;
     }

@@ -37,12 +37,12 @@ pub struct Mesh {
     /// Lanes whose number of open questions has changed since it was told.
     changed: Vec<ShardId>,
     /// Open questions in all lanes, and all since the beginning.
-    open_asks: u64,
-    asks_begun: u64,
+    open_requests: u64,
+    requests_begun: u64,
     /// Questions to ourselves that are not answered, with those that were refused here.
-    own_asks: usize,
+    own_requests: usize,
     /// Questions of each user that are not answered; who has none is not among them.
-    user_asks: BTreeMap<UserHash, usize>,
+    user_requests: BTreeMap<UserHash, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ struct Lane {
     notices_count: usize,
     /// How many of the letters tell of connections that are gone.
     left_count: usize,
-    open_asks: u32,
+    open_requests: u32,
     lost: Option<Gap>,
     is_addressee: bool,
     is_changed: bool,
@@ -80,10 +80,10 @@ impl Mesh {
             addressees: Vec::new(),
             local: VecDeque::new(),
             changed: Vec::new(),
-            open_asks: 0,
-            asks_begun: 0,
-            own_asks: 0,
-            user_asks: BTreeMap::new(),
+            open_requests: 0,
+            requests_begun: 0,
+            own_requests: 0,
+            user_requests: BTreeMap::new(),
         }
     }
 
@@ -103,45 +103,45 @@ impl Mesh {
     }
 
     /// Asks a room's home.
-    pub fn ask(&mut self, mut ask: RoomRequest) -> PostResult {
-        let to = self.home(ask.room);
-        self.asks_begun += 1;
+    pub fn send_request(&mut self, mut request: RoomRequest) -> PostResult {
+        let to = self.home(request.room);
+        self.requests_begun += 1;
         // Nobody waits for their answers, or would say them again.
         let must_go = matches!(
-            ask.what,
+            request.op,
             RoomOp::Unsubscribe(_) | RoomOp::Claim | RoomOp::Release | RoomOp::Deliver(_)
         );
         let is_full = match to == self.own {
-            true => OWN_REQUESTS_MAX <= self.own_asks,
-            false => LANE_REQUESTS_MAX <= self.lanes[usize::from(to.0)].open_asks as usize,
+            true => OWN_REQUESTS_MAX <= self.own_requests,
+            false => LANE_REQUESTS_MAX <= self.lanes[usize::from(to.0)].open_requests as usize,
         };
-        let user = ask.asker.user;
+        let user = request.reply_to.user;
         let has_its_share =
-            USER_REQUESTS_MAX <= self.user_asks.get(&user).map_or(0, |&count| count);
+            USER_REQUESTS_MAX <= self.user_requests.get(&user).map_or(0, |&count| count);
         if must_go || is_full || has_its_share {
             // It is no question that its user waits for.
-            ask.asker.user = UserHash::NOBODY;
+            request.reply_to.user = UserHash::NOBODY;
         }
         if !must_go && (is_full || has_its_share) {
-            let refused = ask.what.refusal(ErrorCode::TooManyRequests);
-            let answer = RoomEvent::Reply(ask.room, ask.asker, refused);
-            self.own_asks += 1;
+            let refused = request.op.refusal(ErrorCode::TooManyRequests);
+            let answer = RoomEvent::Reply(request.room, request.reply_to, refused);
+            self.own_requests += 1;
             self.local.push_back(ShardMessage::Event(answer));
             return PostResult::Full;
         }
-        if ask.asker.user != UserHash::NOBODY {
-            *self.user_asks.entry(user).or_default() += 1;
+        if request.reply_to.user != UserHash::NOBODY {
+            *self.user_requests.entry(user).or_default() += 1;
         }
         if to == self.own {
-            self.own_asks += 1;
-            self.local.push_back(ShardMessage::Request(ask));
+            self.own_requests += 1;
+            self.local.push_back(ShardMessage::Request(request));
             return PostResult::Sent;
         }
         let lane = &mut self.lanes[usize::from(to.0)];
-        lane.open_asks += 1;
-        self.open_asks += 1;
+        lane.open_requests += 1;
+        self.open_requests += 1;
         lane.change(to, &mut self.changed);
-        lane.messages.push(ShardMessage::Request(ask));
+        lane.messages.push(ShardMessage::Request(request));
         lane.list(to, &mut self.addressees);
         PostResult::Sent
     }
@@ -152,22 +152,22 @@ impl Mesh {
     }
 
     /// Tells a shard what it asked for or subscribed to.
-    pub fn tell(&mut self, to: ShardId, tell: RoomEvent) -> PostResult {
+    pub fn send_event(&mut self, to: ShardId, event: RoomEvent) -> PostResult {
         if to == self.own {
-            self.local.push_back(ShardMessage::Event(tell));
+            self.local.push_back(ShardMessage::Event(event));
             return PostResult::Sent;
         }
         let lane = &mut self.lanes[usize::from(to.0)];
         lane.list(to, &mut self.addressees);
-        if is_notice(&tell) {
+        if is_notice(&event) {
             if LANE_PUSHES_MAX <= lane.notices_count {
-                lane.lose(&tell);
+                lane.lose(&event);
                 return PostResult::Full;
             }
             lane.tell_gap();
             lane.notices_count += 1;
         }
-        lane.messages.push(ShardMessage::Event(tell));
+        lane.messages.push(ShardMessage::Event(event));
         PostResult::Sent
     }
 
@@ -175,9 +175,9 @@ impl Mesh {
     pub fn answered(&mut self, from: ShardId, user: UserHash) {
         self.count_answered(user);
         let lane = &mut self.lanes[usize::from(from.0)];
-        assert!(0 < lane.open_asks, "each question is answered once");
-        lane.open_asks -= 1;
-        self.open_asks -= 1;
+        assert!(0 < lane.open_requests, "each question is answered once");
+        lane.open_requests -= 1;
+        self.open_requests -= 1;
         lane.change(from, &mut self.changed);
     }
 
@@ -185,21 +185,21 @@ impl Mesh {
         if user == UserHash::NOBODY {
             return;
         }
-        let count = self.user_asks.get_mut(&user).expect("what is answered was asked");
+        let count = self.user_requests.get_mut(&user).expect("what is answered was asked");
         *count -= 1;
         if *count == 0 {
-            self.user_asks.remove(&user);
+            self.user_requests.remove(&user);
         }
     }
 
     /// Questions to other shards that are not answered.
-    pub fn open_asks(&self) -> u64 {
-        self.open_asks
+    pub fn open_requests(&self) -> u64 {
+        self.open_requests
     }
 
     /// Questions since the beginning, those to ourselves too.
-    pub fn asks_begun(&self) -> u64 {
-        self.asks_begun
+    pub fn requests_begun(&self) -> u64 {
+        self.requests_begun
     }
 
     /// Names the lanes whose number of open questions has changed since the last call.
@@ -207,20 +207,20 @@ impl Mesh {
         for to in self.changed.drain(..) {
             let lane = &mut self.lanes[usize::from(to.0)];
             lane.is_changed = false;
-            each(to.0, lane.open_asks);
+            each(to.0, lane.open_requests);
         }
     }
 
     /// A connection of ours is gone: whoever has yet to answer it hears of that, where
     /// there is room.
-    pub fn leave(&mut self, asker: ReplyTo) {
-        if 0 < self.own_asks {
-            self.local.push_back(ShardMessage::ConnectionGone(asker));
+    pub fn leave(&mut self, reply_to: ReplyTo) {
+        if 0 < self.own_requests {
+            self.local.push_back(ShardMessage::ConnectionGone(reply_to));
         }
         for (lane, to) in self.lanes.iter_mut().zip(0..) {
-            if lane.open_asks != 0 && lane.left_count < LANE_LEFT_MAX {
+            if lane.open_requests != 0 && lane.left_count < LANE_LEFT_MAX {
                 lane.left_count += 1;
-                lane.messages.push(ShardMessage::ConnectionGone(asker));
+                lane.messages.push(ShardMessage::ConnectionGone(reply_to));
                 lane.list(ShardId(to), &mut self.addressees);
             }
         }
@@ -229,10 +229,10 @@ impl Mesh {
     /// The next letter to ourselves.
     pub fn next_local(&mut self) -> Option<ShardMessage> {
         let message = self.local.pop_front()?;
-        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = &message {
-            assert!(0 < self.own_asks, "each question is answered once");
-            self.own_asks -= 1;
-            self.count_answered(asker.user);
+        if let ShardMessage::Event(RoomEvent::Reply(_, reply_to, _)) = &message {
+            assert!(0 < self.own_requests, "each question is answered once");
+            self.own_requests -= 1;
+            self.count_answered(reply_to.user);
         }
         Some(message)
     }
@@ -292,7 +292,7 @@ impl Lane {
 impl ShardMessage {
     fn is_notice(&self) -> bool {
         match self {
-            ShardMessage::Event(tell) => is_notice(tell),
+            ShardMessage::Event(event) => is_notice(event),
             ShardMessage::Request(_) | ShardMessage::Gap(_) | ShardMessage::ConnectionGone(_) => {
                 false
             }
@@ -301,8 +301,8 @@ impl ShardMessage {
 }
 
 /// Whether nobody asked for it.
-fn is_notice(tell: &RoomEvent) -> bool {
-    match tell {
+fn is_notice(event: &RoomEvent) -> bool {
+    match event {
         RoomEvent::Reply(..) | RoomEvent::Replaced(_) | RoomEvent::Lost(_) => false,
         RoomEvent::Published(..)
         | RoomEvent::Joined(..)
@@ -335,15 +335,15 @@ mod tests {
         rooms.into_iter().find(|&room| mesh.home(room) == FAR).unwrap()
     }
 
-    fn ask(room: RoomId, what: RoomOp) -> RoomRequest {
+    fn request(room: RoomId, op: RoomOp) -> RoomRequest {
         RoomRequest {
             room,
-            asker: ReplyTo {
+            reply_to: ReplyTo {
                 conn: ConnId { slot: 0, generation: 0 },
                 user: UserHash::NOBODY,
                 id: 1,
             },
-            what,
+            op,
         }
     }
 
@@ -373,9 +373,9 @@ mod tests {
         let mut mesh = mesh();
         let room = far_room(&mesh);
         for _ in 0..LANE_REQUESTS_MAX {
-            assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Sent);
+            assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Sent);
         }
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Full);
+        assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Full);
         let answer = mesh.next_local();
         let refused = RoomOp::Presence.refusal(ErrorCode::TooManyRequests);
         assert!(matches!(answer, Some(ShardMessage::Event(RoomEvent::Reply(_, _, a)))
@@ -383,12 +383,12 @@ mod tests {
         for must_go in
             [RoomOp::Unsubscribe(LeaveReason::Disconnected), RoomOp::Claim, RoomOp::Release]
         {
-            assert_eq!(mesh.ask(ask(room, must_go)), PostResult::Sent);
+            assert_eq!(mesh.send_request(request(room, must_go)), PostResult::Sent);
             mesh.answered(FAR, UserHash::NOBODY);
         }
         mesh.answered(FAR, UserHash::NOBODY);
         mesh.answered(FAR, UserHash::NOBODY);
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Sent);
+        assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Sent);
     }
 
     #[test]
@@ -396,51 +396,55 @@ mod tests {
         let mut mesh = mesh();
         let rooms = [far_room(&mesh), RoomId(1)];
         assert_eq!(mesh.home(rooms[1]), ShardId(0));
-        let of = |user: u128, slot: u32, what| {
+        let of = |user: u128, slot: u32, op| {
             let conn = ConnId { slot, generation: 0 };
-            let asker = ReplyTo { conn, user: UserHash::of_inbox(RoomId(user)), id: 1 };
-            RoomRequest { room: rooms[slot as usize % 2], asker, what }
+            let reply_to = ReplyTo { conn, user: UserHash::of_inbox(RoomId(user)), id: 1 };
+            RoomRequest { room: rooms[slot as usize % 2], reply_to, op }
         };
         for slot in 0..USER_REQUESTS_MAX as u32 {
-            assert_eq!(mesh.ask(of(7, slot, RoomOp::Presence)), PostResult::Sent);
+            assert_eq!(mesh.send_request(of(7, slot, RoomOp::Presence)), PostResult::Sent);
         }
-        assert_eq!(mesh.ask(of(7, 0, RoomOp::Presence)), PostResult::Full);
-        assert_eq!(mesh.ask(of(7, 1, RoomOp::Presence)), PostResult::Full);
+        assert_eq!(mesh.send_request(of(7, 0, RoomOp::Presence)), PostResult::Full);
+        assert_eq!(mesh.send_request(of(7, 1, RoomOp::Presence)), PostResult::Full);
         assert_eq!(
-            mesh.ask(of(8, 0, RoomOp::Presence)),
+            mesh.send_request(of(8, 0, RoomOp::Presence)),
             PostResult::Sent,
             "others are not concerned"
         );
         assert_eq!(
-            mesh.ask(of(7, 0, RoomOp::Unsubscribe(LeaveReason::Unsubscribed))),
+            mesh.send_request(of(7, 0, RoomOp::Unsubscribe(LeaveReason::Unsubscribed))),
             PostResult::Sent
         );
         let answer = |message: ShardMessage| match message {
-            ShardMessage::Request(ask) => {
-                let refused = ask.what.refusal(ErrorCode::Internal);
-                Some(ShardMessage::Event(RoomEvent::Reply(ask.room, ask.asker, refused)))
+            ShardMessage::Request(request) => {
+                let refused = request.op.refusal(ErrorCode::Internal);
+                Some(ShardMessage::Event(RoomEvent::Reply(request.room, request.reply_to, refused)))
             }
             ShardMessage::Event(_) | ShardMessage::Gap(_) | ShardMessage::ConnectionGone(_) => None,
         };
         let mut far = Vec::new();
         mesh.post(&mut |_, messages| far.append(messages));
         for message in far.into_iter().filter_map(answer) {
-            let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = message else {
+            let ShardMessage::Event(RoomEvent::Reply(_, reply_to, _)) = message else {
                 unreachable!()
             };
-            mesh.answered(FAR, asker.user);
+            mesh.answered(FAR, reply_to.user);
         }
-        assert_eq!(mesh.ask(of(7, 0, RoomOp::Presence)), PostResult::Sent);
+        assert_eq!(mesh.send_request(of(7, 0, RoomOp::Presence)), PostResult::Sent);
         let mut local: Vec<ShardMessage> = std::iter::from_fn(|| mesh.next_local()).collect();
         for message in local.drain(..).filter_map(answer) {
-            let ShardMessage::Event(RoomEvent::Reply(room, asker, answer)) = message else {
+            let ShardMessage::Event(RoomEvent::Reply(room, reply_to, answer)) = message else {
                 unreachable!()
             };
-            let _ = mesh.tell(ShardId(0), RoomEvent::Reply(room, asker, answer));
+            let _ = mesh.send_event(ShardId(0), RoomEvent::Reply(room, reply_to, answer));
         }
         while mesh.next_local().is_some() {}
         mesh.answered(FAR, UserHash::of_inbox(RoomId(7)));
-        assert!(mesh.user_asks.is_empty() && mesh.own_asks == 0, "{:?}", mesh.user_asks);
+        assert!(
+            mesh.user_requests.is_empty() && mesh.own_requests == 0,
+            "{:?}",
+            mesh.user_requests
+        );
     }
 
     #[test]
@@ -448,22 +452,22 @@ mod tests {
         let mut mesh = Mesh::new(ShardId(0), 1);
         let room = RoomId(1);
         for _ in 0..OWN_REQUESTS_MAX {
-            assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Sent);
+            assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Sent);
         }
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Full);
+        assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Full);
         let farewell = RoomOp::Unsubscribe(LeaveReason::Disconnected);
-        assert_eq!(mesh.ask(ask(room, farewell)), PostResult::Sent);
+        assert_eq!(mesh.send_request(request(room, farewell)), PostResult::Sent);
         // The questions wait for the store; the refusal is read at once.
         while mesh.next_local().is_some() {}
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Full);
-        let asker =
+        assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Full);
+        let reply_to =
             ReplyTo { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         for _ in 0..3 {
-            let answer = RoomEvent::Reply(room, asker, RoomReply::Published(timing()));
-            assert_eq!(mesh.tell(ShardId(0), answer), PostResult::Sent);
+            let answer = RoomEvent::Reply(room, reply_to, RoomReply::Published(timing()));
+            assert_eq!(mesh.send_event(ShardId(0), answer), PostResult::Sent);
         }
         while mesh.next_local().is_some() {}
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Sent);
+        assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Sent);
     }
 
     #[test]
@@ -475,7 +479,7 @@ mod tests {
         } else {
             (0..100u128).map(|n| RoomId(n << 64)).find(|&one| mesh.home(one) == FAR).unwrap()
         };
-        assert_eq!(mesh.ask(ask(room, RoomOp::Presence)), PostResult::Sent);
+        assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Sent);
         for slot in 0..2 * LANE_LEFT_MAX as u32 {
             mesh.leave(ReplyTo { conn: ConnId { slot, generation: 0 }, ..ReplyTo::NOBODY });
         }
@@ -490,11 +494,11 @@ mod tests {
         let mut mesh = mesh();
         let room = far_room(&mesh);
         for _ in 0..LANE_PUSHES_MAX {
-            assert_eq!(mesh.tell(FAR, typing(room)), PostResult::Sent);
+            assert_eq!(mesh.send_event(FAR, typing(room)), PostResult::Sent);
         }
-        assert_eq!(mesh.tell(FAR, said(room)), PostResult::Full);
+        assert_eq!(mesh.send_event(FAR, said(room)), PostResult::Full);
         mesh.post(&mut |_, messages| drop(messages.drain(..10)));
-        assert_eq!(mesh.tell(FAR, typing(room)), PostResult::Sent);
+        assert_eq!(mesh.send_event(FAR, typing(room)), PostResult::Sent);
         let tail = &mesh.lanes[1].messages[LANE_PUSHES_MAX - 10..];
         assert!(matches!(tail, [ShardMessage::Gap(_), ShardMessage::Event(_)]), "{tail:?}");
     }
@@ -503,13 +507,13 @@ mod tests {
     fn answers_take_no_room_from_notices() {
         let mut mesh = mesh();
         let room = far_room(&mesh);
-        let asker =
+        let reply_to =
             ReplyTo { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         for _ in 0..LANE_PUSHES_MAX {
-            let answer = RoomEvent::Reply(room, asker, RoomReply::Published(timing()));
-            assert_eq!(mesh.tell(FAR, answer), PostResult::Sent);
+            let answer = RoomEvent::Reply(room, reply_to, RoomReply::Published(timing()));
+            assert_eq!(mesh.send_event(FAR, answer), PostResult::Sent);
         }
-        assert_eq!(mesh.tell(FAR, said(room)), PostResult::Sent);
+        assert_eq!(mesh.send_event(FAR, said(room)), PostResult::Sent);
     }
 
     /// The gap after one notice for each of these rooms and one of typing was lost.
@@ -517,11 +521,11 @@ mod tests {
     fn check_gap(rooms: &[RoomId], expected: Option<&Gap>) {
         let mut mesh = mesh();
         for _ in 0..LANE_PUSHES_MAX {
-            assert_eq!(mesh.tell(FAR, said(RoomId(0))), PostResult::Sent);
+            assert_eq!(mesh.send_event(FAR, said(RoomId(0))), PostResult::Sent);
         }
-        assert_eq!(mesh.tell(FAR, typing(RoomId(7))), PostResult::Full);
+        assert_eq!(mesh.send_event(FAR, typing(RoomId(7))), PostResult::Full);
         for &room in rooms {
-            assert_eq!(mesh.tell(FAR, said(room)), PostResult::Full);
+            assert_eq!(mesh.send_event(FAR, said(room)), PostResult::Full);
         }
         mesh.post(&mut |_, messages| messages.clear());
         let mut offered = Vec::new();
@@ -558,10 +562,11 @@ mod tests {
             offered
         };
         for (to, count) in [(ShardId(3), 2), (FAR, 1)] {
-            (0..count).for_each(|_| assert_eq!(mesh.tell(to, typing(room)), PostResult::Sent));
+            (0..count)
+                .for_each(|_| assert_eq!(mesh.send_event(to, typing(room)), PostResult::Sent));
         }
         assert_eq!(offer(&mut mesh, 1), [(FAR, 1), (ShardId(3), 2)]);
-        assert_eq!(mesh.tell(FAR, typing(room)), PostResult::Sent);
+        assert_eq!(mesh.send_event(FAR, typing(room)), PostResult::Sent);
         assert_eq!(offer(&mut mesh, 0), [(FAR, 1), (ShardId(3), 1)]);
         assert_eq!(offer(&mut mesh, 9), [(FAR, 1), (ShardId(3), 1)]);
         assert_eq!(offer(&mut mesh, 9), []);

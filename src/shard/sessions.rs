@@ -190,7 +190,7 @@ impl Sessions {
         let mut effects = self.env.take_effects();
         for effect in effects.drain(..) {
             match effect {
-                Effect::Ask(ask) => self.ask(cx, ask),
+                Effect::SendRequest(request) => self.send_request(cx, request),
                 Effect::AddSubscriber { room, name, wants_join_leave } => {
                     let Some(conn) = self.connections.get(id) else { continue };
                     let class =
@@ -427,10 +427,10 @@ impl Sessions {
     }
 
     /// A room's home says something.
-    pub fn on_tell(&mut self, cx: &mut TurnContext<'_>, tell: RoomEvent) {
-        match tell {
-            RoomEvent::Reply(room, asker, answer) => {
-                answers::on_answer(self, cx, room, asker, answer)
+    pub fn on_room_event(&mut self, cx: &mut TurnContext<'_>, event: RoomEvent) {
+        match event {
+            RoomEvent::Reply(room, reply_to, answer) => {
+                answers::on_answer(self, cx, room, reply_to, answer)
             }
             RoomEvent::Lost(room) => {
                 let home = cx.mesh.home(room);
@@ -463,8 +463,8 @@ impl Sessions {
     }
 
     /// Asks a room's home.
-    pub fn ask(&mut self, cx: &mut TurnContext<'_>, ask: RoomRequest) {
-        if cx.mesh.ask(ask) == PostResult::Full {
+    pub fn send_request(&mut self, cx: &mut TurnContext<'_>, request: RoomRequest) {
+        if cx.mesh.send_request(request) == PostResult::Full {
             cx.observer.count_full(LaneKind::Request);
         }
     }

@@ -107,8 +107,8 @@ impl Shard {
     /// A neighbour says something.
     pub fn on_message(&mut self, now: Timestamps, from: ShardId, message: ShardMessage) {
         assert_ne!(from, self.mesh.own(), "letters to ourselves take no lane");
-        if let ShardMessage::Event(RoomEvent::Reply(_, asker, _)) = &message {
-            self.mesh.answered(from, asker.user);
+        if let ShardMessage::Event(RoomEvent::Reply(_, reply_to, _)) = &message {
+            self.mesh.answered(from, reply_to.user);
         }
         self.read(now, from, message);
     }
@@ -216,29 +216,29 @@ impl Shard {
 
     fn read(&mut self, now: Timestamps, from: ShardId, message: ShardMessage) {
         match message {
-            ShardMessage::Request(ask) => self.on_ask(now, from, ask),
-            ShardMessage::Event(tell) => {
+            ShardMessage::Request(request) => self.on_room_request(now, from, request),
+            ShardMessage::Event(event) => {
                 let (sessions, _, mut cx) = self.split(now);
-                sessions.on_tell(&mut cx, tell);
+                sessions.on_room_event(&mut cx, event);
             }
             ShardMessage::Gap(gap) => {
                 let (sessions, _, mut cx) = self.split(now);
                 sessions.on_gap(&mut cx, from, gap);
             }
-            ShardMessage::ConnectionGone(asker) => self.on_connection_gone(now, from, asker),
+            ShardMessage::ConnectionGone(reply_to) => self.on_connection_gone(now, from, reply_to),
         }
     }
 
-    fn on_ask(&mut self, now: Timestamps, from: ShardId, ask: RoomRequest) {
-        self.metrics.work_on(from.0, ask.asker.conn);
-        work_in(&self.metrics, self.home.rooms().name(ask.room), ask.room);
-        self.home.handle(now, from, ask);
+    fn on_room_request(&mut self, now: Timestamps, from: ShardId, request: RoomRequest) {
+        self.metrics.work_on(from.0, request.reply_to.conn);
+        work_in(&self.metrics, self.home.rooms().name(request.room), request.room);
+        self.home.handle(now, from, request);
         self.pass_on(now);
     }
 
     /// A connection is gone that asked rooms of ours.
-    fn on_connection_gone(&mut self, now: Timestamps, from: ShardId, asker: ReplyTo) {
-        self.home.abandon(now, from, asker);
+    fn on_connection_gone(&mut self, now: Timestamps, from: ShardId, reply_to: ReplyTo) {
+        self.home.abandon(now, from, reply_to);
         self.pass_on(now);
     }
 
@@ -249,12 +249,12 @@ impl Shard {
             let (sessions, _, mut cx) = self.split(now);
             sessions.observing(&mut cx).on_step(step);
         }
-        for (to, tell) in decided.told.drain(..) {
-            self.tell(now, to, tell);
+        for (to, event) in decided.events.drain(..) {
+            self.send_event(now, to, event);
         }
-        for ask in decided.asks.drain(..) {
+        for request in decided.room_requests.drain(..) {
             let (sessions, _, mut cx) = self.split(now);
-            sessions.ask(&mut cx, ask);
+            sessions.send_request(&mut cx, request);
         }
         for (chat_type, result) in decided.published.drain(..) {
             self.metrics.add(Counter::Published(chat_type, result), 1);
@@ -263,9 +263,9 @@ impl Shard {
     }
 
     /// Tells a shard something. What finds no room is counted as lost.
-    fn tell(&mut self, now: Timestamps, to: ShardId, tell: RoomEvent) {
-        let may_be_lost = self.mesh.is_full(to).then(|| tell.clone());
-        if self.mesh.tell(to, tell) != PostResult::Full {
+    fn send_event(&mut self, now: Timestamps, to: ShardId, event: RoomEvent) {
+        let may_be_lost = self.mesh.is_full(to).then(|| event.clone());
+        if self.mesh.send_event(to, event) != PostResult::Full {
             return;
         }
         self.observer.count_full(LaneKind::Push);
@@ -364,7 +364,7 @@ impl Shard {
         CoreWork {
             connections: connections.len() as u64,
             timers: connections.timers_len() as u64,
-            questions: self.mesh.open_asks(),
+            questions: self.mesh.open_requests(),
             ring_operations: 0,
             store_requests: self.home.rooms().requests_count() as u64,
         }
@@ -378,7 +378,7 @@ impl Shard {
 
     /// Timers that were set and questions that were asked since the beginning.
     pub fn tasks_begun(&self) -> u64 {
-        self.sessions.connections().timers_begun() + self.mesh.asks_begun()
+        self.sessions.connections().timers_begun() + self.mesh.requests_begun()
     }
 
     /// Everything that other shards must agree with. Changes nothing.

@@ -690,15 +690,15 @@ fn who_ends_with_a_gap_in_what_it_was_to_hear_hears_no_more() {
     world.feed(ben, &publish(5));
     let subscribe = frame(&format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#));
     newcomers.iter().for_each(|&newcomer| world.queue(newcomer, &subscribe));
-    let asks = world.posted(0);
-    assert_eq!(asks.len(), newcomers.len());
+    let room_requests = world.posted(0);
+    assert_eq!(room_requests.len(), newcomers.len());
     // The second finds no room behind the first, and the third does. Whoever comes has all
     // that was said before handed out.
     let mut messages = Vec::new();
-    for (ask, bytes) in asks.into_iter().zip([3_000, 3_000, 6]) {
+    for (request, bytes) in room_requests.into_iter().zip([3_000, 3_000, 6]) {
         world.queue(ben, &publish(bytes));
         world.turn(1);
-        world.carry(0, 1, ask);
+        world.carry(0, 1, request);
         messages.append(&mut world.posted(1));
     }
     messages.into_iter().for_each(|message| world.carry(1, 0, message));

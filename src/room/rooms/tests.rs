@@ -49,33 +49,35 @@ impl World {
     }
 
     /// The answer, and to which shards how many tells went besides.
-    fn ask(&mut self, from: ShardId, slot: u32, what: RoomOp) -> (RoomReply, Vec<ShardId>) {
+    fn ask(&mut self, from: ShardId, slot: u32, op: RoomOp) -> (RoomReply, Vec<ShardId>) {
         self.out = RoomOutput::default();
-        let asker = ReplyTo { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 1 };
-        self.rooms.handle(self.now, from, RoomRequest { room: ROOM, asker, what }, &mut self.out);
-        let mut out = self.out.told.drain(..);
+        let reply_to =
+            ReplyTo { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 1 };
+        self.rooms.handle(self.now, from, RoomRequest { room: ROOM, reply_to, op }, &mut self.out);
+        let mut out = self.out.events.drain(..);
         let Some((to, RoomEvent::Reply(ROOM, to_asker, answer))) = out.next() else {
             panic!("the answer comes first");
         };
-        assert_eq!((to, to_asker), (from, asker));
+        assert_eq!((to, to_asker), (from, reply_to));
         (answer, out.map(|(shard, _)| shard).collect())
     }
 
     /// The answer; what went besides stays in `out`.
-    fn claim(&mut self, from: ShardId, slot: u32, what: RoomOp) -> RoomReply {
+    fn claim(&mut self, from: ShardId, slot: u32, op: RoomOp) -> RoomReply {
         self.out = RoomOutput::default();
-        let asker = ReplyTo { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 0 };
-        self.rooms.handle(self.now, from, RoomRequest { room: ROOM, asker, what }, &mut self.out);
-        match self.out.told.remove(0).1 {
+        let reply_to =
+            ReplyTo { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 0 };
+        self.rooms.handle(self.now, from, RoomRequest { room: ROOM, reply_to, op }, &mut self.out);
+        match self.out.events.remove(0).1 {
             RoomEvent::Reply(_, _, answer) => answer,
             other => panic!("{other:?}"),
         }
     }
 
     fn subscribe(&mut self, from: ShardId, slot: u32, since: Option<Position>) -> Subscribed {
-        let what = RoomOp::Subscribe(Box::new(RoomSubscribe { since, ..entry(slot) }));
-        match self.ask(from, slot, what).0 {
-            RoomReply::Subscribed(welcome) => *welcome,
+        let op = RoomOp::Subscribe(Box::new(RoomSubscribe { since, ..room_subscribe(slot) }));
+        match self.ask(from, slot, op).0 {
+            RoomReply::Subscribed(subscribed) => *subscribed,
             other => panic!("{other:?}"),
         }
     }
@@ -87,35 +89,35 @@ impl World {
     /// Takes back as a moderator.
     fn retract(&mut self, offset: u64) -> (RoomReply, Vec<ShardId>) {
         let (data, tag) = chat::retraction(offset);
-        let draft = RoomPublish { data, tags: vec![tag], voice: PublishMode::Post, ..draft() };
-        let wish = Retraction { offset, power: RetractRight::Moderator, draft };
-        self.ask(HOME, 0, RoomOp::Retract(Box::new(wish)))
+        let publish = RoomPublish { data, tags: vec![tag], mode: PublishMode::Post, ..draft() };
+        let retraction = Retraction { offset, right: RetractRight::Moderator, publish };
+        self.ask(HOME, 0, RoomOp::Retract(Box::new(retraction)))
     }
 }
 
 fn draft() -> RoomPublish {
     let data = Payload { bytes: Bytes::from_static(b"1"), is_json: true };
     RoomPublish {
-        title: Some(title()),
+        channel_key: Some(channel_key()),
         data,
         info: None,
         chan_info: None,
         tags: Vec::new(),
         id_source: crate::room::IdSource::Server,
-        voice: PublishMode::Publish,
+        mode: PublishMode::Publish,
         trace: Trace::made(&mut Csprng::from_key([1; 16])),
         timing: timing(),
     }
 }
 
-fn title() -> ChannelKey {
+fn channel_key() -> ChannelKey {
     ChannelKey { tenant: "".into(), channel: "room:9".into(), namespace: 0 }
 }
 
-fn entry(slot: u32) -> RoomSubscribe {
+fn room_subscribe(slot: u32) -> RoomSubscribe {
     let client = ClientId(u128::from(slot));
     let info = Arc::new(ClientInfo { user: "ann".into(), client, conn_info: None });
-    RoomSubscribe { title: title(), info, chan_info: None, since: None }
+    RoomSubscribe { channel_key: channel_key(), info, chan_info: None, since: None }
 }
 
 fn chatty() -> Namespace {
@@ -137,7 +139,7 @@ fn messages_go_once_to_each_shard_with_subscribers() {
     world.subscribe(FAR, 1, None);
     world.subscribe(FAR, 2, None);
     assert_eq!(world.publish().1, [HOME, FAR]);
-    let (full, _) = world.ask(HOME, 4, RoomOp::Subscribe(Box::new(entry(4))));
+    let (full, _) = world.ask(HOME, 4, RoomOp::Subscribe(Box::new(room_subscribe(4))));
     assert!(matches!(full, RoomReply::SubscribeRejected(ErrorCode::LimitExceeded)));
 }
 
@@ -148,12 +150,12 @@ fn who_comes_back_gets_all_or_is_told() {
     assert_eq!(start.map(|position| position.offset), Some(0));
     world.publish();
     world.publish();
-    let welcome = world.subscribe(FAR, 2, start);
-    assert_eq!((welcome.recovery, welcome.missed.len()), (RecoveryOutcome::Whole, 2));
+    let subscribed = world.subscribe(FAR, 2, start);
+    assert_eq!((subscribed.recovery, subscribed.missed.len()), (RecoveryOutcome::Whole, 2));
     world.publish();
     world.publish();
-    let welcome = world.subscribe(FAR, 3, start);
-    assert_eq!((welcome.recovery, welcome.missed.len()), (RecoveryOutcome::Lost, 0));
+    let subscribed = world.subscribe(FAR, 3, start);
+    assert_eq!((subscribed.recovery, subscribed.missed.len()), (RecoveryOutcome::Lost, 0));
 }
 
 #[test]
@@ -184,14 +186,14 @@ fn a_retraction_in_memory_has_a_place_behind_all_others() {
 fn leaving_is_told_after_the_grace_and_saying_so_at_once() {
     let mut world = World::new(chatty());
     world.subscribe(HOME, 1, None);
-    let came = world.ask(FAR, 2, RoomOp::Subscribe(Box::new(entry(2)))).1;
+    let came = world.ask(FAR, 2, RoomOp::Subscribe(Box::new(room_subscribe(2)))).1;
     assert_eq!(came, [HOME, FAR]);
     let lost = world.ask(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Disconnected)).1;
     assert!(lost.is_empty());
     world.pass(500);
-    assert!(world.out.told.is_empty());
+    assert!(world.out.events.is_empty());
     world.pass(700);
-    assert!(matches!(world.out.told[..], [(HOME, RoomEvent::Left(..))]));
+    assert!(matches!(world.out.events[..], [(HOME, RoomEvent::Left(..))]));
     world.subscribe(FAR, 3, None);
     let said = world.ask(FAR, 3, RoomOp::Unsubscribe(LeaveReason::Unsubscribed)).1;
     assert_eq!(said, [HOME]);
@@ -207,9 +209,12 @@ fn an_absence_is_not_cut_short_by_an_earlier_one() {
     world.subscribe(FAR, 2, None);
     world.ask(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Disconnected));
     world.pass(900);
-    assert!(world.out.told.is_empty(), "the grace of the first is over, that of the second is not");
+    assert!(
+        world.out.events.is_empty(),
+        "the grace of the first is over, that of the second is not"
+    );
     world.pass(200);
-    assert!(matches!(world.out.told[..], [(HOME, RoomEvent::Left(..))]));
+    assert!(matches!(world.out.events[..], [(HOME, RoomEvent::Left(..))]));
 }
 
 #[test]
@@ -244,8 +249,8 @@ fn check_silence(away_ms: u64, says: &[u64], want: Option<usize>) {
         world.publish();
     }
     world.pass(away_ms - passed_ms);
-    let welcome = world.subscribe(FAR, 2, start);
-    let missed = (welcome.recovery == RecoveryOutcome::Whole).then_some(welcome.missed.len());
+    let subscribed = world.subscribe(FAR, 2, start);
+    let missed = (subscribed.recovery == RecoveryOutcome::Whole).then_some(subscribed.missed.len());
     assert_eq!(missed, want, "away for {away_ms}, said at {says:?}");
 }
 
@@ -275,8 +280,8 @@ fn who_was_there_when_a_stream_began_recovers_with_the_epoch_of_silence() {
     // Its client saw two of them, and knows no other epoch.
     let seen = |offset| Some(Position { offset, ..start });
     let recovers = |world: &mut World, slot, offset| {
-        let welcome = world.subscribe(FAR, slot, seen(offset));
-        (welcome.recovery == RecoveryOutcome::Whole).then_some(welcome.missed.len())
+        let subscribed = world.subscribe(FAR, slot, seen(offset));
+        (subscribed.recovery == RecoveryOutcome::Whole).then_some(subscribed.missed.len())
     };
     assert_eq!(recovers(&mut world, 2, 3), Some(1));
     assert_eq!(recovers(&mut world, 3, 4), Some(0));
@@ -284,7 +289,7 @@ fn who_was_there_when_a_stream_began_recovers_with_the_epoch_of_silence() {
     assert_eq!(recovers(&mut world, 4, 5), None, "ahead of the head");
     assert_eq!(recovers(&mut world, 5, 1), None, "some of it is too old");
     let page = |since| HistoryPage {
-        title: Some(title()),
+        channel_key: Some(channel_key()),
         passage: HistoryQuery { limit: 9, since, order: crate::room::HistoryOrder::OldestFirst },
     };
     let history = world.ask(HOME, 1, RoomOp::History(Box::new(page(seen(3))))).0;
@@ -295,17 +300,17 @@ fn who_was_there_when_a_stream_began_recovers_with_the_epoch_of_silence() {
 #[test]
 fn history_of_a_room_that_is_not_there_is_silent_and_knows_its_positions() {
     let mut world = World::new(chatty());
-    let ask = |world: &mut World, since| {
+    let request = |world: &mut World, since| {
         let passage =
             HistoryQuery { limit: 9, since, order: crate::room::HistoryOrder::OldestFirst };
-        let page = HistoryPage { title: Some(title()), passage };
+        let page = HistoryPage { channel_key: Some(channel_key()), passage };
         world.ask(HOME, 1, RoomOp::History(Box::new(page))).0
     };
-    let RoomReply::History(none, position) = ask(&mut world, None) else { panic!("nothing") };
+    let RoomReply::History(none, position) = request(&mut world, None) else { panic!("nothing") };
     assert!(none.is_empty() && world.rooms.is_empty());
-    assert!(matches!(ask(&mut world, Some(position)), RoomReply::History(..)));
+    assert!(matches!(request(&mut world, Some(position)), RoomReply::History(..)));
     for wrong in [Position { offset: 1, ..position }, Position { epoch: Epoch(7), ..position }] {
-        let answer = ask(&mut world, Some(wrong));
+        let answer = request(&mut world, Some(wrong));
         assert!(
             matches!(answer, RoomReply::Rejected(ErrorCode::UnrecoverablePosition)),
             "{answer:?}"
@@ -318,17 +323,18 @@ fn rooms_that_were_only_visited_leave_nothing() {
     let rules = Namespace { presence: false, join_leave: false, ..chatty() };
     let mut world = World::new(rules);
     for number in 0..1_000u128 {
-        let asker =
+        let reply_to =
             ReplyTo { conn: ConnId { slot: 1, generation: 0 }, user: UserHash::NOBODY, id: 1 };
-        for what in
-            [RoomOp::Subscribe(Box::new(entry(1))), RoomOp::Unsubscribe(LeaveReason::Disconnected)]
-        {
+        for op in [
+            RoomOp::Subscribe(Box::new(room_subscribe(1))),
+            RoomOp::Unsubscribe(LeaveReason::Disconnected),
+        ] {
             let room = RoomId(number);
-            world.rooms.handle(world.now, HOME, RoomRequest { room, asker, what }, &mut world.out);
+            world.rooms.handle(world.now, HOME, RoomRequest { room, reply_to, op }, &mut world.out);
         }
     }
     assert!(
-        world.out.told.iter().all(|(_, tell)| !matches!(
+        world.out.events.iter().all(|(_, tell)| !matches!(
             tell,
             RoomEvent::Reply(_, _, RoomReply::SubscribeRejected(_))
         ))
@@ -355,13 +361,16 @@ fn the_number_of_rooms_and_the_rate_are_limited() {
     world.pass(1_000);
     assert!(matches!(world.publish().0, RoomReply::Published(_)));
     for (room, fits) in [(RoomId(1), true), (RoomId(2), false)] {
-        let asker =
+        let reply_to =
             ReplyTo { conn: ConnId { slot: 0, generation: 0 }, user: UserHash::NOBODY, id: 1 };
-        let ask = RoomRequest { room, asker, what: RoomOp::Subscribe(Box::new(entry(0))) };
+        let request =
+            RoomRequest { room, reply_to, op: RoomOp::Subscribe(Box::new(room_subscribe(0))) };
         world.out = RoomOutput::default();
-        world.rooms.handle(world.now, HOME, ask, &mut world.out);
-        let refused =
-            matches!(world.out.told[0].1, RoomEvent::Reply(_, _, RoomReply::SubscribeRejected(_)));
+        world.rooms.handle(world.now, HOME, request, &mut world.out);
+        let refused = matches!(
+            world.out.events[0].1,
+            RoomEvent::Reply(_, _, RoomReply::SubscribeRejected(_))
+        );
         assert_eq!(refused, !fits);
     }
 }
@@ -369,7 +378,7 @@ fn the_number_of_rooms_and_the_rate_are_limited() {
 #[test]
 fn the_newest_connection_of_a_user_wins() {
     let mut world = World::new(chatty());
-    let replaced = |world: &World| match world.out.told[..] {
+    let replaced = |world: &World| match world.out.events[..] {
         [] => None,
         [(shard, RoomEvent::Replaced(conn))] => Some((shard, conn.slot)),
         ref other => panic!("{other:?}"),

@@ -115,8 +115,8 @@ mod tests {
 
     /// One of a user's connections.
     fn of(user: u128, slot: u32) -> ReplyRoute {
-        let (shard, asker) = by(slot);
-        (shard, ReplyTo { user: UserHash::of_inbox(RoomId(user)), ..asker })
+        let (shard, reply_to) = by(slot);
+        (shard, ReplyTo { user: UserHash::of_inbox(RoomId(user)), ..reply_to })
     }
 
     fn wanted(by: ReplyRoute) -> QueuedStoreRead {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::limits::{
-    USER_WAITING_ASKS_MAX, USER_WAITING_BYTES_MAX, WAITING_ASKS_MAX, WAITING_BYTES_MAX,
+    USER_WAITING_BYTES_MAX, USER_WAITING_REQUESTS_MAX, WAITING_BYTES_MAX, WAITING_REQUESTS_MAX,
 };
 use crate::store::Flow;
 
@@ -16,7 +16,7 @@ use crate::store::Flow;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct WaitingLoad {
     /// Questions that wait for a room to be read.
-    pub asks_count: usize,
+    pub requests_count: usize,
     /// What they and messages cost.
     pub bytes: usize,
 }
@@ -33,16 +33,16 @@ impl WaitingRequests {
     pub fn has_room_for(&self, flow: Flow, more: WaitingLoad) -> bool {
         let own = self.of.get(&flow).copied().unwrap_or_default();
         let is_alone = own.bytes == 0;
-        self.all.asks_count + more.asks_count <= WAITING_ASKS_MAX
+        self.all.requests_count + more.requests_count <= WAITING_REQUESTS_MAX
             && self.all.bytes + more.bytes <= WAITING_BYTES_MAX
-            && own.asks_count + more.asks_count <= USER_WAITING_ASKS_MAX
+            && own.requests_count + more.requests_count <= USER_WAITING_REQUESTS_MAX
             && (is_alone || own.bytes + more.bytes <= USER_WAITING_BYTES_MAX)
     }
 
     /// It waits from now on.
     pub fn add(&mut self, flow: Flow, more: WaitingLoad) {
         for load in [&mut self.all, self.of.entry(flow).or_default()] {
-            load.asks_count += more.asks_count;
+            load.requests_count += more.requests_count;
             load.bytes += more.bytes;
         }
     }
@@ -51,7 +51,7 @@ impl WaitingRequests {
     pub fn remove(&mut self, flow: Flow, less: WaitingLoad) {
         let own = self.of.get_mut(&flow).expect("what waits is somebody's");
         for load in [&mut self.all, &mut *own] {
-            load.asks_count -= less.asks_count;
+            load.requests_count -= less.requests_count;
             load.bytes -= less.bytes;
         }
         if *own == WaitingLoad::default() {
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn nobody_has_more_than_a_quarter_of_what_may_wait() {
         let mut waiting = WaitingRequests::default();
-        let ask = WaitingLoad { asks_count: 1, bytes: 256 };
+        let request = WaitingLoad { requests_count: 1, bytes: 256 };
         let fill = |waiting: &mut WaitingRequests, flow, load| {
             let mut count = 0;
             while waiting.has_room_for(flow, load) {
@@ -81,11 +81,11 @@ mod tests {
             }
             count
         };
-        assert_eq!(fill(&mut waiting, user(1), ask), WAITING_ASKS_MAX / 4);
-        let message = WaitingLoad { asks_count: 0, bytes: 1 << 20 };
+        assert_eq!(fill(&mut waiting, user(1), request), WAITING_REQUESTS_MAX / 4);
+        let message = WaitingLoad { requests_count: 0, bytes: 1 << 20 };
         assert_eq!(fill(&mut waiting, user(2), message), USER_WAITING_BYTES_MAX >> 20);
-        assert!(waiting.has_room_for(user(3), ask));
-        (0..WAITING_ASKS_MAX / 4).for_each(|_| waiting.remove(user(1), ask));
+        assert!(waiting.has_room_for(user(3), request));
+        (0..WAITING_REQUESTS_MAX / 4).for_each(|_| waiting.remove(user(1), request));
         (0..USER_WAITING_BYTES_MAX >> 20).for_each(|_| waiting.remove(user(2), message));
         assert!(waiting.of.is_empty() && waiting.all == WaitingLoad::default());
     }
@@ -93,10 +93,10 @@ mod tests {
     #[test]
     fn a_message_that_is_larger_than_a_share_passes_alone() {
         let mut waiting = WaitingRequests::default();
-        let large = WaitingLoad { asks_count: 0, bytes: USER_WAITING_BYTES_MAX + 1 };
+        let large = WaitingLoad { requests_count: 0, bytes: USER_WAITING_BYTES_MAX + 1 };
         assert!(waiting.has_room_for(user(1), large));
         waiting.add(user(1), large);
-        assert!(!waiting.has_room_for(user(1), WaitingLoad { asks_count: 0, bytes: 1 }));
+        assert!(!waiting.has_room_for(user(1), WaitingLoad { requests_count: 0, bytes: 1 }));
         assert!(waiting.has_room_for(user(2), large));
     }
 }

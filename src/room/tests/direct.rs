@@ -13,7 +13,7 @@ fn a_direct_message_waits_until_it_is_acknowledged() {
     assert_eq!(world.said(BOBS), []);
     world.pass(2_000);
     assert_eq!(world.said(BOBS), [(0, "1".to_owned())], "and again");
-    world.ask(5, TALK, progress("bob", BOBS, ANNS, MarkerPosition::Delivered(1)));
+    world.ask(5, TALK, marker_update("bob", BOBS, ANNS, MarkerPosition::Delivered(1)));
     for _ in 0..10 {
         world.pass(11_000);
         assert_eq!(world.said(BOBS), []);
@@ -82,12 +82,12 @@ fn a_message_that_the_store_brought_first_can_be_acknowledged() {
     world.asleep = true;
     let sent = world.begin(HOME, 4, TALK, send("2", "b"));
     let reached = MarkerPosition::Delivered(2);
-    let acknowledged = world.begin(HOME, 5, TALK, progress("bob", BOBS, ANNS, reached));
+    let acknowledged = world.begin(HOME, 5, TALK, marker_update("bob", BOBS, ANNS, reached));
     world.asleep = false;
     world.settle();
     assert_eq!(posted(&world.answer(sent).expect("it is kept")), 2);
     assert!(matches!(world.answer(acknowledged), Some(RoomReply::Done)));
-    let beyond = world.ask(5, TALK, progress("bob", BOBS, ANNS, MarkerPosition::Delivered(3)));
+    let beyond = world.ask(5, TALK, marker_update("bob", BOBS, ANNS, MarkerPosition::Delivered(3)));
     assert!(matches!(beyond, RoomReply::InvalidField(Field::Offset)), "{beyond:?}");
 }
 
@@ -96,14 +96,14 @@ fn a_direct_message_reaches_both_and_receipts_come_back() {
     let mut world = World::new();
     come(&mut world, ANNS, "ann", 4);
     come(&mut world, BOBS, "bob", 5);
-    world.out.told.clear();
+    world.out.events.clear();
     world.begin(HOME, 4, TALK, send("1", "a"));
     world.settle();
-    let told = world.out.told.clone();
+    let told = world.out.events.clone();
     assert_eq!(world.said(BOBS), [(0, "1".to_owned())]);
-    world.out.told = told;
+    world.out.events = told;
     assert_eq!(world.said(ANNS), [(0, "1".to_owned())], "for the other devices");
-    world.begin(HOME, 5, TALK, progress("bob", BOBS, ANNS, MarkerPosition::Read(1)));
+    world.begin(HOME, 5, TALK, marker_update("bob", BOBS, ANNS, MarkerPosition::Read(1)));
     world.settle();
     let receipt = r#"{"receipt":{"channel":"dm#ann,bob","user":"bob","delivered":1,"read":1}}"#;
     assert_eq!(world.notices(ANNS), [receipt]);
@@ -113,7 +113,7 @@ fn a_direct_message_reaches_both_and_receipts_come_back() {
         (MarkerPosition::Read(1), false),
         (MarkerPosition::Read(0), true),
     ] {
-        let answer = world.ask(5, TALK, progress("bob", BOBS, ANNS, reached));
+        let answer = world.ask(5, TALK, marker_update("bob", BOBS, ANNS, reached));
         let is_wrong = matches!(answer, RoomReply::InvalidField(Field::Offset));
         assert_eq!(is_wrong, wrong, "{reached:?}: {answer:?}");
     }
@@ -125,8 +125,9 @@ fn what_one_says_oneself_is_not_unread() {
     world.ask(0, TALK, send("1", "a"));
     world.ask(0, TALK, send("2", "b"));
     for (inbox, user, read) in [(ANNS, "ann", 2), (BOBS, "bob", 0)] {
-        let title = title(&format!("@{user}"), 2);
-        let page = ConversationsPage { title, user: user.into(), after: "".into(), count_max: 9 };
+        let channel_key = channel_key(&format!("@{user}"), 2);
+        let page =
+            ConversationsPage { channel_key, user: user.into(), after: "".into(), count_max: 9 };
         match world.ask(0, inbox, RoomOp::Conversations(Box::new(page))) {
             RoomReply::Conversations(all, None) => {
                 let [talk] = &all[..] else { panic!("{all:?}") };

@@ -7,10 +7,10 @@ fn a_message_is_answered_and_told_when_it_is_kept() {
     let mut world = World::new();
     world.subscribe(1, None);
     world.asleep = true;
-    world.out.told.clear();
+    world.out.events.clear();
     let id = world.begin(FAR, 7, ROOM, publish("1", None));
     world.settle();
-    assert!(world.out.told.is_empty(), "neither answered nor told yet");
+    assert!(world.out.events.is_empty(), "neither answered nor told yet");
     world.asleep = false;
     world.settle();
     assert!(matches!(world.answer(id), Some(RoomReply::Published(_))));
@@ -25,12 +25,12 @@ fn a_stream_goes_on_after_a_power_cut() {
         world.publish(&n.to_string());
     }
     let mut world = world.restart(Crash::PowerCut);
-    let welcome = world.subscribe(1, start);
-    let missed: Vec<u64> = welcome.missed.iter().map(|one| one.offset).collect();
+    let subscribed = world.subscribe(1, start);
+    let missed: Vec<u64> = subscribed.missed.iter().map(|one| one.offset).collect();
     assert_eq!(missed, (1..=10).collect::<Vec<_>>(), "the first six from disk");
-    assert_eq!(welcome.recovery, RecoveryOutcome::Whole);
-    assert!(welcome.position.is_some_and(|one| one.epoch.is_stream()), "and not silent");
-    world.out.told.clear();
+    assert_eq!(subscribed.recovery, RecoveryOutcome::Whole);
+    assert!(subscribed.position.is_some_and(|one| one.epoch.is_stream()), "and not silent");
+    world.out.events.clear();
     world.publish("11");
     assert_eq!(world.said(ROOM), [(11, "11".to_owned())]);
 }
@@ -43,15 +43,15 @@ fn recovery_from_disk_takes_steps_and_misses_nothing_said_meanwhile() {
         world.publish(&n.to_string());
     }
     world.asleep = true;
-    world.out.told.clear();
-    let returned = world.begin(HOME, 2, ROOM, subscribe(title("room:9", 0), "bob", 2, start));
+    world.out.events.clear();
+    let returned = world.begin(HOME, 2, ROOM, subscribe(channel_key("room:9", 0), "bob", 2, start));
     for n in 501..=510 {
         world.begin(HOME, 1, ROOM, publish(&n.to_string(), None));
     }
     world.asleep = false;
     world.settle();
-    let Some(RoomReply::Subscribed(welcome)) = world.answer(returned) else { panic!("let in") };
-    let missed: Vec<u64> = welcome.missed.iter().map(|one| one.offset).collect();
+    let Some(RoomReply::Subscribed(subscribed)) = world.answer(returned) else { panic!("let in") };
+    let missed: Vec<u64> = subscribed.missed.iter().map(|one| one.offset).collect();
     assert_eq!(missed, (1..=510).collect::<Vec<_>>());
     // More than a subscription recovers.
     for n in 511..=700 {
@@ -92,9 +92,9 @@ fn history_is_the_same_from_memory_and_from_disk() {
         assert_eq!(world.history(passage), want, "{passage:?}");
     }
     for offset in [21, u64::MAX - 1, u64::MAX] {
-        let welcome = world.subscribe(2, Some(Position { offset, epoch }));
+        let subscribed = world.subscribe(2, Some(Position { offset, epoch }));
         assert_eq!(
-            (welcome.recovery, welcome.missed.len()),
+            (subscribed.recovery, subscribed.missed.len()),
             (RecoveryOutcome::Lost, 0),
             "{offset}"
         );
@@ -137,7 +137,7 @@ fn a_repeated_id_gets_the_first_answer_across_a_restart() {
 
 #[test]
 fn who_has_no_name_is_not_answered_with_the_message_of_another_after_a_restart() {
-    let anonymous = |text| draft(title("room:9", 0), "", text, Some("a"), PublishMode::Post);
+    let anonymous = |text| draft(channel_key("room:9", 0), "", text, Some("a"), PublishMode::Post);
     let mut world = World::new();
     assert_eq!(posted(&world.ask(0, ROOM, anonymous("1"))), 1);
     assert_eq!(posted(&world.ask(0, ROOM, anonymous("2"))), 2);
@@ -152,7 +152,7 @@ fn an_id_repeated_before_the_first_is_kept_waits_for_it() {
     world.asleep = true;
     let first = world.begin(HOME, 1, ROOM, publish("1", Some("a")));
     let again = world.begin(FAR, 2, ROOM, publish("1", Some("a")));
-    world.out.told.clear();
+    world.out.events.clear();
     world.asleep = false;
     world.settle();
     for id in [first, again] {
@@ -174,7 +174,7 @@ fn a_full_disk_refuses_and_heals_without_a_restart() {
     check_refused(&world.publish("3"), ErrorCode::Internal);
     world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
     world.pass(2_000);
-    world.out.told.clear();
+    world.out.events.clear();
     assert!(matches!(world.publish("4"), RoomReply::Published(_)));
     assert_eq!(world.said(ROOM), [(2, "4".to_owned())], "no offset is left out");
 }
@@ -269,13 +269,13 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
                 .map(|m| world.begin(HOME, 1, ROOM, publish(&format!("{n}.{m}"), None)))
                 .collect();
             world.settle();
-            let told = world.out.told.clone();
+            let told = world.out.events.clone();
             for (m, id) in ids.into_iter().enumerate() {
                 if matches!(world.answer(id), Some(RoomReply::Published(_))) {
                     answered.push(format!("{n}.{m}"));
                 }
             }
-            world.out.told = told;
+            world.out.events = told;
             heard.extend(world.said(ROOM));
             world.pass(3_000);
             heard.extend(world.said(ROOM));
@@ -289,7 +289,7 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
         loop {
             let since = stored.len() as u64;
             let page = HistoryPage {
-                title: Some(title("room:9", 0)),
+                channel_key: Some(channel_key("room:9", 0)),
                 passage: HistoryQuery { limit: 100, since: None, order: HistoryOrder::OldestFirst },
             };
             let position = match world.ask(0, ROOM, RoomOp::History(Box::new(page))) {
@@ -298,7 +298,7 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
             };
             let since = Some(Position { offset: since, ..position });
             let passage = HistoryQuery { limit: 100, since, order: HistoryOrder::OldestFirst };
-            let page = HistoryPage { title: Some(title("room:9", 0)), passage };
+            let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), passage };
             match world.ask(0, ROOM, RoomOp::History(Box::new(page))) {
                 RoomReply::History(all, _) if all.is_empty() => break,
                 RoomReply::History(all, _) => stored.extend(all.iter().map(|one| shown(one))),

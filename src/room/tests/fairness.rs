@@ -10,22 +10,22 @@ const ANN: UserHash = UserHash::of_inbox(ANNS);
 fn heavy(part: usize, bytes: usize) -> RoomOp {
     let filler = || "x".repeat(bytes);
     let payload = || Payload { bytes: Bytes::from(format!("\"{}\"", filler())), is_json: true };
-    let RoomOp::Publish(mut draft) = publish("1", None) else { unreachable!() };
+    let RoomOp::Publish(mut publish) = publish("1", None) else { unreachable!() };
     let client = ClientId(1);
     match part {
-        0 => draft.data = payload(),
+        0 => publish.data = payload(),
         1 => {
             let conn_info = Some(Box::new(payload()));
-            draft.info = Some(Arc::new(ClientInfo { user: "ann".into(), client, conn_info }));
+            publish.info = Some(Arc::new(ClientInfo { user: "ann".into(), client, conn_info }));
         }
-        2 => draft.chan_info = Some(Arc::new(payload())),
-        3 => draft.tags = vec![("t".into(), filler().into())],
+        2 => publish.chan_info = Some(Arc::new(payload())),
+        3 => publish.tags = vec![("t".into(), filler().into())],
         _ => {
             let user = filler().into();
-            draft.info = Some(Arc::new(ClientInfo { user, client, conn_info: None }));
+            publish.info = Some(Arc::new(ClientInfo { user, client, conn_info: None }));
         }
     }
-    RoomOp::Publish(draft)
+    RoomOp::Publish(publish)
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn every_part_of_a_message_counts_against_every_limit() {
         }
         // What waits for the store.
         world.asleep = true;
-        world.out.told.clear();
+        world.out.events.clear();
         let mut refused = |user: UserHash, count: u32| {
             let begin = |slot| world.begin_as(user, HOME, slot, ROOM, heavy(part, 64_000));
             let waiting: Vec<u32> = (0..count).map(begin).collect();
@@ -73,32 +73,33 @@ fn a_recovery_from_memory_has_a_limit_of_bytes_too() {
         options.namespaces[0].history_bytes_max = 64 << 20;
         let now = Timestamps::at(MonotonicMs(5_000), 1_000_000_000);
         let mut rooms = Rooms::new(now, Arc::new(options), Csprng::from_key([1; 16]), silent_key());
-        let mut ask = |what: RoomOp| {
+        let mut request = |op: RoomOp| {
             let mut out = RoomOutput::default();
-            let ask = RoomRequest { room: ROOM, asker: ReplyTo { id: 1, ..connection(1) }, what };
-            rooms.handle(now, HOME, ask, &mut out);
-            match out.told.swap_remove(0).1 {
+            let request =
+                RoomRequest { room: ROOM, reply_to: ReplyTo { id: 1, ..connection(1) }, op };
+            rooms.handle(now, HOME, request, &mut out);
+            match out.events.swap_remove(0).1 {
                 RoomEvent::Reply(_, _, answer) => answer,
                 other => panic!("{other:?}"),
             }
         };
-        let mut seat = 0;
-        let mut join = |ask: &mut dyn FnMut(RoomOp) -> RoomReply, since| {
-            seat += 1;
-            match ask(subscribe(title("room:9", 0), "", seat, since)) {
-                RoomReply::Subscribed(welcome) => {
-                    ask(RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
-                    *welcome
+        let mut member_id = 0;
+        let mut join = |request: &mut dyn FnMut(RoomOp) -> RoomReply, since| {
+            member_id += 1;
+            match request(subscribe(channel_key("room:9", 0), "", member_id, since)) {
+                RoomReply::Subscribed(subscribed) => {
+                    request(RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
+                    *subscribed
                 }
                 other => panic!("{other:?}"),
             }
         };
-        ask(heavy(part, 10));
-        let start = join(&mut ask, None).position;
-        (0..400).for_each(|_| drop(ask(heavy(part, 4_000))));
-        assert_eq!(join(&mut ask, start).recovery, RecoveryOutcome::Lost, "part {part}");
+        request(heavy(part, 10));
+        let start = join(&mut request, None).position;
+        (0..400).for_each(|_| drop(request(heavy(part, 4_000))));
+        assert_eq!(join(&mut request, start).recovery, RecoveryOutcome::Lost, "part {part}");
         let near = start.map(|start| Position { offset: 201, ..start });
-        assert_eq!(join(&mut ask, near).recovery, RecoveryOutcome::Whole, "part {part}");
+        assert_eq!(join(&mut request, near).recovery, RecoveryOutcome::Whole, "part {part}");
     }
 }
 
@@ -113,7 +114,7 @@ fn no_number_is_too_large_for_a_room() {
     }
     let epoch = world.subscribe(1, None).position.map(|one| one.epoch).unwrap();
     let ann = |offset| ReadMarkerUpdate {
-        title: Some(title("room:9", 0)),
+        channel_key: Some(channel_key("room:9", 0)),
         info: info("ann", 0),
         inbox: ANNS,
         reached: MarkerPosition::Delivered(offset),
@@ -142,20 +143,20 @@ fn a_connection_with_hundreds_of_channels_recovers_them_all_in_turn() {
     let rooms: Vec<RoomId> = (0..300u128).map(|n| RoomId(1_000 + n)).collect();
     world.rooms =
         Rooms::new(world.now, roomy(&world.options), Csprng::from_key([3; 16]), silent_key());
-    let of = |room: RoomId| title(&format!("room:{}", { room.0 }), 0);
+    let of = |room: RoomId| channel_key(&format!("room:{}", { room.0 }), 0);
     let mut starts = Vec::new();
     for (&room, slot) in rooms.iter().zip(1_000..) {
         let entered = world.ask(slot, room, subscribe(of(room), "ann", slot, None));
-        let RoomReply::Subscribed(welcome) = entered else { panic!() };
-        starts.push(welcome.position);
+        let RoomReply::Subscribed(subscribed) = entered else { panic!() };
+        starts.push(subscribed.position);
         for n in 0..8 {
             let author = format!("bob{}", slot / 100);
-            let draft = draft(of(room), &author, &n.to_string(), None, PublishMode::Publish);
-            world.ask(0, room, draft);
+            let publish = draft(of(room), &author, &n.to_string(), None, PublishMode::Publish);
+            world.ask(0, room, publish);
         }
     }
     world.asleep = true;
-    world.out.told.clear();
+    world.out.events.clear();
     world.out.requests.clear();
     let back: Vec<u32> = rooms
         .iter()
@@ -172,8 +173,8 @@ fn a_connection_with_hundreds_of_channels_recovers_them_all_in_turn() {
     world.asleep = false;
     world.settle();
     for id in back {
-        let Some(RoomReply::Subscribed(welcome)) = world.answer(id) else { panic!("let in") };
-        assert_eq!((welcome.recovery, welcome.missed.len()), (RecoveryOutcome::Whole, 8));
+        let Some(RoomReply::Subscribed(subscribed)) = world.answer(id) else { panic!("let in") };
+        assert_eq!((subscribed.recovery, subscribed.missed.len()), (RecoveryOutcome::Whole, 8));
     }
 }
 
@@ -188,10 +189,13 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
         world.publish(&n.to_string());
     }
     world.asleep = true;
-    world.out.told.clear();
+    world.out.events.clear();
     let page = || {
         let passage = HistoryQuery { limit: 20, since: None, order: HistoryOrder::OldestFirst };
-        RoomOp::History(Box::new(HistoryPage { title: Some(title("room:9", 0)), passage }))
+        RoomOp::History(Box::new(HistoryPage {
+            channel_key: Some(channel_key("room:9", 0)),
+            passage,
+        }))
     };
     let asked: Vec<u32> = (0..100).map(|_| world.begin(FAR, 7, ROOM, page())).collect();
     let refused = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
@@ -213,7 +217,7 @@ fn a_user_asks_as_much_by_many_connections_as_by_one() {
         world.publish(&n.to_string());
     }
     world.asleep = true;
-    world.out.told.clear();
+    world.out.events.clear();
     let begin = |world: &mut World, user, slot| world.begin_as(user, FAR, slot, ROOM, look());
     let asked: Vec<u32> = (0..180).map(|n| begin(&mut world, ANN, n % 18)).collect();
     let refused = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
@@ -231,12 +235,12 @@ fn what_waits_for_a_user_is_read_although_the_device_that_came_first_is_gone() {
     let bob = UserHash::of_inbox(BOBS);
     world.asleep = true;
     for slot in [5, 6] {
-        world.begin_as(bob, FAR, slot, BOBS, subscribe(title("@bob", 2), "bob", slot, None));
+        world.begin_as(bob, FAR, slot, BOBS, subscribe(channel_key("@bob", 2), "bob", slot, None));
     }
     assert!(world.out.requests.iter().any(|one| matches!(one.job, StoreOp::Pending(_))));
     // Something of the device's own is under way, so the store hears that it is gone.
     let page = ConversationsPage {
-        title: title("@bob", 2),
+        channel_key: channel_key("@bob", 2),
         user: "bob".into(),
         after: "".into(),
         count_max: 10,
@@ -244,7 +248,7 @@ fn what_waits_for_a_user_is_read_although_the_device_that_came_first_is_gone() {
     world.begin_as(bob, FAR, 5, BOBS, RoomOp::Conversations(Box::new(page)));
     let gone = ReplyTo { user: bob, ..connection(5) };
     world.rooms.abandon(world.now, FAR, gone, &mut world.out);
-    world.out.told.clear();
+    world.out.events.clear();
     world.asleep = false;
     world.settle();
     assert_eq!(world.said(BOBS), [(0, "1".to_owned())], "for the other device, and at once");
@@ -269,19 +273,19 @@ fn who_speaks_to_somebody_who_is_away_is_refused_for_a_while_and_nobody_else() {
     assert!(matches!(say(&mut world), RoomReply::Rejected(ErrorCode::TooManyRequests)));
     assert!(matches!(world.publish("1"), RoomReply::Published(_)), "others are not concerned");
     let reached = MarkerPosition::Delivered(said);
-    world.ask(5, TALK, progress("bob", BOBS, ANNS, reached));
+    world.ask(5, TALK, marker_update("bob", BOBS, ANNS, reached));
     let answer = say(&mut world);
     assert_eq!(posted(&answer), said + 1, "without a hole");
     assert_eq!(world.rooms.requests_count(), 0);
 }
 
 /// The first who needs the room is gone before the store has read it.
-fn leave_before_it_is_read(world: &mut World, what: RoomOp) {
+fn leave_before_it_is_read(world: &mut World, op: RoomOp) {
     world.asleep = true;
-    world.begin(FAR, 7, ROOM, what);
+    world.begin(FAR, 7, ROOM, op);
     // Whoever has something to be read is told of.
     let page = ConversationsPage {
-        title: title("@ann", 2),
+        channel_key: channel_key("@ann", 2),
         user: "ann".into(),
         after: "".into(),
         count_max: 10,
@@ -304,7 +308,7 @@ fn with_a_room_on_disk() -> World {
 
 fn look() -> RoomOp {
     let passage = HistoryQuery { limit: 20, since: None, order: HistoryOrder::OldestFirst };
-    RoomOp::History(Box::new(HistoryPage { title: Some(title("room:9", 0)), passage }))
+    RoomOp::History(Box::new(HistoryPage { channel_key: Some(channel_key("room:9", 0)), passage }))
 }
 
 #[test]
@@ -350,11 +354,11 @@ fn a_user_begins_so_many_rooms_at_once_and_speaks_on_in_those_that_there_are() {
     let options = Options { user_rates, ..Options::clone(&roomy(&world.options)) };
     world.rooms = Rooms::new(world.now, Arc::new(options), Csprng::from_key([3; 16]), silent_key());
     let begin = |world: &mut World, user: &str, n: u32| {
-        let title = title(&format!("dm#{user},{n:05}"), 1);
-        let voice = PublishMode::Send { from: ANNS, to: RoomId(70_000 + u128::from(n)), ttl_ms: 0 };
-        let what = draft(title, user, "1", Some("a"), voice);
+        let channel_key = channel_key(&format!("dm#{user},{n:05}"), 1);
+        let mode = PublishMode::Send { from: ANNS, to: RoomId(70_000 + u128::from(n)), ttl_ms: 0 };
+        let op = draft(channel_key, user, "1", Some("a"), mode);
         let room = RoomId(u128::from(n) + 1_000_000 * u128::from(user.as_bytes()[0]));
-        matches!(world.ask(1, room, what), RoomReply::Posted(_))
+        matches!(world.ask(1, room, op), RoomReply::Posted(_))
     };
     let begun = (0..400).filter(|&n| begin(&mut world, "ann", n)).count();
     assert_eq!(begun, 100);
@@ -377,18 +381,18 @@ fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
     world.subscribe(1, None);
     let (mut news, mut numbers) = (0, 0);
     let mut count = |world: &World| {
-        for (_, tell) in &world.out.told {
+        for (_, tell) in &world.out.events {
             news += u32::from(matches!(tell, RoomEvent::Joined(..) | RoomEvent::Left(..)));
             numbers += u32::from(matches!(tell, RoomEvent::MembershipSummary(..)));
         }
     };
     for n in 0..1_000 {
-        world.ask(2, ROOM, subscribe(title("room:9", 0), "eve", 2, None));
+        world.ask(2, ROOM, subscribe(channel_key("room:9", 0), "eve", 2, None));
         count(&world);
         world.ask(2, ROOM, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
         count(&world);
         if n % 10 == 0 {
-            world.out.told.clear();
+            world.out.events.clear();
             world.pass(50);
             count(&world);
         }
@@ -396,6 +400,6 @@ fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
     assert!((20..40).contains(&news), "{news} by name in five seconds");
     assert!((3..10).contains(&numbers), "{numbers} times in numbers");
     // Somebody else is told as ever.
-    world.ask(3, ROOM, subscribe(title("room:9", 0), "cat", 3, None));
-    assert!(world.out.told.iter().any(|(_, tell)| matches!(tell, RoomEvent::Joined(..))));
+    world.ask(3, ROOM, subscribe(channel_key("room:9", 0), "cat", 3, None));
+    assert!(world.out.events.iter().any(|(_, tell)| matches!(tell, RoomEvent::Joined(..))));
 }

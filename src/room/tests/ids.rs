@@ -4,13 +4,13 @@ use super::*;
 use crate::base::limits::{IDS_MS, USER_IDS_MAX};
 
 fn few(user: &str, text: &str, id: &str) -> RoomOp {
-    draft(title("few:9", 3), user, text, Some(id), PublishMode::Post)
+    draft(channel_key("few:9", 3), user, text, Some(id), PublishMode::Post)
 }
 
-fn called_by_the_server(what: RoomOp) -> RoomOp {
-    let RoomOp::Publish(mut draft) = what else { unreachable!() };
-    draft.id_source = IdSource::Server;
-    RoomOp::Publish(draft)
+fn called_by_the_server(op: RoomOp) -> RoomOp {
+    let RoomOp::Publish(mut publish) = op else { unreachable!() };
+    publish.id_source = IdSource::Server;
+    RoomOp::Publish(publish)
 }
 
 impl World {
@@ -30,7 +30,7 @@ impl World {
 
     fn kept(&mut self) -> Vec<u64> {
         let passage = HistoryQuery { limit: 99, since: None, order: HistoryOrder::OldestFirst };
-        let page = HistoryPage { title: Some(title("few:9", 3)), passage };
+        let page = HistoryPage { channel_key: Some(channel_key("few:9", 3)), passage };
         match self.ask(0, ROOM, RoomOp::History(Box::new(page))) {
             RoomReply::History(all, _) => all.iter().map(|one| one.offset).collect(),
             other => panic!("{other:?}"),
@@ -103,7 +103,7 @@ fn the_bound_of_a_user_holds_across_a_restart() {
             world.begin(HOME, 0, ROOM, few("ann", "x", &n.to_string()));
         }
         world.settle();
-        world.out.told.clear();
+        world.out.events.clear();
         world.out.steps.clear();
     }
     let mut world = world.restart(Crash::PowerCut);

@@ -1,12 +1,12 @@
 //! What one connection says and then asks is served in that order.
 
 use super::*;
-use crate::base::limits::WAITING_ASKS_MAX;
+use crate::base::limits::WAITING_REQUESTS_MAX;
 use crate::store::{StoreError, StoreReply, StoreResult};
 
 fn all_of(order: HistoryOrder) -> RoomOp {
     let passage = HistoryQuery { limit: 99, since: None, order };
-    RoomOp::History(Box::new(HistoryPage { title: Some(title("room:9", 0)), passage }))
+    RoomOp::History(Box::new(HistoryPage { channel_key: Some(channel_key("room:9", 0)), passage }))
 }
 
 fn found(answer: Option<RoomReply>) -> Vec<(u64, String)> {
@@ -21,7 +21,7 @@ fn asleep() -> World {
     let mut world = World::new();
     world.publish("1");
     world.asleep = true;
-    world.out.told.clear();
+    world.out.events.clear();
     world
 }
 
@@ -87,7 +87,7 @@ fn what_waits_behind_a_message_that_cannot_be_kept_is_refused() {
 fn questions_behind_a_message_are_bounded() {
     let mut world = asleep();
     world.begin(HOME, 7, ROOM, publish("2", None));
-    let ids: Vec<u32> = (0..=WAITING_ASKS_MAX)
+    let ids: Vec<u32> = (0..=WAITING_REQUESTS_MAX)
         .map(|_| world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst)))
         .collect();
     let last = ids.last().copied().unwrap();
@@ -103,7 +103,7 @@ fn asleep_and_long() -> World {
         world.publish(&n.to_string());
     }
     world.asleep = true;
-    world.out.told.clear();
+    world.out.events.clear();
     world
 }
 
@@ -124,7 +124,7 @@ fn what_is_asked_behind_a_retraction_that_is_read_first_finds_it_done() {
         let said = world.begin(HOME, 7, ROOM, publish("11", None));
         let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
         let latest = RoomOp::History(Box::new(HistoryPage {
-            title: Some(title("room:9", 0)),
+            channel_key: Some(channel_key("room:9", 0)),
             passage: HistoryQuery { limit: 2, since: None, order: HistoryOrder::NewestFirst },
         }));
         let latest = world.begin(HOME, 7, ROOM, latest);
@@ -193,7 +193,7 @@ fn a_retraction_that_cannot_be_read_is_nobodys_fault() {
 #[test]
 fn what_is_said_behind_the_first_message_begins_no_stream_of_its_own() {
     let mut world = World::new();
-    world.ask(7, ROOM, subscribe(title("room:9", 0), "ann", 7, None));
+    world.ask(7, ROOM, subscribe(channel_key("room:9", 0), "ann", 7, None));
     world.asleep = true;
     for text in ["1", "2"] {
         world.begin(HOME, 7, ROOM, publish(text, None));

@@ -14,7 +14,7 @@ fn user(name: &str) -> UserHash {
 
 fn react(channel: (&str, u16), offset: u64, name: &str, value: Option<&str>) -> RoomOp {
     RoomOp::React(Box::new(Reaction {
-        title: Some(title(channel.0, channel.1)),
+        channel_key: Some(channel_key(channel.0, channel.1)),
         info: info(name, 0),
         offset,
         value: value.map(Into::into),
@@ -23,9 +23,9 @@ fn react(channel: (&str, u16), offset: u64, name: &str, value: Option<&str>) -> 
 }
 
 impl World {
-    fn ask_as(&mut self, name: &str, room: RoomId, what: RoomOp) -> RoomReply {
-        self.out.told.clear();
-        let id = self.begin_as(user(name), HOME, 0, room, what);
+    fn ask_as(&mut self, name: &str, room: RoomId, op: RoomOp) -> RoomReply {
+        self.out.events.clear();
+        let id = self.begin_as(user(name), HOME, 0, room, op);
         self.settle();
         self.answer(id).expect("every question is answered")
     }
@@ -43,7 +43,10 @@ impl World {
         name: &str,
         offsets: &[u64],
     ) -> Vec<String> {
-        let page = ReactionsPage { title: Some(title(place.1, place.2)), offsets: offsets.into() };
+        let page = ReactionsPage {
+            channel_key: Some(channel_key(place.1, place.2)),
+            offsets: offsets.into(),
+        };
         match self.ask_as(name, place.0, RoomOp::Reactions(Box::new(page))) {
             RoomReply::Reactions(found) => found.iter().map(text_of).collect(),
             other => panic!("{other:?}"),
@@ -53,7 +56,7 @@ impl World {
     /// Offsets and what tags say, of messages that were reacted to.
     fn shown_reactions(&mut self, place: (RoomId, &str, u16), name: &str) -> Vec<(u64, String)> {
         let passage = HistoryQuery { limit: 100, since: None, order: HistoryOrder::NewestFirst };
-        let page = HistoryPage { title: Some(title(place.1, place.2)), passage };
+        let page = HistoryPage { channel_key: Some(channel_key(place.1, place.2)), passage };
         match self.ask_as(name, place.0, RoomOp::History(Box::new(page))) {
             RoomReply::History(all, _) => all
                 .iter()
@@ -73,8 +76,9 @@ fn text_of(one: &MessageReactions) -> String {
 
 fn said(world: &mut World, place: (RoomId, &str, u16), count: u64) {
     for n in 1..=count {
-        let draft = draft(title(place.1, place.2), "ann", &n.to_string(), None, PublishMode::Post);
-        assert_eq!(posted(&world.ask(0, place.0, draft)), n);
+        let publish =
+            draft(channel_key(place.1, place.2), "ann", &n.to_string(), None, PublishMode::Post);
+        assert_eq!(posted(&world.ask(0, place.0, publish)), n);
     }
 }
 
@@ -117,8 +121,8 @@ fn only_what_is_there_and_may_be_seen_is_reacted_to() {
         let (room, channel, namespace) = place;
         let mut world = World::new();
         let none = |world: &mut World, offset| {
-            let what = react((channel, namespace), offset, "ann", Some("a"));
-            let answer = world.ask_as("ann", room, what);
+            let op = react((channel, namespace), offset, "ann", Some("a"));
+            let answer = world.ask_as("ann", room, op);
             assert!(matches!(answer, RoomReply::InvalidField(Field::Offset)), "{answer:?}");
         };
         none(&mut world, 1);
@@ -126,10 +130,15 @@ fn only_what_is_there_and_may_be_seen_is_reacted_to() {
         none(&mut world, 4);
         world.reacts(place, 2, "ann", "a");
         world.reacts(place, 3, "ann", "a");
-        let wish =
-            draft(title(channel, namespace), "ann", r#"{"retracted":2}"#, None, PublishMode::Post);
-        let wish = retraction(wish, 2, RetractRight::Author);
-        assert!(matches!(world.ask(0, room, wish), RoomReply::Done));
+        let publish = draft(
+            channel_key(channel, namespace),
+            "ann",
+            r#"{"retracted":2}"#,
+            None,
+            PublishMode::Post,
+        );
+        let publish = retraction(publish, 2, RetractRight::Author);
+        assert!(matches!(world.ask(0, room, publish), RoomReply::Done));
         none(&mut world, 2);
         none(&mut world, 4); // it says that one was taken back
         assert_eq!(world.reactions(place, "ann", &[2, 3, 4]), ["3 a1 own a"]);
@@ -153,7 +162,7 @@ fn in_memory_reactions_go_with_the_messages_that_the_window_loses() {
         world.reacts(place, offset, "ann", "a");
     }
     for _ in 0..5 {
-        let more = draft(title(place.1, place.2), "ann", "more", None, PublishMode::Post);
+        let more = draft(channel_key(place.1, place.2), "ann", "more", None, PublishMode::Post);
         world.ask(0, place.0, more);
     }
     let all: Vec<u64> = (1..=25).collect();
@@ -185,7 +194,7 @@ fn a_history_in_memory_asks_the_store_only_for_what_was_reacted_to() {
     world.asleep = true;
     let newest = |limit| {
         let passage = HistoryQuery { limit, since: None, order: HistoryOrder::NewestFirst };
-        RoomOp::History(Box::new(HistoryPage { title: None, passage }))
+        RoomOp::History(Box::new(HistoryPage { channel_key: None, passage }))
     };
     let id = world.begin(HOME, 0, ROOM, newest(4));
     assert!(matches!(world.answer(id), Some(RoomReply::History(all, _)) if all.len() == 4));
@@ -208,7 +217,7 @@ fn a_change_is_told_at_once_and_those_behind_it_together() {
     for place in PLACES {
         let (room, channel, namespace) = place;
         let mut world = World::new();
-        world.ask(1, room, subscribe(title(channel, namespace), "bob", 1, None));
+        world.ask(1, room, subscribe(channel_key(channel, namespace), "bob", 1, None));
         said(&mut world, place, 3);
         let notice =
             |rest: &str| format!(r#"{{"reacted":{{"channel":"{channel}","offset":{rest}}}}}"#);
@@ -244,7 +253,7 @@ fn both_of_a_conversation_hear_of_it_wherever_they_are() {
     come(&mut world, BOBS, "bob", 5);
     assert_eq!(posted(&world.ask(0, TALK, send("1", "a"))), 1);
     world.reacts((TALK, "dm#ann,bob", 1), 1, "bob", "👍");
-    let told = std::mem::take(&mut world.out.told);
+    let told = std::mem::take(&mut world.out.events);
     let want = r#"{"reacted":{"channel":"dm#ann,bob","offset":1,"user":"bob","value":"👍","totals":[{"value":"👍","count":1}]}}"#;
     for inbox in [ANNS, BOBS] {
         let notices = told.iter().filter_map(|(_, tell)| match tell {
@@ -276,11 +285,11 @@ fn a_room_takes_as_many_reactions_a_second_as_messages() {
 #[test]
 fn what_a_broken_disk_does_not_keep_is_not_told() {
     let mut world = World::new();
-    world.ask(1, ROOM, subscribe(title("room:9", 0), "bob", 1, None));
+    world.ask(1, ROOM, subscribe(channel_key("room:9", 0), "bob", 1, None));
     said(&mut world, PLACES[0], 1);
     let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
     world.store.disk_mut().set_weather(fails);
-    let what = react(("room:9", 0), 1, "ann", Some("a"));
-    check_refused(&world.ask_as("ann", ROOM, what), ErrorCode::Internal);
+    let op = react(("room:9", 0), 1, "ann", Some("a"));
+    check_refused(&world.ask_as("ann", ROOM, op), ErrorCode::Internal);
     assert_eq!(world.notices(ROOM), [""; 0]);
 }

@@ -8,12 +8,12 @@ fn a_retracted_message_is_gone_in_memory_and_on_disk() {
     for n in 1..=10 {
         world.publish(&n.to_string());
     }
-    for (offset, user, power) in [
+    for (offset, user, right) in [
         (10, "ann", RetractRight::Author),
         (2, "ann", RetractRight::Author),
         (3, "eve", RetractRight::Moderator),
     ] {
-        let answer = world.ask(0, ROOM, retract(offset, user, power));
+        let answer = world.ask(0, ROOM, retract(offset, user, right));
         assert!(matches!(answer, RoomReply::Done), "{offset}: {answer:?}");
     }
     for offset in [9, 4] {
@@ -26,7 +26,7 @@ fn a_retracted_message_is_gone_in_memory_and_on_disk() {
     }
     let mut world = world.restart(Crash::PowerCut);
     let passage = HistoryQuery { limit: 100, since: None, order: HistoryOrder::OldestFirst };
-    let page = HistoryPage { title: Some(title("room:9", 0)), passage };
+    let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), passage };
     let RoomReply::History(all, _) = world.ask(0, ROOM, RoomOp::History(Box::new(page))) else {
         panic!("a history")
     };
@@ -64,9 +64,9 @@ fn a_retraction_reaches_those_who_were_away_and_is_said_once() {
         matches!(answer, RoomReply::InvalidField(Field::Offset)),
         "what says so stays: {answer:?}"
     );
-    let welcome = world.subscribe(1, before);
-    assert_eq!(welcome.recovery, RecoveryOutcome::Whole);
-    let missed: Vec<_> = welcome.missed.iter().map(|one| chat::retracted_offset(one)).collect();
+    let subscribed = world.subscribe(1, before);
+    assert_eq!(subscribed.recovery, RecoveryOutcome::Whole);
+    let missed: Vec<_> = subscribed.missed.iter().map(|one| chat::retracted_offset(one)).collect();
     assert_eq!(missed, [Some(9)]);
 }
 
@@ -80,7 +80,7 @@ fn what_is_taken_back_while_a_member_recovers_it_comes_without_its_body() {
     let epoch = world.subscribe(7, None).position.unwrap().epoch;
     let since = start.map(|_| Position { offset: 3, epoch });
     world.asleep = true;
-    let id = world.begin(HOME, 5, ROOM, subscribe(title("room:9", 0), "bob", 5, since));
+    let id = world.begin(HOME, 5, ROOM, subscribe(channel_key("room:9", 0), "bob", 5, since));
     // Its first step, and what is taken back before the next one.
     step(&mut world);
     world.begin(HOME, 6, ROOM, retract(600, "ann", RetractRight::Author));
@@ -89,25 +89,25 @@ fn what_is_taken_back_while_a_member_recovers_it_comes_without_its_body() {
         step(&mut world);
     }
     assert!(matches!(world.answer(old), Some(RoomReply::Done)));
-    let Some(RoomReply::Subscribed(welcome)) = world.answer(id) else { panic!("it is in") };
-    let bodies = welcome.missed.iter().filter(|one| [5, 600].contains(&one.offset));
+    let Some(RoomReply::Subscribed(subscribed)) = world.answer(id) else { panic!("it is in") };
+    let bodies = subscribed.missed.iter().filter(|one| [5, 600].contains(&one.offset));
     assert!(bodies.clone().count() == 0 || bodies.clone().all(|one| chat::is_remainder(one)));
-    assert_eq!((welcome.recovery, bodies.count()), (RecoveryOutcome::Whole, 2));
+    assert_eq!((subscribed.recovery, bodies.count()), (RecoveryOutcome::Whole, 2));
 }
 
 #[test]
 fn a_retraction_waits_for_the_reader_of_a_direct_message() {
     let mut world = World::new();
     world.ask(0, TALK, send("1", "a"));
-    let voice = PublishMode::Send { from: ANNS, to: BOBS, ttl_ms: 0 };
-    let draft = draft(title("dm#ann,bob", 1), "ann", r#"{"retracted":1}"#, None, voice);
-    let wish = retraction(draft, 1, RetractRight::Author);
-    assert!(matches!(world.ask(0, TALK, wish), RoomReply::Done));
+    let mode = PublishMode::Send { from: ANNS, to: BOBS, ttl_ms: 0 };
+    let publish = draft(channel_key("dm#ann,bob", 1), "ann", r#"{"retracted":1}"#, None, mode);
+    let retraction = retraction(publish, 1, RetractRight::Author);
+    assert!(matches!(world.ask(0, TALK, retraction), RoomReply::Done));
     let mut world = world.restart(Crash::PowerCut);
-    world.ask(1, BOBS, subscribe(title("@bob", 2), "bob", 1, None));
+    world.ask(1, BOBS, subscribe(channel_key("@bob", 2), "bob", 1, None));
     let brought: Vec<_> = world
         .out
-        .told
+        .events
         .iter()
         .filter_map(|(_, tell)| match tell {
             RoomEvent::Published(BOBS, one, _) => {

@@ -50,7 +50,7 @@ fn seated_in(channel: &str, user: &str, encoding: Encoding) -> Desk {
         ..Default::default()
     }));
     let room = desk.asked().0;
-    desk.answer(room, RoomReply::Subscribed(welcome(0)));
+    desk.answer(room, RoomReply::Subscribed(subscribed(0)));
     desk.session.sit(room, SubscriberSlot { channel: 3, index: 4 });
     desk
 }
@@ -109,7 +109,7 @@ impl Desk {
             }
             other => panic!("{other:?}"),
         }
-        let asks = self.out.effects.iter().any(|effect| matches!(effect, Effect::Ask(_)));
+        let asks = self.out.effects.iter().any(|effect| matches!(effect, Effect::SendRequest(_)));
         assert!(!asks, "what is refused reaches no room");
     }
 
@@ -122,39 +122,39 @@ impl Desk {
     /// What the room of `channel` is asked.
     #[track_caller]
     fn asked_of(&self, channel: &str) -> &RoomOp {
-        let (room, what) = self.asked();
+        let (room, op) = self.asked();
         assert_eq!(room, NAMES.room("", channel));
-        what
+        op
     }
 }
 
-fn draft(what: &RoomOp) -> &RoomPublish {
-    match what {
-        RoomOp::Publish(draft) => draft,
+fn draft(op: &RoomOp) -> &RoomPublish {
+    match op {
+        RoomOp::Publish(publish) => publish,
         other => panic!("{other:?}"),
     }
 }
 
-fn progress(what: &RoomOp) -> &ReadMarkerUpdate {
-    match what {
-        RoomOp::AdvanceMarker(progress) => progress,
+fn marker_update(op: &RoomOp) -> &ReadMarkerUpdate {
+    match op {
+        RoomOp::AdvanceMarker(update) => update,
         other => panic!("{other:?}"),
     }
 }
 
-fn retraction(what: &RoomOp) -> &Retraction {
-    match what {
+fn retraction(op: &RoomOp) -> &Retraction {
+    match op {
         RoomOp::Retract(retraction) => retraction,
         other => panic!("{other:?}"),
     }
 }
 
-fn tags(draft: &RoomPublish) -> Vec<(&str, &str)> {
-    draft.tags.iter().map(|(name, value)| (&**name, &**value)).collect()
+fn tags(publish: &RoomPublish) -> Vec<(&str, &str)> {
+    publish.tags.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
-fn channel(title: Option<&ChannelKey>) -> Option<&str> {
-    title.map(|title| &*title.channel)
+fn channel(channel_key: Option<&ChannelKey>) -> Option<&str> {
+    channel_key.map(|channel_key| &*channel_key.channel)
 }
 
 fn both(check: impl Fn(Encoding)) {
@@ -202,7 +202,7 @@ fn publish_says_it_with_what_goes_with_it() {
         let said = draft(desk.asked_of("room:1"));
         assert_eq!(tags(said), [("id", "m-1"), ("traceparent", TRACE), ("sent_at_ms", "5")]);
         assert_eq!(said.data, Payload { bytes: "[1]".into(), is_json: true });
-        assert_eq!((said.voice, channel(said.title.as_ref())), (PublishMode::Post, None));
+        assert_eq!((said.mode, channel(said.channel_key.as_ref())), (PublishMode::Post, None));
         assert_eq!(said.info.as_ref(), Some(&desk.info()));
         let room = desk.asked().0;
         let position = Position { offset: 4, epoch: Epoch(7) };
@@ -221,7 +221,7 @@ fn a_message_without_an_id_gets_one() {
     let mut id_of = || {
         desk.call("chat.publish", &json!({ "channel": "room:1", "data": 1 }));
         let said = draft(desk.asked_of("room:1"));
-        assert_eq!(channel(said.title.as_ref()), Some("room:1"), "it is not a member's");
+        assert_eq!(channel(said.channel_key.as_ref()), Some("room:1"), "it is not a member's");
         match tags(said)[..] {
             [("id", id)] => id.to_owned(),
             ref other => panic!("{other:?}"),
@@ -254,23 +254,23 @@ fn marks_say_whose_they_are_and_whom_to_tell() {
     both(|encoding| {
         let mut desk = desk("ann", encoding);
         desk.call("chat.ack", &json!({ "channel": "dm#ann,bob", "offset": 5, "took_ms": 3 }));
-        let mark = progress(desk.asked_of("dm#ann,bob"));
+        let mark = marker_update(desk.asked_of("dm#ann,bob"));
         assert_eq!(mark.reached, MarkerPosition::Delivered(5));
         assert_eq!(mark.info, desk.info());
         assert_eq!(mark.inbox, NAMES.inbox("", "ann"));
         assert_eq!(mark.other, Some(NAMES.inbox("", "bob")));
-        assert_eq!(channel(mark.title.as_ref()), Some("dm#ann,bob"));
+        assert_eq!(channel(mark.channel_key.as_ref()), Some("dm#ann,bob"));
         let room = desk.asked().0;
         desk.answer(room, RoomReply::Done);
         desk.check_rpc(&json!({}));
         desk.call("chat.read", &json!({ "channel": "dm#ann,bob", "offset": 7 }));
-        assert_eq!(progress(desk.asked().1).reached, MarkerPosition::Read(7));
+        assert_eq!(marker_update(desk.asked().1).reached, MarkerPosition::Read(7));
         desk.answer(room, RoomReply::InvalidField(Field::Offset));
         desk.check_error(107, "bad request: offset");
         let mut desk = seated_in("room:1", "ann", encoding);
         desk.call("chat.read", &json!({ "channel": "room:1", "offset": 0 }));
-        let mark = progress(desk.asked_of("room:1"));
-        assert!(mark.other.is_none() && mark.title.is_none());
+        let mark = marker_update(desk.asked_of("room:1"));
+        assert!(mark.other.is_none() && mark.channel_key.is_none());
     });
 }
 
@@ -320,7 +320,7 @@ fn receipts_come_in_pages() {
         match desk.asked_of("dm#ann,bob") {
             RoomOp::Receipts(page) => {
                 assert_eq!((&*page.after, page.count_max), ("ann", 100));
-                assert_eq!(channel(page.title.as_ref()), Some("dm#ann,bob"));
+                assert_eq!(channel(page.channel_key.as_ref()), Some("dm#ann,bob"));
             }
             other => panic!("{other:?}"),
         }
@@ -369,7 +369,7 @@ fn typing_is_for_those_who_are_there() {
         desk.call("chat.typing", &json!({ "channel": "dm#ann,bob" }));
         assert!(matches!(desk.asked_of("dm#ann,bob"), RoomOp::Typing(_)));
         let brought = desk.out.effects.iter().find_map(|effect| match effect {
-            Effect::Ask(RoomRequest { room, what: RoomOp::Deliver(delivery), .. }) => {
+            Effect::SendRequest(RoomRequest { room, op: RoomOp::Deliver(delivery), .. }) => {
                 Some((room, delivery))
             }
             _ => None,
@@ -391,38 +391,38 @@ fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
         let mut desk = seated_in("room:1", "ann", encoding);
         call(&mut desk, "room:1");
         let wanted = retraction(desk.asked_of("room:1"));
-        assert_eq!((wanted.offset, wanted.power), (3, RetractRight::Author));
-        let RoomPublish { title, data, info, tags, voice, .. } = &wanted.draft;
-        assert!(title.is_none() && info.as_ref() == Some(&desk.info()));
+        assert_eq!((wanted.offset, wanted.right), (3, RetractRight::Author));
+        let RoomPublish { channel_key, data, info, tags, mode, .. } = &wanted.publish;
+        assert!(channel_key.is_none() && info.as_ref() == Some(&desk.info()));
         assert_eq!(data.bytes, r#"{"retracted":3}"#);
         assert!(matches!(&tags[..], [(id, uuid), (name, offset)]
             if (&**id, uuid.len(), &**name, &**offset) == ("id", 36, "retracts", "3")));
-        assert_eq!(*voice, PublishMode::Post);
+        assert_eq!(*mode, PublishMode::Post);
         call(&mut desk, "room:2");
         desk.check_denied("outside");
         call(&mut desk, "plain:1");
         desk.check_error(108, "not available");
         call(&mut desk, "dm#ann,bob");
         let wanted = retraction(desk.asked_of("dm#ann,bob"));
-        assert_eq!(wanted.power, RetractRight::Author);
+        assert_eq!(wanted.right, RetractRight::Author);
         let [from, to] = ["ann", "bob"].map(|user| NAMES.inbox("", user));
-        assert_eq!(wanted.draft.voice, PublishMode::Send { from, to, ttl_ms: 0 });
-        assert_eq!(channel(wanted.draft.title.as_ref()), Some("dm#ann,bob"));
+        assert_eq!(wanted.publish.mode, PublishMode::Send { from, to, ttl_ms: 0 });
+        assert_eq!(channel(wanted.publish.channel_key.as_ref()), Some("dm#ann,bob"));
         desk.grant("*", Allow::MODERATE);
         for (channel, kept) in [("room:1", true), ("kept:1", true), ("plain:1", false)] {
             call(&mut desk, channel);
             if kept {
-                assert_eq!(retraction(desk.asked_of(channel)).power, RetractRight::Moderator);
+                assert_eq!(retraction(desk.asked_of(channel)).right, RetractRight::Moderator);
             } else {
                 desk.check_error(108, "not available");
             }
         }
         call(&mut desk, "dm#ann,bob");
-        assert_eq!(retraction(desk.asked().1).power, RetractRight::Moderator);
+        assert_eq!(retraction(desk.asked().1).right, RetractRight::Moderator);
         let mut desk = self::desk("ann", encoding);
         desk.options.insecure = true;
         call(&mut desk, "kept:1");
-        assert_eq!(retraction(desk.asked_of("kept:1")).power, RetractRight::Moderator);
+        assert_eq!(retraction(desk.asked_of("kept:1")).right, RetractRight::Moderator);
     });
 }
 
@@ -431,7 +431,7 @@ fn a_subscriptions_token_can_make_a_moderator() {
     let (mut desk, room) = Desk::seated();
     desk.session.connected().1.set_allow(room, Allow::MODERATE);
     desk.call("chat.retract", &json!({ "channel": "room:1", "offset": 3 }));
-    assert_eq!(retraction(desk.asked().1).power, RetractRight::Moderator);
+    assert_eq!(retraction(desk.asked().1).right, RetractRight::Moderator);
 }
 
 /// What is sent instead of asked: done, and answered by nobody.
@@ -448,7 +448,7 @@ fn what_needs_no_answer_can_be_sent() {
             });
             assert!(desk.out.messages.is_empty());
             let asked = desk.out.effects.iter().filter_map(|effect| match effect {
-                Effect::Ask(ask) => Some((ask.room, ask.asker.id)),
+                Effect::SendRequest(ask) => Some((ask.room, ask.reply_to.id)),
                 _ => None,
             });
             let asked: Vec<(RoomId, u32)> = asked.collect();

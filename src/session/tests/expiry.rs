@@ -64,7 +64,7 @@ fn a_subscription_that_ends_is_refreshed_or_ends_alone() {
     let mut desk = Desk::connected();
     desk.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{}"}}"#, ends(10)));
     let room = desk.asked().0;
-    desk.answer(room, RoomReply::Subscribed(welcome(0)));
+    desk.answer(room, RoomReply::Subscribed(subscribed(0)));
     assert!(desk.text().contains(r#""ttl":10"#), "{}", desk.text());
     desk.session.sit(room, SubscriberSlot { channel: 0, index: 0 });
     desk.command(&format!(r#""sub_refresh":{{"channel":"closed:1","token":"{}"}}"#, ends(50)));

@@ -92,7 +92,7 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
     assert!(desk.text().is_empty(), "the answer waits for the rooms");
     let asked = desk.out.effects.iter().map(|effect| match effect {
-        Effect::Ask(ask) => (ask.room, ask.asker.user),
+        Effect::SendRequest(ask) => (ask.room, ask.reply_to.user),
         other => panic!("{other:?}"),
     });
     let (rooms, askers): (Vec<RoomId>, Vec<_>) = asked.unzip();
@@ -101,10 +101,10 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     assert_eq!(askers, [ann; 2], "they take their places in its user's share");
     desk.command(r#""ping":{}"#);
     assert!(desk.text().is_empty(), "the command waits, too");
-    desk.answer(rooms[0], RoomReply::Subscribed(welcome(4)));
+    desk.answer(rooms[0], RoomReply::Subscribed(subscribed(4)));
     desk.session.sit(rooms[0], SubscriberSlot { channel: 0, index: 0 });
     assert!(desk.session.is_connecting(), "what the first room says is held back");
-    desk.answer(rooms[1], RoomReply::Subscribed(welcome(5)));
+    desk.answer(rooms[1], RoomReply::Subscribed(subscribed(5)));
     let text = desk.text();
     assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
     assert!(matches!(
@@ -128,7 +128,7 @@ fn an_expiry_while_the_room_is_asked_leaves_one_answer_to_the_command() {
     desk.pass(2_000 + desk.options.expiry_grace_ms);
     assert!(desk.text().is_empty() && desk.out.effects.is_empty());
     desk.next_id = id;
-    desk.answer(room, RoomReply::Subscribed(welcome(0)));
+    desk.answer(room, RoomReply::Subscribed(subscribed(0)));
     desk.check_refused(ErrorCode::TokenExpired);
     assert!(matches!(desk.asked().1, RoomOp::Unsubscribe(_)));
 }
@@ -156,7 +156,7 @@ fn check_single(tenants: &[&str], user_name: &str, wanted: bool) {
     desk.connect(&token);
     let asks = |desk: &Desk| {
         let asks = desk.out.effects.iter().filter_map(|effect| match effect {
-            Effect::Ask(ask) => Some(format!("{:?}", ask.what)),
+            Effect::SendRequest(ask) => Some(format!("{:?}", ask.op)),
             _ => None,
         });
         asks.collect::<Vec<_>>()

@@ -83,7 +83,7 @@ impl Line {
         while let Some((room, id, question)) = self.asked.first().copied() {
             self.asked.remove(0);
             let answer = match question {
-                Subscribe => RoomReply::Subscribed(welcome(0)),
+                Subscribe => RoomReply::Subscribed(subscribed(0)),
                 Unsubscribe => RoomReply::Unsubscribed,
                 Publish => RoomReply::Published(room::timing()),
                 Presence => RoomReply::Presence(Vec::new()),
@@ -108,11 +108,11 @@ impl Line {
         }
         for effect in std::mem::take(&mut self.desk.out.effects) {
             match effect {
-                Effect::Ask(RoomRequest { room, asker, what }) => {
-                    if let RoomOp::Subscribe(entry) = &what {
-                        self.names.insert(room, Arc::clone(&entry.title.channel));
+                Effect::SendRequest(RoomRequest { room, reply_to, op }) => {
+                    if let RoomOp::Subscribe(subscribe) = &op {
+                        self.names.insert(room, Arc::clone(&subscribe.channel_key.channel));
                     }
-                    let question = match what {
+                    let question = match op {
                         RoomOp::Subscribe(_) => Subscribe,
                         RoomOp::Unsubscribe(_) => Unsubscribe,
                         RoomOp::Publish(_) => Publish,
@@ -120,7 +120,7 @@ impl Line {
                         RoomOp::History(_) => History,
                         _ => Other,
                     };
-                    self.asked.push((room, asker.id, question));
+                    self.asked.push((room, reply_to.id, question));
                     self.log.push((room, question));
                 }
                 Effect::AddSubscriber { room, .. } => {
@@ -159,7 +159,7 @@ impl Line {
 
     fn asked_of(&self, channel: &str) -> Vec<Question> {
         let room = Line::room(channel);
-        self.log.iter().filter(|(other, _)| *other == room).map(|(_, what)| *what).collect()
+        self.log.iter().filter(|(other, _)| *other == room).map(|(_, op)| *op).collect()
     }
 
     fn codes(&self) -> Vec<u32> {
@@ -260,7 +260,7 @@ fn other_channels_do_not_wait() {
     line.say(&[SUBSCRIBE, r#""subscribe":{"channel":"room:2"}"#, PUBLISH, r#""ping":{}"#]);
     line.say(&[r#""unsubscribe":{"channel":"room:2"}"#, r#""presence":{"channel":"room:3"}"#]);
     assert_eq!(line.replies, [(6, 0), (8, 103)], "neither ping nor room:3 waits");
-    line.answer("room:2", RoomReply::Subscribed(welcome(0)));
+    line.answer("room:2", RoomReply::Subscribed(subscribed(0)));
     assert_eq!(line.asked_of("room:2"), [Subscribe, Unsubscribe]);
     assert_eq!(line.asked_of("room:1"), [Subscribe]);
     line.answer_all();
@@ -360,7 +360,7 @@ fn who_goes_meanwhile_leaves_nothing() {
     line.say(&[SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE]);
     line.desk.step(|session, cx, out| session.leave(cx, out));
     line.carry_out();
-    line.answer("room:1", RoomReply::Subscribed(welcome(0)));
+    line.answer("room:1", RoomReply::Subscribed(subscribed(0)));
     assert_eq!(line.asked_of("room:1"), [Subscribe, Unsubscribe], "the home lets it go again");
     assert!(line.replies.is_empty());
 }

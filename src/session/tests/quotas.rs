@@ -112,11 +112,11 @@ fn long_answers_are_paid_for_before_there_are_more() {
         [r#""publish":{"channel":"room:1","data":{}}"#, r#""subscribe":{"channel":"room:2"}"#]
     {
         desk.command(short);
-        assert!(matches!(desk.out.effects.first(), Some(Effect::Ask(_))), "{short}");
+        assert!(matches!(desk.out.effects.first(), Some(Effect::SendRequest(_))), "{short}");
     }
     desk.now = desk.now.plus_ms(1_000);
     desk.command(r#""history":{"channel":"room:1","limit":100}"#);
-    assert!(matches!(desk.out.effects.first(), Some(Effect::Ask(_))), "{}", desk.text());
+    assert!(matches!(desk.out.effects.first(), Some(Effect::SendRequest(_))), "{}", desk.text());
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_connection_may_have_so_many_questions_that_are_not_answered() {
     loop {
         desk.command(r#""presence_stats":{"channel":"room:1"}"#);
         match desk.out.effects.first() {
-            Some(Effect::Ask(_)) => asked += 1,
+            Some(Effect::SendRequest(_)) => asked += 1,
             _ => break,
         }
     }
@@ -136,5 +136,5 @@ fn a_connection_may_have_so_many_questions_that_are_not_answered() {
     let answer = RoomReply::PresenceStats { clients: 1, users: 1 };
     desk.step(|session, cx, out| session.on_answer(cx, room, 5, answer, out));
     desk.command(r#""presence_stats":{"channel":"room:1"}"#);
-    assert!(matches!(desk.out.effects.first(), Some(Effect::Ask(_))));
+    assert!(matches!(desk.out.effects.first(), Some(Effect::SendRequest(_))));
 }

@@ -39,9 +39,9 @@ impl Stream {
         desk.command(&format!(
             r#""subscribe":{{"channel":"room:1","recover":true,"offset":{offset},"epoch":"{epoch}"}}"#
         ));
-        let (room, what) = desk.asked();
-        let RoomOp::Subscribe(entry) = what else { panic!("{what:?}") };
-        let since = entry.since;
+        let (room, op) = desk.asked();
+        let RoomOp::Subscribe(subscribe) = op else { panic!("{op:?}") };
+        let since = subscribe.since;
         (desk, room, since)
     }
 
@@ -57,7 +57,7 @@ impl Stream {
         desk.encoding = self.encoding;
         desk.answer(
             room,
-            RoomReply::Subscribed(Box::new(Subscribed { recovery, ..*welcome(HEAD) })),
+            RoomReply::Subscribed(Box::new(Subscribed { recovery, ..*subscribed(HEAD) })),
         );
         let heard = messages(self.encoding, &desk.out.messages).next().unwrap().unwrap();
         let ClientMessage::Reply { answer: ClientAnswer::Subscribe(result), .. } = heard else {
@@ -155,8 +155,8 @@ fn a_token_with_history_gives_a_plain_epoch() {
     desk.command(
         r#""subscribe":{"channel":"room:1","recover":true,"offset":3,"epoch":"00000007"}"#,
     );
-    let (room, what) = desk.asked();
-    assert!(matches!(what, RoomOp::Subscribe(entry) if entry.since
+    let (room, op) = desk.asked();
+    assert!(matches!(op, RoomOp::Subscribe(subscribe) if subscribe.since
         == Some(Position { offset: 3, epoch: Epoch(7) })));
     let known = stream.welcomed(desk, room, RecoveryOutcome::Whole);
     assert_eq!(known.epoch, plain.epoch);
@@ -166,8 +166,8 @@ fn a_token_with_history_gives_a_plain_epoch() {
     desk.command(&format!(
         r#""subscribe":{{"channel":"room:1","token":"{by_sub}","recover":true,"offset":3,"epoch":"00000007"}}"#
     ));
-    assert!(matches!(desk.asked().1, RoomOp::Subscribe(entry)
-        if entry.since.map(|since| since.epoch) == Some(Epoch(7))));
+    assert!(matches!(desk.asked().1, RoomOp::Subscribe(subscribe)
+        if subscribe.since.map(|since| since.epoch) == Some(Epoch(7))));
 }
 
 #[test]
@@ -179,14 +179,14 @@ fn the_same_holds_for_what_the_server_subscribes_to() {
         let mut desk = stream.desk();
         let sub = format!(r#"{{"recover":true,"offset":{offset},"epoch":"{epoch}"}}"#);
         desk.command(&format!(r#""connect":{{"token":"{token}","subs":{{"room:1":{sub}}}}}"#));
-        let (room, what) = desk.asked();
-        let RoomOp::Subscribe(entry) = what else { panic!("{what:?}") };
-        let since = entry.since.unwrap();
+        let (room, op) = desk.asked();
+        let RoomOp::Subscribe(subscribe) = op else { panic!("{op:?}") };
+        let since = subscribe.since.unwrap();
         (desk, room, since.epoch)
     };
     let (mut desk, room, since) = comes("00000007", 0);
     assert_eq!(since, Epoch::FOREIGN, "a bare epoch is nobody's own");
-    let lost = Subscribed { recovery: RecoveryOutcome::Lost, ..*welcome(HEAD) };
+    let lost = Subscribed { recovery: RecoveryOutcome::Lost, ..*subscribed(HEAD) };
     desk.answer(room, RoomReply::Subscribed(Box::new(lost)));
     let heard = messages(Encoding::Json, &desk.out.messages).next().unwrap().unwrap();
     let ClientMessage::Reply { answer: ClientAnswer::Connect(result), .. } = heard else {

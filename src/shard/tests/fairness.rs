@@ -115,9 +115,9 @@ fn a_connect_recovers_no_more_than_the_outbox_holds() {
     let mut subs = Vec::new();
     for (channel, id) in channels.iter().zip((10..).step_by(20)) {
         world.say(author, &format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"}}}}"#));
-        let welcome = world.take(author).join("");
-        let at = welcome.find(r#""epoch":""#).unwrap() + 9;
-        let epoch = welcome[at..].split('"').next().unwrap();
+        let subscribed = world.take(author).join("");
+        let at = subscribed.find(r#""epoch":""#).unwrap() + 9;
+        let epoch = subscribed[at..].split('"').next().unwrap();
         subs.push(format!(r#""{channel}":{{"recover":true,"epoch":"{epoch}","offset":0}}"#));
         for more in 1..=10 {
             let publish = format!(r#""publish":{{"channel":"{channel}","data":"{data}"}}"#);
@@ -245,9 +245,9 @@ fn what_waits_for_an_answer_is_served_by_shares_too() {
         world.turn(0);
         assert!(world.take(heavy).is_empty(), "turn {turn}: the subscribe is not answered");
     }
-    let mut ask = Vec::new();
-    world.shards[0].post(&mut |_, messages| ask.append(messages));
-    ask.into_iter().for_each(|message| world.carry(0, 1, message));
+    let mut request = Vec::new();
+    world.shards[0].post(&mut |_, messages| request.append(messages));
+    request.into_iter().for_each(|message| world.carry(0, 1, message));
     world.turn(1);
     let mut answers = Vec::new();
     world.shards[1].post(&mut |_, messages| answers.append(messages));

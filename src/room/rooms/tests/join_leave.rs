@@ -4,7 +4,7 @@ use super::*;
 
 /// The names that were told, in order, and the numbers; who went has a minus.
 fn told(world: &mut World) -> Vec<String> {
-    let told = std::mem::take(&mut world.out.told).into_iter();
+    let told = std::mem::take(&mut world.out.events).into_iter();
     let said = told.flat_map(|(_, tell)| match tell {
         RoomEvent::Joined(_, info, _) => vec![format!("+{}", { info.client.0 })],
         RoomEvent::Left(_, info, _) => vec![format!("-{}", { info.client.0 })],
@@ -26,7 +26,7 @@ fn in_a_large_room_coming_and_going_is_told_in_numbers_once_a_second() {
     let mut world = World::new(rules);
     let mut heard = Vec::new();
     for slot in 1..=5 {
-        world.claim(HOME, slot, RoomOp::Subscribe(Box::new(entry(slot))));
+        world.claim(HOME, slot, RoomOp::Subscribe(Box::new(room_subscribe(slot))));
         heard.extend(told(&mut world));
     }
     world.claim(HOME, 1, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
@@ -130,49 +130,53 @@ fn check_lists(of: JoinLeaveScope, join_leave_members_max: u32, loss_percent: u6
         };
         let mut world = World::new(rules);
         let mut reader = Reader::default();
-        world.claim(HOME, READER, RoomOp::Subscribe(Box::new(entry(READER))));
+        world.claim(HOME, READER, RoomOp::Subscribe(Box::new(room_subscribe(READER))));
         reader.is_stale = true;
         let mut here: Vec<(u32, ShardId, &str)> = Vec::new();
-        let mut seats = 0;
+        let mut member_ids = 0;
         for step in 0..400 {
             match prng.below(4) {
                 0 | 1 => {
-                    seats += 1;
+                    member_ids += 1;
                     let shard = if prng.percent(50) { HOME } else { FAR };
                     let user = ["", "ann", "bob", "cat"][prng.below(4) as usize];
-                    let client = ClientId(u128::from(seats));
+                    let client = ClientId(u128::from(member_ids));
                     let info = Arc::new(ClientInfo { user: user.into(), client, conn_info: None });
-                    here.push((seats, shard, user));
+                    here.push((member_ids, shard, user));
                     world.claim(
                         shard,
-                        seats,
-                        RoomOp::Subscribe(Box::new(RoomSubscribe { info, ..entry(seats) })),
+                        member_ids,
+                        RoomOp::Subscribe(Box::new(RoomSubscribe {
+                            info,
+                            ..room_subscribe(member_ids)
+                        })),
                     );
                 }
                 2 if !here.is_empty() => {
                     let at = prng.below(here.len() as u64) as usize;
-                    let (seat, shard, user) = here[at];
+                    let (member_id, shard, user) = here[at];
                     let how = if prng.percent(70) {
                         LeaveReason::Disconnected
                     } else {
                         LeaveReason::Unsubscribed
                     };
-                    world.claim(shard, seat, RoomOp::Unsubscribe(how));
+                    world.claim(shard, member_id, RoomOp::Unsubscribe(how));
                     // A gap makes a connection subscribe again by itself.
                     if how == LeaveReason::Disconnected && prng.percent(20) {
-                        let told = std::mem::take(&mut world.out.told);
-                        let client = ClientId(u128::from(seat));
+                        let told = std::mem::take(&mut world.out.events);
+                        let client = ClientId(u128::from(member_id));
                         let info = ClientInfo { user: user.into(), client, conn_info: None };
-                        let entry = RoomSubscribe { info: Arc::new(info), ..entry(seat) };
-                        world.claim(shard, seat, RoomOp::Subscribe(Box::new(entry)));
-                        world.out.told.splice(0..0, told);
+                        let subscribe =
+                            RoomSubscribe { info: Arc::new(info), ..room_subscribe(member_id) };
+                        world.claim(shard, member_id, RoomOp::Subscribe(Box::new(subscribe)));
+                        world.out.events.splice(0..0, told);
                     } else {
                         here.swap_remove(at);
                     }
                 }
                 _ => world.pass(prng.below(400)),
             }
-            let told = std::mem::take(&mut world.out.told);
+            let told = std::mem::take(&mut world.out.events);
             let (lost, told): (Vec<_>, Vec<_>) =
                 told.into_iter().partition(|_| prng.percent(loss_percent));
             for (_, tell) in lost {
@@ -212,16 +216,19 @@ fn a_page_that_is_loaded_again_is_another_client_and_the_same_user() {
         let bob = |slot: u32| {
             let client = ClientId(u128::from(slot));
             let info = ClientInfo { user: "bob".into(), client, conn_info: None };
-            RoomOp::Subscribe(Box::new(RoomSubscribe { info: Arc::new(info), ..entry(slot) }))
+            RoomOp::Subscribe(Box::new(RoomSubscribe {
+                info: Arc::new(info),
+                ..room_subscribe(slot)
+            }))
         };
         world.subscribe(HOME, 1, None);
         world.claim(FAR, 2, bob(2));
         world.claim(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Disconnected));
         world.pass(200);
         world.claim(FAR, 3, bob(3));
-        world.out.told.retain(|(shard, _)| *shard == HOME);
+        world.out.events.retain(|(shard, _)| *shard == HOME);
         assert_eq!(told(&mut world), want);
         world.pass(5_000);
-        assert!(world.out.told.is_empty(), "the old absence has no end of its own");
+        assert!(world.out.events.is_empty(), "the old absence has no end of its own");
     }
 }

@@ -10,21 +10,18 @@ fn send_goes_to_the_conversation_of_the_two() {
             desk.call("chat.send", &json!({ "to": to, "data": "hi", "id": "1", "ttl_s": 60 }));
             let said = draft(desk.asked_of(named));
             assert_eq!(
-                (channel(said.title.as_ref()), tags(said)),
+                (channel(said.channel_key.as_ref()), tags(said)),
                 (Some(named), vec![("id", "1")])
             );
             let (from, to) = (NAMES.inbox("", user), NAMES.inbox("", to));
-            assert_eq!(said.voice, PublishMode::Send { from, to, ttl_ms: 60_000 });
+            assert_eq!(said.mode, PublishMode::Send { from, to, ttl_ms: 60_000 });
         });
     }
     let mut desk = desk("ann", Encoding::Json);
     for (ttl_s, want_ms) in [(None, 0), (Some(1), 1_000), (Some(u64::MAX), u64::MAX)] {
         desk.call("chat.send", &json!({ "to": "bob", "data": 1, "ttl_s": ttl_s }));
-        let voice = draft(desk.asked_of("dm#ann,bob")).voice;
-        assert!(
-            matches!(voice, PublishMode::Send { ttl_ms, .. } if ttl_ms == want_ms),
-            "{voice:?}"
-        );
+        let mode = draft(desk.asked_of("dm#ann,bob")).mode;
+        assert!(matches!(mode, PublishMode::Send { ttl_ms, .. } if ttl_ms == want_ms), "{mode:?}");
     }
 }
 
@@ -57,14 +54,14 @@ fn what_is_published_in_a_conversation_waits_for_its_reader_too() {
     both(|encoding| {
         let mut desk = desk("bob", encoding);
         let (from, to) = (NAMES.inbox("", "bob"), NAMES.inbox("", "ann"));
-        let voice = PublishMode::Send { from, to, ttl_ms: 0 };
+        let mode = PublishMode::Send { from, to, ttl_ms: 0 };
         desk.call("chat.publish", &json!({ "channel": "dm#ann,bob", "data": 1, "id": "1" }));
         let said = draft(desk.asked_of("dm#ann,bob"));
-        assert_eq!((said.voice, tags(said)), (voice, vec![("id", "1")]));
+        assert_eq!((said.mode, tags(said)), (mode, vec![("id", "1")]));
         let data = RawData { bytes: (&b"1"[..]).into(), is_json: true };
         desk.say(Request::Publish { channel: "dm#ann,bob".into(), data });
         let said = draft(desk.asked_of("dm#ann,bob"));
-        assert_eq!((said.voice, tags(said)), (voice, vec![]));
+        assert_eq!((said.mode, tags(said)), (mode, vec![]));
         let (room, position) = (desk.asked().0, Position { offset: 4, epoch: Epoch(7) });
         let posted =
             PublishAck { channel: "dm#ann,bob".into(), position, id: "".into(), timing: None };
@@ -170,7 +167,7 @@ fn conversations_are_asked_of_ones_own_inbox() {
         desk.call("chat.rooms", &json!({ "after": "dm#a,ann", "limit": 2 }));
         match desk.asked_of("@ann") {
             RoomOp::Conversations(page) => {
-                assert_eq!(channel(Some(&page.title)), Some("@ann"));
+                assert_eq!(channel(Some(&page.channel_key)), Some("@ann"));
                 assert_eq!((&*page.user, &*page.after, page.count_max), ("ann", "dm#a,ann", 2));
             }
             other => panic!("{other:?}"),
@@ -213,10 +210,10 @@ fn tenants_have_conversations_of_their_own() {
     desk.rooms.namespaces.push(open_namespace("dm"));
     desk.connect(&token(&NewToken { user: "ann", tenant: "acme", ..NewToken::default() }));
     desk.call("chat.send", &json!({ "to": "bob", "data": 1 }));
-    let (room, what) = desk.asked();
+    let (room, op) = desk.asked();
     assert_eq!(room, NAMES.room("acme", "dm#ann,bob"));
     let inbox = |user| NAMES.inbox("acme", user);
     let (from, to) = (inbox("ann"), inbox("bob"));
-    assert_eq!(draft(what).voice, PublishMode::Send { from, to, ttl_ms: 0 });
-    assert_eq!(&*draft(what).title.as_ref().unwrap().tenant, "acme");
+    assert_eq!(draft(op).mode, PublishMode::Send { from, to, ttl_ms: 0 });
+    assert_eq!(&*draft(op).channel_key.as_ref().unwrap().tenant, "acme");
 }

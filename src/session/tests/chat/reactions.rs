@@ -4,8 +4,8 @@ use super::*;
 use crate::room::Reaction;
 use crate::store::{MessageReactions, ReactionTotals};
 
-fn reaction(what: &RoomOp) -> &Reaction {
-    match what {
+fn reaction(op: &RoomOp) -> &Reaction {
+    match op {
         RoomOp::React(reaction) => reaction,
         other => panic!("{other:?}"),
     }
@@ -21,7 +21,7 @@ fn a_reaction_says_whose_it_is_and_who_is_told() {
         assert_eq!((asked.offset, asked.value.as_deref()), (5, Some("👍")));
         assert_eq!(asked.info, desk.info());
         assert_eq!(asked.parties, Some([NAMES.inbox("", "ann"), NAMES.inbox("", "bob")]));
-        assert_eq!(channel(asked.title.as_ref()), Some("dm#ann,bob"));
+        assert_eq!(channel(asked.channel_key.as_ref()), Some("dm#ann,bob"));
         let room = desk.asked().0;
         desk.answer(room, RoomReply::Done);
         desk.check_rpc(&json!({}));
@@ -36,7 +36,7 @@ fn a_reaction_says_whose_it_is_and_who_is_told() {
         desk.rooms.namespaces[0].see_history = Permission::Subscribers;
         desk.call("chat.react", &json!({ "channel": "room:1", "offset": 5, "value": "a" }));
         let asked = reaction(desk.asked_of("room:1"));
-        assert!(asked.parties.is_none() && asked.title.is_none());
+        assert!(asked.parties.is_none() && asked.channel_key.is_none());
     });
 }
 
@@ -94,7 +94,7 @@ fn reactions_are_answered_by_message() {
         match desk.asked_of("dm#ann,bob") {
             RoomOp::Reactions(page) => {
                 assert_eq!(*page.offsets, [5, 7, 9]);
-                assert_eq!(channel(page.title.as_ref()), Some("dm#ann,bob"));
+                assert_eq!(channel(page.channel_key.as_ref()), Some("dm#ann,bob"));
             }
             other => panic!("{other:?}"),
         }

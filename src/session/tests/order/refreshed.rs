@@ -6,8 +6,8 @@ use super::*;
 #[track_caller]
 fn check_pushes(line: &mut Line, want: &[(&str, &str)]) {
     let pushes = std::mem::take(&mut line.pushes);
-    let fits = |push: &String, (channel, what): &(&str, &str)| {
-        push.contains(&format!(r#""channel":"{channel}""#)) && push.contains(what)
+    let fits = |push: &String, (channel, op): &(&str, &str)| {
+        push.contains(&format!(r#""channel":"{channel}""#)) && push.contains(op)
     };
     let all =
         pushes.len() == want.len() && pushes.iter().zip(want).all(|(one, want)| fits(one, want));
