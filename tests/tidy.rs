@@ -106,12 +106,15 @@ fn each_rule_sees_what_it_forbids() {
     ];
     assert_eq!(found, wanted);
     let text =
-        "//! Header.\nuse super::{messages::RoomOp, rooms::Rooms};\nuse crate::room::one::Room;";
+        "//! Header.\nuse super::{messages::RoomOp, rooms::Rooms};\nuse crate::room::room::Room;";
     let order = |path: &str| arrows::findings(&[source::File::parse(path, text)]);
     let place = |place: &str| ("inner-arrow", place.to_owned());
     // Two steps up lead to the module, and not one.
-    assert_eq!(order("src/room/kept/example.rs"), [place("src/room/kept/example.rs: one")]);
-    let wanted = ["src/room/stream.rs: one", "src/room/stream.rs: rooms"].map(place);
+    assert_eq!(
+        order("src/room/durable_stream/example.rs"),
+        [place("src/room/durable_stream/example.rs: room")]
+    );
+    let wanted = ["src/room/stream.rs: room", "src/room/stream.rs: rooms"].map(place);
     assert_eq!(order("src/room/stream.rs"), wanted);
     assert_eq!(order("src/room/room_set.rs"), [place("src/room/room_set.rs: rooms")]);
     let alone = source::File::parse("src/signals.rs", "//! Header.\nuse crate::server::run;");

@@ -110,11 +110,11 @@ impl Writer {
 
     fn append(&mut self, channel: &Arc<str>, offset: u64) -> Result<(), String> {
         let room = self.names.room(&self.tenant, channel);
-        let birth = (offset == 1).then(|| ChannelCreated {
+        let channel_created = (offset == 1).then(|| ChannelCreated {
             tenant: Arc::clone(&self.tenant),
             channel: Arc::clone(channel),
             epoch: epoch(room),
-            born_unix_ms: self.time_unix_ms,
+            created_unix_ms: self.time_unix_ms,
             behind: 0,
             parties: None,
         });
@@ -130,11 +130,22 @@ impl Writer {
         let publication = Arc::new(publication);
         let (addressee, keeps_id) = (None, false);
         let namespace = 0;
-        let job =
-            Append { room, namespace, birth, publication, addressee, keeps_id, retracts: None };
-        let job = StoreOp::Append(Box::new(job));
-        let request =
-            StoreRequest { ticket: RequestId(0), round: WriteEpoch(0), by: Requester::NOBODY, job };
+        let op = Append {
+            room,
+            namespace,
+            channel_created,
+            publication,
+            addressee,
+            keeps_id,
+            retracts: None,
+        };
+        let op = StoreOp::Append(Box::new(op));
+        let request = StoreRequest {
+            request_id: RequestId(0),
+            write_epoch: WriteEpoch(0),
+            by: Requester::NOBODY,
+            op,
+        };
         self.engine.take(ShardId(0), request);
         self.waiting_count += 1;
         if self.waiting_count < REQUESTS_PER_TURN { Ok(()) } else { self.turn() }

@@ -57,10 +57,10 @@ fn opened(engine: &mut Engine<FjallDisk>, channel: &str) -> Option<(u64, Vec<usi
     let open =
         OpenChannel { room, count_max: 100, bytes_max: 1 << 20, after: None, ids_since_unix_ms: 0 };
     let request = StoreRequest {
-        ticket: RequestId(0),
-        round: WriteEpoch(0),
+        request_id: RequestId(0),
+        write_epoch: WriteEpoch(0),
         by: Requester::NOBODY,
-        job: StoreOp::Open(open),
+        op: StoreOp::Open(open),
     };
     engine.take(ShardId(0), request);
     let mut replies = Vec::new();

@@ -264,7 +264,7 @@ impl Lanes for WatchedLanes<'_> {
     fn post_messages(&mut self, to: ShardId, messages: &mut Vec<ShardMessage>) -> usize {
         let weather = self.scenario.lanes;
         if self.is_chaos && self.prng.below(1_000) < weather.losses_per_1_000 {
-            lose_news(messages, &mut self.lost);
+            lose_events(messages, &mut self.lost);
         }
         let mut mutator = self.mutator.borrow_mut();
         mutator.change(messages);
@@ -325,7 +325,7 @@ fn says_stale(bytes: &[u8]) -> bool {
 
 /// What a full lane does: news are lost, answers are not, and where publications
 /// were among them stands a gap behind. What was lost of members, their home is told.
-fn lose_news(messages: &mut Vec<ShardMessage>, of_members: &mut Vec<RoomEvent>) {
+fn lose_events(messages: &mut Vec<ShardMessage>, of_members: &mut Vec<RoomEvent>) {
     let mut lost: Option<Gap> = None;
     messages.retain(|message| match message {
         ShardMessage::Event(RoomEvent::Reply(..) | RoomEvent::Replaced(_) | RoomEvent::Lost(_))

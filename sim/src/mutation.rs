@@ -129,7 +129,7 @@ impl Mutator {
 
     /// Changes what the store is asked.
     pub fn change_request(&mut self, request: &mut StoreRequest) {
-        if let StoreOp::Append(append) = &mut request.job
+        if let StoreOp::Append(append) = &mut request.op
             && let Some(left) = &mut append.retracts
             && let Some(number) = left.tag("id").and_then(|id| id.strip_prefix('i'))
             && self.mutation == Mutation::KeepRetracted
@@ -139,7 +139,7 @@ impl Mutator {
                 Arc::make_mut(left).data.bytes = whole;
             }
         }
-        if let StoreOp::React(react) = &mut request.job
+        if let StoreOp::React(react) = &mut request.op
             && self.strikes(Mutation::ReactOtherwise)
         {
             react.value = react.value.as_ref().map_or(Some("no".into()), |_| None);
@@ -165,9 +165,9 @@ impl Mutator {
         if !self.holds(Mutation::ShareByConnection) {
             return;
         }
-        for StoreRequest { by, job, .. } in requests {
+        for StoreRequest { by, op, .. } in requests {
             by.user = self.of_connection(by.shard, by.conn, by.user);
-            if let StoreOp::Abandon(by) = job {
+            if let StoreOp::Abandon(by) = op {
                 by.user = self.of_connection(by.shard, by.conn, by.user);
             }
         }

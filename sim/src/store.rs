@@ -320,7 +320,7 @@ impl StoreLane {
         let items_max = if is_in_order { 1 } else { usize::MAX };
         loop {
             let given_count = requests.take_from(from, items_max, &mut |mut request| {
-                if !engine.has_room_for(&request.job) {
+                if !engine.has_room_for(&request.op) {
                     return Some(request);
                 }
                 mutator.change_request(&mut request);

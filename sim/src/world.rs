@@ -523,7 +523,7 @@ impl<'s> World<'s> {
         let turned = shard::turn(self.now, shard, &mut io, &mut lanes, work);
         let (seen, carried, lost) = (io.verdict, lanes.verdict, lanes.lost);
         for event in lost {
-            shard.on_news_lost(self.now, &event);
+            shard.on_event_lost(self.now, &event);
         }
         if self.trace == Trace::Printed && !turned.is_idle() {
             println!("{:>6} core {at}: {turned:?}", self.now.tick.0);

@@ -241,7 +241,7 @@ pub const HISTORY_ANSWER_BYTES_MAX: usize = 512 << 10;
 pub const HISTORY_ANSWER_MAX: u32 = 1_000;
 
 /// Users of one shard whose beginnings are counted.
-pub const BEGINNERS_MAX: usize = 65_536;
+pub const ROOM_CREATORS_MAX: usize = 65_536;
 
 /// Users of one room whose coming and going is counted.
 pub const MEMBER_NEWS_USERS_MAX: usize = 2_048;

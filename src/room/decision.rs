@@ -1,6 +1,6 @@
 //! What a question to a room comes to, and what follows for whoever asked on its behalf.
 //!
-//! Deliberately absent: how it is decided (`one`).
+//! Deliberately absent: how it is decided (`room`).
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) enum Decision {
 }
 
 /// What a new member asked to recover.
-pub(super) enum Missed {
+pub(super) enum Recovered {
     /// Nothing.
     NotAsked,
     /// Some of it is gone.
@@ -31,17 +31,17 @@ pub(super) enum Missed {
 }
 
 /// Whether a new member may come in.
-pub(super) enum CatchUp {
+pub(super) enum RecoveryStart {
     /// It may, with what it missed.
-    Comes(RoomSubscribe, Missed),
+    Ready(RoomSubscribe, Recovered),
     /// What it missed is being read.
-    IsRead,
+    Reading,
     /// It may not.
     Refused(ErrorCode),
 }
 
 /// Whether the author of a message said it before.
-pub(super) enum Repeat {
+pub(super) enum DuplicateCheck {
     /// It did not.
     New,
     /// It did, and waits for the answer again.
@@ -52,26 +52,26 @@ pub(super) enum Repeat {
 
 /// Whether a room is still needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leaves {
+pub(super) enum RoomUse {
     /// It is, or may be soon.
-    Stays,
+    Needed,
     /// It is not.
-    Now,
+    Unneeded,
 }
 
 /// What comes of it when the store says what it knows of a room.
-pub(super) enum Reopening {
+pub(super) enum OpenOutcome {
     /// It did not look, and is asked again.
-    AsksAgain,
+    Retried,
     /// These do not wait any more.
     Known(Vec<(ShardId, RoomRequest)>),
 }
 
 /// Whether a read goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ReadGoes {
+pub(super) enum ReadProgress {
     /// The store was asked for the next step.
-    On,
+    Continues,
     /// All is read.
     Over,
 }

@@ -25,20 +25,20 @@ use crate::store::{
 use crate::wire::{INBOX_NAMESPACE, Publication, chat};
 
 /// How long after the store was too busy somebody looks again, in ms.
-const LOOK_AGAIN_MS: u64 = 1_000;
+const RETRY_MS: u64 = 1_000;
 
 /// What is known of messages that wait for a user.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    look: Look,
+    redelivery: Redelivery,
     /// When somebody looks again; the store is asked then.
-    scan_at: Option<MonotonicMs>,
+    redeliver_at: Option<MonotonicMs>,
     /// Where the last look ended, if there was more.
     rest: Option<(RoomId, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Look {
+enum Redelivery {
     #[default]
     Idle,
     /// The store is asked; all that waits is sent, or what has waited long enough.
@@ -60,37 +60,42 @@ pub(super) struct InboxRoom<'r> {
 
 impl InboxRoom<'_> {
     /// A connection of the user came: what waits is sent.
-    pub fn look_for_waiting(&mut self, cx: &mut RoomContext<'_>) {
+    pub fn redeliver_pending(&mut self, cx: &mut RoomContext<'_>) {
         if cx.rules.name == INBOX_NAMESPACE && cx.options.has_store() {
-            self.look(Look::All, None, cx);
+            self.query_pending(Redelivery::All, None, cx);
         }
     }
 
     /// Time to look again.
-    pub fn scan(&mut self, cx: &mut RoomContext<'_>) {
+    pub fn redeliver_overdue(&mut self, cx: &mut RoomContext<'_>) {
         let Some(inbox) = self.inbox else { return };
-        if inbox.scan_at.is_none_or(|at| cx.now.tick < at) {
+        if inbox.redeliver_at.is_none_or(|at| cx.now.tick < at) {
             return;
         }
-        inbox.scan_at = None;
+        inbox.redeliver_at = None;
         if !self.members.is_empty() {
             let rest = inbox.rest.take();
-            self.look(Look::Overdue, rest, cx);
+            self.query_pending(Redelivery::Overdue, rest, cx);
         }
     }
 
-    fn look(&mut self, look: Look, after: Option<(RoomId, u64)>, cx: &mut RoomContext<'_>) {
+    fn query_pending(
+        &mut self,
+        redelivery: Redelivery,
+        after: Option<(RoomId, u64)>,
+        cx: &mut RoomContext<'_>,
+    ) {
         let known = self.inbox.get_or_insert_default();
-        if known.look != Look::Idle {
+        if known.redelivery != Redelivery::Idle {
             // The answer that is under way serves both.
-            known.look = Look::All;
+            known.redelivery = Redelivery::All;
             return;
         }
         if cx.store.is_full() {
             // It waits on; whoever looks next asks.
-            return known.scan_in(LOOK_AGAIN_MS, cx);
+            return known.schedule_in(RETRY_MS, cx);
         }
-        known.look = look;
+        known.redelivery = redelivery;
         let inbox = self.id;
         let page = PendingQuery { inbox, after, count_max: PENDING_PAGE_MAX };
         // All connections of the user get it, so it is the user's, and does not end with one.
@@ -101,11 +106,11 @@ impl InboxRoom<'_> {
     /// What waits, as far as the store knows.
     pub fn on_pending(&mut self, outcome: StoreResult, cx: &mut RoomContext<'_>) {
         let known = self.inbox.get_or_insert_default();
-        let look = mem::take(&mut known.look);
+        let redelivery = mem::take(&mut known.redelivery);
         let ack_wait_ms = u64::from(cx.rules.ack_wait_ms);
         // Damaged or broken: the next look tells.
         let Ok(DuePage { due, next }) = outcome.pending() else {
-            return known.scan_in(ack_wait_ms, cx);
+            return known.schedule_in(ack_wait_ms, cx);
         };
         if self.members.is_empty() {
             return;
@@ -114,20 +119,20 @@ impl InboxRoom<'_> {
         let waits = !due.is_empty();
         for one in due {
             let waited_ms = cx.now.unix_ms.saturating_sub(one.publication.time_unix_ms);
-            if look == Look::Overdue && waited_ms < ack_wait_ms {
+            if redelivery == Redelivery::Overdue && waited_ms < ack_wait_ms {
                 continue;
             }
-            self.send_again(one, cx);
+            self.redeliver(one, cx);
         }
         if waits {
-            self.scan_in(ack_wait_ms, cx);
+            self.schedule_in(ack_wait_ms, cx);
         }
     }
 
-    fn send_again(&self, due: PendingMessage, cx: &mut RoomContext<'_>) {
+    fn redeliver(&self, due: PendingMessage, cx: &mut RoomContext<'_>) {
         let PendingMessage { room, channel, publication, tries_count, .. } = due;
         let (inbox, offset) = (self.id, publication.offset);
-        let job = if cx.rules.tries_max <= tries_count {
+        let op = if cx.rules.tries_max <= tries_count {
             let (cause, trace) = (DeadLetterCause::Attempts, publication.trace);
             cx.out.steps.push(MessageStep::GivenUp { room, offset, trace });
             StoreOp::DeadLetter(NewDeadLetter {
@@ -141,7 +146,7 @@ impl InboxRoom<'_> {
             let timing =
                 cx.epochs.redelivery_timing(cx.now, room, &publication, ChatType::OneToOne);
             cx.out.steps.push(MessageStep::Again { timing });
-            self.tell_of(&channel, &publication, timing, cx.out);
+            self.send_direct(&channel, &publication, timing, cx.out);
             StoreOp::Attempted(DeliveryAttempt {
                 inbox,
                 room,
@@ -149,33 +154,33 @@ impl InboxRoom<'_> {
                 tries_count: tries_count + 1,
             })
         };
-        cx.store.send(Requester::NOBODY, PendingOp::Done, job, cx.out);
+        cx.store.send(Requester::NOBODY, PendingOp::Done, op, cx.out);
     }
 
     /// Something for the user.
     pub fn deliver(&mut self, delivery: InboxDelivery, cx: &mut RoomContext<'_>) {
         match delivery {
             InboxDelivery::Message(due, timing) => {
-                self.tell_of(&due.channel, &due.publication, timing, cx.out);
+                self.send_direct(&due.channel, &due.publication, timing, cx.out);
                 if cx.options.has_store() {
-                    self.scan_overdue(cx);
+                    self.schedule_overdue(cx);
                 }
             }
             InboxDelivery::Copy { channel, publication, timing } => {
-                self.tell_of(&channel, &publication, timing, cx.out);
+                self.send_direct(&channel, &publication, timing, cx.out);
             }
             InboxDelivery::Acknowledged { .. } => {
                 // Room for the rest of a long queue.
                 let known = self.inbox.as_mut();
                 if let Some(rest) = known.and_then(|known| known.rest.take()) {
-                    self.look(Look::All, Some(rest), cx);
+                    self.query_pending(Redelivery::All, Some(rest), cx);
                 }
             }
             InboxDelivery::Stored => {
                 if self.members.count() != 0 && cx.options.has_store() {
-                    self.look(Look::All, None, cx);
+                    self.query_pending(Redelivery::All, None, cx);
                     // An answer that is under way may have been read before.
-                    self.scan_overdue(cx);
+                    self.schedule_overdue(cx);
                 }
             }
             InboxDelivery::Typing { channel, info } => {
@@ -191,40 +196,40 @@ impl InboxRoom<'_> {
     }
 
     /// A message of a conversation goes to the user's connections.
-    fn tell_of(
+    fn send_direct(
         &self,
         channel: &str,
         publication: &Publication,
         timing: MessageTiming,
         out: &mut RoomOutput,
     ) {
-        let message = Arc::new(direct(channel, publication));
+        let message = Arc::new(personal_copy(channel, publication));
         self.members.send_to_shards(&RoomEvent::Published(self.id, message, timing), out);
     }
 
     /// Somebody looks when what was brought should have been acknowledged.
-    fn scan_overdue(&mut self, cx: &mut RoomContext<'_>) {
-        self.scan_in(u64::from(cx.rules.ack_wait_ms), cx);
+    fn schedule_overdue(&mut self, cx: &mut RoomContext<'_>) {
+        self.schedule_in(u64::from(cx.rules.ack_wait_ms), cx);
     }
 
-    fn scan_in(&mut self, wait_ms: u64, cx: &mut RoomContext<'_>) {
-        self.inbox.get_or_insert_default().scan_in(wait_ms, cx);
+    fn schedule_in(&mut self, wait_ms: u64, cx: &mut RoomContext<'_>) {
+        self.inbox.get_or_insert_default().schedule_in(wait_ms, cx);
     }
 }
 
 impl Inbox {
-    fn scan_in(&mut self, wait_ms: u64, cx: &mut RoomContext<'_>) {
-        if self.scan_at.is_none() {
+    fn schedule_in(&mut self, wait_ms: u64, cx: &mut RoomContext<'_>) {
+        if self.redeliver_at.is_none() {
             let at = cx.now.tick.plus_ms(wait_ms);
-            self.scan_at = Some(at);
-            cx.timers.set_scan(at, cx.slot);
+            self.redeliver_at = Some(at);
+            cx.timers.set_redelivery(at, cx.slot);
         }
     }
 }
 
 /// A direct message as it appears in a personal channel: without a place there,
 /// and with that in its conversation.
-fn direct(channel: &str, message: &Publication) -> Publication {
+fn personal_copy(channel: &str, message: &Publication) -> Publication {
     let place = [
         ("channel".into(), channel.into()),
         ("offset".into(), message.offset.to_string().into_boxed_str()),

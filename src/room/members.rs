@@ -64,7 +64,7 @@ struct Absence {
 #[derive(Debug)]
 pub enum JoinResult {
     /// It takes no place of another.
-    Came,
+    Joined,
     /// Its own connection was away for a moment, and is back.
     Resumed,
     /// It takes the place of this connection of the same user, which was away and is
@@ -157,7 +157,7 @@ impl Members {
             self.users = Some(Box::new(infos.collect()));
         }
         match before {
-            None => JoinResult::Came,
+            None => JoinResult::Joined,
             Some(_) if earlier == Some(member_id) => JoinResult::Resumed,
             Some(before) => JoinResult::Replaced(before),
         }
@@ -186,7 +186,7 @@ impl Members {
 
     /// Keeps until `end` the place of a member whose connection is gone. False
     /// when there is none to keep: it is not listed, or has no name to come back by.
-    pub fn step_away(&mut self, member_id: MemberId, end: MonotonicMs) -> bool {
+    pub fn begin_absence(&mut self, member_id: MemberId, end: MonotonicMs) -> bool {
         match self.listed.get_mut(&member_id) {
             Some(member) if !member.info.user.is_empty() => {
                 member.away = true;
@@ -202,7 +202,7 @@ impl Members {
 
     /// Takes a member off the list if its absence is over. One that has come back
     /// stays, and so does one that went away once more after it.
-    pub fn give_up(&mut self, member_id: MemberId, now: MonotonicMs) -> Option<Member> {
+    pub fn end_absence(&mut self, member_id: MemberId, now: MonotonicMs) -> Option<Member> {
         let member = self.listed.get(&member_id).filter(|member| member.away)?;
         let absences = self.away.get(&*member.info.user).expect("away members are in both");
         let over =
@@ -264,13 +264,13 @@ mod tests {
     #[test]
     fn who_comes_back_in_time_takes_the_place_of_the_old_connection() {
         let mut members = Members::default();
-        assert!(matches!(members.insert(member_id(1), user("ann", 1), None), JoinResult::Came));
-        assert!(matches!(members.insert(member_id(2), user("ann", 2), None), JoinResult::Came));
-        assert!(members.step_away(member_id(1), END));
+        assert!(matches!(members.insert(member_id(1), user("ann", 1), None), JoinResult::Joined));
+        assert!(matches!(members.insert(member_id(2), user("ann", 2), None), JoinResult::Joined));
+        assert!(members.begin_absence(member_id(1), END));
         let arrival = members.insert(member_id(3), user("ann", 3), None);
         assert!(matches!(arrival, JoinResult::Replaced(old) if old.info.client == ClientId(1)));
-        assert!(members.give_up(member_id(1), END).is_none(), "its place was taken over");
-        assert!(members.give_up(member_id(2), END).is_none(), "it never went away");
+        assert!(members.end_absence(member_id(1), END).is_none(), "its place was taken over");
+        assert!(members.end_absence(member_id(2), END).is_none(), "it never went away");
         assert_eq!((members.listed_count(), members.users_count()), (2, 1));
     }
 
@@ -279,9 +279,11 @@ mod tests {
         let mut members = Members::default();
         members.insert(member_id(1), user("ann", 1), None);
         members.insert(member_id(2), user("ann", 2), None);
-        assert!(members.step_away(member_id(1), END) && members.step_away(member_id(2), END));
+        assert!(
+            members.begin_absence(member_id(1), END) && members.begin_absence(member_id(2), END)
+        );
         assert!(matches!(members.insert(member_id(2), user("ann", 2), None), JoinResult::Resumed));
-        assert!(members.give_up(member_id(2), END).is_none(), "it is here");
+        assert!(members.end_absence(member_id(2), END).is_none(), "it is here");
         assert!(matches!(members.insert(member_id(1), user("ann", 1), None), JoinResult::Resumed));
         assert_eq!(members.listed_count(), 2);
     }
@@ -291,10 +293,10 @@ mod tests {
         let mut members = Members::default();
         members.insert(member_id(1), user("ann", 1), None);
         members.insert(member_id(2), user("", 2), None);
-        assert!(members.step_away(member_id(1), END));
-        assert!(!members.step_away(member_id(2), END), "nobody without a name can come back");
-        assert!(members.give_up(member_id(1), END).is_some());
-        assert!(members.give_up(member_id(1), END).is_none());
+        assert!(members.begin_absence(member_id(1), END));
+        assert!(!members.begin_absence(member_id(2), END), "nobody without a name can come back");
+        assert!(members.end_absence(member_id(1), END).is_some());
+        assert!(members.end_absence(member_id(1), END).is_none());
         assert!(members.remove(member_id(2)).is_some());
         assert!(members.is_empty());
     }
@@ -303,13 +305,16 @@ mod tests {
     fn each_absence_has_its_own_end() {
         let mut members = Members::default();
         members.insert(member_id(1), user("ann", 1), None);
-        assert!(members.step_away(member_id(1), END));
+        assert!(members.begin_absence(member_id(1), END));
         assert!(matches!(members.insert(member_id(1), user("ann", 1), None), JoinResult::Resumed));
         let later = END.plus_ms(500);
-        assert!(members.step_away(member_id(1), later));
-        assert!(members.give_up(member_id(1), END).is_none(), "that was the end of the first one");
-        assert!(members.give_up(member_id(1), MonotonicMs(later.0 - 1)).is_none());
-        assert!(members.give_up(member_id(1), later).is_some());
+        assert!(members.begin_absence(member_id(1), later));
+        assert!(
+            members.end_absence(member_id(1), END).is_none(),
+            "that was the end of the first one"
+        );
+        assert!(members.end_absence(member_id(1), MonotonicMs(later.0 - 1)).is_none());
+        assert!(members.end_absence(member_id(1), later).is_some());
     }
 
     /// The count beside the names of the whole list, in lists that become long
@@ -339,10 +344,10 @@ mod tests {
                         );
                     }
                     (Some(true), false) if prng.percent(50) => {
-                        members.step_away(member_id, MonotonicMs(step + prng.below(50)));
+                        members.begin_absence(member_id, MonotonicMs(step + prng.below(50)));
                     }
                     (Some(true), false) => assert!(members.remove(member_id).is_some()),
-                    (Some(false), false) => drop(members.give_up(member_id, MonotonicMs(step))),
+                    (Some(false), false) => drop(members.end_absence(member_id, MonotonicMs(step))),
                     (None, false) | (Some(true), true) => (),
                 }
                 let listed = members.listed().map(|member| &*member.info.user);

@@ -96,7 +96,7 @@ pub struct HistoryPage {
     /// The room's name, for a room that is not in memory; `None` from a member.
     pub channel_key: Option<ChannelKey>,
     /// Which part.
-    pub passage: HistoryQuery,
+    pub query: HistoryQuery,
 }
 
 /// A page of how far everybody is in a channel.
@@ -120,7 +120,7 @@ pub struct ReadMarkerUpdate {
     /// The user's personal channel.
     pub inbox: RoomId,
     /// What was reached.
-    pub reached: MarkerPosition,
+    pub position: MarkerPosition,
     /// In a conversation of two: the other's personal channel, which is told.
     pub other: Option<RoomId>,
 }
@@ -380,13 +380,13 @@ pub enum RoomEvent {
 #[derive(Clone, Debug)]
 pub struct Swap {
     /// Who is here.
-    pub came: Arc<ClientInfo>,
+    pub joined: Arc<ClientInfo>,
     /// What its subscription's token says.
-    pub came_chan_info: Option<Arc<Payload>>,
+    pub joined_chan_info: Option<Arc<Payload>>,
     /// Who is not here any more.
-    pub went: Arc<ClientInfo>,
+    pub left: Arc<ClientInfo>,
     /// What its subscription's token said.
-    pub went_chan_info: Option<Arc<Payload>>,
+    pub left_chan_info: Option<Arc<Payload>>,
 }
 
 /// Answers, by question.

@@ -8,20 +8,21 @@
 //! Deliberately absent: sockets, encodings, other nodes of the cluster.
 #![forbid(unsafe_code)]
 
+mod conversation;
 mod decision;
-mod direct;
+mod dedup;
+mod durable_stream;
 mod epochs;
-mod ids;
+mod history_window;
 mod inbox;
-mod kept;
 mod members;
+mod membership_events;
 mod memory_reactions;
+mod message_ids;
 mod message_timing;
 mod messages;
-mod news;
-mod one;
 mod options;
-mod out;
+mod output;
 mod own_writes;
 mod pending_messages;
 mod presence;
@@ -30,13 +31,14 @@ mod reactions;
 mod reading;
 mod receipts;
 mod retractions;
+#[expect(clippy::module_inception, reason = "the type that all the others are parts of")]
+mod room;
 mod room_context;
 mod room_messages;
 mod room_set;
 mod room_table;
 mod room_timers;
 mod rooms;
-mod said_ids;
 mod silence;
 mod single_sessions;
 mod store_client;
@@ -46,7 +48,6 @@ mod tests;
 mod typing;
 mod user_rates;
 mod users;
-mod window;
 
 #[cfg(test)]
 pub use message_timing::tests::timing;
@@ -58,5 +59,5 @@ pub use messages::{
     RoomOp, RoomPublish, RoomReply, RoomRequest, RoomSubscribe, Subscribed, Swap,
 };
 pub use options::{JoinLeaveScope, Namespace, Options, Permission, UserRateLimits, WindowLimits};
-pub use out::{MessageStep, RoomOutput};
+pub use output::{MessageStep, RoomOutput};
 pub use rooms::Rooms;

@@ -111,11 +111,11 @@ pub struct WindowLimits {
 impl Namespace {
     /// Whether rooms know their members by name.
     pub fn lists_members(&self) -> bool {
-        self.presence || self.tells_of_members()
+        self.presence || self.sends_join_leave()
     }
 
     /// Whether coming and going is told to anybody.
-    pub fn tells_of_members(&self) -> bool {
+    pub fn sends_join_leave(&self) -> bool {
         self.join_leave || self.push_join_leave
     }
 
@@ -210,7 +210,7 @@ pub struct Options {
 pub struct UserRateLimits {
     /// Conversations and rooms that it begins with a first message, among those whose
     /// home is one shard; over it they are refused (111).
-    pub begun_rooms: Rate,
+    pub room_creations: Rate,
     /// Times that its coming or going is told in one room; over it, the others are told
     /// numbers, at most once a second.
     pub member_news: Rate,
@@ -219,7 +219,7 @@ pub struct UserRateLimits {
 impl Default for UserRateLimits {
     fn default() -> UserRateLimits {
         UserRateLimits {
-            begun_rooms: Rate { per_s: 2, burst: 256 },
+            room_creations: Rate { per_s: 2, burst: 256 },
             member_news: Rate { per_s: 1, burst: 20 },
         }
     }

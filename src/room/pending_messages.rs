@@ -3,7 +3,7 @@
 //! Invariants: their offsets are consecutive; `retracting` knows exactly those of them that
 //! take a message back.
 //!
-//! Deliberately absent: what waits for the room to be read (`kept`), and the store.
+//! Deliberately absent: what waits for the room to be read (`durable_stream`), and the store.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl MessageInFlight {
 #[derive(Debug)]
 pub(super) struct PendingAppend {
     /// The request.
-    pub ticket: RequestId,
+    pub request_id: RequestId,
     /// The message.
     pub message: MessageInFlight,
     /// When the store was given it.
@@ -112,8 +112,8 @@ impl PendingMessages {
     }
 
     /// Takes the first, if it is that of this request.
-    pub fn take_first_of(&mut self, ticket: RequestId) -> Option<PendingAppend> {
-        let taken = self.queue.pop_front_if(|pending| pending.ticket == ticket)?;
+    pub fn take_first_of(&mut self, request_id: RequestId) -> Option<PendingAppend> {
+        let taken = self.queue.pop_front_if(|pending| pending.request_id == request_id)?;
         if let Some(left) = &taken.message.retracts {
             self.retracting.remove(&left.offset);
         }
@@ -127,8 +127,8 @@ impl PendingMessages {
     }
 
     /// Whether the message of this request is among them.
-    pub fn contains(&self, ticket: RequestId) -> bool {
-        self.queue.iter().any(|pending| pending.ticket == ticket)
+    pub fn contains(&self, request_id: RequestId) -> bool {
+        self.queue.iter().any(|pending| pending.request_id == request_id)
     }
 
     /// The one at a place.
@@ -179,7 +179,7 @@ pub(super) mod tests {
             timing: crate::room::timing(),
         };
         PendingAppend {
-            ticket: RequestId(offset as u32),
+            request_id: RequestId(offset as u32),
             message,
             given_at: MonotonicUs(0),
             reply_tos: vec![(ShardId(0), reply_to)],

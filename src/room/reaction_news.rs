@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::direct::Talk;
+use super::conversation::DirectConversation;
 use super::members::Members;
 use super::messages::{InboxDelivery, Reaction};
 use super::room_context::RoomContext;
@@ -37,7 +37,7 @@ pub(super) struct ReactionNews {
 /// What has changed since members were told.
 #[derive(Debug)]
 struct Gathered {
-    tell_at: MonotonicMs,
+    send_at: MonotonicMs,
     /// In a conversation of two: their personal channels.
     parties: Option<[RoomId; 2]>,
     /// By offset.
@@ -59,7 +59,7 @@ impl ReactionNews {
     /// A message has these totals now.
     pub fn tell(
         &mut self,
-        talk: Talk<'_>,
+        conversation: DirectConversation<'_>,
         members: &Members,
         reaction: &Reaction,
         totals: ReactionTotals,
@@ -73,29 +73,36 @@ impl ReactionNews {
             return;
         }
         let by = chat::Reactor { user: &info.user, value: value.as_deref() };
-        let notice = chat::reacted(&talk.channel_key.channel, *offset, Some(by), totals.iter());
-        send_to_shards(talk.room, members, *parties, notice, cx.out);
+        let notice =
+            chat::reacted(&conversation.channel_key.channel, *offset, Some(by), totals.iter());
+        send_to_shards(conversation.room, members, *parties, notice, cx.out);
         self.gather(*parties, cx);
     }
 
     /// Tells what has been gathered, when it is time to.
-    pub fn tell_gathered(&mut self, talk: Talk<'_>, members: &Members, cx: &mut RoomContext<'_>) {
-        let is_due = |gathered: &mut Box<Gathered>| gathered.tell_at <= cx.now.tick;
+    pub fn tell_gathered(
+        &mut self,
+        conversation: DirectConversation<'_>,
+        members: &Members,
+        cx: &mut RoomContext<'_>,
+    ) {
+        let is_due = |gathered: &mut Box<Gathered>| gathered.send_at <= cx.now.tick;
         let Some(gathered) = self.gathered.take_if(is_due) else { return };
         if gathered.totals.is_empty() {
             return;
         }
         for (offset, totals) in &gathered.totals {
-            let notice = chat::reacted(&talk.channel_key.channel, *offset, None, totals.iter());
-            send_to_shards(talk.room, members, gathered.parties, notice, cx.out);
+            let notice =
+                chat::reacted(&conversation.channel_key.channel, *offset, None, totals.iter());
+            send_to_shards(conversation.room, members, gathered.parties, notice, cx.out);
         }
         self.gather(gathered.parties, cx);
     }
 
     fn gather(&mut self, parties: Option<[RoomId; 2]>, cx: &mut RoomContext<'_>) {
-        let tell_at = cx.now.tick.plus_ms(INTERVAL_MS);
-        cx.timers.set_scan(tell_at, cx.slot);
-        self.gathered = Some(Box::new(Gathered { tell_at, parties, totals: BTreeMap::new() }));
+        let send_at = cx.now.tick.plus_ms(INTERVAL_MS);
+        cx.timers.set_redelivery(send_at, cx.slot);
+        self.gathered = Some(Box::new(Gathered { send_at, parties, totals: BTreeMap::new() }));
     }
 }
 

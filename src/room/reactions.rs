@@ -2,13 +2,13 @@
 //! mean, and how a history shows it.
 //!
 //! Where messages are on disk, nothing of it is in memory but which messages may have been
-//! reacted to (`kept`): the others are shown as they are in memory.
+//! reacted to (`durable_stream`): the others are shown as they are in memory.
 //!
 //! Deliberately absent: who is told (`reaction_news`).
 
 use std::sync::Arc;
 
-use super::kept::DurableStream;
+use super::durable_stream::DurableStream;
 use super::messages::{Reaction, ReactionsPage, RoomReply};
 use super::room_context::RoomContext;
 use super::store_client::{PendingOp, ReadClass, ReplyRoute, requester};
@@ -37,7 +37,7 @@ pub(super) fn keep(
         return Some(RoomReply::Rejected(ErrorCode::TooManyRequests));
     }
     kept.on_react(offset);
-    let job = StoreOp::React(Box::new(React {
+    let op = StoreOp::React(Box::new(React {
         room,
         offset,
         user: by.1.user,
@@ -45,8 +45,8 @@ pub(super) fn keep(
         value: reaction.value.clone(),
         said_since_unix_ms: said_since_unix_ms(cx),
     }));
-    let awaited = PendingOp::Reacted(room, by, Box::new(reaction));
-    cx.store.send(requester(Some(by)), awaited, job, cx.out);
+    let pending_op = PendingOp::Reacted(room, by, Box::new(reaction));
+    cx.store.send(requester(Some(by)), pending_op, op, cx.out);
     None
 }
 
@@ -83,9 +83,9 @@ pub(super) fn ask(
     cx: &mut RoomContext<'_>,
 ) -> Option<RoomReply> {
     let of = ReactedMessages::Listed(page.offsets, said_since_unix_ms(cx));
-    let job = StoreOp::Reactions(Box::new(ReactionsQuery { room, user: by.1.user, of }));
-    let awaited = PendingOp::Reactions(room, by);
-    cx.store.want(ReadClass::Question, by, awaited, job, cx.out).err().map(RoomReply::Rejected)
+    let op = StoreOp::Reactions(Box::new(ReactionsQuery { room, user: by.1.user, of }));
+    let pending_op = PendingOp::Reactions(room, by);
+    cx.store.want(ReadClass::Question, by, pending_op, op, cx.out).err().map(RoomReply::Rejected)
 }
 
 /// That has been read.

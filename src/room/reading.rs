@@ -9,8 +9,8 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::decision::Missed;
-use super::kept::{DurableStream, StreamState};
+use super::decision::Recovered;
+use super::durable_stream::{DurableStream, StreamState};
 use super::messages::HistoryOrder;
 use super::room_context::RoomContext;
 use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead, requester};
@@ -24,10 +24,10 @@ use crate::wire::chat;
 use crate::wire::{Position, Publication};
 
 /// Whether what was missed since then may be on disk and is not in memory.
-pub(super) fn is_on_disk_only(kept: &DurableStream, rules: &Namespace, since: Position) -> bool {
-    let window = kept.window();
+pub(super) fn is_on_disk_only(durable: &DurableStream, rules: &Namespace, since: Position) -> bool {
+    let window = durable.window();
     let head = window.position();
-    let oldest = kept.oldest_offset(rules.history_count_max);
+    let oldest = durable.oldest_offset(rules.history_count_max);
     let missed_count = head.offset.saturating_sub(since.offset);
     since.epoch == head.epoch
         && oldest <= since.offset.saturating_add(1)
@@ -38,15 +38,15 @@ pub(super) fn is_on_disk_only(kept: &DurableStream, rules: &Namespace, since: Po
 /// What a history needs of the disk; `None` when memory has it all.
 pub(super) fn range_on_disk(
     room: RoomId,
-    kept: &DurableStream,
+    durable: &DurableStream,
     rules: &Namespace,
-    passage: HistoryQuery,
+    query: HistoryQuery,
 ) -> Option<HistoryRange> {
-    let window = kept.window();
+    let window = durable.window();
     let head = window.position().offset;
-    let oldest = kept.oldest_offset(rules.history_count_max);
-    let since = passage.since.map(|since| since.offset);
-    let (first, last) = match passage.order {
+    let oldest = durable.oldest_offset(rules.history_count_max);
+    let since = query.since.map(|since| since.offset);
+    let (first, last) = match query.order {
         HistoryOrder::OldestFirst => {
             (since.map_or(oldest, |since| oldest.max(since.saturating_add(1))), head)
         }
@@ -54,16 +54,16 @@ pub(super) fn range_on_disk(
             (oldest, since.map_or(head, |since| head.min(since.saturating_sub(1))))
         }
     };
-    let count = u64::from(passage.limit).min((last + 1).saturating_sub(first));
-    let lowest = match passage.order {
+    let count = u64::from(query.limit).min((last + 1).saturating_sub(first));
+    let lowest = match query.order {
         HistoryOrder::OldestFirst => first,
         HistoryOrder::NewestFirst => (last + 1).saturating_sub(count),
     };
     // What messages are reacted to with is on disk only, and read with them.
     let highest = lowest.saturating_add(count.saturating_sub(1));
-    let is_reacted_to = kept.may_be_reacted_to(lowest, highest);
+    let is_reacted_to = durable.may_be_reacted_to(lowest, highest);
     let in_memory = count == 0 || (window.first_offset() <= lowest && !is_reacted_to);
-    let order = match passage.order {
+    let order = match query.order {
         HistoryOrder::OldestFirst => store::ReadOrder::OldestFirst,
         HistoryOrder::NewestFirst => store::ReadOrder::NewestFirst,
     };
@@ -78,11 +78,11 @@ pub(super) fn range_on_disk(
 }
 
 /// The next step of a recovery from `first` up to what is in memory.
-pub(super) fn recovery_range(room: RoomId, kept: &DurableStream, first: u64) -> HistoryRange {
+pub(super) fn recovery_range(room: RoomId, durable: &DurableStream, first: u64) -> HistoryRange {
     HistoryRange {
         room,
         first,
-        last: kept.window().position().offset,
+        last: durable.window().position().offset,
         count_max: READING_STEP_COUNT_MAX,
         bytes_max: READING_STEP_BYTES_MAX,
         order: store::ReadOrder::OldestFirst,
@@ -118,7 +118,7 @@ pub(super) enum RecoveryStep {
     /// The next step.
     Next(RecoveryRead, HistoryRange),
     /// That was the last one: the member comes in with this.
-    Over(Box<RoomSubscribe>, Missed),
+    Over(Box<RoomSubscribe>, Recovered),
 }
 
 impl RecoveryRead {
@@ -127,10 +127,10 @@ impl RecoveryRead {
         mut self,
         room: RoomId,
         found: Option<Vec<Arc<Publication>>>,
-        kept: &DurableStream,
+        durable: &DurableStream,
         cx: &RoomContext<'_>,
     ) -> RecoveryStep {
-        let Some(step) = found.filter(|_| kept.phase() == StreamState::Open) else {
+        let Some(step) = found.filter(|_| durable.phase() == StreamState::Open) else {
             return RecoveryStep::Failed;
         };
         let since = self.subscribe.since.expect("a recovery has a beginning");
@@ -145,18 +145,18 @@ impl RecoveryRead {
         }
         is_whole &= self.bytes <= RECOVERY_BYTES_MAX && cx.store.may_hold(self.bytes);
         if !is_whole {
-            return RecoveryStep::Over(self.subscribe, Missed::Lost);
+            return RecoveryStep::Over(self.subscribe, Recovered::Lost);
         }
         let rest = Position { offset: next - 1, epoch: since.epoch };
-        match kept.window().missed(rest) {
-            None => RecoveryStep::Next(self, recovery_range(room, kept, next)),
+        match durable.window().missed(rest) {
+            None => RecoveryStep::Next(self, recovery_range(room, durable, next)),
             Some(rest) => {
                 let bytes = rest.iter().map(|one| one.cost_bytes()).sum::<usize>();
                 let mut missed = mem::take(&mut self.found);
                 missed.extend(rest);
                 empty_retracted(&mut missed);
                 let fits = self.bytes + bytes <= RECOVERY_BYTES_MAX;
-                let missed = if fits { Missed::Whole(missed) } else { Missed::Lost };
+                let missed = if fits { Recovered::Whole(missed) } else { Recovered::Lost };
                 RecoveryStep::Over(self.subscribe, missed)
             }
         }
@@ -171,8 +171,8 @@ impl RecoveryRead {
             bytes,
             ..StoreRead::new(range.room, by, ReadPurpose::Recovery(subscribe))
         };
-        let awaited = PendingOp::Read(Box::new(reading));
-        cx.store.send(requester(Some(by)), awaited, StoreOp::Read(range), cx.out);
+        let pending_op = PendingOp::Read(Box::new(reading));
+        cx.store.send(requester(Some(by)), pending_op, StoreOp::Read(range), cx.out);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::wire::chat::Field;
 
 /// A user got, or read, messages. The answer comes later, if there is none now.
 /// `next` is the offset of the message that is said next.
-pub(super) fn mark(
+pub(super) fn advance_marker(
     room: RoomId,
     next: u64,
     by: ReplyRoute,
@@ -23,7 +23,7 @@ pub(super) fn mark(
     store: &mut StoreClient,
     out: &mut RoomOutput,
 ) -> Option<RoomReply> {
-    let offset = match update.reached {
+    let offset = match update.position {
         MarkerPosition::Delivered(offset) | MarkerPosition::Read(offset) => offset,
     };
     // The store may have brought a message to its reader before it said here that
@@ -37,19 +37,19 @@ pub(super) fn mark(
     if store.is_full() {
         return Some(RoomReply::Rejected(ErrorCode::TooManyRequests));
     }
-    let mark = AdvanceMarker {
+    let advance = AdvanceMarker {
         room,
         user: update.info.user.clone(),
         inbox: update.inbox,
-        reached: update.reached,
+        position: update.position,
     };
-    let awaited = PendingOp::Marked(room, by, update);
-    store.send(requester(Some(by)), awaited, StoreOp::AdvanceMarker(Box::new(mark)), out);
+    let pending_op = PendingOp::MarkerAdvanced(room, by, update);
+    store.send(requester(Some(by)), pending_op, StoreOp::AdvanceMarker(Box::new(advance)), out);
     None
 }
 
 /// What a mark came to: the answer, and how far the user is now if that is news.
-pub(super) fn marked(outcome: StoreResult) -> (RoomReply, Option<ReadMarkers>) {
+pub(super) fn marker_advanced(outcome: StoreResult) -> (RoomReply, Option<ReadMarkers>) {
     match outcome {
         StoreResult::MarkerAdvanced { before, after } => {
             (RoomReply::Done, (before != after).then_some(after))
@@ -69,9 +69,9 @@ pub(super) fn receipts(
 ) -> Option<RoomReply> {
     let (after, count_max) = (page.after, page.count_max);
     // One more than asked for tells whether there is another page.
-    let job = StoreOp::ReadMarkers(ReadMarkersQuery { room, after, count_max: count_max + 1 });
-    let awaited = PendingOp::Receipts(room, by, count_max);
-    store.want(ReadClass::Question, by, awaited, job, out).err().map(RoomReply::Rejected)
+    let op = StoreOp::ReadMarkers(ReadMarkersQuery { room, after, count_max: count_max + 1 });
+    let pending_op = PendingOp::Receipts(room, by, count_max);
+    store.want(ReadClass::Question, by, pending_op, op, out).err().map(RoomReply::Rejected)
 }
 
 /// With whom a user talks. The answer comes later, if there is none now.
@@ -84,13 +84,13 @@ pub(super) fn conversations(
 ) -> Option<RoomReply> {
     let ConversationsPage { channel_key: _, user, after, count_max } = page;
     let page = store::ConversationsQuery { inbox, user, after, count_max };
-    let (awaited, job) = (PendingOp::Conversations(inbox, by), StoreOp::Conversations(page));
-    store.want(ReadClass::Question, by, awaited, job, out).err().map(RoomReply::Rejected)
+    let (pending_op, op) = (PendingOp::Conversations(inbox, by), StoreOp::Conversations(page));
+    store.want(ReadClass::Question, by, pending_op, op, out).err().map(RoomReply::Rejected)
 }
 
 /// A page of so many receipts has been read.
 pub(super) fn receipts_answer(outcome: StoreResult, count_max: u32) -> RoomReply {
-    match outcome.marks() {
+    match outcome.markers() {
         Ok(mut all) => {
             let more = (count_max as usize) < all.len();
             all.truncate(count_max as usize);

@@ -3,14 +3,14 @@
 //! What is taken back leaves a remainder in its place, and a message of its own says so behind
 //! all others, both at once.
 //!
-//! Deliberately absent: how that is kept and told (`one`).
+//! Deliberately absent: how that is kept and told (`room`).
 
 use super::{RetractRight, Retraction, RoomReply};
 use crate::wire::chat::{self, Field};
 use crate::wire::{ErrorCode, Publication};
 
 /// Whether a message is taken back.
-pub(super) enum Judged {
+pub(super) enum RetractDecision {
     /// It is.
     May,
     /// It was taken back before, and stays so.
@@ -20,20 +20,20 @@ pub(super) enum Judged {
 }
 
 /// Judges a wish to take this message back.
-pub(super) fn judge(retraction: &Retraction, message: &Publication) -> Judged {
+pub(super) fn judge(retraction: &Retraction, message: &Publication) -> RetractDecision {
     let author = message.info.as_ref().filter(|info| !info.user.is_empty());
     let is_own = author.is_some_and(|author| {
         retraction.publish.info.as_ref().is_some_and(|info| info.user == author.user)
     });
     if !is_own && retraction.right == RetractRight::Author {
-        return Judged::Refused(RoomReply::Rejected(ErrorCode::PermissionDenied));
+        return RetractDecision::Refused(RoomReply::Rejected(ErrorCode::PermissionDenied));
     }
     if chat::retracted_offset(message).is_some() {
         // Who was away would not learn what it said.
-        return Judged::Refused(RoomReply::InvalidField(Field::Offset));
+        return RetractDecision::Refused(RoomReply::InvalidField(Field::Offset));
     }
     if chat::is_remainder(message) {
-        return Judged::AlreadyGone;
+        return RetractDecision::AlreadyGone;
     }
-    Judged::May
+    RetractDecision::May
 }

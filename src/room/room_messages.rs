@@ -1,16 +1,17 @@
 //! What is said in a room: how a message gets its place, who hears of it, what of it is in
 //! memory, and what follows when the store has it, or refuses it.
 //!
-//! Deliberately absent: who comes and goes (`one`), and which questions wait for what
-//! (`rooms`, `kept`).
+//! Deliberately absent: who comes and goes (`room`), and which questions wait for what
+//! (`rooms`, `durable`).
 
 use std::sync::Arc;
 
-use super::decision::{CatchUp, Decision, Leaves, Missed, Reopening, Repeat};
-use super::direct::Talk;
-use super::kept::{ClosedStream, DurableStream, Reopened, StreamState};
+use super::conversation::DirectConversation;
+use super::decision::{Decision, DuplicateCheck, OpenOutcome, Recovered, RecoveryStart, RoomUse};
+use super::durable_stream::{ClosedStream, DurableStream, Reopened, StreamState};
 use super::members::Members;
 use super::memory_reactions::MemoryReactions;
+use super::message_ids::MessageIds;
 use super::pending_messages::{MessageInFlight, PendingAppend};
 use super::reaction_news::ReactionNews;
 use super::reactions;
@@ -18,10 +19,9 @@ use super::reading::{
     RecoveryRead, RecoveryStep, is_on_disk_only, is_young, range_of_one, range_on_disk,
     recovery_range,
 };
-use super::retractions::{Judged, judge};
+use super::retractions::{RetractDecision, judge};
 use super::room_context::RoomContext;
 use super::room_timers::{Lifetime, RoomTimers};
-use super::said_ids::SaidIds;
 use super::store_client::{ReadPurpose, ReplyRoute, StoreRead};
 use super::stream::RoomStream;
 use super::user_rates::UserRates;
@@ -56,7 +56,7 @@ pub(super) struct RoomMessages {
     /// How that is told, wherever they are.
     reaction_news: ReactionNews,
     /// Of messages that came with an id.
-    ids: SaidIds,
+    ids: MessageIds,
     /// How long they keep the room.
     lifetime: Lifetime,
 }
@@ -76,7 +76,7 @@ impl RoomMessages {
             rate: Bucket::full(),
             reactions: MemoryReactions::default(),
             reaction_news: ReactionNews::default(),
-            ids: SaidIds::default(),
+            ids: MessageIds::default(),
             lifetime: Lifetime::new(now.tick),
         }
     }
@@ -92,13 +92,13 @@ impl RoomMessages {
     }
 
     /// Its stream, if it is on disk.
-    pub fn kept(&self) -> Option<&DurableStream> {
-        self.stream.kept()
+    pub fn durable(&self) -> Option<&DurableStream> {
+        self.stream.durable()
     }
 
     /// The same, to change.
-    pub fn kept_mut(&mut self) -> Option<&mut DurableStream> {
-        self.stream.kept_mut()
+    pub fn durable_mut(&mut self) -> Option<&mut DurableStream> {
+        self.stream.durable_mut()
     }
 
     /// Whether nothing is remembered of what is said here.
@@ -117,24 +117,24 @@ impl RoomMessages {
         by: ReplyRoute,
         mut subscribe: RoomSubscribe,
         cx: &mut RoomContext<'_>,
-    ) -> CatchUp {
+    ) -> RecoveryStart {
         self.expire(cx);
         subscribe.since =
             subscribe.since.map(|since| self.stream.known_position(self.id, since, cx));
         let Some(since) = subscribe.since else {
-            return CatchUp::Comes(subscribe, Missed::NotAsked);
+            return RecoveryStart::Ready(subscribe, Recovered::NotAsked);
         };
-        if let Some(kept) = self.stream.kept_mut()
-            && is_on_disk_only(kept, cx.rules, since)
+        if let Some(durable) = self.stream.durable_mut()
+            && is_on_disk_only(durable, cx.rules, since)
         {
-            let range = recovery_range(self.id, kept, since.offset.saturating_add(1));
+            let range = recovery_range(self.id, durable, since.offset.saturating_add(1));
             let purpose = ReadPurpose::Recovery(Box::new(subscribe));
             let reading = StoreRead::new(self.id, by, purpose);
-            let begun = kept.begin_read(reading, StoreOp::Read(range), cx);
-            return begun.map_or_else(CatchUp::Refused, |()| CatchUp::IsRead);
+            let begun = durable.begin_read(reading, StoreOp::Read(range), cx);
+            return begun.map_or_else(RecoveryStart::Refused, |()| RecoveryStart::Reading);
         }
         let missed = self.stream.window().and_then(|window| window.missed(since));
-        CatchUp::Comes(subscribe, missed.map_or(Missed::Lost, Missed::Whole))
+        RecoveryStart::Ready(subscribe, missed.map_or(Recovered::Lost, Recovered::Whole))
     }
 
     /// A step of what a new member missed has been read.
@@ -144,14 +144,14 @@ impl RoomMessages {
         read: RecoveryRead,
         found: Option<Vec<Arc<Publication>>>,
         cx: &mut RoomContext<'_>,
-    ) -> CatchUp {
-        let kept = self.stream.kept().expect("what was read is on disk");
-        match read.take(self.id, found, kept, cx) {
-            RecoveryStep::Failed => CatchUp::Refused(ErrorCode::Internal),
-            RecoveryStep::Over(subscribe, missed) => CatchUp::Comes(*subscribe, missed),
+    ) -> RecoveryStart {
+        let durable = self.stream.durable().expect("what was read is on disk");
+        match read.take(self.id, found, durable, cx) {
+            RecoveryStep::Failed => RecoveryStart::Refused(ErrorCode::Internal),
+            RecoveryStep::Over(subscribe, missed) => RecoveryStart::Ready(*subscribe, missed),
             RecoveryStep::Next(read, range) => {
                 read.go_on(by, range, cx);
-                CatchUp::IsRead
+                RecoveryStart::Reading
             }
         }
     }
@@ -161,14 +161,14 @@ impl RoomMessages {
         &mut self,
         by: ReplyRoute,
         publish: RoomPublish,
-        beginnings: &mut UserRates,
+        room_creations: &mut UserRates,
         cx: &mut RoomContext<'_>,
     ) -> Decision {
         if publish.id_source == IdSource::Client {
-            match self.repeat(by, &publish, cx.now) {
-                Repeat::New => (),
-                Repeat::Pending => return Decision::Later,
-                Repeat::Known(answer) => return Decision::Answered(answer),
+            match self.check_duplicate(by, &publish, cx.now) {
+                DuplicateCheck::New => (),
+                DuplicateCheck::Pending => return Decision::Later,
+                DuplicateCheck::Known(answer) => return Decision::Answered(answer),
             }
         }
         if !self.rate.take(cx.now.tick, cx.rules.publish_rate(), 1) {
@@ -177,7 +177,7 @@ impl RoomMessages {
         let begins = self.stream.next_offset() == 1;
         if begins
             && let Some(info) = &publish.info
-            && !beginnings.take(cx.now.tick, &self.channel_key.tenant, info)
+            && !room_creations.take(cx.now.tick, &self.channel_key.tenant, info)
         {
             self.sweep_at(cx.now.tick, cx);
             return Decision::refused(ErrorCode::TooManyRequests);
@@ -211,22 +211,29 @@ impl RoomMessages {
         message: MessageInFlight,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
-        let kept = self.stream.kept_mut().expect("what is kept is on disk");
-        let refused = kept.append((self.id, &self.channel_key), by, message, cx).err()?;
+        let durable = self.stream.durable_mut().expect("what is kept is on disk");
+        let refused = durable.append((self.id, &self.channel_key), by, message, cx).err()?;
         self.ids.forget(&refused);
         Some(RoomReply::Rejected(ErrorCode::TooManyRequests))
     }
 
     /// The author's repeated message, if this is one.
-    fn repeat(&mut self, by: ReplyRoute, publish: &RoomPublish, now: Timestamps) -> Repeat {
-        let Some((offset, id)) = self.ids.place_of(publish, now) else { return Repeat::New };
-        if let Some(kept) = self.stream.kept_mut()
-            && let Some(pending) = kept.pending_at(offset)
+    fn check_duplicate(
+        &mut self,
+        by: ReplyRoute,
+        publish: &RoomPublish,
+        now: Timestamps,
+    ) -> DuplicateCheck {
+        let Some((offset, id)) = self.ids.place_of(publish, now) else {
+            return DuplicateCheck::New;
+        };
+        if let Some(durable) = self.stream.durable_mut()
+            && let Some(pending) = durable.pending_at(offset)
         {
             pending.reply_tos.push(by);
-            return Repeat::Pending;
+            return DuplicateCheck::Pending;
         }
-        Repeat::Known(self.posted(offset, id, None))
+        DuplicateCheck::Known(self.posted(offset, id, None))
     }
 
     /// A message has its place. Sets off what follows from it elsewhere, and says
@@ -241,7 +248,13 @@ impl RoomMessages {
         let timing =
             MessageTiming { taken_at: cx.now.moment, key: ack_key(room, offset), ..message.timing };
         cx.out.steps.push(MessageStep::Taken { room, offset, timing, given_at });
-        self.talk().bring(cx.now, &message.publication, message.mode, timing, cx.out);
+        self.conversation().deliver_direct(
+            cx.now,
+            &message.publication,
+            message.mode,
+            timing,
+            cx.out,
+        );
         let answer = match message.mode {
             PublishMode::Publish => RoomReply::Published(timing),
             PublishMode::Post | PublishMode::Send { .. } => {
@@ -280,12 +293,12 @@ impl RoomMessages {
             let message = Arc::clone(message);
             return self.take_back(members, by, retraction, &message, cx);
         }
-        let Some(kept) = self.stream.kept_mut() else {
+        let Some(durable) = self.stream.durable_mut() else {
             return Some(RoomReply::InvalidField(Field::Offset));
         };
         let range = range_of_one(self.id, retraction.offset);
         let reading = StoreRead::new(self.id, by, ReadPurpose::Retraction(Box::new(retraction)));
-        kept.begin_read(reading, StoreOp::Read(range), cx).err().map(RoomReply::Rejected)
+        durable.begin_read(reading, StoreOp::Read(range), cx).err().map(RoomReply::Rejected)
     }
 
     /// The message of a retraction has been read, if it is still there.
@@ -315,15 +328,15 @@ impl RoomMessages {
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
         match judge(&retraction, message) {
-            Judged::May => (),
-            Judged::AlreadyGone => return Some(RoomReply::Done),
-            Judged::Refused(answer) => return Some(answer),
+            RetractDecision::May => (),
+            RetractDecision::AlreadyGone => return Some(RoomReply::Done),
+            RetractDecision::Refused(answer) => return Some(answer),
         }
-        if let Some(kept) = self.stream.kept_mut() {
-            if kept.phase() != StreamState::Open {
+        if let Some(durable) = self.stream.durable_mut() {
+            if durable.phase() != StreamState::Open {
                 return Some(RoomReply::Rejected(ErrorCode::Internal));
             }
-            if let Some(pending) = kept.retraction_of(retraction.offset) {
+            if let Some(pending) = durable.retraction_of(retraction.offset) {
                 pending.reply_tos.push(by);
                 return None;
             }
@@ -350,15 +363,15 @@ impl RoomMessages {
         self.sweep_at(cx.now.tick.plus_ms(cx.rules.history_age_ms_max), cx);
         let (_, timing) = self.placed(&message, None, cx);
         cx.out.answer(self.id, by, RoomReply::Done);
-        let said = RoomEvent::Published(self.id, Arc::clone(&message.publication), timing);
-        members.send_to_shards(&said, cx.out);
-        self.tell_of_retraction(members, left.offset, &message, cx.out);
+        let event = RoomEvent::Published(self.id, Arc::clone(&message.publication), timing);
+        members.send_to_shards(&event, cx.out);
+        self.notify_retraction(members, left.offset, &message, cx.out);
         None
     }
 
     /// A message is gone, as another one says that has its place: who is here now hears
     /// of it by a notice, too.
-    fn tell_of_retraction(
+    fn notify_retraction(
         &self,
         members: &Members,
         offset: u64,
@@ -369,7 +382,7 @@ impl RoomMessages {
         let notice: Arc<Payload> =
             Arc::new(chat::retracted(&self.channel_key.channel, offset, user));
         members.send_to_shards(&RoomEvent::Notice(self.id, Arc::clone(&notice)), out);
-        self.talk().tell_of_retraction(&notice, retraction.mode, out);
+        self.conversation().notify_retraction(&notice, retraction.mode, out);
     }
 
     /// A user reacts to a message, or not any more.
@@ -386,7 +399,9 @@ impl RoomMessages {
         }
         let window = match &mut self.stream {
             RoomStream::None => return Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
-            RoomStream::Durable(kept) => return reactions::keep(self.id, kept, by, reaction, cx),
+            RoomStream::Durable(durable) => {
+                return reactions::keep(self.id, durable, by, reaction, cx);
+            }
             RoomStream::Memory(window) => window,
         };
         let message = window.at(reaction.offset).filter(|message| chat::takes_reactions(message));
@@ -411,15 +426,15 @@ impl RoomMessages {
         cx: &mut RoomContext<'_>,
     ) {
         let Some(totals) = totals else { return };
-        let talk = Talk { room: self.id, channel_key: &self.channel_key };
-        self.reaction_news.tell(talk, members, reaction, totals, cx);
+        let conversation = DirectConversation { room: self.id, channel_key: &self.channel_key };
+        self.reaction_news.tell(conversation, members, reaction, totals, cx);
     }
 
     /// Tells what messages are reacted to with that have changed since it was told last, when
     /// it is time to.
     pub fn tell_of_reactions(&mut self, members: &Members, cx: &mut RoomContext<'_>) {
-        let talk = Talk { room: self.id, channel_key: &self.channel_key };
-        self.reaction_news.tell_gathered(talk, members, cx);
+        let conversation = DirectConversation { room: self.id, channel_key: &self.channel_key };
+        self.reaction_news.tell_gathered(conversation, members, cx);
     }
 
     /// What some messages are reacted to with.
@@ -441,8 +456,8 @@ impl RoomMessages {
     }
 
     /// What of it concerns the two of a conversation.
-    pub fn talk(&self) -> Talk<'_> {
-        Talk { room: self.id, channel_key: &self.channel_key }
+    pub fn conversation(&self) -> DirectConversation<'_> {
+        DirectConversation { room: self.id, channel_key: &self.channel_key }
     }
 
     /// A part of what was said.
@@ -452,24 +467,24 @@ impl RoomMessages {
         page: &HistoryPage,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
-        let passage = page.passage;
-        let mut passage = HistoryQuery { limit: passage.limit.min(HISTORY_ANSWER_MAX), ..passage };
+        let query = page.query;
+        let mut query = HistoryQuery { limit: query.limit.min(HISTORY_ANSWER_MAX), ..query };
         self.expire(cx);
-        passage.since = passage.since.map(|since| self.stream.known_position(self.id, since, cx));
+        query.since = query.since.map(|since| self.stream.known_position(self.id, since, cx));
         let Some(window) = self.stream.window() else {
             return Some(RoomReply::Rejected(ErrorCode::NotAvailable));
         };
-        if passage.since.is_some_and(|since| since.epoch != window.position().epoch) {
+        if query.since.is_some_and(|since| since.epoch != window.position().epoch) {
             return Some(RoomReply::Rejected(ErrorCode::UnrecoverablePosition));
         }
-        let kept = self.stream.kept();
-        let range = kept.and_then(|kept| range_on_disk(self.id, kept, cx.rules, passage));
-        if let (Some(range), Some(kept)) = (range, self.stream.kept_mut()) {
+        let durable = self.stream.durable();
+        let range = durable.and_then(|durable| range_on_disk(self.id, durable, cx.rules, query));
+        if let (Some(range), Some(durable)) = (range, self.stream.durable_mut()) {
             let reading = StoreRead::new(self.id, by, ReadPurpose::History);
-            let job = reactions::history_read(kept, by, range);
-            return kept.begin_read(reading, job, cx).err().map(RoomReply::Rejected);
+            let op = reactions::history_read(durable, by, range);
+            return durable.begin_read(reading, op, cx).err().map(RoomReply::Rejected);
         }
-        let found = self.stream.window()?.read(passage).unwrap_or_default();
+        let found = self.stream.window()?.read(query).unwrap_or_default();
         let reactions = self.reactions.of(found.iter().map(|one| one.offset), by.1.user);
         let position = self.stream.told_position(self.id, cx)?;
         Some(RoomReply::History(reactions::shown(found, reactions), position))
@@ -492,22 +507,22 @@ impl RoomMessages {
         by: Requester,
         opened: Result<(Option<Box<OpenedChannel>>, u32), StoreError>,
         cx: &mut RoomContext<'_>,
-    ) -> Reopening {
+    ) -> OpenOutcome {
         let failure = match opened {
             Ok((opened, losses_count)) => {
                 let waiting = self.reopen(members, opened.map(|opened| *opened), losses_count, cx);
-                return Reopening::Known(waiting);
+                return OpenOutcome::Known(waiting);
             }
             Err(failure) => failure,
         };
-        let kept = self.stream.kept_mut().expect("what is opened is on disk");
+        let durable = self.stream.durable_mut().expect("what is opened is on disk");
         let is_abandoned = failure == StoreError::Abandoned;
-        if is_abandoned && kept.open_for_next(self.id, by, cx) {
-            return Reopening::AsksAgain;
+        if is_abandoned && durable.open_for_next(self.id, by, cx) {
+            return OpenOutcome::Retried;
         }
         let again_ms = if is_abandoned { 0 } else { AGAIN_MS };
-        self.give_up(cx.now.tick.plus_ms(again_ms), ErrorCode::Internal, cx);
-        Reopening::Known(Vec::new())
+        self.close_stream(cx.now.tick.plus_ms(again_ms), ErrorCode::Internal, cx);
+        OpenOutcome::Known(Vec::new())
     }
 
     /// It is known again what the store has. Gives who waited for that.
@@ -519,22 +534,22 @@ impl RoomMessages {
         cx: &mut RoomContext<'_>,
     ) -> Vec<(ShardId, RoomRequest)> {
         let fresh = cx.epochs.fresh();
-        self.ids = SaidIds::restored(opened.as_mut());
-        let kept = self.stream.kept_mut().expect("what is opened is on disk");
-        let reopened = kept.on_opened(opened, losses_count, fresh);
-        if reopened.news.is_none() {
+        self.ids = MessageIds::restored(opened.as_mut());
+        let durable = self.stream.durable_mut().expect("what is opened is on disk");
+        let reopened = durable.on_opened(opened, losses_count, fresh);
+        if reopened.unseen.is_none() {
             members.send_to_shards(&RoomEvent::Lost(self.id), cx.out);
             for to in reopened.addressees() {
                 cx.out.deliver(to, InboxDelivery::Stored);
             }
         }
-        let Reopened { news, doubtful, waiting, .. } = reopened;
-        for publication in news.into_iter().flatten() {
-            let letter = doubtful.iter().find(|(offset, _)| *offset == publication.offset);
+        let Reopened { unseen, in_doubt, waiting, .. } = reopened;
+        for publication in unseen.into_iter().flatten() {
+            let letter = in_doubt.iter().find(|(offset, _)| *offset == publication.offset);
             let chat_type = cx.rules.chat_type();
             let timing = cx.epochs.redelivery_timing(cx.now, self.id, &publication, chat_type);
             if let Some(&(_, mode)) = letter {
-                self.talk().bring(cx.now, &publication, mode, timing, cx.out);
+                self.conversation().deliver_direct(cx.now, &publication, mode, timing, cx.out);
             }
             members.send_to_shards(&RoomEvent::Published(self.id, publication, timing), cx.out);
         }
@@ -546,20 +561,20 @@ impl RoomMessages {
     pub fn on_appended(
         &mut self,
         members: &Members,
-        ticket: RequestId,
+        request_id: RequestId,
         cx: &mut RoomContext<'_>,
     ) -> Option<Vec<(ShardId, RoomRequest)>> {
-        let kept = self.stream.kept_mut().expect("what was appended is on disk");
-        let pending = kept.on_appended(ticket, cx.rules.window_limits())?;
+        let durable = self.stream.durable_mut().expect("what was appended is on disk");
+        let pending = durable.on_appended(request_id, cx.rules.window_limits())?;
         let PendingAppend { message, given_at, reply_tos, behind, .. } = pending;
         cx.store.end_append(&message.publication, &reply_tos);
         let (answer, timing) = self.placed(&message, Some(given_at), cx);
         let answer = if message.retracts.is_none() { answer } else { RoomReply::Done };
         message.answer(self.id, reply_tos, &answer, cx.out);
-        let said = RoomEvent::Published(self.id, Arc::clone(&message.publication), timing);
-        members.send_to_shards(&said, cx.out);
+        let event = RoomEvent::Published(self.id, Arc::clone(&message.publication), timing);
+        members.send_to_shards(&event, cx.out);
         if let Some(left) = &message.retracts {
-            self.tell_of_retraction(members, left.offset, &message, cx.out);
+            self.notify_retraction(members, left.offset, &message, cx.out);
         }
         Some(behind)
     }
@@ -567,11 +582,12 @@ impl RoomMessages {
     /// The store refused a message. False when that was given up before.
     pub fn on_append_failed(
         &mut self,
-        ticket: RequestId,
+        request_id: RequestId,
         failure: StoreError,
         cx: &mut RoomContext<'_>,
     ) -> bool {
-        let is_pending = self.stream.kept().is_some_and(|kept| kept.is_pending(ticket));
+        let is_pending =
+            self.stream.durable().is_some_and(|durable| durable.is_pending(request_id));
         if is_pending {
             let now = cx.now.tick;
             let (again_at, code) = match failure {
@@ -582,16 +598,16 @@ impl RoomMessages {
                     (now.plus_ms(AGAIN_MS), ErrorCode::Internal)
                 }
             };
-            self.give_up(again_at, code, cx);
+            self.close_stream(again_at, code, cx);
         }
         is_pending
     }
 
     /// It is not known any more what the store has of this room: who waits for it is
     /// told to try again, with this code, and it is read anew, from `again_at` on.
-    fn give_up(&mut self, again_at: MonotonicMs, code: ErrorCode, cx: &mut RoomContext<'_>) {
-        let kept = self.stream.kept_mut().expect("what is given up is on disk");
-        let ClosedStream { pending, mut waiting } = kept.close(again_at);
+    fn close_stream(&mut self, again_at: MonotonicMs, code: ErrorCode, cx: &mut RoomContext<'_>) {
+        let durable = self.stream.durable_mut().expect("what is given up is on disk");
+        let ClosedStream { pending, mut waiting } = durable.close(again_at);
         for PendingAppend { message, reply_tos, behind, .. } in pending {
             waiting.extend(behind);
             cx.store.end_append(&message.publication, &reply_tos);
@@ -628,14 +644,14 @@ impl RoomMessages {
     }
 
     /// Lets pass what has passed, and says when to look again.
-    pub fn sweep(&mut self, members: &Members, cx: &mut RoomContext<'_>) -> Leaves {
+    pub fn sweep(&mut self, members: &Members, cx: &mut RoomContext<'_>) -> RoomUse {
         let now = cx.now.tick;
         if !self.lifetime.begin_sweep(now) {
-            return Leaves::Stays;
+            return RoomUse::Needed;
         }
         if self.opens_again_at(members).is_some_and(|again_at| again_at <= now) {
-            let kept = self.stream.kept_mut().expect("what is opened is on disk");
-            kept.open(self.id, None, cx);
+            let durable = self.stream.durable_mut().expect("what is opened is on disk");
+            durable.open(self.id, None, cx);
         }
         let next_unix_ms = self.expire(cx);
         let leaves_at = self.lifetime.leaves_at(self.stays_ms(cx.rules));
@@ -643,7 +659,7 @@ impl RoomMessages {
         let has_messages = self.stream.lives_in_memory() && next_unix_ms.is_some();
         let is_unused = members.is_empty() && self.stream.is_at_rest() && leaves_at <= now;
         if is_unused && !has_messages {
-            return Leaves::Now;
+            return RoomUse::Unneeded;
         }
         let wait_ms = |at: u64| at.saturating_sub(cx.now.unix_ms).min(SWEEP_MS_MAX);
         let message = next_unix_ms.map(|at| now.plus_ms(wait_ms(at)));
@@ -652,15 +668,15 @@ impl RoomMessages {
         if let Some(at) = [message, empty, again_at].into_iter().flatten().min() {
             self.sweep_at(at, cx);
         }
-        Leaves::Stays
+        RoomUse::Needed
     }
 
     /// When the store is asked again by itself, after it failed: somebody is here, or
     /// waits elsewhere for what it may have kept.
     fn opens_again_at(&self, members: &Members) -> Option<MonotonicMs> {
-        let kept = self.stream.kept()?;
-        match kept.phase() {
-            StreamState::Closed { again_at } if !members.is_empty() || kept.is_in_doubt() => {
+        let durable = self.stream.durable()?;
+        match durable.phase() {
+            StreamState::Closed { again_at } if !members.is_empty() || durable.is_in_doubt() => {
                 Some(again_at)
             }
             StreamState::Closed { .. } | StreamState::Opening | StreamState::Open => None,
@@ -677,17 +693,17 @@ impl RoomMessages {
         rules: &Namespace,
         slot: u32,
         timers: &mut RoomTimers,
-    ) -> Leaves {
+    ) -> RoomUse {
         if !members.is_empty() {
-            return Leaves::Stays;
+            return RoomUse::Needed;
         }
         self.lifetime.begin_empty(now.tick);
         let stays_ms = self.stays_ms(rules);
         if stays_ms == 0 {
-            return Leaves::Now;
+            return RoomUse::Unneeded;
         }
         timers.set_sweep(&mut self.lifetime, slot, now.tick.plus_ms(stays_ms));
-        Leaves::Stays
+        RoomUse::Needed
     }
 
     /// How long it stays when the last member has left.

@@ -9,9 +9,9 @@
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-use super::decision::Leaves;
+use super::decision::RoomUse;
 use super::epochs::Epochs;
-use super::one::Room;
+use super::room::Room;
 use super::room_context::RoomContext;
 use super::room_table::RoomTable;
 use super::room_timers::RoomTimers;
@@ -116,7 +116,12 @@ impl RoomSet {
 
     /// The slot of a room, which is made if it is not here; `None` where there is no room
     /// for one more.
-    pub fn enter(&mut self, now: Timestamps, id: RoomId, channel_key: &ChannelKey) -> Option<u32> {
+    pub fn get_or_create(
+        &mut self,
+        now: Timestamps,
+        id: RoomId,
+        channel_key: &ChannelKey,
+    ) -> Option<u32> {
         if let Some(slot) = self.slot_of(id) {
             return Some(slot);
         }
@@ -137,8 +142,8 @@ impl RoomSet {
         let RoomSet { options, table, timers, .. } = self;
         let room = &mut table[slot];
         let rules = room.rules(options);
-        let (messages, members) = room.said();
-        if messages.leaves(members, now, rules, slot, timers) == Leaves::Now {
+        let (messages, members) = room.messages_and_members();
+        if messages.leaves(members, now, rules, slot, timers) == RoomUse::Unneeded {
             table.remove(slot);
         }
     }
@@ -151,7 +156,7 @@ impl RoomSet {
     }
 
     /// Members of a room did not hear of one that came or went.
-    pub fn on_news_lost(&mut self, now: Timestamps, id: RoomId, lost: &RoomEvent) {
+    pub fn on_event_lost(&mut self, now: Timestamps, id: RoomId, lost: &RoomEvent) {
         if let Some(slot) = self.slot_of(id) {
             self.table[slot].join_leave().count(now, lost, slot, &mut self.timers);
         }

@@ -8,7 +8,7 @@
 
 use std::ops::{Index, IndexMut};
 
-use super::one::Room;
+use super::room::Room;
 use crate::base::{RoomId, Slab, SlotIndex};
 
 /// The rooms of one shard.

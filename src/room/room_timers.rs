@@ -14,8 +14,8 @@ const WHEEL_GRANULARITY_MS: u64 = 64;
 /// The deadlines of all rooms of a shard.
 pub(super) struct RoomTimers {
     sweeps: Wheel<u32>,
-    partings: Wheel<(u32, MemberId)>,
-    scans: Wheel<u32>,
+    absence_ends: Wheel<(u32, MemberId)>,
+    redeliveries: Wheel<u32>,
 }
 
 /// How long a room stays when nobody is in it, and when it is looked at.
@@ -32,8 +32,8 @@ impl RoomTimers {
     pub fn new(now: Timestamps) -> RoomTimers {
         RoomTimers {
             sweeps: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
-            partings: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
-            scans: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
+            absence_ends: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
+            redeliveries: Wheel::new(now.tick, WHEEL_GRANULARITY_MS, 0),
         }
     }
 
@@ -46,13 +46,13 @@ impl RoomTimers {
     }
 
     /// Lets a member's place be given up at `at`.
-    pub fn set_parting(&mut self, at: MonotonicMs, slot: u32, member_id: MemberId) {
-        self.partings.set(at, (slot, member_id));
+    pub fn set_absence_end(&mut self, at: MonotonicMs, slot: u32, member_id: MemberId) {
+        self.absence_ends.set(at, (slot, member_id));
     }
 
     /// Lets a room look at `at` for what is to be told, or sent again.
-    pub fn set_scan(&mut self, at: MonotonicMs, slot: u32) {
-        self.scans.set(at, slot);
+    pub fn set_redelivery(&mut self, at: MonotonicMs, slot: u32) {
+        self.redeliveries.set(at, slot);
     }
 
     /// At most `max` rooms that are to be swept.
@@ -61,18 +61,18 @@ impl RoomTimers {
     }
 
     /// At most `max` members whose places are to be given up.
-    pub fn take_partings(&mut self, now: MonotonicMs, max: usize) -> Vec<(u32, MemberId)> {
-        take(&mut self.partings, now, max)
+    pub fn take_absence_ends(&mut self, now: MonotonicMs, max: usize) -> Vec<(u32, MemberId)> {
+        take(&mut self.absence_ends, now, max)
     }
 
     /// At most `max` rooms that look for what is to be told, or sent again.
-    pub fn take_scans(&mut self, now: MonotonicMs, max: usize) -> Vec<u32> {
-        take(&mut self.scans, now, max)
+    pub fn take_redeliveries(&mut self, now: MonotonicMs, max: usize) -> Vec<u32> {
+        take(&mut self.redeliveries, now, max)
     }
 
     /// The next deadline of any of them.
     pub fn next(&self) -> Option<MonotonicMs> {
-        let wakes = [self.sweeps.next(), self.partings.next(), self.scans.next()];
+        let wakes = [self.sweeps.next(), self.absence_ends.next(), self.redeliveries.next()];
         wakes.into_iter().flatten().min()
     }
 }

@@ -8,20 +8,20 @@
 //! message is answered and told to others only when the store has it, where one keeps it;
 //! what was given in one room is answered in its order.
 //!
-//! Deliberately absent: what is decided in a room (`one`, `room_messages`), and which rooms
+//! Deliberately absent: what is decided in a room (`room`, `room_messages`), and which rooms
 //! there are (`room_set`).
 
 use std::sync::Arc;
 
-use super::decision::{Decision, Leaves, ReadGoes, Reopening};
+use super::decision::{Decision, OpenOutcome, ReadProgress, RoomUse};
 use super::members::{MemberId, Members};
 use super::messages::StreamNeed;
-use super::one::Room;
-use super::out::publish_result;
+use super::output::publish_result;
 use super::presence;
 use super::reactions;
 use super::reading::RecoveryRead;
 use super::receipts;
+use super::room::Room;
 use super::room_set::RoomSet;
 use super::single_sessions::SingleSessions;
 use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead};
@@ -31,7 +31,7 @@ use super::{
     ReactionsPage, ReadMarkerUpdate, ReceiptsPage, ReplyTo, Retraction, RoomEvent, RoomOp,
     RoomOutput, RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
 };
-use crate::base::limits::BEGINNERS_MAX;
+use crate::base::limits::ROOM_CREATORS_MAX;
 use crate::base::{Csprng, MonotonicMs, RoomId, SealKey, ShardId, Timestamps};
 use crate::store::{ReactionPage, RequestId, Requester, StoreReply, StoreResult, WriteEpoch};
 use crate::wire::ErrorCode;
@@ -42,7 +42,7 @@ pub struct Rooms {
     set: RoomSet,
     sessions: SingleSessions,
     /// Who begins rooms.
-    beginnings: UserRates,
+    room_creations: UserRates,
     /// Who is in a room that is not here.
     nobody: Members,
 }
@@ -51,11 +51,11 @@ impl Rooms {
     /// No rooms yet. `ids` decides epochs and spans; with `silent_key`, the same on all
     /// shards and in all lives of a store, positions in silent rooms are known again.
     pub fn new(now: Timestamps, options: Arc<Options>, ids: Csprng, silent_key: SealKey) -> Rooms {
-        let begun_rooms = options.user_rates.begun_rooms;
+        let room_creations = options.user_rates.room_creations;
         Rooms {
             set: RoomSet::new(now, options, ids, silent_key),
             sessions: SingleSessions::default(),
-            beginnings: UserRates::new(begun_rooms, BEGINNERS_MAX),
+            room_creations: UserRates::new(room_creations, ROOM_CREATORS_MAX),
             nobody: Members::default(),
         }
     }
@@ -130,7 +130,7 @@ impl Rooms {
             StreamNeed::Named(channel_key) => match self.set.slot_of(request.room) {
                 Some(slot) => Some(slot),
                 None if self.set.options().rules(channel_key).is_durable() => {
-                    self.set.enter(now, request.room, channel_key)
+                    self.set.get_or_create(now, request.room, channel_key)
                 }
                 None => None,
             },
@@ -138,8 +138,8 @@ impl Rooms {
         // Without a room, or without room for it, whoever decides says so.
         let Some(slot) = slot else { return Some(request) };
         let (room, mut cx) = self.set.visit(now, slot, out);
-        match room.said().0.kept_mut() {
-            Some(kept) => kept.wait_until_known(from, request, &mut cx),
+        match room.messages_and_members().0.durable_mut() {
+            Some(durable) => durable.wait_until_known(from, request, &mut cx),
             None => Some(request),
         }
     }
@@ -155,8 +155,10 @@ impl Rooms {
     ) -> Option<RoomRequest> {
         let Some(slot) = self.set.slot_of(request.room) else { return Some(request) };
         let (room, cx) = self.set.visit(now, slot, out);
-        let Some(kept) = room.said().0.kept_mut() else { return Some(request) };
-        let Some(behind) = kept.behind_own(from, &request) else { return Some(request) };
+        let Some(durable) = room.messages_and_members().0.durable_mut() else {
+            return Some(request);
+        };
+        let Some(behind) = durable.behind_own(from, &request) else { return Some(request) };
         if cx.store.begin_wait(from, &request) {
             behind.push((from, request));
         } else {
@@ -189,7 +191,9 @@ impl Rooms {
                 Some(slot) => self.set[slot].typing(info, now),
                 None => Decision::Answered(RoomReply::Done),
             },
-            RoomOp::AdvanceMarker(update) => Decision::of(self.mark(room, by, *update, out)),
+            RoomOp::AdvanceMarker(update) => {
+                Decision::of(self.advance_marker(room, by, *update, out))
+            }
             RoomOp::Receipts(page) => Decision::of(self.receipts(room, by, *page, out)),
             RoomOp::Conversations(page) => Decision::of(self.conversations(room, by, *page, out)),
             RoomOp::Retract(retraction) => {
@@ -225,7 +229,7 @@ impl Rooms {
         subscribe: RoomSubscribe,
         out: &mut RoomOutput,
     ) -> Decision {
-        let Some(slot) = self.set.enter(now, id, &subscribe.channel_key) else {
+        let Some(slot) = self.set.get_or_create(now, id, &subscribe.channel_key) else {
             return Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::Internal));
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
@@ -244,9 +248,9 @@ impl Rooms {
             return Decision::Answered(RoomReply::Unsubscribed);
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
-        let news = room.leave(member_id, reason, &mut cx);
+        let event = room.leave(member_id, reason, &mut cx);
         self.set.after_leaving(now, slot);
-        Decision::with(RoomReply::Unsubscribed, news)
+        Decision::with(RoomReply::Unsubscribed, event)
     }
 
     fn publish(
@@ -259,7 +263,7 @@ impl Rooms {
     ) -> Decision {
         let chat_type = publish.timing.chat_type;
         let slot = match &publish.channel_key {
-            Some(channel_key) => self.set.enter(now, id, channel_key),
+            Some(channel_key) => self.set.get_or_create(now, id, channel_key),
             None => self.set.slot_of(id),
         };
         let decision = match slot {
@@ -279,8 +283,8 @@ impl Rooms {
         out: &mut RoomOutput,
     ) -> Decision {
         let (room, mut cx) = self.set.visit(now, slot, out);
-        let (messages, members) = room.said();
-        let decision = messages.publish(by, publish, &mut self.beginnings, &mut cx);
+        let (messages, members) = room.messages_and_members();
+        let decision = messages.publish(by, publish, &mut self.room_creations, &mut cx);
         if let Decision::AnsweredWithEvent(..) = &decision
             && messages.forgets_all()
             && members.is_empty()
@@ -305,7 +309,7 @@ impl Rooms {
     ) -> Option<RoomReply> {
         if let Some(slot) = self.set.slot_of(id) {
             let (room, mut cx) = self.set.visit(now, slot, out);
-            return room.said().0.history(by, page, &mut cx);
+            return room.messages_and_members().0.history(by, page, &mut cx);
         }
         let Some(channel_key) = &page.channel_key else {
             return Some(RoomReply::Rejected(ErrorCode::UnrecoverablePosition));
@@ -313,16 +317,16 @@ impl Rooms {
         Some(self.set.history_of_silence(now, id, channel_key, page))
     }
 
-    fn mark(
+    fn advance_marker(
         &mut self,
         id: RoomId,
         by: ReplyRoute,
         update: ReadMarkerUpdate,
         out: &mut RoomOutput,
     ) -> Option<RoomReply> {
-        let kept = self.set.find(id).and_then(|room| room.messages().kept());
-        match kept.map(|kept| kept.next_offset()) {
-            Some(next) => receipts::mark(id, next, by, update, self.set.store(), out),
+        let durable = self.set.find(id).and_then(|room| room.messages().durable());
+        match durable.map(|durable| durable.next_offset()) {
+            Some(next) => receipts::advance_marker(id, next, by, update, self.set.store(), out),
             None => Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
         }
     }
@@ -334,7 +338,7 @@ impl Rooms {
         page: ReceiptsPage,
         out: &mut RoomOutput,
     ) -> Option<RoomReply> {
-        match self.set.find(id).and_then(|room| room.messages().kept()) {
+        match self.set.find(id).and_then(|room| room.messages().durable()) {
             Some(_) => receipts::receipts(id, by, page, self.set.store(), out),
             None => Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
         }
@@ -366,7 +370,7 @@ impl Rooms {
             return Some(RoomReply::InvalidField(Field::Offset));
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
-        let (messages, members) = room.said();
+        let (messages, members) = room.messages_and_members();
         messages.retract(members, by, retraction, &mut cx)
     }
 
@@ -382,7 +386,7 @@ impl Rooms {
             return Some(RoomReply::InvalidField(Field::Offset));
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
-        let (messages, members) = room.said();
+        let (messages, members) = room.messages_and_members();
         messages.react(members, by, reaction, &mut cx)
     }
 
@@ -398,7 +402,7 @@ impl Rooms {
             return Some(RoomReply::Reactions(Vec::new()));
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
-        room.said().0.reactions(by, page, &mut cx)
+        room.messages_and_members().0.reactions(by, page, &mut cx)
     }
 
     /// Something for the user of this personal channel.
@@ -425,26 +429,26 @@ impl Rooms {
     /// Lets pass what has passed: old messages, graces, empty rooms. At most
     /// `max` of each; the rest at the next call.
     pub fn tick(&mut self, now: Timestamps, max: usize, out: &mut RoomOutput) {
-        self.beginnings.tick(now.tick);
-        for (slot, member_id) in self.set.timers().take_partings(now.tick, max) {
+        self.room_creations.tick(now.tick);
+        for (slot, member_id) in self.set.timers().take_absence_ends(now.tick, max) {
             if let Some((room, mut cx)) = self.set.at(now, slot, out)
-                && room.part(member_id, &mut cx)
+                && room.end_absence(member_id, &mut cx)
             {
                 self.set.after_leaving(now, slot);
             }
         }
         for slot in self.set.timers().take_sweeps(now.tick, max) {
             if let Some((room, mut cx)) = self.set.at(now, slot, out)
-                && room.sweep(&mut cx) == Leaves::Now
+                && room.sweep(&mut cx) == RoomUse::Unneeded
             {
                 self.set.remove(slot);
             }
         }
-        for slot in self.set.timers().take_scans(now.tick, max) {
+        for slot in self.set.timers().take_redeliveries(now.tick, max) {
             if let Some((room, mut cx)) = self.set.at(now, slot, out) {
-                room.inbox().scan(&mut cx);
-                room.tell_of_crowd(&mut cx);
-                let (messages, members) = room.said();
+                room.inbox().redeliver_overdue(&mut cx);
+                room.send_membership_summary(&mut cx);
+                let (messages, members) = room.messages_and_members();
                 messages.tell_of_reactions(members, &mut cx);
             }
         }
@@ -458,7 +462,7 @@ impl Rooms {
     /// News of members did not reach a shard, because its lane was full. Its members'
     /// lists are wrong from here on, so they are told the numbers soon, as in a large
     /// room, and read the list anew.
-    pub fn on_news_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
+    pub fn on_event_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
         let (RoomEvent::Joined(id, ..)
         | RoomEvent::Left(id, ..)
         | RoomEvent::Swapped(id, _)
@@ -466,7 +470,7 @@ impl Rooms {
         else {
             return;
         };
-        self.set.on_news_lost(now, *id, lost);
+        self.set.on_event_lost(now, *id, lost);
     }
 
     /// A connection is gone: what would be read for it is not.
@@ -479,16 +483,16 @@ impl Rooms {
     ) {
         let by = (shard, reply_to);
         let Some(line) = self.set.store().withdraw(by) else { return };
-        for (_, awaited, _) in line {
-            self.answer_abandoned(now, awaited, out);
+        for (_, pending_op, _) in line {
+            self.answer_abandoned(now, pending_op, out);
         }
         self.set.store().abandon(by, out);
     }
 
     /// Each question has its answer, also one of which nobody hears.
-    fn answer_abandoned(&mut self, now: Timestamps, awaited: PendingOp, out: &mut RoomOutput) {
+    fn answer_abandoned(&mut self, now: Timestamps, pending_op: PendingOp, out: &mut RoomOutput) {
         let gone = ErrorCode::NotAvailable;
-        match awaited {
+        match pending_op {
             PendingOp::Read(reading) => {
                 let StoreRead { room, by, purpose, .. } = *reading;
                 match purpose {
@@ -501,7 +505,7 @@ impl Rooms {
                         self.refuse_behind_read(room, by, out);
                     }
                 }
-                self.let_room_go(now, room);
+                self.end_read_of_room(now, room);
             }
             PendingOp::Receipts(room, by, _)
             | PendingOp::Conversations(room, by)
@@ -509,8 +513,8 @@ impl Rooms {
                 out.answer(room, by, RoomReply::Rejected(gone));
             }
             PendingOp::Opened(..)
-            | PendingOp::Kept(..)
-            | PendingOp::Marked(..)
+            | PendingOp::Appended(..)
+            | PendingOp::MarkerAdvanced(..)
             | PendingOp::Reacted(..)
             | PendingOp::Pending(_)
             | PendingOp::Done => unreachable!("these stand in no line"),
@@ -519,15 +523,17 @@ impl Rooms {
 
     /// The store answers. Like `handle`, the only way in.
     pub fn on_reply(&mut self, now: Timestamps, reply: StoreReply, out: &mut RoomOutput) {
-        let StoreReply { ticket, outcome } = reply;
-        match self.set.store().take(ticket) {
+        let StoreReply { request_id, outcome } = reply;
+        match self.set.store().take(request_id) {
             PendingOp::Opened(room, by) => self.on_opened(now, room, by, outcome, out),
-            PendingOp::Kept(room, round) => self.on_kept(now, room, (round, ticket), outcome, out),
+            PendingOp::Appended(room, write_epoch) => {
+                self.on_append_done(now, room, (write_epoch, request_id), outcome, out)
+            }
             PendingOp::Read(reading) => self.on_read(now, *reading, outcome, out),
-            PendingOp::Marked(id, by, update) => {
-                let (answer, news) = receipts::marked(outcome);
-                if let (Some(marks), Some(room)) = (news, self.set.find(id)) {
-                    room.messages().talk().tell_of_marks(&update, marks, out);
+            PendingOp::MarkerAdvanced(id, by, update) => {
+                let (answer, event) = receipts::marker_advanced(outcome);
+                if let (Some(markers), Some(room)) = (event, self.set.find(id)) {
+                    room.messages().conversation().notify_receipt(&update, markers, out);
                 }
                 out.answer(id, by, answer);
             }
@@ -544,7 +550,7 @@ impl Rooms {
                 out.answer(id, by, answer);
                 if let Some(slot) = self.set.slot_of(id) {
                     let (room, mut cx) = self.set.visit(now, slot, out);
-                    let (messages, members) = room.said();
+                    let (messages, members) = room.messages_and_members();
                     messages.tell_of_reaction(members, &reaction, totals, &mut cx);
                 }
             }
@@ -573,10 +579,10 @@ impl Rooms {
     ) {
         let slot = self.set.slot_of(id).expect("a room stays while the store is asked");
         let (room, mut cx) = self.set.visit(now, slot, out);
-        let (messages, members) = room.said();
+        let (messages, members) = room.messages_and_members();
         let waiting = match messages.on_opened(members, by, outcome.opened(), &mut cx) {
-            Reopening::AsksAgain => return,
-            Reopening::Known(waiting) => waiting,
+            OpenOutcome::Retried => return,
+            OpenOutcome::Known(waiting) => waiting,
         };
         for (from, request) in waiting {
             self.set.store().end_wait(from, &request);
@@ -587,31 +593,33 @@ impl Rooms {
         self.set.rest(now, slot, id);
     }
 
-    fn on_kept(
+    fn on_append_done(
         &mut self,
         now: Timestamps,
         id: RoomId,
-        (round, ticket): (WriteEpoch, RequestId),
+        (write_epoch, request_id): (WriteEpoch, RequestId),
         outcome: StoreResult,
         out: &mut RoomOutput,
     ) {
         let appended = outcome.appended();
         if appended.is_err() {
-            self.set.store().on_append_failed(round);
+            self.set.store().on_append_failed(write_epoch);
         }
         // What was given up before is found when the room is read again.
         let Some(slot) = self.set.slot_of(id) else { return };
         let (room, mut cx) = self.set.visit(now, slot, out);
-        let (messages, members) = room.said();
+        let (messages, members) = room.messages_and_members();
         match appended {
             Ok(()) => {
-                let Some(behind) = messages.on_appended(members, ticket, &mut cx) else { return };
+                let Some(behind) = messages.on_appended(members, request_id, &mut cx) else {
+                    return;
+                };
                 self.decide_behind(now, behind, out);
                 let (room, mut cx) = self.set.visit(now, slot, out);
-                room.said().0.sweep_when_old(&mut cx);
+                room.messages_and_members().0.sweep_when_old(&mut cx);
             }
             Err(failure) => {
-                if !messages.on_append_failed(ticket, failure, &mut cx) {
+                if !messages.on_append_failed(request_id, failure, &mut cx) {
                     return;
                 }
             }
@@ -638,7 +646,7 @@ impl Rooms {
                 out.answer(id, by, answer);
             }
             ReadPurpose::Retraction(retraction) => {
-                let (messages, members) = room.said();
+                let (messages, members) = room.messages_and_members();
                 let answer =
                     messages.retract_read(members, by, *retraction, passage(read), &mut cx);
                 if let Some(answer) = answer {
@@ -646,17 +654,17 @@ impl Rooms {
                 }
                 self.set.store().end_reading(by, out);
                 self.handle_behind_read(now, slot, by, out);
-                return self.let_room_go(now, id);
+                return self.end_read_of_room(now, id);
             }
             ReadPurpose::Recovery(subscribe) => {
                 let recovery = RecoveryRead { subscribe, found, bytes };
-                if room.recover(by, recovery, passage(read), &mut cx) == ReadGoes::On {
+                if room.recover(by, recovery, passage(read), &mut cx) == ReadProgress::Continues {
                     return;
                 }
             }
         }
         self.set.store().end_reading(by, out);
-        self.let_room_go(now, id);
+        self.end_read_of_room(now, id);
     }
 
     /// The store has a message, and what was asked behind it is decided, in its order: what
@@ -673,9 +681,9 @@ impl Rooms {
             let mut own =
                 decided.iter().rev().filter(|by| (by.0, by.1.conn) == (from, reply_to.conn));
             if let Some(slot) = self.set.slot_of(room)
-                && let Some(kept) = self.set[slot].said().0.kept_mut()
-                && let Some(by) = own.find(|by| kept.behind(by).is_some())
-                && let Some(behind) = kept.behind(by)
+                && let Some(durable) = self.set[slot].messages_and_members().0.durable_mut()
+                && let Some(by) = own.find(|by| durable.behind(by).is_some())
+                && let Some(behind) = durable.behind(by)
             {
                 behind.push((from, request));
                 continue;
@@ -696,8 +704,12 @@ impl Rooms {
         by: ReplyRoute,
         out: &mut RoomOutput,
     ) {
-        let kept = self.set[slot].said().0.kept_mut().expect("what was read is on disk");
-        for (from, request) in kept.end_retraction_read(by) {
+        let durable = self.set[slot]
+            .messages_and_members()
+            .0
+            .durable_mut()
+            .expect("what was read is on disk");
+        for (from, request) in durable.end_retraction_read(by) {
             self.set.store().end_wait(from, &request);
             self.handle(now, from, request, out);
         }
@@ -707,17 +719,23 @@ impl Rooms {
     /// behind that is for nobody.
     fn refuse_behind_read(&mut self, id: RoomId, by: ReplyRoute, out: &mut RoomOutput) {
         let slot = self.set.slot_of(id).expect("a room stays while it is read");
-        let kept = self.set[slot].said().0.kept_mut().expect("what is read is on disk");
-        for (from, request) in kept.end_retraction_read(by) {
+        let durable =
+            self.set[slot].messages_and_members().0.durable_mut().expect("what is read is on disk");
+        for (from, request) in durable.end_retraction_read(by) {
             self.set.store().end_wait(from, &request);
             out.refuse(from, &request, ErrorCode::NotAvailable);
         }
     }
 
     /// A read of this room is over.
-    fn let_room_go(&mut self, now: Timestamps, id: RoomId) {
+    fn end_read_of_room(&mut self, now: Timestamps, id: RoomId) {
         let slot = self.set.slot_of(id).expect("a room stays while it is read");
-        self.set[slot].said().0.kept_mut().expect("what was read is on disk").end_read();
+        self.set[slot]
+            .messages_and_members()
+            .0
+            .durable_mut()
+            .expect("what was read is on disk")
+            .end_read();
         self.set.rest(now, slot, id);
     }
 }

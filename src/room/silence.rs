@@ -22,7 +22,7 @@ use crate::wire::{Epoch, ErrorCode, Position, SilentEpoch};
 pub(super) struct SilentEpochs {
     key: SealKey,
     /// Which process this is, for streams that end with it.
-    life: u128,
+    boot_id: u128,
 }
 
 /// What ends all positions of a room's silence when it changes.
@@ -33,13 +33,13 @@ enum Bound {
     /// How often the store lost what was not synced.
     Losses(u32),
     /// The end of this process.
-    Life(u128),
+    Boot(u128),
 }
 
 impl SilentEpochs {
     /// With the key of the store; `ids` tells this process from others.
     pub fn new(key: SealKey, ids: &mut Csprng) -> SilentEpochs {
-        SilentEpochs { key, life: ids.draw_u128() }
+        SilentEpochs { key, boot_id: ids.draw_u128() }
     }
 
     /// The epoch of a room in which nothing was said until then. `losses_count` is what
@@ -91,7 +91,7 @@ impl SilentEpochs {
         page: &HistoryPage,
         rules: &Namespace,
     ) -> RoomReply {
-        if page.passage.since.is_some_and(|since| !self.knows(now, id, rules, 0, since)) {
+        if page.query.since.is_some_and(|since| !self.knows(now, id, rules, 0, since)) {
             return RoomReply::Rejected(ErrorCode::UnrecoverablePosition);
         }
         let epoch = self.epoch(now.unix_ms, id, rules, 0);
@@ -100,12 +100,12 @@ impl SilentEpochs {
 
     fn bound(&self, rules: &Namespace, losses_count: u32) -> Bound {
         if !rules.is_durable() {
-            return Bound::Life(self.life);
+            return Bound::Boot(self.boot_id);
         }
         match rules.durability {
             Durability::Fsync => Bound::Store,
             Durability::Interval => Bound::Losses(losses_count),
-            Durability::Memory => Bound::Life(self.life),
+            Durability::Memory => Bound::Boot(self.boot_id),
         }
     }
 
@@ -113,7 +113,7 @@ impl SilentEpochs {
         let (kind, number) = match bound {
             Bound::Store => (0, 0),
             Bound::Losses(count) => (1, u128::from(count)),
-            Bound::Life(life) => (2, life),
+            Bound::Boot(boot_id) => (2, boot_id),
         };
         let parts: [&[u8]; 4] = [
             &{ room.0 }.to_be_bytes(),
@@ -127,8 +127,8 @@ impl SilentEpochs {
 
 /// Whether a stream whose first message was said then is the one that a position in
 /// silence waited for.
-pub(super) fn is_awaited(since_unix_ms: u64, born_unix_ms: u64, age_ms_max: u64) -> bool {
-    since_unix_ms <= born_unix_ms && born_unix_ms - since_unix_ms < age_ms_max
+pub(super) fn is_awaited(since_unix_ms: u64, created_unix_ms: u64, age_ms_max: u64) -> bool {
+    since_unix_ms <= created_unix_ms && created_unix_ms - since_unix_ms < age_ms_max
 }
 
 /// Whether a position in silence is good where nothing was said since.

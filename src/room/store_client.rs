@@ -16,11 +16,11 @@ use crate::base::{ShardId, Slab};
 use crate::store::{Append, RequestId, Requester, StoreOp, StoreRequest, WriteEpoch};
 use crate::wire::{ErrorCode, Publication};
 
-mod awaited;
+mod pending_op;
 mod readings;
 mod waiting;
 
-pub(super) use self::awaited::{PendingOp, ReadPurpose, ReplyRoute, StoreRead, requester};
+pub(super) use self::pending_op::{PendingOp, ReadPurpose, ReplyRoute, StoreRead, requester};
 pub(super) use self::readings::ReadClass;
 
 /// Requests under way, and what is remembered of each.
@@ -29,7 +29,7 @@ pub(super) struct StoreClient {
     tickets: Slab<PendingOp>,
     sent_count: u64,
     answered_count: u64,
-    round: WriteEpoch,
+    write_epoch: WriteEpoch,
     /// Questions that wait for a stream to be known, and messages that the store was given.
     waiting: WaitingRequests,
     /// Reads for clients.
@@ -53,32 +53,32 @@ impl StoreClient {
     pub fn send(
         &mut self,
         by: Requester,
-        awaited: PendingOp,
-        job: StoreOp,
+        pending_op: PendingOp,
+        op: StoreOp,
         out: &mut RoomOutput,
     ) -> RequestId {
-        let ticket = RequestId(self.tickets.insert(awaited));
+        let request_id = RequestId(self.tickets.insert(pending_op));
         self.sent_count += 1;
         self.check_balance();
-        out.requests.push(StoreRequest { ticket, round: self.round, by, job });
-        ticket
+        out.requests.push(StoreRequest { request_id, write_epoch: self.write_epoch, by, op });
+        request_id
     }
 
     /// Gives the store a message to keep; it waits for that.
     pub fn append(&mut self, by: ReplyRoute, append: Append, out: &mut RoomOutput) -> RequestId {
         let by = requester(Some(by));
         self.waiting.add(by.flow(), load_of(&append.publication));
-        let awaited = PendingOp::Kept(append.room, self.round);
-        self.send(by, awaited, StoreOp::Append(Box::new(append)), out)
+        let pending_op = PendingOp::Appended(append.room, self.write_epoch);
+        self.send(by, pending_op, StoreOp::Append(Box::new(append)), out)
     }
 
     /// The store answers a request: what that was for.
-    pub fn take(&mut self, ticket: RequestId) -> PendingOp {
-        let awaited = self.tickets.remove(ticket.0);
-        let awaited = awaited.expect("the store answers each request once");
+    pub fn take(&mut self, request_id: RequestId) -> PendingOp {
+        let pending_op = self.tickets.remove(request_id.0);
+        let pending_op = pending_op.expect("the store answers each request once");
         self.answered_count += 1;
         self.check_balance();
-        awaited
+        pending_op
     }
 
     fn check_balance(&self) {
@@ -88,9 +88,9 @@ impl StoreClient {
 
     /// A message was refused that was given in this round: what is given from now on is given
     /// knowing that.
-    pub fn on_append_failed(&mut self, round: WriteEpoch) {
-        if round == self.round {
-            self.round = WriteEpoch(round.0 + 1);
+    pub fn on_append_failed(&mut self, write_epoch: WriteEpoch) {
+        if write_epoch == self.write_epoch {
+            self.write_epoch = WriteEpoch(write_epoch.0 + 1);
         }
     }
 
@@ -129,11 +129,11 @@ impl StoreClient {
         &mut self,
         class: ReadClass,
         by: ReplyRoute,
-        awaited: PendingOp,
-        job: StoreOp,
+        pending_op: PendingOp,
+        op: StoreOp,
         out: &mut RoomOutput,
     ) -> Result<(), ErrorCode> {
-        let begins = self.readings.want(class, (by, awaited, job))?;
+        let begins = self.readings.want(class, (by, pending_op, op))?;
         self.begin_reading(begins, out);
         Ok(())
     }
@@ -145,8 +145,8 @@ impl StoreClient {
     }
 
     fn begin_reading(&mut self, wanted: Option<QueuedStoreRead>, out: &mut RoomOutput) {
-        if let Some((by, awaited, job)) = wanted {
-            self.send(requester(Some(by)), awaited, job, out);
+        if let Some((by, pending_op, op)) = wanted {
+            self.send(requester(Some(by)), pending_op, op, out);
         }
     }
 

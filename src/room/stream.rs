@@ -2,13 +2,13 @@
 //! that its namespace wants, on disk. The three are told apart here for what each knows of
 //! itself.
 //!
-//! Deliberately absent: decisions about questions (`one`).
+//! Deliberately absent: decisions about questions (`room`).
 
 use super::Namespace;
-use super::kept::DurableStream;
+use super::durable_stream::DurableStream;
+use super::history_window::HistoryWindow;
 use super::room_context::RoomContext;
 use super::silence::is_awaited;
-use super::window::Window;
 use crate::base::{RoomId, Timestamps};
 use crate::wire::{Epoch, Position};
 
@@ -21,7 +21,7 @@ pub(super) enum RoomStream {
     /// Nothing; messages have no offsets.
     None,
     /// The last messages, in memory.
-    Memory(Window),
+    Memory(HistoryWindow),
     /// All that the namespace wants, on disk.
     Durable(Box<DurableStream>),
 }
@@ -31,33 +31,33 @@ impl RoomStream {
     pub fn of(rules: &Namespace, epoch: Epoch) -> RoomStream {
         match (rules.keeps_history(), rules.is_durable()) {
             (false, _) => RoomStream::None,
-            (true, false) => RoomStream::Memory(Window::new(epoch)),
+            (true, false) => RoomStream::Memory(HistoryWindow::new(epoch)),
             (true, true) => RoomStream::Durable(Box::new(DurableStream::new(epoch))),
         }
     }
 
     /// What is in memory of it.
-    pub fn window(&self) -> Option<&Window> {
+    pub fn window(&self) -> Option<&HistoryWindow> {
         match self {
             RoomStream::None => None,
             RoomStream::Memory(window) => Some(window),
-            RoomStream::Durable(kept) => Some(kept.window()),
+            RoomStream::Durable(durable) => Some(durable.window()),
         }
     }
 
     /// The same as one on disk, if it is.
-    pub fn kept(&self) -> Option<&DurableStream> {
+    pub fn durable(&self) -> Option<&DurableStream> {
         match self {
             RoomStream::None | RoomStream::Memory(_) => None,
-            RoomStream::Durable(kept) => Some(kept),
+            RoomStream::Durable(durable) => Some(durable),
         }
     }
 
     /// The same, to change.
-    pub fn kept_mut(&mut self) -> Option<&mut DurableStream> {
+    pub fn durable_mut(&mut self) -> Option<&mut DurableStream> {
         match self {
             RoomStream::None | RoomStream::Memory(_) => None,
-            RoomStream::Durable(kept) => Some(kept),
+            RoomStream::Durable(durable) => Some(durable),
         }
     }
 
@@ -66,7 +66,7 @@ impl RoomStream {
         match self {
             RoomStream::None => 0,
             RoomStream::Memory(window) => window.next_offset(),
-            RoomStream::Durable(kept) => kept.next_offset(),
+            RoomStream::Durable(durable) => durable.next_offset(),
         }
     }
 
@@ -75,7 +75,7 @@ impl RoomStream {
         match self {
             RoomStream::None => None,
             RoomStream::Memory(window) => window.expire(now, rules.window_limits()),
-            RoomStream::Durable(kept) => kept.expire(now, rules.window_limits()),
+            RoomStream::Durable(durable) => durable.expire(now, rules.window_limits()),
         }
     }
 
@@ -83,7 +83,7 @@ impl RoomStream {
     pub fn is_at_rest(&self) -> bool {
         match self {
             RoomStream::None | RoomStream::Memory(_) => true,
-            RoomStream::Durable(kept) => kept.is_at_rest(),
+            RoomStream::Durable(durable) => durable.is_at_rest(),
         }
     }
 
@@ -94,7 +94,7 @@ impl RoomStream {
             RoomStream::None => 0,
             RoomStream::Memory(window) if window.is_silent() => 0,
             RoomStream::Memory(_) => rules.history_age_ms_max.max(ids_ms),
-            RoomStream::Durable(kept) if kept.is_silent() => 0,
+            RoomStream::Durable(durable) if durable.is_silent() => 0,
             RoomStream::Durable(_) => REST_MS,
         }
     }
@@ -114,7 +114,7 @@ impl RoomStream {
             return Some(window.position());
         }
         // Its first message has its time, and may not be kept yet.
-        let first = self.kept().and_then(DurableStream::silent_until_unix_ms);
+        let first = self.durable().and_then(DurableStream::silent_until_unix_ms);
         let until_unix_ms = first.unwrap_or(cx.now.unix_ms);
         let silence = cx.epochs.silence();
         let epoch = silence.epoch(until_unix_ms, room, cx.rules, self.losses_count());
@@ -132,8 +132,8 @@ impl RoomStream {
             silence.knows(cx.now, room, cx.rules, losses_count, since)
         } else {
             let given = silence.since_unix_ms(since.epoch, room, cx.rules, losses_count);
-            let (born_unix_ms, age_ms) = (window.born_unix_ms(), cx.rules.history_age_ms_max);
-            given.is_some_and(|given| is_awaited(given, born_unix_ms, age_ms))
+            let (created_unix_ms, age_ms) = (window.created_unix_ms(), cx.rules.history_age_ms_max);
+            given.is_some_and(|given| is_awaited(given, created_unix_ms, age_ms))
         };
         let epoch = if fits { window.position().epoch } else { Epoch::FOREIGN };
         Position { epoch, ..since }
@@ -141,6 +141,6 @@ impl RoomStream {
 
     /// How often the store had lost what was not synced when it was read.
     fn losses_count(&self) -> u32 {
-        self.kept().map_or(0, DurableStream::losses_count)
+        self.durable().map_or(0, DurableStream::losses_count)
     }
 }

@@ -51,7 +51,7 @@ struct World {
 }
 
 fn namespaces() -> Vec<Namespace> {
-    let kept = |name: &str| Namespace {
+    let durable = |name: &str| Namespace {
         name: name.to_owned(),
         history_count_max: 1_000,
         history_age_ms_max: 1_000_000_000,
@@ -64,10 +64,16 @@ fn namespaces() -> Vec<Namespace> {
         ttl_ms_max: 1_000_000,
         ..Namespace::default()
     };
-    let few = Namespace { history_count_max: 2, history_age_ms_max: 60_000, ..kept("few") };
+    let few = Namespace { history_count_max: 2, history_age_ms_max: 60_000, ..durable("few") };
     let memory = Namespace { durability: Durability::Memory, ..few.clone() };
     let memory = Namespace { name: "memory".to_owned(), history_count_max: 20, ..memory };
-    vec![kept("room"), kept("dm"), Namespace { history_count_max: 0, ..kept("@") }, few, memory]
+    vec![
+        durable("room"),
+        durable("dm"),
+        Namespace { history_count_max: 0, ..durable("@") },
+        few,
+        memory,
+    ]
 }
 
 fn engine(disk: SimulatedDisk, options: &Options) -> Engine<SimulatedDisk> {
@@ -194,8 +200,8 @@ impl World {
         self.ask(0, ROOM, publish(text, None))
     }
 
-    fn history(&mut self, passage: HistoryQuery) -> Vec<u64> {
-        let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), passage };
+    fn history(&mut self, query: HistoryQuery) -> Vec<u64> {
+        let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), query };
         match self.ask(0, ROOM, RoomOp::History(Box::new(page))) {
             RoomReply::History(all, _) => all.iter().map(|one| one.offset).collect(),
             other => panic!("{other:?}"),
@@ -309,12 +315,12 @@ fn come(world: &mut World, inbox: RoomId, user: &str, slot: u32) {
     assert!(matches!(answer, RoomReply::Subscribed(_)), "{answer:?}");
 }
 
-fn marker_update(user: &str, inbox: RoomId, other: RoomId, reached: MarkerPosition) -> RoomOp {
+fn marker_update(user: &str, inbox: RoomId, other: RoomId, position: MarkerPosition) -> RoomOp {
     RoomOp::AdvanceMarker(Box::new(ReadMarkerUpdate {
         channel_key: Some(channel_key("dm#ann,bob", 1)),
         info: info(user, 0),
         inbox,
-        reached,
+        position,
         other: Some(other),
     }))
 }

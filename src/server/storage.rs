@@ -200,7 +200,7 @@ fn take_requests<D: Disk>(
     let mut taken_count = 0;
     for from in 0..doorbells.len() as u16 {
         taken_count += requests.take_from(from, usize::MAX, &mut |request| {
-            if !engine.has_room_for(&request.job) {
+            if !engine.has_room_for(&request.op) {
                 return Some(request);
             }
             engine.take(ShardId(from), request);

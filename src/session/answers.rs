@@ -53,10 +53,10 @@ fn tell_posted(id: u32, posted: &PublishAck, out: &mut SessionOutput) {
 
 /// The answer to `chat.receipts`.
 fn receipts(page: &[(Box<str>, ReadMarkers)], next: Option<&str>) -> Payload {
-    let all = page.iter().map(|(user, marks)| Receipt {
+    let all = page.iter().map(|(user, markers)| Receipt {
         user,
-        delivered: marks.delivered,
-        read: marks.read,
+        delivered: markers.delivered,
+        read: markers.read,
     });
     chat::receipts(all, next)
 }
@@ -76,8 +76,8 @@ fn conversations(page: &[store::Conversation], next: Option<&str>) -> Payload {
     let all = page.iter().map(|one| ConversationEntry {
         channel: &one.channel,
         head: one.head,
-        delivered: one.marks.delivered,
-        read: one.marks.read,
+        delivered: one.markers.delivered,
+        read: one.markers.read,
         unread: one.unread,
         last: one.last.as_deref(),
     });

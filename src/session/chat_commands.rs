@@ -153,7 +153,7 @@ fn mark(
     cx: &Context<'_>,
     access: Access<'_>,
     channel: &str,
-    reached: MarkerPosition,
+    position: MarkerPosition,
     reply: &mut CommandOut<'_>,
 ) -> Result<RoomId, CommandError> {
     let target = access.target(cx, channel)?;
@@ -164,7 +164,7 @@ fn mark(
         channel_key: access.channel_key_if_needed(&target),
         info: Arc::clone(info),
         inbox: access.inbox(cx, user),
-        reached,
+        position,
         other: target.kind.other_than(user).map(|other| access.inbox(cx, other)),
     };
     reply.send_request(target.room, RoomOp::AdvanceMarker(Box::new(update)));

@@ -118,14 +118,13 @@ fn history(
     }
     access.check(cx, &target, target.rules.see_history, Allow::HISTORY)?;
     let since = request.since.as_ref();
-    let passage = HistoryQuery {
+    let query = HistoryQuery {
         limit: u32::try_from(request.limit).unwrap_or(HISTORY_ANSWER_MAX),
         since: since.map(|(offset, epoch)| position_seal::position(*offset, epoch)),
         order: if request.reverse { HistoryOrder::NewestFirst } else { HistoryOrder::OldestFirst },
     };
     let channel_key = access.channel_key_if_needed(&target);
-    reply
-        .send_request(target.room, RoomOp::History(Box::new(HistoryPage { channel_key, passage })));
+    reply.send_request(target.room, RoomOp::History(Box::new(HistoryPage { channel_key, query })));
     Ok(())
 }
 

@@ -77,8 +77,8 @@ impl HomeRooms {
     }
 
     /// What rooms said of members did not reach another shard.
-    pub fn on_news_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
-        self.rooms.on_news_lost(now, lost);
+    pub fn on_event_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
+        self.rooms.on_event_lost(now, lost);
     }
 
     /// Requests that wait for the store, in order.

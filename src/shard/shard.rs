@@ -134,8 +134,8 @@ impl Shard {
     }
 
     /// What this home said of members did not reach another shard.
-    pub fn on_news_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
-        self.home.on_news_lost(now, lost);
+    pub fn on_event_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
+        self.home.on_event_lost(now, lost);
     }
 
     /// So many direct messages waited in the store until their time was over.
@@ -275,7 +275,7 @@ impl Shard {
                 let (sessions, _, mut cx) = self.split(now);
                 sessions.observing(&mut cx).on_lost_in_lane(room, &timing, members);
             }
-            Some(other) => self.home.on_news_lost(now, &other),
+            Some(other) => self.home.on_event_lost(now, &other),
             None => (),
         }
     }

@@ -120,13 +120,13 @@ impl<D: Disk> Engine<D> {
 
     /// Whether `take` may be called with this; else only after a turn. Reads take no
     /// places of writes, and always find one.
-    pub fn has_room_for(&self, job: &StoreOp) -> bool {
-        self.queue.has_room_for(job)
+    pub fn has_room_for(&self, op: &StoreOp) -> bool {
+        self.queue.has_room_for(op)
     }
 
     /// A request waits for the next turn.
     pub fn take(&mut self, from: ShardId, request: StoreRequest) {
-        let has_room = self.has_room_for(&request.job);
+        let has_room = self.has_room_for(&request.op);
         assert!(has_room, "who gives requests asks first whether there is room");
         self.queue.push(from, request);
     }
@@ -177,43 +177,44 @@ impl<D: Disk> Engine<D> {
     }
 
     fn write(&mut self, from: ShardId, request: StoreRequest, plan: &mut Plan) {
-        let StoreRequest { ticket, round, by: _, job } = request;
-        let is_append = matches!(job, StoreOp::Append(_));
-        let outcome = self.outcome(from, ticket, round, job, plan).unwrap_or_else(|failure| {
-            self.counts.on_failure(failure);
-            Some(StoreResult::Failed(failure))
-        });
+        let StoreRequest { request_id, write_epoch, by: _, op } = request;
+        let is_append = matches!(op, StoreOp::Append(_));
+        let outcome =
+            self.outcome(from, request_id, write_epoch, op, plan).unwrap_or_else(|failure| {
+                self.counts.on_failure(failure);
+                Some(StoreResult::Failed(failure))
+            });
         let Some(outcome) = outcome else { return };
         if is_append {
             match outcome {
                 // Of one conversation's, and its own are refused by its name.
                 StoreResult::Failed(StoreError::Crowded) => (),
-                StoreResult::Failed(_) => self.gate.refuse(from, round),
-                _ => plan.rounds.push((from, round)),
+                StoreResult::Failed(_) => self.gate.refuse(from, write_epoch),
+                _ => plan.rounds.push((from, write_epoch)),
             }
         }
-        plan.answers.push((from, StoreReply { ticket, outcome }));
+        plan.answers.push((from, StoreReply { request_id, outcome }));
     }
 
     /// What came of a write; `None` when that will be known in a later turn.
     fn outcome(
         &mut self,
         from: ShardId,
-        ticket: RequestId,
-        round: WriteEpoch,
-        job: StoreOp,
+        request_id: RequestId,
+        write_epoch: WriteEpoch,
+        op: StoreOp,
         plan: &mut Plan,
     ) -> Result<Option<StoreResult>, StoreError> {
         if !self.health.works() {
             return Err(if self.is_full() { StoreError::Full } else { StoreError::Broken });
         }
-        let (outcome, durable) = match job {
+        let (outcome, durable) = match op {
             StoreOp::Append(append) => {
-                self.may_append(from, round, &append)?;
+                self.may_append(from, write_epoch, &append)?;
                 (StoreResult::Appended, self.append(&append)?)
             }
             StoreOp::AdvanceMarker(mark) => {
-                match markers::mark(&mut self.channels, &mark, from, ticket)? {
+                match markers::mark(&mut self.channels, &mark, from, request_id)? {
                     (MarkerWrite::Whole(outcome), durable) => (outcome, durable),
                     (MarkerWrite::Clears(clearing), durable) => {
                         plan.durable = later(plan.durable, durable);
@@ -261,7 +262,7 @@ impl<D: Disk> Engine<D> {
             }
         };
         self.queue.end(&read);
-        plan.answers.push((read.from, StoreReply { ticket: read.ticket, outcome }));
+        plan.answers.push((read.from, StoreReply { request_id: read.request_id, outcome }));
     }
 
     /// One step of an acknowledgement that has more to remove than fits a turn.
@@ -271,7 +272,7 @@ impl<D: Disk> Engine<D> {
             true => markers::clear(&mut self.channels, &mut clearing),
             false => Err(StoreError::Broken),
         };
-        let (from, ticket) = (clearing.from, clearing.ticket);
+        let (from, request_id) = (clearing.from, clearing.request_id);
         let outcome = match cleared {
             Ok((cleared, durable)) => {
                 plan.durable = later(plan.durable, durable);
@@ -285,17 +286,17 @@ impl<D: Disk> Engine<D> {
                 StoreResult::Failed(failure)
             }
         };
-        plan.answers.push((from, StoreReply { ticket, outcome }));
+        plan.answers.push((from, StoreReply { request_id, outcome }));
     }
 
     /// Taking back goes on when the disk is full: that is little, and once a message.
     fn may_append(
         &self,
         from: ShardId,
-        round: WriteEpoch,
+        write_epoch: WriteEpoch,
         append: &Append,
     ) -> Result<(), StoreError> {
-        self.gate.admits(from, round)?;
+        self.gate.admits(from, write_epoch)?;
         if append.retracts.is_none() && self.is_full() { Err(StoreError::Full) } else { Ok(()) }
     }
 
@@ -328,7 +329,7 @@ impl<D: Disk> Engine<D> {
         read: &mut QueuedRead,
         budget: &mut Budget,
     ) -> Result<Option<StoreResult>, StoreError> {
-        if let StoreOp::Open(open) = &read.job
+        if let StoreOp::Open(open) = &read.op
             && self.health.is_in_doubt(open.room)
         {
             read.found = None;
@@ -336,7 +337,7 @@ impl<D: Disk> Engine<D> {
             return Err(StoreError::Broken);
         }
         let Engine { channels, gate, counts, .. } = self;
-        reads::slice(channels, gate, counts, (&read.job, &mut read.found), budget)
+        reads::slice(channels, gate, counts, (&read.op, &mut read.found), budget)
     }
 
     /// Nothing that was planned or remembered counts any more.
@@ -356,8 +357,8 @@ impl<D: Disk> Engine<D> {
             let StoreCounts { appended_bytes, expired, dead_tried, dead_expired, .. } = plan.before;
             self.counts =
                 StoreCounts { appended_bytes, expired, dead_tried, dead_expired, ..self.counts };
-            for (from, round) in plan.rounds {
-                self.gate.refuse(from, round);
+            for (from, write_epoch) in plan.rounds {
+                self.gate.refuse(from, write_epoch);
             }
             for (from, mut reply) in plan.answers {
                 if !matches!(reply.outcome, StoreResult::Failed(_)) {
@@ -369,7 +370,7 @@ impl<D: Disk> Engine<D> {
             while let Some(clearing) = self.queue.next_clearing() {
                 self.counts.broken += 1;
                 let outcome = StoreResult::Failed(StoreError::Broken);
-                out.push((clearing.from, StoreReply { ticket: clearing.ticket, outcome }));
+                out.push((clearing.from, StoreReply { request_id: clearing.request_id, outcome }));
             }
             return;
         }

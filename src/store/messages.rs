@@ -68,13 +68,13 @@ impl Requester {
 #[derive(Clone, Debug)]
 pub struct StoreRequest {
     /// Chosen by the shard.
-    pub ticket: RequestId,
+    pub request_id: RequestId,
     /// In which it was asked.
-    pub round: WriteEpoch,
+    pub write_epoch: WriteEpoch,
     /// For whom.
     pub by: Requester,
     /// What.
-    pub job: StoreOp,
+    pub op: StoreOp,
 }
 
 /// The requests. Closed.
@@ -162,7 +162,7 @@ pub struct Append {
     /// Index of its namespace, for durability.
     pub namespace: u16,
     /// Of a channel that the store does not know.
-    pub birth: Option<ChannelCreated>,
+    pub channel_created: Option<ChannelCreated>,
     /// The message, with its offset.
     pub publication: Arc<Publication>,
     /// For a direct message: whom it waits for.
@@ -184,7 +184,7 @@ pub struct ChannelCreated {
     /// Its stream's.
     pub epoch: Epoch,
     /// When its first message was said, Unix ms; 0 where nobody knows.
-    pub born_unix_ms: u64,
+    pub created_unix_ms: u64,
     /// The last offset before: not 0 where all that was said is gone, and the store has
     /// forgotten the channel since.
     pub behind: u64,
@@ -247,7 +247,7 @@ pub struct AdvanceMarker {
     /// now wait no more, and the channel is one of the user's conversations.
     pub inbox: RoomId,
     /// What was reached.
-    pub reached: MarkerPosition,
+    pub position: MarkerPosition,
 }
 
 /// What a user reached.
@@ -335,7 +335,7 @@ pub enum DeadLetterCause {
 #[derive(Clone, Debug)]
 pub struct StoreReply {
     /// To which request.
-    pub ticket: RequestId,
+    pub request_id: RequestId,
     /// What it was about, and what came of it.
     pub outcome: StoreResult,
 }
@@ -406,7 +406,7 @@ impl StoreResult {
     }
 
     /// Of `ReadMarkers`: users, and how far they are.
-    pub fn marks(self) -> Result<Vec<(Box<str>, ReadMarkers)>, StoreError> {
+    pub fn markers(self) -> Result<Vec<(Box<str>, ReadMarkers)>, StoreError> {
         let StoreResult::ReadMarkers(all) = self else { return Err(self.failure()) };
         Ok(all)
     }
@@ -461,7 +461,7 @@ pub struct OpenedChannel {
     pub epoch: Epoch,
     /// When its first message was said, Unix ms; 0 where nobody knows, or where positions
     /// from before that say nothing about this stream.
-    pub born_unix_ms: u64,
+    pub created_unix_ms: u64,
     /// The last offset ever given to a message that is answered.
     pub head: u64,
     /// The lowest offset that is kept; above `head` when nothing is.
@@ -495,7 +495,7 @@ pub struct Conversation {
     /// Its last offset.
     pub head: u64,
     /// How far the user is.
-    pub marks: ReadMarkers,
+    pub markers: ReadMarkers,
     /// How many messages are behind what it read, without retractions.
     pub unread: u64,
     /// Its last message, if it is kept.

@@ -180,7 +180,7 @@ pub struct ChannelRecord {
     /// Its stream's.
     pub epoch: Epoch,
     /// When its first message was said, Unix ms; 0 where nobody knows.
-    pub born_unix_ms: u64,
+    pub created_unix_ms: u64,
     /// How often the store had lost what was not synced when this was written.
     pub losses_count: u32,
     /// The lowest offset that may be kept.
@@ -206,12 +206,12 @@ pub struct ChannelRecord {
 impl ChannelRecord {
     /// Its bytes.
     pub fn put(&self) -> Vec<u8> {
-        let ChannelRecord { epoch, born_unix_ms, losses_count, .. } = self;
+        let ChannelRecord { epoch, created_unix_ms, losses_count, .. } = self;
         let ChannelRecord { first, below_bytes, head, total_bytes, last_unix_ms, .. } = self;
         let epoch = u32::try_from(epoch.0).expect("what is kept is a stream");
         let mut to = vec![CHANNEL_VERSION];
         to.extend(epoch.to_be_bytes());
-        put_number(&mut to, *born_unix_ms);
+        put_number(&mut to, *created_unix_ms);
         put_number(&mut to, (*losses_count).into());
         for number in [first, below_bytes, head, total_bytes, last_unix_ms] {
             put_number(&mut to, *number);
@@ -230,7 +230,7 @@ impl ChannelRecord {
         let version = if knows_birth { CHANNEL_VERSION } else { VERSION };
         let mut from = RecordFields::versioned(bytes, version)?;
         let epoch = Epoch(u32::from_be_bytes(from.array()?).into());
-        let born_unix_ms = if knows_birth { from.number()? } else { 0 };
+        let created_unix_ms = if knows_birth { from.number()? } else { 0 };
         let losses_count = from.number()?.try_into().map_err(|_| DecodeError)?;
         let [first, below_bytes, head, total_bytes] =
             [from.number()?, from.number()?, from.number()?, from.number()?];
@@ -244,7 +244,7 @@ impl ChannelRecord {
         let channel = fields::text(from.rest())?.into();
         Ok(ChannelRecord {
             epoch,
-            born_unix_ms,
+            created_unix_ms,
             losses_count,
             first,
             below_bytes,
@@ -287,19 +287,19 @@ impl BootRecord {
 }
 
 /// The bytes of a user's marks.
-pub fn put_marks(marks: ReadMarkers) -> Vec<u8> {
+pub fn put_marks(markers: ReadMarkers) -> Vec<u8> {
     let mut to = vec![VERSION];
-    put_number(&mut to, marks.delivered);
-    put_number(&mut to, marks.read);
+    put_number(&mut to, markers.delivered);
+    put_number(&mut to, markers.read);
     to
 }
 
 /// The marks of these bytes.
 pub fn take_marks(bytes: &[u8]) -> Result<ReadMarkers, DecodeError> {
     let mut from = RecordFields::versioned(bytes, VERSION)?;
-    let marks = ReadMarkers { delivered: from.number()?, read: from.number()? };
+    let markers = ReadMarkers { delivered: from.number()?, read: from.number()? };
     from.end()?;
-    if marks.delivered < marks.read { Err(DecodeError) } else { Ok(marks) }
+    if markers.delivered < markers.read { Err(DecodeError) } else { Ok(markers) }
 }
 
 /// The bytes of an id that an author gave to a message.

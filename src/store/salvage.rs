@@ -104,7 +104,7 @@ impl<E: Disk> Copier<'_, E> {
         }
         if !walked.losses.is_empty() || doubt == Doubt::Everywhere {
             record.epoch = reborn(record.epoch, head as u32);
-            record.born_unix_ms = 0;
+            record.created_unix_ms = 0;
         }
         let mut values = Vec::new();
         let mut next = record.first;
@@ -148,7 +148,7 @@ impl<E: Disk> Copier<'_, E> {
         let mut copies: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         from.walk(space, &key::rest(&[]), &mut |key, value| {
             let copy = match space {
-                StoreKeyspace::Marks => marks(key, value, &head),
+                StoreKeyspace::Marks => markers(key, value, &head),
                 StoreKeyspace::Talks => {
                     let room = record::take_talk(value).ok();
                     room.and_then(head).map(|_| value.to_vec())
@@ -283,7 +283,7 @@ fn place_of(places: &[Place], room: RoomId) -> Option<Place> {
 }
 
 /// Marks do not stand above what is left.
-fn marks(key: &[u8], value: &[u8], head: &dyn Fn(RoomId) -> Option<u64>) -> Option<Vec<u8>> {
+fn markers(key: &[u8], value: &[u8], head: &dyn Fn(RoomId) -> Option<u64>) -> Option<Vec<u8>> {
     let (room, _) = key::name_of(key)?;
     let head = head(room)?;
     let ReadMarkers { delivered, read } = record::take_marks(value).ok()?;

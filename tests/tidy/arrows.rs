@@ -73,10 +73,10 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "room",
-        "options messages message_timing out ids users user_rates members typing window silence \
-         memory_reactions store_client epochs room_timers room_context said_ids own_writes \
-         pending_messages kept stream direct inbox news presence receipts retractions \
-         reaction_news reactions decision reading room_messages one room_table room_set \
+        "options messages message_timing output dedup users user_rates members typing history_window silence \
+         memory_reactions store_client epochs room_timers room_context message_ids own_writes \
+         pending_messages durable_stream stream conversation inbox membership_events presence receipts retractions \
+         reaction_news reactions decision reading room_messages room room_table room_set \
          single_sessions rooms",
     ),
 ];

@@ -307,14 +307,14 @@ pub static SETTINGS: &[SettingRow<Config>] = &[
     ),
     count!(
         "room.user_begun_burst",
-        shard.room.user_rates.begun_rooms.burst,
+        shard.room.user_rates.room_creations.burst,
         1..=1_000_000,
         "rooms",
         "Conversations and rooms that one user begins at once with a first message, by all its connections, among those that have their home on one shard; over it they are refused (error 111). With N shards a user begins up to N times as many."
     ),
     count!(
         "room.user_begun_per_s",
-        shard.room.user_rates.begun_rooms.per_s,
+        shard.room.user_rates.room_creations.per_s,
         1..=100_000,
         "rooms a second",
         "The same, a second, when those at once are used up."

@@ -186,8 +186,8 @@ fn a_retraction_in_memory_has_a_place_behind_all_others() {
 fn leaving_is_told_after_the_grace_and_saying_so_at_once() {
     let mut world = World::new(chatty());
     world.subscribe(HOME, 1, None);
-    let came = world.ask(FAR, 2, RoomOp::Subscribe(Box::new(room_subscribe(2)))).1;
-    assert_eq!(came, [HOME, FAR]);
+    let joined = world.ask(FAR, 2, RoomOp::Subscribe(Box::new(room_subscribe(2)))).1;
+    assert_eq!(joined, [HOME, FAR]);
     let lost = world.ask(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Disconnected)).1;
     assert!(lost.is_empty());
     world.pass(500);
@@ -290,7 +290,7 @@ fn who_was_there_when_a_stream_began_recovers_with_the_epoch_of_silence() {
     assert_eq!(recovers(&mut world, 5, 1), None, "some of it is too old");
     let page = |since| HistoryPage {
         channel_key: Some(channel_key()),
-        passage: HistoryQuery { limit: 9, since, order: crate::room::HistoryOrder::OldestFirst },
+        query: HistoryQuery { limit: 9, since, order: crate::room::HistoryOrder::OldestFirst },
     };
     let history = world.ask(HOME, 1, RoomOp::History(Box::new(page(seen(3))))).0;
     let RoomReply::History(all, position) = history else { panic!("{history:?}") };
@@ -301,9 +301,8 @@ fn who_was_there_when_a_stream_began_recovers_with_the_epoch_of_silence() {
 fn history_of_a_room_that_is_not_there_is_silent_and_knows_its_positions() {
     let mut world = World::new(chatty());
     let request = |world: &mut World, since| {
-        let passage =
-            HistoryQuery { limit: 9, since, order: crate::room::HistoryOrder::OldestFirst };
-        let page = HistoryPage { channel_key: Some(channel_key()), passage };
+        let query = HistoryQuery { limit: 9, since, order: crate::room::HistoryOrder::OldestFirst };
+        let page = HistoryPage { channel_key: Some(channel_key()), query };
         world.ask(HOME, 1, RoomOp::History(Box::new(page))).0
     };
     let RoomReply::History(none, position) = request(&mut world, None) else { panic!("nothing") };

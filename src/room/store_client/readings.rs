@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::awaited::{PendingOp, ReplyRoute, requester};
+use super::pending_op::{PendingOp, ReplyRoute, requester};
 use crate::base::limits::{
     QUESTIONS_IN_LINE_MAX, READINGS_AT_ONCE_MAX, READINGS_IN_LINE_MAX, READINGS_MAX,
 };

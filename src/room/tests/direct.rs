@@ -81,8 +81,8 @@ fn a_message_that_the_store_brought_first_can_be_acknowledged() {
     assert_eq!(posted(&world.ask(0, TALK, send("1", "a"))), 1);
     world.asleep = true;
     let sent = world.begin(HOME, 4, TALK, send("2", "b"));
-    let reached = MarkerPosition::Delivered(2);
-    let acknowledged = world.begin(HOME, 5, TALK, marker_update("bob", BOBS, ANNS, reached));
+    let position = MarkerPosition::Delivered(2);
+    let acknowledged = world.begin(HOME, 5, TALK, marker_update("bob", BOBS, ANNS, position));
     world.asleep = false;
     world.settle();
     assert_eq!(posted(&world.answer(sent).expect("it is kept")), 2);
@@ -107,15 +107,15 @@ fn a_direct_message_reaches_both_and_receipts_come_back() {
     world.settle();
     let receipt = r#"{"receipt":{"channel":"dm#ann,bob","user":"bob","delivered":1,"read":1}}"#;
     assert_eq!(world.notices(ANNS), [receipt]);
-    for (reached, wrong) in [
+    for (position, wrong) in [
         (MarkerPosition::Delivered(2), true),
         (MarkerPosition::Delivered(0), false),
         (MarkerPosition::Read(1), false),
         (MarkerPosition::Read(0), true),
     ] {
-        let answer = world.ask(5, TALK, marker_update("bob", BOBS, ANNS, reached));
+        let answer = world.ask(5, TALK, marker_update("bob", BOBS, ANNS, position));
         let is_wrong = matches!(answer, RoomReply::InvalidField(Field::Offset));
-        assert_eq!(is_wrong, wrong, "{reached:?}: {answer:?}");
+        assert_eq!(is_wrong, wrong, "{position:?}: {answer:?}");
     }
 }
 
@@ -130,9 +130,9 @@ fn what_one_says_oneself_is_not_unread() {
             ConversationsPage { channel_key, user: user.into(), after: "".into(), count_max: 9 };
         match world.ask(0, inbox, RoomOp::Conversations(Box::new(page))) {
             RoomReply::Conversations(all, None) => {
-                let [talk] = &all[..] else { panic!("{all:?}") };
-                assert_eq!((&*talk.channel, talk.head), ("dm#ann,bob", 2));
-                assert_eq!(talk.marks.read, read, "{user}");
+                let [conversation] = &all[..] else { panic!("{all:?}") };
+                assert_eq!((&*conversation.channel, conversation.head), ("dm#ann,bob", 2));
+                assert_eq!(conversation.markers.read, read, "{user}");
             }
             other => panic!("{other:?}"),
         }

@@ -67,29 +67,29 @@ fn history_is_the_same_from_memory_and_from_disk() {
         world.publish(&n.to_string());
     }
     let epoch = world.subscribe(1, None).position.map(|one| one.epoch).unwrap();
-    let passage = |limit, since: Option<u64>, order| HistoryQuery {
+    let query = |limit, since: Option<u64>, order| HistoryQuery {
         limit,
         since: since.map(|offset| Position { offset, epoch }),
         order,
     };
     use HistoryOrder::{NewestFirst, OldestFirst};
-    for (passage, want) in [
-        (passage(3, None, OldestFirst), vec![1, 2, 3]),
-        (passage(2, Some(17), OldestFirst), vec![18, 19]),
-        (passage(2, Some(14), OldestFirst), vec![15, 16]),
-        (passage(100, Some(15), OldestFirst), vec![16, 17, 18, 19, 20]),
-        (passage(3, None, NewestFirst), vec![20, 19, 18]),
-        (passage(6, None, NewestFirst), vec![20, 19, 18, 17, 16, 15]),
-        (passage(3, Some(3), NewestFirst), vec![2, 1]),
-        (passage(0, None, OldestFirst), vec![]),
+    for (query, want) in [
+        (query(3, None, OldestFirst), vec![1, 2, 3]),
+        (query(2, Some(17), OldestFirst), vec![18, 19]),
+        (query(2, Some(14), OldestFirst), vec![15, 16]),
+        (query(100, Some(15), OldestFirst), vec![16, 17, 18, 19, 20]),
+        (query(3, None, NewestFirst), vec![20, 19, 18]),
+        (query(6, None, NewestFirst), vec![20, 19, 18, 17, 16, 15]),
+        (query(3, Some(3), NewestFirst), vec![2, 1]),
+        (query(0, None, OldestFirst), vec![]),
         // Offsets that no message has are a client's word, too.
-        (passage(100, Some(20), OldestFirst), vec![]),
-        (passage(100, Some(u64::MAX), OldestFirst), vec![]),
-        (passage(100, Some(u64::MAX - 1), OldestFirst), vec![]),
-        (passage(2, Some(u64::MAX), NewestFirst), vec![20, 19]),
-        (passage(u32::MAX, Some(0), NewestFirst), vec![]),
+        (query(100, Some(20), OldestFirst), vec![]),
+        (query(100, Some(u64::MAX), OldestFirst), vec![]),
+        (query(100, Some(u64::MAX - 1), OldestFirst), vec![]),
+        (query(2, Some(u64::MAX), NewestFirst), vec![20, 19]),
+        (query(u32::MAX, Some(0), NewestFirst), vec![]),
     ] {
-        assert_eq!(world.history(passage), want, "{passage:?}");
+        assert_eq!(world.history(query), want, "{query:?}");
     }
     for offset in [21, u64::MAX - 1, u64::MAX] {
         let subscribed = world.subscribe(2, Some(Position { offset, epoch }));
@@ -114,8 +114,8 @@ fn a_room_without_members_leaves_memory_and_comes_back() {
     assert_eq!(world.subscribe(2, start).missed.len(), 1);
     // So does one that was only looked at.
     let mut world = world.restart(Crash::Killed);
-    let passage = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
-    assert_eq!(world.history(passage), [1]);
+    let query = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
+    assert_eq!(world.history(query), [1]);
     world.pass(31_000);
     assert!(world.rooms.is_empty());
 }
@@ -188,8 +188,8 @@ fn where_only_the_reserve_is_left_reading_goes_on_right_behind_a_refusal() {
     world.store.disk_mut().set_weather(full);
     world.pass(1_000);
     check_refused(&world.publish("2"), ErrorCode::Internal);
-    let passage = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
-    assert_eq!(world.history(passage), [1]);
+    let query = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
+    assert_eq!(world.history(query), [1]);
     world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
     world.pass(1_000);
     assert!(matches!(world.publish("3"), RoomReply::Published(_)));
@@ -206,8 +206,8 @@ fn a_channel_whose_first_message_was_refused_begins_later() {
     world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
     world.pass(2_000);
     assert!(matches!(world.publish("2"), RoomReply::Published(_)));
-    let passage = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
-    assert_eq!(world.history(passage), [1]);
+    let query = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
+    assert_eq!(world.history(query), [1]);
 }
 
 #[test]
@@ -290,15 +290,15 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
             let since = stored.len() as u64;
             let page = HistoryPage {
                 channel_key: Some(channel_key("room:9", 0)),
-                passage: HistoryQuery { limit: 100, since: None, order: HistoryOrder::OldestFirst },
+                query: HistoryQuery { limit: 100, since: None, order: HistoryOrder::OldestFirst },
             };
             let position = match world.ask(0, ROOM, RoomOp::History(Box::new(page))) {
                 RoomReply::History(_, position) => position,
                 other => panic!("{other:?}"),
             };
             let since = Some(Position { offset: since, ..position });
-            let passage = HistoryQuery { limit: 100, since, order: HistoryOrder::OldestFirst };
-            let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), passage };
+            let query = HistoryQuery { limit: 100, since, order: HistoryOrder::OldestFirst };
+            let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), query };
             match world.ask(0, ROOM, RoomOp::History(Box::new(page))) {
                 RoomReply::History(all, _) if all.is_empty() => break,
                 RoomReply::History(all, _) => stored.extend(all.iter().map(|one| shown(one))),

@@ -117,7 +117,7 @@ fn no_number_is_too_large_for_a_room() {
         channel_key: Some(channel_key("room:9", 0)),
         info: info("ann", 0),
         inbox: ANNS,
-        reached: MarkerPosition::Delivered(offset),
+        position: MarkerPosition::Delivered(offset),
         other: None,
     };
     for (offset, slot) in numbers.into_iter().zip(100..) {
@@ -164,7 +164,7 @@ fn a_connection_with_hundreds_of_channels_recovers_them_all_in_turn() {
         .map(|(&room, &start)| world.begin(FAR, 7, room, subscribe(of(room), "eve", 7, start)))
         .collect();
     let reads = |world: &World| {
-        world.out.requests.iter().filter(|one| matches!(one.job, StoreOp::Read(_))).count()
+        world.out.requests.iter().filter(|one| matches!(one.op, StoreOp::Read(_))).count()
     };
     assert_eq!(reads(&world), 4, "the others stand in line");
     // Somebody else does not.
@@ -191,10 +191,10 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
     world.asleep = true;
     world.out.events.clear();
     let page = || {
-        let passage = HistoryQuery { limit: 20, since: None, order: HistoryOrder::OldestFirst };
+        let query = HistoryQuery { limit: 20, since: None, order: HistoryOrder::OldestFirst };
         RoomOp::History(Box::new(HistoryPage {
             channel_key: Some(channel_key("room:9", 0)),
-            passage,
+            query,
         }))
     };
     let asked: Vec<u32> = (0..100).map(|_| world.begin(FAR, 7, ROOM, page())).collect();
@@ -203,7 +203,7 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
     world.rooms.abandon(world.now, FAR, connection(7), &mut world.out);
     let answered = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
     assert_eq!(answered, 64, "each question has its answer");
-    assert!(matches!(world.out.requests.last().map(|one| &one.job), Some(StoreOp::Abandon(_))));
+    assert!(matches!(world.out.requests.last().map(|one| &one.op), Some(StoreOp::Abandon(_))));
     world.asleep = false;
     world.settle();
     assert_eq!(asked.iter().filter(|&&id| world.answer(id).is_some()).count(), 4);
@@ -237,7 +237,7 @@ fn what_waits_for_a_user_is_read_although_the_device_that_came_first_is_gone() {
     for slot in [5, 6] {
         world.begin_as(bob, FAR, slot, BOBS, subscribe(channel_key("@bob", 2), "bob", slot, None));
     }
-    assert!(world.out.requests.iter().any(|one| matches!(one.job, StoreOp::Pending(_))));
+    assert!(world.out.requests.iter().any(|one| matches!(one.op, StoreOp::Pending(_))));
     // Something of the device's own is under way, so the store hears that it is gone.
     let page = ConversationsPage {
         channel_key: channel_key("@bob", 2),
@@ -272,8 +272,8 @@ fn who_speaks_to_somebody_who_is_away_is_refused_for_a_while_and_nobody_else() {
     assert!((270..290).contains(&said), "16 MiB wait: {said}");
     assert!(matches!(say(&mut world), RoomReply::Rejected(ErrorCode::TooManyRequests)));
     assert!(matches!(world.publish("1"), RoomReply::Published(_)), "others are not concerned");
-    let reached = MarkerPosition::Delivered(said);
-    world.ask(5, TALK, marker_update("bob", BOBS, ANNS, reached));
+    let position = MarkerPosition::Delivered(said);
+    world.ask(5, TALK, marker_update("bob", BOBS, ANNS, position));
     let answer = say(&mut world);
     assert_eq!(posted(&answer), said + 1, "without a hole");
     assert_eq!(world.rooms.requests_count(), 0);
@@ -295,7 +295,7 @@ fn leave_before_it_is_read(world: &mut World, op: RoomOp) {
 
 fn is_gone(world: &mut World) {
     world.rooms.abandon(world.now, FAR, connection(7), &mut world.out);
-    assert!(matches!(world.out.requests.last().map(|one| &one.job), Some(StoreOp::Abandon(_))));
+    assert!(matches!(world.out.requests.last().map(|one| &one.op), Some(StoreOp::Abandon(_))));
     world.asleep = false;
     world.settle();
 }
@@ -307,8 +307,8 @@ fn with_a_room_on_disk() -> World {
 }
 
 fn look() -> RoomOp {
-    let passage = HistoryQuery { limit: 20, since: None, order: HistoryOrder::OldestFirst };
-    RoomOp::History(Box::new(HistoryPage { channel_key: Some(channel_key("room:9", 0)), passage }))
+    let query = HistoryQuery { limit: 20, since: None, order: HistoryOrder::OldestFirst };
+    RoomOp::History(Box::new(HistoryPage { channel_key: Some(channel_key("room:9", 0)), query }))
 }
 
 #[test]
@@ -349,8 +349,8 @@ fn what_was_said_in_a_room_is_kept_when_its_author_is_gone_before_it_was_read() 
 #[test]
 fn a_user_begins_so_many_rooms_at_once_and_speaks_on_in_those_that_there_are() {
     let mut world = World::new();
-    let begun_rooms = Rate { per_s: 3, burst: 100 };
-    let user_rates = UserRateLimits { begun_rooms, ..UserRateLimits::default() };
+    let room_creations = Rate { per_s: 3, burst: 100 };
+    let user_rates = UserRateLimits { room_creations, ..UserRateLimits::default() };
     let options = Options { user_rates, ..Options::clone(&roomy(&world.options)) };
     world.rooms = Rooms::new(world.now, Arc::new(options), Csprng::from_key([3; 16]), silent_key());
     let begin = |world: &mut World, user: &str, n: u32| {

@@ -28,9 +28,9 @@ impl World {
         assert!(replies.is_empty());
     }
 
-    fn kept(&mut self) -> Vec<u64> {
-        let passage = HistoryQuery { limit: 99, since: None, order: HistoryOrder::OldestFirst };
-        let page = HistoryPage { channel_key: Some(channel_key("few:9", 3)), passage };
+    fn durable(&mut self) -> Vec<u64> {
+        let query = HistoryQuery { limit: 99, since: None, order: HistoryOrder::OldestFirst };
+        let page = HistoryPage { channel_key: Some(channel_key("few:9", 3)), query };
         match self.ask(0, ROOM, RoomOp::History(Box::new(page))) {
             RoomReply::History(all, _) => all.iter().map(|one| one.offset).collect(),
             other => panic!("{other:?}"),
@@ -39,7 +39,7 @@ impl World {
 
     /// Whether the room remembers nothing.
     fn has_no_ids(&mut self) -> bool {
-        assert!(matches!(self.kept()[..], [_, ..]), "it is in memory");
+        assert!(matches!(self.durable()[..], [_, ..]), "it is in memory");
         !self.rooms.find(ROOM).unwrap().messages().has_ids()
     }
 }
@@ -50,7 +50,7 @@ fn a_message_that_is_removed_is_not_said_a_second_time() {
     for n in 1..=10 {
         assert_eq!(world.say("ann", &n.to_string()), n);
     }
-    assert_eq!(world.kept(), [9, 10]);
+    assert_eq!(world.durable(), [9, 10]);
     assert_eq!(world.say("ann", "1"), 1, "in memory");
     world.rest();
     assert_eq!(world.say("ann", "1"), 1, "after a rest");
@@ -61,7 +61,7 @@ fn a_message_that_is_removed_is_not_said_a_second_time() {
         world.rest();
         assert_eq!(world.say("ann", "2"), 2);
     }
-    assert!(world.kept().is_empty(), "for age, and the channel as well but for its ids");
+    assert!(world.durable().is_empty(), "for age, and the channel as well but for its ids");
     let mut world = world.restart(Crash::Killed);
     assert_eq!(world.say("ann", "10"), 10, "the answer is the same");
 }
@@ -127,6 +127,6 @@ fn a_message_that_was_refused_is_there_once_however_it_ended() {
     // Whether it was kept all the same: there is one of it.
     let again = world.say("ann", "2");
     assert_eq!(world.say("ann", "2"), again);
-    assert_eq!(world.kept(), (1..=again).collect::<Vec<_>>());
+    assert_eq!(world.durable(), (1..=again).collect::<Vec<_>>());
     assert_eq!(again, 2);
 }

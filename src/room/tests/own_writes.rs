@@ -5,8 +5,8 @@ use crate::base::limits::WAITING_REQUESTS_MAX;
 use crate::store::{StoreError, StoreReply, StoreResult};
 
 fn all_of(order: HistoryOrder) -> RoomOp {
-    let passage = HistoryQuery { limit: 99, since: None, order };
-    RoomOp::History(Box::new(HistoryPage { channel_key: Some(channel_key("room:9", 0)), passage }))
+    let query = HistoryQuery { limit: 99, since: None, order };
+    RoomOp::History(Box::new(HistoryPage { channel_key: Some(channel_key("room:9", 0)), query }))
 }
 
 fn found(answer: Option<RoomReply>) -> Vec<(u64, String)> {
@@ -125,7 +125,7 @@ fn what_is_asked_behind_a_retraction_that_is_read_first_finds_it_done() {
         let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
         let latest = RoomOp::History(Box::new(HistoryPage {
             channel_key: Some(channel_key("room:9", 0)),
-            passage: HistoryQuery { limit: 2, since: None, order: HistoryOrder::NewestFirst },
+            query: HistoryQuery { limit: 2, since: None, order: HistoryOrder::NewestFirst },
         }));
         let latest = world.begin(HOME, 7, ROOM, latest);
         assert!(world.answer(latest).is_none(), "memory would have it");
@@ -169,7 +169,7 @@ fn whoever_leaves_behind_retractions_is_answered_and_leaves_nothing() {
         assert!(world.answer(id).is_some(), "each question has its answer");
     }
     let room = world.rooms.find(ROOM).expect("its messages are on disk");
-    assert!(room.messages().kept().is_some_and(|kept| kept.is_at_rest()));
+    assert!(room.messages().durable().is_some_and(|durable| durable.is_at_rest()));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn a_retraction_that_cannot_be_read_is_nobodys_fault() {
     let requests = std::mem::take(&mut world.out.requests);
     let [read] = <[_; 1]>::try_from(requests).expect("the history waits for it");
     let outcome = StoreResult::Failed(StoreError::Broken);
-    let reply = StoreReply { ticket: read.ticket, outcome };
+    let reply = StoreReply { request_id: read.request_id, outcome };
     world.rooms.on_reply(world.now, reply, &mut world.out);
     check_refused(&world.answer(back).unwrap(), ErrorCode::Internal);
     world.asleep = false;
@@ -202,10 +202,11 @@ fn what_is_said_behind_the_first_message_begins_no_stream_of_its_own() {
         .out
         .requests
         .iter()
-        .map(|request| match &request.job {
-            StoreOp::Append(append) => {
-                (append.publication.offset, append.birth.as_ref().map(|birth| birth.behind))
-            }
+        .map(|request| match &request.op {
+            StoreOp::Append(append) => (
+                append.publication.offset,
+                append.channel_created.as_ref().map(|channel_created| channel_created.behind),
+            ),
             other => panic!("{other:?}"),
         })
         .collect();

@@ -255,7 +255,7 @@ fn marks_say_whose_they_are_and_whom_to_tell() {
         let mut desk = desk("ann", encoding);
         desk.call("chat.ack", &json!({ "channel": "dm#ann,bob", "offset": 5, "took_ms": 3 }));
         let mark = marker_update(desk.asked_of("dm#ann,bob"));
-        assert_eq!(mark.reached, MarkerPosition::Delivered(5));
+        assert_eq!(mark.position, MarkerPosition::Delivered(5));
         assert_eq!(mark.info, desk.info());
         assert_eq!(mark.inbox, NAMES.inbox("", "ann"));
         assert_eq!(mark.other, Some(NAMES.inbox("", "bob")));
@@ -264,7 +264,7 @@ fn marks_say_whose_they_are_and_whom_to_tell() {
         desk.answer(room, RoomReply::Done);
         desk.check_rpc(&json!({}));
         desk.call("chat.read", &json!({ "channel": "dm#ann,bob", "offset": 7 }));
-        assert_eq!(marker_update(desk.asked().1).reached, MarkerPosition::Read(7));
+        assert_eq!(marker_update(desk.asked().1).position, MarkerPosition::Read(7));
         desk.answer(room, RoomReply::InvalidField(Field::Offset));
         desk.check_error(107, "bad request: offset");
         let mut desk = seated_in("room:1", "ann", encoding);

@@ -49,10 +49,10 @@ impl Fanout {
                 self.append_to_channel(room, push, Audience::JoinLeave);
             }
             RoomEvent::Swapped(room, swap) => {
-                let Swap { came, came_chan_info, went, went_chan_info } = *swap;
-                let join = Push::Join { info: &came, chan_info: came_chan_info.as_deref() };
+                let Swap { joined, joined_chan_info, left, left_chan_info } = *swap;
+                let join = Push::Join { info: &joined, chan_info: joined_chan_info.as_deref() };
                 self.append_to_channel(room, join, Audience::JoinLeave);
-                let leave = Push::Leave { info: &went, chan_info: went_chan_info.as_deref() };
+                let leave = Push::Leave { info: &left, chan_info: left_chan_info.as_deref() };
                 self.append_to_channel(room, leave, Audience::JoinLeave);
             }
             RoomEvent::Typing(room, info) => {

@@ -24,15 +24,15 @@ pub(super) struct AppendGate {
 
 impl AppendGate {
     /// Whether an append of a shard's round may be looked at.
-    pub fn admits(&self, from: ShardId, round: WriteEpoch) -> Result<(), StoreError> {
-        let is_stale = self.refused.get(&from).is_some_and(|refused| round <= *refused);
+    pub fn admits(&self, from: ShardId, write_epoch: WriteEpoch) -> Result<(), StoreError> {
+        let is_stale = self.refused.get(&from).is_some_and(|refused| write_epoch <= *refused);
         if is_stale { Err(StoreError::Stale) } else { Ok(()) }
     }
 
     /// An append was refused, and with it what was given in its round or before.
-    pub fn refuse(&mut self, from: ShardId, round: WriteEpoch) {
+    pub fn refuse(&mut self, from: ShardId, write_epoch: WriteEpoch) {
         let refused = self.refused.entry(from).or_default();
-        *refused = round.max(*refused);
+        *refused = write_epoch.max(*refused);
     }
 
     /// Whether a conversation takes no messages until it is opened again.

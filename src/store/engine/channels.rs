@@ -143,13 +143,14 @@ impl<D: Disk> ChannelStore<D> {
         let is_sure = self.durable(namespace) == SyncMode::Now;
         let losses_count = self.losses_count();
         // Who waited for the first message may have been shown others than there are now.
-        let (epoch, born_unix_ms, naming) = match is_sure || record.losses_count == losses_count {
-            true => (record.epoch, record.born_unix_ms, EpochState::Written),
+        let (epoch, created_unix_ms, naming) = match is_sure || record.losses_count == losses_count
+        {
+            true => (record.epoch, record.created_unix_ms, EpochState::Written),
             false => (heads::reborn(record.epoch, losses_count), 0, EpochState::Reborn),
         };
         let mut head = ChannelHead {
             epoch,
-            born_unix_ms,
+            created_unix_ms,
             naming,
             first: record.first,
             below_bytes: record.below_bytes,
@@ -199,7 +200,7 @@ impl<D: Disk> ChannelStore<D> {
     pub fn put_record(&mut self, room: RoomId, head: &ChannelHead, tenant: &str, channel: &str) {
         let record = ChannelRecord {
             epoch: head.epoch,
-            born_unix_ms: head.born_unix_ms,
+            created_unix_ms: head.created_unix_ms,
             losses_count: self.losses_count(),
             first: head.first,
             below_bytes: head.below_bytes,
@@ -270,18 +271,18 @@ impl<D: Disk> ChannelStore<D> {
 }
 
 /// A channel that begins.
-pub(super) fn newborn(birth: &ChannelCreated, namespace: u16) -> ChannelHead {
+pub(super) fn newborn(channel_created: &ChannelCreated, namespace: u16) -> ChannelHead {
     ChannelHead {
-        epoch: birth.epoch,
-        born_unix_ms: birth.born_unix_ms,
+        epoch: channel_created.epoch,
+        created_unix_ms: channel_created.created_unix_ms,
         naming: EpochState::Written,
-        first: birth.behind + 1,
+        first: channel_created.behind + 1,
         below_bytes: 0,
-        offset: birth.behind,
+        offset: channel_created.behind,
         total_bytes: 0,
         retractions_count: 0,
         last_unix_ms: 0,
         namespace,
-        parties: birth.parties,
+        parties: channel_created.parties,
     }
 }

@@ -18,7 +18,7 @@ pub struct ChannelHead {
     /// Its stream's.
     pub epoch: Epoch,
     /// When its first message was said, Unix ms; 0 where nobody knows.
-    pub born_unix_ms: u64,
+    pub created_unix_ms: u64,
     /// Whether its record says so; else it is written with the next message.
     pub naming: EpochState,
     /// The lowest offset that is on the disk.
@@ -118,7 +118,7 @@ mod tests {
         let mut heads = Heads::default();
         let head = |offset| ChannelHead {
             epoch: Epoch(1),
-            born_unix_ms: 0,
+            created_unix_ms: 0,
             naming: EpochState::Written,
             first: 1,
             below_bytes: 0,

@@ -119,9 +119,9 @@ pub struct QueuedRead {
     /// Who gave it,
     pub from: ShardId,
     /// and its number there.
-    pub ticket: RequestId,
+    pub request_id: RequestId,
     /// What is asked.
-    pub job: StoreOp,
+    pub op: StoreOp,
     /// What was found so far; `None` before it begins.
     pub found: Option<PartialRead>,
     by: Requester,
@@ -137,7 +137,7 @@ pub struct Clearing {
     /// Who gave it,
     pub from: ShardId,
     /// and its number there.
-    pub ticket: RequestId,
+    pub request_id: RequestId,
     /// Where the messages wait.
     pub inbox: RoomId,
     /// Of which channel they are.
@@ -176,8 +176,8 @@ pub struct RequestQueue {
 
 impl RequestQueue {
     /// Whether this request finds a place.
-    pub fn has_room_for(&self, job: &StoreOp) -> bool {
-        match job.class() {
+    pub fn has_room_for(&self, op: &StoreOp) -> bool {
+        match op.class() {
             StoreOpClass::Write => self.writes.len() < WRITES_QUEUED_MAX,
             StoreOpClass::Read | StoreOpClass::Control => true,
         }
@@ -193,27 +193,27 @@ impl RequestQueue {
 
     /// One more.
     pub fn push(&mut self, from: ShardId, request: StoreRequest) {
-        match request.job.class() {
+        match request.op.class() {
             StoreOpClass::Write => {
                 self.writes_given += 1;
                 self.writes.push_back((from, request));
             }
             StoreOpClass::Read => {
-                let StoreRequest { ticket, by, job, .. } = request;
+                let StoreRequest { request_id, by, op, .. } = request;
                 // What shards need themselves is theirs.
                 let flow = match by.flow() {
                     Flow::Shard(_) => Flow::Shard(from),
                     flow @ (Flow::User(_) | Flow::Conn(..)) => flow,
                 };
                 let behind = self.writes_given;
-                self.line_up(QueuedRead { from, ticket, job, found: None, by, flow, behind });
+                self.line_up(QueuedRead { from, request_id, op, found: None, by, flow, behind });
             }
             StoreOpClass::Control => {
-                if let StoreOp::Abandon(requester) = request.job {
+                if let StoreOp::Abandon(requester) = request.op {
                     self.abandon(from, requester);
                 }
                 let outcome = StoreResult::Failed(StoreError::Abandoned);
-                let reply = StoreReply { ticket: request.ticket, outcome };
+                let reply = StoreReply { request_id: request.request_id, outcome };
                 self.abandoned.push((from, reply));
             }
         }
@@ -339,7 +339,7 @@ impl RequestQueue {
         let gone = begun.into_iter().chain(waiting);
         let outcome = || StoreResult::Failed(StoreError::Abandoned);
         let replies =
-            gone.map(|read| (from, StoreReply { ticket: read.ticket, outcome: outcome() }));
+            gone.map(|read| (from, StoreReply { request_id: read.request_id, outcome: outcome() }));
         self.abandoned.extend(replies);
     }
 }

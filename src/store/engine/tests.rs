@@ -71,8 +71,8 @@ pub(super) fn namespace_of(channel: &str) -> u16 {
 pub(super) struct Bench<D> {
     pub engine: Engine<D>,
     pub now: u64,
-    pub ticket: u32,
-    pub round: WriteEpoch,
+    pub request_id: u32,
+    pub write_epoch: WriteEpoch,
     /// For whom.
     pub by: Requester,
 }
@@ -96,13 +96,17 @@ impl Bench<SimulatedDisk> {
 impl<D: Disk> Bench<D> {
     pub fn over(disk: D) -> Bench<D> {
         let engine = Engine::open(disk, setup()).expect("a working disk opens");
-        Bench { engine, now: 1_000_000, ticket: 0, round: WriteEpoch(1), by: ANYBODY }
+        Bench { engine, now: 1_000_000, request_id: 0, write_epoch: WriteEpoch(1), by: ANYBODY }
     }
 
-    pub fn give(&mut self, job: StoreOp) {
-        self.ticket += 1;
-        let request =
-            StoreRequest { ticket: RequestId(self.ticket), round: self.round, by: self.by, job };
+    pub fn give(&mut self, op: StoreOp) {
+        self.request_id += 1;
+        let request = StoreRequest {
+            request_id: RequestId(self.request_id),
+            write_epoch: self.write_epoch,
+            by: self.by,
+            op,
+        };
         self.engine.take(SHARD, request);
     }
 
@@ -110,12 +114,12 @@ impl<D: Disk> Bench<D> {
     pub fn answers(&mut self) -> Vec<StoreResult> {
         let mut out = Vec::new();
         while self.engine.turn(self.now, &mut out) == TurnResult::Busy {}
-        out.sort_by_key(|(_, reply)| reply.ticket);
+        out.sort_by_key(|(_, reply)| reply.request_id);
         out.into_iter().map(|(_, reply)| reply.outcome).collect()
     }
 
-    pub fn ask(&mut self, job: StoreOp) -> StoreResult {
-        self.give(job);
+    pub fn ask(&mut self, op: StoreOp) -> StoreResult {
+        self.give(op);
         let mut answers = self.answers();
         assert_eq!(answers.len(), 1, "each request has one answer");
         answers.remove(0)
@@ -152,8 +156,8 @@ impl<D: Disk> Bench<D> {
         }
     }
 
-    fn mark(&mut self, reached: MarkerPosition) -> StoreResult {
-        self.ask(mark(ROOM, "ann", reached))
+    fn mark(&mut self, position: MarkerPosition) -> StoreResult {
+        self.ask(mark(ROOM, "ann", position))
     }
 }
 
@@ -173,21 +177,21 @@ pub(super) fn message(offset: u64, text: &str, user: &str, time_unix_ms: u64) ->
 /// With a birth, which only counts for a channel that is new.
 pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
     let publication = Arc::new(message(offset, &format!("m{offset}"), "ann", 1_000_000 + offset));
-    let birth = ChannelCreated {
+    let channel_created = ChannelCreated {
         tenant: "".into(),
         channel: channel.into(),
         epoch: EPOCH,
-        born_unix_ms: 1_000_001,
+        created_unix_ms: 1_000_001,
         behind: 0,
         parties: None,
     };
     let namespace = namespace_of(channel);
-    let birth = Some(birth);
+    let channel_created = Some(channel_created);
     let (addressee, keeps_id, retracts) = (None, false, None);
     StoreOp::Append(Box::new(Append {
         room,
         namespace,
-        birth,
+        channel_created,
         publication,
         addressee,
         keeps_id,
@@ -196,8 +200,8 @@ pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
 }
 
 /// The same, of an author who gave it its id.
-pub(super) fn with_id(job: StoreOp) -> StoreOp {
-    let StoreOp::Append(append) = job else { unreachable!() };
+pub(super) fn with_id(op: StoreOp) -> StoreOp {
+    let StoreOp::Append(append) = op else { unreachable!() };
     StoreOp::Append(Box::new(Append { keeps_id: true, ..*append }))
 }
 
@@ -217,9 +221,9 @@ pub(super) fn all(room: RoomId) -> HistoryRange {
     }
 }
 
-pub(super) fn mark(room: RoomId, user: &str, reached: MarkerPosition) -> StoreOp {
+pub(super) fn mark(room: RoomId, user: &str, position: MarkerPosition) -> StoreOp {
     let inbox = RoomId(u128::from(user.as_bytes()[0]));
-    StoreOp::AdvanceMarker(Box::new(AdvanceMarker { room, user: user.into(), inbox, reached }))
+    StoreOp::AdvanceMarker(Box::new(AdvanceMarker { room, user: user.into(), inbox, position }))
 }
 
 fn offsets(outcome: &StoreResult) -> Vec<u64> {
@@ -280,18 +284,18 @@ fn an_offset_is_given_once() {
     bench.said(1..=3);
     for offset in [3, 5, 0] {
         assert_eq!(failure(&bench.say(offset)), StoreError::Broken);
-        bench.round.0 += 1;
+        bench.write_epoch.0 += 1;
     }
     bench.said(4..=4);
     let mut other = append(ROOM, "room:a", 5);
     if let StoreOp::Append(append) = &mut other {
-        append.birth.as_mut().unwrap().epoch = Epoch(1);
+        append.channel_created.as_mut().unwrap().epoch = Epoch(1);
     }
     assert_eq!(failure(&bench.ask(other)), StoreError::Broken, "of another stream");
-    bench.round.0 += 1;
+    bench.write_epoch.0 += 1;
     let mut unborn = append(RoomId(8), "room:b", 1);
     if let StoreOp::Append(append) = &mut unborn {
-        append.birth = None;
+        append.channel_created = None;
     }
     assert_eq!(failure(&bench.ask(unborn)), StoreError::Broken, "its channel is unknown");
 }
@@ -304,7 +308,7 @@ fn behind_a_refused_message_the_round_is_stale() {
         bench.give(append(ROOM, "room:a", offset));
     }
     bench.give(append(RoomId(8), "room:b", 1));
-    bench.round.0 += 1;
+    bench.write_epoch.0 += 1;
     bench.give(append(ROOM, "room:a", 2));
     let answers = bench.answers();
     assert_eq!(failure(&answers[0]), StoreError::Broken);
@@ -312,10 +316,10 @@ fn behind_a_refused_message_the_round_is_stale() {
     assert_eq!(failure(&answers[2]), StoreError::Stale, "whatever its room");
     assert!(matches!(answers[3], StoreResult::Appended));
     let other_shard = StoreRequest {
-        ticket: RequestId(99),
-        round: WriteEpoch(0),
+        request_id: RequestId(99),
+        write_epoch: WriteEpoch(0),
         by: ANYBODY,
-        job: append(ROOM, "room:a", 3),
+        op: append(ROOM, "room:a", 3),
     };
     bench.engine.take(ShardId(1), other_shard);
     assert!(matches!(bench.answers()[0], StoreResult::Appended), "rounds are a shard's own");
@@ -337,9 +341,9 @@ fn reads_see_the_writes_that_they_stand_behind() {
     let commits = bench.engine.counts().commits;
     let answers = bench.answers();
     assert_eq!(offsets(&answers[1]), [1, 2], "and a later one, which is as good");
-    let marks = ReadMarkers { delivered: 1, read: 1 };
+    let markers = ReadMarkers { delivered: 1, read: 1 };
     assert!(
-        matches!(&answers[4], StoreResult::ReadMarkers(page) if page[..] == [("ann".into(), marks)])
+        matches!(&answers[4], StoreResult::ReadMarkers(page) if page[..] == [("ann".into(), markers)])
     );
     assert!(matches!(&answers[5], StoreResult::Opened(Some(opened), _) if opened.head == 2));
     assert_eq!(bench.engine.counts().commits, commits + 1, "all in one batch");
@@ -349,20 +353,20 @@ fn reads_see_the_writes_that_they_stand_behind() {
 fn marks_go_forward_only() {
     let mut bench = Bench::new();
     bench.said(1..=9);
-    let marks = |delivered, read| ReadMarkers { delivered, read };
-    let mut check = |reached, before: ReadMarkers, after: ReadMarkers| match bench.mark(reached) {
+    let markers = |delivered, read| ReadMarkers { delivered, read };
+    let mut check = |position, before: ReadMarkers, after: ReadMarkers| match bench.mark(position) {
         StoreResult::MarkerAdvanced { before: b, after: a } => assert_eq!((b, a), (before, after)),
         StoreResult::Behind(held) => assert_eq!((held, after), (before, before), "behind"),
         other => panic!("{other:?}"),
     };
-    check(MarkerPosition::Delivered(4), marks(0, 0), marks(4, 0));
-    check(MarkerPosition::Delivered(3), marks(4, 0), marks(4, 0));
-    check(MarkerPosition::Read(6), marks(4, 0), marks(6, 6));
-    check(MarkerPosition::Read(6), marks(6, 6), marks(6, 6));
-    check(MarkerPosition::Read(5), marks(6, 6), marks(6, 6));
-    check(MarkerPosition::Delivered(9), marks(6, 6), marks(9, 6));
+    check(MarkerPosition::Delivered(4), markers(0, 0), markers(4, 0));
+    check(MarkerPosition::Delivered(3), markers(4, 0), markers(4, 0));
+    check(MarkerPosition::Read(6), markers(4, 0), markers(6, 6));
+    check(MarkerPosition::Read(6), markers(6, 6), markers(6, 6));
+    check(MarkerPosition::Read(5), markers(6, 6), markers(6, 6));
+    check(MarkerPosition::Delivered(9), markers(6, 6), markers(9, 6));
     assert!(
-        matches!(bench.mark(MarkerPosition::Read(5)), StoreResult::Behind(held) if held == marks(9, 6))
+        matches!(bench.mark(MarkerPosition::Read(5)), StoreResult::Behind(held) if held == markers(9, 6))
     );
     assert_eq!(
         failure(&bench.mark(MarkerPosition::Delivered(10))),
@@ -371,7 +375,7 @@ fn marks_go_forward_only() {
     );
     let mut bench = bench.crash(Crash::PowerCut);
     assert!(
-        matches!(bench.mark(MarkerPosition::Read(5)), StoreResult::Behind(held) if held == marks(9, 6))
+        matches!(bench.mark(MarkerPosition::Read(5)), StoreResult::Behind(held) if held == markers(9, 6))
     );
 }
 
@@ -436,7 +440,7 @@ fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
             assert_eq!(failure(&answer), StoreError::Broken);
         }
         assert_eq!(bench.engine.takes_messages(), Err(StoreError::Broken));
-        bench.round.0 += 1;
+        bench.write_epoch.0 += 1;
         assert_eq!(failure(&bench.say(4)), StoreError::Broken, "until it is read again");
         assert_eq!(bench.passage(ROOM, 0, 9), [1, 2, 3], "reading goes on");
         let reopened = bench.ask(StoreOp::Open(open(ROOM)));
@@ -445,7 +449,7 @@ fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
         assert!(matches!(other, StoreResult::Opened(None, _)), "{other:?}");
         bench.weather(DiskFaultProfile::CALM);
         bench.now += 10_000;
-        bench.round.0 += 1;
+        bench.write_epoch.0 += 1;
         let head = bench.opened(ROOM).unwrap().head;
         assert!(head == 3 || head == 4, "nobody could know");
         bench.said(head + 1..=9);
@@ -467,7 +471,7 @@ fn without_space_messages_are_refused_and_the_rest_goes_on() {
     assert_eq!(bench.passage(ROOM, 0, 9), [1, 2, 3]);
     bench.weather(DiskFaultProfile { capacity_bytes: used + 2_000, ..DiskFaultProfile::CALM });
     bench.now += 1_000;
-    bench.round.0 += 1;
+    bench.write_epoch.0 += 1;
     bench.said(4..=4);
     assert_eq!(bench.engine.takes_messages(), Ok(()));
 }
@@ -480,9 +484,9 @@ fn a_disk_that_is_really_full_heals_by_itself() {
     // Somebody else took the reserve since the engine looked last.
     bench.weather(DiskFaultProfile { capacity_bytes: used + 5, ..DiskFaultProfile::CALM });
     assert_eq!(failure(&bench.say(4)), StoreError::Broken);
-    bench.round.0 += 1;
+    bench.write_epoch.0 += 1;
     assert_eq!(failure(&bench.say(4)), StoreError::Full);
-    bench.round.0 += 1;
+    bench.write_epoch.0 += 1;
     bench.weather(DiskFaultProfile::CALM);
     bench.now += 10_000;
     bench.said(4..=5);
@@ -616,7 +620,7 @@ fn where_something_may_be_lost_the_stream_is_another_one() {
     bench.weather(DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM });
     bench.ask(unborn(ROOM, "soon:a", 5));
     bench.weather(DiskFaultProfile::CALM);
-    bench.round.0 += 1;
+    bench.write_epoch.0 += 1;
     let [again, sure] = epochs(&mut bench);
     assert!(again != reborn && sure == EPOCH);
     // An orderly end with the machine's is none.
@@ -630,5 +634,5 @@ fn where_something_may_be_lost_the_stream_is_another_one() {
 
 fn unborn(room: RoomId, channel: &str, offset: u64) -> StoreOp {
     let StoreOp::Append(append) = append(room, channel, offset) else { unreachable!() };
-    StoreOp::Append(Box::new(Append { birth: None, ..*append }))
+    StoreOp::Append(Box::new(Append { channel_created: None, ..*append }))
 }

@@ -57,7 +57,7 @@ fn spaces_are_apart_ordered_and_there_after_opening_again() {
         disk.commit(&batch(&entries), SyncMode::Later).unwrap();
     }
     disk.commit(&batch(&[(StoreKeyspace::Dead, b"c", None)]), SyncMode::Now).unwrap();
-    for round in 0..3 {
+    for write_epoch in 0..3 {
         for space in StoreKeyspace::ALL {
             let (mut up, mut down) = ([b"b", b"c", b"d"], [b"e", b"d", b"c"]);
             if space == StoreKeyspace::Dead {
@@ -68,7 +68,7 @@ fn spaces_are_apart_ordered_and_there_after_opening_again() {
             assert_eq!(disk.get(space, b"a").unwrap(), Some(vec![space.index() as u8]));
             assert_eq!(disk.get(space, b"q").unwrap(), None);
         }
-        match round {
+        match write_epoch {
             0 => disk.reopen().unwrap(),
             _ => {
                 drop(disk);
@@ -220,14 +220,14 @@ fn a_store_goes_on_without_what_is_damaged() {
     let mut engine = Engine::open(open(dir.path()), setup(dir.path())).unwrap();
     assert_eq!(engine.name_key(), name_key);
     for (room, head) in [(1, 20), (2, salvaged.messages_count - 20)] {
-        let job = StoreOp::Open(OpenChannel {
+        let op = StoreOp::Open(OpenChannel {
             room: RoomId(room),
             count_max: 100,
             bytes_max: u32::MAX,
             after: None,
             ids_since_unix_ms: u64::MAX,
         });
-        let StoreResult::Opened(Some(opened), _) = ask(&mut engine, job) else { panic!() };
+        let StoreResult::Opened(Some(opened), _) = ask(&mut engine, op) else { panic!() };
         assert_eq!((opened.head, opened.tail.len() as u64), (head, head));
         assert_ne!(opened.epoch, Epoch(5), "offsets may be given again");
     }
@@ -235,10 +235,15 @@ fn a_store_goes_on_without_what_is_damaged() {
     assert!(dir.path().join("journal.damaged-0").exists());
 }
 
-fn ask(engine: &mut Engine<FjallDisk>, job: StoreOp) -> StoreResult {
+fn ask(engine: &mut Engine<FjallDisk>, op: StoreOp) -> StoreResult {
     engine.take(
         ShardId(0),
-        StoreRequest { ticket: RequestId(1), round: WriteEpoch(1), by: Requester::NOBODY, job },
+        StoreRequest {
+            request_id: RequestId(1),
+            write_epoch: WriteEpoch(1),
+            by: Requester::NOBODY,
+            op,
+        },
     );
     let mut out = Vec::new();
     engine.turn(1_000_000, &mut out);
@@ -256,17 +261,19 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> StoreResult
         trace: None,
     };
     let channel = format!("room:{}", { room.0 }).into();
-    let birth = ChannelCreated {
+    let channel_created = ChannelCreated {
         tenant: "".into(),
         channel,
         epoch: Epoch(5),
-        born_unix_ms: 1,
+        created_unix_ms: 1,
         behind: 0,
         parties: None,
     };
-    let (birth, publication) = (Some(birth).filter(|_| offset == 1), publication.into());
+    let (channel_created, publication) =
+        (Some(channel_created).filter(|_| offset == 1), publication.into());
     let (addressee, keeps_id, retracts) = (None, false, None);
-    let append = Append { room, namespace: 0, birth, publication, addressee, keeps_id, retracts };
+    let append =
+        Append { room, namespace: 0, channel_created, publication, addressee, keeps_id, retracts };
     ask(engine, StoreOp::Append(Box::new(append)))
 }
 
@@ -360,12 +367,12 @@ fn what_was_removed_gives_its_space_back() {
     disk.reclaim().unwrap();
     let after_bytes = used_bytes(&disk);
     assert!(after_bytes < before_bytes / 2, "{before_bytes} became {after_bytes}");
-    for round in 0..3 {
+    for write_epoch in 0..3 {
         for (index, value) in values.iter().enumerate() {
             let kept = disk.get(StoreKeyspace::Messages, &key(index)).unwrap();
             assert_eq!(kept.as_ref(), (150 <= index).then_some(value), "{index}");
         }
-        let written = [round as u8];
+        let written = [write_epoch as u8];
         let entry = (StoreKeyspace::Marks, &written[..], Some(&written[..]));
         disk.commit(&batch(&[entry]), SyncMode::Now).unwrap();
         drop(disk);

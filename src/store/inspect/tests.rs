@@ -39,12 +39,12 @@ fn store(disk: SimulatedDisk) -> SimulatedDisk {
         }));
     }
     jobs.extend([(3, 1, "a"), (3, 2, "b"), (9, 1, "a"), (9, 2, "a")].map(react));
-    for (ticket, job) in jobs.into_iter().enumerate() {
+    for (request_id, op) in jobs.into_iter().enumerate() {
         let request = StoreRequest {
-            ticket: RequestId(ticket as u32),
-            round: WriteEpoch(1),
+            request_id: RequestId(request_id as u32),
+            write_epoch: WriteEpoch(1),
             by: Requester::NOBODY,
-            job,
+            op,
         };
         engine.take(ShardId(0), request);
     }
@@ -64,11 +64,11 @@ fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
         trace: None,
     };
     let (tenant, channel, epoch) = ("acme".into(), channel.into(), Epoch(5));
-    let birth = Some(ChannelCreated {
+    let channel_created = Some(ChannelCreated {
         tenant,
         channel,
         epoch,
-        born_unix_ms: 1,
+        created_unix_ms: 1,
         behind: 0,
         parties: Some(INBOXES),
     });
@@ -77,7 +77,7 @@ fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
     StoreOp::Append(Box::new(Append {
         room,
         namespace,
-        birth,
+        channel_created,
         publication,
         addressee,
         keeps_id,

@@ -84,7 +84,7 @@ fn records_read_back_equal() {
     for parties in [None, Some([RoomId(1), RoomId(u128::MAX)])] {
         let channel = ChannelRecord {
             epoch: Epoch(0xdead_beef),
-            born_unix_ms: 1_700_000_000_000,
+            created_unix_ms: 1_700_000_000_000,
             losses_count: u32::MAX,
             first: 1,
             below_bytes: 0,
@@ -103,7 +103,7 @@ fn records_read_back_equal() {
         let last_at = 5 + 6 + 5 + 1 + 1 + 10 + 2;
         assert_eq!(old.remove(last_at), 5);
         old.drain(5..11);
-        let unknown = ChannelRecord { born_unix_ms: 0, last_unix_ms: 0, ..channel };
+        let unknown = ChannelRecord { created_unix_ms: 0, last_unix_ms: 0, ..channel };
         assert_eq!(ChannelRecord::take(&old), Ok(unknown));
     }
     let marks = ReadMarkers { delivered: 300, read: 299 };

@@ -20,8 +20,8 @@ mod tests;
 pub use answers::{ConversationEntry, Receipt, conversations, members, nothing, posted, receipts};
 pub use fields::Field;
 pub use notices::{
-    MembershipSummary, crowd, is_remainder, receipt, remainder, retracted, retracted_offset,
-    retraction, typing,
+    MembershipSummary, is_remainder, membership_summary, receipt, remainder, retracted,
+    retracted_offset, retraction, typing,
 };
 pub use reactions::{
     ReactedMessage, ReactionCount, Reactor, reacted, reaction_is_valid, reactions, takes_reactions,

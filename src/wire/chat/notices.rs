@@ -22,9 +22,9 @@ pub fn typing(channel: &str, who: &ClientInfo) -> Payload {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MembershipSummary {
     /// Connections or users that came since the last notice.
-    pub came: u32,
+    pub joined: u32,
     /// Those that left.
-    pub went: u32,
+    pub left: u32,
     /// Connections.
     pub clients: u32,
     /// Users.
@@ -32,12 +32,12 @@ pub struct MembershipSummary {
 }
 
 /// How many came and left: `{"crowd": {channel, came, went, clients, users}}`.
-pub fn crowd(channel: &str, crowd: MembershipSummary) -> Payload {
+pub fn membership_summary(channel: &str, crowd: MembershipSummary) -> Payload {
     payload(|members| {
         members.object("crowd", |members| {
             members.text("channel", channel);
-            members.number("came", u64::from(crowd.came));
-            members.number("went", u64::from(crowd.went));
+            members.number("came", u64::from(crowd.joined));
+            members.number("went", u64::from(crowd.left));
             members.number("clients", u64::from(crowd.clients));
             members.number("users", u64::from(crowd.users));
         });

@@ -361,9 +361,10 @@ fn notices_name_channel_and_user() {
     let ann = Receipt { user: "ann", delivered: 5, read: 4 };
     let want = json!({ "receipt": { "channel": "c", "user": "ann", "delivered": 5, "read": 4 } });
     check_said(&receipt("c", ann), want);
-    let crowd = crowd("c", MembershipSummary { came: 1, went: 2, clients: 3, users: 4 });
+    let membership_summary =
+        membership_summary("c", MembershipSummary { joined: 1, left: 2, clients: 3, users: 4 });
     let want = json!({ "channel": "c", "came": 1, "went": 2, "clients": 3, "users": 4 });
-    check_said(&crowd, json!({ "crowd": want }));
+    check_said(&membership_summary, json!({ "crowd": want }));
     let want = json!({ "retracted": { "channel": "c", "offset": 3, "user": "ann\n" } });
     check_said(&retracted("c", 3, "ann\n"), want);
 }

@@ -83,10 +83,15 @@ fn bury(dir: &Path) {
     let names = NameKey::from_bytes(engine.name_key());
     let (inbox, room) = (names.inbox("", "ben"), names.room("", CHANNEL));
     let (cause, at_unix_ms) = (DeadLetterCause::Attempts, NOW_UNIX_MS);
-    let job = StoreOp::DeadLetter(NewDeadLetter { inbox, room, offset: 1, cause, at_unix_ms });
+    let op = StoreOp::DeadLetter(NewDeadLetter { inbox, room, offset: 1, cause, at_unix_ms });
     engine.take(
         ShardId(0),
-        StoreRequest { ticket: RequestId(0), round: WriteEpoch(0), by: Requester::NOBODY, job },
+        StoreRequest {
+            request_id: RequestId(0),
+            write_epoch: WriteEpoch(0),
+            by: Requester::NOBODY,
+            op,
+        },
     );
     engine.turn(NOW_UNIX_MS, &mut Vec::new());
     assert_eq!(engine.counts().dead_tried, 1);

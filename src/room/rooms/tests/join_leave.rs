@@ -9,7 +9,7 @@ fn told(world: &mut World) -> Vec<String> {
         RoomEvent::Joined(_, info, _) => vec![format!("+{}", { info.client.0 })],
         RoomEvent::Left(_, info, _) => vec![format!("-{}", { info.client.0 })],
         RoomEvent::Swapped(_, swap) => {
-            vec![format!("+{}", { swap.came.client.0 }), format!("-{}", { swap.went.client.0 })]
+            vec![format!("+{}", { swap.joined.client.0 }), format!("-{}", { swap.left.client.0 })]
         }
         RoomEvent::MembershipSummary(_, data) => {
             vec![String::from_utf8(data.bytes.to_vec()).unwrap()]
@@ -104,8 +104,8 @@ impl Reader {
                 RoomEvent::Joined(_, info, _) => drop(self.list.insert(name_in_list(of, &info))),
                 RoomEvent::Left(_, info, _) => drop(self.list.remove(&name_in_list(of, &info))),
                 RoomEvent::Swapped(_, swap) => {
-                    self.list.insert(name_in_list(of, &swap.came));
-                    self.list.remove(&name_in_list(of, &swap.went));
+                    self.list.insert(name_in_list(of, &swap.joined));
+                    self.list.remove(&name_in_list(of, &swap.left));
                 }
                 RoomEvent::MembershipSummary(..) => self.is_stale = true,
                 _ => (),
@@ -180,7 +180,7 @@ fn check_lists(of: JoinLeaveScope, join_leave_members_max: u32, loss_percent: u6
             let (lost, told): (Vec<_>, Vec<_>) =
                 told.into_iter().partition(|_| prng.percent(loss_percent));
             for (_, tell) in lost {
-                world.rooms.on_news_lost(world.now, &tell);
+                world.rooms.on_event_lost(world.now, &tell);
                 reader.is_stale = true;
             }
             reader.hear(of, told);

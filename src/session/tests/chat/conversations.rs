@@ -185,7 +185,7 @@ fn conversations_are_asked_of_ones_own_inbox() {
         let page = vec![Conversation {
             channel: "dm#ann,bob".into(),
             head: 6,
-            marks: ReadMarkers { delivered: 5, read: 4 },
+            markers: ReadMarkers { delivered: 5, read: 4 },
             unread: 1,
             last: Some(Arc::new(last)),
         }];

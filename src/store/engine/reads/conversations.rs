@@ -113,7 +113,7 @@ fn conversation<D: Disk>(
 ) -> Result<Option<Conversation>, StoreError> {
     // A channel that is gone is among the conversations for a moment longer.
     let Some(head) = channels.head(room)? else { return Ok(None) };
-    let marks = channels.marks_at(&key::named(room, user))?.unwrap_or_default();
+    let markers = channels.marks_at(&key::named(room, user))?.unwrap_or_default();
     let mut last = None;
     if head.first_shown(channels.rules(head.namespace).count_max) <= head.offset {
         let value =
@@ -124,8 +124,8 @@ fn conversation<D: Disk>(
     }
     // Its record, its marks, and its head are a read each.
     (0..3).for_each(|_| budget.got(0));
-    let unread = unread(channels, room, &head, marks.read, budget)?;
-    Ok(Some(Conversation { channel, head: head.offset, marks, unread, last }))
+    let unread = unread(channels, room, &head, markers.read, budget)?;
+    Ok(Some(Conversation { channel, head: head.offset, markers, unread, last }))
 }
 
 /// How many messages are behind what a user read. Retractions among them are found by

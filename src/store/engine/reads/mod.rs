@@ -78,11 +78,11 @@ pub(super) fn slice<D: Disk>(
     channels: &mut ChannelStore<D>,
     gate: &mut AppendGate,
     counts: &mut StoreCounts,
-    (job, found): (&StoreOp, &mut Option<PartialRead>),
+    (op, found): (&StoreOp, &mut Option<PartialRead>),
     budget: &mut Budget,
 ) -> Result<Option<StoreResult>, StoreError> {
     let so_far = found.take();
-    let sliced = match job {
+    let sliced = match op {
         StoreOp::Open(open) => {
             // What was given before is written or refused.
             gate.reopen(open.room);

@@ -72,8 +72,8 @@ pub(super) fn opened<D: Disk>(
     let reacted = reacted_span(channels, open.room, budget)?;
     let Tail { mut tail, ids, .. } = *tail;
     tail.reverse();
-    let (epoch, born_unix_ms, head) = (head.epoch, head.born_unix_ms, head.offset);
-    let opened = OpenedChannel { epoch, born_unix_ms, head, first, tail, ids, reacted };
+    let (epoch, created_unix_ms, head) = (head.epoch, head.created_unix_ms, head.offset);
+    let opened = OpenedChannel { epoch, created_unix_ms, head, first, tail, ids, reacted };
     Ok(Slice::Whole(StoreResult::Opened(Some(Box::new(opened)), channels.losses_count())))
 }
 

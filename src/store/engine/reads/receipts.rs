@@ -20,11 +20,11 @@ pub(super) fn marks_page<D: Disk>(
 ) -> Result<Slice, StoreError> {
     budget.seek();
     let count_max = page.count_max.min(ENTRIES_MAX) as usize;
-    let mut marks = match so_far {
-        Some(PartialRead::Marks(marks)) => marks,
+    let mut markers = match so_far {
+        Some(PartialRead::Marks(markers)) => markers,
         _ => Vec::new(),
     };
-    let after = marks.last().map_or(&page.after, |(name, _)| name);
+    let after = markers.last().map_or(&page.after, |(name, _)| name);
     let range = key::names_behind(page.room, after);
     let mut fault = None;
     let mut is_over = true;
@@ -33,7 +33,7 @@ pub(super) fn marks_page<D: Disk>(
         &range,
         ReadOrder::OldestFirst,
         &mut |key, value| {
-            if count_max <= marks.len() {
+            if count_max <= markers.len() {
                 return ControlFlow::Break(());
             }
             if budget.is_slice_over() {
@@ -43,7 +43,7 @@ pub(super) fn marks_page<D: Disk>(
             budget.read(value.len());
             let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(StoreError::Damaged);
             match name.and_then(|name| Ok((name, record::take_marks(value)?))) {
-                Ok(one) => marks.push(one),
+                Ok(one) => markers.push(one),
                 Err(failure) => {
                     fault = Some(failure);
                     return ControlFlow::Break(());
@@ -54,7 +54,7 @@ pub(super) fn marks_page<D: Disk>(
     )?;
     match fault {
         Some(failure) => Err(failure),
-        None if is_over => Ok(Slice::Whole(StoreResult::ReadMarkers(marks))),
-        None => Ok(Slice::Partial(PartialRead::Marks(marks))),
+        None if is_over => Ok(Slice::Whole(StoreResult::ReadMarkers(markers))),
+        None => Ok(Slice::Partial(PartialRead::Marks(markers))),
     }
 }

@@ -10,21 +10,21 @@ const ANN: RoomId = RoomId(b'a' as u128);
 const BOB: RoomId = RoomId(b'b' as u128);
 
 impl Bench<SimulatedDisk> {
-    fn give_as(&mut self, by: Requester, job: StoreOp) -> RequestId {
+    fn give_as(&mut self, by: Requester, op: StoreOp) -> RequestId {
         self.by = by;
-        self.give(job);
+        self.give(op);
         self.by = ANYBODY;
-        RequestId(self.ticket)
+        RequestId(self.request_id)
     }
 
     /// How many turns it takes until this is answered, and what is answered until then.
-    fn turns_until(&mut self, ticket: RequestId) -> (usize, Vec<(RequestId, StoreResult)>) {
+    fn turns_until(&mut self, request_id: RequestId) -> (usize, Vec<(RequestId, StoreResult)>) {
         let mut answered = Vec::new();
         for turns in 1..100_000 {
             let mut out = Vec::new();
             self.engine.turn(self.now, &mut out);
-            answered.extend(out.into_iter().map(|(_, reply)| (reply.ticket, reply.outcome)));
-            if answered.iter().any(|(one, _)| *one == ticket) {
+            answered.extend(out.into_iter().map(|(_, reply)| (reply.request_id, reply.outcome)));
+            if answered.iter().any(|(one, _)| *one == request_id) {
                 return (turns, answered);
             }
         }
@@ -58,7 +58,7 @@ fn direct(offset: u64) -> StoreOp {
     let StoreOp::Append(mut append) = append(RoomId(70), "dm#ann,bob", offset) else {
         unreachable!()
     };
-    append.birth.as_mut().unwrap().parties = Some([ANN, BOB]);
+    append.channel_created.as_mut().unwrap().parties = Some([ANN, BOB]);
     append.addressee = Some(Addressee { inbox: BOB, expires_unix_ms: u64::MAX });
     StoreOp::Append(append)
 }
@@ -89,34 +89,34 @@ fn busy() -> Bench<SimulatedDisk> {
 
 #[test]
 fn a_write_waits_for_no_more_than_a_slice_of_reads() {
-    for job in large_reads() {
+    for op in large_reads() {
         let mut bench = busy();
         for _ in 0..500 {
-            bench.give_as(GREEDY, job.clone());
+            bench.give_as(GREEDY, op.clone());
         }
         // The same room's, and another's; while it is busy, too.
         for (room, channel, offset) in [(ROOM, "room:a", 3_001), (RoomId(8), "room:b", 1)] {
-            let ticket = bench.give_as(MODEST, append(room, channel, offset));
+            let request_id = bench.give_as(MODEST, append(room, channel, offset));
             let before = bench.engine.disk_mut().reads_count();
-            let (turns, _) = bench.turns_until(ticket);
+            let (turns, _) = bench.turns_until(request_id);
             let read = bench.engine.disk_mut().reads_count() - before;
-            assert_eq!(turns, 1, "{job:?}");
-            assert!(read < 700, "{read} entries beside a write: {job:?}");
+            assert_eq!(turns, 1, "{op:?}");
+            assert!(read < 700, "{read} entries beside a write: {op:?}");
         }
     }
 }
 
 #[test]
 fn who_asks_once_waits_for_a_slice_of_each_other() {
-    for job in large_reads() {
+    for op in large_reads() {
         let mut bench = busy();
         for _ in 0..500 {
-            bench.give_as(GREEDY, job.clone());
+            bench.give_as(GREEDY, op.clone());
         }
-        let ticket =
+        let request_id =
             bench.give_as(MODEST, StoreOp::Read(HistoryRange { count_max: 1, ..all(ROOM) }));
-        let (turns, _) = bench.turns_until(ticket);
-        assert!(turns <= 2, "{turns} turns behind {job:?}");
+        let (turns, _) = bench.turns_until(request_id);
+        assert!(turns <= 2, "{turns} turns behind {op:?}");
     }
 }
 
@@ -126,17 +126,18 @@ fn requesters_take_turns_and_each_gets_its_answers_in_order() {
     let mut expected = Vec::new();
     for by in [GREEDY, MODEST] {
         for _ in 0..50 {
-            let ticket =
+            let request_id =
                 bench.give_as(by, StoreOp::Read(HistoryRange { count_max: 40, ..all(ROOM) }));
-            expected.push((by, ticket));
+            expected.push((by, request_id));
         }
     }
     let mut out = Vec::new();
     while bench.engine.turn(bench.now, &mut out) == TurnResult::Busy {}
-    let place = |ticket| out.iter().position(|(_, reply)| reply.ticket == ticket).unwrap();
+    let place =
+        |request_id| out.iter().position(|(_, reply)| reply.request_id == request_id).unwrap();
     let of = |by| {
         let own = expected.iter().filter(|(one, _)| *one == by);
-        own.map(|(_, ticket)| place(*ticket)).collect::<Vec<_>>()
+        own.map(|(_, request_id)| place(*request_id)).collect::<Vec<_>>()
     };
     let (greedy, modest) = (of(GREEDY), of(MODEST));
     assert!(greedy.is_sorted() && modest.is_sorted());
@@ -162,8 +163,8 @@ fn a_user_has_one_turn_by_however_many_connections_and_shards_it_asks() {
     let own: Vec<RequestId> = (0..10).map(|_| bench.give_as(of(8, 99), one())).collect();
     let mut out = Vec::new();
     while bench.engine.turn(bench.now, &mut out) == TurnResult::Busy {}
-    for (n, ticket) in own.into_iter().enumerate() {
-        let place = out.iter().position(|(_, reply)| reply.ticket == ticket).unwrap();
+    for (n, request_id) in own.into_iter().enumerate() {
+        let place = out.iter().position(|(_, reply)| reply.request_id == request_id).unwrap();
         assert!(place <= 2 * n + 4, "number {n} is answered behind {place} others");
     }
 }
@@ -182,8 +183,8 @@ fn when_one_connection_of_a_user_is_gone_the_others_are_served() {
         }
         bench.give(StoreOp::Abandon(of(7, 1)));
         while bench.engine.turn(bench.now, &mut out) == TurnResult::Busy {}
-        let is_read = |ticket: &RequestId| {
-            let reply = out.iter().find(|(_, reply)| reply.ticket == *ticket).unwrap();
+        let is_read = |request_id: &RequestId| {
+            let reply = out.iter().find(|(_, reply)| reply.request_id == *request_id).unwrap();
             matches!(reply.1.outcome, StoreResult::History(_))
         };
         assert!(own.iter().all(is_read) && !gone.iter().any(is_read));
@@ -251,20 +252,20 @@ fn an_acknowledgement_of_many_messages_is_done_in_steps() {
     let mut bench = Bench::new();
     (1..=5_000).for_each(|offset| bench.give(direct(offset)));
     bench.answers();
-    let job = mark(RoomId(70), "bob", MarkerPosition::Read(5_000));
-    let acknowledged = bench.give_as(GREEDY, job);
+    let op = mark(RoomId(70), "bob", MarkerPosition::Read(5_000));
+    let acknowledged = bench.give_as(GREEDY, op);
     let mut out = Vec::new();
     for turn in 0..10 {
-        let ticket = bench.give_as(MODEST, append(RoomId(8), "room:b", turn + 1));
-        let (turns, answered) = bench.turns_until(ticket);
+        let request_id = bench.give_as(MODEST, append(RoomId(8), "room:b", turn + 1));
+        let (turns, answered) = bench.turns_until(request_id);
         assert_eq!(turns, 1);
         assert!(answered.iter().all(|(one, _)| *one != acknowledged), "it takes longer");
     }
     while bench.engine.turn(bench.now, &mut out) == TurnResult::Busy {}
-    let marks = ReadMarkers { delivered: 5_000, read: 5_000 };
+    let markers = ReadMarkers { delivered: 5_000, read: 5_000 };
     assert!(
-        matches!(&out[..], [(_, StoreReply { ticket, outcome: StoreResult::MarkerAdvanced { after, .. } })]
-        if *ticket == acknowledged && *after == marks)
+        matches!(&out[..], [(_, StoreReply { request_id, outcome: StoreResult::MarkerAdvanced { after, .. } })]
+        if *request_id == acknowledged && *after == markers)
     );
     let page = PendingQuery { inbox: BOB, after: None, count_max: 10 };
     assert!(
@@ -304,8 +305,8 @@ fn reads_take_no_places_of_writes() {
     }
     let write = append(RoomId(8), "room:b", 1);
     assert!(bench.engine.has_room_for(&write));
-    let ticket = bench.give_as(MODEST, write);
-    assert_eq!(bench.turns_until(ticket).0, 1);
+    let request_id = bench.give_as(MODEST, write);
+    assert_eq!(bench.turns_until(request_id).0, 1);
 }
 
 #[test]
@@ -326,18 +327,18 @@ fn what_nobody_waits_for_any_more_is_not_read() {
         .iter()
         .filter(|(_, reply)| matches!(reply.outcome, StoreResult::Failed(StoreError::Abandoned)));
     assert!(gone.count() >= 95);
-    assert!(out.iter().any(|(_, reply)| reply.ticket == own));
+    assert!(out.iter().any(|(_, reply)| reply.request_id == own));
     let later = bench.give_as(GREEDY, StoreOp::Read(HistoryRange { count_max: 1, ..all(ROOM) }));
     assert_eq!(bench.turns_until(later).0, 1, "a number that is used again is served");
 }
 
 #[test]
 fn what_is_taken_back_while_it_is_read_is_not_shown() {
-    for job in
+    for op in
         [StoreOp::Read(all(ROOM)), StoreOp::Open(OpenChannel { count_max: 3_000, ..open(ROOM) })]
     {
         let mut bench = busy();
-        let ticket = bench.give_as(GREEDY, job);
+        let request_id = bench.give_as(GREEDY, op);
         let mut out = Vec::new();
         bench.engine.turn(bench.now, &mut out);
         assert!(out.is_empty(), "it is half read");
@@ -347,8 +348,8 @@ fn what_is_taken_back_while_it_is_read_is_not_shown() {
             let retracts = Some(left);
             bench.give_as(MODEST, StoreOp::Append(Box::new(Append { retracts, ..*append })));
         }
-        let (_, answered) = bench.turns_until(ticket);
-        let found = answered.into_iter().find(|(one, _)| *one == ticket).unwrap().1;
+        let (_, answered) = bench.turns_until(request_id);
+        let found = answered.into_iter().find(|(one, _)| *one == request_id).unwrap().1;
         let found = match found {
             StoreResult::History(found) => found,
             StoreResult::Opened(Some(opened), _) => opened.tail,
@@ -372,7 +373,7 @@ fn large(offset: u64) -> StoreOp {
 #[test]
 fn so_much_waits_in_a_conversation_and_who_says_more_is_refused_alone() {
     let mut bench = Bench::new();
-    let appended = |bench: &mut Bench<_>, job| matches!(bench.ask(job), StoreResult::Appended);
+    let appended = |bench: &mut Bench<_>, op| matches!(bench.ask(op), StoreResult::Appended);
     let count = (1..100).take_while(|&offset| appended(&mut bench, large(offset))).count() as u64;
     assert_eq!(count, 17, "16 MiB behind the oldest one");
     // What was given in the same round: of the conversation refused by its name, else kept.

@@ -169,7 +169,7 @@ struct Model {
     /// By room: every text that was ever sent, by offset.
     sent: BTreeMap<u64, BTreeMap<u64, BTreeSet<String>>>,
     /// By room and reader.
-    marks: BTreeMap<(u64, usize), ReadMarkers>,
+    markers: BTreeMap<(u64, usize), ReadMarkers>,
     /// Direct messages that are answered as buried.
     buried: BTreeSet<(u64, u64)>,
 }
@@ -244,12 +244,12 @@ impl World {
                 let reader = self.prng.below(2) as usize;
                 let Some(given) = self.rooms[room as usize].given else { return };
                 let offset = self.prng.below(given + 1);
-                let reached = match self.prng.percent(50) {
+                let position = match self.prng.percent(50) {
                     true => MarkerPosition::Delivered(offset),
                     false => MarkerPosition::Read(offset),
                 };
-                self.bench.give(mark(id(room), READERS[reader], reached));
-                self.asked.insert(self.bench.ticket, Asked::Mark { room, reader });
+                self.bench.give(mark(id(room), READERS[reader], position));
+                self.asked.insert(self.bench.request_id, Asked::Mark { room, reader });
             }
             8 => self.bench.give(StoreOp::Read(all(id(room)))),
             _ => {
@@ -263,7 +263,7 @@ impl World {
                 let burial =
                     NewDeadLetter { inbox: BOB, room: id(room), offset, cause, at_unix_ms };
                 self.bench.give(StoreOp::DeadLetter(burial));
-                self.asked.insert(self.bench.ticket, Asked::Bury { room, offset });
+                self.asked.insert(self.bench.request_id, Asked::Bury { room, offset });
             }
         }
     }
@@ -278,17 +278,17 @@ impl World {
         let epoch = self.rooms[room as usize].epoch;
         self.texts_count += 1;
         let text = format!("t{}", self.texts_count);
-        let job = with_id(append(id(room), channel(room), offset));
-        let StoreOp::Append(mut append) = job else { return };
+        let op = with_id(append(id(room), channel(room), offset));
+        let StoreOp::Append(mut append) = op else { return };
         append.publication = Arc::new(message(offset, &text, "ann", self.bench.now));
         let new_epoch = Epoch(u128::from(self.texts_count as u32));
-        match &mut append.birth {
-            Some(birth) if epoch.is_none() || epoch == self.born[room as usize] => {
-                birth.epoch = epoch.unwrap_or(new_epoch);
-                birth.parties = is_direct(room).then_some([ANN, BOB]);
-                self.born[room as usize] = Some(birth.epoch);
+        match &mut append.channel_created {
+            Some(channel_created) if epoch.is_none() || epoch == self.born[room as usize] => {
+                channel_created.epoch = epoch.unwrap_or(new_epoch);
+                channel_created.parties = is_direct(room).then_some([ANN, BOB]);
+                self.born[room as usize] = Some(channel_created.epoch);
             }
-            birth => *birth = None,
+            channel_created => *channel_created = None,
         }
         let epoch = epoch.unwrap_or(new_epoch);
         self.rooms[room as usize].epoch = Some(epoch);
@@ -298,7 +298,7 @@ impl World {
         }
         self.model.sent.entry(room).or_default().entry(offset).or_default().insert(text.clone());
         self.bench.give(StoreOp::Append(append));
-        self.asked.insert(self.bench.ticket, Asked::Append { room, offset, epoch, text });
+        self.asked.insert(self.bench.request_id, Asked::Append { room, offset, epoch, text });
     }
 
     /// Takes turns, and learns from the answers as a shard does.
@@ -308,7 +308,7 @@ impl World {
         while self.bench.engine.turn(self.bench.now, &mut out) == TurnResult::Busy {}
         let mut is_refused = false;
         for (_, reply) in out {
-            let asked = self.asked.remove(&reply.ticket.0);
+            let asked = self.asked.remove(&reply.request_id.0);
             is_refused |= matches!(
                 (&asked, &reply.outcome),
                 (Some(Asked::Append { .. }), StoreResult::Failed(_))
@@ -317,7 +317,7 @@ impl World {
         }
         if is_refused {
             // Nobody knows where any of them stands.
-            self.bench.round.0 += 1;
+            self.bench.write_epoch.0 += 1;
             self.rooms = Default::default();
             self.born = Default::default();
             if self.bench.engine.channels.losses_count() != losses_count {
@@ -336,7 +336,7 @@ impl World {
             }
             (Some(Asked::Mark { room, reader }), StoreResult::MarkerAdvanced { before, after }) => {
                 self.check_marks(room, reader, before)?;
-                self.model.marks.insert((room, reader), after);
+                self.model.markers.insert((room, reader), after);
             }
             (Some(Asked::Mark { room, reader }), StoreResult::Behind(held)) => {
                 self.check_marks(room, reader, held)?;
@@ -355,7 +355,7 @@ impl World {
     }
 
     fn check_marks(&self, room: u64, reader: usize, held: ReadMarkers) -> Check {
-        let known = self.model.marks.get(&(room, reader)).copied().unwrap_or_default();
+        let known = self.model.markers.get(&(room, reader)).copied().unwrap_or_default();
         let is_kept = (known.delivered <= held.delivered && known.read <= held.read)
             || (held == ReadMarkers::default() && self.is_over(room));
         ensure(is_kept, || format!("marks went back in room {room}: {known:?}, {held:?}"))
@@ -382,12 +382,12 @@ impl World {
 
     fn crash(mut self) -> Result<World, String> {
         let kind = if self.prng.percent(50) { Crash::Killed } else { Crash::PowerCut };
-        let Bench { engine, now, ticket, round, .. } = self.bench;
+        let Bench { engine, now, request_id, write_epoch, .. } = self.bench;
         let mut disk = engine.into_disk();
         disk.disk.crash(kind);
         disk.disk.set_weather(DiskFaultProfile::CALM);
-        self.bench = Bench { now, ticket, round, ..Bench::over(disk) };
-        self.bench.round.0 += 1;
+        self.bench = Bench { now, request_id, write_epoch, ..Bench::over(disk) };
+        self.bench.write_epoch.0 += 1;
         self.rooms = Default::default();
         self.born = Default::default();
         self.asked.clear();
@@ -401,7 +401,7 @@ impl World {
     /// What was answered before its sync may be gone, and marks of it with it.
     fn forget_what_may_be_lost(&mut self) {
         self.model.answered.retain(|_, (_, durable)| *durable == SyncMode::Now);
-        self.model.marks.retain(|(room, _), _| namespace_of(channel(*room)) != 1);
+        self.model.markers.retain(|(room, _), _| namespace_of(channel(*room)) != 1);
     }
 
     fn check(&mut self) -> Check {

@@ -12,7 +12,7 @@ const EXPIRES: u64 = 1_000_000 + 3_600_000;
 
 fn direct(room: RoomId, channel: &str, offset: u64, to: RoomId) -> StoreOp {
     let StoreOp::Append(mut append) = append(room, channel, offset) else { unreachable!() };
-    append.birth.as_mut().unwrap().parties = Some([ANN, BOB]);
+    append.channel_created.as_mut().unwrap().parties = Some([ANN, BOB]);
     append.addressee = Some(Addressee { inbox: to, expires_unix_ms: EXPIRES });
     StoreOp::Append(append)
 }
@@ -46,8 +46,8 @@ impl<D: Disk> Bench<D> {
         self.pending(BOB, None).iter().map(|due| due.publication.offset).collect()
     }
 
-    fn reached(&mut self, reached: MarkerPosition) {
-        let outcome = self.ask(mark(DM, "bob", reached));
+    fn position(&mut self, position: MarkerPosition) {
+        let outcome = self.ask(mark(DM, "bob", position));
         assert!(matches!(outcome, StoreResult::MarkerAdvanced { .. }), "{outcome:?}");
     }
 
@@ -131,14 +131,14 @@ fn a_direct_message_waits_until_it_is_acknowledged() {
     assert_eq!((*tries_count, *expires_unix_ms), (0, EXPIRES));
     assert_eq!(bench.pending(BOB, Some((DM, 3))).len(), 2);
     assert!(bench.pending(ANN, None).is_empty());
-    bench.reached(MarkerPosition::Delivered(2));
+    bench.position(MarkerPosition::Delivered(2));
     assert_eq!(bench.waiting(), [3, 4, 5]);
-    bench.reached(MarkerPosition::Read(4));
-    bench.reached(MarkerPosition::Delivered(1));
+    bench.position(MarkerPosition::Read(4));
+    bench.position(MarkerPosition::Delivered(1));
     let mut bench = bench.crash(Crash::PowerCut);
     assert_eq!(bench.waiting(), [5], "reading it is more than getting it");
     bench.send(6..=6);
-    bench.reached(MarkerPosition::Delivered(6));
+    bench.position(MarkerPosition::Delivered(6));
     assert!(bench.waiting().is_empty());
 }
 
@@ -178,7 +178,7 @@ fn what_waited_too_long_is_a_dead_letter_by_itself() {
     for offset in 1..=700 {
         bench.ask(direct(DM, "room:dm", offset, BOB));
     }
-    bench.reached(MarkerPosition::Delivered(100));
+    bench.position(MarkerPosition::Delivered(100));
     bench.pass(2_000);
     assert!(bench.dead().is_empty());
     bench.now = EXPIRES - 1;
@@ -226,7 +226,7 @@ fn what_waits_takes_its_content_along() {
     }
     let dead = bench.dead();
     assert!(dead[0].0 == 2 && 0 < dead[0].2, "{dead:?}");
-    bench.reached(MarkerPosition::Delivered(60));
+    bench.position(MarkerPosition::Delivered(60));
     assert!(bench.waiting().is_empty());
 }
 
@@ -242,13 +242,13 @@ fn what_is_taken_back_is_gone_wherever_it_was() {
     }
     let waiting = bench.waiting();
     assert!([1, 3, 50, 61, 64].iter().all(|offset| waiting.contains(offset)), "{waiting:?}");
-    bench.reached(MarkerPosition::Delivered(4));
+    bench.position(MarkerPosition::Delivered(4));
     let gone = bench.retract(DM, "few:dm", 4, 65);
     assert!(matches!(gone, StoreResult::Appended), "retention was faster: {gone:?}");
     for at in [66, 70] {
         let wrong = bench.retract(DM, "few:dm", at, 66);
         assert!(matches!(wrong, StoreResult::Failed(StoreError::Broken)), "{at} was not said yet");
-        bench.round.0 += 1;
+        bench.write_epoch.0 += 1;
     }
     let mut bench = bench.crash(Crash::PowerCut);
     let left = bench.everything();
@@ -306,14 +306,14 @@ fn a_retraction_raises_nobodys_unread_count() {
     assert_eq!(bench.unread("bob", BOB), [5]);
     bench.retract(DM, "few:dm", 2, 6);
     assert_eq!(bench.unread("bob", BOB), [5], "its place stays, and what says so is no message");
-    bench.reached(MarkerPosition::Read(5));
+    bench.position(MarkerPosition::Read(5));
     assert_eq!(bench.unread("bob", BOB), [0]);
     bench.send(7..=8);
     bench.retract(DM, "few:dm", 7, 9);
     let mut bench = bench.crash(Crash::PowerCut);
     assert_eq!(bench.unread("bob", BOB), [2]);
     for (read, unread) in [(6, 2), (7, 1), (8, 0), (9, 0)] {
-        bench.reached(MarkerPosition::Read(read));
+        bench.position(MarkerPosition::Read(read));
         assert_eq!(bench.unread("bob", BOB), [unread], "read up to {read}");
     }
     // Ann has read what she said: it counts for her no more than for him.
@@ -335,7 +335,7 @@ fn both_of_a_conversation_find_it_among_theirs() {
     bench.ask(direct(RoomId(501), "few:also", 1, ANN));
     bench.ask(append(ROOM, "room:a", 1));
     bench.ask(mark(ROOM, "bob", MarkerPosition::Delivered(1)));
-    bench.reached(MarkerPosition::Read(2));
+    bench.position(MarkerPosition::Read(2));
     let mut page = |inbox, user: &str, after: &str, count_max| {
         let (user, after) = (user.into(), after.into());
         let page = ConversationsQuery { inbox, user, after, count_max };
@@ -351,7 +351,7 @@ fn both_of_a_conversation_find_it_among_theirs() {
     let bobs = page(BOB, "bob", "", 9);
     assert_eq!(names(&bobs), ["few:also", "few:dm", "room:a"], "where one has marks, too");
     assert_eq!(bobs[1].head, 3);
-    assert_eq!(bobs[1].marks, ReadMarkers { delivered: 2, read: 2 });
+    assert_eq!(bobs[1].markers, ReadMarkers { delivered: 2, read: 2 });
     assert_eq!(bobs[1].last.as_ref().unwrap().offset, 3);
     assert_eq!(names(&page(BOB, "bob", "few:also", 1)), ["few:dm"]);
     assert_eq!(names(&page(BOB, "bob", "room:a", 9)), [""; 0]);
@@ -449,13 +449,13 @@ fn after_all_time_is_over_the_store_is_as_small_as_a_new_one() {
     let mut bench = Bench::new();
     for number in 0..NAMES {
         let (room, inbox) = (RoomId(10_000 + number), RoomId(20_000 + number));
-        let mut job = direct(room, &format!("few:dm{number}"), 1, inbox);
-        if let StoreOp::Append(append) = &mut job {
-            append.birth.as_mut().unwrap().parties = Some([ANN, inbox]);
+        let mut op = direct(room, &format!("few:dm{number}"), 1, inbox);
+        if let StoreOp::Append(append) = &mut op {
+            append.channel_created.as_mut().unwrap().parties = Some([ANN, inbox]);
             let expires_unix_ms = bench.now + 1_000;
             append.addressee = Some(Addressee { inbox, expires_unix_ms });
         }
-        bench.give(job);
+        bench.give(op);
         bench.give(with_id(append(RoomId(30_000 + number), &format!("few:room{number}"), 1)));
         bench.give(mark(RoomId(30_000 + number), "ann", MarkerPosition::Read(1)));
     }
@@ -510,7 +510,7 @@ fn a_channel_stays_while_something_waits_or_positions_are_good() {
     bench.pass(20_000);
     assert!(bench.opened(ROOM).is_none(), "nothing is left of it");
     assert_eq!(bench.waiting(), [1], "what waits has its conversation, and its body");
-    bench.reached(MarkerPosition::Delivered(1));
+    bench.position(MarkerPosition::Delivered(1));
     bench.pass(10_000);
     assert!(bench.opened(DM).is_none());
     assert_eq!(left(&bench), []);
@@ -523,7 +523,7 @@ fn a_room_that_outlived_its_channel_on_disk_goes_on_where_it_was() {
     bench.pass(130_000);
     assert_eq!(left(&bench), []);
     let StoreOp::Append(mut next) = append(ROOM, "few:a", 2) else { unreachable!() };
-    next.birth.as_mut().unwrap().behind = 1;
+    next.channel_created.as_mut().unwrap().behind = 1;
     assert!(matches!(bench.ask(StoreOp::Append(next)), StoreResult::Appended));
     let opened = bench.opened(ROOM).unwrap();
     assert_eq!((opened.head, opened.first, opened.tail.len()), (2, 2, 1));
@@ -545,11 +545,11 @@ fn a_conversation_keeps_no_more_dead_letters_than_messages() {
 #[test]
 fn a_dead_letter_has_no_body_when_its_message_would_have_none() {
     let mut bench = Bench::new();
-    let mut job = direct(DM, "few:dm", 1, BOB);
-    if let StoreOp::Append(append) = &mut job {
+    let mut op = direct(DM, "few:dm", 1, BOB);
+    if let StoreOp::Append(append) = &mut op {
         append.addressee = Some(Addressee { inbox: BOB, expires_unix_ms: bench.now + 50_000 });
     }
-    bench.ask(job);
+    bench.ask(op);
     let body = |bench: &Bench<SimulatedDisk>| {
         let mut found = None;
         let disk = bench.engine.channels.staged().disk();

@@ -69,12 +69,15 @@ pub(in crate::store::engine) fn plan<D: Disk>(
     gate: &mut AppendGate,
     append: &Append,
 ) -> Result<AppendPlan, StoreError> {
-    let Append { room, namespace, birth, publication, addressee, keeps_id: _, retracts } = append;
+    let Append { room, namespace, channel_created, publication, addressee, keeps_id: _, retracts } =
+        append;
     let known = channels.head(*room)?;
-    let head = match (known, birth) {
-        (Some(head), Some(birth)) if head.epoch != birth.epoch => return Err(StoreError::Broken),
+    let head = match (known, channel_created) {
+        (Some(head), Some(channel_created)) if head.epoch != channel_created.epoch => {
+            return Err(StoreError::Broken);
+        }
         (Some(head), _) => head,
-        (None, Some(birth)) => newborn(birth, *namespace),
+        (None, Some(channel_created)) => newborn(channel_created, *namespace),
         // Its record must be somewhere: who asks knows more than the disk does.
         (None, None) => return Err(StoreError::Broken),
     };
@@ -127,10 +130,10 @@ impl AppendPlan {
         if let Some(ChannelRecord { tenant, channel, .. }) = renamed {
             channels.put_record(room, &head, &tenant, &channel);
         }
-        if let (Begins::Here, Some(birth)) = (begins, &append.birth) {
-            channels.put_record(room, &head, &birth.tenant, &birth.channel);
-            for inbox in birth.parties.into_iter().flatten() {
-                let key = key::named(inbox, &birth.channel);
+        if let (Begins::Here, Some(channel_created)) = (begins, &append.channel_created) {
+            channels.put_record(room, &head, &channel_created.tenant, &channel_created.channel);
+            for inbox in channel_created.parties.into_iter().flatten() {
+                let key = key::named(inbox, &channel_created.channel);
                 channels.staged_mut().put(StoreKeyspace::Talks, &key, record::put_talk(room));
             }
         }

@@ -39,16 +39,16 @@ pub(in crate::store::engine) fn mark<D: Disk>(
     channels: &mut ChannelStore<D>,
     mark: &AdvanceMarker,
     from: ShardId,
-    ticket: RequestId,
+    request_id: RequestId,
 ) -> Result<(MarkerWrite, SyncMode), StoreError> {
-    let AdvanceMarker { room, user, inbox, reached } = mark;
+    let AdvanceMarker { room, user, inbox, position } = mark;
     let Some(head) = channels.head(*room)? else {
         // All that was said is gone, and the channel with it.
         let none = ReadMarkers::default();
         let unchanged = StoreResult::MarkerAdvanced { before: none, after: none };
         return Ok((MarkerWrite::Whole(unchanged), SyncMode::Later));
     };
-    let (MarkerPosition::Delivered(offset) | MarkerPosition::Read(offset)) = *reached;
+    let (MarkerPosition::Delivered(offset) | MarkerPosition::Read(offset)) = *position;
     // Who asks knows of a message that is not here.
     if head.offset < offset {
         return Err(StoreError::Broken);
@@ -57,7 +57,7 @@ pub(in crate::store::engine) fn mark<D: Disk>(
     let known = channels.marks_at(&key)?;
     let before = known.unwrap_or_default();
     let delivered = before.delivered.max(offset);
-    let after = match reached {
+    let after = match position {
         MarkerPosition::Delivered(_) => ReadMarkers { delivered, ..before },
         MarkerPosition::Read(read) if *read < before.read => {
             return Ok((MarkerWrite::Whole(StoreResult::Behind(before)), SyncMode::Later));
@@ -67,7 +67,7 @@ pub(in crate::store::engine) fn mark<D: Disk>(
     let outcome = StoreResult::MarkerAdvanced { before, after };
     let mut clearing = Clearing {
         from,
-        ticket,
+        request_id,
         inbox: *inbox,
         room: *room,
         first: channels.acknowledged(*inbox, *room),

@@ -1,20 +1,20 @@
 //! The stream of a room whose messages are on disk, as its home knows it: how much is known,
 //! the newest messages in memory, and what the store was given and has not answered.
 //!
-//! Deliberately absent: what is told of it (`one`), and older messages, which are read for
+//! Deliberately absent: what is told of it (`room`), and older messages, which are read for
 //! whoever asks (`reading`).
 
 use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
+use super::history_window::HistoryWindow;
 use super::messages::{PublishMode, RoomOp, RoomRequest};
 use super::options::WindowLimits;
 use super::own_writes::OwnWrites;
 use super::pending_messages::{MessageInFlight, PendingAppend, PendingMessages};
 use super::room_context::RoomContext;
 use super::store_client::{PendingOp, ReadClass, ReadPurpose, ReplyRoute, StoreRead, requester};
-use super::window::Window;
 use super::{ChannelKey, IdSource, Namespace};
 use crate::base::limits::IDS_MS;
 use crate::base::{MonotonicMs, RoomId, ShardId, Timestamps};
@@ -31,16 +31,16 @@ use crate::wire::{Epoch, ErrorCode, Publication};
 #[derive(Debug)]
 pub(super) struct DurableStream {
     phase: StreamState,
-    window: Window,
+    window: HistoryWindow,
     /// The lowest offset that was on disk when the room was read.
     first: u64,
     /// How often the store had lost what was not synced, then.
     losses_count: u32,
     /// Whether the store knows the channel, or was told of it.
-    born: bool,
+    exists_in_store: bool,
     pending: PendingMessages,
     /// Direct messages that were given up: whom they are for, if the store kept them.
-    doubtful: Vec<(u64, PublishMode)>,
+    in_doubt: Vec<(u64, PublishMode)>,
     waiting: Vec<(ShardId, RoomRequest)>,
     own_writes: OwnWrites,
     /// Reads of the store that are under way for this room.
@@ -67,9 +67,9 @@ pub(super) enum StreamState {
 pub(super) struct Reopened {
     /// Messages that nobody here has heard of: what the store had kept when it said that it
     /// could not; `None` when it does not keep all of them any more.
-    pub news: Option<Vec<Arc<Publication>>>,
+    pub unseen: Option<Vec<Arc<Publication>>>,
     /// The direct messages that were given up, by offset.
-    pub doubtful: Vec<(u64, PublishMode)>,
+    pub in_doubt: Vec<(u64, PublishMode)>,
     /// Who waited for the stream to be known, in the order in which they came.
     pub waiting: Vec<(ShardId, RoomRequest)>,
     /// Where the stream ends.
@@ -79,7 +79,7 @@ pub(super) struct Reopened {
 impl Reopened {
     /// Whose inboxes the direct messages wait in that were given up and are stored.
     pub fn addressees(&self) -> BTreeSet<RoomId> {
-        let stored = self.doubtful.iter().filter(|(offset, _)| *offset <= self.head);
+        let stored = self.in_doubt.iter().filter(|(offset, _)| *offset <= self.head);
         let to = stored.filter_map(|(_, mode)| match mode {
             PublishMode::Send { to, .. } => Some(*to),
             PublishMode::Publish | PublishMode::Post => None,
@@ -101,12 +101,12 @@ impl DurableStream {
     pub fn new(epoch: Epoch) -> DurableStream {
         DurableStream {
             phase: StreamState::Closed { again_at: MonotonicMs(0) },
-            window: Window::new(epoch),
+            window: HistoryWindow::new(epoch),
             first: 1,
             losses_count: 0,
-            born: false,
+            exists_in_store: false,
             pending: PendingMessages::default(),
-            doubtful: Vec::new(),
+            in_doubt: Vec::new(),
             waiting: Vec::new(),
             own_writes: OwnWrites::default(),
             readings_count: 0,
@@ -120,7 +120,7 @@ impl DurableStream {
     }
 
     /// What is in memory of it, whatever the phase.
-    pub fn window(&self) -> &Window {
+    pub fn window(&self) -> &HistoryWindow {
         &self.window
     }
 
@@ -147,7 +147,7 @@ impl DurableStream {
 
     /// Whether direct messages wait for the store to say whether it kept them.
     pub fn is_in_doubt(&self) -> bool {
-        !self.doubtful.is_empty()
+        !self.in_doubt.is_empty()
     }
 
     /// Whether it is certain that nothing was said, and nothing is being said.
@@ -201,15 +201,15 @@ impl DurableStream {
     pub fn open(&mut self, room: RoomId, by: Option<ReplyRoute>, cx: &mut RoomContext<'_>) {
         self.begin_opening();
         let limits = cx.rules.window_limits();
-        let job = StoreOp::Open(OpenChannel {
+        let op = StoreOp::Open(OpenChannel {
             room,
             count_max: limits.count_max as u32,
             bytes_max: limits.bytes_max as u32,
-            after: self.born.then(|| self.window.position().offset),
+            after: self.exists_in_store.then(|| self.window.position().offset),
             ids_since_unix_ms: cx.now.unix_ms.saturating_sub(IDS_MS),
         });
         let by = requester(by);
-        cx.store.send(by, PendingOp::Opened(room, by), job, cx.out);
+        cx.store.send(by, PendingOp::Opened(room, by), op, cx.out);
     }
 
     fn begin_opening(&mut self) {
@@ -244,9 +244,9 @@ impl DurableStream {
         losses_count: u32,
         fresh: Epoch,
     ) -> Reopened {
-        let news = self.restore(opened, losses_count, fresh);
-        let (doubtful, waiting) = (mem::take(&mut self.doubtful), mem::take(&mut self.waiting));
-        Reopened { news, doubtful, waiting, head: self.window.position().offset }
+        let unseen = self.restore(opened, losses_count, fresh);
+        let (in_doubt, waiting) = (mem::take(&mut self.in_doubt), mem::take(&mut self.waiting));
+        Reopened { unseen, in_doubt, waiting, head: self.window.position().offset }
     }
 
     fn restore(
@@ -260,22 +260,26 @@ impl DurableStream {
         self.losses_count = losses_count;
         let Some(opened) = opened else {
             // It may have been told, and have lost it.
-            (self.born, self.reacted) = (false, None);
+            (self.exists_in_store, self.reacted) = (false, None);
             if self.window.is_silent() {
                 return Some(Vec::new());
             }
-            (self.window, self.first) = (Window::new(fresh), 1);
+            (self.window, self.first) = (HistoryWindow::new(fresh), 1);
             return None;
         };
-        let heard_of = if self.born { self.window.position().offset } else { opened.head };
-        self.born = true;
+        let seen = if self.exists_in_store { self.window.position().offset } else { opened.head };
+        self.exists_in_store = true;
         self.first = opened.first;
         self.reacted = opened.reacted;
-        self.window =
-            Window::restored(opened.epoch, opened.born_unix_ms, opened.head, &opened.tail);
-        let is_news = |message: &Arc<Publication>| heard_of < message.offset;
-        let news: Vec<_> = opened.tail.into_iter().filter(is_news).collect();
-        (heard_of + news.len() as u64 == opened.head).then_some(news)
+        self.window = HistoryWindow::restored(
+            opened.epoch,
+            opened.created_unix_ms,
+            opened.head,
+            &opened.tail,
+        );
+        let is_unseen = |message: &Arc<Publication>| seen < message.offset;
+        let unseen: Vec<_> = opened.tail.into_iter().filter(is_unseen).collect();
+        (seen + unseen.len() as u64 == opened.head).then_some(unseen)
     }
 
     /// It is not known any more what the store has; it may be asked from `again_at` on.
@@ -283,7 +287,7 @@ impl DurableStream {
         self.phase = StreamState::Closed { again_at };
         let pending = self.pending.take_all();
         let letters = pending.iter().filter(|one| one.message.mode.is_direct());
-        self.doubtful.extend(letters.map(|one| (one.offset(), one.message.mode)));
+        self.in_doubt.extend(letters.map(|one| (one.offset(), one.message.mode)));
         ClosedStream { pending, waiting: mem::take(&mut self.waiting) }
     }
 
@@ -300,12 +304,12 @@ impl DurableStream {
         }
         let publication = Arc::clone(&message.publication);
         // Where no message is left, the store may have forgotten the channel.
-        let is_new = !mem::replace(&mut self.born, true) || self.window.is_empty();
-        let birth = is_new.then(|| ChannelCreated {
+        let is_new = !mem::replace(&mut self.exists_in_store, true) || self.window.is_empty();
+        let channel_created = is_new.then(|| ChannelCreated {
             tenant: Arc::clone(&channel_key.tenant),
             channel: Arc::clone(&channel_key.channel),
             epoch: self.window.position().epoch,
-            born_unix_ms: self.born_unix_ms(&publication),
+            created_unix_ms: self.created_unix_ms(&publication),
             // Messages before this one may be under way, and be refused.
             behind: self.window.position().offset,
             parties: message.mode.parties(),
@@ -313,19 +317,19 @@ impl DurableStream {
         let append = Append {
             room,
             namespace: channel_key.namespace,
-            birth,
+            channel_created,
             addressee: addressee(&message, cx.rules),
             publication,
             keeps_id: message.id_source == IdSource::Client,
             retracts: message.retracts.clone(),
         };
-        let ticket = cx.store.append(by, append, cx.out);
+        let request_id = cx.store.append(by, append, cx.out);
         let (given_at, reply_tos, behind) = (cx.now.moment, vec![by], Vec::new());
-        self.give(PendingAppend { ticket, message, given_at, reply_tos, behind });
+        self.push_pending(PendingAppend { request_id, message, given_at, reply_tos, behind });
         Ok(())
     }
 
-    fn give(&mut self, pending: PendingAppend) {
+    fn push_pending(&mut self, pending: PendingAppend) {
         assert_eq!(self.phase, StreamState::Open, "only what is known goes on");
         assert_eq!(pending.offset(), self.next_offset(), "offsets are consecutive");
         self.pending.push(pending);
@@ -333,19 +337,19 @@ impl DurableStream {
 
     /// When the first message of the stream was said, or is being said: that of the one
     /// to be given next, if it is the first.
-    fn born_unix_ms(&self, next: &Publication) -> u64 {
+    fn created_unix_ms(&self, next: &Publication) -> u64 {
         let first = self.silent_until_unix_ms().unwrap_or(next.time_unix_ms);
-        if self.window.is_silent() { first } else { self.window.born_unix_ms() }
+        if self.window.is_silent() { first } else { self.window.created_unix_ms() }
     }
 
     /// The store has the message of this request, and memory has it from now on; `None` when
     /// it was given up before.
     pub fn on_appended(
         &mut self,
-        ticket: RequestId,
+        request_id: RequestId,
         limits: WindowLimits,
     ) -> Option<PendingAppend> {
-        let pending = self.pending.take_first_of(ticket)?;
+        let pending = self.pending.take_first_of(request_id)?;
         if let Some(left) = &pending.message.retracts {
             self.window.replace(left);
         }
@@ -354,8 +358,8 @@ impl DurableStream {
     }
 
     /// Whether the message of this request is still pending.
-    pub fn is_pending(&self, ticket: RequestId) -> bool {
-        self.pending.contains(ticket)
+    pub fn is_pending(&self, request_id: RequestId) -> bool {
+        self.pending.contains(request_id)
     }
 
     /// The pending message with this offset, if it is one.
@@ -418,7 +422,7 @@ impl DurableStream {
     pub fn begin_read(
         &mut self,
         reading: StoreRead,
-        job: StoreOp,
+        op: StoreOp,
         cx: &mut RoomContext<'_>,
     ) -> Result<(), ErrorCode> {
         let by = reading.by;
@@ -427,8 +431,8 @@ impl DurableStream {
             ReadPurpose::History => (ReadClass::Question, false),
             ReadPurpose::Retraction(_) => (ReadClass::Question, true),
         };
-        let awaited = PendingOp::Read(Box::new(reading));
-        cx.store.want(class, by, awaited, job, cx.out)?;
+        let pending_op = PendingOp::Read(Box::new(reading));
+        cx.store.want(class, by, pending_op, op, cx.out)?;
         self.readings_count += 1;
         if is_retraction {
             self.own_writes.begin_read(by);
@@ -478,93 +482,96 @@ mod tests {
 
     fn opened(head: u64, tail: std::ops::RangeInclusive<u64>) -> Option<OpenedChannel> {
         let tail = tail.map(message).collect();
-        let born_unix_ms = 1;
+        let created_unix_ms = 1;
         let (epoch, ids, reacted) = (Epoch(3), Vec::new(), None);
-        Some(OpenedChannel { epoch, born_unix_ms, head, first: 1, tail, ids, reacted })
+        Some(OpenedChannel { epoch, created_unix_ms, head, first: 1, tail, ids, reacted })
     }
 
-    fn kept(answer: Option<OpenedChannel>) -> DurableStream {
-        let mut kept = DurableStream::new(Epoch(9));
-        kept.begin_opening();
+    fn durable(answer: Option<OpenedChannel>) -> DurableStream {
+        let mut durable = DurableStream::new(Epoch(9));
+        durable.begin_opening();
         assert_eq!(
-            kept.restore(answer, 0, Epoch(8)),
+            durable.restore(answer, 0, Epoch(8)),
             Some(Vec::new()),
             "nobody here waited for old messages"
         );
-        kept
+        durable
     }
 
     #[test]
     fn a_stream_goes_on_where_the_store_says() {
-        assert_eq!(kept(None).window().position().epoch, Epoch(9));
-        let kept = kept(opened(5, 4..=5));
-        assert_eq!((kept.window().position().epoch, kept.next_offset()), (Epoch(3), 6));
+        assert_eq!(durable(None).window().position().epoch, Epoch(9));
+        let durable = durable(opened(5, 4..=5));
+        assert_eq!((durable.window().position().epoch, durable.next_offset()), (Epoch(3), 6));
     }
 
     #[test]
     fn messages_are_kept_in_their_order() {
-        let mut kept = kept(opened(5, 5..=5));
-        kept.give(pending(6));
-        kept.give(pending(7));
-        assert_eq!(kept.next_offset(), 8);
-        assert!(kept.pending_at(5).is_none() && kept.pending_at(8).is_none());
-        assert_eq!(kept.pending_at(7).map(|one| one.offset()), Some(7));
-        assert!(kept.pending.take_first_of(RequestId(7)).is_none(), "not before the first");
-        assert!(kept.pending.take_first_of(RequestId(6)).is_some());
+        let mut durable = durable(opened(5, 5..=5));
+        durable.push_pending(pending(6));
+        durable.push_pending(pending(7));
+        assert_eq!(durable.next_offset(), 8);
+        assert!(durable.pending_at(5).is_none() && durable.pending_at(8).is_none());
+        assert_eq!(durable.pending_at(7).map(|one| one.offset()), Some(7));
+        assert!(durable.pending.take_first_of(RequestId(7)).is_none(), "not before the first");
+        assert!(durable.pending.take_first_of(RequestId(6)).is_some());
     }
 
     #[test]
     fn what_the_store_kept_in_spite_of_its_word_is_news() {
-        let mut kept = kept(opened(5, 5..=5));
-        kept.give(pending(6));
-        kept.give(pending(7));
-        assert_eq!(kept.close(MonotonicMs(9)).pending.len(), 2);
-        kept.begin_opening();
-        let news = kept.restore(opened(6, 5..=6), 0, Epoch(8)).unwrap();
-        assert_eq!(news.iter().map(|one| one.offset).collect::<Vec<_>>(), [6]);
-        assert_eq!(kept.next_offset(), 7);
+        let mut durable = durable(opened(5, 5..=5));
+        durable.push_pending(pending(6));
+        durable.push_pending(pending(7));
+        assert_eq!(durable.close(MonotonicMs(9)).pending.len(), 2);
+        durable.begin_opening();
+        let unseen = durable.restore(opened(6, 5..=6), 0, Epoch(8)).unwrap();
+        assert_eq!(unseen.iter().map(|one| one.offset).collect::<Vec<_>>(), [6]);
+        assert_eq!(durable.next_offset(), 7);
     }
 
     #[test]
     fn news_with_a_hole_before_them_are_none() {
         for first in [8, 9] {
-            let mut kept = kept(opened(5, 5..=5));
-            kept.close(MonotonicMs(9));
-            kept.begin_opening();
-            assert_eq!(kept.restore(opened(8, first..=8), 0, Epoch(8)), None);
-            assert_eq!(kept.next_offset(), 9);
+            let mut durable = durable(opened(5, 5..=5));
+            durable.close(MonotonicMs(9));
+            durable.begin_opening();
+            assert_eq!(durable.restore(opened(8, first..=8), 0, Epoch(8)), None);
+            assert_eq!(durable.next_offset(), 9);
         }
     }
 
     #[test]
     fn a_channel_that_the_store_lost_is_born_again() {
-        let mut kept = kept(None);
-        kept.born = true;
-        kept.give(pending(1));
-        kept.close(MonotonicMs(0));
-        kept.begin_opening();
-        assert_eq!(kept.restore(None, 0, Epoch(8)), Some(Vec::new()));
-        assert!(!kept.born && kept.next_offset() == 1);
+        let mut durable = durable(None);
+        durable.exists_in_store = true;
+        durable.push_pending(pending(1));
+        durable.close(MonotonicMs(0));
+        durable.begin_opening();
+        assert_eq!(durable.restore(None, 0, Epoch(8)), Some(Vec::new()));
+        assert!(!durable.exists_in_store && durable.next_offset() == 1);
     }
 
     #[test]
     fn a_stream_that_the_store_does_not_know_any_more_begins_anew() {
-        let mut kept = kept(opened(5, 5..=5));
-        kept.close(MonotonicMs(0));
-        kept.begin_opening();
-        assert_eq!(kept.restore(None, 0, Epoch(8)), None, "its members have to hear of it");
-        assert_eq!(kept.window().position(), crate::wire::Position { offset: 0, epoch: Epoch(8) });
-        assert!(kept.is_silent() && !kept.born);
+        let mut durable = durable(opened(5, 5..=5));
+        durable.close(MonotonicMs(0));
+        durable.begin_opening();
+        assert_eq!(durable.restore(None, 0, Epoch(8)), None, "its members have to hear of it");
+        assert_eq!(
+            durable.window().position(),
+            crate::wire::Position { offset: 0, epoch: Epoch(8) }
+        );
+        assert!(durable.is_silent() && !durable.exists_in_store);
     }
 
     #[test]
     fn the_first_message_of_a_channel_may_be_news_too() {
-        let mut kept = kept(None);
-        kept.born = true;
-        kept.give(pending(1));
-        kept.close(MonotonicMs(0));
-        kept.begin_opening();
-        let news = kept.restore(opened(1, 1..=1), 0, Epoch(8)).unwrap();
-        assert_eq!(news.len(), 1);
+        let mut durable = durable(None);
+        durable.exists_in_store = true;
+        durable.push_pending(pending(1));
+        durable.close(MonotonicMs(0));
+        durable.begin_opening();
+        let unseen = durable.restore(opened(1, 1..=1), 0, Epoch(8)).unwrap();
+        assert_eq!(unseen.len(), 1);
     }
 }

@@ -17,11 +17,11 @@ pub(in crate::room) enum PendingOp {
     /// A room is read, for whoever needed it first.
     Opened(RoomId, Requester),
     /// A message is kept that was given in this round.
-    Kept(RoomId, WriteEpoch),
+    Appended(RoomId, WriteEpoch),
     /// A part of a stream is read.
     Read(Box<StoreRead>),
     /// A user got on.
-    Marked(RoomId, ReplyRoute, ReadMarkerUpdate),
+    MarkerAdvanced(RoomId, ReplyRoute, ReadMarkerUpdate),
     /// A page of so many receipts.
     Receipts(RoomId, ReplyRoute, u32),
     /// A page of conversations.

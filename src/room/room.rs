@@ -4,14 +4,14 @@
 //! and whether it is still needed is asked by `Rooms`, which drops it.
 //!
 //! Deliberately absent: what is said in it (`room_messages`), and which questions wait for
-//! what (`rooms`, `kept`).
+//! what (`rooms`, `durable_stream`).
 
 use std::sync::Arc;
 
-use super::decision::{CatchUp, Decision, Leaves, Missed, ReadGoes};
+use super::decision::{Decision, ReadProgress, Recovered, RecoveryStart, RoomUse};
 use super::inbox::{Inbox, InboxRoom};
 use super::members::{JoinResult, Member, MemberId, Members};
-use super::news::{JoinLeave, is_told_by_user};
+use super::membership_events::{JoinLeave, is_counted_by_user};
 use super::reading::RecoveryRead;
 use super::room_context::RoomContext;
 use super::room_messages::RoomMessages;
@@ -68,7 +68,7 @@ impl Room {
     }
 
     /// What is said in it, to change, and who hears that.
-    pub fn said(&mut self) -> (&mut RoomMessages, &Members) {
+    pub fn messages_and_members(&mut self) -> (&mut RoomMessages, &Members) {
         (&mut self.messages, &self.members)
     }
 
@@ -94,9 +94,9 @@ impl Room {
             return Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::LimitExceeded));
         }
         match self.messages.catch_up(by, subscribe, cx) {
-            CatchUp::Comes(subscribe, missed) => self.admit(by, subscribe, missed, cx),
-            CatchUp::IsRead => Decision::Later,
-            CatchUp::Refused(code) => Decision::Answered(RoomReply::SubscribeRejected(code)),
+            RecoveryStart::Ready(subscribe, missed) => self.admit(by, subscribe, missed, cx),
+            RecoveryStart::Reading => Decision::Later,
+            RecoveryStart::Refused(code) => Decision::Answered(RoomReply::SubscribeRejected(code)),
         }
     }
 
@@ -107,11 +107,11 @@ impl Room {
         read: RecoveryRead,
         found: Option<Vec<Arc<Publication>>>,
         cx: &mut RoomContext<'_>,
-    ) -> ReadGoes {
+    ) -> ReadProgress {
         let decision = match self.messages.recover(by, read, found, cx) {
-            CatchUp::IsRead => return ReadGoes::On,
-            CatchUp::Refused(code) => Decision::Answered(RoomReply::SubscribeRejected(code)),
-            CatchUp::Comes(subscribe, missed) => {
+            RecoveryStart::Reading => return ReadProgress::Continues,
+            RecoveryStart::Refused(code) => Decision::Answered(RoomReply::SubscribeRejected(code)),
+            RecoveryStart::Ready(subscribe, missed) => {
                 if cx.rules.members_max <= self.members.count() {
                     Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::LimitExceeded))
                 } else {
@@ -120,14 +120,14 @@ impl Room {
             }
         };
         decision.act_on(self.id(), by, Some(&self.members), cx.out);
-        ReadGoes::Over
+        ReadProgress::Over
     }
 
     fn admit(
         &mut self,
         (shard, reply_to): ReplyRoute,
         subscribe: RoomSubscribe,
-        missed: Missed,
+        missed: Recovered,
         cx: &mut RoomContext<'_>,
     ) -> Decision {
         self.members.count_in(shard);
@@ -135,10 +135,10 @@ impl Room {
         let mut event = None;
         if cx.rules.lists_members() {
             let member_id = MemberId { shard, conn: reply_to.conn };
-            let came = self.add_to_list(member_id, subscribe.info, subscribe.chan_info, cx.rules);
-            event = came.and_then(|came| self.join_leave.event(&self.members, came, cx));
+            let joined = self.add_to_list(member_id, subscribe.info, subscribe.chan_info, cx.rules);
+            event = joined.and_then(|joined| self.join_leave.event(&self.members, joined, cx));
         }
-        self.inbox().look_for_waiting(cx);
+        self.inbox().redeliver_pending(cx);
         Decision::with(RoomReply::Subscribed(Box::new(subscribed)), event)
     }
 
@@ -150,28 +150,28 @@ impl Room {
         chan_info: Option<Arc<Payload>>,
         rules: &Namespace,
     ) -> Option<RoomEvent> {
-        let was_here = is_told_by_user(rules, &info) && self.members.has_user(&info.user);
+        let was_here = is_counted_by_user(rules, &info) && self.members.has_user(&info.user);
         match self.members.insert(member_id, Arc::clone(&info), chan_info.clone()) {
             JoinResult::Resumed => None,
-            JoinResult::Came | JoinResult::Replaced(_) if was_here => None,
-            JoinResult::Came => Some(RoomEvent::Joined(self.id(), info, chan_info)),
+            JoinResult::Joined | JoinResult::Replaced(_) if was_here => None,
+            JoinResult::Joined => Some(RoomEvent::Joined(self.id(), info, chan_info)),
             JoinResult::Replaced(before) => {
                 let swap = Swap {
-                    came: info,
-                    came_chan_info: chan_info,
-                    went: before.info,
-                    went_chan_info: before.chan_info,
+                    joined: info,
+                    joined_chan_info: chan_info,
+                    left: before.info,
+                    left_chan_info: before.chan_info,
                 };
                 Some(RoomEvent::Swapped(self.id(), Box::new(swap)))
             }
         }
     }
 
-    fn subscribed(&self, missed: Missed, cx: &RoomContext<'_>) -> Subscribed {
+    fn subscribed(&self, missed: Recovered, cx: &RoomContext<'_>) -> Subscribed {
         let (recovery, missed) = match missed {
-            Missed::NotAsked => (RecoveryOutcome::NotAsked, Vec::new()),
-            Missed::Lost => (RecoveryOutcome::Lost, Vec::new()),
-            Missed::Whole(missed) => (RecoveryOutcome::Whole, missed),
+            Recovered::NotAsked => (RecoveryOutcome::NotAsked, Vec::new()),
+            Recovered::Lost => (RecoveryOutcome::Lost, Vec::new()),
+            Recovered::Whole(missed) => (RecoveryOutcome::Whole, missed),
         };
         let name = Arc::clone(&self.messages.channel_key().channel);
         let position = self.messages.position(cx);
@@ -188,8 +188,8 @@ impl Room {
         self.members.count_out(member_id.shard);
         let end = cx.now.tick.plus_ms(u64::from(cx.rules.leave_grace_ms));
         let may_stay = reason == LeaveReason::Disconnected && cx.now.tick < end;
-        if may_stay && self.members.step_away(member_id, end) {
-            cx.timers.set_parting(end, cx.slot, member_id);
+        if may_stay && self.members.begin_absence(member_id, end) {
+            cx.timers.set_absence_end(end, cx.slot, member_id);
             return None;
         }
         let Member { info, chan_info, .. } = self.members.remove(member_id)?;
@@ -197,22 +197,22 @@ impl Room {
     }
 
     /// A grace is over; whether it is the member's latest, its list knows. True when it was.
-    pub fn part(&mut self, member_id: MemberId, cx: &mut RoomContext<'_>) -> bool {
-        let Some(Member { info, chan_info, .. }) = self.members.give_up(member_id, cx.now.tick)
+    pub fn end_absence(&mut self, member_id: MemberId, cx: &mut RoomContext<'_>) -> bool {
+        let Some(Member { info, chan_info, .. }) = self.members.end_absence(member_id, cx.now.tick)
         else {
             return false;
         };
-        let went = RoomEvent::Left(self.id(), info, chan_info);
-        if let Some(event) = self.join_leave.event(&self.members, went, cx) {
+        let left = RoomEvent::Left(self.id(), info, chan_info);
+        if let Some(event) = self.join_leave.event(&self.members, left, cx) {
             self.members.send_to_shards(&event, cx.out);
         }
         true
     }
 
     /// Tells a large room how many came and left, when it is time to.
-    pub fn tell_of_crowd(&mut self, cx: &mut RoomContext<'_>) {
+    pub fn send_membership_summary(&mut self, cx: &mut RoomContext<'_>) {
         if let Some(counts) = self.join_leave.take_counts(cx.now, &self.members) {
-            let notice = chat::crowd(&self.messages.channel_key().channel, counts);
+            let notice = chat::membership_summary(&self.messages.channel_key().channel, counts);
             self.members
                 .send_to_shards(&RoomEvent::MembershipSummary(self.id(), Arc::new(notice)), cx.out);
         }
@@ -226,7 +226,7 @@ impl Room {
     }
 
     /// Lets pass what has passed, and says whether the room is still needed.
-    pub fn sweep(&mut self, cx: &mut RoomContext<'_>) -> Leaves {
+    pub fn sweep(&mut self, cx: &mut RoomContext<'_>) -> RoomUse {
         self.messages.sweep(&self.members, cx)
     }
 

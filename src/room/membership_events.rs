@@ -14,23 +14,23 @@ use crate::base::{MonotonicMs, Rate, Timestamps};
 use crate::wire::{ClientInfo, chat};
 
 /// How often the members of a large room are told, in ms.
-const CROWD_INTERVAL_MS: u64 = 1_000;
+const SUMMARY_INTERVAL_MS: u64 = 1_000;
 
 /// Comings and goings that were not told one by one.
 #[derive(Debug, Default)]
 struct MembershipCounts {
-    came_count: u32,
-    went_count: u32,
-    tell_at: MonotonicMs,
+    joined_count: u32,
+    left_count: u32,
+    send_at: MonotonicMs,
 }
 
 /// What was told of who comes and goes, and what is still to be told.
 #[derive(Debug, Default)]
 pub(super) struct JoinLeave {
     /// Of a large room: who came and left since its members were told last.
-    crowd: Option<Box<MembershipCounts>>,
+    counts: Option<Box<MembershipCounts>>,
     /// How often whose coming and going was told lately.
-    told_of: Option<Box<UserRates>>,
+    user_rates: Option<Box<UserRates>>,
 }
 
 impl JoinLeave {
@@ -42,11 +42,11 @@ impl JoinLeave {
         event: RoomEvent,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomEvent> {
-        if !cx.rules.tells_of_members() {
+        if !cx.rules.sends_join_leave() {
             return None;
         }
         if let RoomEvent::Left(_, info, _) = &event
-            && is_told_by_user(cx.rules, info)
+            && is_counted_by_user(cx.rules, info)
             && members.has_user(&info.user)
         {
             return None; // the user is here by another connection
@@ -64,7 +64,7 @@ impl JoinLeave {
     fn is_within_rate(&mut self, now: Timestamps, rate: Rate, event: &RoomEvent) -> bool {
         let info = match event {
             RoomEvent::Joined(_, info, _) | RoomEvent::Left(_, info, _) => info,
-            RoomEvent::Swapped(_, swap) => &swap.came,
+            RoomEvent::Swapped(_, swap) => &swap.joined,
             RoomEvent::Reply(..)
             | RoomEvent::Published(..)
             | RoomEvent::Lost(_)
@@ -74,7 +74,7 @@ impl JoinLeave {
             | RoomEvent::Replaced(_) => return true,
         };
         let rates = || Box::new(UserRates::new(rate, MEMBER_NEWS_USERS_MAX));
-        self.told_of.get_or_insert_with(rates).take(now.tick, "", info)
+        self.user_rates.get_or_insert_with(rates).take(now.tick, "", info)
     }
 
     /// Counts news that are not told one by one, or did not reach everybody: the members of
@@ -86,16 +86,16 @@ impl JoinLeave {
         slot: u32,
         timers: &mut RoomTimers,
     ) {
-        let (came_count, went_count) = counts_of(event);
-        let tell_at = now.tick.plus_ms(CROWD_INTERVAL_MS);
-        if self.crowd.is_none() {
-            timers.set_scan(tell_at, slot);
+        let (joined_count, left_count) = counts_of(event);
+        let send_at = now.tick.plus_ms(SUMMARY_INTERVAL_MS);
+        if self.counts.is_none() {
+            timers.set_redelivery(send_at, slot);
         }
-        let crowd = self.crowd.get_or_insert_with(|| {
-            Box::new(MembershipCounts { tell_at, ..MembershipCounts::default() })
+        let counts = self.counts.get_or_insert_with(|| {
+            Box::new(MembershipCounts { send_at, ..MembershipCounts::default() })
         });
-        crowd.came_count += came_count;
-        crowd.went_count += went_count;
+        counts.joined_count += joined_count;
+        counts.left_count += left_count;
     }
 
     /// How many came and left, when it is time to tell.
@@ -104,10 +104,10 @@ impl JoinLeave {
         now: Timestamps,
         members: &Members,
     ) -> Option<chat::MembershipSummary> {
-        let crowd = self.crowd.take_if(|crowd| crowd.tell_at <= now.tick)?;
+        let counts = self.counts.take_if(|counts| counts.send_at <= now.tick)?;
         Some(chat::MembershipSummary {
-            came: crowd.came_count,
-            went: crowd.went_count,
+            joined: counts.joined_count,
+            left: counts.left_count,
             clients: members.listed_count() as u32,
             users: members.users_count() as u32,
         })
@@ -116,7 +116,7 @@ impl JoinLeave {
     /// Whether something is still to be told in numbers.
     #[cfg(test)]
     pub fn has_counts(&self) -> bool {
-        self.crowd.is_some()
+        self.counts.is_some()
     }
 }
 
@@ -137,6 +137,6 @@ fn counts_of(event: &RoomEvent) -> (u32, u32) {
 }
 
 /// Whether this client's coming and going is its user's.
-pub(super) fn is_told_by_user(rules: &Namespace, info: &ClientInfo) -> bool {
+pub(super) fn is_counted_by_user(rules: &Namespace, info: &ClientInfo) -> bool {
     rules.join_leave_of == JoinLeaveScope::Users && !info.user.is_empty()
 }

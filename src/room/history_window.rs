@@ -13,36 +13,43 @@ use crate::wire::{Epoch, Position, Publication};
 
 /// The last messages of a room, limited by count, bytes and age.
 ///
-/// Invariants: offsets in `kept` are consecutive and end at `head`; `bytes` is
-/// the sum of the costs in `kept`.
+/// Invariants: offsets in `publications` are consecutive and end at `head`; `bytes` is
+/// the sum of the costs in `publications`.
 #[derive(Debug)]
-pub struct Window {
-    kept: VecDeque<Arc<Publication>>,
+pub struct HistoryWindow {
+    publications: VecDeque<Arc<Publication>>,
     bytes: usize,
     head: u64,
     epoch: Epoch,
     /// When the first message was said, Unix ms; 0 where nobody knows.
-    born_unix_ms: u64,
+    created_unix_ms: u64,
 }
 
-impl Window {
+impl HistoryWindow {
     /// A stream that begins now.
-    pub fn new(epoch: Epoch) -> Window {
+    pub fn new(epoch: Epoch) -> HistoryWindow {
         assert!(epoch != Epoch::FOREIGN, "a stream has an epoch of its own");
-        Window { kept: VecDeque::new(), bytes: 0, head: 0, epoch, born_unix_ms: 0 }
+        HistoryWindow {
+            publications: VecDeque::new(),
+            bytes: 0,
+            head: 0,
+            epoch,
+            created_unix_ms: 0,
+        }
     }
 
     /// The end of a stream that goes on: its newest messages, without a hole.
     pub fn restored(
         epoch: Epoch,
-        born_unix_ms: u64,
+        created_unix_ms: u64,
         head: u64,
         tail: &[Arc<Publication>],
-    ) -> Window {
-        let mut window = Window { head: head - tail.len() as u64, ..Window::new(epoch) };
+    ) -> HistoryWindow {
+        let mut window =
+            HistoryWindow { head: head - tail.len() as u64, ..HistoryWindow::new(epoch) };
         tail.iter().for_each(|publication| window.put(publication));
         assert_eq!(window.head, head, "the tail ends at the head");
-        Window { born_unix_ms, ..window }
+        HistoryWindow { created_unix_ms, ..window }
     }
 
     /// Whether nothing was said in it yet.
@@ -52,12 +59,12 @@ impl Window {
 
     /// Whether no message of it is here.
     pub fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.publications.is_empty()
     }
 
     /// When its first message was said, Unix ms; 0 where nobody knows.
-    pub fn born_unix_ms(&self) -> u64 {
-        self.born_unix_ms
+    pub fn created_unix_ms(&self) -> u64 {
+        self.created_unix_ms
     }
 
     /// The offset that the next message gets.
@@ -72,19 +79,19 @@ impl Window {
 
     /// The offset of the oldest message here; above the head when there is none.
     pub fn first_offset(&self) -> u64 {
-        self.next_offset() - self.kept.len() as u64
+        self.next_offset() - self.publications.len() as u64
     }
 
     /// The message at a place.
     pub fn at(&self, offset: u64) -> Option<&Arc<Publication>> {
         let index = offset.checked_sub(self.first_offset())?;
-        self.kept.get(usize::try_from(index).ok()?)
+        self.publications.get(usize::try_from(index).ok()?)
     }
 
     /// Takes the next message and drops what the limits no longer allow.
     pub fn push(&mut self, publication: &Arc<Publication>, limits: WindowLimits) {
         self.put(publication);
-        while limits.count_max < self.kept.len() || limits.bytes_max < self.bytes {
+        while limits.count_max < self.publications.len() || limits.bytes_max < self.bytes {
             self.drop_oldest();
         }
     }
@@ -93,7 +100,7 @@ impl Window {
     pub fn replace(&mut self, left: &Arc<Publication>) {
         let index = left.offset.checked_sub(self.first_offset());
         let index = index.and_then(|index| usize::try_from(index).ok());
-        if let Some(place) = index.and_then(|index| self.kept.get_mut(index)) {
+        if let Some(place) = index.and_then(|index| self.publications.get_mut(index)) {
             self.bytes = self.bytes - place.cost_bytes() + left.cost_bytes();
             *place = Arc::clone(left);
         }
@@ -102,31 +109,31 @@ impl Window {
     fn put(&mut self, publication: &Arc<Publication>) {
         assert_eq!(publication.offset, self.next_offset(), "offsets are consecutive");
         if self.head == 0 {
-            self.born_unix_ms = publication.time_unix_ms;
+            self.created_unix_ms = publication.time_unix_ms;
         }
         self.head = publication.offset;
-        self.kept.push_back(Arc::clone(publication));
+        self.publications.push_back(Arc::clone(publication));
         self.bytes += publication.cost_bytes();
     }
 
     /// Drops what is too old. Returns when the next message will be, in Unix ms.
     pub fn expire(&mut self, now: Timestamps, limits: WindowLimits) -> Option<u64> {
-        while let Some(oldest) = self.kept.front() {
+        while let Some(oldest) = self.publications.front() {
             let end = oldest.time_unix_ms.saturating_add(limits.age_ms_max);
             if now.unix_ms < end {
                 return Some(end);
             }
             self.drop_oldest();
         }
-        self.kept.shrink_to(0);
+        self.publications.shrink_to(0);
         None
     }
 
     fn drop_oldest(&mut self) {
-        if let Some(oldest) = self.kept.pop_front() {
+        if let Some(oldest) = self.publications.pop_front() {
             self.bytes -= oldest.cost_bytes();
         }
-        debug_assert!(!self.kept.is_empty() || self.bytes == 0);
+        debug_assert!(!self.publications.is_empty() || self.bytes == 0);
     }
 
     /// Everything behind `since`, or `None` when some of it is gone, or is more than a
@@ -136,8 +143,8 @@ impl Window {
             return None;
         }
         let count = usize::try_from(self.head - since.offset).ok()?;
-        let first = self.kept.len().checked_sub(count)?;
-        let missed = self.kept.range(first..);
+        let first = self.publications.len().checked_sub(count)?;
+        let missed = self.publications.range(first..);
         let mut bytes = 0;
         let fits = missed.clone().all(|one| {
             bytes += one.cost_bytes();
@@ -147,30 +154,31 @@ impl Window {
     }
 
     /// A part of what is kept, or `None` when `since` is of another stream.
-    pub fn read(&self, passage: HistoryQuery) -> Option<Vec<Arc<Publication>>> {
-        if passage.since.is_some_and(|since| since.epoch != self.epoch) {
+    pub fn read(&self, query: HistoryQuery) -> Option<Vec<Arc<Publication>>> {
+        if query.since.is_some_and(|since| since.epoch != self.epoch) {
             return None;
         }
-        let limit = passage.limit as usize;
-        let since = passage.since.map(|since| since.offset);
-        let picked = match passage.order {
+        let limit = query.limit as usize;
+        let since = query.since.map(|since| since.offset);
+        let picked = match query.order {
             HistoryOrder::OldestFirst => {
                 let first = since.map_or(0, |offset| self.index_behind(offset));
-                pick(self.kept.range(first..), limit)
+                pick(self.publications.range(first..), limit)
             }
             HistoryOrder::NewestFirst => {
-                let end = since
-                    .map_or(self.kept.len(), |offset| self.index_behind(offset.saturating_sub(1)));
-                pick(self.kept.range(..end).rev(), limit)
+                let end = since.map_or(self.publications.len(), |offset| {
+                    self.index_behind(offset.saturating_sub(1))
+                });
+                pick(self.publications.range(..end).rev(), limit)
             }
         };
         Some(picked)
     }
 
-    /// The index in `kept` of the first message with an offset above `offset`.
+    /// The index in `publications` of the first message with an offset above `offset`.
     fn index_behind(&self, offset: u64) -> usize {
         let behind = self.head.saturating_sub(offset);
-        self.kept.len().saturating_sub(usize::try_from(behind).unwrap_or(usize::MAX))
+        self.publications.len().saturating_sub(usize::try_from(behind).unwrap_or(usize::MAX))
     }
 }
 
@@ -200,8 +208,8 @@ mod tests {
         WindowLimits { count_max: 4, bytes_max: 1 << 20, age_ms_max: 1_000 }
     }
 
-    fn window(messages: u64) -> Window {
-        let mut window = Window::new(Epoch(7));
+    fn window(messages: u64) -> HistoryWindow {
+        let mut window = HistoryWindow::new(Epoch(7));
         for offset in 1..=messages {
             window.push(&message(offset, offset * 100), limits());
         }
@@ -227,8 +235,8 @@ mod tests {
 
     #[track_caller]
     fn check_read(limit: u32, since: Option<u64>, order: HistoryOrder, want: &[u64]) {
-        let passage = HistoryQuery { limit, since: since.map(at), order };
-        let read = window(6).read(passage).unwrap();
+        let query = HistoryQuery { limit, since: since.map(at), order };
+        let read = window(6).read(query).unwrap();
         assert_eq!(read.iter().map(|one| one.offset).collect::<Vec<_>>(), want);
     }
 
@@ -247,7 +255,7 @@ mod tests {
     #[test]
     fn a_stream_goes_on_where_it_ended() {
         let tail: Vec<_> = (5..=6).map(|offset| message(offset, 0)).collect();
-        let mut window = Window::restored(Epoch(7), 0, 6, &tail);
+        let mut window = HistoryWindow::restored(Epoch(7), 0, 6, &tail);
         assert_eq!((window.first_offset(), window.next_offset()), (5, 7));
         assert_eq!(window.missed(at(4)).map(|all| all.len()), Some(2));
         assert_eq!(window.missed(at(3)), None);
@@ -260,7 +268,7 @@ mod tests {
         assert_eq!(window.at(6).map(|one| one.time_unix_ms), Some(9));
         window.replace(&message(1, 0));
         assert_eq!(window.bytes, bytes);
-        let empty = Window::restored(Epoch(7), 0, 6, &[]);
+        let empty = HistoryWindow::restored(Epoch(7), 0, 6, &[]);
         assert_eq!((empty.first_offset(), empty.next_offset()), (7, 7));
     }
 
@@ -278,22 +286,22 @@ mod tests {
         check_read(100, Some(3), NewestFirst, &[]);
         check_read(100, Some(0), NewestFirst, &[]);
         let foreign = Position { offset: 1, epoch: Epoch(9) };
-        let passage = HistoryQuery { limit: 1, since: Some(foreign), order: OldestFirst };
-        assert_eq!(window(6).read(passage), None);
+        let query = HistoryQuery { limit: 1, since: Some(foreign), order: OldestFirst };
+        assert_eq!(window(6).read(query), None);
     }
 
     #[test]
     fn an_answer_is_limited_in_bytes_and_never_empty() {
         let large = WindowLimits { bytes_max: usize::MAX, ..limits() };
-        let mut window = Window::new(Epoch(7));
+        let mut window = HistoryWindow::new(Epoch(7));
         for offset in 1..=3 {
             let bytes = Bytes::from(vec![b'1'; HISTORY_ANSWER_BYTES_MAX / 2 + 1]);
             let data = Payload { bytes, is_json: true };
             let publication = Publication { data, ..(*message(offset, 0)).clone() };
             window.push(&Arc::new(publication), large);
         }
-        let passage = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
-        let read = window.read(passage).unwrap();
+        let query = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
+        let read = window.read(query).unwrap();
         assert_eq!(read.iter().map(|one| one.offset).collect::<Vec<_>>(), [1]);
     }
 
@@ -309,8 +317,8 @@ mod tests {
         assert_eq!(aged.position(), at(6));
 
         let small = WindowLimits { bytes_max: 2 * 194, ..limits() };
-        let mut heavy = Window::new(Epoch(7));
+        let mut heavy = HistoryWindow::new(Epoch(7));
         (1..=3).for_each(|offset| heavy.push(&message(offset, 0), small));
-        assert_eq!(heavy.kept.len(), 2);
+        assert_eq!(heavy.publications.len(), 2);
     }
 }

@@ -6,7 +6,7 @@
 use std::mem;
 
 use super::RoomPublish;
-use super::ids::{DedupIndex, TooManyIdsError};
+use super::dedup::{DedupIndex, TooManyIdsError};
 use crate::base::Timestamps;
 use crate::base::limits::IDS_MS;
 use crate::store::{KnownId, OpenedChannel};
@@ -14,12 +14,12 @@ use crate::wire::{ID_TAG, Publication};
 
 /// The ids that authors gave to the messages of a room.
 #[derive(Debug, Default)]
-pub(super) struct SaidIds(Option<Box<DedupIndex>>);
+pub(super) struct MessageIds(Option<Box<DedupIndex>>);
 
-impl SaidIds {
+impl MessageIds {
     /// What the store remembers, and nothing else.
-    pub fn restored(opened: Option<&mut OpenedChannel>) -> SaidIds {
-        let mut said = SaidIds(None);
+    pub fn restored(opened: Option<&mut OpenedChannel>) -> MessageIds {
+        let mut said = MessageIds(None);
         let known = opened.map(|opened| mem::take(&mut opened.ids));
         for KnownId { user, id, offset, time_unix_ms } in known.into_iter().flatten() {
             said.0.get_or_insert_default().restore(time_unix_ms, &user, &id, offset);

@@ -22,16 +22,16 @@ impl RoomOutput {
 
 /// A conversation that has something for the two who talk there.
 #[derive(Clone, Copy)]
-pub(super) struct Talk<'r> {
+pub(super) struct DirectConversation<'r> {
     /// Which room it is,
     pub room: RoomId,
     /// and its name.
     pub channel_key: &'r ChannelKey,
 }
 
-impl Talk<'_> {
+impl DirectConversation<'_> {
     /// Brings a message to both, if it is a direct one.
-    pub fn bring(
+    pub fn deliver_direct(
         self,
         now: Timestamps,
         publication: &Arc<Publication>,
@@ -54,25 +54,20 @@ impl Talk<'_> {
     }
 
     /// A message is gone that was said this way: both hear of it, too.
-    pub fn tell_of_retraction(
-        self,
-        notice: &Arc<Payload>,
-        mode: PublishMode,
-        out: &mut RoomOutput,
-    ) {
+    pub fn notify_retraction(self, notice: &Arc<Payload>, mode: PublishMode, out: &mut RoomOutput) {
         for inbox in mode.parties().into_iter().flatten() {
             out.deliver(inbox, InboxDelivery::Notice(Arc::clone(notice)));
         }
     }
 
     /// A user got on: nothing of that waits for it any more, and the other side hears of it.
-    pub fn tell_of_marks(
+    pub fn notify_receipt(
         self,
         update: &ReadMarkerUpdate,
-        marks: ReadMarkers,
+        markers: ReadMarkers,
         out: &mut RoomOutput,
     ) {
-        let ReadMarkers { delivered, read } = marks;
+        let ReadMarkers { delivered, read } = markers;
         let acknowledged = InboxDelivery::Acknowledged { room: self.room, offset: delivered };
         out.deliver(update.inbox, acknowledged);
         if let Some(other) = update.other {
