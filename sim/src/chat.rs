@@ -271,7 +271,7 @@ impl Client {
             around.book.reactions.refused(channel, *offset, self.user, code);
         }
         let is_wrong = matches!(asked, Asked::Ack(..)) && code == 107;
-        demand(!is_wrong, Checker::Marks, || {
+        demand(!is_wrong, Checker::Markers, || {
             format!("{} got what it cannot acknowledge: {asked:?}", self.user)
         })
     }

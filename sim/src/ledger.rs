@@ -279,7 +279,7 @@ impl DurableOracle {
         let least = before.marks.get(user).copied().unwrap_or_default();
         let fits =
             least.delivered <= now.delivered && least.read <= now.read && now.read <= now.delivered;
-        demand(fits, Checker::Marks, || {
+        demand(fits, Checker::Markers, || {
             format!("{channel}: {user} is at {now:?}, was at {least:?}")
         })
     }
@@ -308,7 +308,7 @@ impl DurableOracle {
         };
         let own = messages.iter().rev().find(|&(&offset, content)| is_own(offset, content));
         let most = asked.max(own.map_or(0, |(offset, _)| *offset));
-        demand(now.delivered <= most, Checker::Marks, || {
+        demand(now.delivered <= most, Checker::Markers, || {
             format!("{channel}: {user} is at {now:?}, and came to {most} only")
         })
     }
@@ -329,7 +329,7 @@ impl DurableOracle {
             }
             for (user, told) in before.marks {
                 let is_there = found.marks.get(&room).is_some_and(|all| all.contains_key(user));
-                demand(is_there || told == ReadMarkers::default(), Checker::Marks, || {
+                demand(is_there || told == ReadMarkers::default(), Checker::Markers, || {
                     format!("{channel}: how far {user} is, is lost")
                 })?;
             }
@@ -530,7 +530,7 @@ impl Found {
             let (room, offset) = (room_at(&key, 0), offset_at(&key, 16));
             found.messages.entry(room).or_default().insert(offset, content_of(&value));
         }
-        for (key, value) in entries(disk, StoreKeyspace::Marks) {
+        for (key, value) in entries(disk, StoreKeyspace::Markers) {
             let user = String::from_utf8_lossy(&key[16..]).into_owned();
             found.marks.entry(room_at(&key, 0)).or_default().insert(user, marks(&value));
         }

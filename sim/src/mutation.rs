@@ -200,7 +200,7 @@ impl Mutator {
     pub fn change_disk(&mut self, disk: &mut impl Disk) {
         let space = match self.mutation {
             Mutation::LoseLast | Mutation::LoseMiddle => StoreKeyspace::Messages,
-            Mutation::LoseMark => StoreKeyspace::Marks,
+            Mutation::LoseMark => StoreKeyspace::Markers,
             Mutation::LoseWaiting => StoreKeyspace::Pending,
             Mutation::LoseReaction => StoreKeyspace::Reactions,
             _ => return,

@@ -98,8 +98,8 @@ impl Disk for WatchedDisk {
         self.disk.capacity()
     }
 
-    fn life(&self) -> u64 {
-        self.disk.life()
+    fn boot_id(&self) -> u64 {
+        self.disk.boot_id()
     }
 
     fn reclaim(&mut self) -> Result<(), DiskError> {
@@ -141,11 +141,11 @@ impl Store {
         namespaces: &[Namespace],
         shards_count: u16,
     ) -> Store {
-        disk.disk.set_weather(DiskFaultProfile::CALM);
+        disk.disk.set_fault_profile(DiskFaultProfile::CALM);
         (disk.has_failed, disk.has_failed_behind) = (false, false);
         let mut engine =
             Engine::open(disk, setup(scenario, namespaces)).expect("nothing is wrong with it");
-        engine.disk_mut().disk.set_weather(scenario.disk);
+        engine.disk_mut().disk.set_fault_profile(scenario.disk);
         let (senders, requests) = lane::mailbox(shards_count, STORE_LANE);
         Store {
             engine,
@@ -161,14 +161,14 @@ impl Store {
     pub fn crash(self, crash: Crash) -> WatchedDisk {
         let mut disk = self.engine.into_disk();
         disk.disk.crash(crash);
-        disk.disk.set_weather(DiskFaultProfile::CALM);
+        disk.disk.set_fault_profile(DiskFaultProfile::CALM);
         disk
     }
 
     /// The next commit fails, and nobody learns whether it happened.
     pub fn tear_next(&mut self) {
         let weather = DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM };
-        self.engine.disk_mut().disk.set_weather(weather);
+        self.engine.disk_mut().disk.set_fault_profile(weather);
     }
 
     /// What rooms are called with.
@@ -184,7 +184,7 @@ impl Store {
     /// From now on nothing goes wrong.
     pub fn settle_down(&mut self) {
         self.is_calm = true;
-        self.engine.disk_mut().disk.set_weather(DiskFaultProfile::CALM);
+        self.engine.disk_mut().disk.set_fault_profile(DiskFaultProfile::CALM);
     }
 
     /// The disk is nearly full for a while.
@@ -192,7 +192,7 @@ impl Store {
         let disk = &mut self.engine.disk_mut().disk;
         let used_bytes = disk.capacity().map_or(0, |capacity| capacity.used_bytes);
         let capacity_bytes = used_bytes + scenario.reserve_bytes + prng.below(3_000);
-        disk.set_weather(DiskFaultProfile { capacity_bytes, ..scenario.disk });
+        disk.set_fault_profile(DiskFaultProfile { capacity_bytes, ..scenario.disk });
         self.squeezed_until = now.plus_ms(200 + prng.below(1_500));
     }
 
@@ -240,7 +240,7 @@ impl Store {
             return Ok(());
         }
         if self.squeezed_until <= now.tick && !self.is_calm {
-            self.engine.disk_mut().disk.set_weather(scenario.disk);
+            self.engine.disk_mut().disk.set_fault_profile(scenario.disk);
         }
         for (lane, shard) in self.lanes.iter_mut().zip(0..) {
             let is_engine_idle = self.engine.next_wake_unix_ms() != Some(0);

@@ -286,7 +286,7 @@ fn syncs_see_an_answer_before_the_disk_was_read_again() {
 fn kept_sees_an_answered_message_that_is_lost() {
     // Somebody may have acknowledged it; and its offset is given again, so that who saw it
     // and who sees the next one differ about it before anybody counts what is kept.
-    let checkers = [Checker::Kept, Checker::Marks, Checker::Streams];
+    let checkers = [Checker::Kept, Checker::Markers, Checker::Streams];
     check_stored_mutation(Mutation::LoseLast, &checkers);
 }
 
@@ -316,7 +316,7 @@ fn recovery_sees_what_could_have_been_whole() {
 #[test]
 fn marks_see_an_acknowledgement_that_is_lost() {
     // Where that was not answered, its message has not been delivered and waits for nobody.
-    check_stored_mutation(Mutation::LoseMark, &[Checker::Marks, Checker::Letters]);
+    check_stored_mutation(Mutation::LoseMark, &[Checker::Markers, Checker::Letters]);
 }
 
 #[test]

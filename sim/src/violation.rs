@@ -53,7 +53,7 @@ pub enum Checker {
     /// A repeated id gets the first answer, and makes no second message.
     Repeats,
     /// What was acknowledged stays acknowledged, and nothing else is.
-    Marks,
+    Markers,
     /// Dead letters + delivered + pending = sent.
     Letters,
     /// Nothing waits for ever for a user who comes and acknowledges.

@@ -141,7 +141,7 @@ pub(super) fn run(arguments: StoreArguments) -> u8 {
         }
         Command::DeadLetters(DeadLetters::Drop { place, selection, consent: _ }) => {
             let which = DeadLetterFilter::from(selection);
-            place.change("dropped", |inspection| inspection.drop_letters(&which))
+            place.change("dropped", |inspection| inspection.drop_dead_letters(&which))
         }
     }
 }
@@ -278,7 +278,9 @@ fn dump(inspection: &Store, view: &mut View, tenant: &str, channel: &str) -> u8 
 
 fn list(inspection: &Store, view: &mut View, which: &DeadLetterFilter) -> u8 {
     let (form, lines) = (view.form, &mut view.lines);
-    match inspection.dead_letters(which, &mut |letter| lines.line(&form.letter(letter))) {
+    match inspection
+        .dead_letters(which, &mut |dead_letter| lines.line(&form.dead_letter(dead_letter)))
+    {
         Ok(_) => OK,
         Err(fault) => view.refuse(fault),
     }

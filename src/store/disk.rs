@@ -21,9 +21,9 @@ pub enum StoreKeyspace {
     /// By room and offset: messages.
     Messages,
     /// By room and user: how far the user is.
-    Marks,
+    Markers,
     /// By inbox and channel's name: a user's conversations.
-    Talks,
+    Conversations,
     /// By inbox, room and offset: what waits for its reader.
     Pending,
     /// By inbox, room and offset: what was given up.
@@ -42,8 +42,8 @@ impl StoreKeyspace {
         StoreKeyspace::Meta,
         StoreKeyspace::Channels,
         StoreKeyspace::Messages,
-        StoreKeyspace::Marks,
-        StoreKeyspace::Talks,
+        StoreKeyspace::Markers,
+        StoreKeyspace::Conversations,
         StoreKeyspace::Pending,
         StoreKeyspace::Dead,
         StoreKeyspace::Ids,
@@ -57,8 +57,8 @@ impl StoreKeyspace {
             StoreKeyspace::Meta => 0,
             StoreKeyspace::Channels => 1,
             StoreKeyspace::Messages => 2,
-            StoreKeyspace::Marks => 3,
-            StoreKeyspace::Talks => 4,
+            StoreKeyspace::Markers => 3,
+            StoreKeyspace::Conversations => 4,
             StoreKeyspace::Pending => 5,
             StoreKeyspace::Dead => 6,
             StoreKeyspace::Ids => 7,
@@ -144,7 +144,7 @@ pub trait Disk {
 
     /// A number that is another one, and never 0, after what was committed and not
     /// synced may have been lost without our doing: in a power cut.
-    fn life(&self) -> u64;
+    fn boot_id(&self) -> u64;
 }
 
 type Changes = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;

@@ -13,12 +13,12 @@
 //! Deliberately absent: a clock (`turn` is told), a thread, who may do what.
 
 mod append_gate;
-mod census;
+mod boot;
 mod channels;
+mod dead_letter_scan;
 mod heads;
 mod health;
 mod ids;
-mod life;
 mod losses;
 mod queue;
 mod reads;
@@ -46,9 +46,9 @@ use writes::append::{self, Size, Written};
 use writes::markers::{self, Cleared, MarkerWrite};
 use writes::{pending, reaction};
 
-pub use census::DeadLetterTotals;
-pub(super) use heads::reborn;
-pub(super) use life::name_key;
+pub(super) use boot::name_key;
+pub use dead_letter_scan::DeadLetterTotals;
+pub(super) use heads::new_epoch;
 pub use setup::{EngineSetup, StoreCounts, TurnResult};
 
 /// The store over a disk.
@@ -68,7 +68,7 @@ pub struct Engine<D> {
 struct Plan {
     answers: Vec<(ShardId, StoreReply)>,
     /// Appends among them, which are refused when the commit fails.
-    rounds: Vec<(ShardId, WriteEpoch)>,
+    appends: Vec<(ShardId, WriteEpoch)>,
     durable: SyncMode,
     /// What holds when nothing of it happens.
     before: StoreCounts,
@@ -150,7 +150,7 @@ impl<D: Disk> Engine<D> {
         self.upkeep.count_dead(&self.channels);
         let mut plan = Plan {
             answers: Vec::new(),
-            rounds: Vec::new(),
+            appends: Vec::new(),
             durable: SyncMode::Later,
             before: self.counts,
         };
@@ -166,7 +166,7 @@ impl<D: Disk> Engine<D> {
         self.queue.take_abandoned(&mut plan.answers);
         if self.health.works() {
             let Engine { channels, upkeep, counts, .. } = self;
-            upkeep.sweep(channels, counts, now_unix_ms, plan.rounds.len());
+            upkeep.sweep(channels, counts, now_unix_ms, plan.appends.len());
         }
         self.finish(plan, now_unix_ms, out);
         let commits_count = self.counts.commits;
@@ -190,7 +190,7 @@ impl<D: Disk> Engine<D> {
                 // Of one conversation's, and its own are refused by its name.
                 StoreResult::Failed(StoreError::Crowded) => (),
                 StoreResult::Failed(_) => self.gate.refuse(from, write_epoch),
-                _ => plan.rounds.push((from, write_epoch)),
+                _ => plan.appends.push((from, write_epoch)),
             }
         }
         plan.answers.push((from, StoreReply { request_id, outcome }));
@@ -213,8 +213,8 @@ impl<D: Disk> Engine<D> {
                 self.may_append(from, write_epoch, &append)?;
                 (StoreResult::Appended, self.append(&append)?)
             }
-            StoreOp::AdvanceMarker(mark) => {
-                match markers::mark(&mut self.channels, &mark, from, request_id)? {
+            StoreOp::AdvanceMarker(advance) => {
+                match markers::advance_marker(&mut self.channels, &advance, from, request_id)? {
                     (MarkerWrite::Whole(outcome), durable) => (outcome, durable),
                     (MarkerWrite::Clears(clearing), durable) => {
                         plan.durable = later(plan.durable, durable);
@@ -224,10 +224,11 @@ impl<D: Disk> Engine<D> {
                 }
             }
             StoreOp::Attempted(tried) => pending::tried(&mut self.channels, &tried)?,
-            StoreOp::DeadLetter(burial) => {
-                let (buried, durable) = pending::bury(&mut self.channels, &burial)?;
-                if let Some(buried) = buried {
-                    self.upkeep.on_buried(&buried, &mut self.counts);
+            StoreOp::DeadLetter(new_dead_letter) => {
+                let (dead_lettered, durable) =
+                    pending::dead_letter(&mut self.channels, &new_dead_letter)?;
+                if let Some(dead_lettered) = dead_lettered {
+                    self.upkeep.on_dead_lettered(&dead_lettered, &mut self.counts);
                 }
                 (StoreResult::Done, durable)
             }
@@ -343,7 +344,7 @@ impl<D: Disk> Engine<D> {
     /// Nothing that was planned or remembered counts any more.
     fn fail(&mut self, now_unix_ms: u64) {
         let rooms = self.channels.discard();
-        self.upkeep.begin_anew();
+        self.upkeep.restart();
         self.health.fail(now_unix_ms, rooms);
     }
 
@@ -352,12 +353,12 @@ impl<D: Disk> Engine<D> {
         let committed = self.channels.commit(plan.durable, now_unix_ms, &mut self.counts);
         if committed.is_err() {
             self.fail(now_unix_ms);
-            self.queue.begin_anew();
-            self.upkeep.count_anew();
+            self.queue.restart();
+            self.upkeep.recount();
             let StoreCounts { appended_bytes, expired, dead_tried, dead_expired, .. } = plan.before;
             self.counts =
                 StoreCounts { appended_bytes, expired, dead_tried, dead_expired, ..self.counts };
-            for (from, write_epoch) in plan.rounds {
+            for (from, write_epoch) in plan.appends {
                 self.gate.refuse(from, write_epoch);
             }
             for (from, mut reply) in plan.answers {
@@ -374,7 +375,7 @@ impl<D: Disk> Engine<D> {
             }
             return;
         }
-        self.counts.appended += plan.rounds.len() as u64;
+        self.counts.appended += plan.appends.len() as u64;
         out.extend(plan.answers);
     }
 }

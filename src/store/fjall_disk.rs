@@ -254,8 +254,8 @@ impl Handles {
             StoreKeyspace::Messages => &self.messages,
             StoreKeyspace::Meta
             | StoreKeyspace::Channels
-            | StoreKeyspace::Marks
-            | StoreKeyspace::Talks
+            | StoreKeyspace::Markers
+            | StoreKeyspace::Conversations
             | StoreKeyspace::Pending
             | StoreKeyspace::Dead
             | StoreKeyspace::Ids
@@ -316,8 +316,8 @@ fn prefix(space: StoreKeyspace) -> &'static [u8] {
         StoreKeyspace::Messages => &[],
         StoreKeyspace::Meta => b"0",
         StoreKeyspace::Channels => b"c",
-        StoreKeyspace::Marks => b"m",
-        StoreKeyspace::Talks => b"t",
+        StoreKeyspace::Markers => b"m",
+        StoreKeyspace::Conversations => b"t",
         StoreKeyspace::Pending => b"p",
         StoreKeyspace::Dead => b"x",
         StoreKeyspace::Ids => b"i",
@@ -430,7 +430,7 @@ impl Disk for FjallDisk {
         Ok(Capacity { used_bytes: self.used_bytes.get(), free_bytes })
     }
 
-    fn life(&self) -> u64 {
+    fn boot_id(&self) -> u64 {
         layout::boot()
     }
 }

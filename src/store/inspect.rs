@@ -88,7 +88,7 @@ pub struct StoreStats {
     /// Bytes of their records.
     pub messages_bytes: u64,
     /// Marks of users.
-    pub marks_count: u64,
+    pub markers_count: u64,
     /// Messages that wait for their reader.
     pub pending_count: u64,
     /// Dead letters.
@@ -160,8 +160,8 @@ fn words(space: StoreKeyspace) -> &'static str {
         StoreKeyspace::Meta => "of the store itself",
         StoreKeyspace::Channels => "of channels, which cannot be named",
         StoreKeyspace::Messages => "messages",
-        StoreKeyspace::Marks => "what users got and read",
-        StoreKeyspace::Talks => "which conversations users have",
+        StoreKeyspace::Markers => "what users got and read",
+        StoreKeyspace::Conversations => "which conversations users have",
         StoreKeyspace::Pending => "what waits for its reader",
         StoreKeyspace::Dead => "dead letters",
         StoreKeyspace::Ids => "ids of messages that may be repeated",
@@ -210,8 +210,8 @@ impl<D: Disk> Inspection<D> {
             }
         }
         for space in [
-            StoreKeyspace::Marks,
-            StoreKeyspace::Talks,
+            StoreKeyspace::Markers,
+            StoreKeyspace::Conversations,
             StoreKeyspace::Pending,
             StoreKeyspace::Dead,
             StoreKeyspace::Ids,
@@ -233,14 +233,14 @@ impl<D: Disk> Inspection<D> {
             })?;
             match space {
                 StoreKeyspace::Meta
-                | StoreKeyspace::Talks
+                | StoreKeyspace::Conversations
                 | StoreKeyspace::Ids
                 | StoreKeyspace::ReactionTotals => {}
                 StoreKeyspace::Channels => stats.channels_count = count,
                 StoreKeyspace::Messages => {
                     (stats.messages_count, stats.messages_bytes) = (count, bytes)
                 }
-                StoreKeyspace::Marks => stats.marks_count = count,
+                StoreKeyspace::Markers => stats.markers_count = count,
                 StoreKeyspace::Pending => stats.pending_count = count,
                 StoreKeyspace::Dead => stats.dead_count = count,
                 StoreKeyspace::Reactions => stats.reactions_count = count,
@@ -276,16 +276,16 @@ impl<D: Disk> Inspection<D> {
         on_finding: &mut dyn FnMut(CheckFinding),
     ) -> Result<Vec<(RoomId, ChannelRecord)>, DiskError> {
         let mut channels = Vec::new();
-        let mut garbled_count = 0;
+        let mut undecodable_count = 0;
         let walk = self.walk(
             StoreKeyspace::Channels,
             &key::rest(&[]),
             &mut |key, value| match (key::room_of(key), ChannelRecord::take(value)) {
                 (Some(room), Ok(record)) => channels.push((room, record)),
-                (_, _) => garbled_count += 1,
+                (_, _) => undecodable_count += 1,
             },
         )?;
-        tell_records(StoreKeyspace::Channels, garbled_count, walk, on_finding);
+        tell_records(StoreKeyspace::Channels, undecodable_count, walk, on_finding);
         channels.sort_by_key(|(room, _)| *room);
         Ok(channels)
     }
@@ -296,22 +296,22 @@ impl<D: Disk> Inspection<D> {
         channels: &[(RoomId, ChannelRecord)],
         on_finding: &mut dyn FnMut(CheckFinding),
     ) -> Result<(), DiskError> {
-        let mut garbled_count = 0;
-        let mut letters = Vec::new();
+        let mut undecodable_count = 0;
+        let mut own_messages = Vec::new();
         let walk = self.walk(space, &key::rest(&[]), &mut |key, value| {
             let is_good = match space {
-                StoreKeyspace::Marks => {
-                    key::name_of(key).is_some() && record::take_marks(value).is_ok()
+                StoreKeyspace::Markers => {
+                    key::name_of(key).is_some() && record::take_markers(value).is_ok()
                 }
-                StoreKeyspace::Talks => {
-                    key::name_of(key).is_some() && record::take_talk(value).is_ok()
+                StoreKeyspace::Conversations => {
+                    key::name_of(key).is_some() && record::take_conversation(value).is_ok()
                 }
                 StoreKeyspace::Pending => {
-                    take_letter(key, PendingRecord::take(value), &mut letters)
+                    take_own_message(key, PendingRecord::take(value), &mut own_messages)
                 }
                 StoreKeyspace::Dead => {
                     let record = DeadLetterRecord::take(value).map(|record| record.pending);
-                    take_letter(key, record, &mut letters)
+                    take_own_message(key, record, &mut own_messages)
                 }
                 StoreKeyspace::Ids => {
                     let place = key::id_from(key);
@@ -323,9 +323,9 @@ impl<D: Disk> Inspection<D> {
                 | StoreKeyspace::ReactionTotals
                 | StoreKeyspace::Reactions => true,
             };
-            garbled_count += u64::from(!is_good);
+            undecodable_count += u64::from(!is_good);
         })?;
-        for (room, offset) in letters {
+        for (room, offset) in own_messages {
             let content = self.disk.get(StoreKeyspace::Messages, &key::message(room, offset));
             // A damaged one was told with its channel.
             if content != Ok(None) {
@@ -340,10 +340,10 @@ impl<D: Disk> Inspection<D> {
                     let (tenant, channel) = (tenant.clone(), channel.clone());
                     on_finding(CheckFinding::NoContent { tenant, channel, offset });
                 }
-                Err(_) => garbled_count += 1,
+                Err(_) => undecodable_count += 1,
             }
         }
-        tell_records(space, garbled_count, walk, on_finding);
+        tell_records(space, undecodable_count, walk, on_finding);
         Ok(())
     }
 
@@ -509,18 +509,18 @@ pub(super) fn tell_records(
 }
 
 /// Remembers a letter whose content must be in its channel.
-fn take_letter(
+fn take_own_message(
     key: &[u8],
     record: Result<PendingRecord, record::DecodeError>,
-    letters: &mut Vec<(RoomId, u64)>,
+    own_messages: &mut Vec<(RoomId, u64)>,
 ) -> bool {
     match (key::pending_from(key), record) {
         (Some((_, room, offset)), Ok(record)) => {
-            if record.letter.is_empty() {
-                letters.push((room, offset));
+            if record.message.is_empty() {
+                own_messages.push((room, offset));
                 return true;
             }
-            record::take_message(&record.letter, offset).is_ok()
+            record::take_message(&record.message, offset).is_ok()
         }
         (_, _) => false,
     }

@@ -23,7 +23,7 @@ pub const FORMAT: &[u8] = b"format";
 pub const NAME_KEY: &[u8] = b"name_key";
 
 /// Of the life that wrote last, and the losses so far, in `Meta`.
-pub const LIFE: &[u8] = b"life";
+pub const BOOT: &[u8] = b"life";
 
 /// Of a channel's record.
 pub fn channel(room: RoomId) -> [u8; ROOM_BYTES] {

@@ -391,7 +391,7 @@ impl StoreResult {
     }
 
     /// Of `Read`: the messages.
-    pub fn passage(self) -> Result<Vec<Arc<Publication>>, StoreError> {
+    pub fn history(self) -> Result<Vec<Arc<Publication>>, StoreError> {
         let StoreResult::History(found) = self else { return Err(self.failure()) };
         Ok(found)
     }

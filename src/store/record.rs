@@ -262,7 +262,7 @@ impl ChannelRecord {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootRecord {
     /// Of the disk; 0 when everything was synced at the end.
-    pub life: u64,
+    pub boot_id: u64,
     /// How often what was not synced may have been lost.
     pub losses_count: u32,
 }
@@ -271,7 +271,7 @@ impl BootRecord {
     /// Its bytes.
     pub fn put(&self) -> Vec<u8> {
         let mut to = vec![VERSION];
-        put_number(&mut to, self.life);
+        put_number(&mut to, self.boot_id);
         put_number(&mut to, self.losses_count.into());
         to
     }
@@ -279,15 +279,15 @@ impl BootRecord {
     /// The record of these bytes.
     pub fn take(bytes: &[u8]) -> Result<BootRecord, DecodeError> {
         let mut from = RecordFields::versioned(bytes, VERSION)?;
-        let life = from.number()?;
+        let boot_id = from.number()?;
         let losses_count = from.number()?.try_into().map_err(|_| DecodeError)?;
         from.end()?;
-        Ok(BootRecord { life, losses_count })
+        Ok(BootRecord { boot_id, losses_count })
     }
 }
 
 /// The bytes of a user's marks.
-pub fn put_marks(markers: ReadMarkers) -> Vec<u8> {
+pub fn put_markers(markers: ReadMarkers) -> Vec<u8> {
     let mut to = vec![VERSION];
     put_number(&mut to, markers.delivered);
     put_number(&mut to, markers.read);
@@ -295,7 +295,7 @@ pub fn put_marks(markers: ReadMarkers) -> Vec<u8> {
 }
 
 /// The marks of these bytes.
-pub fn take_marks(bytes: &[u8]) -> Result<ReadMarkers, DecodeError> {
+pub fn take_markers(bytes: &[u8]) -> Result<ReadMarkers, DecodeError> {
     let mut from = RecordFields::versioned(bytes, VERSION)?;
     let markers = ReadMarkers { delivered: from.number()?, read: from.number()? };
     from.end()?;
@@ -321,14 +321,14 @@ pub fn take_id(bytes: &[u8], offset: u64) -> Result<KnownId, DecodeError> {
 }
 
 /// The bytes of one of a user's conversations.
-pub fn put_talk(room: RoomId) -> Vec<u8> {
+pub fn put_conversation(room: RoomId) -> Vec<u8> {
     let mut to = vec![VERSION];
     to.extend({ room.0 }.to_be_bytes());
     to
 }
 
 /// The channel of one of a user's conversations.
-pub fn take_talk(bytes: &[u8]) -> Result<RoomId, DecodeError> {
+pub fn take_conversation(bytes: &[u8]) -> Result<RoomId, DecodeError> {
     let mut from = RecordFields::versioned(bytes, VERSION)?;
     let room = from.room()?;
     from.end()?;
@@ -343,7 +343,7 @@ pub struct PendingRecord {
     /// When it is given up, Unix ms.
     pub expires_unix_ms: u64,
     /// The message's bytes when its channel does not keep it any more; else empty.
-    pub letter: Vec<u8>,
+    pub message: Vec<u8>,
 }
 
 impl PendingRecord {
@@ -352,7 +352,7 @@ impl PendingRecord {
         let mut to = vec![VERSION];
         put_number(&mut to, self.tries_count.into());
         put_number(&mut to, self.expires_unix_ms);
-        to.extend_from_slice(&self.letter);
+        to.extend_from_slice(&self.message);
         to
     }
 
@@ -361,7 +361,7 @@ impl PendingRecord {
         let mut from = RecordFields::versioned(bytes, VERSION)?;
         let tries_count = from.number()?.try_into().map_err(|_| DecodeError)?;
         let expires_unix_ms = from.number()?;
-        Ok(PendingRecord { tries_count, expires_unix_ms, letter: from.rest().to_vec() })
+        Ok(PendingRecord { tries_count, expires_unix_ms, message: from.rest().to_vec() })
     }
 }
 

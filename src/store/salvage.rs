@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use crate::base::RoomId;
 
 use super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
-use super::engine::reborn;
+use super::engine::new_epoch;
 use super::inspect::{CheckFinding, Inspection, Walked};
 use super::key;
 use super::messages::{ReactionTotals, ReadMarkers, ReadOrder};
@@ -75,8 +75,8 @@ pub fn salvage<D: Disk, E: Disk>(
         places.push(copier.channel(from, room, record, &walked, doubt)?);
     }
     for space in [
-        StoreKeyspace::Marks,
-        StoreKeyspace::Talks,
+        StoreKeyspace::Markers,
+        StoreKeyspace::Conversations,
         StoreKeyspace::Pending,
         StoreKeyspace::Dead,
         StoreKeyspace::Ids,
@@ -103,7 +103,7 @@ impl<E: Disk> Copier<'_, E> {
             (record.first, record.head) = (last + 1, head);
         }
         if !walked.losses.is_empty() || doubt == Doubt::Everywhere {
-            record.epoch = reborn(record.epoch, head as u32);
+            record.epoch = new_epoch(record.epoch, head as u32);
             record.created_unix_ms = 0;
         }
         let mut values = Vec::new();
@@ -148,9 +148,9 @@ impl<E: Disk> Copier<'_, E> {
         let mut copies: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         from.walk(space, &key::rest(&[]), &mut |key, value| {
             let copy = match space {
-                StoreKeyspace::Marks => markers(key, value, &head),
-                StoreKeyspace::Talks => {
-                    let room = record::take_talk(value).ok();
+                StoreKeyspace::Markers => markers(key, value, &head),
+                StoreKeyspace::Conversations => {
+                    let room = record::take_conversation(value).ok();
                     room.and_then(head).map(|_| value.to_vec())
                 }
                 StoreKeyspace::Pending => {
@@ -179,8 +179,8 @@ impl<E: Disk> Copier<'_, E> {
                 StoreKeyspace::Meta
                 | StoreKeyspace::Channels
                 | StoreKeyspace::Messages
-                | StoreKeyspace::Marks
-                | StoreKeyspace::Talks
+                | StoreKeyspace::Markers
+                | StoreKeyspace::Conversations
                 | StoreKeyspace::Ids
                 | StoreKeyspace::ReactionTotals
                 | StoreKeyspace::Reactions => Some(value),
@@ -253,14 +253,14 @@ fn with_content<D: Disk>(
         return Ok(None);
     };
     let Some(place) = place_of(places, room) else { return Ok(None) };
-    if pending.letter.is_empty() && !(place.first..=place.head).contains(&offset) {
+    if pending.message.is_empty() && !(place.first..=place.head).contains(&offset) {
         match from.disk().get(StoreKeyspace::Messages, &key::message(room, offset)) {
-            Ok(Some(message)) => pending.letter = message,
+            Ok(Some(message)) => pending.message = message,
             Ok(None) | Err(DiskError::Damaged) => return Ok(None),
             Err(fault) => return Err(fault),
         }
     }
-    if !pending.letter.is_empty() && record::take_message(&pending.letter, offset).is_err() {
+    if !pending.message.is_empty() && record::take_message(&pending.message, offset).is_err() {
         return Ok(None);
     }
     Ok(Some(match dead {
@@ -286,6 +286,6 @@ fn place_of(places: &[Place], room: RoomId) -> Option<Place> {
 fn markers(key: &[u8], value: &[u8], head: &dyn Fn(RoomId) -> Option<u64>) -> Option<Vec<u8>> {
     let (room, _) = key::name_of(key)?;
     let head = head(room)?;
-    let ReadMarkers { delivered, read } = record::take_marks(value).ok()?;
-    Some(record::put_marks(ReadMarkers { delivered: delivered.min(head), read: read.min(head) }))
+    let ReadMarkers { delivered, read } = record::take_markers(value).ok()?;
+    Some(record::put_markers(ReadMarkers { delivered: delivered.min(head), read: read.min(head) }))
 }

@@ -66,7 +66,7 @@ type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Clone, Debug)]
 pub struct SimulatedDisk {
     prng: Prng,
-    weather: DiskFaultProfile,
+    fault_profile: DiskFaultProfile,
     /// What is on the disk.
     durable: [Entries; StoreKeyspace::ALL.len()],
     /// What the kernel has beside that, in order.
@@ -80,15 +80,15 @@ pub struct SimulatedDisk {
     spent_us: u64,
     syncs_count: u64,
     reads_count: Cell<u64>,
-    life: u64,
+    boot_id: u64,
 }
 
 impl SimulatedDisk {
     /// An empty one.
-    pub fn new(seed: u64, weather: DiskFaultProfile) -> SimulatedDisk {
+    pub fn new(seed: u64, fault_profile: DiskFaultProfile) -> SimulatedDisk {
         SimulatedDisk {
             prng: Prng::from_seed(seed),
-            weather,
+            fault_profile,
             durable: Default::default(),
             unsynced: Vec::new(),
             doubtful: Vec::new(),
@@ -98,20 +98,20 @@ impl SimulatedDisk {
             spent_us: 0,
             syncs_count: 0,
             reads_count: Cell::new(0),
-            life: 1,
+            boot_id: 1,
         }
     }
 
     /// From now on.
-    pub fn set_weather(&mut self, weather: DiskFaultProfile) {
-        self.weather = weather;
+    pub fn set_fault_profile(&mut self, fault_profile: DiskFaultProfile) {
+        self.fault_profile = fault_profile;
     }
 
     /// The process ends now; what is left is what the next one finds.
     pub fn crash(&mut self, crash: Crash) {
         self.settle(crash);
         self.state = State::Works;
-        self.life += u64::from(crash == Crash::PowerCut);
+        self.boot_id += u64::from(crash == Crash::PowerCut);
     }
 
     /// From now on this key does not match its checksum.
@@ -204,14 +204,14 @@ impl Disk for SimulatedDisk {
 
     fn commit(&mut self, batch: &Batch, durable: SyncMode) -> Result<(), DiskError> {
         self.works()?;
-        let capacity_bytes = self.weather.capacity_bytes;
+        let capacity_bytes = self.fault_profile.capacity_bytes;
         // Counting is slow, and most disks here have no end.
         if capacity_bytes < u64::MAX && capacity_bytes < self.used_bytes() + batch.bytes() as u64 {
             // Where it does not fit it is torn, so it is not there afterwards.
             self.state = State::Failed;
             return Err(DiskError::Full);
         }
-        if self.prng.percent(self.weather.commit_fails_percent.into()) {
+        if self.prng.percent(self.fault_profile.commit_fails_percent.into()) {
             self.doubtful.push(batch.clone());
             self.state = State::Failed;
             return Err(DiskError::Broken);
@@ -232,10 +232,11 @@ impl Disk for SimulatedDisk {
 
     fn sync(&mut self) -> Result<(), DiskError> {
         self.works()?;
-        let slow = if self.prng.percent(self.weather.slow_percent.into()) { 100 } else { 1 };
-        self.spent_us += slow * (self.weather.sync_us + self.prng.below(self.weather.sync_us + 1));
+        let slow = if self.prng.percent(self.fault_profile.slow_percent.into()) { 100 } else { 1 };
+        self.spent_us +=
+            slow * (self.fault_profile.sync_us + self.prng.below(self.fault_profile.sync_us + 1));
         self.syncs_count += 1;
-        if self.prng.percent(self.weather.sync_fails_percent.into()) {
+        if self.prng.percent(self.fault_profile.sync_fails_percent.into()) {
             self.state = State::Failed;
             return Err(DiskError::Broken);
         }
@@ -250,7 +251,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn reopen(&mut self) -> Result<(), DiskError> {
-        if self.prng.percent(self.weather.reopen_fails_percent.into()) {
+        if self.prng.percent(self.fault_profile.reopen_fails_percent.into()) {
             self.state = State::Failed;
             return Err(DiskError::Broken);
         }
@@ -271,12 +272,12 @@ impl Disk for SimulatedDisk {
 
     fn capacity(&self) -> Result<Capacity, DiskError> {
         let used_bytes = self.used_bytes();
-        let free_bytes = self.weather.capacity_bytes.saturating_sub(used_bytes);
+        let free_bytes = self.fault_profile.capacity_bytes.saturating_sub(used_bytes);
         Ok(Capacity { used_bytes, free_bytes })
     }
 
-    fn life(&self) -> u64 {
-        self.life
+    fn boot_id(&self) -> u64 {
+        self.boot_id
     }
 }
 

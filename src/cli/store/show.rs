@@ -74,7 +74,7 @@ impl OutputForm {
             ("channels_count", stats.channels_count),
             ("messages_count", stats.messages_count),
             ("messages_bytes", stats.messages_bytes),
-            ("marks_count", stats.marks_count),
+            ("marks_count", stats.markers_count),
             ("reactions_count", stats.reactions_count),
             ("pending_count", stats.pending_count),
             ("dead_letters_count", stats.dead_count),
@@ -99,17 +99,17 @@ impl OutputForm {
         }
     }
 
-    pub(super) fn letter(self, letter: &DeadLetter) -> String {
-        let cause = match letter.cause {
+    pub(super) fn dead_letter(self, dead_letter: &DeadLetter) -> String {
+        let cause = match dead_letter.cause {
             DeadLetterCause::Attempts => "tries",
             DeadLetterCause::Expired => "expired",
         };
         match self {
             OutputForm::Text => {
-                let DeadLetter { offset, tries_count, .. } = letter;
-                let name = channel(&letter.tenant, &letter.channel);
-                let at = date(letter.at_unix_ms);
-                let what = match &letter.publication {
+                let DeadLetter { offset, tries_count, .. } = dead_letter;
+                let name = channel(&dead_letter.tenant, &dead_letter.channel);
+                let at = date(dead_letter.at_unix_ms);
+                let what = match &dead_letter.publication {
                     Some(message) => said(message),
                     None => "its content cannot be read".to_owned(),
                 };
@@ -117,15 +117,15 @@ impl OutputForm {
             }
             OutputForm::Json => {
                 let object = ObjectWriter::new()
-                    .text("tenant", &letter.tenant)
-                    .text("channel", &letter.channel)
+                    .text("tenant", &dead_letter.tenant)
+                    .text("channel", &dead_letter.channel)
                     .text("cause", cause)
-                    .number("at_unix_ms", letter.at_unix_ms)
-                    .number("tries_count", letter.tries_count.into())
-                    .number("expires_unix_ms", letter.expires_unix_ms);
-                match &letter.publication {
+                    .number("at_unix_ms", dead_letter.at_unix_ms)
+                    .number("tries_count", dead_letter.tries_count.into())
+                    .number("expires_unix_ms", dead_letter.expires_unix_ms);
+                match &dead_letter.publication {
                     Some(message) => put_message(object, message).end(),
-                    None => object.number("offset", letter.offset).end(),
+                    None => object.number("offset", dead_letter.offset).end(),
                 }
             }
         }
@@ -226,8 +226,8 @@ fn word(space: StoreKeyspace) -> &'static str {
         StoreKeyspace::Meta => "meta",
         StoreKeyspace::Channels => "channels",
         StoreKeyspace::Messages => "messages",
-        StoreKeyspace::Marks => "marks",
-        StoreKeyspace::Talks => "conversations",
+        StoreKeyspace::Markers => "marks",
+        StoreKeyspace::Conversations => "conversations",
         StoreKeyspace::Pending => "pending",
         StoreKeyspace::Dead => "dead_letters",
         StoreKeyspace::Ids => "message_ids",
@@ -296,7 +296,7 @@ mod tests {
         };
         let nowhere =
             CheckFinding::NoContent { tenant: "".into(), channel: name.clone(), offset: 9 };
-        let records = |count| CheckFinding::Records { space: StoreKeyspace::Marks, count };
+        let records = |count| CheckFinding::Records { space: StoreKeyspace::Markers, count };
         for (finding, text, json) in [
             (
                 lost(Loss::Damaged, 6),

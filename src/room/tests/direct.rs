@@ -29,9 +29,9 @@ fn a_direct_message_that_survived_a_failed_sync_reaches_who_is_there() {
         world.store = engine(SimulatedDisk::new(seed, DiskFaultProfile::CALM), &world.options);
         come(&mut world, BOBS, "bob", 5);
         let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
-        world.store.disk_mut().set_weather(fails);
+        world.store.disk_mut().set_fault_profile(fails);
         check_refused(&world.ask(4, TALK, send("1", "a")), ErrorCode::Internal);
-        world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
+        world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
         world.pass(3_000);
         let mut said = world.said(BOBS);
         survivors_count += said.len();
@@ -56,12 +56,12 @@ fn many_direct_messages_that_survived_a_failed_sync_reach_who_is_there() {
         world.store = engine(SimulatedDisk::new(seed, DiskFaultProfile::CALM), &world.options);
         come(&mut world, BOBS, "bob", 5);
         let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
-        world.store.disk_mut().set_weather(fails);
+        world.store.disk_mut().set_fault_profile(fails);
         for n in 0..9 {
             world.begin(HOME, 4, TALK, send(&n.to_string(), &format!("id{n}")));
         }
         world.settle();
-        world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
+        world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
         let mut said: BTreeSet<String> = BTreeSet::new();
         for _ in 0..15 {
             world.pass(1_000);

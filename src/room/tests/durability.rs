@@ -168,11 +168,11 @@ fn a_full_disk_refuses_and_heals_without_a_restart() {
     world.subscribe(1, None);
     world.publish("1");
     let full = DiskFaultProfile { capacity_bytes: 0, ..DiskFaultProfile::CALM };
-    world.store.disk_mut().set_weather(full);
+    world.store.disk_mut().set_fault_profile(full);
     world.pass(1_000);
     check_refused(&world.publish("2"), ErrorCode::Internal);
     check_refused(&world.publish("3"), ErrorCode::Internal);
-    world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
+    world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
     world.pass(2_000);
     world.out.events.clear();
     assert!(matches!(world.publish("4"), RoomReply::Published(_)));
@@ -185,12 +185,12 @@ fn where_only_the_reserve_is_left_reading_goes_on_right_behind_a_refusal() {
     world.store = engine_with(SimulatedDisk::new(1, DiskFaultProfile::CALM), &world.options, 1);
     world.publish("1");
     let full = DiskFaultProfile { capacity_bytes: 0, ..DiskFaultProfile::CALM };
-    world.store.disk_mut().set_weather(full);
+    world.store.disk_mut().set_fault_profile(full);
     world.pass(1_000);
     check_refused(&world.publish("2"), ErrorCode::Internal);
     let query = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
     assert_eq!(world.history(query), [1]);
-    world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
+    world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
     world.pass(1_000);
     assert!(matches!(world.publish("3"), RoomReply::Published(_)));
 }
@@ -200,10 +200,10 @@ fn a_channel_whose_first_message_was_refused_begins_later() {
     let mut world = World::new();
     world.subscribe(1, None);
     let full = DiskFaultProfile { capacity_bytes: 0, ..DiskFaultProfile::CALM };
-    world.store.disk_mut().set_weather(full);
+    world.store.disk_mut().set_fault_profile(full);
     world.pass(1_000);
     check_refused(&world.publish("1"), ErrorCode::Internal);
-    world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
+    world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
     world.pass(2_000);
     assert!(matches!(world.publish("2"), RoomReply::Published(_)));
     let query = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
@@ -217,14 +217,14 @@ fn a_channel_whose_first_message_failed_takes_the_next_one() {
         world.store = engine(SimulatedDisk::new(seed, DiskFaultProfile::CALM), &world.options);
         world.subscribe(1, None);
         let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
-        world.store.disk_mut().set_weather(fails);
+        world.store.disk_mut().set_fault_profile(fails);
         check_refused(&world.publish("1"), ErrorCode::Internal);
         // While the room waits until it may ask the store again.
         check_refused(&world.publish("1"), ErrorCode::Internal);
         let refused =
             world.out.steps.iter().filter(|step| matches!(step, MessageStep::Refused { .. }));
         assert_eq!(refused.count(), 2, "each is shown to whoever looks for the cause");
-        world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
+        world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
         world.pass(3_000);
         assert!(matches!(world.publish("2"), RoomReply::Published(_)), "seed {seed}");
     }
@@ -242,9 +242,9 @@ fn a_room_is_read_again_after_a_failure_whatever_else_was_due_before() {
         world.subscribe(1, None);
         world.pass(29_500);
         let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
-        world.store.disk_mut().set_weather(fails);
+        world.store.disk_mut().set_fault_profile(fails);
         check_refused(&world.publish("1"), ErrorCode::Internal);
-        world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
+        world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
         world.pass(600);
         world.pass(2_000);
         survivors_count += world.said(ROOM).len();
@@ -264,7 +264,11 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
         for n in 0..60 {
             let weather = DiskFaultProfile { sync_fails_percent: 30, ..DiskFaultProfile::CALM };
             let calm = n % 10 == 9;
-            world.store.disk_mut().set_weather(if calm { DiskFaultProfile::CALM } else { weather });
+            world.store.disk_mut().set_fault_profile(if calm {
+                DiskFaultProfile::CALM
+            } else {
+                weather
+            });
             let ids: Vec<u32> = (0..3)
                 .map(|m| world.begin(HOME, 1, ROOM, publish(&format!("{n}.{m}"), None)))
                 .collect();

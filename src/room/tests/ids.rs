@@ -120,9 +120,9 @@ fn a_message_that_was_refused_is_there_once_however_it_ended() {
     assert_eq!(world.say("ann", "1"), 1);
     let mut world = world.restart(Crash::PowerCut);
     let fails = DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM };
-    world.store.disk_mut().set_weather(fails);
+    world.store.disk_mut().set_fault_profile(fails);
     check_refused(&world.ask(0, ROOM, few("ann", "2", "2")), ErrorCode::Internal);
-    world.store.disk_mut().set_weather(DiskFaultProfile::CALM);
+    world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
     world.pass(20_000);
     // Whether it was kept all the same: there is one of it.
     let again = world.say("ann", "2");

@@ -75,7 +75,7 @@ fn what_waits_behind_a_message_that_cannot_be_kept_is_refused() {
     let mut world = World::new();
     world.publish("1");
     let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
-    world.store.disk_mut().set_weather(fails);
+    world.store.disk_mut().set_fault_profile(fails);
     let said = world.begin(HOME, 7, ROOM, publish("2", None));
     let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
     world.settle();

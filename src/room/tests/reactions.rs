@@ -288,7 +288,7 @@ fn what_a_broken_disk_does_not_keep_is_not_told() {
     world.ask(1, ROOM, subscribe(channel_key("room:9", 0), "bob", 1, None));
     said(&mut world, PLACES[0], 1);
     let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
-    world.store.disk_mut().set_weather(fails);
+    world.store.disk_mut().set_fault_profile(fails);
     let op = react(("room:9", 0), 1, "ann", Some("a"));
     check_refused(&world.ask_as("ann", ROOM, op), ErrorCode::Internal);
     assert_eq!(world.notices(ROOM), [""; 0]);

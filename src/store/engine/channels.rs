@@ -143,15 +143,15 @@ impl<D: Disk> ChannelStore<D> {
         let is_sure = self.durable(namespace) == SyncMode::Now;
         let losses_count = self.losses_count();
         // Who waited for the first message may have been shown others than there are now.
-        let (epoch, created_unix_ms, naming) = match is_sure || record.losses_count == losses_count
-        {
-            true => (record.epoch, record.created_unix_ms, EpochState::Written),
-            false => (heads::reborn(record.epoch, losses_count), 0, EpochState::Reborn),
-        };
+        let (epoch, created_unix_ms, epoch_state) =
+            match is_sure || record.losses_count == losses_count {
+                true => (record.epoch, record.created_unix_ms, EpochState::Written),
+                false => (heads::new_epoch(record.epoch, losses_count), 0, EpochState::Replaced),
+            };
         let mut head = ChannelHead {
             epoch,
             created_unix_ms,
-            naming,
+            epoch_state,
             first: record.first,
             below_bytes: record.below_bytes,
             offset: record.head,
@@ -218,7 +218,7 @@ impl<D: Disk> ChannelStore<D> {
     /// talk there.
     pub fn remove_record(&mut self, room: RoomId, head: &ChannelHead, channel: &str) {
         for inbox in head.parties.into_iter().flatten() {
-            self.staged.remove(StoreKeyspace::Talks, &key::named(inbox, channel));
+            self.staged.remove(StoreKeyspace::Conversations, &key::named(inbox, channel));
             // Offsets begin anew.
             self.acknowledged.remove(&(inbox, room));
         }
@@ -227,9 +227,9 @@ impl<D: Disk> ChannelStore<D> {
     }
 
     /// The marks of a user in a room.
-    pub fn marks_at(&self, key: &[u8]) -> Result<Option<ReadMarkers>, StoreError> {
-        let value = self.staged.get(StoreKeyspace::Marks, key)?;
-        Ok(value.map(|value| record::take_marks(&value)).transpose()?)
+    pub fn markers_at(&self, key: &[u8]) -> Result<Option<ReadMarkers>, StoreError> {
+        let value = self.staged.get(StoreKeyspace::Markers, key)?;
+        Ok(value.map(|value| record::take_markers(&value)).transpose()?)
     }
 
     /// Below which offset of a room nothing waits in an inbox, as far as is remembered.
@@ -271,11 +271,11 @@ impl<D: Disk> ChannelStore<D> {
 }
 
 /// A channel that begins.
-pub(super) fn newborn(channel_created: &ChannelCreated, namespace: u16) -> ChannelHead {
+pub(super) fn new_channel_head(channel_created: &ChannelCreated, namespace: u16) -> ChannelHead {
     ChannelHead {
         epoch: channel_created.epoch,
         created_unix_ms: channel_created.created_unix_ms,
-        naming: EpochState::Written,
+        epoch_state: EpochState::Written,
         first: channel_created.behind + 1,
         below_bytes: 0,
         offset: channel_created.behind,

@@ -20,7 +20,7 @@ pub struct ChannelHead {
     /// When its first message was said, Unix ms; 0 where nobody knows.
     pub created_unix_ms: u64,
     /// Whether its record says so; else it is written with the next message.
-    pub naming: EpochState,
+    pub epoch_state: EpochState,
     /// The lowest offset that is on the disk.
     pub first: u64,
     /// Bytes of data that were put in before that.
@@ -56,12 +56,12 @@ pub enum EpochState {
     Written,
     /// The channel is reborn: what was said may have been lost after it was shown,
     /// so its offsets must not be taken for the same ones.
-    Reborn,
+    Replaced,
 }
 
 /// The epoch of a channel that lost something: by chance another one, and the same
 /// whenever it is asked for.
-pub fn reborn(epoch: Epoch, losses_count: u32) -> Epoch {
+pub fn new_epoch(epoch: Epoch, losses_count: u32) -> Epoch {
     let seed = (epoch.0 as u64) << 32 | u64::from(losses_count);
     let drawn = Prng::from_seed(seed).draw() as u32;
     // Neither the old one, nor nobody's.
@@ -119,7 +119,7 @@ mod tests {
         let head = |offset| ChannelHead {
             epoch: Epoch(1),
             created_unix_ms: 0,
-            naming: EpochState::Written,
+            epoch_state: EpochState::Written,
             first: 1,
             below_bytes: 0,
             offset,

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use super::super::disk::{Capacity, Disk, DiskError};
 use super::super::messages::StoreError;
 use super::super::options::Options;
+use super::boot;
 use super::channels::ChannelStore;
-use super::life;
 use crate::base::RoomId;
 
 /// How long a look at the disk's capacity holds, in ms.
@@ -131,7 +131,7 @@ impl DiskHealth {
         let has_reserve = !self.lacks_reserve(&channels.setup().options);
         let disk = channels.staged_mut().disk_mut();
         let is_open = has_reserve && disk.reopen().is_ok();
-        if is_open && life::put_life(disk, losses_count).is_ok() {
+        if is_open && boot::put_boot_record(disk, losses_count).is_ok() {
             // Reads went on meanwhile, and remembered what was to be seen then.
             channels.forget();
             self.in_doubt.clear();

@@ -128,8 +128,8 @@ impl KnownIds {
             }
             match record::take_id(value, offset) {
                 Ok(known) => on_id(known),
-                Err(garbled) => {
-                    fault = Some(garbled.into());
+                Err(undecodable) => {
+                    fault = Some(undecodable.into());
                     return ControlFlow::Break(());
                 }
             }

@@ -277,7 +277,7 @@ impl RequestQueue {
     }
 
     /// What was found so far may not be there: all that has begun begins anew.
-    pub fn begin_anew(&mut self) {
+    pub fn restart(&mut self) {
         for mut read in mem::take(&mut self.begun) {
             read.found = None;
             self.reads_count -= 1;

@@ -89,7 +89,7 @@ impl Bench<SimulatedDisk> {
     }
 
     fn weather(&mut self, weather: DiskFaultProfile) {
-        self.engine.disk_mut().set_weather(weather);
+        self.engine.disk_mut().set_fault_profile(weather);
     }
 }
 
@@ -144,7 +144,7 @@ impl<D: Disk> Bench<D> {
         }
     }
 
-    pub fn passage(&mut self, room: RoomId, first: u64, last: u64) -> Vec<u64> {
+    pub fn history(&mut self, room: RoomId, first: u64, last: u64) -> Vec<u64> {
         let range = HistoryRange { first, last, ..all(room) };
         offsets(&self.ask(StoreOp::Read(range)))
     }
@@ -244,10 +244,10 @@ fn failure(outcome: &StoreResult) -> StoreError {
 fn what_was_said_is_read_again_after_the_power_was_cut() {
     let mut bench = Bench::new();
     assert!(bench.opened(ROOM).is_none(), "nothing was ever said there");
-    assert_eq!(bench.passage(ROOM, 0, 9), [0; 0]);
+    assert_eq!(bench.history(ROOM, 0, 9), [0; 0]);
     bench.said(1..=8);
     let mut bench = bench.crash(Crash::PowerCut);
-    assert_eq!(bench.passage(ROOM, 0, u64::MAX), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(bench.history(ROOM, 0, u64::MAX), [1, 2, 3, 4, 5, 6, 7, 8]);
     let opened = bench.opened(ROOM).unwrap();
     assert_eq!((opened.epoch, opened.head, opened.first), (EPOCH, 8, 1));
     assert_eq!(
@@ -442,7 +442,7 @@ fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
         assert_eq!(bench.engine.takes_messages(), Err(StoreError::Broken));
         bench.write_epoch.0 += 1;
         assert_eq!(failure(&bench.say(4)), StoreError::Broken, "until it is read again");
-        assert_eq!(bench.passage(ROOM, 0, 9), [1, 2, 3], "reading goes on");
+        assert_eq!(bench.history(ROOM, 0, 9), [1, 2, 3], "reading goes on");
         let reopened = bench.ask(StoreOp::Open(open(ROOM)));
         assert_eq!(failure(&reopened), StoreError::Broken, "its end is not known");
         let other = bench.ask(StoreOp::Open(open(RoomId(8))));
@@ -453,7 +453,7 @@ fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
         let head = bench.opened(ROOM).unwrap().head;
         assert!(head == 3 || head == 4, "nobody could know");
         bench.said(head + 1..=9);
-        assert_eq!(bench.passage(ROOM, 0, 99), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(bench.history(ROOM, 0, 99), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
         assert_eq!(bench.engine.counts().reopened, 1);
     }
 }
@@ -468,7 +468,7 @@ fn without_space_messages_are_refused_and_the_rest_goes_on() {
     assert_eq!(failure(&bench.say(4)), StoreError::Full, "one byte below the reserve");
     assert_eq!(bench.engine.takes_messages(), Err(StoreError::Full));
     assert!(matches!(bench.mark(MarkerPosition::Read(3)), StoreResult::MarkerAdvanced { .. }));
-    assert_eq!(bench.passage(ROOM, 0, 9), [1, 2, 3]);
+    assert_eq!(bench.history(ROOM, 0, 9), [1, 2, 3]);
     bench.weather(DiskFaultProfile { capacity_bytes: used + 2_000, ..DiskFaultProfile::CALM });
     bench.now += 1_000;
     bench.write_epoch.0 += 1;
@@ -490,7 +490,7 @@ fn a_disk_that_is_really_full_heals_by_itself() {
     bench.weather(DiskFaultProfile::CALM);
     bench.now += 10_000;
     bench.said(4..=5);
-    assert_eq!(bench.passage(ROOM, 0, 99), [1, 2, 3, 4, 5]);
+    assert_eq!(bench.history(ROOM, 0, 99), [1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -502,12 +502,12 @@ fn an_interval_syncs_by_itself_and_loses_nothing_to_a_kill() {
     assert_eq!(bench.engine.counts().syncs, syncs, "answered before its sync");
     assert!(bench.engine.next_wake_unix_ms().unwrap() <= bench.now + 100);
     let mut bench = bench.crash(Crash::Killed);
-    assert_eq!(bench.passage(ROOM, 0, 9), [1]);
+    assert_eq!(bench.history(ROOM, 0, 9), [1]);
     assert!(matches!(bench.ask(soon(2)), StoreResult::Appended));
     bench.pass(100);
     assert_eq!(bench.engine.counts().syncs, 1);
     let mut bench = bench.crash(Crash::PowerCut);
-    assert_eq!(bench.passage(ROOM, 0, 9), [1, 2]);
+    assert_eq!(bench.history(ROOM, 0, 9), [1, 2]);
 }
 
 #[test]
@@ -544,8 +544,8 @@ fn damage_is_told_and_the_rest_is_read() {
     bench.ask(append(RoomId(8), "room:b", 1));
     bench.engine.disk_mut().damage(StoreKeyspace::Messages, &key::message(ROOM, 5));
     assert_eq!(failure(&bench.ask(StoreOp::Read(all(ROOM)))), StoreError::Damaged);
-    assert_eq!(bench.passage(ROOM, 6, 9), [6, 7, 8, 9]);
-    assert_eq!(bench.passage(RoomId(8), 0, 9), [1]);
+    assert_eq!(bench.history(ROOM, 6, 9), [6, 7, 8, 9]);
+    assert_eq!(bench.history(RoomId(8), 0, 9), [1]);
     // A hole is no better.
     let mut batch = Batch::default();
     batch.remove(StoreKeyspace::Messages, &key::message(ROOM, 7));
@@ -607,14 +607,14 @@ fn where_something_may_be_lost_the_stream_is_another_one() {
     said(&mut bench, 2);
     bench.pass(200);
     let mut bench = bench.crash(Crash::PowerCut);
-    let [reborn, sure] = epochs(&mut bench);
-    assert_ne!(reborn, EPOCH);
+    let [new_epoch, sure] = epochs(&mut bench);
+    assert_ne!(new_epoch, EPOCH);
     assert_eq!(sure, EPOCH, "what is synced at once is never lost");
     let mut bench = bench.crash(Crash::Killed);
-    assert_eq!(epochs(&mut bench), [reborn, sure], "the same whenever it is asked for");
+    assert_eq!(epochs(&mut bench), [new_epoch, sure], "the same whenever it is asked for");
     said(&mut bench, 3);
     let mut bench = bench.crash(Crash::Killed);
-    assert_eq!(epochs(&mut bench), [reborn, sure]);
+    assert_eq!(epochs(&mut bench), [new_epoch, sure]);
     // After a failure, too, when something waited for its sync.
     bench.ask(unborn(ROOM, "soon:a", 4));
     bench.weather(DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM });
@@ -622,7 +622,7 @@ fn where_something_may_be_lost_the_stream_is_another_one() {
     bench.weather(DiskFaultProfile::CALM);
     bench.write_epoch.0 += 1;
     let [again, sure] = epochs(&mut bench);
-    assert!(again != reborn && sure == EPOCH);
+    assert!(again != new_epoch && sure == EPOCH);
     // An orderly end with the machine's is none.
     let disk = bench.engine.channels.staged().disk().clone();
     let mut closed = Bench::over(disk);

@@ -133,7 +133,7 @@ fn ten_batches(dir: &Path) -> Vec<u8> {
     for number in 0..10u8 {
         let entries = [
             (StoreKeyspace::Messages, &[1, number][..], Some(&[b'v'; 500][..])),
-            (StoreKeyspace::Marks, &[1, number][..], Some(&[number][..])),
+            (StoreKeyspace::Markers, &[1, number][..], Some(&[number][..])),
         ];
         disk.commit(&batch(&entries), SyncMode::Now).unwrap();
     }
@@ -153,7 +153,7 @@ fn a_torn_end_is_cut_and_its_batch_is_wholly_gone() {
         torn.resize(torn.len() + zeros, 0);
         fs::write(journal(dir.path()), torn).unwrap();
         let disk = open(dir.path());
-        for space in [StoreKeyspace::Messages, StoreKeyspace::Marks] {
+        for space in [StoreKeyspace::Messages, StoreKeyspace::Markers] {
             assert!(disk.get(space, &[1, 8]).unwrap().is_some());
             assert_eq!(disk.get(space, &[1, 9]).unwrap(), None, "{len} bytes are missing");
         }
@@ -373,12 +373,12 @@ fn what_was_removed_gives_its_space_back() {
             assert_eq!(kept.as_ref(), (150 <= index).then_some(value), "{index}");
         }
         let written = [write_epoch as u8];
-        let entry = (StoreKeyspace::Marks, &written[..], Some(&written[..]));
+        let entry = (StoreKeyspace::Markers, &written[..], Some(&written[..]));
         disk.commit(&batch(&[entry]), SyncMode::Now).unwrap();
         drop(disk);
         disk = open(dir.path());
         assert_eq!(
-            disk.get(StoreKeyspace::Marks, &written).unwrap().as_deref(),
+            disk.get(StoreKeyspace::Markers, &written).unwrap().as_deref(),
             Some(&written[..])
         );
     }

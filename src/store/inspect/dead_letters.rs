@@ -12,7 +12,7 @@ use super::super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord}
 use super::Inspection;
 
 /// Letters of one batch.
-const BATCH_LETTERS_MAX: usize = 1_000;
+const BATCH_DEAD_LETTERS_MAX: usize = 1_000;
 
 /// A message that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,14 +61,15 @@ pub enum DeadLetterFilter {
 }
 
 impl DeadLetterFilter {
-    fn is_one(&self, letter: &DeadLetter) -> bool {
-        let is_in =
-            |tenant: &str, channel: &str| *tenant == *letter.tenant && *channel == *letter.channel;
+    fn is_one(&self, dead_letter: &DeadLetter) -> bool {
+        let is_in = |tenant: &str, channel: &str| {
+            *tenant == *dead_letter.tenant && *channel == *dead_letter.channel
+        };
         match self {
             DeadLetterFilter::All => true,
             DeadLetterFilter::Channel { tenant, channel } => is_in(tenant, channel),
             DeadLetterFilter::Letter { tenant, channel, offset } => {
-                is_in(tenant, channel) && *offset == letter.offset
+                is_in(tenant, channel) && *offset == dead_letter.offset
             }
         }
     }
@@ -79,12 +80,12 @@ impl<D: Disk> Inspection<D> {
     pub fn dead_letters(
         &self,
         which: &DeadLetterFilter,
-        on_letter: &mut dyn FnMut(&DeadLetter),
+        on_dead_letter: &mut dyn FnMut(&DeadLetter),
     ) -> Result<u64, DiskError> {
         let mut count = 0;
-        self.letters(which, &mut |_, _, letter| {
+        self.scan_dead_letters(which, &mut |_, _, dead_letter| {
             count += 1;
-            on_letter(letter);
+            on_dead_letter(dead_letter);
         })?;
         Ok(count)
     }
@@ -96,16 +97,16 @@ impl<D: Disk> Inspection<D> {
         expires_unix_ms: u64,
     ) -> Result<u64, DiskError> {
         // One whose body is gone cannot be sent any more.
-        let has_body = |letter: &DeadLetter| letter.publication.is_some();
+        let has_body = |dead_letter: &DeadLetter| dead_letter.publication.is_some();
         self.change(which, &has_body, &|batch, key, record| {
-            let letter = record.pending.letter.clone();
-            let pending = PendingRecord { tries_count: 0, expires_unix_ms, letter };
+            let message = record.pending.message.clone();
+            let pending = PendingRecord { tries_count: 0, expires_unix_ms, message };
             batch.put(StoreKeyspace::Pending, key, pending.put());
         })
     }
 
     /// Forgets dead letters; how many. What their conversations keep stays there.
-    pub fn drop_letters(&mut self, which: &DeadLetterFilter) -> Result<u64, DiskError> {
+    pub fn drop_dead_letters(&mut self, which: &DeadLetterFilter) -> Result<u64, DiskError> {
         self.change(which, &|_| true, &|_, _, _| {})
     }
 
@@ -116,12 +117,12 @@ impl<D: Disk> Inspection<D> {
         also: &dyn Fn(&mut Batch, &[u8], &DeadLetterRecord),
     ) -> Result<u64, DiskError> {
         let mut changes = Vec::new();
-        self.letters(which, &mut |key, record, letter| {
-            if takes(letter) {
+        self.scan_dead_letters(which, &mut |key, record, dead_letter| {
+            if takes(dead_letter) {
                 changes.push((key.to_vec(), record.clone()));
             }
         })?;
-        for some in changes.chunks(BATCH_LETTERS_MAX) {
+        for some in changes.chunks(BATCH_DEAD_LETTERS_MAX) {
             let mut batch = Batch::default();
             for (key, record) in some {
                 batch.remove(StoreKeyspace::Dead, key);
@@ -132,10 +133,10 @@ impl<D: Disk> Inspection<D> {
         Ok(changes.len() as u64)
     }
 
-    fn letters(
+    fn scan_dead_letters(
         &self,
         which: &DeadLetterFilter,
-        on_letter: &mut dyn FnMut(&[u8], &DeadLetterRecord, &DeadLetter),
+        on_dead_letter: &mut dyn FnMut(&[u8], &DeadLetterRecord, &DeadLetter),
     ) -> Result<(), DiskError> {
         let mut found = Vec::new();
         self.walk(StoreKeyspace::Dead, &key::rest(&[]), &mut |key, value| {
@@ -153,7 +154,7 @@ impl<D: Disk> Inspection<D> {
                 channel = record.map(|record| (room, record));
             }
             let Some((_, of)) = &channel else { continue };
-            let letter = DeadLetter {
+            let dead_letter = DeadLetter {
                 inbox,
                 tenant: of.tenant.clone(),
                 channel: of.channel.clone(),
@@ -162,19 +163,19 @@ impl<D: Disk> Inspection<D> {
                 at_unix_ms: record.at_unix_ms,
                 tries_count: record.pending.tries_count,
                 expires_unix_ms: record.pending.expires_unix_ms,
-                publication: self.content(room, offset, &record.pending.letter),
+                publication: self.content(room, offset, &record.pending.message),
             };
-            if which.is_one(&letter) {
-                on_letter(&key, &record, &letter);
+            if which.is_one(&dead_letter) {
+                on_dead_letter(&key, &record, &dead_letter);
             }
         }
         Ok(())
     }
 
-    fn content(&self, room: RoomId, offset: u64, letter: &[u8]) -> Option<Arc<Publication>> {
-        let kept = match letter {
+    fn content(&self, room: RoomId, offset: u64, message: &[u8]) -> Option<Arc<Publication>> {
+        let kept = match message {
             [] => self.disk.get(StoreKeyspace::Messages, &key::message(room, offset)).ok()??,
-            letter => letter.to_vec(),
+            message => message.to_vec(),
         };
         Some(Arc::new(record::take_message(&kept, offset).ok()?.0))
     }

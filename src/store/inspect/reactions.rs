@@ -28,12 +28,12 @@ impl<D: Disk> Inspection<D> {
         &self,
         on_finding: &mut dyn FnMut(CheckFinding),
     ) -> Result<(), DiskError> {
-        let (mut walked, mut garbled_count) = (Walked::default(), 0);
+        let (mut walked, mut undecodable_count) = (Walked::default(), 0);
         let walk = self.walk(StoreKeyspace::Reactions, &key::rest(&[]), &mut |key, value| {
             let (Some(at), Ok((reaction, _))) =
                 (key::reaction_from(key), record::take_reaction(value))
             else {
-                garbled_count += 1;
+                undecodable_count += 1;
                 return;
             };
             if walked.at != Some(at) {
@@ -43,7 +43,7 @@ impl<D: Disk> Inspection<D> {
             walked.found.push(reaction);
         })?;
         self.compare(&mut walked);
-        tell_records(StoreKeyspace::Reactions, garbled_count, walk, on_finding);
+        tell_records(StoreKeyspace::Reactions, undecodable_count, walk, on_finding);
         let mut totals_count = 0;
         let walk = self.walk(StoreKeyspace::ReactionTotals, &key::rest(&[]), &mut |_, _| {
             totals_count += 1;

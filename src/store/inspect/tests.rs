@@ -182,11 +182,14 @@ fn records_that_are_none_are_counted_by_kind() {
         check(&|disk| change(disk, StoreKeyspace::Messages, &message(3), Some(b"?")));
     assert_eq!(findings, [lost("dm:100", 3, 3, Loss::Damaged)]);
     let (_, findings) = check(&|disk| {
-        change(disk, StoreKeyspace::Marks, b"short", Some(b"?"));
-        disk.damage(StoreKeyspace::Talks, &key::named(INBOXES[0], "dm:100"));
+        change(disk, StoreKeyspace::Markers, b"short", Some(b"?"));
+        disk.damage(StoreKeyspace::Conversations, &key::named(INBOXES[0], "dm:100"));
     });
     let records = |space, count| CheckFinding::Records { space, count };
-    assert_eq!(findings, [records(StoreKeyspace::Marks, 1), records(StoreKeyspace::Talks, 0)]);
+    assert_eq!(
+        findings,
+        [records(StoreKeyspace::Markers, 1), records(StoreKeyspace::Conversations, 0)]
+    );
     let (checked, _) =
         check(&|disk| disk.damage(StoreKeyspace::Channels, &key::channel(RoomId(100))));
     assert_eq!(checked.channels_count, 1);
@@ -238,29 +241,31 @@ fn a_channel_is_shown_by_tenant_and_name() {
 fn dead_letters_are_listed_sent_again_and_dropped() {
     let mut inspection = inspection(&|_| {});
     let listed = |inspection: &Inspection<SimulatedDisk>, which: &DeadLetterFilter| {
-        let mut letters = Vec::new();
-        let count = inspection.dead_letters(which, &mut |letter| letters.push(letter.clone()));
-        assert_eq!(count, Ok(letters.len() as u64));
-        letters
+        let mut dead_letters = Vec::new();
+        let count = inspection
+            .dead_letters(which, &mut |dead_letter| dead_letters.push(dead_letter.clone()));
+        assert_eq!(count, Ok(dead_letters.len() as u64));
+        dead_letters
     };
-    let letters = listed(&inspection, &DeadLetterFilter::All);
-    assert_eq!(letters.len(), 2);
-    let DeadLetter { inbox, tenant, channel, offset, cause, at_unix_ms, .. } = letters[0].clone();
+    let dead_letters = listed(&inspection, &DeadLetterFilter::All);
+    assert_eq!(dead_letters.len(), 2);
+    let DeadLetter { inbox, tenant, channel, offset, cause, at_unix_ms, .. } =
+        dead_letters[0].clone();
     assert_eq!((inbox, &*tenant, &*channel, offset), (INBOXES[1], "acme", "dm:100", 1));
     assert_eq!((cause, at_unix_ms), (DeadLetterCause::Attempts, NOW));
-    assert_eq!(letters[0].publication.as_ref().unwrap().data.bytes, "1");
+    assert_eq!(dead_letters[0].publication.as_ref().unwrap().data.bytes, "1");
     let (tenant, channel) = ("acme".to_owned(), "dm:100".to_owned());
     let second =
         DeadLetterFilter::Letter { tenant: tenant.clone(), channel: channel.clone(), offset: 2 };
     let other = DeadLetterFilter::Channel { tenant: tenant.clone(), channel: "dm:101".to_owned() };
     assert_eq!(inspection.requeue(&other, 7), Ok(0));
     assert_eq!(inspection.requeue(&second, 7), Ok(1));
-    assert_eq!(inspection.drop_letters(&DeadLetterFilter::Channel { tenant, channel }), Ok(1));
+    assert_eq!(inspection.drop_dead_letters(&DeadLetterFilter::Channel { tenant, channel }), Ok(1));
     assert!(listed(&inspection, &DeadLetterFilter::All).is_empty());
     assert_eq!(inspection.stats().unwrap().pending_count, 19);
     let key = key::pending(INBOXES[1], RoomId(100), 2);
     let value = inspection.disk.get(StoreKeyspace::Pending, &key).unwrap().unwrap();
-    let want = PendingRecord { tries_count: 0, expires_unix_ms: 7, letter: Vec::new() };
+    let want = PendingRecord { tries_count: 0, expires_unix_ms: 7, message: Vec::new() };
     assert_eq!(PendingRecord::take(&value), Ok(want));
 }
 
@@ -276,9 +281,9 @@ fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
         change(disk, StoreKeyspace::Ids, &id(101, 11), Some(&record::put_id(NOW, "ann", "none")));
         change(
             disk,
-            StoreKeyspace::Marks,
+            StoreKeyspace::Markers,
             &key::named(RoomId(100), "bob"),
-            Some(&record::put_marks(ReadMarkers { delivered: 50, read: 9 })),
+            Some(&record::put_markers(ReadMarkers { delivered: 50, read: 9 })),
         );
     });
     let mut new = SimulatedDisk::new(2, DiskFaultProfile::CALM);
@@ -316,6 +321,6 @@ fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
     assert_eq!(left.iter().collect::<Vec<_>>(), [("a", 1)], "one cannot be read");
     assert_eq!(stats.reactions_count, 1);
     let marks =
-        new.disk.get(StoreKeyspace::Marks, &key::named(RoomId(100), "bob")).unwrap().unwrap();
-    assert_eq!(record::take_marks(&marks), Ok(ReadMarkers { delivered: 10, read: 9 }));
+        new.disk.get(StoreKeyspace::Markers, &key::named(RoomId(100), "bob")).unwrap().unwrap();
+    assert_eq!(record::take_markers(&marks), Ok(ReadMarkers { delivered: 10, read: 9 }));
 }

@@ -107,18 +107,18 @@ fn records_read_back_equal() {
         assert_eq!(ChannelRecord::take(&old), Ok(unknown));
     }
     let marks = ReadMarkers { delivered: 300, read: 299 };
-    check(&marks, &put_marks(marks), &take_marks);
-    let life = BootRecord { life: u64::MAX, losses_count: 3 };
-    check(&life, &life.put(), &BootRecord::take);
-    check(&RoomId(77), &put_talk(RoomId(77)), &take_talk);
+    check(&marks, &put_markers(marks), &take_markers);
+    let boot_record = BootRecord { boot_id: u64::MAX, losses_count: 3 };
+    check(&boot_record, &boot_record.put(), &BootRecord::take);
+    check(&RoomId(77), &put_conversation(RoomId(77)), &take_conversation);
     for id in ["0a1b2c3d-0000-4fff-8000-0123456789ab", "mine", "id"] {
         let (user, id, time_unix_ms) = ("ann".into(), id.into(), 1_700_000_000_123);
         let known = KnownId { user, id, offset: 7, time_unix_ms };
         let bytes = put_id(time_unix_ms, "ann", &known.id);
         check(&known, &bytes, &|bytes| take_id(bytes, 7));
     }
-    let letter = put_message(&bare(), 1, 0);
-    let pending = PendingRecord { tries_count: 300, expires_unix_ms: 1 << 41, letter };
+    let message = put_message(&bare(), 1, 0);
+    let pending = PendingRecord { tries_count: 300, expires_unix_ms: 1 << 41, message };
     check(&pending, &pending.put(), &PendingRecord::take);
     for cause in [DeadLetterCause::Attempts, DeadLetterCause::Expired] {
         let dead = DeadLetterRecord { cause, at_unix_ms: 5, pending: pending.clone() };
@@ -142,8 +142,9 @@ fn a_message_takes_little_more_than_its_data() {
 #[test]
 fn garbage_is_garbled_and_never_a_panic() {
     let mut prng = Prng::from_seed(5);
-    let originals = [put_message(&full(), 9, 0), put_message(&bare(), 1, 0), put_talk(RoomId(4))];
-    let mut garbled_count = 0;
+    let originals =
+        [put_message(&full(), 9, 0), put_message(&bare(), 1, 0), put_conversation(RoomId(4))];
+    let mut undecodable_count = 0;
     for round in 0..20_000 {
         let mut bytes = originals[round % originals.len()].clone();
         for _ in 0..=prng.below(4) {
@@ -151,20 +152,20 @@ fn garbage_is_garbled_and_never_a_panic() {
             bytes[at] = prng.draw() as u8;
         }
         bytes.truncate(prng.below(bytes.len() as u64 + 1) as usize);
-        garbled_count += u32::from(take_message(&bytes, 1).is_err());
+        undecodable_count += u32::from(take_message(&bytes, 1).is_err());
         let _ = take_account(&bytes);
         let _ = ChannelRecord::take(&bytes);
-        let _ = take_marks(&bytes);
-        let _ = take_talk(&bytes);
+        let _ = take_markers(&bytes);
+        let _ = take_conversation(&bytes);
         let _ = PendingRecord::take(&bytes);
         let _ = DeadLetterRecord::take(&bytes);
     }
-    assert!(1_000 < garbled_count);
+    assert!(1_000 < undecodable_count);
     // A count of tags beyond the bytes, and a length beyond them.
     let tags = [VERSION, HAS_TAGS, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 1];
     assert_eq!(take_message(&tags, 1), Err(DecodeError));
     assert_eq!(take_message(&[VERSION, HAS_INFO, 0, 0, 0xff, 0x7f], 1), Err(DecodeError));
     assert_eq!(take_message(&[VERSION, 1 << 7, 0, 0], 1), Err(DecodeError), "a flag nobody knows");
-    assert_eq!(take_marks(&[VERSION, 1, 2]), Err(DecodeError), "read before it arrived");
-    assert_eq!(take_marks(&[VERSION, 0x80, 0, 0]), Err(DecodeError), "a longer form of 0");
+    assert_eq!(take_markers(&[VERSION, 1, 2]), Err(DecodeError), "read before it arrived");
+    assert_eq!(take_markers(&[VERSION, 0x80, 0, 0]), Err(DecodeError), "a longer form of 0");
 }

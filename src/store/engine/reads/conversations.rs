@@ -23,7 +23,7 @@ use crate::wire::{Publication, chat};
 const CONVERSATIONS_MAX: u32 = 256;
 
 /// Names of conversations that are looked up together.
-const TALKS_AT_ONCE_MAX: usize = 16;
+const CONVERSATIONS_AT_ONCE_MAX: usize = 16;
 
 /// A user's conversations, as far as they were read.
 #[derive(Debug, Default)]
@@ -46,11 +46,11 @@ pub(super) fn conversations<D: Disk>(
         _ => PartialConversations { after: page.after.clone(), ..Default::default() },
     };
     while so_far.found.len() < count_max {
-        let talks = talks(channels, page.inbox, &so_far.after, budget)?;
-        if talks.is_empty() {
+        let conversation_names = conversation_names(channels, page.inbox, &so_far.after, budget)?;
+        if conversation_names.is_empty() {
             return Ok(so_far.end(None));
         }
-        for (channel, room) in talks {
+        for (channel, room) in conversation_names {
             if count_max <= so_far.found.len() {
                 break;
             }
@@ -71,37 +71,38 @@ pub(super) fn conversations<D: Disk>(
             so_far.found.push((room, one));
         }
     }
-    let rest = talks(channels, page.inbox, &so_far.after, budget)?;
+    let rest = conversation_names(channels, page.inbox, &so_far.after, budget)?;
     let next = (!rest.is_empty() && count_max != 0).then(|| so_far.after.clone());
     Ok(so_far.end(next))
 }
 
 /// Some of a user's conversations, behind this one by name.
-fn talks<D: Disk>(
+fn conversation_names<D: Disk>(
     channels: &ChannelStore<D>,
     inbox: RoomId,
     after: &str,
     budget: &mut Budget,
 ) -> Result<Vec<(Box<str>, RoomId)>, StoreError> {
     budget.seek();
-    let mut talks: Vec<Result<(Box<str>, RoomId), StoreError>> = Vec::new();
+    let mut conversation_names: Vec<Result<(Box<str>, RoomId), StoreError>> = Vec::new();
     let range = key::names_behind(inbox, after);
     channels.staged().scan(
-        StoreKeyspace::Talks,
+        StoreKeyspace::Conversations,
         &range,
         ReadOrder::OldestFirst,
         &mut |key, value| {
             budget.read(value.len());
             let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(StoreError::Damaged);
-            talks.push(name.and_then(|name| Ok((name, record::take_talk(value)?))));
-            if talks.len() < TALKS_AT_ONCE_MAX {
+            conversation_names
+                .push(name.and_then(|name| Ok((name, record::take_conversation(value)?))));
+            if conversation_names.len() < CONVERSATIONS_AT_ONCE_MAX {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
             }
         },
     )?;
-    talks.into_iter().collect()
+    conversation_names.into_iter().collect()
 }
 
 fn conversation<D: Disk>(
@@ -113,7 +114,7 @@ fn conversation<D: Disk>(
 ) -> Result<Option<Conversation>, StoreError> {
     // A channel that is gone is among the conversations for a moment longer.
     let Some(head) = channels.head(room)? else { return Ok(None) };
-    let markers = channels.marks_at(&key::named(room, user))?.unwrap_or_default();
+    let markers = channels.markers_at(&key::named(room, user))?.unwrap_or_default();
     let mut last = None;
     if head.first_shown(channels.rules(head.namespace).count_max) <= head.offset {
         let value =

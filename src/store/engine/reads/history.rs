@@ -36,7 +36,7 @@ enum Ending {
 }
 
 /// A part of a channel is asked for.
-pub(super) fn passage<D: Disk>(
+pub(super) fn history<D: Disk>(
     channels: &mut ChannelStore<D>,
     range: &HistoryRange,
     so_far: Option<PartialRead>,
@@ -48,8 +48,8 @@ pub(super) fn passage<D: Disk>(
     };
     let shown = head.first_shown(channels.rules(head.namespace).count_max);
     let (first, last) = (range.first.max(shown), range.last.min(head.offset));
-    let mut passage = match so_far {
-        Some(PartialRead::Passage(passage)) => passage,
+    let mut query = match so_far {
+        Some(PartialRead::Passage(query)) => query,
         _ => PartialHistory {
             room: range.room,
             next: match range.order {
@@ -62,21 +62,21 @@ pub(super) fn passage<D: Disk>(
     };
     let (first, last) = match range.order {
         // What retention let go meanwhile ends it: a part has no hole.
-        ReadOrder::OldestFirst if passage.next < first => return Ok(passage.end()),
-        ReadOrder::OldestFirst => (passage.next, last),
-        ReadOrder::NewestFirst => (first, passage.next),
+        ReadOrder::OldestFirst if query.next < first => return Ok(query.end()),
+        ReadOrder::OldestFirst => (query.next, last),
+        ReadOrder::NewestFirst => (first, query.next),
     };
-    let missing_count = range.count_max.min(ENTRIES_MAX) as usize - passage.found.len();
+    let missing_count = range.count_max.min(ENTRIES_MAX) as usize - query.found.len();
     let there = usize::try_from((last + 1).saturating_sub(first)).unwrap_or(usize::MAX);
-    let count = missing_count.min(there) + passage.found.len();
-    if count == passage.found.len() {
-        return Ok(passage.end());
+    let count = missing_count.min(there) + query.found.len();
+    if count == query.found.len() {
+        return Ok(query.end());
     }
     let mut ending = Ending::Exhausted;
     let keys = key::messages(range.room, first, last);
     channels.staged().scan(StoreKeyspace::Messages, &keys, range.order, &mut |key, value| {
         budget.read(value.len());
-        ending = passage.take(key, value, range.order, count);
+        ending = query.take(key, value, range.order, count);
         if matches!(ending, Ending::Exhausted) && budget.is_slice_over() {
             ending = Ending::Slice;
         }
@@ -86,8 +86,8 @@ pub(super) fn passage<D: Disk>(
         }
     })?;
     match ending {
-        Ending::Full => Ok(passage.end()),
-        Ending::Slice => Ok(Slice::Partial(PartialRead::Passage(passage))),
+        Ending::Full => Ok(query.end()),
+        Ending::Slice => Ok(Slice::Partial(PartialRead::Passage(query))),
         Ending::Exhausted => Err(StoreError::Damaged),
         Ending::Fault(failure) => Err(failure),
     }

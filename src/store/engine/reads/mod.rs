@@ -42,7 +42,7 @@ pub enum PartialRead {
     /// To `Read`.
     Passage(PartialHistory),
     /// To `ReadMarkers`.
-    Marks(Vec<(Box<str>, ReadMarkers)>),
+    Markers(Vec<(Box<str>, ReadMarkers)>),
     /// To `Conversations`.
     Conversations(PartialConversations),
     /// To `QueuedAlerts`.
@@ -60,7 +60,7 @@ impl PartialRead {
             PartialRead::Conversations(conversations) => conversations.replace(room, left),
             PartialRead::Pending(pending) => pending.replace(room, left),
             PartialRead::Reactions(reactions) => reactions.replace(room, left),
-            PartialRead::Marks(_) => {}
+            PartialRead::Markers(_) => {}
         }
     }
 }
@@ -88,8 +88,8 @@ pub(super) fn slice<D: Disk>(
             gate.reopen(open.room);
             open::opened(channels, open, so_far, budget)
         }
-        StoreOp::Read(range) => history::passage(channels, range, so_far, budget),
-        StoreOp::ReadMarkers(page) => receipts::marks_page(channels, page, so_far, budget),
+        StoreOp::Read(range) => history::history(channels, range, so_far, budget),
+        StoreOp::ReadMarkers(page) => receipts::markers_page(channels, page, so_far, budget),
         StoreOp::Conversations(page) => {
             conversations::conversations(channels, page, so_far, budget)
         }

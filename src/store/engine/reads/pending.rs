@@ -120,12 +120,12 @@ fn due<D: Disk>(
     previous: Option<&PendingMessage>,
     budget: &mut Budget,
 ) -> Result<PendingMessage, StoreError> {
-    let PendingRecord { tries_count, expires_unix_ms, mut letter } = record;
-    if letter.is_empty() {
+    let PendingRecord { tries_count, expires_unix_ms, mut message } = record;
+    if message.is_empty() {
         let value = channels.staged().get(StoreKeyspace::Messages, &key::message(room, offset))?;
-        letter = value.ok_or(StoreError::Damaged)?;
+        message = value.ok_or(StoreError::Damaged)?;
     }
-    budget.got(letter.len());
+    budget.got(message.len());
     // What waits is sorted by room: its name is read once.
     let channel = match previous.filter(|due| due.room == room) {
         Some(due) => due.channel.clone(),
@@ -134,7 +134,7 @@ fn due<D: Disk>(
             channels.record(room)?.ok_or(StoreError::Damaged)?.channel
         }
     };
-    let publication = Arc::new(record::take_message(&letter, offset)?.0);
+    let publication = Arc::new(record::take_message(&message, offset)?.0);
     Ok(PendingMessage { room, channel, publication, tries_count, expires_unix_ms })
 }
 

@@ -39,7 +39,7 @@ pub(super) fn reactions<D: Disk>(
         (Some(PartialRead::Reactions(so_far)), _) => so_far,
         (_, ReactedMessages::Listed(..)) => PartialReactions::of(query.room, Vec::new()),
         (so_far, ReactedMessages::Read(range)) => {
-            match history::passage(channels, range, so_far, budget)? {
+            match history::history(channels, range, so_far, budget)? {
                 Slice::Partial(passage) => return Ok(Slice::Partial(passage)),
                 Slice::Whole(StoreResult::History(messages)) => {
                     PartialReactions::of(query.room, messages)

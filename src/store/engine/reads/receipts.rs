@@ -12,7 +12,7 @@ use crate::store::messages::{ReadMarkersQuery, ReadOrder, StoreError, StoreResul
 use crate::store::{key, record};
 
 /// A page of a channel's marks is asked for.
-pub(super) fn marks_page<D: Disk>(
+pub(super) fn markers_page<D: Disk>(
     channels: &mut ChannelStore<D>,
     page: &ReadMarkersQuery,
     so_far: Option<PartialRead>,
@@ -21,7 +21,7 @@ pub(super) fn marks_page<D: Disk>(
     budget.seek();
     let count_max = page.count_max.min(ENTRIES_MAX) as usize;
     let mut markers = match so_far {
-        Some(PartialRead::Marks(markers)) => markers,
+        Some(PartialRead::Markers(markers)) => markers,
         _ => Vec::new(),
     };
     let after = markers.last().map_or(&page.after, |(name, _)| name);
@@ -29,7 +29,7 @@ pub(super) fn marks_page<D: Disk>(
     let mut fault = None;
     let mut is_over = true;
     channels.staged().scan(
-        StoreKeyspace::Marks,
+        StoreKeyspace::Markers,
         &range,
         ReadOrder::OldestFirst,
         &mut |key, value| {
@@ -42,7 +42,7 @@ pub(super) fn marks_page<D: Disk>(
             }
             budget.read(value.len());
             let name = key::name_of(key).map(|(_, name)| name.into()).ok_or(StoreError::Damaged);
-            match name.and_then(|name| Ok((name, record::take_marks(value)?))) {
+            match name.and_then(|name| Ok((name, record::take_markers(value)?))) {
                 Ok(one) => markers.push(one),
                 Err(failure) => {
                     fault = Some(failure);
@@ -55,6 +55,6 @@ pub(super) fn marks_page<D: Disk>(
     match fault {
         Some(failure) => Err(failure),
         None if is_over => Ok(Slice::Whole(StoreResult::ReadMarkers(markers))),
-        None => Ok(Slice::Partial(PartialRead::Marks(markers))),
+        None => Ok(Slice::Partial(PartialRead::Markers(markers))),
     }
 }

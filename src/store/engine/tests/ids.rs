@@ -44,13 +44,13 @@ fn ids_outlive_their_messages_and_the_time_of_their_channel() {
     for offset in 1..=100 {
         bench.say_at("few:a", offset);
     }
-    assert_eq!(bench.passage(ROOM, 1, 99).first(), Some(&81), "few are kept");
+    assert_eq!(bench.history(ROOM, 1, 99).first(), Some(&81), "few are kept");
     assert_eq!(bench.known(ROOM), (1..=100).collect::<Vec<_>>());
     let mut bench = bench.crash(Crash::PowerCut);
     assert_eq!(bench.known(ROOM).len(), 100);
     bench.now += 250_000;
     bench.pass(1_000);
-    assert!(bench.passage(ROOM, 1, 100).is_empty(), "all are too old, and the channel would go");
+    assert!(bench.history(ROOM, 1, 100).is_empty(), "all are too old, and the channel would go");
     assert_eq!(bench.known(ROOM).len(), 100);
     bench.say_at("few:a", 101);
     bench.now += 50_000;
@@ -125,12 +125,12 @@ fn an_id_is_there_exactly_when_its_message_is() {
     bench.pass(200);
     bench.say_at("soon:a", 2);
     let mut bench = bench.crash(Crash::PowerCut);
-    assert_eq!((bench.passage(ROOM, 1, 9), bench.known(ROOM)), (vec![1], vec![1]));
+    assert_eq!((bench.history(ROOM, 1, 9), bench.known(ROOM)), (vec![1], vec![1]));
     bench.weather(DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM });
     assert!(matches!(bench.say_at("soon:a", 2), StoreResult::Failed(_)));
     bench.weather(DiskFaultProfile::CALM);
     bench.pass(60_000);
-    assert_eq!(bench.passage(ROOM, 1, 9), bench.known(ROOM));
+    assert_eq!(bench.history(ROOM, 1, 9), bench.known(ROOM));
 }
 
 #[test]

@@ -46,7 +46,7 @@ enum Lie {
     /// It writes a message over the one before, too.
     Twice,
     /// It drops some marks.
-    Marks,
+    Markers,
     /// It does not remove what waits.
     Removals,
     /// It drops what begins to wait.
@@ -71,7 +71,7 @@ impl Liar {
         for (space, key, value) in batch.iter() {
             let is_lied_about = match (self.lie, space, value) {
                 (Lie::Messages, StoreKeyspace::Messages, Some(_)) => is_due,
-                (Lie::Marks, StoreKeyspace::Marks, Some(_)) => is_due,
+                (Lie::Markers, StoreKeyspace::Markers, Some(_)) => is_due,
                 (Lie::Removals, StoreKeyspace::Pending, None) => true,
                 (Lie::Waiting, StoreKeyspace::Pending, Some(_)) => is_due,
                 (Lie::Ids, StoreKeyspace::Ids, Some(_)) => is_due,
@@ -114,7 +114,7 @@ impl Disk for Liar {
         match self.lie {
             Lie::None => self.disk.commit(batch, durable),
             Lie::Sync => self.disk.commit(batch, SyncMode::Later),
-            Lie::Messages | Lie::Twice | Lie::Marks | Lie::Removals | Lie::Waiting | Lie::Ids => {
+            Lie::Messages | Lie::Twice | Lie::Markers | Lie::Removals | Lie::Waiting | Lie::Ids => {
                 let batch = self.falsified(batch);
                 self.disk.commit(&batch, durable)
             }
@@ -137,8 +137,8 @@ impl Disk for Liar {
         self.disk.capacity()
     }
 
-    fn life(&self) -> u64 {
-        self.disk.life()
+    fn boot_id(&self) -> u64 {
+        self.disk.boot_id()
     }
 }
 
@@ -171,7 +171,7 @@ struct Model {
     /// By room and reader.
     markers: BTreeMap<(u64, usize), ReadMarkers>,
     /// Direct messages that are answered as buried.
-    buried: BTreeSet<(u64, u64)>,
+    dead_lettered: BTreeSet<(u64, u64)>,
 }
 
 struct World {
@@ -211,7 +211,7 @@ impl World {
         for step in 0..400 {
             if step % 40 == 20 {
                 let weather = self.weather();
-                self.bench.engine.disk_mut().disk.set_weather(weather);
+                self.bench.engine.disk_mut().disk.set_fault_profile(weather);
             }
             for _ in 0..self.prng.below(12) {
                 self.act();
@@ -260,9 +260,9 @@ impl World {
                 let offset = self.prng.below(given + 1);
                 let at_unix_ms = self.bench.now;
                 let cause = DeadLetterCause::Attempts;
-                let burial =
+                let new_dead_letter =
                     NewDeadLetter { inbox: BOB, room: id(room), offset, cause, at_unix_ms };
-                self.bench.give(StoreOp::DeadLetter(burial));
+                self.bench.give(StoreOp::DeadLetter(new_dead_letter));
                 self.asked.insert(self.bench.request_id, Asked::Bury { room, offset });
             }
         }
@@ -342,7 +342,7 @@ impl World {
                 self.check_marks(room, reader, held)?;
             }
             (Some(Asked::Bury { room, offset }), StoreResult::Done) => {
-                self.model.buried.insert((room, offset));
+                self.model.dead_lettered.insert((room, offset));
             }
             (_, _) => {}
         }
@@ -385,7 +385,7 @@ impl World {
         let Bench { engine, now, request_id, write_epoch, .. } = self.bench;
         let mut disk = engine.into_disk();
         disk.disk.crash(kind);
-        disk.disk.set_weather(DiskFaultProfile::CALM);
+        disk.disk.set_fault_profile(DiskFaultProfile::CALM);
         self.bench = Bench { now, request_id, write_epoch, ..Bench::over(disk) };
         self.bench.write_epoch.0 += 1;
         self.rooms = Default::default();
@@ -413,7 +413,7 @@ impl World {
                     .bench
                     .engine
                     .channels
-                    .marks_at(&key)
+                    .markers_at(&key)
                     .map_err(|fault| format!("{fault:?}"))?;
                 self.check_marks(room, reader, held.unwrap_or_default())?;
             }
@@ -483,7 +483,7 @@ impl World {
         let Some(opened) = self.bench.opened_or(id(room))? else { return Ok(()) };
         let key = key::named(id(room), READERS[0]);
         let held =
-            self.bench.engine.channels.marks_at(&key).map_err(|fault| format!("{fault:?}"))?;
+            self.bench.engine.channels.markers_at(&key).map_err(|fault| format!("{fault:?}"))?;
         let delivered = held.unwrap_or_default().delivered;
         let mut found = BTreeMap::new();
         for (space, name) in [(StoreKeyspace::Pending, "waits"), (StoreKeyspace::Dead, "is dead")] {
@@ -515,7 +515,7 @@ impl World {
             ensure(is_right, || {
                 format!("message {offset} of room {room}, delivered {delivered}: {places:?}")
             })?;
-            let is_buried = self.model.buried.contains(&(room, offset));
+            let is_buried = self.model.dead_lettered.contains(&(room, offset));
             ensure(!is_buried || places != ["waits"], || format!("{offset} of {room} is back"))?;
         }
         ensure(found.is_empty(), || format!("room {room} waits for what was never said"))
@@ -565,7 +565,7 @@ fn a_disk_that_lies_is_found_out() {
         (Lie::Sync, &["is gone", "marks went back", "is back"][..]),
         (Lie::Messages, &["has no message", "does not open", "is gone"]),
         (Lie::Twice, &["was never given", "gave", "says the same twice"]),
-        (Lie::Marks, &["marks went back", "delivered"]),
+        (Lie::Markers, &["marks went back", "delivered"]),
         (Lie::Removals, &["[\"waits", "wait for ever", "is back"]),
         (Lie::Waiting, &[": []"]),
         (Lie::Ids, &["the id is forgotten"]),

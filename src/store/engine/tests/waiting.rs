@@ -51,15 +51,15 @@ impl<D: Disk> Bench<D> {
         assert!(matches!(outcome, StoreResult::MarkerAdvanced { .. }), "{outcome:?}");
     }
 
-    fn bury(&mut self, offset: u64) {
-        let burial = NewDeadLetter {
+    fn dead_letter(&mut self, offset: u64) {
+        let new_dead_letter = NewDeadLetter {
             inbox: BOB,
             room: DM,
             offset,
             cause: DeadLetterCause::Attempts,
             at_unix_ms: self.now,
         };
-        assert!(matches!(self.ask(StoreOp::DeadLetter(burial)), StoreResult::Done));
+        assert!(matches!(self.ask(StoreOp::DeadLetter(new_dead_letter)), StoreResult::Done));
     }
 
     fn retract(&mut self, room: RoomId, channel: &str, offset: u64, at: u64) -> StoreResult {
@@ -106,7 +106,7 @@ impl<D: Disk> Bench<D> {
                 dead.push((
                     key::pending_from(key).unwrap().2,
                     record.cause,
-                    record.pending.letter.len(),
+                    record.pending.message.len(),
                 ));
                 std::ops::ControlFlow::Continue(())
             },
@@ -162,9 +162,9 @@ fn tries_are_counted_and_the_last_one_makes_a_dead_letter() {
     }
     assert_eq!(bench.pending(BOB, None)[0].tries_count, 3, "never fewer");
     let oldest_unix_ms = Some(bench.now);
-    bench.bury(1);
-    bench.bury(1);
-    bench.bury(7);
+    bench.dead_letter(1);
+    bench.dead_letter(1);
+    bench.dead_letter(7);
     assert!(matches!(bench.ask(tried(4)), StoreResult::Done), "it is dead already");
     assert_eq!(bench.waiting(), [2]);
     assert_eq!(bench.dead(), [(1, DeadLetterCause::Attempts, 0)]);
@@ -197,13 +197,13 @@ fn what_waited_too_long_is_a_dead_letter_by_itself() {
 fn dead_letters_are_counted_once_after_a_start() {
     let mut bench = Bench::new();
     bench.send(1..=3_000);
-    (2..=2_999).for_each(|offset| bench.bury(offset));
+    (2..=2_999).for_each(|offset| bench.dead_letter(offset));
     assert_eq!(bench.engine.dead_letters().count, 2_998);
-    bench.engine.upkeep.count_anew();
+    bench.engine.upkeep.recount();
     bench.pass(1);
     assert_eq!(bench.engine.dead_letters().count, 1_024);
-    bench.bury(1);
-    bench.bury(3_000);
+    bench.dead_letter(1);
+    bench.dead_letter(3_000);
     bench.pass(1);
     bench.pass(1);
     assert_eq!((bench.engine.dead_letters().count, bench.dead().len()), (3_000, 3_000));
@@ -213,7 +213,7 @@ fn dead_letters_are_counted_once_after_a_start() {
 fn what_waits_takes_its_content_along() {
     let mut bench = Bench::new();
     bench.send(1..=60);
-    bench.bury(2);
+    bench.dead_letter(2);
     bench.pass(2_000);
     let opened = bench.opened(DM).unwrap();
     assert_eq!((opened.head, opened.first), (60, 41), "twenty are kept");
@@ -234,7 +234,7 @@ fn what_waits_takes_its_content_along() {
 fn what_is_taken_back_is_gone_wherever_it_was() {
     let mut bench = Bench::new();
     bench.send(1..=60);
-    bench.bury(2);
+    bench.dead_letter(2);
     bench.pass(2_000);
     for (offset, at) in [(1, 61), (2, 62), (50, 63), (3, 64)] {
         let outcome = bench.retract(DM, "few:dm", offset, at);
@@ -257,7 +257,7 @@ fn what_is_taken_back_is_gone_wherever_it_was() {
     for gone in ["m1", "m2", "m3", "m50"] {
         assert!(!holds(gone), "{gone}");
     }
-    assert_eq!(bench.passage(DM, 0, 99), (46..=65).collect::<Vec<_>>(), "no hole");
+    assert_eq!(bench.history(DM, 0, 99), (46..=65).collect::<Vec<_>>(), "no hole");
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn a_retraction_raises_nobodys_unread_count() {
     bench.retract(DM, "few:dm", 1, 5);
     bench.send(6..=24);
     bench.pass(2_000);
-    assert_eq!(bench.passage(DM, 0, 99).first(), Some(&5));
+    assert_eq!(bench.history(DM, 0, 99).first(), Some(&5));
     assert_eq!(bench.unread("bob", BOB), [23]);
 }
 
@@ -386,13 +386,13 @@ fn retention_removes_by_count_bytes_and_age_and_keeps_the_place() {
         assert_eq!(bench.opened(ROOM).unwrap().first, first, "at once");
         assert!(messages_count(&bench) <= 23, "and soon in truth");
     }
-    assert_eq!(bench.passage(ROOM, 0, u64::MAX).len(), 20);
+    assert_eq!(bench.history(ROOM, 0, u64::MAX).len(), 20);
     // 5,000 bytes hold six of these, with the id that is as long.
     for offset in 1_001..=1_010 {
         few(&mut bench, offset, &"x".repeat(300));
     }
     bench.pass(5_000);
-    assert_eq!(bench.passage(ROOM, 0, u64::MAX), (1_005..=1_010).collect::<Vec<_>>());
+    assert_eq!(bench.history(ROOM, 0, u64::MAX), (1_005..=1_010).collect::<Vec<_>>());
     bench.now += 60_000;
     bench.pass(6_000);
     let mut bench = bench.crash(Crash::PowerCut);
@@ -400,7 +400,7 @@ fn retention_removes_by_count_bytes_and_age_and_keeps_the_place() {
     assert_eq!((opened.epoch, opened.head, opened.first), (EPOCH, 1_010, 1_011));
     assert_eq!((messages_count(&bench), opened.tail.len()), (0, 0));
     few(&mut bench, 1_011, "again");
-    assert_eq!(bench.passage(ROOM, 0, u64::MAX), [1_011]);
+    assert_eq!(bench.history(ROOM, 0, u64::MAX), [1_011]);
 }
 
 #[test]
@@ -481,7 +481,12 @@ fn after_all_time_is_over_the_store_is_as_small_as_a_new_one() {
     let waits: Vec<StoreKeyspace> = left(&bench).into_iter().map(|(space, _)| space).collect();
     assert_eq!(
         waits,
-        [StoreKeyspace::Channels, StoreKeyspace::Marks, StoreKeyspace::Talks, StoreKeyspace::Ids],
+        [
+            StoreKeyspace::Channels,
+            StoreKeyspace::Markers,
+            StoreKeyspace::Conversations,
+            StoreKeyspace::Ids
+        ],
         "repeats count"
     );
     bench.now += 420_000;
@@ -555,14 +560,14 @@ fn a_dead_letter_has_no_body_when_its_message_would_have_none() {
         let disk = bench.engine.channels.staged().disk();
         disk.scan(StoreKeyspace::Dead, &key::rest(&[]), ReadOrder::OldestFirst, &mut |_, value| {
             found =
-                Some(crate::store::record::DeadLetterRecord::take(value).unwrap().pending.letter);
+                Some(crate::store::record::DeadLetterRecord::take(value).unwrap().pending.message);
             std::ops::ControlFlow::Continue(())
         })
         .unwrap();
         found
     };
     bench.pass(65_000);
-    assert_eq!(bench.passage(DM, 0, 9), [0; 0], "its message is too old");
+    assert_eq!(bench.history(DM, 0, 9), [0; 0], "its message is too old");
     assert_eq!(body(&bench), Some(Vec::new()), "it is known that it died, and when");
     bench.pass(50_000);
     assert_eq!(body(&bench), None);

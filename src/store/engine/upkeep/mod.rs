@@ -8,14 +8,14 @@
 
 use std::ops::ControlFlow;
 
-use self::forgetting::{DeadFate, Forgotten, fate, forget_channel};
+use self::removal::{ChannelRemoval, DeadLetterAction, action, remove_channel};
 use self::sweeper::{StepTime, Sweep, SweepOf, Sweeper};
 use self::trim::{TrimRest, Trimmed, trim};
 use super::StoreCounts;
-use super::census::{DeadLetterScan, DeadLetterTotals};
 use super::channels::ChannelStore;
+use super::dead_letter_scan::{DeadLetterScan, DeadLetterTotals};
 use super::ids::ids_over;
-use super::writes::pending::{Buried, put_dead};
+use super::writes::pending::{DeadLettered, put_dead_letter};
 use crate::base::RoomId;
 use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::key;
@@ -23,7 +23,7 @@ use crate::store::messages::{DeadLetterCause, ReadOrder, StoreError};
 use crate::store::options::Retention;
 use crate::store::record::{self, DeadLetterRecord, PendingRecord};
 
-mod forgetting;
+mod removal;
 mod sweeper;
 mod trim;
 
@@ -36,7 +36,7 @@ const STEP_PENDING: usize = 256;
 /// Dead letters that a step looks at.
 const STEP_DEAD: usize = 256;
 /// Conversations that a step looks at; for each a channel is looked up.
-const STEP_TALKS: usize = 64;
+const STEP_CONVERSATIONS: usize = 64;
 /// Between two looks at what waits, in ms.
 const EXPIRY_MS: u64 = 1_000;
 
@@ -44,7 +44,7 @@ const EXPIRY_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(super) struct Upkeep {
     sweeper: Sweeper,
-    census: DeadLetterScan,
+    dead_letter_scan: DeadLetterScan,
 }
 
 /// An entry of a space.
@@ -56,12 +56,12 @@ struct Entry {
 impl Upkeep {
     /// Nothing was looked at yet.
     pub fn new(retention: &[Retention]) -> Upkeep {
-        Upkeep { sweeper: Sweeper::new(retention), census: DeadLetterScan::default() }
+        Upkeep { sweeper: Sweeper::new(retention), dead_letter_scan: DeadLetterScan::default() }
     }
 
     /// What is known of dead letters.
     pub fn dead_letters(&self) -> DeadLetterTotals {
-        self.census.dead_letters()
+        self.dead_letter_scan.dead_letters()
     }
 
     /// When there is something to do.
@@ -80,27 +80,27 @@ impl Upkeep {
     }
 
     /// What waited is a dead letter.
-    pub fn on_buried(&mut self, buried: &Buried, counts: &mut StoreCounts) {
-        self.census.add(&buried.key, buried.at_unix_ms);
-        match buried.cause {
+    pub fn on_dead_lettered(&mut self, dead_lettered: &DeadLettered, counts: &mut StoreCounts) {
+        self.dead_letter_scan.add(&dead_lettered.key, dead_lettered.at_unix_ms);
+        match dead_lettered.cause {
             DeadLetterCause::Attempts => counts.dead_tried += 1,
             DeadLetterCause::Expired => counts.dead_expired += 1,
         }
     }
 
     /// The disk failed: everything is visited again.
-    pub fn begin_anew(&mut self) {
-        self.sweeper.begin_anew();
+    pub fn restart(&mut self) {
+        self.sweeper.restart();
     }
 
     /// What was planned did not happen: dead letters are counted again.
-    pub fn count_anew(&mut self) {
-        self.census = DeadLetterScan::default();
+    pub fn recount(&mut self) {
+        self.dead_letter_scan = DeadLetterScan::default();
     }
 
     /// Counts some more dead letters of those on the disk.
     pub fn count_dead<D: Disk>(&mut self, channels: &ChannelStore<D>) {
-        self.census.count(channels.staged().disk());
+        self.dead_letter_scan.count(channels.staged().disk());
     }
 
     /// Does a step, when it is time, and as much as the turn added.
@@ -124,7 +124,7 @@ impl Upkeep {
                 self.sweep_channels(channels, counts, now_unix_ms, left_count.max(1));
                 self.sweep_pending(channels, counts, now_unix_ms);
                 self.sweep_dead(channels, counts, now_unix_ms);
-                self.sweep_talks(channels, counts, now_unix_ms);
+                self.sweep_conversations(channels, counts, now_unix_ms);
             }
             self.sweeper.end_step(now_unix_ms);
         }
@@ -193,14 +193,14 @@ impl Upkeep {
                 }
                 Err(failure) => counts.on_failure(failure),
             }
-            match forget_channel(channels, room, now_unix_ms) {
-                Ok(Forgotten::Partly) => {
+            match remove_channel(channels, room, now_unix_ms) {
+                Ok(ChannelRemoval::Partly) => {
                     return self.sweeper.set(SweepOf::Channels, Sweep::At(at));
                 }
-                Ok(Forgotten::GoneButTalks) => {
-                    self.sweeper.set(SweepOf::Talks, Sweep::Rests(now_unix_ms));
+                Ok(ChannelRemoval::GoneButConversations) => {
+                    self.sweeper.set(SweepOf::Conversations, Sweep::Rests(now_unix_ms));
                 }
-                Ok(Forgotten::Stays | Forgotten::Gone) => (),
+                Ok(ChannelRemoval::Keep | ChannelRemoval::Gone) => (),
                 Err(failure) => counts.on_failure(failure),
             }
             at = key;
@@ -227,7 +227,7 @@ impl Upkeep {
         let mut at = Vec::new();
         let mut over = Vec::new();
         let mut found_unix_ms = self.sweeper.found_unix_ms();
-        let mut garbled_count = 0;
+        let mut undecodable_count = 0;
         let (range, order) = (key::rest(&after), ReadOrder::OldestFirst);
         let seen =
             channels.staged().scan(StoreKeyspace::Pending, &range, order, &mut |key, value| {
@@ -236,7 +236,7 @@ impl Upkeep {
                         over.push((key.to_vec(), record));
                     }
                     Ok(record) => found_unix_ms = found_unix_ms.min(record.expires_unix_ms),
-                    Err(_) => garbled_count += 1,
+                    Err(_) => undecodable_count += 1,
                 }
                 seen_count += 1;
                 at = key.to_vec();
@@ -246,11 +246,12 @@ impl Upkeep {
                     ControlFlow::Break(())
                 }
             });
-        counts.damaged += garbled_count + u64::from(seen.is_err());
+        counts.damaged += undecodable_count + u64::from(seen.is_err());
         for (key, record) in over {
-            let buried = Buried { key, cause: DeadLetterCause::Expired, at_unix_ms: now_unix_ms };
-            put_dead(channels, &buried, record);
-            self.on_buried(&buried, counts);
+            let dead_lettered =
+                DeadLettered { key, cause: DeadLetterCause::Expired, at_unix_ms: now_unix_ms };
+            put_dead_letter(channels, &dead_lettered, record);
+            self.on_dead_lettered(&dead_lettered, counts);
         }
         self.sweeper.set_found(found_unix_ms);
         let next = if seen_count < STEP_PENDING {
@@ -276,19 +277,21 @@ impl Upkeep {
         for Entry { key, value } in found {
             let record = DeadLetterRecord::take(&value).map_err(StoreError::from);
             let judged = record.and_then(|record| {
-                let fate = fate(channels, &key, &record, now_unix_ms)?;
-                Ok((record, fate))
+                let action = action(channels, &key, &record, now_unix_ms)?;
+                Ok((record, action))
             });
             match judged {
-                Ok((record, DeadFate::Stays)) => self.census.stays(record.at_unix_ms),
-                Ok((mut record, DeadFate::LosesBody)) => {
-                    record.pending.letter.clear();
-                    self.census.stays(record.at_unix_ms);
+                Ok((record, DeadLetterAction::Keep)) => {
+                    self.dead_letter_scan.stays(record.at_unix_ms)
+                }
+                Ok((mut record, DeadLetterAction::DropBody)) => {
+                    record.pending.message.clear();
+                    self.dead_letter_scan.stays(record.at_unix_ms);
                     channels.staged_mut().put(StoreKeyspace::Dead, &key, record.put());
                 }
-                Ok((_, DeadFate::Goes)) => {
+                Ok((_, DeadLetterAction::Remove)) => {
                     channels.staged_mut().remove(StoreKeyspace::Dead, &key);
-                    self.census.remove(&key);
+                    self.dead_letter_scan.remove(&key);
                 }
                 Err(failure) => counts.on_failure(failure),
             }
@@ -296,7 +299,7 @@ impl Upkeep {
         let next = match at {
             Some(at) if !is_last => Sweep::At(at),
             Some(_) | None => {
-                self.census.end_sweep();
+                self.dead_letter_scan.end_sweep();
                 Sweep::Rests(self.sweeper.rest_until(now_unix_ms))
             }
         };
@@ -305,27 +308,28 @@ impl Upkeep {
 
     /// Removes places among conversations whose channels are gone: when some are, and
     /// once after a start.
-    fn sweep_talks<D: Disk>(
+    fn sweep_conversations<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
         counts: &mut StoreCounts,
         now_unix_ms: u64,
     ) {
-        let Some(after) = self.sweeper.begin(SweepOf::Talks, now_unix_ms) else { return };
-        let found = page(channels, counts, StoreKeyspace::Talks, &after, STEP_TALKS);
-        let is_last = found.len() < STEP_TALKS;
+        let Some(after) = self.sweeper.begin(SweepOf::Conversations, now_unix_ms) else { return };
+        let found =
+            page(channels, counts, StoreKeyspace::Conversations, &after, STEP_CONVERSATIONS);
+        let is_last = found.len() < STEP_CONVERSATIONS;
         let at = found.last().map(|entry| entry.key.clone());
         // What is forgotten from here on makes the next sweep.
         let next = match at {
             Some(at) if !is_last => Sweep::At(at),
             Some(_) | None => Sweep::Rests(u64::MAX),
         };
-        self.sweeper.set(SweepOf::Talks, next);
+        self.sweeper.set(SweepOf::Conversations, next);
         for Entry { key, value } in found {
-            let room = record::take_talk(&value).map_err(StoreError::from);
+            let room = record::take_conversation(&value).map_err(StoreError::from);
             match room.and_then(|room| channels.head(room)) {
                 Ok(Some(_)) => (),
-                Ok(None) => channels.staged_mut().remove(StoreKeyspace::Talks, &key),
+                Ok(None) => channels.staged_mut().remove(StoreKeyspace::Conversations, &key),
                 Err(failure) => counts.on_failure(failure),
             }
         }

@@ -37,7 +37,7 @@ pub(in crate::store::engine) enum SweepOf {
     /// Dead letters.
     Dead,
     /// Conversations of users.
-    Talks,
+    Conversations,
     /// Ids of messages.
     Ids,
 }
@@ -136,7 +136,7 @@ impl Sweeper {
     }
 
     /// What was planned did not happen: everything is visited again.
-    pub fn begin_anew(&mut self) {
+    pub fn restart(&mut self) {
         self.sweeps = [const { Sweep::Rests(0) }; SweepOf::COUNT];
     }
 

@@ -58,7 +58,7 @@ struct Gone {
     offset: u64,
     account: Account,
     /// Its record, where something may take that along.
-    letter: Vec<u8>,
+    message: Vec<u8>,
 }
 
 /// Removes from the beginning of a channel what is too old or too much, at
@@ -83,7 +83,7 @@ pub(super) fn trim<D: Disk>(
     }
     reactions.keys.into_iter().for_each(|keys| keys.remove(channels));
     channels.put_record(room, &head, &record.tenant, &record.channel);
-    head.naming = EpochState::Written;
+    head.epoch_state = EpochState::Written;
     channels.set_head(room, head);
     let rest = if gone.len() == count_max { TrimRest::Some } else { reactions.rest };
     Ok(Trimmed { count: gone.len(), rest })
@@ -124,8 +124,8 @@ fn over<D: Disk>(
                 return ControlFlow::Break(());
             }
             below_bytes = account.total_bytes;
-            let letter = if head.parties.is_some() { value.to_vec() } else { Vec::new() };
-            gone.push(Gone { offset, account, letter });
+            let message = if head.parties.is_some() { value.to_vec() } else { Vec::new() };
+            gone.push(Gone { offset, account, message });
             ControlFlow::Continue(())
         },
     )?;
@@ -187,28 +187,28 @@ fn take_along<D: Disk>(
     for (space, key, value) in moved {
         let offset = key::pending_from(&key).ok_or(StoreError::Damaged)?.2;
         let place = gone.binary_search_by_key(&offset, |one| one.offset);
-        let letter = &gone[place.map_err(|_| StoreError::Damaged)?].letter;
+        let message = &gone[place.map_err(|_| StoreError::Damaged)?].message;
         let value = match space {
             StoreKeyspace::Dead => {
-                let said = record::take_account(letter)?.time_unix_ms;
+                let said = record::take_account(message)?.time_unix_ms;
                 if said.saturating_add(age_ms_max) <= now_unix_ms {
                     continue; // its body lives no longer than the message did
                 }
                 let mut record = DeadLetterRecord::take(&value)?;
-                record.pending.letter.clone_from(letter);
+                record.pending.message.clone_from(message);
                 record.put()
             }
             StoreKeyspace::Meta
             | StoreKeyspace::Channels
             | StoreKeyspace::Messages
-            | StoreKeyspace::Marks
-            | StoreKeyspace::Talks
+            | StoreKeyspace::Markers
+            | StoreKeyspace::Conversations
             | StoreKeyspace::Pending
             | StoreKeyspace::Ids
             | StoreKeyspace::ReactionTotals
             | StoreKeyspace::Reactions => {
                 let mut record = PendingRecord::take(&value)?;
-                record.letter.clone_from(letter);
+                record.message.clone_from(message);
                 record.put()
             }
         };

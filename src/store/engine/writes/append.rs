@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::reaction::ReactionKeys;
-use super::retraction::emptied;
+use super::retraction::stubs;
 use crate::base::RoomId;
 use crate::base::limits::CONVERSATION_WAITING_BYTES_MAX;
 use crate::store::disk::{Disk, StoreKeyspace, SyncMode};
 use crate::store::engine::append_gate::AppendGate;
-use crate::store::engine::channels::{ChannelStore, newborn};
+use crate::store::engine::channels::{ChannelStore, new_channel_head};
 use crate::store::engine::heads::{ChannelHead, EpochState};
 use crate::store::engine::staged::Put;
 use crate::store::key;
@@ -26,7 +26,7 @@ pub(in crate::store::engine) struct AppendPlan {
     /// Whether the store knows the channel.
     begins: Begins,
     /// What is left of a message that it takes back, at each place.
-    emptied: Vec<Put>,
+    stubs: Vec<Put>,
     /// What that message was reacted to with.
     reactions: ReactionKeys,
     /// How far its author is then, where that changes.
@@ -77,7 +77,7 @@ pub(in crate::store::engine) fn plan<D: Disk>(
             return Err(StoreError::Broken);
         }
         (Some(head), _) => head,
-        (None, Some(channel_created)) => newborn(channel_created, *namespace),
+        (None, Some(channel_created)) => new_channel_head(channel_created, *namespace),
         // Its record must be somewhere: who asks knows more than the disk does.
         (None, None) => return Err(StoreError::Broken),
     };
@@ -102,8 +102,8 @@ pub(in crate::store::engine) fn plan<D: Disk>(
     {
         return Err(StoreError::Broken);
     }
-    let emptied = match retracts {
-        Some(left) => emptied(channels, *room, &head, left)?,
+    let stubs = match retracts {
+        Some(left) => stubs(channels, *room, &head, left)?,
         None => Vec::new(),
     };
     let reactions = match retracts.as_ref().filter(|left| !chat::takes_reactions(left)) {
@@ -111,21 +111,21 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         None => ReactionKeys::default(),
     };
     let author = match addressee {
-        Some(_) => marks_of_author(channels, *room, publication)?,
+        Some(_) => markers_of_author(channels, *room, publication)?,
         None => None,
     };
-    let renamed = match head.naming {
+    let renamed = match head.epoch_state {
         EpochState::Written => None,
-        EpochState::Reborn => Some(channels.record(*room)?.ok_or(StoreError::Damaged)?),
+        EpochState::Replaced => Some(channels.record(*room)?.ok_or(StoreError::Damaged)?),
     };
     let begins = if known.is_none() { Begins::Here } else { Begins::Before };
-    Ok(AppendPlan { head, begins, emptied, reactions, author, renamed })
+    Ok(AppendPlan { head, begins, stubs, reactions, author, renamed })
 }
 
 impl AppendPlan {
     /// Writes it: nothing can be refused any more.
     pub fn write<D: Disk>(self, channels: &mut ChannelStore<D>, append: &Append) -> Written {
-        let AppendPlan { head, begins, emptied, reactions, author, renamed } = self;
+        let AppendPlan { head, begins, stubs, reactions, author, renamed } = self;
         let (room, publication) = (append.room, &append.publication);
         if let Some(ChannelRecord { tenant, channel, .. }) = renamed {
             channels.put_record(room, &head, &tenant, &channel);
@@ -134,17 +134,21 @@ impl AppendPlan {
             channels.put_record(room, &head, &channel_created.tenant, &channel_created.channel);
             for inbox in channel_created.parties.into_iter().flatten() {
                 let key = key::named(inbox, &channel_created.channel);
-                channels.staged_mut().put(StoreKeyspace::Talks, &key, record::put_talk(room));
+                channels.staged_mut().put(
+                    StoreKeyspace::Conversations,
+                    &key,
+                    record::put_conversation(room),
+                );
             }
         }
         let size = put_message(channels, room, head, publication, append.retracts.as_ref());
         if append.keeps_id {
             channels.put_id(room, publication);
         }
-        channels.staged_mut().put_all(emptied);
+        channels.staged_mut().put_all(stubs);
         reactions.remove(channels);
         if let Some(Addressee { inbox, expires_unix_ms }) = append.addressee {
-            let waiting = PendingRecord { tries_count: 0, expires_unix_ms, letter: Vec::new() };
+            let waiting = PendingRecord { tries_count: 0, expires_unix_ms, message: Vec::new() };
             let key = key::pending(inbox, room, publication.offset);
             channels.staged_mut().put(StoreKeyspace::Pending, &key, waiting.put());
         }
@@ -183,9 +187,9 @@ fn is_crowded<D: Disk>(
         },
     )?;
     let Some((offset, record)) = oldest else { return Ok(false) };
-    let (offset, letter) = (offset.ok_or(StoreError::Damaged)?, record?.letter);
-    let account = match letter.is_empty() {
-        false => Some(record::take_account(&letter)?),
+    let (offset, message) = (offset.ok_or(StoreError::Damaged)?, record?.message);
+    let account = match message.is_empty() {
+        false => Some(record::take_account(&message)?),
         true => {
             let kept =
                 channels.staged().get(StoreKeyspace::Messages, &key::message(room, offset))?;
@@ -198,17 +202,17 @@ fn is_crowded<D: Disk>(
 
 /// Who had read all of a conversation has read what it says there, too: the
 /// author's marks, if they change.
-fn marks_of_author<D: Disk>(
+fn markers_of_author<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
     said: &Publication,
 ) -> Result<Option<Put>, StoreError> {
     let Some(author) = &said.info else { return Ok(None) };
     let key = key::named(room, &author.user);
-    let before = channels.marks_at(&key)?.unwrap_or_default();
+    let before = channels.markers_at(&key)?.unwrap_or_default();
     let after = ReadMarkers { delivered: before.delivered.max(said.offset), read: said.offset };
-    let value = record::put_marks(after);
-    let put = Put { space: StoreKeyspace::Marks, key, value };
+    let value = record::put_markers(after);
+    let put = Put { space: StoreKeyspace::Markers, key, value };
     Ok((before.read + 1 == said.offset).then_some(put))
 }
 
@@ -219,7 +223,7 @@ fn put_message<D: Disk>(
     publication: &Publication,
     retracts: Option<&Arc<Publication>>,
 ) -> Size {
-    head.naming = EpochState::Written;
+    head.epoch_state = EpochState::Written;
     head.offset = publication.offset;
     head.total_bytes += publication.cost_bytes() as u64;
     head.retractions_count += u64::from(retracts.is_some());

@@ -35,13 +35,13 @@ pub(in crate::store::engine) enum Cleared {
 }
 
 /// A user got, or read, messages.
-pub(in crate::store::engine) fn mark<D: Disk>(
+pub(in crate::store::engine) fn advance_marker<D: Disk>(
     channels: &mut ChannelStore<D>,
-    mark: &AdvanceMarker,
+    advance: &AdvanceMarker,
     from: ShardId,
     request_id: RequestId,
 ) -> Result<(MarkerWrite, SyncMode), StoreError> {
-    let AdvanceMarker { room, user, inbox, position } = mark;
+    let AdvanceMarker { room, user, inbox, position } = advance;
     let Some(head) = channels.head(*room)? else {
         // All that was said is gone, and the channel with it.
         let none = ReadMarkers::default();
@@ -54,7 +54,7 @@ pub(in crate::store::engine) fn mark<D: Disk>(
         return Err(StoreError::Broken);
     }
     let key = key::named(*room, user);
-    let known = channels.marks_at(&key)?;
+    let known = channels.markers_at(&key)?;
     let before = known.unwrap_or_default();
     let delivered = before.delivered.max(offset);
     let after = match position {
@@ -79,21 +79,25 @@ pub(in crate::store::engine) fn mark<D: Disk>(
         Some(_) => waiting(channels, &clearing)?,
         None => Vec::new(),
     };
-    let mut talk = None;
+    let mut conversation = None;
     if known.is_none() {
         let record = channels.record(*room)?.ok_or(StoreError::Damaged)?;
-        talk = Some(key::named(*inbox, &record.channel));
+        conversation = Some(key::named(*inbox, &record.channel));
     }
     let changes = known != Some(after) || !arrived.is_empty();
     let cleared = remove_waiting(channels, &mut clearing, arrived);
     if head.parties.is_some() && cleared == Cleared::All {
         channels.acknowledge(*inbox, *room, offset);
     }
-    if let Some(key) = talk {
-        channels.staged_mut().put(StoreKeyspace::Talks, &key, record::put_talk(*room));
+    if let Some(key) = conversation {
+        channels.staged_mut().put(
+            StoreKeyspace::Conversations,
+            &key,
+            record::put_conversation(*room),
+        );
     }
     if known != Some(after) {
-        channels.staged_mut().put(StoreKeyspace::Marks, &key, record::put_marks(after));
+        channels.staged_mut().put(StoreKeyspace::Markers, &key, record::put_markers(after));
     }
     let durable = if changes { channels.durable(head.namespace) } else { SyncMode::Later };
     match cleared {

@@ -11,7 +11,7 @@ use crate::store::messages::{
 use crate::store::record::{DeadLetterRecord, PendingRecord};
 
 /// A message that is a dead letter from now on.
-pub(in crate::store::engine) struct Buried {
+pub(in crate::store::engine) struct DeadLettered {
     /// Where it lies.
     pub key: Vec<u8>,
     /// Why.
@@ -37,11 +37,11 @@ pub(in crate::store::engine) fn tried<D: Disk>(
 }
 
 /// A waiting message is given up; `None` where it was acknowledged, or is dead already.
-pub(in crate::store::engine) fn bury<D: Disk>(
+pub(in crate::store::engine) fn dead_letter<D: Disk>(
     channels: &mut ChannelStore<D>,
-    burial: &NewDeadLetter,
-) -> Result<(Option<Buried>, SyncMode), StoreError> {
-    let NewDeadLetter { inbox, room, offset, cause, at_unix_ms } = *burial;
+    new_dead_letter: &NewDeadLetter,
+) -> Result<(Option<DeadLettered>, SyncMode), StoreError> {
+    let NewDeadLetter { inbox, room, offset, cause, at_unix_ms } = *new_dead_letter;
     let key = key::pending(inbox, room, offset);
     let Some(value) = channels.staged().get(StoreKeyspace::Pending, &key)? else {
         return Ok((None, SyncMode::Later));
@@ -49,18 +49,18 @@ pub(in crate::store::engine) fn bury<D: Disk>(
     let pending = PendingRecord::take(&value)?;
     let durable =
         channels.head(room)?.map_or(SyncMode::Now, |head| channels.durable(head.namespace));
-    let buried = Buried { key: key.to_vec(), cause, at_unix_ms };
-    put_dead(channels, &buried, pending);
-    Ok((Some(buried), durable))
+    let dead_lettered = DeadLettered { key: key.to_vec(), cause, at_unix_ms };
+    put_dead_letter(channels, &dead_lettered, pending);
+    Ok((Some(dead_lettered), durable))
 }
 
 /// Moves what waits to the dead letters.
-pub(in crate::store::engine) fn put_dead<D: Disk>(
+pub(in crate::store::engine) fn put_dead_letter<D: Disk>(
     channels: &mut ChannelStore<D>,
-    buried: &Buried,
+    dead_lettered: &DeadLettered,
     pending: PendingRecord,
 ) {
-    let Buried { key, cause, at_unix_ms } = buried;
+    let DeadLettered { key, cause, at_unix_ms } = dead_lettered;
     let record = DeadLetterRecord { cause: *cause, at_unix_ms: *at_unix_ms, pending };
     channels.staged_mut().remove(StoreKeyspace::Pending, key);
     channels.staged_mut().put(StoreKeyspace::Dead, key, record.put());

@@ -14,7 +14,7 @@ use crate::wire::Publication;
 
 /// What stands in the places of a message that is taken back, from then on: in its
 /// channel, and where its content was taken along.
-pub(in crate::store::engine) fn emptied<D: Disk>(
+pub(in crate::store::engine) fn stubs<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
     head: &ChannelHead,
@@ -26,18 +26,18 @@ pub(in crate::store::engine) fn emptied<D: Disk>(
         false => channels.staged().get(StoreKeyspace::Messages, &message_key)?,
     };
     let copies = copies(channels, head, room, left.offset)?;
-    let Some(stood) = kept.as_deref().or(copies.first().map(|copy| copy.letter())) else {
+    let Some(original) = kept.as_deref().or(copies.first().map(|copy| copy.message())) else {
         // Retention was faster.
         return Ok(Vec::new());
     };
     // The accounts stay: they say what was put in, not what is left.
-    let account = record::take_account(stood)?;
+    let account = record::take_account(original)?;
     let stub = record::put_message(left, account.total_bytes, account.retractions_count);
     let in_channel = kept.map(|_| {
         let (key, value) = (message_key.to_vec(), stub.clone());
         Put { space: StoreKeyspace::Messages, key, value }
     });
-    let copied = copies.into_iter().map(|copy| copy.with_letter(stub.clone()));
+    let copied = copies.into_iter().map(|copy| copy.with_message(stub.clone()));
     Ok(in_channel.into_iter().chain(copied).collect())
 }
 
@@ -58,7 +58,7 @@ fn copies<D: Disk>(
             copies.push(Copy::Dead(key.to_vec(), DeadLetterRecord::take(&value)?));
         }
     }
-    copies.retain(|copy| !copy.letter().is_empty());
+    copies.retain(|copy| !copy.message().is_empty());
     Ok(copies)
 }
 
@@ -69,21 +69,21 @@ enum Copy {
 }
 
 impl Copy {
-    fn letter(&self) -> &[u8] {
+    fn message(&self) -> &[u8] {
         match self {
-            Copy::Pending(_, record) => &record.letter,
-            Copy::Dead(_, record) => &record.pending.letter,
+            Copy::Pending(_, record) => &record.message,
+            Copy::Dead(_, record) => &record.pending.message,
         }
     }
 
-    fn with_letter(self, letter: Vec<u8>) -> Put {
+    fn with_message(self, message: Vec<u8>) -> Put {
         match self {
             Copy::Pending(key, mut record) => {
-                record.letter = letter;
+                record.message = message;
                 Put { space: StoreKeyspace::Pending, key, value: record.put() }
             }
             Copy::Dead(key, mut record) => {
-                record.pending.letter = letter;
+                record.pending.message = message;
                 Put { space: StoreKeyspace::Dead, key, value: record.put() }
             }
         }

@@ -29,15 +29,15 @@ impl<D: Disk> Engine<D> {
         };
         // What a process that was killed left in the kernel is shown from now on.
         disk.sync().map_err(fault)?;
-        let last = match disk.get(StoreKeyspace::Meta, key::LIFE).map_err(fault)? {
+        let last = match disk.get(StoreKeyspace::Meta, key::BOOT).map_err(fault)? {
             Some(bytes) => BootRecord::take(&bytes).map_err(|_| fault(DiskError::Damaged))?,
             None => BootRecord::default(),
         };
-        let is_same = [0, disk.life()].contains(&last.life);
+        let is_same = [0, disk.boot_id()].contains(&last.boot_id);
         let losses_count = last.losses_count.saturating_add(u32::from(!is_same));
-        let life = BootRecord { life: disk.life(), losses_count };
-        if life != last {
-            put_life(&mut disk, losses_count).map_err(fault)?;
+        let boot_record = BootRecord { boot_id: disk.boot_id(), losses_count };
+        if boot_record != last {
+            put_boot_record(&mut disk, losses_count).map_err(fault)?;
         }
         Ok(Engine {
             name_key,
@@ -54,8 +54,8 @@ impl<D: Disk> Engine<D> {
     /// nothing was lost.
     pub fn close(self) -> Result<D, DiskError> {
         let mut batch = Batch::default();
-        let record = BootRecord { life: 0, losses_count: self.channels.losses_count() };
-        batch.put(StoreKeyspace::Meta, key::LIFE, record.put());
+        let record = BootRecord { boot_id: 0, losses_count: self.channels.losses_count() };
+        batch.put(StoreKeyspace::Meta, key::BOOT, record.put());
         let mut disk = self.channels.into_disk();
         disk.commit(&batch, SyncMode::Now)?;
         Ok(disk)
@@ -81,10 +81,10 @@ pub(in super::super) fn name_key<D: Disk>(
     name_key.map(Some).ok_or_else(|| fault(DiskError::Damaged))
 }
 
-pub(super) fn put_life<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskError> {
+pub(super) fn put_boot_record<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskError> {
     let mut batch = Batch::default();
-    let record = BootRecord { life: disk.life(), losses_count };
-    batch.put(StoreKeyspace::Meta, key::LIFE, record.put());
+    let record = BootRecord { boot_id: disk.boot_id(), losses_count };
+    batch.put(StoreKeyspace::Meta, key::BOOT, record.put());
     disk.commit(&batch, SyncMode::Now)
 }
 

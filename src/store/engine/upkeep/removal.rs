@@ -24,69 +24,69 @@ const STEP_READERS: usize = 256;
 
 /// How far the forgetting of a channel got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Forgotten {
+pub(super) enum ChannelRemoval {
     /// It stays.
-    Stays,
+    Keep,
     /// Some of its readers are left.
     Partly,
     /// All of it is gone.
     Gone,
     /// All of it is gone but its places among the conversations of whoever read it.
-    GoneButTalks,
+    GoneButConversations,
 }
 
 /// What becomes of a dead letter.
-pub(super) enum DeadFate {
+pub(super) enum DeadLetterAction {
     /// It stays.
-    Stays,
+    Keep,
     /// Its body goes.
-    LosesBody,
+    DropBody,
     /// All of it goes.
-    Goes,
+    Remove,
 }
 
 /// What becomes of this dead letter.
-pub(super) fn fate<D: Disk>(
+pub(super) fn action<D: Disk>(
     channels: &mut ChannelStore<D>,
     key: &[u8],
     dead: &DeadLetterRecord,
     now_unix_ms: u64,
-) -> Result<DeadFate, StoreError> {
+) -> Result<DeadLetterAction, StoreError> {
     let (_, room, offset) = key::pending_from(key).ok_or(StoreError::Damaged)?;
-    let Some(head) = channels.head(room)? else { return Ok(DeadFate::Goes) };
+    let Some(head) = channels.head(room)? else { return Ok(DeadLetterAction::Remove) };
     let rules = channels.rules(head.namespace);
     let is_too_old =
         |since_unix_ms: u64| since_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms;
     if is_too_old(dead.at_unix_ms) || offset.saturating_add(rules.count_max.into()) <= head.offset {
-        return Ok(DeadFate::Goes);
+        return Ok(DeadLetterAction::Remove);
     }
-    if dead.pending.letter.is_empty() {
-        return Ok(DeadFate::Stays);
+    if dead.pending.message.is_empty() {
+        return Ok(DeadLetterAction::Keep);
     }
-    let said = record::take_account(&dead.pending.letter)?.time_unix_ms;
-    Ok(if is_too_old(said) { DeadFate::LosesBody } else { DeadFate::Stays })
+    let said = record::take_account(&dead.pending.message)?.time_unix_ms;
+    Ok(if is_too_old(said) { DeadLetterAction::DropBody } else { DeadLetterAction::Keep })
 }
 
 /// Removes what is left of a channel, if its last message is gone for long enough and
 /// nothing waits.
-pub(super) fn forget_channel<D: Disk>(
+pub(super) fn remove_channel<D: Disk>(
     channels: &mut ChannelStore<D>,
     room: RoomId,
     now_unix_ms: u64,
-) -> Result<Forgotten, StoreError> {
-    let Some(head) = channels.head(room)? else { return Ok(Forgotten::Stays) };
+) -> Result<ChannelRemoval, StoreError> {
+    let Some(head) = channels.head(room)? else { return Ok(ChannelRemoval::Keep) };
     let stays_ms = channels.rules(head.namespace).channel_ms_max;
     let is_over =
         head.offset < head.first && head.last_unix_ms.saturating_add(stays_ms) <= now_unix_ms;
     if !is_over || is_waited_for(channels, room, &head)? || channels.knows_ids(room, now_unix_ms)? {
-        return Ok(Forgotten::Stays);
+        return Ok(ChannelRemoval::Keep);
     }
     let record = channels.record(room)?.ok_or(StoreError::Damaged)?;
     let readers =
         KeyRange { first: key::channel(room).to_vec(), last: key::names_behind(room, "").last };
     let mut keys = Vec::new();
     channels.staged().scan(
-        StoreKeyspace::Marks,
+        StoreKeyspace::Markers,
         &readers,
         ReadOrder::OldestFirst,
         &mut |key, _| {
@@ -99,14 +99,15 @@ pub(super) fn forget_channel<D: Disk>(
         },
     )?;
     for key in &keys {
-        channels.staged_mut().remove(StoreKeyspace::Marks, key);
+        channels.staged_mut().remove(StoreKeyspace::Markers, key);
     }
     if keys.len() == STEP_READERS {
-        return Ok(Forgotten::Partly);
+        return Ok(ChannelRemoval::Partly);
     }
     channels.remove_record(room, &head, &record.channel);
     // Whoever read it finds it among its conversations; only their inboxes know.
-    let forgotten = head.parties.map_or(Forgotten::GoneButTalks, |_| Forgotten::Gone);
+    let forgotten =
+        head.parties.map_or(ChannelRemoval::GoneButConversations, |_| ChannelRemoval::Gone);
     Ok(forgotten)
 }
 
