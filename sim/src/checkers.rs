@@ -48,8 +48,11 @@ pub fn check_membership(
 ) -> CheckResult {
     let mut counted: BTreeMap<(RoomId, ShardId), i64> = BTreeMap::new();
     for (shard, audit) in (0..).map(ShardId).zip(audits) {
-        demand(audit.subscribers == audit.places, Checker::Membership, || {
-            format!("{shard:?}: channels say {:?}, sessions {:?}", audit.subscribers, audit.places)
+        demand(audit.subscribers == audit.subscriber_slots, Checker::Membership, || {
+            format!(
+                "{shard:?}: channels say {:?}, sessions {:?}",
+                audit.subscribers, audit.subscriber_slots
+            )
         })?;
         for &(room, on, count) in &audit.members {
             let homed = home(room, audits.len() as u16) == shard;

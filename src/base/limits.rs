@@ -225,7 +225,7 @@ pub const HELD_BYTES_MAX: usize = 64 << 10;
 
 /// Channels of one connection that are remembered because their subscribe was refused with
 /// 111; of more, the latest.
-pub const PUT_OFF_MAX: usize = 64;
+pub const DEFERRED_SUBSCRIBES_MAX: usize = 64;
 
 /// Members that a presence answer lists; larger rooms answer 106.
 pub const PRESENCE_CLIENTS_MAX: usize = 2_000;

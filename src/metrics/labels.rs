@@ -432,7 +432,7 @@ label! {
         /// A limit of the server or a quota of the connection.
         Overload = "overload",
         /// Messages of which only a part came, more than all may keep together (3013).
-        HalfMessages = "half_messages",
+        PartialMessages = "half_messages",
         /// Bytes that the protocol does not allow.
         ProtocolError = "protocol_error",
         /// A token that is bad, expired or not enough.

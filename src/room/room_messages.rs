@@ -108,7 +108,7 @@ impl RoomMessages {
 
     /// Where the stream ends, as clients are told.
     pub fn position(&self, cx: &RoomContext<'_>) -> Option<Position> {
-        self.stream.told_position(self.id, cx)
+        self.stream.client_position(self.id, cx)
     }
 
     /// Looks for what a new member missed.
@@ -486,7 +486,7 @@ impl RoomMessages {
         }
         let found = self.stream.window()?.read(query).unwrap_or_default();
         let reactions = self.reactions.of(found.iter().map(|one| one.offset), by.1.user);
-        let position = self.stream.told_position(self.id, cx)?;
+        let position = self.stream.client_position(self.id, cx)?;
         Some(RoomReply::History(reactions::shown(found, reactions), position))
     }
 

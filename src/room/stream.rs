@@ -108,7 +108,7 @@ impl RoomStream {
     }
 
     /// Where the stream of a room ends, as clients are told.
-    pub fn told_position(&self, room: RoomId, cx: &RoomContext<'_>) -> Option<Position> {
+    pub fn client_position(&self, room: RoomId, cx: &RoomContext<'_>) -> Option<Position> {
         let window = self.window()?;
         if !window.is_silent() {
             return Some(window.position());

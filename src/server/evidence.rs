@@ -157,11 +157,11 @@ impl Diagnostics {
                 }
             }
             OperatorQuestion::Held(answer) => {
-                let lines = self.quarantine.held().iter().map(|held| BlockedPrefixRow {
-                    prefix: held.prefix.to_string(),
-                    left_ms: held.until.ms_since(now),
-                    held_ms: now.ms_since(held.since),
-                    by: match held.by {
+                let lines = self.quarantine.blocked().iter().map(|blocked| BlockedPrefixRow {
+                    prefix: blocked.prefix.to_string(),
+                    left_ms: blocked.until.ms_since(now),
+                    held_ms: now.ms_since(blocked.since),
+                    by: match blocked.by {
                         BlockedBy::Server => "server",
                         BlockedBy::Operator => "operator",
                     },
@@ -169,11 +169,11 @@ impl Diagnostics {
                 let _ = answer.send(Ok(lines.collect()));
             }
             OperatorQuestion::Hold { prefix, hold_ms, answer } => {
-                let _ = answer.send(self.hold(now, &prefix, hold_ms));
+                let _ = answer.send(self.block(now, &prefix, hold_ms));
             }
             OperatorQuestion::Lift { prefix, answer } => {
                 let prefix = Prefix::parse(&prefix);
-                let lifted = prefix.is_some_and(|prefix| self.quarantine.lift(&prefix));
+                let lifted = prefix.is_some_and(|prefix| self.quarantine.unblock(&prefix));
                 if lifted {
                     self.told.fill(false);
                     tracing::info!("a client prefix is let in again: an operator said so");
@@ -188,7 +188,7 @@ impl Diagnostics {
         }
     }
 
-    fn hold(
+    fn block(
         &mut self,
         now: MonotonicMs,
         prefix: &str,
@@ -196,8 +196,8 @@ impl Diagnostics {
     ) -> Result<(), QuestionError> {
         let prefix = Prefix::parse(prefix).ok_or(QuestionError::Malformed)?;
         let hold_ms = hold_ms.unwrap_or(self.setup.quarantine.hold_ms);
-        match self.quarantine.hold(now, prefix, hold_ms, BlockedBy::Operator) {
-            SuspectResult::Held => {
+        match self.quarantine.block(now, prefix, hold_ms, BlockedBy::Operator) {
+            SuspectResult::Blocked => {
                 self.told.fill(false);
                 tracing::info!("a client prefix is locked out: an operator said so");
                 Ok(())
@@ -326,7 +326,7 @@ impl Diagnostics {
     fn judge(&mut self, prefix: &Prefix, having: u64, all: u64) {
         // Names stand behind the token only, and not in a log.
         match self.quarantine.on_share(self.now(), prefix, having, all) {
-            SuspectResult::Held => {
+            SuspectResult::Blocked => {
                 self.told.fill(false);
                 tracing::warn!(
                     "a client prefix is locked out for {} s: its sessions panicked soon after \
@@ -351,13 +351,13 @@ impl Diagnostics {
         if self.told.iter().all(|told| *told) {
             return;
         }
-        let held = self.quarantine.held().iter().map(|held| held.prefix.clone());
-        let held: Arc<[Prefix]> = held.collect();
+        let blocked = self.quarantine.blocked().iter().map(|blocked| blocked.prefix.clone());
+        let blocked: Arc<[Prefix]> = blocked.collect();
         for (core, told) in self.told.iter_mut().enumerate() {
             if !*told {
                 *told = cores.try_order(
                     core,
-                    CoreCommand::Shard(ShardCommand::BlockedPrefixes(Arc::clone(&held))),
+                    CoreCommand::Shard(ShardCommand::BlockedPrefixes(Arc::clone(&blocked))),
                 );
             }
         }

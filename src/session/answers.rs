@@ -9,7 +9,7 @@ use crate::wire::chat::{self, ConversationEntry, ReactedMessage, Receipt};
 use crate::wire::{Answer, Payload};
 
 /// Tells the client what a room answered to command `id`.
-pub(super) fn tell(id: u32, answer: &RoomReply, out: &mut SessionOutput) {
+pub(super) fn write_answer(id: u32, answer: &RoomReply, out: &mut SessionOutput) {
     match answer {
         RoomReply::Unsubscribed if id == 0 => (),
         RoomReply::Unsubscribed => out.answer(id, Answer::Unsubscribe),
@@ -21,7 +21,7 @@ pub(super) fn tell(id: u32, answer: &RoomReply, out: &mut SessionOutput) {
         RoomReply::History(publications, position) => {
             out.answer(id, Answer::History { publications, position: *position });
         }
-        RoomReply::Posted(posted) => tell_posted(id, posted, out),
+        RoomReply::Posted(posted) => write_posted(id, posted, out),
         RoomReply::Members(page, next) => rpc(id, &chat::members(page, *next), out),
         RoomReply::Receipts(page, next) => rpc(id, &receipts(page, next.as_deref()), out),
         RoomReply::Conversations(page, next) => rpc(id, &conversations(page, next.as_deref()), out),
@@ -43,7 +43,7 @@ fn rpc(id: u32, data: &Payload, out: &mut SessionOutput) {
 
 /// The answer to something that was said, by the command that said it: only the
 /// protocol's publish gives no id.
-fn tell_posted(id: u32, posted: &PublishAck, out: &mut SessionOutput) {
+fn write_posted(id: u32, posted: &PublishAck, out: &mut SessionOutput) {
     if posted.id.is_empty() {
         out.answer(id, Answer::Publish);
     } else {

@@ -11,7 +11,9 @@
 use bytes::BytesMut;
 
 use crate::base::RoomId;
-use crate::base::limits::{COMMANDS_PER_MESSAGE_MAX, HELD_BYTES_MAX, HELD_COUNT_MAX, PUT_OFF_MAX};
+use crate::base::limits::{
+    COMMANDS_PER_MESSAGE_MAX, DEFERRED_SUBSCRIBES_MAX, HELD_BYTES_MAX, HELD_COUNT_MAX,
+};
 use crate::wire::{self, Command, Encoding, ErrorCode, client};
 
 const _: () = assert!(HELD_COUNT_MAX <= COMMANDS_PER_MESSAGE_MAX, "a backlog is read as a message");
@@ -34,7 +36,7 @@ pub struct HeldCommands {
     backlog: Backlog,
     /// The room that all of them are about, unless they waited for `connect`.
     room: Option<RoomId>,
-    behind: Behind,
+    outcome: SubscribeOutcome,
 }
 
 /// What came of a command that was held.
@@ -50,7 +52,7 @@ pub enum HeldServed {
 
 /// What is left of commands that were held.
 #[derive(Debug)]
-pub enum Rest {
+pub enum Remaining {
     /// Nothing.
     None,
     /// These are served another time.
@@ -61,7 +63,7 @@ pub enum Rest {
 
 /// A subscription that was refused, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Behind {
+pub enum SubscribeOutcome {
     /// What was waited for went well, or failed for good.
     Settled,
     /// The subscribe was refused with this code, which passes; so does what would be
@@ -72,7 +74,7 @@ pub enum Behind {
 impl Backlog {
     /// One command more, if the limits allow it.
     pub fn push(&mut self, encoding: Encoding, command: &Command<'_>) -> Result<(), ErrorCode> {
-        self.push_beside(Totals::default(), encoding, command)
+        self.push_within(Totals::default(), encoding, command)
     }
 
     /// The commands, as one message of the client.
@@ -87,8 +89,8 @@ impl Backlog {
     }
 
     /// All of them waited for `connect`, which went well.
-    pub fn behind_connect(self) -> HeldCommands {
-        HeldCommands { backlog: self, room: None, behind: Behind::Settled }
+    pub fn after_connect(self) -> HeldCommands {
+        HeldCommands { backlog: self, room: None, outcome: SubscribeOutcome::Settled }
     }
 
     /// True when nothing waits.
@@ -96,7 +98,7 @@ impl Backlog {
         self.count == 0
     }
 
-    fn push_beside(
+    fn push_within(
         &mut self,
         others: Totals,
         encoding: Encoding,
@@ -126,8 +128,8 @@ struct Totals {
 
 impl HeldCommands {
     /// What waited for a room's answer, and what that answer means to it.
-    pub fn behind_room(backlog: Backlog, room: RoomId, behind: Behind) -> HeldCommands {
-        HeldCommands { backlog, room: Some(room), behind }
+    pub fn after_room(backlog: Backlog, room: RoomId, outcome: SubscribeOutcome) -> HeldCommands {
+        HeldCommands { backlog, room: Some(room), outcome }
     }
 
     /// Lets the commands be served one by one, at most so many of them. How many it were, and
@@ -136,30 +138,30 @@ impl HeldCommands {
         self,
         encoding: Encoding,
         count_max: usize,
-        mut serve: impl FnMut(Command<'_>, Option<RoomId>, Behind) -> HeldServed,
-    ) -> (usize, Rest) {
-        let HeldCommands { backlog, room, behind } = self;
+        mut serve: impl FnMut(Command<'_>, Option<RoomId>, SubscribeOutcome) -> HeldServed,
+    ) -> (usize, Remaining) {
+        let HeldCommands { backlog, room, outcome } = self;
         let mut commands = wire::commands(encoding, &backlog.commands);
         let mut served_count = 0;
         loop {
             let read_bytes = commands.read_bytes();
             if served_count == backlog.count {
-                return (served_count, Rest::None);
+                return (served_count, Remaining::None);
             }
             if served_count == count_max {
                 let backlog = backlog.without_first(read_bytes, served_count);
-                return (served_count, Rest::Later(HeldCommands { backlog, room, behind }));
+                return (served_count, Remaining::Later(HeldCommands { backlog, room, outcome }));
             }
             let Some(Ok(command)) = commands.next() else {
                 debug_assert!(false, "what was a command is one");
-                return (served_count, Rest::None);
+                return (served_count, Remaining::None);
             };
-            match (serve(command, room, behind), room) {
+            match (serve(command, room, outcome), room) {
                 (HeldServed::Next, _) => served_count += 1,
-                (HeldServed::Ends, _) => return (served_count + 1, Rest::None),
+                (HeldServed::Ends, _) => return (served_count + 1, Remaining::None),
                 (HeldServed::WaitsAgain, Some(room)) => {
                     let backlog = backlog.without_first(read_bytes, served_count);
-                    return (served_count, Rest::Again(room, backlog));
+                    return (served_count, Remaining::Again(room, backlog));
                 }
                 (HeldServed::WaitsAgain, None) => unreachable!("it waits for a room"),
             }
@@ -211,10 +213,10 @@ impl Backlogs {
         });
         let index = self.0.iter().position(|(other, _)| *other == room);
         match index {
-            Some(index) => self.0[index].1.push_beside(others, encoding, command),
+            Some(index) => self.0[index].1.push_within(others, encoding, command),
             None => {
                 let mut fresh = Backlog::default();
-                fresh.push_beside(others, encoding, command)?;
+                fresh.push_within(others, encoding, command)?;
                 self.0.push((room, fresh));
                 Ok(())
             }
@@ -231,7 +233,7 @@ impl DeferredSubscribes {
     /// One more; over the limit the oldest is forgotten.
     pub fn insert(&mut self, room: RoomId) {
         self.remove(room);
-        if PUT_OFF_MAX <= self.0.len() {
+        if DEFERRED_SUBSCRIBES_MAX <= self.0.len() {
             self.0.remove(0);
         }
         self.0.push(room);

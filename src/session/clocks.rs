@@ -64,7 +64,7 @@ pub enum ClockSample {
 
 impl ClientClocks {
     /// A message of this connection says when it was sent.
-    pub fn hear(&mut self, now: Timestamps, conn: ConnId, sent_at_unix_ms: u64) -> ClockSample {
+    pub fn record(&mut self, now: Timestamps, conn: ConnId, sent_at_unix_ms: u64) -> ClockSample {
         let (Ok(here_ms), Ok(there_ms)) = (i64::try_from(now.unix_ms), sent_at_unix_ms.try_into())
         else {
             return ClockSample::Unknown;
@@ -73,9 +73,9 @@ impl ClientClocks {
             return ClockSample::Unknown;
         };
         let Some(clock) = self.clock(now.tick, conn) else { return ClockSample::Unknown };
-        let heard = clock.weigh(difference_ms);
-        clock.difference_ms.see(difference_ms);
-        heard
+        let sample = clock.estimate(difference_ms);
+        clock.difference_ms.record(difference_ms);
+        sample
     }
 
     /// A heartbeat of this connection came back.
@@ -85,7 +85,7 @@ impl ClientClocks {
             && let Ok(took_ms) = i64::try_from(took_ms)
         {
             clock.turn(now);
-            clock.round_trip_ms.see(took_ms);
+            clock.round_trip_ms.record(took_ms);
         }
     }
 
@@ -135,7 +135,7 @@ impl Clock {
     }
 
     /// How long a message took that has this difference.
-    fn weigh(&mut self, difference_ms: i64) -> ClockSample {
+    fn estimate(&mut self, difference_ms: i64) -> ClockSample {
         let Some(round_trip_ms) = self.round_trip_ms.get() else { return ClockSample::Unknown };
         let least_ms = self.difference_ms.get().unwrap_or(difference_ms);
         let beyond_us = difference_ms.saturating_sub(least_ms).saturating_mul(1_000);
@@ -153,7 +153,7 @@ impl WindowedMin {
         self.now.into_iter().chain(self.before).min()
     }
 
-    fn see(&mut self, value: i64) {
+    fn record(&mut self, value: i64) {
         self.now = Some(self.now.map_or(value, |least| least.min(value)));
     }
 
@@ -187,7 +187,7 @@ mod tests {
         /// A message that arrives at `at_ms`, after `way_ms`.
         fn says(&mut self, at_ms: u64, way_ms: u64) -> ClockSample {
             let sent = (now(at_ms).unix_ms - way_ms).checked_add_signed(self.ahead_ms).unwrap();
-            self.clocks.hear(now(at_ms), CONN, sent)
+            self.clocks.record(now(at_ms), CONN, sent)
         }
 
         fn beats(&mut self, at_ms: u64, round_trip_ms: u64) {
@@ -254,11 +254,11 @@ mod tests {
     fn times_that_cannot_be_are_nothing() {
         for sent in [0, 1, u64::MAX, i64::MAX as u64] {
             let mut clocks = ClientClocks::default();
-            assert_eq!(clocks.hear(now(5), CONN, sent), ClockSample::Unknown);
+            assert_eq!(clocks.record(now(5), CONN, sent), ClockSample::Unknown);
             clocks.on_round_trip(MonotonicMs(5), CONN, u64::MAX);
             clocks.on_round_trip(MonotonicMs(5), CONN, 2);
-            let heard = clocks.hear(now(6), CONN, sent);
-            assert_ne!(heard, ClockSample::Skewed, "{sent}");
+            let sample = clocks.record(now(6), CONN, sent);
+            assert_ne!(sample, ClockSample::Skewed, "{sent}");
         }
     }
 
@@ -267,13 +267,13 @@ mod tests {
         let mut clocks = ClientClocks::default();
         let conn = |slot: usize, generation| ConnId { slot: slot as u32, generation };
         for slot in 0..CLOCKS_MAX + 10 {
-            clocks.hear(now(0), conn(slot, 1), 5);
+            clocks.record(now(0), conn(slot, 1), 5);
         }
         assert_eq!(clocks.known.len(), CLOCKS_MAX);
         clocks.forget(conn(3, 1));
-        clocks.hear(now(0), conn(CLOCKS_MAX, 1), 5);
+        clocks.record(now(0), conn(CLOCKS_MAX, 1), 5);
         assert!(clocks.known.contains_key(&(CLOCKS_MAX as u32)));
-        clocks.hear(now(UNUSED_MS), conn(CLOCKS_MAX + 1, 1), 5);
+        clocks.record(now(UNUSED_MS), conn(CLOCKS_MAX + 1, 1), 5);
         assert_eq!(clocks.known.len(), 1, "all of them were silent");
     }
 
@@ -283,8 +283,8 @@ mod tests {
         client.says(1_000, 10);
         client.beats(1_000, 20);
         let next = ConnId { generation: 2, ..CONN };
-        assert_eq!(client.clocks.hear(now(2_000), next, 1), ClockSample::Unknown);
+        assert_eq!(client.clocks.record(now(2_000), next, 1), ClockSample::Unknown);
         client.clocks.on_round_trip(MonotonicMs(2_000), CONN, 4);
-        assert_eq!(client.clocks.hear(now(2_000), next, 1), ClockSample::Unknown);
+        assert_eq!(client.clocks.record(now(2_000), next, 1), ClockSample::Unknown);
     }
 }

@@ -21,7 +21,7 @@ use crate::wire::chat::{self, ChatRequest};
 use crate::wire::{ErrorCode, Request, SubscribeRequest};
 
 /// Whether a command is one that clients send behind connect without waiting for it.
-pub(super) fn may_stand_behind_connect(id: u32, request: &Request<'_>) -> bool {
+pub(super) fn may_follow_connect(id: u32, request: &Request<'_>) -> bool {
     match request {
         Request::Connect(_) | Request::Pong => false,
         Request::Send { .. } => true,
@@ -58,7 +58,7 @@ pub(super) fn waits_for(
 
 /// Notes what a subscribe came to. Behind one that was put off, what is not allowed is
 /// put off, too, until that is asked again or given up.
-pub(super) fn weigh(
+pub(super) fn apply_deferred(
     cx: &Context<'_>,
     membership: &mut Membership<'_>,
     request: &Request<'_>,
@@ -66,16 +66,16 @@ pub(super) fn weigh(
 ) -> CommandResult {
     match (request, done) {
         (Request::Subscribe(SubscribeRequest { channel, .. }), _) => {
-            forget_put_off(cx, membership.peer, channel);
+            forget_deferred(cx, membership.peer, channel);
             if done == Err(CommandError::Code(ErrorCode::TooManyRequests)) {
-                note_put_off(cx, membership.peer, channel);
+                defer_subscribe(cx, membership.peer, channel);
             }
         }
         (Request::Unsubscribe { channel }, Ok(())) => {
-            forget_put_off(cx, membership.peer, channel);
+            forget_deferred(cx, membership.peer, channel);
         }
         (request, Err(CommandError::Code(ErrorCode::PermissionDenied)))
-            if is_put_off(cx, membership.access(), request) =>
+            if is_deferred(cx, membership.access(), request) =>
         {
             return Err(ErrorCode::TooManyRequests.into());
         }
@@ -85,25 +85,25 @@ pub(super) fn weigh(
 }
 
 /// A subscribe to this channel was refused with 111 at once.
-pub(super) fn note_put_off(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
+pub(super) fn defer_subscribe(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
     let room = cx.names.room(peer.tenant(), channel);
-    peer.put_off_mut().insert(room);
+    peer.deferred_mut().insert(room);
 }
 
-fn forget_put_off(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
-    if peer.put_off().is_some() {
+fn forget_deferred(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
+    if peer.deferred().is_some() {
         let room = cx.names.room(peer.tenant(), channel);
-        peer.forget_put_off(room);
+        peer.forget_deferred(room);
     }
 }
 
 /// Whether it is about a channel whose subscribe was put off, and nothing came of it.
-fn is_put_off(cx: &Context<'_>, access: Access<'_>, request: &Request<'_>) -> bool {
+fn is_deferred(cx: &Context<'_>, access: Access<'_>, request: &Request<'_>) -> bool {
     let peer = access.peer();
-    let Some(put_off) = peer.put_off() else { return false };
+    let Some(deferred) = peer.deferred() else { return false };
     let Some(channel) = channel_of(request, &peer.info().user) else { return false };
     let room = cx.names.room(peer.tenant(), &channel);
-    put_off.contains(room) && !access.subscriptions().contains(room)
+    deferred.contains(room) && !access.subscriptions().contains(room)
 }
 
 /// The channel that a request is about.

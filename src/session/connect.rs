@@ -117,7 +117,7 @@ impl PendingConnect {
         id: u32,
         request: &ConnectRequest<'_>,
         since: MonotonicMs,
-        birth: StartTime24,
+        started_at: StartTime24,
     ) -> Result<PendingConnect, ConnectCommandError> {
         let claims = authenticate(cx, &request.token)?;
         let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
@@ -125,7 +125,7 @@ impl PendingConnect {
         let info = ClientInfo { user: claims.user, client, conn_info };
         let counted_as = cx.options.tenants.of(&claims.tenant);
         let (expires, tenant) = (claims.expires_at_unix_s, claims.tenant);
-        let peer = Peer::new(info, expires, tenant, counted_as, claims.caps, birth);
+        let peer = Peer::new(info, expires, tenant, counted_as, claims.caps, started_at);
         let wanted = wanted(cx, &peer, claims.channels, &request.subs)?;
         Ok(PendingConnect { id, peer, wanted, held: Backlog::default(), since, recovery_bytes: 0 })
     }
@@ -141,9 +141,9 @@ impl PendingConnect {
     }
 
     /// Whether clients such as this one are locked out for a while.
-    pub fn is_locked_out(&self, cx: &Context<'_>, agent: Agent) -> bool {
+    pub fn is_blocked(&self, cx: &Context<'_>, agent: Agent) -> bool {
         let (tenant, user) = (self.peer.tenant(), &self.peer.info().user);
-        cx.held.iter().any(|prefix| prefix.is_of(tenant, user, agent))
+        cx.blocked_prefixes.iter().any(|prefix| prefix.is_of(tenant, user, agent))
     }
 
     /// Asks each of its rooms to let it in.

@@ -29,7 +29,7 @@ pub struct Context<'c> {
     /// For identities and jitter.
     pub chance: &'c mut Chance,
     /// Whom nobody lets in for a while.
-    pub held: &'c [Prefix],
+    pub blocked_prefixes: &'c [Prefix],
     /// For traces and clients' clocks.
     pub tracer: &'c mut Tracer,
     /// What the core has to do.

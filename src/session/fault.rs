@@ -41,7 +41,7 @@ pub enum Fault {
     TooManyRequests,
     /// Of all users of the shard it keeps most in messages of which only a part has come,
     /// and all keep too much.
-    HalfMessages,
+    PartialMessages,
     /// Too many mistakes.
     TooManyErrors,
     /// The server goes down; the client should wait so long.
@@ -80,7 +80,7 @@ impl Fault {
             // From 3500 on clients do not come back by themselves.
             Fault::Replaced => 3503,
             Fault::Quarantined => 3510,
-            Fault::TooManyRequests | Fault::HalfMessages => 3013,
+            Fault::TooManyRequests | Fault::PartialMessages => 3013,
             Fault::TooManyErrors => 3509,
             Fault::Shutdown { .. } => 3001,
             // A close frame without a code is answered by one without an error.
@@ -101,7 +101,7 @@ impl Fault {
             Fault::Stale | Fault::NoPong => CloseReason::Timeout,
             Fault::Slow => CloseReason::SlowConsumer,
             Fault::TooManyRequests | Fault::InsufficientState => CloseReason::Overload,
-            Fault::HalfMessages => CloseReason::HalfMessages,
+            Fault::PartialMessages => CloseReason::PartialMessages,
             Fault::Shutdown { .. } => CloseReason::Shutdown,
             Fault::PeerClosed(_) | Fault::Replaced => CloseReason::Normal,
             Fault::PeerEnded | Fault::Broken => CloseReason::NetError,
@@ -125,7 +125,7 @@ impl Fault {
             | Fault::Slow
             | Fault::NoPong
             | Fault::TooManyRequests
-            | Fault::HalfMessages
+            | Fault::PartialMessages
             | Fault::TooManyErrors => Blame::Client,
             // Behind a quarantine are panics, and those are ours.
             Fault::Shutdown { .. }
@@ -158,7 +158,7 @@ impl fmt::Display for Fault {
             Fault::Replaced => "replaced by a newer connection",
             Fault::Quarantined => "quarantined",
             Fault::TooManyRequests => "too many requests",
-            Fault::HalfMessages => "too many unfinished messages",
+            Fault::PartialMessages => "too many unfinished messages",
             Fault::TooManyErrors => "too many errors",
             Fault::Shutdown { retry_after_ms } => {
                 return write!(f, "shutdown retry_after_ms={retry_after_ms}");

@@ -24,7 +24,7 @@ pub struct Peer {
     expires_unix_s: u32,
     identity: Identity,
     /// When its connection was upgraded.
-    birth: StartTime24,
+    started_at: StartTime24,
     /// What few peers have; absent for the many.
     extra: Option<Box<Extra>>,
 }
@@ -67,7 +67,7 @@ struct Extra {
     /// Commands that wait for rooms' answers to subscribes.
     backlogs: Backlogs,
     /// Subscribes that were refused for a while.
-    put_off: DeferredSubscribes,
+    deferred: DeferredSubscribes,
 }
 
 /// What a subscription's token says beyond the channel.
@@ -83,9 +83,9 @@ pub struct ChannelExtra {
 
 impl Extra {
     fn is_plain(&self) -> bool {
-        let Extra { tenant, counted_as, caps, channels, backlogs, put_off } = self;
+        let Extra { tenant, counted_as, caps, channels, backlogs, deferred } = self;
         let is_nobodys = tenant.is_empty() && counted_as.is_none();
-        let asks_nothing = backlogs.is_empty() && put_off.is_empty();
+        let asks_nothing = backlogs.is_empty() && deferred.is_empty();
         is_nobodys && caps.is_empty() && channels.is_empty() && asks_nothing
     }
 }
@@ -98,7 +98,7 @@ impl Peer {
         tenant: Box<str>,
         counted_as: Option<Tenant>,
         caps: Vec<Cap>,
-        birth: StartTime24,
+        started_at: StartTime24,
     ) -> Peer {
         let plain = tenant.is_empty() && caps.is_empty();
         let tenant = Arc::from(tenant);
@@ -106,7 +106,8 @@ impl Peer {
         let extra = (!plain).then(|| Box::new(extra));
         let named = !info.user.is_empty();
         let identity = if named { Identity::User } else { Identity::Anonymous };
-        let mut peer = Peer { info: Arc::new(info), expires_unix_s: 0, identity, birth, extra };
+        let mut peer =
+            Peer { info: Arc::new(info), expires_unix_s: 0, identity, started_at, extra };
         peer.set_expiry(expires_unix_s);
         peer
     }
@@ -117,8 +118,8 @@ impl Peer {
     }
 
     /// When its connection was upgraded.
-    pub fn birth(&self) -> StartTime24 {
-        self.birth
+    pub fn started_at(&self) -> StartTime24 {
+        self.started_at
     }
 
     /// When the connection token ends, Unix seconds.
@@ -210,19 +211,19 @@ impl Peer {
     }
 
     /// Subscribes that were refused for a while, if there are any.
-    pub fn put_off(&self) -> Option<&DeferredSubscribes> {
-        self.extra.as_ref().map(|extra| &extra.put_off).filter(|put_off| !put_off.is_empty())
+    pub fn deferred(&self) -> Option<&DeferredSubscribes> {
+        self.extra.as_ref().map(|extra| &extra.deferred).filter(|deferred| !deferred.is_empty())
     }
 
     /// Those, to be added to.
-    pub fn put_off_mut(&mut self) -> &mut DeferredSubscribes {
-        &mut self.extra.get_or_insert_default().put_off
+    pub fn deferred_mut(&mut self) -> &mut DeferredSubscribes {
+        &mut self.extra.get_or_insert_default().deferred
     }
 
     /// This one was asked again, or given up.
-    pub fn forget_put_off(&mut self, room: RoomId) {
+    pub fn forget_deferred(&mut self, room: RoomId) {
         if let Some(extra) = &mut self.extra {
-            extra.put_off.remove(room);
+            extra.deferred.remove(room);
         }
         self.tidy();
     }
@@ -247,9 +248,9 @@ mod tests {
     #[test]
     fn three_bytes_tell_an_age_for_49_days() {
         for began in [0, 255, 256, 1 << 31, (1 << 32) - 256, (1 << 40) + 77] {
-            let birth = StartTime24::new(MonotonicMs(began));
+            let started_at = StartTime24::new(MonotonicMs(began));
             for age_ms in [0, 1_000, 86_400_000, 49 * 86_400_000] {
-                let told = birth.age_ms(MonotonicMs(began + age_ms));
+                let told = started_at.age_ms(MonotonicMs(began + age_ms));
                 assert!(told.abs_diff(age_ms) < StartTime24::GRANULE_MS, "{told} and {age_ms}");
             }
         }

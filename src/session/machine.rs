@@ -12,8 +12,8 @@ use std::mem;
 use std::sync::Arc;
 
 use super::access::{Access, CommandResult};
-use super::backlog::{Behind, HeldServed, Rest};
-use super::command_order::{may_stand_behind_connect, note_put_off, waits_for, weigh};
+use super::backlog::{HeldServed, Remaining, SubscribeOutcome};
+use super::command_order::{apply_deferred, defer_subscribe, may_follow_connect, waits_for};
 use super::command_out::CommandOut;
 use super::commands::CommandLoad;
 use super::connect::{self, PendingConnect};
@@ -124,7 +124,7 @@ impl Session {
                 self.on_connect(cx, id, &request, out);
             }
             (SessionState::Greeting { refused: Some(code), .. }, request)
-                if may_stand_behind_connect(id, &request) =>
+                if may_follow_connect(id, &request) =>
             {
                 let code = *code;
                 self.quota.refuse_behind(cx, id, code, admission, out);
@@ -144,7 +144,7 @@ impl Session {
                     if let (Request::Subscribe(request), SessionState::Ready(peer)) =
                         (&request, &mut self.state)
                     {
-                        note_put_off(cx, peer, &request.channel);
+                        defer_subscribe(cx, peer, &request.channel);
                     }
                     self.quota.throttle(cx, id, out);
                 }
@@ -165,7 +165,7 @@ impl Session {
                 connecting.hold(out.encoding, &command).map_err(CommandError::from)
             }
             SessionState::Ready(_) | SessionState::Greeting { .. } | SessionState::Closed => {
-                self.take_up(cx, command, out)
+                self.serve_or_wait(cx, command, out)
             }
         };
         if let Err(refusal) = done {
@@ -221,7 +221,7 @@ impl Session {
             (SessionState::Ready(_), RoomReply::InvalidField(field)) => {
                 self.quota.refuse(cx, id, field, out)
             }
-            (SessionState::Ready(_), answer) => answers::tell(id, &answer, out),
+            (SessionState::Ready(_), answer) => answers::write_answer(id, &answer, out),
         }
     }
 
@@ -234,8 +234,8 @@ impl Session {
         out: &mut SessionOutput,
     ) {
         let Some((mut membership, reply)) = self.ready(cx, 0, out) else { return };
-        if let Some(behind) = membership.on_subscribed(cx, room, subscribed, reply) {
-            self.settle(room, behind, out);
+        if let Some(outcome) = membership.on_subscribed(cx, room, subscribed, reply) {
+            self.settle(room, outcome, out);
         }
     }
 
@@ -254,8 +254,12 @@ impl Session {
             return out.close(Fault::Refused(code));
         }
         self.quota.refuse(cx, id, code, out);
-        let behind = if code.parts().2 { Behind::Passing(code) } else { Behind::Settled };
-        self.settle(room, behind, out);
+        let outcome = if code.parts().2 {
+            SubscribeOutcome::Passing(code)
+        } else {
+            SubscribeOutcome::Settled
+        };
+        self.settle(room, outcome, out);
     }
 
     /// The connected peer with what it is subscribed to, and where command `id` of it is
@@ -288,7 +292,7 @@ impl Session {
 
     /// A command that is within the quota: it is served now, or waits for the room that
     /// it is about.
-    fn take_up(
+    fn serve_or_wait(
         &mut self,
         cx: &mut Context<'_>,
         command: Command<'_>,
@@ -332,7 +336,7 @@ impl Session {
             QuotaDecision::Throttled => Err(ErrorCode::TooManyRequests.into()),
             QuotaDecision::Served => serving::serve(cx, &mut membership, request, &mut reply),
         };
-        weigh(cx, &mut membership, request, done)
+        apply_deferred(cx, &mut membership, request, done)
     }
 
     /// What was waited for is there: the commands behind it are served, at most so many of
@@ -348,14 +352,17 @@ impl Session {
         count_max: usize,
         out: &mut SessionOutput,
     ) -> (usize, Option<HeldCommands>) {
-        let (served_count, rest) = held.serve(out.encoding, count_max, |command, room, behind| {
+        let (served_count, rest) = held.serve(out.encoding, count_max, |command, room, outcome| {
             if room.is_some() && self.waits_for(cx, &command.request) == room {
                 return HeldServed::WaitsAgain;
             }
             let id = command.id;
-            match (self.take_up(cx, command, out), behind) {
+            match (self.serve_or_wait(cx, command, out), outcome) {
                 (Ok(()), _) => (),
-                (Err(CommandError::Code(ErrorCode::PermissionDenied)), Behind::Passing(code)) => {
+                (
+                    Err(CommandError::Code(ErrorCode::PermissionDenied)),
+                    SubscribeOutcome::Passing(code),
+                ) => {
                     self.quota.refuse(cx, id, code, out);
                 }
                 (Err(refusal), _) => self.quota.refuse(cx, id, refusal, out),
@@ -363,37 +370,37 @@ impl Session {
             if out.is_closing() { HeldServed::Ends } else { HeldServed::Next }
         });
         let later = match (rest, &mut self.state) {
-            (Rest::Later(held), _) => Some(held),
-            (Rest::Again(room, backlog), SessionState::Ready(peer)) => {
+            (Remaining::Later(held), _) => Some(held),
+            (Remaining::Again(room, backlog), SessionState::Ready(peer)) => {
                 peer.backlogs_mut().put_back(room, backlog);
                 None
             }
-            (Rest::None | Rest::Again(..), _) => None,
+            (Remaining::None | Remaining::Again(..), _) => None,
         };
         (served_count, later)
     }
 
     /// The room has answered: what waits for it follows, behind all that its answer
     /// leads to.
-    fn settle(&mut self, room: RoomId, behind: Behind, out: &mut SessionOutput) {
+    fn settle(&mut self, room: RoomId, outcome: SubscribeOutcome, out: &mut SessionOutput) {
         let SessionState::Ready(peer) = &mut self.state else { return };
         if let Some(backlog) = peer.take_backlog(room).filter(|backlog| !backlog.is_empty()) {
-            let held = HeldCommands::behind_room(backlog, room, behind);
+            let held = HeldCommands::after_room(backlog, room, outcome);
             out.effects.push(Effect::Resume(held));
         }
     }
 
-    /// A fresh token was taken: ends what tokens do not allow any more. `seated` are the
+    /// A fresh token was taken: ends what tokens do not allow any more. `active` are the
     /// channels that the session is in, by name, and `wanted` those that the server makes.
     pub fn review(
         &mut self,
         cx: &Context<'_>,
-        seated: &[(RoomId, Arc<str>)],
+        active: &[(RoomId, Arc<str>)],
         wanted: &[RoomId],
         out: &mut SessionOutput,
     ) {
         if let Some((mut membership, mut reply)) = self.ready(cx, 0, out) {
-            refresh::review(&mut membership, cx, seated, wanted, &mut reply);
+            refresh::review(&mut membership, cx, active, wanted, &mut reply);
         }
     }
 
@@ -452,18 +459,18 @@ impl Session {
     }
 
     /// Where it sits, by room.
-    pub fn places(&self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> {
-        self.subscriptions.seats()
+    pub fn subscriber_slots(&self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> {
+        self.subscriptions.active_slots()
     }
 
     /// The shard gave the seat that `Effect::AddSubscriber` asked for.
-    pub fn sit(&mut self, room: RoomId, place: SubscriberSlot) {
-        self.subscriptions.sit(room, place);
+    pub fn activate(&mut self, room: RoomId, place: SubscriberSlot) {
+        self.subscriptions.activate(room, place);
     }
 
     /// Somebody else left the channel, and this session's place changed.
-    pub fn move_to(&mut self, room: RoomId, place: SubscriberSlot) {
-        self.subscriptions.move_to(room, place);
+    pub fn on_moved(&mut self, room: RoomId, place: SubscriberSlot) {
+        self.subscriptions.on_moved(room, place);
     }
 
     /// Something of this channel was lost on its way: the client shall subscribe again, and
@@ -515,7 +522,7 @@ impl Session {
         self.state = SessionState::Closed;
         let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
         // The answer to what was asked for will find nobody, and is undone then.
-        for (room, place) in self.subscriptions.take_seats() {
+        for (room, place) in self.subscriptions.take_active_slots() {
             reply.effect(Effect::RemoveSubscriber(place));
             reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
         }
@@ -541,16 +548,16 @@ impl Session {
             return out.refuse(id, ErrorCode::TooManyRequests);
         }
         let age_ms = self.age_ms(cx.now.tick, cx.options);
-        let birth = StartTime24::new(MonotonicMs(cx.now.tick.0.saturating_sub(age_ms)));
+        let started_at = StartTime24::new(MonotonicMs(cx.now.tick.0.saturating_sub(age_ms)));
         let SessionState::Greeting { deadline, .. } = &self.state else { return };
         let opened_at = MonotonicMs(deadline.0.saturating_sub(cx.options.connect_ms_max));
-        match PendingConnect::begin(cx, id, request, opened_at, birth) {
+        match PendingConnect::begin(cx, id, request, opened_at, started_at) {
             Err(ConnectCommandError::Refuse(code)) => {
                 self.remember_refusal(code);
                 self.quota.refuse_stranger(cx, id, code, out);
             }
             Err(ConnectCommandError::Close(fault)) => out.close(fault),
-            Ok(connecting) if connecting.is_locked_out(cx, self.agent) => {
+            Ok(connecting) if connecting.is_blocked(cx, self.agent) => {
                 out.close(Fault::Quarantined);
             }
             Ok(connecting) => {
@@ -577,7 +584,7 @@ impl Session {
             self.request_single_session(cx, RoomOp::Claim, out);
             // Behind the seats: a held command may need the last one.
             if !held.is_empty() {
-                out.effects.push(Effect::Resume(held.behind_connect()));
+                out.effects.push(Effect::Resume(held.after_connect()));
             }
         }
     }

@@ -394,7 +394,7 @@ mod tests {
     const NOW: MonotonicMs = MonotonicMs(1 << 33);
 
     /// What a client is told that comes to a core with so many connections.
-    fn told_s(options: &Options, core_connections: u64, asked_s: Option<u32>) -> u64 {
+    fn announced_s(options: &Options, core_connections: u64, asked_s: Option<u32>) -> u64 {
         let mut timer = PingTimer::new(asked_s);
         timer.settle(NOW, options, core_connections, &mut Prng::from_seed(1));
         let told_ms = timer.interval_ms(options);
@@ -418,21 +418,21 @@ mod tests {
             (55_000, 50, 110),
             (1_000_000, 50, 110),
         ] {
-            assert_eq!(told_s(&proxied, connections, None), behind_proxy, "{connections}");
-            assert_eq!(told_s(&direct, connections, None), without, "{connections}");
+            assert_eq!(announced_s(&proxied, connections, None), behind_proxy, "{connections}");
+            assert_eq!(announced_s(&direct, connections, None), without, "{connections}");
         }
     }
 
     #[test]
     fn a_configured_interval_is_fixed_or_grows_as_far_as_it_says() {
         let fixed = Options { ping_interval_ms: 7_000, pong_ms_max: 1_000, ..Options::default() };
-        assert_eq!(told_s(&fixed, 1_000_000, None), 7);
-        assert_eq!(told_s(&fixed, 1, Some(3)), 7);
+        assert_eq!(announced_s(&fixed, 1_000_000, None), 7);
+        assert_eq!(announced_s(&fixed, 1, Some(3)), 7);
         let same = Options { ping_interval_ms_max: 25_000, ..Options::default() };
-        assert_eq!(told_s(&same, 1_000_000, None), 25);
+        assert_eq!(announced_s(&same, 1_000_000, None), 25);
         let grows = Options { ping_interval_ms_max: 40_000, ..fixed.clone() };
-        assert_eq!(told_s(&grows, 1_000_000, None), 40);
-        assert_eq!(told_s(&grows, 1, None), 7);
+        assert_eq!(announced_s(&grows, 1_000_000, None), 40);
+        assert_eq!(announced_s(&grows, 1, None), 7);
         let never = Options { ping_interval_ms: 0, ..Options::default() };
         assert_eq!(told_s_never(&never), 0);
     }
@@ -458,7 +458,7 @@ mod tests {
             (1_000_000, 30, 30),
             (1_000_000, 4_000_000_000, 110),
         ] {
-            let told = told_s(&options, connections, Some(asked_s));
+            let told = announced_s(&options, connections, Some(asked_s));
             assert_eq!(told, want, "{asked_s} s among {connections}");
         }
     }

@@ -142,7 +142,7 @@ pub struct BlockedPrefix {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SuspectResult {
     /// It is locked out.
-    Held,
+    Blocked,
     /// Too many clients have it.
     Spared,
     /// There is no room for one more.
@@ -164,25 +164,25 @@ struct Suspect {
 pub struct Quarantine {
     options: QuarantineOptions,
     suspects: Vec<Suspect>,
-    held: Vec<BlockedPrefix>,
+    blocked: Vec<BlockedPrefix>,
 }
 
 impl Quarantine {
     /// Nobody is locked out.
     pub fn new(options: QuarantineOptions) -> Quarantine {
-        Quarantine { options, suspects: Vec::new(), held: Vec::new() }
+        Quarantine { options, suspects: Vec::new(), blocked: Vec::new() }
     }
 
     /// What is locked out.
-    pub fn held(&self) -> &[BlockedPrefix] {
-        &self.held
+    pub fn blocked(&self) -> &[BlockedPrefix] {
+        &self.blocked
     }
 
     /// An early panic. True when the share of this prefix should be counted now, and
     /// `on_share` told.
     pub fn on_panic(&mut self, now: MonotonicMs, prefix: &Prefix) -> bool {
         let panics_min = self.options.panics_min as usize;
-        if panics_min == 0 || self.held.iter().any(|held| held.prefix == *prefix) {
+        if panics_min == 0 || self.blocked.iter().any(|blocked| blocked.prefix == *prefix) {
             return false;
         }
         let window_ms = self.options.window_ms;
@@ -221,11 +221,11 @@ impl Quarantine {
         if all * u64::from(self.options.share_percent_max) < having * 100 {
             return SuspectResult::Spared;
         }
-        self.hold(now, prefix.clone(), self.options.hold_ms, BlockedBy::Server)
+        self.block(now, prefix.clone(), self.options.hold_ms, BlockedBy::Server)
     }
 
     /// Locks a prefix out; one that is already gets the new time.
-    pub fn hold(
+    pub fn block(
         &mut self,
         now: MonotonicMs,
         prefix: Prefix,
@@ -233,29 +233,29 @@ impl Quarantine {
         by: BlockedBy,
     ) -> SuspectResult {
         let until = now.plus_ms(hold_ms);
-        if let Some(held) = self.held.iter_mut().find(|held| held.prefix == prefix) {
-            held.until = until;
-            return SuspectResult::Held;
+        if let Some(blocked) = self.blocked.iter_mut().find(|blocked| blocked.prefix == prefix) {
+            blocked.until = until;
+            return SuspectResult::Blocked;
         }
-        if self.held.len() == PREFIXES_MAX {
+        if self.blocked.len() == PREFIXES_MAX {
             return SuspectResult::Full;
         }
-        self.held.push(BlockedPrefix { prefix, since: now, until, by });
-        SuspectResult::Held
+        self.blocked.push(BlockedPrefix { prefix, since: now, until, by });
+        SuspectResult::Blocked
     }
 
     /// Lets a prefix in again. False when it is not locked out.
-    pub fn lift(&mut self, prefix: &Prefix) -> bool {
-        let before = self.held.len();
-        self.held.retain(|held| held.prefix != *prefix);
-        self.held.len() < before
+    pub fn unblock(&mut self, prefix: &Prefix) -> bool {
+        let before = self.blocked.len();
+        self.blocked.retain(|blocked| blocked.prefix != *prefix);
+        self.blocked.len() < before
     }
 
     /// Lets those in whose time is over. True when there were any.
     pub fn expire(&mut self, now: MonotonicMs) -> bool {
-        let before = self.held.len();
-        self.held.retain(|held| now < held.until);
-        self.held.len() < before
+        let before = self.blocked.len();
+        self.blocked.retain(|blocked| now < blocked.until);
+        self.blocked.len() < before
     }
 }
 
@@ -314,20 +314,20 @@ mod tests {
         assert!(!all.on_panic(MonotonicMs(30_000), &bot()));
         assert!(!all.on_panic(MonotonicMs(60_001), &bot()), "the first is too long ago");
         assert!(all.on_panic(MonotonicMs(61_000), &bot()));
-        assert_eq!(all.on_share(MonotonicMs(61_000), &bot(), 0, 0), SuspectResult::Held);
+        assert_eq!(all.on_share(MonotonicMs(61_000), &bot(), 0, 0), SuspectResult::Blocked);
         assert!(!all.on_panic(MonotonicMs(61_001), &bot()), "it is locked out already");
         assert!(!all.expire(MonotonicMs(661_000 - 1)));
         assert!(all.expire(MonotonicMs(661_000)));
-        assert!(all.held().is_empty());
+        assert!(all.blocked().is_empty());
     }
 
     #[test]
     fn a_prefix_that_many_have_is_spared() {
         for (having, all_count, want) in [
-            (10, 100, SuspectResult::Held),
+            (10, 100, SuspectResult::Blocked),
             (11, 100, SuspectResult::Spared),
             (1, 1, SuspectResult::Spared),
-            (0, 1, SuspectResult::Held),
+            (0, 1, SuspectResult::Blocked),
         ] {
             let mut all = quarantine();
             (0..3).for_each(|at| assert_eq!(all.on_panic(MonotonicMs(at), &bot()), at == 2));
@@ -354,17 +354,20 @@ mod tests {
         assert!(all.suspects.iter().all(|one| one.prefix != prefix(0)), "the quietest went");
         for n in 0..PREFIXES_MAX {
             assert_eq!(
-                all.hold(MonotonicMs(0), prefix(n), 1, BlockedBy::Operator),
-                SuspectResult::Held
+                all.block(MonotonicMs(0), prefix(n), 1, BlockedBy::Operator),
+                SuspectResult::Blocked
             );
         }
-        assert_eq!(all.hold(MonotonicMs(0), bot(), 1, BlockedBy::Operator), SuspectResult::Full);
+        assert_eq!(all.block(MonotonicMs(0), bot(), 1, BlockedBy::Operator), SuspectResult::Full);
         assert_eq!(
-            all.hold(MonotonicMs(5), prefix(7), 9, BlockedBy::Operator),
-            SuspectResult::Held
+            all.block(MonotonicMs(5), prefix(7), 9, BlockedBy::Operator),
+            SuspectResult::Blocked
         );
-        assert_eq!(all.held()[7].until, MonotonicMs(14));
-        assert!(all.lift(&prefix(7)) && !all.lift(&prefix(7)));
-        assert_eq!(all.hold(MonotonicMs(0), bot(), 1, BlockedBy::Operator), SuspectResult::Held);
+        assert_eq!(all.blocked()[7].until, MonotonicMs(14));
+        assert!(all.unblock(&prefix(7)) && !all.unblock(&prefix(7)));
+        assert_eq!(
+            all.block(MonotonicMs(0), bot(), 1, BlockedBy::Operator),
+            SuspectResult::Blocked
+        );
     }
 }

@@ -66,17 +66,17 @@ pub(super) fn refresh(
     Ok(())
 }
 
-/// Ends what the tokens do not allow any more. `seated` are the channels that the
+/// Ends what the tokens do not allow any more. `active` are the channels that the
 /// session is in, by name, and `wanted` those that the server makes.
 pub(super) fn review(
     membership: &mut Membership<'_>,
     cx: &Context<'_>,
-    seated: &[(RoomId, Arc<str>)],
+    active: &[(RoomId, Arc<str>)],
     wanted: &[RoomId],
     reply: &mut CommandOut<'_>,
 ) {
     let mut all: Vec<(RoomId, Arc<str>)> = membership.subscriptions.pending_names().collect();
-    all.extend_from_slice(seated);
+    all.extend_from_slice(active);
     for (room, channel) in all {
         let Some(maker) = membership.subscriptions.maker(room) else { continue };
         let is_wanted = wanted.contains(&room);

@@ -71,7 +71,7 @@ impl SessionState {
                 options.connect_ms_max.saturating_sub(deadline.ms_since(now))
             }
             SessionState::Ready(_) | SessionState::Connecting(_) | SessionState::Closed => {
-                self.peer().map_or(0, |peer| peer.birth().age_ms(now))
+                self.peer().map_or(0, |peer| peer.started_at().age_ms(now))
             }
         }
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::access::{Access, ChannelTarget, CommandResult, grant, reader};
-use super::backlog::Behind;
+use super::backlog::SubscribeOutcome;
 use super::command_out::CommandOut;
 use super::identity::{ChannelExtra, Peer};
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
@@ -175,7 +175,7 @@ impl Membership<'_> {
         room: RoomId,
         subscribed: Subscribed,
         mut reply: CommandOut<'_>,
-    ) -> Option<Behind> {
+    ) -> Option<SubscribeOutcome> {
         let Some(asked) = self.subscriptions.asked(room) else {
             // The server unsubscribed it meanwhile.
             reply.send_request_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
@@ -187,7 +187,7 @@ impl Membership<'_> {
             self.peer.forget(room);
             reply.send_request_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
             reply.refuse(code);
-            return Some(Behind::Settled);
+            return Some(SubscribeOutcome::Settled);
         }
         let rules = &cx.rooms.namespaces[usize::from(asked.channel_key.namespace)];
         let recoverable = rules.keeps_history() && (asked.recoverable || rules.force_recovery);
@@ -211,7 +211,7 @@ impl Membership<'_> {
         }
         let wants_join_leave = rules.push_join_leave || (rules.join_leave && asked.join_leave);
         reply.effect(Effect::AddSubscriber { room, name: subscribed.name, wants_join_leave });
-        Some(Behind::Settled)
+        Some(SubscribeOutcome::Settled)
     }
 
     /// The server ends a subscription: frees the seat, asks the home to let go, and tells the
@@ -240,7 +240,7 @@ impl Membership<'_> {
         let maker = self.subscriptions.remove(room);
         self.peer.forget(room);
         if maker != Some(SubscriptionSide::Server) && code == ErrorCode::TooManyRequests {
-            self.peer.put_off_mut().insert(room);
+            self.peer.deferred_mut().insert(room);
         }
         maker
     }

@@ -219,7 +219,7 @@ impl Subscriptions {
     }
 
     /// Where the session sits, by rising room.
-    pub fn seats(&self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> {
+    pub fn active_slots(&self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> {
         self.all().iter().filter_map(|sub| Some((sub.room, sub.place()?)))
     }
 
@@ -244,13 +244,13 @@ impl Subscriptions {
     }
 
     /// The home let the session in, and the shard gave it this seat.
-    pub fn sit(&mut self, room: RoomId, place: SubscriberSlot) {
+    pub fn activate(&mut self, room: RoomId, place: SubscriberSlot) {
         let sub = self.at_mut(room).expect("the session asked for this seat");
         sub.stage = SubscriptionState::Active(place, sub.allow(), sub.maker());
     }
 
     /// Somebody else left the channel, and the session's seat is another one.
-    pub fn move_to(&mut self, room: RoomId, place: SubscriberSlot) {
+    pub fn on_moved(&mut self, room: RoomId, place: SubscriberSlot) {
         let sub = self.at_mut(room).expect("who sits in a channel is subscribed to it");
         sub.stage = SubscriptionState::Active(place, sub.allow(), sub.maker());
     }
@@ -284,7 +284,7 @@ impl Subscriptions {
     }
 
     /// Forgets all. Gives the seats, by rising room.
-    pub fn take_seats(&mut self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> + use<> {
+    pub fn take_active_slots(&mut self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> + use<> {
         self.take_all().filter_map(|sub| Some((sub.room, sub.place()?)))
     }
 
@@ -369,7 +369,7 @@ mod tests {
     use super::*;
     use crate::base::Prng;
 
-    fn seated(room: RoomId, channel: u32) -> Subscription {
+    fn active(room: RoomId, channel: u32) -> Subscription {
         let place = SubscriberSlot { channel, index: 0 };
         Subscription {
             room,
@@ -408,7 +408,7 @@ mod tests {
                 assert_eq!(subs.take(room).is_some(), model.remove(&room).is_some());
             } else if let std::collections::btree_map::Entry::Vacant(place) = model.entry(room) {
                 place.insert(channel);
-                subs.insert(seated(room, channel));
+                subs.insert(active(room, channel));
             }
             check(&mut subs, &model);
         }
@@ -429,7 +429,7 @@ mod tests {
         subs.begin_subscribe_by_server(room, channel_key);
         assert_eq!(subs.cancel(room, code), Cancelled::Asked);
         assert_eq!(subs.asked(room).and_then(|asked| asked.cancelled), Some(code));
-        subs.sit(room, place);
+        subs.activate(room, place);
         assert_eq!(
             (subs.standing(room), subs.maker(room)),
             (MembershipStatus::Subscribed, Some(SubscriptionSide::Server))

@@ -38,7 +38,7 @@ struct Desk {
     rooms: room::Options,
     keys: Keys,
     chance: Chance,
-    held: Vec<Prefix>,
+    blocked_prefixes: Vec<Prefix>,
     tracer: Tracer,
     load: CoreLoad,
     now: Timestamps,
@@ -111,7 +111,7 @@ impl Desk {
             names,
             own_positions: &own_positions(names),
             chance: &mut chance,
-            held: &[],
+            blocked_prefixes: &[],
             tracer: &mut tracer,
             load: CoreLoad::default(),
             conn: CONN,
@@ -119,7 +119,7 @@ impl Desk {
         let session = Session::open(&cx, Agent::None, None);
         let out = SessionOutput::new(Encoding::Json);
         let encoding = Encoding::Json;
-        let held = Vec::new();
+        let blocked_prefixes = Vec::new();
         let load = CoreLoad::default();
         let next_id = 1;
         Desk {
@@ -128,7 +128,7 @@ impl Desk {
             rooms,
             keys,
             chance,
-            held,
+            blocked_prefixes,
             tracer,
             load,
             now,
@@ -147,12 +147,12 @@ impl Desk {
     }
 
     /// Connected, and in `room:1`.
-    fn seated() -> (Desk, RoomId) {
+    fn subscribed_session() -> (Desk, RoomId) {
         let mut desk = Desk::connected();
         desk.command(r#""subscribe":{"channel":"room:1"}"#);
         let room = desk.asked().0;
         desk.answer(room, RoomReply::Subscribed(subscribed(0)));
-        desk.session.sit(room, SubscriberSlot { channel: 3, index: 4 });
+        desk.session.activate(room, SubscriberSlot { channel: 3, index: 4 });
         (desk, room)
     }
 
@@ -167,7 +167,7 @@ impl Desk {
             names,
             own_positions: &own_positions(names),
             chance: &mut self.chance,
-            held: &self.held,
+            blocked_prefixes: &self.blocked_prefixes,
             tracer: &mut self.tracer,
             load: self.load,
             conn: CONN,
@@ -293,9 +293,9 @@ fn rights_are_the_namespaces_and_a_token_can_add_to_them() {
     assert!(matches!(desk.asked().1, RoomOp::Subscribe(_)));
     desk.command(r#""publish":{"channel":"room:1","data":1}"#);
     desk.check_refused(ErrorCode::PermissionDenied);
-    let (mut seated, room) = Desk::seated();
-    seated.command(r#""publish":{"channel":"room:1","data":1}"#);
-    assert!(matches!(seated.asked(), (asked, RoomOp::Publish(_)) if asked == room));
+    let (mut subscribed, room) = Desk::subscribed_session();
+    subscribed.command(r#""publish":{"channel":"room:1","data":1}"#);
+    assert!(matches!(subscribed.asked(), (asked, RoomOp::Publish(_)) if asked == room));
 }
 
 /// What a publish counts as that comes to no room.
@@ -310,13 +310,13 @@ fn publishes_that_come_to_no_room_are_counted_by_cause() {
     check_unpublished(Desk::connected(), "room:1", "1", PublishResult::Denied);
     check_unpublished(Desk::connected(), "none:1", "1", PublishResult::Invalid);
     let large = format!("\"{}\"", "x".repeat(70_000));
-    check_unpublished(Desk::seated().0, "room:1", &large, PublishResult::Invalid);
-    let (mut tired, _) = Desk::seated();
+    check_unpublished(Desk::subscribed_session().0, "room:1", &large, PublishResult::Invalid);
+    let (mut tired, _) = Desk::subscribed_session();
     tired.options.commands_per_s = 1;
     tired.options.commands_burst = 1;
     tired.command(r#""ping":{}"#);
     check_unpublished(tired, "room:1", "1", PublishResult::Limited);
-    let (mut good, _) = Desk::seated();
+    let (mut good, _) = Desk::subscribed_session();
     good.command(r#""publish":{"channel":"room:1","data":1}"#);
     assert!(good.out.unpublished.is_empty(), "its room counts it");
 }
@@ -362,7 +362,7 @@ fn a_refused_subscription_can_be_asked_again() {
 
 #[test]
 fn who_leaves_frees_what_it_has_and_only_that() {
-    let (mut desk, room) = Desk::seated();
+    let (mut desk, room) = Desk::subscribed_session();
     desk.command(r#""subscribe":{"channel":"room:2"}"#);
     desk.step(|session, cx, out| session.leave(cx, out));
     let stood = |effect: &Effect| matches!(effect, Effect::RemoveSubscriber(place) if *place == SubscriberSlot { channel: 3, index: 4 });
@@ -448,7 +448,7 @@ fn what_rooms_refuse_for_a_while_is_not_the_clients_fault() {
 
 #[test]
 fn limits_have_their_codes() {
-    let (mut desk, _) = Desk::seated();
+    let (mut desk, _) = Desk::subscribed_session();
     desk.options.channels_max = 1;
     desk.command(r#""subscribe":{"channel":"room:2"}"#);
     desk.check_refused(ErrorCode::LimitExceeded);
@@ -476,7 +476,7 @@ fn insecure_means_everything() {
 
 #[test]
 fn what_a_send_calls_is_served_without_an_answer() {
-    let (mut desk, _) = Desk::seated();
+    let (mut desk, _) = Desk::subscribed_session();
     desk.raw(r#"{"send":{"data":{"method":"chat.typing","data":{"channel":"room:1"}}}}"#);
     assert!(matches!(desk.asked().1, RoomOp::Typing(info) if *info.user == *"ann"));
     assert!(desk.text().is_empty());

@@ -65,11 +65,11 @@ impl Tracer {
         now: Timestamps,
         ids: &mut Csprng,
         conn: ConnId,
-        birth: &TracedMessage<'_>,
+        traced: &TracedMessage<'_>,
     ) -> (Trace, MessageTiming) {
-        let trace = trace_of(birth.tags).unwrap_or_else(|| Trace::made(ids));
-        let heard = birth.sent_at_unix_ms.map(|sent| self.clocks.hear(now, conn, sent));
-        let (p2b_us, delivery_kind) = match heard {
+        let trace = trace_of(traced.tags).unwrap_or_else(|| Trace::made(ids));
+        let sample = traced.sent_at_unix_ms.map(|sent| self.clocks.record(now, conn, sent));
+        let (p2b_us, delivery_kind) = match sample {
             None | Some(ClockSample::Unknown) => (UNKNOWN, DeliveryKind::First),
             Some(ClockSample::Took { us }) => (us, DeliveryKind::First),
             Some(ClockSample::Skewed) => (0, DeliveryKind::FirstSkewed),
@@ -82,8 +82,8 @@ impl Tracer {
             parsed_at: now.moment,
             taken_at: now.moment,
             p2b_us,
-            chat_type: birth.chat_type,
-            agent: birth.agent,
+            chat_type: traced.chat_type,
+            agent: traced.agent,
             sampled: self.is_sampled(now.tick, trace),
             delivery_kind,
         };
@@ -126,13 +126,13 @@ mod tests {
     ) -> (Trace, MessageTiming) {
         let tags: Vec<(Box<str>, Box<str>)> =
             traceparent.map(|text| (TRACE_TAG.into(), text.into())).into_iter().collect();
-        let birth = TracedMessage {
+        let traced = TracedMessage {
             tags: &tags,
             sent_at_unix_ms: None,
             chat_type: ChatType::Group,
             agent: Agent::Other,
         };
-        tracer.begin(Timestamps::at(MonotonicMs(9), 9), ids, CONN, &birth)
+        tracer.begin(Timestamps::at(MonotonicMs(9), 9), ids, CONN, &traced)
     }
 
     #[track_caller]

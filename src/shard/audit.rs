@@ -24,7 +24,7 @@ pub struct Audit {
     /// What the channels of this shard say, sorted.
     pub subscribers: Vec<SubscriberRecord>,
     /// What the sessions of this shard say, sorted.
-    pub places: Vec<SubscriberRecord>,
+    pub subscriber_slots: Vec<SubscriberRecord>,
     /// Sessions that are open.
     pub sessions_count: u64,
     /// Connections whose upgrade is not finished.
@@ -78,10 +78,14 @@ impl Audit {
                 ConnStage::Open(_, session) => {
                     audit.sessions_count += 1;
                     open_count[conn.send().encoding().index()] += 1;
-                    let places = session.places();
-                    audit.places.extend(places.map(|(room, SubscriberSlot { channel, index })| {
-                        SubscriberRecord { room, conn: id, place: (channel, index) }
-                    }));
+                    let subscriber_slots = session.subscriber_slots();
+                    audit.subscriber_slots.extend(subscriber_slots.map(
+                        |(room, SubscriberSlot { channel, index })| SubscriberRecord {
+                            room,
+                            conn: id,
+                            place: (channel, index),
+                        },
+                    ));
                 }
                 ConnStage::Closing(_) | ConnStage::Shut => (),
             }
@@ -101,7 +105,7 @@ impl Audit {
             }
         }
         audit.subscribers.sort_unstable();
-        audit.places.sort_unstable();
+        audit.subscriber_slots.sort_unstable();
         audit
     }
 }

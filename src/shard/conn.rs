@@ -216,7 +216,7 @@ pub fn goodbye(fault: Fault) -> Option<CloseHandshake> {
         | Fault::Replaced
         | Fault::Quarantined
         | Fault::TooManyRequests
-        | Fault::HalfMessages
+        | Fault::PartialMessages
         | Fault::TooManyErrors
         | Fault::Shutdown { .. }
         | Fault::Panicked => Some(CloseHandshake::Waiting),

@@ -282,7 +282,7 @@ impl Inbound {
                 sessions.end(cx, id, fault);
             }
         }
-        let crumbs_count = input.crumbs_count();
+        let small_frames_count = input.small_frames_count();
         if !input.is_empty() {
             let rest = BytesMut::from(&*input.into_rest());
             sessions.postponed_mut().put_back(id, PostponedInput::Bytes(rest, portion.admission));
@@ -290,8 +290,8 @@ impl Inbound {
         if let Some(cut) = portion.share.take_cut() {
             sessions.postponed_mut().put_back(id, cut);
         }
-        if crumbs_count != 0 {
-            let _ = count_frames(sessions, cx, id, crumbs_count);
+        if small_frames_count != 0 {
+            let _ = count_frames(sessions, cx, id, small_frames_count);
         }
         let kept_bytes = reader.kept_bytes();
         let conn = sessions.connections_mut().get_mut(id);
@@ -317,7 +317,7 @@ impl Inbound {
         while let Some(victim) = self.halves.victim() {
             // What it says from now on means nothing, so nothing of it is kept.
             self.halves.forget(victim);
-            sessions.end(cx, victim, Fault::HalfMessages);
+            sessions.end(cx, victim, Fault::PartialMessages);
             sessions.hear_goodbye(victim, Reader::new());
         }
     }

@@ -29,7 +29,7 @@ pub struct SessionEnv {
     /// For tokens.
     keys: Arc<Keys>,
     /// Prefixes of clients that are locked out.
-    held: Arc<[Prefix]>,
+    blocked_prefixes: Arc<[Prefix]>,
     /// For positions from which their owners may recover.
     own_positions: SealKey,
     /// What the core has to do, as of the beginning of the turn.
@@ -54,7 +54,7 @@ impl SessionEnv {
     ) -> SessionEnv {
         SessionEnv {
             keys,
-            held: Arc::default(),
+            blocked_prefixes: Arc::default(),
             own_positions: SealKey::derive(names.0, SealPurpose::OwnPosition),
             load: CoreLoad::default(),
             names,
@@ -163,8 +163,8 @@ impl SessionEnv {
     }
 
     /// Clients with these prefixes are let in no more; all others are.
-    pub fn set_held(&mut self, held: Arc<[Prefix]>) {
-        self.held = held;
+    pub fn set_blocked_prefixes(&mut self, blocked_prefixes: Arc<[Prefix]>) {
+        self.blocked_prefixes = blocked_prefixes;
     }
 
     /// What the core has to do in this turn.
@@ -203,7 +203,7 @@ impl SessionEnv {
         let SessionEnv {
             options,
             keys,
-            held,
+            blocked_prefixes,
             own_positions,
             load,
             names,
@@ -221,7 +221,7 @@ impl SessionEnv {
             names,
             own_positions,
             chance,
-            held,
+            blocked_prefixes,
             tracer,
             load,
             conn,

@@ -494,7 +494,7 @@ impl Sessions {
         if let Some((_, conn)) = self.connections.subscriber_mut(subscriber.slot())
             && let ConnStage::Open(_, session) = conn.stage_mut()
         {
-            session.move_to(room, place);
+            session.on_moved(room, place);
         }
     }
 
@@ -502,11 +502,11 @@ impl Sessions {
     fn review(&mut self, cx: &mut TurnContext<'_>, id: ConnId, wanted: &[RoomId]) {
         let Some(session) = self.connections.session(id) else { return };
         let channels = self.fanout.channels();
-        let named = session.places().filter_map(|(room, place)| {
+        let named = session.subscriber_slots().filter_map(|(room, place)| {
             Some((room, Arc::clone(&channels.at(place.channel)?.name)))
         });
-        let seated: Vec<(RoomId, Arc<str>)> = named.collect();
-        self.with_session(cx, id, |session, cx, out| session.review(cx, &seated, wanted, out));
+        let active: Vec<(RoomId, Arc<str>)> = named.collect();
+        self.with_session(cx, id, |session, cx, out| session.review(cx, &active, wanted, out));
     }
 
     /// Hands out what a channel said so far, before its subscribers change.

@@ -122,7 +122,9 @@ impl Shard {
                 let connections_count = self.sessions.connections().len();
                 self.drain = Some(Drain::begin(now.tick, connections_count, over_ms));
             }
-            ShardCommand::BlockedPrefixes(prefixes) => self.sessions.env_mut().set_held(prefixes),
+            ShardCommand::BlockedPrefixes(prefixes) => {
+                self.sessions.env_mut().set_blocked_prefixes(prefixes)
+            }
             ShardCommand::Scan(ticket, look) => self.observer.begin_look(ticket, look),
         }
     }

@@ -15,19 +15,19 @@ use super::{FRAME_HEADER_BYTES_MAX, FrameError, Incoming, mask};
 #[derive(Debug)]
 pub struct ReadBuffer<'b> {
     rest: &'b mut [u8],
-    crumbs_count: usize,
+    small_frames_count: usize,
 }
 
 impl<'b> ReadBuffer<'b> {
     /// Nothing read yet.
     pub fn new(bytes: &'b mut [u8]) -> ReadBuffer<'b> {
-        ReadBuffer { rest: bytes, crumbs_count: 0 }
+        ReadBuffer { rest: bytes, small_frames_count: 0 }
     }
 
     /// Fragments so far that brought next to nothing of a message that is not whole yet:
     /// each costs a header's work, and none is handed out.
-    pub fn crumbs_count(&self) -> usize {
-        self.crumbs_count
+    pub fn small_frames_count(&self) -> usize {
+        self.small_frames_count
     }
 
     /// What is still to be read, as it was received.
@@ -53,7 +53,7 @@ impl<'b> ReadBuffer<'b> {
 }
 
 /// A fragment with less is a crumb. Whoever cuts messages into pieces makes larger ones.
-const CRUMB_BYTES_MAX: usize = 128;
+const SMALL_FRAME_BYTES_MAX: usize = 128;
 
 /// Turns one connection's bytes into messages, however they were cut.
 ///
@@ -225,7 +225,8 @@ impl Reader {
                 Ok(Found::KeptControl(signal))
             }
             FramePart::Data(_, FragmentPlace::NotLast) => {
-                input.crumbs_count += usize::from(frame.payload_bytes < CRUMB_BYTES_MAX);
+                input.small_frames_count +=
+                    usize::from(frame.payload_bytes < SMALL_FRAME_BYTES_MAX);
                 Ok(Found::Fragment)
             }
             FramePart::Data(kind, FragmentPlace::Last) => {

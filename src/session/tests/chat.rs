@@ -51,7 +51,7 @@ fn seated_in(channel: &str, user: &str, encoding: Encoding) -> Desk {
     }));
     let room = desk.asked().0;
     desk.answer(room, RoomReply::Subscribed(subscribed(0)));
-    desk.session.sit(room, SubscriberSlot { channel: 3, index: 4 });
+    desk.session.activate(room, SubscriberSlot { channel: 3, index: 4 });
     desk
 }
 
@@ -76,7 +76,7 @@ impl Desk {
         let (peer, _) = self.session.connected();
         let cap = Cap { channels: vec![channel.into()], wildcard: Match::Wildcard, allow };
         let info = (**peer.info()).clone();
-        *peer = Peer::new(info, None, "".into(), None, vec![cap], peer.birth());
+        *peer = Peer::new(info, None, "".into(), None, vec![cap], peer.started_at());
     }
 
     /// The one answer of the last step, as its client reads it.
@@ -428,7 +428,7 @@ fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
 
 #[test]
 fn a_subscriptions_token_can_make_a_moderator() {
-    let (mut desk, room) = Desk::seated();
+    let (mut desk, room) = Desk::subscribed_session();
     desk.session.connected().1.set_allow(room, Allow::MODERATE);
     desk.call("chat.retract", &json!({ "channel": "room:1", "offset": 3 }));
     assert_eq!(retraction(desk.asked().1).right, RetractRight::Moderator);

@@ -66,7 +66,7 @@ fn a_subscription_that_ends_is_refreshed_or_ends_alone() {
     let room = desk.asked().0;
     desk.answer(room, RoomReply::Subscribed(subscribed(0)));
     assert!(desk.text().contains(r#""ttl":10"#), "{}", desk.text());
-    desk.session.sit(room, SubscriberSlot { channel: 0, index: 0 });
+    desk.session.activate(room, SubscriberSlot { channel: 0, index: 0 });
     desk.command(&format!(r#""sub_refresh":{{"channel":"closed:1","token":"{}"}}"#, ends(50)));
     assert!(desk.text().contains(r#""sub_refresh":{"#), "{}", desk.text());
     desk.pass(49_000 + desk.options.expiry_grace_ms);

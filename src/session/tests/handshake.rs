@@ -102,17 +102,17 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     desk.command(r#""ping":{}"#);
     assert!(desk.text().is_empty(), "the command waits, too");
     desk.answer(rooms[0], RoomReply::Subscribed(subscribed(4)));
-    desk.session.sit(rooms[0], SubscriberSlot { channel: 0, index: 0 });
+    desk.session.activate(rooms[0], SubscriberSlot { channel: 0, index: 0 });
     assert!(desk.session.is_connecting(), "what the first room says is held back");
     desk.answer(rooms[1], RoomReply::Subscribed(subscribed(5)));
     let text = desk.text();
     assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
     assert!(matches!(
         &desk.out.effects[..],
-        [Effect::AddSubscriber { .. }, Effect::Release, Effect::Resume(held)]
-            if held.message().ends_with(br#""ping":{}}"#)
+        [Effect::AddSubscriber { .. }, Effect::Release, Effect::Resume(blocked_prefixes)]
+            if blocked_prefixes.message().ends_with(br#""ping":{}}"#)
     ));
-    desk.session.sit(rooms[1], SubscriberSlot { channel: 1, index: 0 });
+    desk.session.activate(rooms[1], SubscriberSlot { channel: 1, index: 0 });
     desk.step(|session, cx, out| session.on_gap(cx, rooms[0], "room:1", out));
     desk.check_closed(Fault::InsufficientState);
 }
@@ -180,7 +180,7 @@ fn who_is_locked_out_is_sent_away_and_nobody_else() {
     let bots = Prefix::of("", "bot-1", Agent::None);
     for (name, want) in [("bot-2", true), ("bot", true), ("bots-1", false), ("ann", false)] {
         let mut desk = Desk::new();
-        desk.held = vec![Prefix::of("", "robot", Agent::None), bots.clone()];
+        desk.blocked_prefixes = vec![Prefix::of("", "robot", Agent::None), bots.clone()];
         desk.connect(&user(name));
         if want {
             desk.check_closed(Fault::Quarantined);
@@ -194,7 +194,7 @@ fn who_is_locked_out_is_sent_away_and_nobody_else() {
 
 /// What a connection with this chance shows of itself and of a message that it says.
 fn shown(seed: u64, key: [u8; 16]) -> [String; 2] {
-    let (mut desk, _) = Desk::seated();
+    let (mut desk, _) = Desk::subscribed_session();
     desk.chance = Chance { jitter: Prng::from_seed(seed), ids: Csprng::from_key(key) };
     let mut session = desk.step_opened();
     std::mem::swap(&mut desk.session, &mut session);

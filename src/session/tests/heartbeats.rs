@@ -176,7 +176,7 @@ fn a_late_core_gives_newcomers_twice_their_time_and_no_more() {
 
 #[test]
 fn a_core_that_is_far_behind_refuses_what_is_new_as_temporary_and_counts_no_mistake() {
-    let (mut desk, _) = Desk::seated();
+    let (mut desk, _) = Desk::subscribed_session();
     desk.load.pace = CorePace::FarBehind;
     for _ in 0..2 * desk.options.errors_per_s {
         desk.command(r#""subscribe":{"channel":"room:2"}"#);

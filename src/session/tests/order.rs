@@ -5,7 +5,7 @@ mod refreshed;
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::base::limits::{HELD_BYTES_MAX, HELD_COUNT_MAX, PUT_OFF_MAX};
+use crate::base::limits::{DEFERRED_SUBSCRIBES_MAX, HELD_BYTES_MAX, HELD_COUNT_MAX};
 
 /// A session whose rooms answer when the test says so.
 struct Line {
@@ -16,7 +16,7 @@ struct Line {
     replies: Vec<(u32, u32)>,
     /// What rooms were asked, all of it.
     log: Vec<(RoomId, Question)>,
-    seats_count: u32,
+    subscribers_count: u32,
     /// The channels of rooms that were subscribed to.
     names: BTreeMap<RoomId, Arc<str>>,
     /// Pushes, as they came.
@@ -47,7 +47,7 @@ impl Line {
             asked: Vec::new(),
             replies: Vec::new(),
             log: Vec::new(),
-            seats_count: 0,
+            subscribers_count: 0,
             names: BTreeMap::new(),
             pushes: Vec::new(),
             resumed: Vec::new(),
@@ -124,10 +124,11 @@ impl Line {
                     self.log.push((room, question));
                 }
                 Effect::AddSubscriber { room, .. } => {
-                    self.seats_count += 1;
-                    self.desk
-                        .session
-                        .sit(room, SubscriberSlot { channel: self.seats_count, index: 0 });
+                    self.subscribers_count += 1;
+                    self.desk.session.activate(
+                        room,
+                        SubscriberSlot { channel: self.subscribers_count, index: 0 },
+                    );
                 }
                 Effect::Resume(held) => {
                     self.resumed.push(held.message().as_ptr_range());
@@ -146,10 +147,11 @@ impl Line {
                 | Effect::Suspect(_)
                 | Effect::Acknowledged { .. } => {}
                 Effect::Review(wanted) => {
-                    let places = self.desk.session.places();
-                    let named = places.map(|(room, _)| (room, Arc::clone(&self.names[&room])));
-                    let seated: Vec<(RoomId, Arc<str>)> = named.collect();
-                    self.desk.step(|session, cx, out| session.review(cx, &seated, &wanted, out));
+                    let subscriber_slots = self.desk.session.subscriber_slots();
+                    let named =
+                        subscriber_slots.map(|(room, _)| (room, Arc::clone(&self.names[&room])));
+                    let active: Vec<(RoomId, Arc<str>)> = named.collect();
+                    self.desk.step(|session, cx, out| session.review(cx, &active, &wanted, out));
                     self.carry_out();
                 }
                 Effect::Close(fault) => panic!("closed: {fault:?}"),
@@ -343,15 +345,15 @@ fn of_many_that_are_put_off_the_latest_are_remembered() {
     let mut line = Line::new();
     line.desk.options.commands_per_s = 0;
     line.desk.load.pace = CorePace::FarBehind;
-    for n in 0..=PUT_OFF_MAX {
+    for n in 0..=DEFERRED_SUBSCRIBES_MAX {
         line.say(&[&format!(r#""subscribe":{{"channel":"room:{n}"}}"#)]);
     }
     line.replies.clear();
-    for n in 0..=PUT_OFF_MAX {
+    for n in 0..=DEFERRED_SUBSCRIBES_MAX {
         line.say(&[&format!(r#""publish":{{"channel":"room:{n}","data":1}}"#)]);
     }
     assert_eq!(line.codes()[0], 103);
-    assert_eq!(line.codes()[1..], [111; PUT_OFF_MAX]);
+    assert_eq!(line.codes()[1..], [111; DEFERRED_SUBSCRIBES_MAX]);
 }
 
 #[test]

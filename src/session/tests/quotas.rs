@@ -84,7 +84,7 @@ fn long_history(bytes: usize) -> RoomReply {
 
 #[test]
 fn long_answers_are_paid_for_before_there_are_more() {
-    let (mut desk, room) = Desk::seated();
+    let (mut desk, room) = Desk::subscribed_session();
     let mut bytes = 0;
     for _ in 0..10_000 {
         desk.command(r#""history":{"channel":"room:1","limit":100}"#);
@@ -121,7 +121,7 @@ fn long_answers_are_paid_for_before_there_are_more() {
 
 #[test]
 fn a_connection_may_have_so_many_questions_that_are_not_answered() {
-    let (mut desk, room) = Desk::seated();
+    let (mut desk, room) = Desk::subscribed_session();
     desk.options.commands_burst = 10_000;
     let mut asked = 0;
     loop {

@@ -339,9 +339,9 @@ impl FlushQueue {
         seen: &mut Observing<'_>,
     ) {
         let FlushQueue { entries, totals, ledger, shard, metrics, .. } = self;
-        let mut places = 0..;
+        let mut subscriber_slots = 0..;
         entries.retain(|entry| {
-            let (id, place) = (entry.id, places.next());
+            let (id, place) = (entry.id, subscriber_slots.next());
             metrics.work_on(shard.0, id);
             if let Some(conn) = connections.get_mut(id) {
                 assert_eq!(conn.send().flush_index(), place, "a connection knows its index");

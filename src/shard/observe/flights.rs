@@ -144,7 +144,7 @@ fn cause(fault: Fault) -> Option<FlightCause> {
         | CloseReason::Panic
         | CloseReason::SlowConsumer
         | CloseReason::Overload
-        | CloseReason::HalfMessages
+        | CloseReason::PartialMessages
         | CloseReason::ProtocolError
         | CloseReason::Quarantine
         | CloseReason::InternalError) => Some(FlightCause::Closed(reason)),
