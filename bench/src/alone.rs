@@ -24,7 +24,7 @@ impl Lanes for Alone {
         0
     }
 
-    fn take_order(&mut self) -> Option<ShardCommand> {
+    fn take_command(&mut self) -> Option<ShardCommand> {
         None
     }
 
@@ -37,7 +37,7 @@ impl Lanes for Alone {
         0
     }
 
-    fn post_notes(&mut self, notes: &mut TraceEvents) {
-        notes.waiting().clear();
+    fn post_trace_events(&mut self, trace_events: &mut TraceEvents) {
+        trace_events.waiting().clear();
     }
 }

@@ -172,9 +172,9 @@ fn check_recipients(
 }
 
 /// What a shard tells of messages has happened, in this order. Takes all of it.
-pub fn check_notes(now: Timestamps, notes: Vec<TraceEvent>) -> CheckResult {
-    for note in notes {
-        if let TraceEvent::Span(span) = note {
+pub fn check_trace_events(now: Timestamps, trace_events: Vec<TraceEvent>) -> CheckResult {
+    for event in trace_events {
+        if let TraceEvent::Span(span) = event {
             let is_past = span.began_at <= span.ended_at && span.ended_at <= now.moment;
             demand(is_past, Checker::Steps, || format!("at {now:?}: {span:?}"))?;
             demand(span.parent != Some(span.id), Checker::Steps, || format!("{span:?}"))?;

@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use rookery::base::limits::{LANE_NOTES_MAX, LANE_ORDERS_MAX};
+use rookery::base::limits::{LANE_COMMANDS_MAX, LANE_TRACE_EVENTS_MAX};
 use rookery::base::{Action, ConnId, Event, Io, MonotonicMs, PeerSigns, Prng, ShardId, Timestamps};
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::ring::SimulatedIo;
@@ -17,7 +17,7 @@ use rookery::room::RoomEvent;
 use rookery::shard::{Gap, Lanes, Shard, ShardCommand, ShardMessage, TraceEvent, TraceEvents};
 use rookery::store::{StoreReply, StoreRequest};
 
-use crate::checkers::{Sends, Tally, check_notes};
+use crate::checkers::{Sends, Tally, check_trace_events};
 use crate::client::Client;
 use crate::digest::Digest;
 use crate::lane::CoreMesh;
@@ -44,24 +44,27 @@ pub struct Core {
 
 /// Both ends of the lanes between a core and the control thread, which a world plays.
 pub struct ControlLanes {
-    orders: (LaneSender<ShardCommand>, Mailbox<ShardCommand>),
-    notes: (LaneSender<TraceEvent>, Mailbox<TraceEvent>),
+    commands: (LaneSender<ShardCommand>, Mailbox<ShardCommand>),
+    trace_events: (LaneSender<TraceEvent>, Mailbox<TraceEvent>),
 }
 
 impl ControlLanes {
     /// Nothing is ordered, and nothing is told.
     pub fn new() -> ControlLanes {
-        ControlLanes { orders: alone(LANE_ORDERS_MAX), notes: alone(LANE_NOTES_MAX) }
+        ControlLanes {
+            commands: alone(LANE_COMMANDS_MAX),
+            trace_events: alone(LANE_TRACE_EVENTS_MAX),
+        }
     }
 
     /// Orders something.
     pub fn order(&mut self, order: ShardCommand) {
-        assert!(self.orders.0.push(order).is_ok(), "a world orders less than a lane holds");
+        assert!(self.commands.0.push(order).is_ok(), "a world orders less than a lane holds");
     }
 
-    fn take_order(&mut self) -> Option<ShardCommand> {
+    fn take_command(&mut self) -> Option<ShardCommand> {
         let mut order = None;
-        self.orders.1.take_from(0, 1, &mut |next| {
+        self.commands.1.take_from(0, 1, &mut |next| {
             order = Some(next);
             None
         });
@@ -69,11 +72,15 @@ impl ControlLanes {
     }
 
     /// Carries notes to the control thread.
-    fn carry(&mut self, notes: &mut TraceEvents) -> Vec<TraceEvent> {
-        let dropped_count = notes.take_dropped();
-        self.notes.0.post_or_drop(notes.waiting(), dropped_count);
+    fn carry(&mut self, trace_events: &mut TraceEvents) -> Vec<TraceEvent> {
+        let dropped_count = trace_events.take_dropped();
+        self.trace_events.0.post_or_drop(trace_events.waiting(), dropped_count);
         let mut carried = Vec::new();
-        self.notes.1.take(LANE_NOTES_MAX, &mut |_, note| carried.push(note), &mut |_| ());
+        self.trace_events.1.take(
+            LANE_TRACE_EVENTS_MAX,
+            &mut |_, note| carried.push(note),
+            &mut |_| (),
+        );
         carried
     }
 }
@@ -257,8 +264,8 @@ impl Lanes for WatchedLanes<'_> {
         replies_count
     }
 
-    fn take_order(&mut self) -> Option<ShardCommand> {
-        self.control.take_order()
+    fn take_command(&mut self) -> Option<ShardCommand> {
+        self.control.take_command()
     }
 
     fn post_messages(&mut self, to: ShardId, messages: &mut Vec<ShardMessage>) -> usize {
@@ -289,8 +296,8 @@ impl Lanes for WatchedLanes<'_> {
         waiting_count - requests.len()
     }
 
-    fn post_notes(&mut self, notes: &mut TraceEvents) {
-        let noted = check_notes(self.now, self.control.carry(notes));
+    fn post_trace_events(&mut self, trace_events: &mut TraceEvents) {
+        let noted = check_trace_events(self.now, self.control.carry(trace_events));
         self.verdict = std::mem::replace(&mut self.verdict, Ok(())).and(noted);
     }
 }

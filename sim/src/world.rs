@@ -539,7 +539,7 @@ impl<'s> World<'s> {
         let mut messages_count = 0;
         for core in &mut self.cores {
             core.shard.post(&mut |_, messages| messages_count += messages.len());
-            messages_count += core.shard.for_store().len();
+            messages_count += core.shard.store_requests().len();
         }
         let store = self.store.as_mut().is_none_or(Store::is_quiet);
         lanes && sockets && store && messages_count == 0

@@ -67,11 +67,11 @@ pub const UNANSWERED_MAX: usize = 1_024;
 
 /// Connections that are gone and of which another shard is told in one lane, so that
 /// it does not answer what they asked; it answers the others for nothing.
-pub const LANE_LEFT_MAX: usize = 256;
+pub const LANE_GONE_MAX: usize = 256;
 
 /// Parts of messages that all connections of a shard keep together, in bytes, until the
 /// rest comes; over it, who keeps most is closed (3013).
-pub const HALF_MESSAGES_BYTES_MAX: usize = 32 << 20;
+pub const PARTIAL_MESSAGES_BYTES_MAX: usize = 32 << 20;
 
 /// Publications and notices that wait in one lane from core to core.
 pub const LANE_PUSHES_MAX: usize = 8_192;
@@ -89,10 +89,10 @@ pub const STORE_LANE_BATCHES_MAX: usize = 8;
 pub const STORE_LANE_BATCH_ITEMS_MAX: usize = 2_048;
 
 /// Orders of the control thread that wait for one core.
-pub const LANE_ORDERS_MAX: usize = 8;
+pub const LANE_COMMANDS_MAX: usize = 8;
 
 /// Notes that wait in the lane of one shard to the control thread.
-pub const LANE_NOTES_MAX: usize = 1_024;
+pub const LANE_TRACE_EVENTS_MAX: usize = 1_024;
 
 /// Rooms that a home names when it lost their publications on the way to another
 /// shard; over it, all of its rooms there are suspected.

@@ -26,7 +26,7 @@ use super::plan::{Plan, Table};
 use super::process::Process;
 use super::reload::Reloading;
 use super::storage::StoreStatus;
-use super::traces::{Collector, ExporterTask, NOTE_LANE, OtlpResource};
+use super::traces::{Collector, ExporterTask, OtlpResource, TRACE_EVENT_LANE};
 use super::{ServerEnd, ServerSetup, StartError};
 use crate::admin::{
     self, AdminListener, AdminState, CpuProfiles, DiagnosticsState, Readiness, StoreState,
@@ -79,7 +79,7 @@ async fn live(
     let admin_address = admin.address().map_err(|error| {
         StartError::Admin(admin::AdminListenerError::Listen(setup.options.admin_listen, error))
     })?;
-    let (mut shown, reporting, notes) = show(&mut setup, &plan, admin, admin_address);
+    let (mut shown, reporting, trace_events) = show(&mut setup, &plan, admin, admin_address);
     let collector = collector(&setup).map_err(StartError::Collector)?;
     let starting = async {
         let mut cores = CoreHandles::start(&setup, &plan, reporting).await?;
@@ -93,7 +93,7 @@ async fn live(
     };
     // Nobody was let in, so nobody has to leave.
     let Some((mut cores, addresses)) = started else { return Ok(ServerEnd::Drained) };
-    let telling = ExporterTask::begin(notes, collector, shown.metrics.clone());
+    let exporter_task = ExporterTask::begin(trace_events, collector, shown.metrics.clone());
     shown.readiness.send_replace(Readiness::Ready);
     announce(&plan, &addresses, admin_address);
 
@@ -108,7 +108,7 @@ async fn live(
     readiness.send_replace(Readiness::Draining);
     metrics.set(Gauge::Draining, 1);
     let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
-    telling.end().await;
+    exporter_task.end().await;
     if let ServerEnd::Drained = ended {
         end(cores).await;
     }
@@ -166,9 +166,13 @@ fn show(
         evidence,
     }));
     let voice = store_cells.map(|cells| StoreStatus { cells, state: store_state });
-    let (senders, notes) = lane::mailbox(plan.cores.len() as u16, NOTE_LANE);
+    let (senders, trace_events) = lane::mailbox(plan.cores.len() as u16, TRACE_EVENT_LANE);
     let shown = Shown { readiness, admin_token, metrics, desk, pages };
-    (shown, Reporting { cells, voice, tables, notes: senders, findings: found }, notes)
+    (
+        shown,
+        Reporting { cells, voice, tables, trace_events: senders, findings: found },
+        trace_events,
+    )
 }
 
 /// Carries questions to the cores and reads keys again, until a signal ends that.
@@ -187,7 +191,7 @@ async fn serve(
             },
             read = reloading.done() => match read {
                 Ok(secrets) => {
-                    cores.order(&ShardCommand::Keys(secrets.keys)).await;
+                    cores.send(&ShardCommand::Keys(secrets.keys)).await;
                     admin_token.send_replace(secrets.admin_token);
                     metrics.set(Gauge::ConfigReloaded, unix_ms());
                     metrics.set(Gauge::ConfigReloadGood, 1);
@@ -198,7 +202,7 @@ async fn serve(
                     tracing::error!("keys stay as they were: {why}");
                 }
             },
-            errands = desk.wait() => desk.act(cores, errands),
+            commands = desk.wait() => desk.act(cores, commands),
         }
     }
 }
@@ -238,7 +242,7 @@ async fn drain(
 ) -> ServerEnd {
     tracing::info!("draining for up to {drain_ms} ms ({})", signal.name());
     let everybody_leaves = async {
-        cores.order(&ShardCommand::Drain { over_ms: drain_ms }).await;
+        cores.send(&ShardCommand::Drain { over_ms: drain_ms }).await;
         cores.drained().await;
     };
     let limit = Duration::from_millis(drain_ms + DRAIN_MARGIN_MS);

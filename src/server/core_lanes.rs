@@ -6,7 +6,7 @@
 use super::storage::StoreEnds;
 use crate::base::ShardId;
 use crate::base::limits::{
-    LANE_BATCH_MESSAGES_MAX, LANE_BATCHES_MAX, LANE_ORDERS_MAX, TURN_MESSAGES_MAX,
+    LANE_BATCH_MESSAGES_MAX, LANE_BATCHES_MAX, LANE_COMMANDS_MAX, TURN_MESSAGES_MAX,
 };
 use crate::lane::{LaneLimits, LaneSender, Mailbox, MeshEnds};
 use crate::shard::{Lanes, ShardCommand, ShardMessage, TraceEvent, TraceEvents};
@@ -17,8 +17,8 @@ pub(super) const NEIGHBOUR_LANE: LaneLimits =
     LaneLimits { batches_max: LANE_BATCHES_MAX, batch_items_max: LANE_BATCH_MESSAGES_MAX };
 
 /// The bound of the lane from the control thread to one core.
-pub(super) const ERRAND_LANE: LaneLimits =
-    LaneLimits { batches_max: LANE_ORDERS_MAX, batch_items_max: 1 };
+pub(super) const COMMAND_LANE: LaneLimits =
+    LaneLimits { batches_max: LANE_COMMANDS_MAX, batch_items_max: 1 };
 
 /// What the control thread wants of a core.
 #[derive(Clone, Debug)]
@@ -40,19 +40,19 @@ pub(super) struct CoreLanes {
     incoming: Mailbox<ShardMessage>,
     /// `None` where no room is on disk.
     store: Option<StoreEnds>,
-    notes: LaneSender<TraceEvent>,
-    errands: Mailbox<CoreCommand>,
+    trace_events: LaneSender<TraceEvent>,
+    commands: Mailbox<CoreCommand>,
 }
 
 impl CoreLanes {
     pub(super) fn new(
         neighbours: Neighbours,
         store: Option<StoreEnds>,
-        notes: LaneSender<TraceEvent>,
-        errands: Mailbox<CoreCommand>,
+        trace_events: LaneSender<TraceEvent>,
+        commands: Mailbox<CoreCommand>,
     ) -> CoreLanes {
         let (outgoing, incoming) = neighbours;
-        CoreLanes { outgoing, incoming, store, notes, errands }
+        CoreLanes { outgoing, incoming, store, trace_events, commands }
     }
 
     /// Messages that wait for this core. Looks at each of them.
@@ -78,18 +78,18 @@ impl Lanes for CoreLanes {
         self.store.as_mut().map_or(0, |store| store.take(on_reply))
     }
 
-    fn take_order(&mut self) -> Option<ShardCommand> {
-        let mut errand = None;
-        self.errands.take_from(0, 1, &mut |next| {
-            errand = Some(next);
+    fn take_command(&mut self) -> Option<ShardCommand> {
+        let mut command = None;
+        self.commands.take_from(0, 1, &mut |next| {
+            command = Some(next);
             None
         });
-        match errand? {
-            CoreCommand::Shard(order) => Some(order),
+        match command? {
+            CoreCommand::Shard(command) => Some(command),
             #[cfg(feature = "faults")]
             CoreCommand::Block { block_ms } => {
                 std::thread::sleep(std::time::Duration::from_millis(block_ms));
-                self.take_order()
+                self.take_command()
             }
         }
     }
@@ -109,8 +109,8 @@ impl Lanes for CoreLanes {
         }
     }
 
-    fn post_notes(&mut self, notes: &mut TraceEvents) {
-        let dropped_count = notes.take_dropped();
-        self.notes.post_or_drop(notes.waiting(), dropped_count);
+    fn post_trace_events(&mut self, trace_events: &mut TraceEvents) {
+        let dropped_count = trace_events.take_dropped();
+        self.trace_events.post_or_drop(trace_events.waiting(), dropped_count);
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::spawn_blocking;
 use tokio::time;
 
-use super::core_lanes::{CoreCommand, ERRAND_LANE, NEIGHBOUR_LANE};
+use super::core_lanes::{COMMAND_LANE, CoreCommand, NEIGHBOUR_LANE};
 use super::descriptor_table::TableUse;
 use super::executor::{
     self, CoreError, CoreEvent, CoreReport, CoreSetup, ListenError, StartListening, Thread,
@@ -38,16 +38,16 @@ use crate::store::{self, Engine, FjallDisk};
 
 /// Of the errands that wait for one core, so many may be questions: what must be done finds
 /// room behind them.
-const QUESTIONS_WAITING_MAX: usize = ERRAND_LANE.batches_max / 2;
+const QUESTIONS_WAITING_MAX: usize = COMMAND_LANE.batches_max / 2;
 
 /// Reports that wait for the control thread, for each core; it sends three.
 const REPORTS_MAX: usize = 3;
 
 /// A core takes its orders in each turn, so room comes soon.
-const ORDER_RETRY_MS: u64 = 5;
+const SEND_RETRY_MS: u64 = 5;
 
 /// Times that an order is offered to a core before it counts as hung.
-const ORDER_TRIES_MAX: u32 = 200;
+const SEND_TRIES_MAX: u32 = 200;
 
 /// How long the sockets of a server that was killed may stand in the way, in ms. Its
 /// process is gone before the kernel has taken its rings apart, with what they hold.
@@ -72,7 +72,7 @@ pub(super) struct Reporting {
     /// One for all cores, or one for each.
     pub tables: Vec<Arc<TableUse>>,
     /// By core.
-    pub notes: Vec<LaneSender<TraceEvent>>,
+    pub trace_events: Vec<LaneSender<TraceEvent>>,
     pub findings: Sender<CoreEvent>,
 }
 
@@ -86,7 +86,7 @@ struct Core {
     thread: Thread,
     go: mpsc::SyncSender<StartListening>,
     reports: Receiver<CoreReport>,
-    errands: LaneSender<CoreCommand>,
+    commands: LaneSender<CoreCommand>,
     doorbell: Option<Waker>,
 }
 
@@ -97,7 +97,7 @@ impl CoreHandles {
         plan: &Plan,
         reporting: Reporting,
     ) -> Result<CoreHandles, StartError> {
-        let Reporting { cells, voice, tables, notes, findings } = reporting;
+        let Reporting { cells, voice, tables, trace_events, findings } = reporting;
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let name_key = random().map_err(StartError::Random)?;
         let mut names = NameKey::from_bytes(name_key);
@@ -118,11 +118,11 @@ impl CoreHandles {
         let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);
         let mut cores = Vec::new();
         let neighbours = lane::mesh(shards_count, NEIGHBOUR_LANE);
-        let ends = neighbours.into_iter().zip(notes).zip(cells);
-        for (index, ((neighbours, notes), cells)) in ends.enumerate() {
+        let ends = neighbours.into_iter().zip(trace_events).zip(cells);
+        for (index, ((neighbours, trace_events), cells)) in ends.enumerate() {
             let (go, gone) = mpsc::sync_channel(1);
             let (sender, reports) = channel(REPORTS_MAX);
-            let (mut errands, taken) = lane::mailbox(1, ERRAND_LANE);
+            let (mut commands, taken) = lane::mailbox(1, COMMAND_LANE);
             let thread = executor::start(CoreSetup {
                 id: ShardId(index as u16),
                 shards_count,
@@ -137,9 +137,9 @@ impl CoreHandles {
                 table: plan.table,
                 neighbours,
                 store: store_ends.next(),
-                notes,
+                trace_events,
                 store_cells: store_cells.clone().filter(|_| index == 0),
-                errands: taken,
+                commands: taken,
                 go: gone,
                 reports: sender,
                 findings: findings.clone(),
@@ -147,7 +147,7 @@ impl CoreHandles {
                 pulse: LastPulse::new(Arc::clone(&tables[index % tables.len()]), memory_bytes),
             });
             let thread = thread.map_err(StartError::Executor)?;
-            cores.push(Core { thread, go, reports, errands: errands.remove(0), doorbell: None });
+            cores.push(Core { thread, go, reports, commands: commands.remove(0), doorbell: None });
         }
         Ok(CoreHandles { cores, stop, store })
     }
@@ -226,14 +226,14 @@ impl CoreHandles {
 
     /// Gives the order to every core. One that does not take its orders hangs,
     /// and must not keep the control thread from the next signal.
-    pub async fn order(&mut self, order: &ShardCommand) {
+    pub async fn send(&mut self, command: &ShardCommand) {
         for (index, core) in self.cores.iter_mut().enumerate() {
             let mut tries = 0;
-            while core.errands.room_batches_count() == 0 && tries < ORDER_TRIES_MAX {
-                time::sleep(Duration::from_millis(ORDER_RETRY_MS)).await;
+            while core.commands.room_batches_count() == 0 && tries < SEND_TRIES_MAX {
+                time::sleep(Duration::from_millis(SEND_RETRY_MS)).await;
                 tries += 1;
             }
-            match core.errands.push(CoreCommand::Shard(order.clone())) {
+            match core.commands.push(CoreCommand::Shard(command.clone())) {
                 Ok(()) => core.ring(),
                 Err(_) => {
                     tracing::error!("shard {index} hangs: it takes no orders");
@@ -244,10 +244,10 @@ impl CoreHandles {
 
     /// Gives an errand to one core, if that takes errands at the moment; waits for
     /// nobody.
-    pub fn try_order(&mut self, core: usize, errand: CoreCommand) -> bool {
+    pub fn try_send(&mut self, core: usize, command: CoreCommand) -> bool {
         let Some(core) = self.cores.get_mut(core) else { return false };
-        let waiting = ERRAND_LANE.batches_max - core.errands.room_batches_count();
-        let given = waiting < QUESTIONS_WAITING_MAX && core.errands.push(errand).is_ok();
+        let waiting = COMMAND_LANE.batches_max - core.commands.room_batches_count();
+        let given = waiting < QUESTIONS_WAITING_MAX && core.commands.push(command).is_ok();
         if given {
             core.ring();
         }

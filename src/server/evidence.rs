@@ -63,7 +63,7 @@ pub(super) struct Diagnostics {
     /// A question that waits for a count under way.
     next: Option<ConnsQuestion>,
     looking: Option<Looking>,
-    ticket: u64,
+    scan_id: u64,
     leak: LeakWatch,
     watch_at: Instant,
 }
@@ -76,7 +76,7 @@ struct ConnsQuestion {
 
 /// A look under way.
 struct Looking {
-    ticket: u64,
+    scan_id: u64,
     until: Instant,
     /// Cores that have not answered.
     silent: Vec<u16>,
@@ -105,7 +105,7 @@ impl Diagnostics {
             suspects: VecDeque::new(),
             next: None,
             looking: None,
-            ticket: 0,
+            scan_id: 0,
             leak: LeakWatch::default(),
             watch_at: now + Duration::from_millis(WATCH_MS),
             setup,
@@ -123,16 +123,16 @@ impl Diagnostics {
     }
 
     /// Does what there is to do. Waits for nobody.
-    pub fn act(&mut self, cores: &mut CoreHandles, errands: DiagnosticsTask) {
-        match errands {
+    pub fn act(&mut self, cores: &mut CoreHandles, commands: DiagnosticsTask) {
+        match commands {
             DiagnosticsTask::Question(question) => self.on_question(cores, question),
             DiagnosticsTask::Finding(CoreEvent::EarlyPanic(prefix)) => self.on_panic(&prefix),
-            DiagnosticsTask::Finding(CoreEvent::Looked { core, ticket, found, peers }) => {
-                self.on_found(core, ticket, found, peers);
+            DiagnosticsTask::Finding(CoreEvent::Looked { core, scan_id, found, peers }) => {
+                self.on_found(core, scan_id, found, peers);
             }
             DiagnosticsTask::Time => self.on_time(),
         }
-        self.begin_look(cores);
+        self.begin_scan(cores);
         self.tell(cores);
     }
 
@@ -182,7 +182,7 @@ impl Diagnostics {
             }
             #[cfg(feature = "faults")]
             OperatorQuestion::Block { core, block_ms, answer } => {
-                let given = cores.try_order(usize::from(core), CoreCommand::Block { block_ms });
+                let given = cores.try_send(usize::from(core), CoreCommand::Block { block_ms });
                 let _ = answer.send(if given { Ok(()) } else { Err(QuestionError::Unknown) });
             }
         }
@@ -218,11 +218,11 @@ impl Diagnostics {
     fn on_found(
         &mut self,
         core: u16,
-        ticket: u64,
+        scan_id: u64,
         found: ScanResult,
         peers: Vec<Option<SocketAddr>>,
     ) {
-        let Some(looking) = self.looking.as_mut().filter(|one| one.ticket == ticket) else {
+        let Some(looking) = self.looking.as_mut().filter(|one| one.scan_id == scan_id) else {
             return; // it came too late
         };
         looking.silent.retain(|&other| other != core);
@@ -246,14 +246,14 @@ impl Diagnostics {
             }
         }
         if looking.silent.is_empty() {
-            self.end_look();
+            self.end_scan();
         }
     }
 
     fn on_time(&mut self) {
         let now = Instant::now();
         if self.looking.as_ref().is_some_and(|looking| looking.until <= now) {
-            self.end_look();
+            self.end_scan();
         }
         if now < self.watch_at {
             return;
@@ -271,7 +271,7 @@ impl Diagnostics {
     }
 
     /// Begins the next look, if one waits and none is under way.
-    fn begin_look(&mut self, cores: &mut CoreHandles) {
+    fn begin_scan(&mut self, cores: &mut CoreHandles) {
         if self.looking.is_some() {
             return;
         }
@@ -288,23 +288,23 @@ impl Diagnostics {
         } else {
             return;
         };
-        self.ticket += 1;
-        let ticket = self.ticket;
+        self.scan_id += 1;
+        let scan_id = self.scan_id;
         let mut asked = 0;
         let silent: Vec<u16> = (0..self.told.len() as u16).collect();
         for &core in &silent {
-            let order = CoreCommand::Shard(ShardCommand::Scan(ticket, look.clone()));
-            asked += usize::from(cores.try_order(usize::from(core), order));
+            let order = CoreCommand::Shard(ShardCommand::Scan(scan_id, look.clone()));
+            asked += usize::from(cores.try_send(usize::from(core), order));
         }
         let until = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
-        self.looking = Some(Looking { ticket, until, silent, purpose });
+        self.looking = Some(Looking { scan_id, until, silent, purpose });
         if asked == 0 {
-            self.end_look();
+            self.end_scan();
         }
     }
 
     /// Answers with what there is.
-    fn end_look(&mut self) {
+    fn end_scan(&mut self) {
         let Some(looking) = self.looking.take() else { return };
         match looking.purpose {
             Purpose::Conns { question, mut found } => {
@@ -355,7 +355,7 @@ impl Diagnostics {
         let blocked: Arc<[Prefix]> = blocked.collect();
         for (core, told) in self.told.iter_mut().enumerate() {
             if !*told {
-                *told = cores.try_order(
+                *told = cores.try_send(
                     core,
                     CoreCommand::Shard(ShardCommand::BlockedPrefixes(Arc::clone(&blocked))),
                 );

@@ -67,10 +67,10 @@ pub(super) struct CoreSetup {
     pub table: Table,
     pub neighbours: Neighbours,
     pub store: Option<StoreEnds>,
-    pub notes: LaneSender<TraceEvent>,
+    pub trace_events: LaneSender<TraceEvent>,
     /// The storage thread's numbers, for the one core that counts on.
     pub store_cells: Option<Arc<Cells>>,
-    pub errands: Mailbox<CoreCommand>,
+    pub commands: Mailbox<CoreCommand>,
     pub go: Receiver<StartListening>,
     pub reports: Sender<CoreReport>,
     pub findings: Sender<CoreEvent>,
@@ -97,7 +97,7 @@ pub(super) enum CoreEvent {
     /// A look is over.
     Looked {
         core: u16,
-        ticket: u64,
+        scan_id: u64,
         found: ScanResult,
         /// Who is at the other end, by connection of what was found.
         peers: Vec<Option<SocketAddr>>,
@@ -215,7 +215,7 @@ async fn serve(part: CoreSetup) {
         id: part.id,
         plane,
         shard,
-        lanes: CoreLanes::new(part.neighbours, part.store, part.notes, part.errands),
+        lanes: CoreLanes::new(part.neighbours, part.store, part.trace_events, part.commands),
         expired: part.store_cells.map(|cells| Expired { cells, counted: 0 }),
         work: Vec::new(),
         metrics,
@@ -378,14 +378,14 @@ impl Core {
         for prefix in self.shard.take_early_panics() {
             let _ = self.findings.try_send(CoreEvent::EarlyPanic(prefix));
         }
-        if let Some((ticket, found)) = self.shard.take_found() {
+        if let Some((scan_id, found)) = self.shard.take_scan_result() {
             let peers = match &found {
                 ScanResult::Top(sights, _) => {
                     sights.iter().map(|sight| self.plane.peer(sight.conn)).collect()
                 }
                 ScanResult::CountPrefix { .. } => Vec::new(),
             };
-            let looked = CoreEvent::Looked { core: self.id.0, ticket, found, peers };
+            let looked = CoreEvent::Looked { core: self.id.0, scan_id, found, peers };
             let _ = self.findings.try_send(looked);
         }
     }

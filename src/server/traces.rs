@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant, MissedTickBehavior};
 
-use crate::base::limits::{LANE_NOTES_MAX, SHARDS_MAX};
+use crate::base::limits::{LANE_TRACE_EVENTS_MAX, SHARDS_MAX};
 use crate::base::{Bucket, MonotonicMs, Rate, SpanId};
 use crate::lane::{LaneLimits, Mailbox};
 use crate::logs::Quoted;
@@ -28,11 +28,11 @@ use crate::shard::{ChannelLabel, IncidentCause, MessageIncident, Span, TraceEven
 pub(super) use otlp::{Collector, OtlpResource};
 
 /// The bound of the lane of one shard. Notes are few, and each is a batch.
-pub(super) const NOTE_LANE: LaneLimits =
-    LaneLimits { batches_max: LANE_NOTES_MAX, batch_items_max: 1 };
+pub(super) const TRACE_EVENT_LANE: LaneLimits =
+    LaneLimits { batches_max: LANE_TRACE_EVENTS_MAX, batch_items_max: 1 };
 
 /// Notes that one look takes from all lanes.
-const LOOK_NOTES_MAX: usize = LANE_NOTES_MAX * SHARDS_MAX as usize;
+const LOOK_EVENTS_MAX: usize = LANE_TRACE_EVENTS_MAX * SHARDS_MAX as usize;
 
 /// Spans that wait for the collector.
 const SPANS_MAX: usize = 8_192;
@@ -59,7 +59,7 @@ const LINES_PER_S_MAX: u32 = 10;
 
 /// Spans of which it is remembered that they were told: several shards may find the
 /// same message slow, and each tells how it began.
-const TOLD_MAX: usize = 4_096;
+const SENT_SPANS_MAX: usize = 4_096;
 
 /// The task that takes notes, and how it is ended.
 pub(super) struct ExporterTask {
@@ -70,13 +70,13 @@ pub(super) struct ExporterTask {
 impl ExporterTask {
     /// Begins to take what shards tell.
     pub(super) fn begin(
-        notes: Mailbox<TraceEvent>,
+        trace_events: Mailbox<TraceEvent>,
         collector: Option<Collector>,
         metrics: SharedMetricsWriter,
     ) -> ExporterTask {
         let (end, ended) = oneshot::channel();
-        let teller = TraceExporter::new(notes, collector, metrics);
-        ExporterTask { end, task: tokio::spawn(teller.run(ended)) }
+        let exporter = TraceExporter::new(trace_events, collector, metrics);
+        ExporterTask { end, task: tokio::spawn(exporter.run(ended)) }
     }
 
     /// Lets the last spans leave, for a while.
@@ -92,12 +92,12 @@ impl ExporterTask {
 
 /// Takes notes and passes them on.
 struct TraceExporter {
-    notes: Mailbox<TraceEvent>,
+    trace_events: Mailbox<TraceEvent>,
     collector: Option<Arc<Collector>>,
     metrics: SharedMetricsWriter,
     began: Instant,
     waiting: VecDeque<Span>,
-    told: Told,
+    sent_spans: SentSpans,
     under_way: Option<UnderWay>,
     /// Nothing is sent before, because the last request failed.
     rests_until: Option<Instant>,
@@ -113,19 +113,19 @@ struct UnderWay {
 
 /// Which spans were told lately.
 #[derive(Default)]
-struct Told {
+struct SentSpans {
     order: VecDeque<SpanId>,
     known: BTreeSet<SpanId>,
 }
 
-impl Told {
+impl SentSpans {
     /// Whether it is new; it is known from then on.
     fn is_new(&mut self, id: SpanId) -> bool {
         if !self.known.insert(id) {
             return false;
         }
         self.order.push_back(id);
-        if TOLD_MAX < self.order.len()
+        if SENT_SPANS_MAX < self.order.len()
             && let Some(oldest) = self.order.pop_front()
         {
             self.known.remove(&oldest);
@@ -136,17 +136,17 @@ impl Told {
 
 impl TraceExporter {
     fn new(
-        notes: Mailbox<TraceEvent>,
+        trace_events: Mailbox<TraceEvent>,
         collector: Option<Collector>,
         metrics: SharedMetricsWriter,
     ) -> TraceExporter {
         TraceExporter {
-            notes,
+            trace_events,
             collector: collector.map(Arc::new),
             metrics,
             began: Instant::now(),
             waiting: VecDeque::new(),
-            told: Told::default(),
+            sent_spans: SentSpans::default(),
             under_way: None,
             rests_until: None,
             rest_ms: REST_MS_MIN,
@@ -181,20 +181,20 @@ impl TraceExporter {
 
     /// Takes what lies in the lanes.
     fn look(&mut self) {
-        let TraceExporter { notes, told, waiting, .. } = self;
-        let mut dropped = notes.take_dropped();
-        let mut troubles = Vec::new();
-        let mut on_note = |_, note| match note {
-            TraceEvent::Incident(trouble) => troubles.push(trouble),
-            TraceEvent::Span(span) if !told.is_new(span.id) => (),
+        let TraceExporter { trace_events, sent_spans, waiting, .. } = self;
+        let mut dropped = trace_events.take_dropped();
+        let mut incidents = Vec::new();
+        let mut on_event = |_, event| match event {
+            TraceEvent::Incident(incident) => incidents.push(incident),
+            TraceEvent::Span(span) if !sent_spans.is_new(span.id) => (),
             TraceEvent::Span(_) if SPANS_MAX <= waiting.len() => dropped += 1,
             TraceEvent::Span(span) => waiting.push_back(span),
         };
         // No shard waits for room.
-        notes.take(LOOK_NOTES_MAX, &mut on_note, &mut |_| ());
+        trace_events.take(LOOK_EVENTS_MAX, &mut on_event, &mut |_| ());
         self.metrics.add(Counter::Spans(SpanOutcome::Dropped), dropped);
-        for trouble in &troubles {
-            self.tell(trouble);
+        for incident in &incidents {
+            self.log_incident(incident);
         }
     }
 
@@ -239,7 +239,7 @@ impl TraceExporter {
     }
 
     /// Writes a line about a message, if there were not too many.
-    fn tell(&mut self, trouble: &MessageIncident) {
+    fn log_incident(&mut self, incident: &MessageIncident) {
         let now = MonotonicMs(self.began.elapsed().as_millis() as u64);
         let rate = Rate { per_s: LINES_PER_S_MAX, burst: LINES_PER_S_MAX };
         if !self.lines.take(now, rate, 1) {
@@ -250,8 +250,8 @@ impl TraceExporter {
         if left_out != 0 {
             tracing::warn!(left_out, "more messages were slow or did not arrive");
         }
-        let MessageIncident { cause, trace, room, chat_type, agent, .. } = trouble;
-        let (room, segments) = (Shown(room), Segments(trouble));
+        let MessageIncident { cause, trace, room, chat_type, agent, .. } = incident;
+        let (room, segments) = (Shown(room), Segments(incident));
         let (chat_type, user_agent) = (chat_type.word(), agent.word());
         match cause {
             IncidentCause::Slow(segment) => tracing::warn!(

@@ -50,7 +50,7 @@ pub fn on_answer(
         sessions.with_session(cx, reply_to.conn, |session, cx, out| {
             session.on_answer(cx, room, reply_to.id, answer, out);
         });
-        sessions.rest(cx.now, reply_to.conn);
+        sessions.set_next_timer(cx.now, reply_to.conn);
     } else if matches!(answer, RoomReply::Subscribed(_)) {
         // It left before it was let in.
         let reply_to = ReplyTo { id: 0, ..reply_to };

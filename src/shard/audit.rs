@@ -40,7 +40,7 @@ pub struct Audit {
     /// Requests that the store has not answered.
     pub requests_count: usize,
     /// Bytes of messages of which a part has come.
-    pub half_messages_bytes: usize,
+    pub partial_messages_bytes: usize,
     /// Bytes that wait for a later turn.
     pub postponed_bytes: usize,
 }
@@ -65,7 +65,7 @@ impl Audit {
             rooms_count: rooms.len(),
             requests_count: rooms.requests_count(),
             batches_count: sessions.queue().batches_count(),
-            half_messages_bytes: inbound.half_messages_bytes(),
+            partial_messages_bytes: inbound.partial_messages_bytes(),
             postponed_bytes: sessions.postponed().bytes(),
             ..Audit::default()
         };

@@ -64,7 +64,7 @@ pub struct Closing {
     /// When patience ends.
     pub deadline: MonotonicMs,
     /// What is waited for, beyond the last byte having left.
-    pub goodbye: CloseHandshake,
+    pub close_handshake: CloseHandshake,
 }
 
 /// Whose turn it is in the closing handshake (RFC 6455, 7.1).
@@ -171,13 +171,19 @@ impl Connection {
     }
 
     /// The connection is on its way out, unless its socket is gone already.
-    pub fn begin_closing(&mut self, deadline: MonotonicMs, goodbye: Option<CloseHandshake>) {
+    pub fn begin_closing(
+        &mut self,
+        deadline: MonotonicMs,
+        close_handshake: Option<CloseHandshake>,
+    ) {
         let reader = match &mut self.stage {
             ConnStage::Open(reader, _) => std::mem::take(reader),
             ConnStage::Upgrading(_) | ConnStage::Closing(_) | ConnStage::Shut => Reader::new(),
         };
-        self.stage = match goodbye {
-            Some(goodbye) => ConnStage::Closing(Box::new(Closing { reader, deadline, goodbye })),
+        self.stage = match close_handshake {
+            Some(close_handshake) => {
+                ConnStage::Closing(Box::new(Closing { reader, deadline, close_handshake }))
+            }
             None => ConnStage::Shut,
         };
     }
@@ -185,7 +191,7 @@ impl Connection {
     /// Whether everything was said, or patience is over: then the plane is to end it.
     pub fn finish_closing(&mut self) -> bool {
         let ConnStage::Closing(closing) = &self.stage else { return false };
-        let is_over = match closing.goodbye {
+        let is_over = match closing.close_handshake {
             CloseHandshake::Waiting => false,
             CloseHandshake::Done => self.send.is_idle(),
             CloseHandshake::TimedOut => true,
@@ -199,7 +205,7 @@ impl Connection {
 
 /// What is waited for after a session ended this way; `None` when the socket is
 /// gone already.
-pub fn goodbye(fault: Fault) -> Option<CloseHandshake> {
+pub fn close_handshake(fault: Fault) -> Option<CloseHandshake> {
     match fault {
         Fault::Broken | Fault::PeerGone => None,
         Fault::PeerClosed(_) | Fault::PeerEnded => Some(CloseHandshake::Done),

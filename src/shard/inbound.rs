@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use super::Options;
 use super::conn::{CloseHandshake, ConnStage, Connection, StageKind};
 use super::connections::protocol;
-use super::halves::{FragmentOwner, PartialMessages};
+use super::partial_messages::{FragmentOwner, PartialMessages};
 use super::postponed::{PostponedInput, TurnQuota};
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
@@ -29,7 +29,7 @@ use crate::ws::{self, Incoming, ReadBuffer, Reader, Role, Rules};
 /// What peers say, up to its commands.
 pub struct Inbound {
     /// Messages of which a part has come.
-    halves: PartialMessages,
+    partial_messages: PartialMessages,
     /// How frames are read.
     rules: Rules,
     options: Arc<Options>,
@@ -38,7 +38,7 @@ pub struct Inbound {
 }
 
 /// What one connection may have served now.
-struct Portion<'s> {
+struct ServeContext<'s> {
     id: ConnId,
     /// Whether its bytes were within the quota when they came.
     admission: QuotaDecision,
@@ -58,7 +58,7 @@ impl Inbound {
     pub fn new(options: Arc<Options>, shard: ShardId, metrics: Rc<MetricsWriter>) -> Inbound {
         let message_bytes_max = options.ws.message_bytes_max;
         let rules = Rules { role: Role::Server, message_bytes_max };
-        Inbound { halves: PartialMessages::default(), rules, options, shard, metrics }
+        Inbound { partial_messages: PartialMessages::default(), rules, options, shard, metrics }
     }
 
     /// Bytes came in.
@@ -105,12 +105,12 @@ impl Inbound {
 
     /// A socket is gone, and the part of a message that came by it.
     pub fn forget(&mut self, id: ConnId) {
-        self.halves.forget(id);
+        self.partial_messages.forget(id);
     }
 
     /// Bytes of messages of which a part has come.
-    pub fn half_messages_bytes(&self) -> usize {
-        self.halves.bytes()
+    pub fn partial_messages_bytes(&self) -> usize {
+        self.partial_messages.bytes()
     }
 
     /// Everybody who waits is served a share, until all have had theirs or the turn's is
@@ -172,15 +172,21 @@ impl Inbound {
         match (conn.stage_mut(), piece) {
             (ConnStage::Open(reader, _), PostponedInput::Bytes(mut bytes, admission)) => {
                 let reader = std::mem::take(reader);
-                self.on_frames(sessions, cx, Portion { id, admission, share }, reader, &mut bytes);
+                self.on_frames(
+                    sessions,
+                    cx,
+                    ServeContext { id, admission, share },
+                    reader,
+                    &mut bytes,
+                );
             }
             (ConnStage::Open(..), PostponedInput::Commands(rest, given, admission)) => {
-                let mut portion = Portion { id, admission, share };
-                let fault = self.on_commands(sessions, cx, &mut portion, &rest, given);
+                let mut serving = ServeContext { id, admission, share };
+                let fault = self.on_commands(sessions, cx, &mut serving, &rest, given);
                 if let Some(fault) = fault {
                     sessions.end(cx, id, fault);
                 }
-                if let Some(cut) = portion.share.take_cut() {
+                if let Some(cut) = serving.share.take_cut() {
                     sessions.postponed_mut().put_back(id, cut);
                 }
             }
@@ -249,8 +255,8 @@ impl Inbound {
         let admission = count_bytes(sessions, cx, id, bytes.len());
         let mut share = sessions.shares_mut().of(id);
         let before = share.left();
-        let portion = Portion { id, admission, share: &mut share };
-        self.on_frames(sessions, cx, portion, reader, bytes);
+        let serving = ServeContext { id, admission, share: &mut share };
+        self.on_frames(sessions, cx, serving, reader, bytes);
         sessions.shares_mut().spend(id, before - share.left());
     }
 
@@ -259,18 +265,18 @@ impl Inbound {
         &mut self,
         sessions: &mut Sessions,
         cx: &mut TurnContext<'_>,
-        mut portion: Portion<'_>,
+        mut serving: ServeContext<'_>,
         mut reader: Reader,
         bytes: &mut [u8],
     ) {
-        let id = portion.id;
+        let id = serving.id;
         let mut input = ReadBuffer::new(bytes);
         // The reader lets go of its last message when it finds that nothing follows.
-        while !portion.share.is_used_up() || input.is_empty() {
+        while !serving.share.is_used_up() || input.is_empty() {
             let fault = match sessions.connections().get(id).map(Connection::stage_kind) {
                 Some(StageKind::Open) => match reader.next(&mut input, self.rules) {
                     Ok(None) => break,
-                    Ok(Some(incoming)) => self.on_incoming(sessions, cx, &mut portion, incoming),
+                    Ok(Some(incoming)) => self.on_incoming(sessions, cx, &mut serving, incoming),
                     Err(fault) => Some(Fault::Frame(fault)),
                 },
                 Some(StageKind::Closing) => {
@@ -285,9 +291,9 @@ impl Inbound {
         let small_frames_count = input.small_frames_count();
         if !input.is_empty() {
             let rest = BytesMut::from(&*input.into_rest());
-            sessions.postponed_mut().put_back(id, PostponedInput::Bytes(rest, portion.admission));
+            sessions.postponed_mut().put_back(id, PostponedInput::Bytes(rest, serving.admission));
         }
-        if let Some(cut) = portion.share.take_cut() {
+        if let Some(cut) = serving.share.take_cut() {
             sessions.postponed_mut().put_back(id, cut);
         }
         if small_frames_count != 0 {
@@ -296,14 +302,14 @@ impl Inbound {
         let kept_bytes = reader.kept_bytes();
         let conn = sessions.connections_mut().get_mut(id);
         if conn.is_some_and(|conn| conn.put_reader(reader)) {
-            self.keep_half(sessions, cx, id, kept_bytes);
+            self.keep_partial(sessions, cx, id, kept_bytes);
         } else {
             sessions.postponed_mut().forget(id);
         }
     }
 
     /// A connection keeps so much of a message until the rest comes.
-    fn keep_half(
+    fn keep_partial(
         &mut self,
         sessions: &mut Sessions,
         cx: &mut TurnContext<'_>,
@@ -311,14 +317,14 @@ impl Inbound {
         kept_bytes: usize,
     ) {
         match kept_bytes {
-            0 => self.halves.forget(id),
-            1.. => self.halves.keep(id, part_owner(sessions, id), kept_bytes),
+            0 => self.partial_messages.forget(id),
+            1.. => self.partial_messages.keep(id, part_owner(sessions, id), kept_bytes),
         }
-        while let Some(victim) = self.halves.victim() {
+        while let Some(victim) = self.partial_messages.victim() {
             // What it says from now on means nothing, so nothing of it is kept.
-            self.halves.forget(victim);
+            self.partial_messages.forget(victim);
             sessions.end(cx, victim, Fault::PartialMessages);
-            sessions.hear_goodbye(victim, Reader::new());
+            sessions.on_last_close(victim, Reader::new());
         }
     }
 
@@ -343,10 +349,10 @@ impl Inbound {
         let conn = sessions.connections_mut().get_mut(id);
         if let Some(ConnStage::Closing(closing)) = conn.map(Connection::stage_mut) {
             match said {
-                CloseHandshake::Done => sessions.hear_goodbye(id, reader),
+                CloseHandshake::Done => sessions.on_last_close(id, reader),
                 CloseHandshake::Waiting | CloseHandshake::TimedOut => closing.reader = reader,
             }
-            self.halves.keep(id, FragmentOwner::Strangers, kept_bytes);
+            self.partial_messages.keep(id, FragmentOwner::Strangers, kept_bytes);
         }
     }
 
@@ -354,17 +360,17 @@ impl Inbound {
         &mut self,
         sessions: &mut Sessions,
         cx: &mut TurnContext<'_>,
-        portion: &mut Portion<'_>,
+        serving: &mut ServeContext<'_>,
         incoming: Incoming<'_>,
     ) -> Option<Fault> {
-        let id = portion.id;
+        let id = serving.id;
         let encoding = sessions.connections().get(id)?.send().encoding();
         let message = match incoming {
             Incoming::Text(text) if encoding == Encoding::Json => text.as_bytes(),
             Incoming::Binary(bytes) if encoding == Encoding::Protobuf => bytes,
             Incoming::Text(_) | Incoming::Binary(_) => return Some(Fault::WrongOpcode),
             Incoming::Ping(payload) => {
-                portion.share.spend(1);
+                serving.share.spend(1);
                 if count_frames(sessions, cx, id, 1) == QuotaDecision::Throttled {
                     return None;
                 }
@@ -374,7 +380,7 @@ impl Inbound {
                 return None;
             }
             Incoming::Pong(_) => {
-                portion.share.spend(1);
+                serving.share.spend(1);
                 let _ = count_frames(sessions, cx, id, 1);
                 return None;
             }
@@ -383,7 +389,7 @@ impl Inbound {
             }
         };
         self.metrics.add(Counter::MessagesIn(protocol(encoding)), 1);
-        self.on_commands(sessions, cx, portion, message, 0)
+        self.on_commands(sessions, cx, serving, message, 0)
     }
 
     /// The commands of one message, behind those that were served in earlier turns, as many
@@ -392,19 +398,19 @@ impl Inbound {
         &self,
         sessions: &mut Sessions,
         cx: &mut TurnContext<'_>,
-        portion: &mut Portion<'_>,
+        serving: &mut ServeContext<'_>,
         message: &[u8],
         given: usize,
     ) -> Option<Fault> {
-        let served = serve(sessions, cx, portion, message, given);
+        let served = serve(sessions, cx, serving, message, given);
         self.metrics.add(Counter::CommandsIn, served.commands_count as u64);
-        portion.share.spend(served.commands_count);
+        serving.share.spend(served.commands_count);
         if served.read_bytes < message.len() {
             let rest = BytesMut::from(&message[served.read_bytes..]);
             let given = given + served.commands_count;
-            portion.share.cut(PostponedInput::Commands(rest, given, portion.admission));
+            serving.share.cut(PostponedInput::Commands(rest, given, serving.admission));
         }
-        sessions.rest(cx.now, portion.id);
+        sessions.set_next_timer(cx.now, serving.id);
         served.fault
     }
 }
@@ -414,13 +420,13 @@ impl Inbound {
 fn serve(
     sessions: &mut Sessions,
     cx: &mut TurnContext<'_>,
-    portion: &Portion<'_>,
+    serving: &ServeContext<'_>,
     message: &[u8],
     given: usize,
 ) -> Served {
-    let (admission, count_max) = (portion.admission, portion.share.left());
+    let (admission, count_max) = (serving.admission, serving.share.left());
     let (mut commands_count, mut read_bytes) = (0, message.len());
-    let decided = sessions.try_session(cx, portion.id, |session, cx, out| {
+    let decided = sessions.try_session(cx, serving.id, |session, cx, out| {
         let mut commands = wire::commands_behind(out.encoding, message, given);
         while let Some(command) = commands.next() {
             match command {

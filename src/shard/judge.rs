@@ -86,7 +86,7 @@ fn judge_one(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, sign
             if was_suspected {
                 act_on(sessions, cx, id, found.unwrap_or(PongVerdict::Alive));
             }
-            sessions.rest(cx.now, id);
+            sessions.set_next_timer(cx.now, id);
         }
         ConnStage::Closing(_) | ConnStage::Shut => (),
     }
@@ -121,7 +121,7 @@ fn spare(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId) -> bool 
             if was_suspected {
                 cx.observer.on_suspicion(Suspected::Spared);
             }
-            sessions.rest(cx.now, id);
+            sessions.set_next_timer(cx.now, id);
             is_over.unwrap_or(false)
         }
         ConnStage::Closing(_) | ConnStage::Shut => false,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{Gap, ShardMessage, home};
 use crate::base::limits::{
-    LANE_LEFT_MAX, LANE_PUSHES_MAX, LANE_REQUESTS_MAX, OWN_REQUESTS_MAX, USER_REQUESTS_MAX,
+    LANE_GONE_MAX, LANE_PUSHES_MAX, LANE_REQUESTS_MAX, OWN_REQUESTS_MAX, USER_REQUESTS_MAX,
 };
 use crate::base::{RoomId, ShardId, UserHash, trim_queue};
 use crate::room::{ReplyTo, RoomEvent, RoomOp, RoomRequest};
@@ -22,7 +22,7 @@ use crate::wire::ErrorCode;
 /// connections it asks, not counting farewells (their number is bounded by
 /// the members they end), claims (by the connections that are let in) and deliveries (by
 /// the messages that rooms wait for); each question is answered once, so answers need no
-/// limit of their own; a lane tells of at most `LANE_LEFT_MAX` connections that are gone
+/// limit of their own; a lane tells of at most `LANE_GONE_MAX` connections that are gone
 /// at a time; notices
 /// are refused where a lane holds `LANE_PUSHES_MAX` of them, and for publications
 /// among them a `Gap` goes first as soon as there is room again; a lane with
@@ -51,7 +51,7 @@ struct Lane {
     /// How many of the letters are notices.
     notices_count: usize,
     /// How many of the letters tell of connections that are gone.
-    left_count: usize,
+    gone_count: usize,
     open_requests: u32,
     lost: Option<Gap>,
     is_addressee: bool,
@@ -140,9 +140,9 @@ impl Mesh {
         let lane = &mut self.lanes[usize::from(to.0)];
         lane.open_requests += 1;
         self.open_requests += 1;
-        lane.change(to, &mut self.changed);
+        lane.mark_changed(to, &mut self.changed);
         lane.messages.push(ShardMessage::Request(request));
-        lane.list(to, &mut self.addressees);
+        lane.add_addressee(to, &mut self.addressees);
         PostResult::Sent
     }
 
@@ -158,13 +158,13 @@ impl Mesh {
             return PostResult::Sent;
         }
         let lane = &mut self.lanes[usize::from(to.0)];
-        lane.list(to, &mut self.addressees);
+        lane.add_addressee(to, &mut self.addressees);
         if is_notice(&event) {
             if LANE_PUSHES_MAX <= lane.notices_count {
-                lane.lose(&event);
+                lane.note_lost(&event);
                 return PostResult::Full;
             }
-            lane.tell_gap();
+            lane.send_gap();
             lane.notices_count += 1;
         }
         lane.messages.push(ShardMessage::Event(event));
@@ -178,7 +178,7 @@ impl Mesh {
         assert!(0 < lane.open_requests, "each question is answered once");
         lane.open_requests -= 1;
         self.open_requests -= 1;
-        lane.change(from, &mut self.changed);
+        lane.mark_changed(from, &mut self.changed);
     }
 
     fn count_answered(&mut self, user: UserHash) {
@@ -213,15 +213,15 @@ impl Mesh {
 
     /// A connection of ours is gone: whoever has yet to answer it hears of that, where
     /// there is room.
-    pub fn leave(&mut self, reply_to: ReplyTo) {
+    pub fn on_connection_gone(&mut self, reply_to: ReplyTo) {
         if 0 < self.own_requests {
             self.local.push_back(ShardMessage::ConnectionGone(reply_to));
         }
         for (lane, to) in self.lanes.iter_mut().zip(0..) {
-            if lane.open_requests != 0 && lane.left_count < LANE_LEFT_MAX {
-                lane.left_count += 1;
+            if lane.open_requests != 0 && lane.gone_count < LANE_GONE_MAX {
+                lane.gone_count += 1;
                 lane.messages.push(ShardMessage::ConnectionGone(reply_to));
-                lane.list(ShardId(to), &mut self.addressees);
+                lane.add_addressee(ShardId(to), &mut self.addressees);
             }
         }
     }
@@ -244,7 +244,7 @@ impl Mesh {
         addressees.retain(|&to| {
             let lane = &mut self.lanes[usize::from(to.0)];
             if lane.messages.is_empty() {
-                lane.tell_gap();
+                lane.send_gap();
             }
             if !lane.messages.is_empty() {
                 post(to, &mut lane.messages);
@@ -254,7 +254,7 @@ impl Mesh {
                     .messages
                     .iter()
                     .filter(|one| matches!(one, ShardMessage::ConnectionGone(_)));
-                lane.left_count = left.count();
+                lane.gone_count = left.count();
             }
             lane.is_addressee = !lane.messages.is_empty() || lane.lost.is_some();
             lane.is_addressee
@@ -264,27 +264,27 @@ impl Mesh {
 }
 
 impl Lane {
-    fn list(&mut self, to: ShardId, addressees: &mut Vec<ShardId>) {
+    fn add_addressee(&mut self, to: ShardId, addressees: &mut Vec<ShardId>) {
         if !std::mem::replace(&mut self.is_addressee, true) {
             addressees.push(to);
         }
     }
 
-    fn change(&mut self, to: ShardId, changed: &mut Vec<ShardId>) {
+    fn mark_changed(&mut self, to: ShardId, changed: &mut Vec<ShardId>) {
         if !std::mem::replace(&mut self.is_changed, true) {
             changed.push(to);
         }
     }
 
     /// Remembers that this notice found no room.
-    fn lose(&mut self, notice: &RoomEvent) {
+    fn note_lost(&mut self, notice: &RoomEvent) {
         if let RoomEvent::Published(room, ..) = notice {
             self.lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
         }
     }
 
     /// Says what was lost, if anything was.
-    fn tell_gap(&mut self) {
+    fn send_gap(&mut self) {
         self.messages.extend(self.lost.take().map(ShardMessage::Gap));
     }
 }
@@ -455,8 +455,8 @@ mod tests {
             assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Sent);
         }
         assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Full);
-        let farewell = RoomOp::Unsubscribe(LeaveReason::Disconnected);
-        assert_eq!(mesh.send_request(request(room, farewell)), PostResult::Sent);
+        let unsubscribe = RoomOp::Unsubscribe(LeaveReason::Disconnected);
+        assert_eq!(mesh.send_request(request(room, unsubscribe)), PostResult::Sent);
         // The questions wait for the store; the refusal is read at once.
         while mesh.next_local().is_some() {}
         assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Full);
@@ -480,12 +480,15 @@ mod tests {
             (0..100u128).map(|n| RoomId(n << 64)).find(|&one| mesh.home(one) == FAR).unwrap()
         };
         assert_eq!(mesh.send_request(request(room, RoomOp::Presence)), PostResult::Sent);
-        for slot in 0..2 * LANE_LEFT_MAX as u32 {
-            mesh.leave(ReplyTo { conn: ConnId { slot, generation: 0 }, ..ReplyTo::NOBODY });
+        for slot in 0..2 * LANE_GONE_MAX as u32 {
+            mesh.on_connection_gone(ReplyTo {
+                conn: ConnId { slot, generation: 0 },
+                ..ReplyTo::NOBODY
+            });
         }
         let mut told = Vec::new();
         mesh.post(&mut |to, messages| told.push((to, std::mem::take(messages).len())));
-        assert_eq!(told, [(FAR, 1 + LANE_LEFT_MAX)], "and no more than there is room for");
+        assert_eq!(told, [(FAR, 1 + LANE_GONE_MAX)], "and no more than there is room for");
         assert!(mesh.next_local().is_none(), "nothing is to be answered here");
     }
 

@@ -20,7 +20,6 @@ mod connections;
 mod delivery;
 mod drain;
 mod fanout;
-mod halves;
 mod home_rooms;
 mod inbound;
 mod judge;
@@ -29,6 +28,7 @@ mod mesh;
 mod messages;
 mod observe;
 mod options;
+mod partial_messages;
 mod pinger;
 mod postponed;
 mod session_env;
@@ -45,7 +45,7 @@ mod upgrades;
 pub use audit::{Audit, SubscriberRecord};
 pub use messages::{Gap, ShardMessage, home};
 pub use observe::{
-    ChannelLabel, ConnectionInfo, EarlyPanic, IncidentCause, MessageIncident, SIGHTS_MAX,
+    ChannelLabel, ConnectionInfo, EarlyPanic, IncidentCause, MessageIncident, SCAN_RESULTS_MAX,
     ScanRequest, ScanResult, Span, SpanAction, SpanExport, TopBy, TraceEvent, TraceEvents, hashed,
 };
 pub use options::{Options, TracingOptions};

@@ -14,7 +14,7 @@ use crate::wire::{Encoding, Message};
 /// The pings of one shard.
 pub struct Pinger {
     /// Peers that came or said something since the last turn's timers fired.
-    heard_count: usize,
+    active_count: usize,
     /// What this turn may send, and what it has.
     sent_max: usize,
     sent_count: usize,
@@ -27,17 +27,17 @@ impl Pinger {
     /// Nobody was heard or pinged.
     pub fn new(metrics: Rc<MetricsWriter>) -> Pinger {
         let frames = Encoding::ALL.map(ping_frame);
-        Pinger { heard_count: 0, sent_max: 0, sent_count: 0, frames, metrics }
+        Pinger { active_count: 0, sent_max: 0, sent_count: 0, frames, metrics }
     }
 
     /// A peer came or said something.
-    pub fn hear(&mut self) {
-        self.heard_count += 1;
+    pub fn note_activity(&mut self) {
+        self.active_count += 1;
     }
 
     /// The timers of a turn begin to fire.
     pub fn begin_turn(&mut self) {
-        self.sent_max = match std::mem::take(&mut self.heard_count) {
+        self.sent_max = match std::mem::take(&mut self.active_count) {
             ..TURN_PINGS_MAX => IDLE_TURN_PINGS_MAX,
             TURN_PINGS_MAX.. => TURN_PINGS_MAX,
         };
@@ -72,10 +72,10 @@ mod tests {
     fn a_turn_in_which_many_are_heard_pings_few() {
         let mut pinger = Pinger::new(Rc::new(Cells::new().claim()));
         assert_eq!(pinger.left(), 0, "no turn has begun");
-        for (heard_count, want) in
+        for (active_count, want) in
             [(TURN_PINGS_MAX - 1, IDLE_TURN_PINGS_MAX), (TURN_PINGS_MAX, TURN_PINGS_MAX)]
         {
-            (0..heard_count).for_each(|_| pinger.hear());
+            (0..active_count).for_each(|_| pinger.note_activity());
             pinger.begin_turn();
             assert_eq!(pinger.left(), want);
             assert!(!pinger.ping(Encoding::Json).is_empty());

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::conn::{CloseHandshake, ConnStage, Connection, StageKind, goodbye};
+use super::conn::{CloseHandshake, ConnStage, Connection, StageKind, close_handshake};
 use super::connections::Connections;
 use super::delivery::{FanoutBatch, FlushQueue};
 use super::fanout::{Fanout, FanoutBuffer, Subscriber, SubscriberClass};
@@ -57,7 +57,7 @@ pub struct Sessions {
 
 /// Whether a round of deliveries found slow readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slow {
+pub enum SlowReaders {
     /// Nobody was slow.
     Nobody,
     /// Some were, and were ended.
@@ -195,11 +195,11 @@ impl Sessions {
                     let Some(conn) = self.connections.get(id) else { continue };
                     let class =
                         SubscriberClass { encoding: conn.send().encoding(), wants_join_leave };
-                    self.sit(cx, id, room, name, class);
+                    self.add_subscriber(cx, id, room, name, class);
                 }
-                Effect::RemoveSubscriber(place) => self.stand(place),
+                Effect::RemoveSubscriber(place) => self.remove_subscriber(place),
                 Effect::Release => self.queue.release(&mut self.connections, id),
-                Effect::Resume(held) => self.take_up_again(cx, id, held),
+                Effect::Resume(held) => self.resume_held(cx, id, held),
                 Effect::Review(wanted) => self.review(cx, id, &wanted),
                 Effect::Ping => self.ping(id),
                 Effect::Suspect(suspicion) => cx.suspects.push(cx.now.tick, id, suspicion),
@@ -221,13 +221,13 @@ impl Sessions {
         match conn.stage_mut() {
             ConnStage::Upgrading(upgrading) => {
                 let since = upgrading.since;
-                conn.begin_closing(deadline, goodbye(fault));
+                conn.begin_closing(deadline, close_handshake(fault));
                 upgrades::end(&mut self.connections, cx, since, Err(RejectReason::Gone));
             }
             ConnStage::Open(..) => self.end_open(cx, id, fault),
             ConnStage::Closing(closing) => {
                 if fault == Fault::PeerEnded {
-                    closing.goodbye = CloseHandshake::Done;
+                    closing.close_handshake = CloseHandshake::Done;
                 }
             }
             ConnStage::Shut => (),
@@ -243,13 +243,13 @@ impl Sessions {
         let has_gap = fault == Fault::Slow || self.queue.is_slow(id);
         self.leave(cx, id, fault);
         if let Some(conn) = self.connections.get_mut(id) {
-            conn.begin_closing(deadline, goodbye(fault));
+            conn.begin_closing(deadline, close_handshake(fault));
         }
         if has_gap {
-            let (queue, connections, mut seen) = self.delivering(cx);
-            queue.forget_waiting(connections, id, &mut seen);
+            let (queue, connections, mut observing) = self.delivering(cx);
+            queue.forget_waiting(connections, id, &mut observing);
         }
-        if goodbye(fault).is_some() {
+        if close_handshake(fault).is_some() {
             let frame = match fault {
                 Fault::PeerClosed(1005) => ws::close_frame_without_code(),
                 other => ws::close_frame(other.close_code(), &other.to_string()),
@@ -263,8 +263,8 @@ impl Sessions {
         if let Some(session) = self.connections.session(id) {
             cx.observer.on_end(cx.now, session, &self.options.session, fault);
         }
-        let (queue, connections, mut seen) = self.delivering(cx);
-        queue.forget_held(connections, id, &mut seen);
+        let (queue, connections, mut observing) = self.delivering(cx);
+        queue.forget_held(connections, id, &mut observing);
         let Sessions { connections, env, .. } = self;
         let Some(conn) = connections.get_mut(id) else { return };
         let encoding = conn.send().encoding();
@@ -273,7 +273,7 @@ impl Sessions {
         env.leave(cx.now, id, encoding, session);
         self.carry_out(cx, id);
         if let Some(user) = unanswered {
-            cx.mesh.leave(ReplyTo { conn: id, user, id: 0 });
+            cx.mesh.on_connection_gone(ReplyTo { conn: id, user, id: 0 });
         }
         self.connections.closed(encoding);
     }
@@ -302,11 +302,11 @@ impl Sessions {
             StageKind::Closing | StageKind::Shut => (),
         }
         self.postponed.forget(id);
-        let (queue, connections, mut seen) = self.delivering(cx);
-        queue.forget_waiting(connections, id, &mut seen);
-        queue.abandon(connections, id, &mut seen);
+        let (queue, connections, mut observing) = self.delivering(cx);
+        queue.forget_waiting(connections, id, &mut observing);
+        queue.abandon(connections, id, &mut observing);
         if let Some(conn) = connections.remove(id) {
-            queue.on_gone(conn, &mut seen);
+            queue.on_gone(conn, &mut observing);
         }
     }
 
@@ -339,7 +339,7 @@ impl Sessions {
             }
             ConnStage::Open(..) => {
                 self.with_session(cx, id, |session, cx, out| session.on_timer(cx, out));
-                self.rest(cx.now, id);
+                self.set_next_timer(cx.now, id);
             }
             // A timer of the session's that came meanwhile.
             ConnStage::Closing(closing) if now < closing.deadline => {
@@ -348,9 +348,9 @@ impl Sessions {
             }
             // Patience is over: whatever has not left by now will not.
             ConnStage::Closing(closing) => {
-                closing.goodbye = CloseHandshake::TimedOut;
-                let (queue, connections, mut seen) = self.delivering(cx);
-                queue.forget_waiting(connections, id, &mut seen);
+                closing.close_handshake = CloseHandshake::TimedOut;
+                let (queue, connections, mut observing) = self.delivering(cx);
+                queue.forget_waiting(connections, id, &mut observing);
                 queue.mark_dirty(connections, id);
             }
             ConnStage::Shut => (),
@@ -358,7 +358,7 @@ impl Sessions {
     }
 
     /// Sets the session's next timer.
-    pub fn rest(&mut self, now: Timestamps, id: ConnId) {
+    pub fn set_next_timer(&mut self, now: Timestamps, id: ConnId) {
         if let Some(session) = self.connections.session(id)
             && let Some(at) = self.env.next_timer(now, id, session)
         {
@@ -367,16 +367,16 @@ impl Sessions {
     }
 
     /// A peer came or said something.
-    pub fn hear(&mut self) {
-        self.pinger.hear();
+    pub fn note_activity(&mut self) {
+        self.pinger.note_activity();
     }
 
     /// Nothing that the peer says from now on means anything; what waits still leaves.
-    pub fn hear_goodbye(&mut self, id: ConnId, reader: Reader) {
+    pub fn on_last_close(&mut self, id: ConnId, reader: Reader) {
         let conn = self.connections.get_mut(id);
         if let Some(ConnStage::Closing(closing)) = conn.map(Connection::stage_mut) {
             closing.reader = reader;
-            closing.goodbye = CloseHandshake::Done;
+            closing.close_handshake = CloseHandshake::Done;
             self.queue.mark_dirty(&mut self.connections, id);
         }
     }
@@ -402,7 +402,7 @@ impl Sessions {
 
     /// What commands waited for is there. They are served within the share of this turn, and
     /// go on before what came later.
-    fn take_up_again(&mut self, cx: &mut TurnContext<'_>, id: ConnId, held: HeldCommands) {
+    fn resume_held(&mut self, cx: &mut TurnContext<'_>, id: ConnId, held: HeldCommands) {
         let mut share = self.shares.of(id);
         let before = share.left();
         self.serve_held(cx, id, held, &mut share);
@@ -469,7 +469,7 @@ impl Sessions {
         }
     }
 
-    fn sit(
+    fn add_subscriber(
         &mut self,
         cx: &mut TurnContext<'_>,
         id: ConnId,
@@ -485,12 +485,12 @@ impl Sessions {
             if session.is_connecting() {
                 send.hold();
             }
-            session.sit(room, self.fanout.sit(room, name, Subscriber::new(id.slot, class)));
+            session.activate(room, self.fanout.add(room, name, Subscriber::new(id.slot, class)));
         }
     }
 
-    fn stand(&mut self, place: SubscriberSlot) {
-        let Some((room, subscriber)) = self.fanout.stand(place) else { return };
+    fn remove_subscriber(&mut self, place: SubscriberSlot) {
+        let Some((room, subscriber)) = self.fanout.remove(place) else { return };
         if let Some((_, conn)) = self.connections.subscriber_mut(subscriber.slot())
             && let ConnStage::Open(_, session) = conn.stage_mut()
         {
@@ -524,33 +524,33 @@ impl Sessions {
     ) {
         let Sessions { queue, connections, fanout, env, .. } = self;
         let Some(channel) = fanout.channels().of(buffer.room()) else { return };
-        let mut seen = Observing::new(cx, fanout.channels(), env.ids());
-        queue.flush(connections, channel, buffer, out, &mut seen);
+        let mut observing = Observing::new(cx, fanout.channels(), env.ids());
+        queue.flush(connections, channel, buffer, out, &mut observing);
     }
 
     /// One round of what this turn says. Slow readers that it finds are ended, which may be
     /// news to others: then there is another round, and each ends at least one session, so
     /// the rounds end.
-    pub fn deliver_round(&mut self, cx: &mut TurnContext<'_>, out: &mut Vec<Action>) -> Slow {
+    pub fn deliver_once(&mut self, cx: &mut TurnContext<'_>, out: &mut Vec<Action>) -> SlowReaders {
         for buffer in self.fanout.take_all() {
             self.flush(cx, buffer, Some(out));
         }
         self.queue.seal_or_hold(&mut self.connections, cx.now.tick);
         if !self.queue.has_slow() {
-            return Slow::Nobody;
+            return SlowReaders::Nobody;
         }
         for id in self.queue.take_slow() {
             if self.connections.session(id).is_some() {
                 self.end(cx, id, Fault::Slow);
             }
         }
-        Slow::Ended
+        SlowReaders::Ended
     }
 
     /// Gives the next send of each connection that has something to send.
     pub fn send_all(&mut self, cx: &mut TurnContext<'_>, out: &mut Vec<Action>) {
-        let (queue, connections, mut seen) = self.delivering(cx);
-        queue.send_all(connections, out, &mut seen);
+        let (queue, connections, mut observing) = self.delivering(cx);
+        queue.send_all(connections, out, &mut observing);
     }
 
     /// Bytes that the outboxes of all connections may hold together.

@@ -19,7 +19,7 @@ use super::judge::{self, EventsRead};
 use super::liveness::{Lateness, Suspects};
 use super::mesh::{Mesh, PostResult};
 use super::observe::{EarlyPanic, Observer, ScanResult, TraceEvents, work_in};
-use super::sessions::{Sessions, Slow};
+use super::sessions::{Sessions, SlowReaders};
 use super::turn_context::{Drains, TurnContext};
 use super::{ShardCommand, ShardMessage, ShardSetup, TurnCounts, upgrades};
 use crate::base::{Action, ConnId, Event, MonotonicMs, PeerSigns, ShardId, Timestamps};
@@ -74,14 +74,14 @@ impl Shard {
         match event {
             Event::Accepted(id) => {
                 let (sessions, _, mut cx) = self.split(now);
-                sessions.hear();
+                sessions.note_activity();
                 upgrades::on_accepted(sessions, &mut cx, id);
             }
             // A server asks for no connections.
             Event::Connected(_) => (),
             Event::Received(id, bytes) => {
                 let (sessions, inbound, mut cx) = self.split(now);
-                sessions.hear();
+                sessions.note_activity();
                 inbound.on_received(sessions, &mut cx, id, bytes);
             }
             // Nearly every delivery ends here, so no context is made for it.
@@ -114,8 +114,13 @@ impl Shard {
     }
 
     /// The control thread says something.
-    pub fn on_order(&mut self, now: Timestamps, order: ShardCommand, out: &mut Vec<Action>) {
-        match order {
+    pub fn on_shard_command(
+        &mut self,
+        now: Timestamps,
+        command: ShardCommand,
+        out: &mut Vec<Action>,
+    ) {
+        match command {
             ShardCommand::Keys(keys) => self.sessions.env_mut().set_keys(keys),
             ShardCommand::Drain { over_ms } => {
                 out.push(Action::StopAccepting);
@@ -125,7 +130,7 @@ impl Shard {
             ShardCommand::BlockedPrefixes(prefixes) => {
                 self.sessions.env_mut().set_blocked_prefixes(prefixes)
             }
-            ShardCommand::Scan(ticket, look) => self.observer.begin_look(ticket, look),
+            ShardCommand::Scan(scan_id, request) => self.observer.begin_scan(scan_id, request),
         }
     }
 
@@ -199,9 +204,9 @@ impl Shard {
     fn deliver(&mut self, now: Timestamps, out: &mut Vec<Action>) {
         loop {
             let (sessions, _, mut cx) = self.split(now);
-            match sessions.deliver_round(&mut cx, out) {
-                Slow::Nobody => break,
-                Slow::Ended => self.read_local(now),
+            match sessions.deliver_once(&mut cx, out) {
+                SlowReaders::Nobody => break,
+                SlowReaders::Ended => self.read_local(now),
             }
         }
         let (sessions, _, mut cx) = self.split(now);
@@ -308,13 +313,13 @@ impl Shard {
 
     /// Requests that wait for the store, in order. It takes from the front what its
     /// lane has room for and leaves the rest.
-    pub fn for_store(&mut self) -> &mut Vec<StoreRequest> {
+    pub fn store_requests(&mut self) -> &mut Vec<StoreRequest> {
         self.home.requests()
     }
 
     /// What there is to tell of single messages, in order; as for the store.
-    pub fn notes(&mut self) -> &mut TraceEvents {
-        self.observer.notes()
+    pub fn trace_events(&mut self) -> &mut TraceEvents {
+        self.observer.trace_events()
     }
 
     /// The core begins with this part of its turn.
@@ -351,8 +356,8 @@ impl Shard {
     }
 
     /// What a look found, and which look it was.
-    pub fn take_found(&mut self) -> Option<(u64, ScanResult)> {
-        self.observer.take_found()
+    pub fn take_scan_result(&mut self) -> Option<(u64, ScanResult)> {
+        self.observer.take_scan_result()
     }
 
     /// Prefixes of sessions that panicked early since the last call.

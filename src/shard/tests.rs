@@ -482,7 +482,7 @@ fn a_drain_catches_up_with_its_time() {
     });
     let peers: Vec<Peer> = (0..700).map(|_| world.join(0)).collect();
     let mut out = Vec::new();
-    world.shards[0].on_order(world.now, ShardCommand::Drain { over_ms: 1_000 }, &mut out);
+    world.shards[0].on_shard_command(world.now, ShardCommand::Drain { over_ms: 1_000 }, &mut out);
     // A core that is busy takes a turn every 100 ms, and two in a row.
     for _ in 0..5 {
         world.now.tick = world.now.tick.plus_ms(100);
@@ -499,7 +499,7 @@ fn a_drain_says_goodbye_to_everybody_and_then_all_is_empty() {
     let peers: Vec<Peer> = (0..90).map(|n| world.join_room(n % 2, "room:1")).collect();
     let mut out = Vec::new();
     for shard in &mut world.shards {
-        shard.on_order(world.now, ShardCommand::Drain { over_ms: 1_000 }, &mut out);
+        shard.on_shard_command(world.now, ShardCommand::Drain { over_ms: 1_000 }, &mut out);
     }
     assert_eq!(out, [Action::StopAccepting, Action::StopAccepting]);
     world.pass(100);
@@ -871,11 +871,11 @@ fn long_answers_do_not_pile_up_for_one_who_asks_again_and_again() {
 /// Lets a shard look, and says in how many turns it was done.
 fn look(world: &mut World, look: ScanRequest) -> (usize, ScanResult) {
     let mut out = Vec::new();
-    world.shards[0].on_order(world.now, ShardCommand::Scan(7, look), &mut out);
+    world.shards[0].on_shard_command(world.now, ShardCommand::Scan(7, look), &mut out);
     for turns in 1.. {
         world.turn(0);
-        if let Some((ticket, found)) = world.shards[0].take_found() {
-            assert_eq!(ticket, 7);
+        if let Some((scan_id, found)) = world.shards[0].take_scan_result() {
+            assert_eq!(scan_id, 7);
             return (turns, found);
         }
         assert_eq!(world.shards[0].next_wake(), Some(MonotonicMs(0)), "it goes on at once");
@@ -939,10 +939,14 @@ fn a_panic_soon_after_the_upgrade_is_told_and_a_late_one_is_not() {
     assert_eq!(world.shards[0].take_early_panics(), []);
     let held = [Prefix::of("", "", Agent::None)];
     let mut out = Vec::new();
-    world.shards[0].on_order(world.now, ShardCommand::BlockedPrefixes(held.into()), &mut out);
+    world.shards[0].on_shard_command(
+        world.now,
+        ShardCommand::BlockedPrefixes(held.into()),
+        &mut out,
+    );
     let third = world.upgrade(0);
     world.say(third, r#"{"id":1,"connect":{}}"#);
     world.check_closed(third, 3510);
-    world.shards[0].on_order(world.now, ShardCommand::BlockedPrefixes([].into()), &mut out);
+    world.shards[0].on_shard_command(world.now, ShardCommand::BlockedPrefixes([].into()), &mut out);
     world.join(0);
 }

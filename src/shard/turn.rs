@@ -32,7 +32,7 @@ pub trait Lanes {
     fn take_replies(&mut self, on_reply: &mut dyn FnMut(StoreReply)) -> usize;
 
     /// The next order of the control thread.
-    fn take_order(&mut self) -> Option<ShardCommand>;
+    fn take_command(&mut self) -> Option<ShardCommand>;
 
     /// Takes from the front what the lane to that core has room for. Returns how many; when
     /// any, the core is woken.
@@ -43,7 +43,7 @@ pub trait Lanes {
 
     /// Takes what there is to tell of single messages; what has no room is counted and
     /// dropped.
-    fn post_notes(&mut self, notes: &mut TraceEvents);
+    fn post_trace_events(&mut self, trace_events: &mut TraceEvents);
 }
 
 /// What a turn came to.
@@ -56,7 +56,7 @@ pub struct TurnCounts {
     /// Answers of the store.
     pub replies_count: usize,
     /// Orders of the control thread.
-    pub orders_count: usize,
+    pub commands_count: usize,
     /// Actions at connections.
     pub actions_count: usize,
     /// Messages and requests that left for other threads.
@@ -98,28 +98,28 @@ pub fn turn<I: Io, L: Lanes>(
     shard.enter(TurnPhase::Store);
     let replies_count = lanes.take_replies(&mut |reply| shard.on_reply(now, reply));
     shard.enter(TurnPhase::Orders);
-    let mut orders_count = 0;
-    while let Some(order) = lanes.take_order() {
-        shard.on_order(now, order, work);
-        orders_count += 1;
+    let mut commands_count = 0;
+    while let Some(command) = lanes.take_command() {
+        shard.on_shard_command(now, command, work);
+        commands_count += 1;
     }
     shard.finish_turn(now, work);
 
     shard.enter(TurnPhase::Submit);
     // Before the sends: neighbours are woken by the same submit, and then work beside it.
     let messages_posted_count = post_messages(shard, io, lanes);
-    let requests_posted_count = lanes.post_requests(shard.for_store());
+    let requests_posted_count = lanes.post_requests(shard.store_requests());
     let actions_count = work.len();
     io.submit(work);
     assert!(work.is_empty(), "all of the work is taken");
-    lanes.post_notes(shard.notes());
+    lanes.post_trace_events(shard.trace_events());
 
     let posted_count = messages_posted_count + requests_posted_count;
     let counts = TurnCounts {
         events_count,
         messages_count,
         replies_count,
-        orders_count,
+        commands_count,
         actions_count,
         posted_count,
     };

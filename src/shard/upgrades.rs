@@ -54,7 +54,7 @@ pub fn open(
     conn.open(encoding, session);
     end(connections, cx, since, Ok(()));
     connections.opened(encoding);
-    sessions.rest(cx.now, id);
+    sessions.set_next_timer(cx.now, id);
 }
 
 /// Answers in HTTP, and ends the connection behind the answer.

@@ -81,19 +81,23 @@ fn span(seed: u64, action: SpanAction) -> Span {
 fn teller(endpoint: Option<&str>) -> (TraceExporter, LaneSender<TraceEvent>, Exposition) {
     let (process, metrics) = Cells::of_process();
     let threads = Threads { process, ..Threads::of_cores(vec![Cells::new()]) };
-    let (mut senders, notes) = lane::mailbox(1, NOTE_LANE);
+    let (mut senders, trace_events) = lane::mailbox(1, TRACE_EVENT_LANE);
     let address = (Ipv4Addr::LOCALHOST, 8_000).into();
     let identity = OtlpResource { node: "node-7".to_owned(), address };
     let collector = endpoint.map(|endpoint| Collector::new(endpoint, &identity).unwrap());
-    (TraceExporter::new(notes, collector, metrics), senders.remove(0), Exposition::new(threads))
+    (
+        TraceExporter::new(trace_events, collector, metrics),
+        senders.remove(0),
+        Exposition::new(threads),
+    )
 }
 
 fn post(lane: &mut LaneSender<TraceEvent>, spans: impl IntoIterator<Item = Span>) {
-    let mut notes = TraceEvents::new(SpanExport::On);
-    spans.into_iter().for_each(|span| notes.span(span));
-    let dropped_count = notes.take_dropped();
-    lane.post_or_drop(notes.waiting(), dropped_count);
-    assert!(notes.waiting().is_empty(), "nobody waits for the lane");
+    let mut trace_events = TraceEvents::new(SpanExport::On);
+    spans.into_iter().for_each(|span| trace_events.span(span));
+    let dropped_count = trace_events.take_dropped();
+    lane.post_or_drop(trace_events.waiting(), dropped_count);
+    assert!(trace_events.waiting().is_empty(), "nobody waits for the lane");
 }
 
 #[track_caller]
@@ -209,16 +213,19 @@ fn what_has_no_room_is_dropped_and_counted() {
         }
         let all = (SPANS_MAX / 1_000 + 2) as u64 * 1_000;
         check(&exposition, [0, all - SPANS_MAX as u64, 0]);
-        let many = (100_000..100_000 + NOTE_LANE.batches_max as u64)
+        let many = (100_000..100_000 + TRACE_EVENT_LANE.batches_max as u64)
             .map(|seed| span(seed, SpanAction::Store));
         post(&mut lane, many);
         post(&mut lane, [span(1 << 40, SpanAction::Store), span(1 << 41, SpanAction::Store)]);
         teller.look();
-        check(&exposition, [0, all - SPANS_MAX as u64 + NOTE_LANE.batches_max as u64 + 2, 0]);
+        check(
+            &exposition,
+            [0, all - SPANS_MAX as u64 + TRACE_EVENT_LANE.batches_max as u64 + 2, 0],
+        );
         teller.rests_until = None;
         teller.send();
         finish(&mut teller).await;
-        let dropped = all - SPANS_MAX as u64 + NOTE_LANE.batches_max as u64 + 2;
+        let dropped = all - SPANS_MAX as u64 + TRACE_EVENT_LANE.batches_max as u64 + 2;
         check(&exposition, [0, dropped, BATCH_SPANS_MAX as u64]);
     });
 }

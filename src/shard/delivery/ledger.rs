@@ -40,13 +40,13 @@ impl SendLedger {
     }
 
     /// All sends of a batch were submitted; `refused` found their outbox full.
-    pub fn given(&mut self, id: BatchId, sends: u32, refused: u32, seen: &mut Observing<'_>) {
+    pub fn given(&mut self, id: BatchId, sends: u32, refused: u32, observing: &mut Observing<'_>) {
         let over = self.batches.given(id, sends, refused);
         if let Some(batch) = over.as_ref().or_else(|| self.batches.at(id)) {
-            seen.on_given(batch, sends);
+            observing.on_given(batch, sends);
         }
         if let Some(batch) = over {
-            seen.on_batch(&batch);
+            observing.on_batch(&batch);
         }
     }
 
@@ -68,9 +68,9 @@ impl SendLedger {
     }
 
     /// A send of a batch is over.
-    pub fn end(&mut self, batch: BatchId, result: SendResult, seen: &mut Observing<'_>) {
+    pub fn end(&mut self, batch: BatchId, result: SendResult, observing: &mut Observing<'_>) {
         if let Some(batch) = self.batches.over(batch, result) {
-            seen.on_batch(&batch);
+            observing.on_batch(&batch);
         }
     }
 
@@ -80,14 +80,14 @@ impl SendLedger {
     }
 
     /// Counts dropped publications, and ends the released sends of batches.
-    pub fn settle(&mut self, result: SendResult, seen: &mut Observing<'_>) {
+    pub fn settle(&mut self, result: SendResult, observing: &mut Observing<'_>) {
         let SendLedger { batches, released, metrics } = self;
         for (chat_type, lost) in ChatType::ALL.iter().zip(released.take_lost()) {
             metrics.add(Counter::Delivered(*chat_type, DeliveryOutcome::Failed), lost);
         }
         for batch in released.take_batches() {
             if let Some(batch) = batches.over(batch, result) {
-                seen.on_batch(&batch);
+                observing.on_batch(&batch);
             }
         }
     }

@@ -191,9 +191,9 @@ impl FlushQueue {
     }
 
     /// A connection is gone, with its send in flight and its outbox.
-    pub fn on_gone(&mut self, mut conn: Connection, seen: &mut Observing<'_>) {
+    pub fn on_gone(&mut self, mut conn: Connection, observing: &mut Observing<'_>) {
         let batch = conn.send_mut().take_batch();
-        self.ledger.end(batch, SendResult::Dropped, seen);
+        self.ledger.end(batch, SendResult::Dropped, observing);
     }
 
     /// Drops everything that a connection has not been sent yet.
@@ -201,9 +201,9 @@ impl FlushQueue {
         &mut self,
         connections: &mut Connections,
         id: ConnId,
-        seen: &mut Observing<'_>,
+        observing: &mut Observing<'_>,
     ) {
-        self.drop_frames(connections, id, Outbox::clear, seen);
+        self.drop_frames(connections, id, Outbox::clear, observing);
         let Some(conn) = connections.get(id) else { return };
         if let Some(place) = conn.send().flush_index() {
             self.entries[place].messages.clear();
@@ -215,14 +215,19 @@ impl FlushQueue {
         &mut self,
         connections: &mut Connections,
         id: ConnId,
-        seen: &mut Observing<'_>,
+        observing: &mut Observing<'_>,
     ) {
-        self.drop_frames(connections, id, Outbox::forget_held, seen);
+        self.drop_frames(connections, id, Outbox::forget_held, observing);
     }
 
     /// Drops the send in flight, too: the socket is gone.
-    pub fn abandon(&mut self, connections: &mut Connections, id: ConnId, seen: &mut Observing<'_>) {
-        self.drop_frames(connections, id, Outbox::abandon, seen);
+    pub fn abandon(
+        &mut self,
+        connections: &mut Connections,
+        id: ConnId,
+        observing: &mut Observing<'_>,
+    ) {
+        self.drop_frames(connections, id, Outbox::abandon, observing);
     }
 
     /// Takes frames from an outbox that its reader will not get.
@@ -231,12 +236,12 @@ impl FlushQueue {
         connections: &mut Connections,
         id: ConnId,
         take: impl FnOnce(&mut Outbox, &mut Released),
-        seen: &mut Observing<'_>,
+        observing: &mut Observing<'_>,
     ) {
         let Some(conn) = connections.get_mut(id) else { return };
         let released = self.ledger.released();
         self.totals.update(conn.send_mut().outbox_mut(), |outbox| take(outbox, released));
-        self.ledger.settle(SendResult::Dropped, seen);
+        self.ledger.settle(SendResult::Dropped, observing);
     }
 
     /// Gives every subscriber of a channel its slice. With `out`, a connection with an empty
@@ -247,7 +252,7 @@ impl FlushQueue {
         channel: &Channel,
         mut buffer: FanoutBuffer,
         mut out: Option<&mut Vec<Action>>,
-        seen: &mut Observing<'_>,
+        observing: &mut Observing<'_>,
     ) {
         let FlushQueue { entries, totals, slow, ledger, limits, metrics, .. } = self;
         work_in(metrics, Some(&channel.name), channel.room);
@@ -261,7 +266,7 @@ impl FlushQueue {
                 let first = first.and_then(|slot| connections.subscriber(slot));
                 let tenant = first.and_then(|(id, _)| connections.tenant_of(id));
                 let timings = buffer.take_timings();
-                ledger.begin(seen.now().moment, channel.room, tenant, timings)
+                ledger.begin(observing.now().moment, channel.room, tenant, timings)
             }
         };
         let (mut at_once, mut queued, mut refused) = (0, 0, 0);
@@ -301,8 +306,8 @@ impl FlushQueue {
             let recipients = at_once + queued + refused;
             metrics.add(Counter::Recipients, recipients * publications_count);
             (0..refused).for_each(|_| ledger.released().drop_publications(publications));
-            ledger.settle(SendResult::Dropped, seen);
-            ledger.given(batch, (at_once + queued) as u32, refused as u32, seen);
+            ledger.settle(SendResult::Dropped, observing);
+            ledger.given(batch, (at_once + queued) as u32, refused as u32, observing);
         }
     }
 
@@ -336,7 +341,7 @@ impl FlushQueue {
         &mut self,
         connections: &mut Connections,
         out: &mut Vec<Action>,
-        seen: &mut Observing<'_>,
+        observing: &mut Observing<'_>,
     ) {
         let FlushQueue { entries, totals, ledger, shard, metrics, .. } = self;
         let mut subscriber_slots = 0..;
@@ -348,7 +353,7 @@ impl FlushQueue {
                 send_waiting(totals, ledger, conn, id, out);
                 if ledger.released().has_batches() {
                     // They leave with this send, whose completion is reported for the first batch only.
-                    ledger.settle(SendResult::Sent, seen);
+                    ledger.settle(SendResult::Sent, observing);
                 }
             }
             entry.held_since.is_some()

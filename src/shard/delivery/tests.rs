@@ -64,17 +64,17 @@ impl World {
         let World { connections, queue, fanout, home, mesh, observer, suspects, ids, now } = self;
         let (now, rooms, drains) = (*now, home.rooms(), Drains::No);
         let mut cx = TurnContext { now, mesh, observer, suspects, rooms, drains };
-        let mut seen = Observing::new(&mut cx, fanout.channels(), ids);
-        change(queue, connections, &mut seen)
+        let mut observing = Observing::new(&mut cx, fanout.channels(), ids);
+        change(queue, connections, &mut observing)
     }
 
     /// The end of a turn: what is given to each connection.
     fn finish(&mut self) -> Vec<(ConnId, Bytes)> {
         let mut out = Vec::new();
         let now = self.now.tick;
-        self.with(|queue, connections, seen| {
+        self.with(|queue, connections, observing| {
             queue.seal_or_hold(connections, now);
-            queue.send_all(connections, &mut out, seen);
+            queue.send_all(connections, &mut out, observing);
         });
         let sends = out.into_iter().map(|action| match action {
             Action::Send(id, bytes) => (id, bytes),
@@ -174,10 +174,10 @@ fn a_channel_is_heard_by_who_has_room_for_it() {
     let World { connections, queue, fanout, home, mesh, observer, suspects, ids, now } = &mut world;
     let (now, rooms, drains) = (*now, home.rooms(), Drains::No);
     let mut cx = TurnContext { now, mesh, observer, suspects, rooms, drains };
-    let mut seen = Observing::new(&mut cx, fanout.channels(), ids);
+    let mut observing = Observing::new(&mut cx, fanout.channels(), ids);
     let channel = fanout.channels().of(room).expect("it has seats");
     let mut out = Vec::new();
-    queue.flush(connections, channel, buffer, Some(&mut out), &mut seen);
+    queue.flush(connections, channel, buffer, Some(&mut out), &mut observing);
     assert!(matches!(out[..], [Action::Send(first, _)] if first == id(0)), "{out:?}");
     assert_eq!(queue.totals().publications_count(), 2);
     assert_eq!((queue.batches_count(), queue.take_slow()), (1, vec![id(2)]));
@@ -199,11 +199,11 @@ fn who_goes_leaves_nothing_behind() {
     }
     assert_eq!(world.finish().len(), 2);
     world.queue.append_messages(&mut world.connections, id(0), "again".as_bytes().into());
-    world.with(|queue, connections, seen| {
-        queue.forget_waiting(connections, id(0), seen);
-        queue.abandon(connections, id(0), seen);
+    world.with(|queue, connections, observing| {
+        queue.forget_waiting(connections, id(0), observing);
+        queue.abandon(connections, id(0), observing);
         let conn = connections.remove(id(0)).expect("it was there");
-        queue.on_gone(conn, seen);
+        queue.on_gone(conn, observing);
     });
     assert_eq!(world.finish(), []);
     assert!(world.sent(id(0)).is_none(), "a late completion finds nobody");

@@ -2,7 +2,7 @@
 //! who wants to see the worst of them, and for whoever wants to know how many have
 //! something in common.
 //!
-//! Invariant: one turn looks at no more than `LOOK_SLOTS` slots, however many
+//! Invariant: one turn looks at no more than `SCAN_SLOTS` slots, however many
 //! connections there are.
 //!
 //! Deliberately absent: who asks, sockets.
@@ -16,10 +16,10 @@ use crate::wire::Encoding;
 
 /// Slots that one turn looks at: below 1 ms also without optimisation, and a million
 /// connections in 250 turns.
-const LOOK_SLOTS: u32 = 4_096;
+const SCAN_SLOTS: u32 = 4_096;
 
 /// Connections that one look brings back at most.
-pub const SIGHTS_MAX: usize = 100;
+pub const SCAN_RESULTS_MAX: usize = 100;
 
 /// What is looked for.
 #[derive(Clone, Debug)]
@@ -92,8 +92,8 @@ pub struct ConnectionScan {
 /// A look under way.
 #[derive(Debug)]
 struct ScanState {
-    ticket: u64,
-    look: ScanRequest,
+    scan_id: u64,
+    request: ScanRequest,
     cursor: Cursor,
     /// The worst so far, the best of them last.
     worst: Vec<(u64, ConnId)>,
@@ -103,9 +103,9 @@ struct ScanState {
 
 impl ConnectionScan {
     /// Begins to look. Whoever asked before gets no answer.
-    pub fn begin(&mut self, ticket: u64, look: ScanRequest) {
+    pub fn begin(&mut self, scan_id: u64, request: ScanRequest) {
         let (cursor, worst) = (Cursor::default(), Vec::new());
-        self.running = Some(ScanState { ticket, look, cursor, worst, having: 0, all: 0 });
+        self.running = Some(ScanState { scan_id, request, cursor, worst, having: 0, all: 0 });
     }
 
     /// Whether there is more to look at.
@@ -115,64 +115,70 @@ impl ConnectionScan {
 
     /// Looks at the next few slots; at the end what was found waits to be taken.
     pub fn step(&mut self, now: Timestamps, connections: &Connections, options: &session::Options) {
-        let Some(mut looking) = self.running.take() else { return };
-        let end = connections.end_of_step(looking.cursor, LOOK_SLOTS);
-        while let Some((id, conn)) = connections.next(&mut looking.cursor, end) {
-            looking.see(now, options, id, conn);
+        let Some(mut scan) = self.running.take() else { return };
+        let end = connections.end_of_step(scan.cursor, SCAN_SLOTS);
+        while let Some((id, conn)) = connections.next(&mut scan.cursor, end) {
+            scan.look_at(now, options, id, conn);
         }
         if end < connections.span() {
-            self.running = Some(looking);
+            self.running = Some(scan);
             return;
         }
-        let found = match looking.look {
+        let found = match scan.request {
             ScanRequest::Top(..) => {
-                let worst = looking.worst.iter();
-                let sights = worst.filter_map(|&(_, id)| sight(now, connections, options, id));
-                ScanResult::Top(sights.collect(), looking.all)
+                let worst = scan.worst.iter();
+                let infos = worst.filter_map(|&(_, id)| info(now, connections, options, id));
+                ScanResult::Top(infos.collect(), scan.all)
             }
             ScanRequest::CountPrefix(_) => {
-                ScanResult::CountPrefix { having: looking.having, all: looking.all }
+                ScanResult::CountPrefix { having: scan.having, all: scan.all }
             }
         };
-        self.found = Some((looking.ticket, found));
+        self.found = Some((scan.scan_id, found));
     }
 
     /// What a look found, and which look it was.
-    pub fn take_found(&mut self) -> Option<(u64, ScanResult)> {
+    pub fn take_scan_result(&mut self) -> Option<(u64, ScanResult)> {
         self.found.take()
     }
 }
 
 impl ScanState {
-    fn see(&mut self, now: Timestamps, options: &session::Options, id: ConnId, conn: &Connection) {
+    fn look_at(
+        &mut self,
+        now: Timestamps,
+        options: &session::Options,
+        id: ConnId,
+        conn: &Connection,
+    ) {
         let ConnStage::Open(_, session) = conn.stage() else { return };
         self.all += 1;
-        let (worst, count) = match &self.look {
+        let (worst, count) = match &self.request {
             ScanRequest::CountPrefix(prefix) => {
                 let is_of = |who: PeerIdentity<'_>| prefix.is_of(who.tenant, who.user, who.agent);
                 self.having += u64::from(session.who().is_some_and(is_of));
                 return;
             }
-            ScanRequest::Top(worst, count) => (*worst, (*count).min(SIGHTS_MAX)),
+            ScanRequest::Top(worst, count) => (*worst, (*count).min(SCAN_RESULTS_MAX)),
         };
-        let badness = match worst {
+        let rank = match worst {
             TopBy::Age => session.age_ms(now.tick, options),
             TopBy::Pending => conn.send().bytes() as u64,
             TopBy::Tasks => tasks(conn).into(),
         };
         if self.worst.len() == count {
             match self.worst.last() {
-                Some(&(least, _)) if least < badness => _ = self.worst.pop(),
+                Some(&(least, _)) if least < rank => _ = self.worst.pop(),
                 Some(_) | None => return,
             }
         }
-        let place = self.worst.partition_point(|&(other, _)| badness <= other);
-        self.worst.insert(place, (badness, id));
+        let place = self.worst.partition_point(|&(other, _)| rank <= other);
+        self.worst.insert(place, (rank, id));
     }
 }
 
 /// All of one connection, unless it went meanwhile.
-fn sight(
+fn info(
     now: Timestamps,
     connections: &Connections,
     options: &session::Options,

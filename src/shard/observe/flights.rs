@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::notes::{self, ChannelLabel, MessageIncident};
+use super::trace_events::{self, ChannelLabel, MessageIncident};
 use crate::base::{RoomId, Timestamps};
 use crate::metrics::{
     CloseReason, Counter, FlightCause, FlightRecord, HandshakeOutcome, LaneKind, MetricsWriter,
@@ -104,25 +104,25 @@ pub fn work_in(metrics: &MetricsWriter, name: Option<&str>, room: RoomId) {
 pub fn note_message(
     metrics: &MetricsWriter,
     now: Timestamps,
-    trouble: &MessageIncident,
+    incident: &MessageIncident,
     hash: &str,
 ) {
-    let cause = match trouble.cause {
-        notes::IncidentCause::Slow(segment) => FlightCause::SlowMessage(segment),
-        notes::IncidentCause::Failed(outcome) => FlightCause::FailedMessage(outcome),
-        notes::IncidentCause::Refused(result) => FlightCause::RefusedMessage(result),
+    let cause = match incident.cause {
+        trace_events::IncidentCause::Slow(segment) => FlightCause::SlowMessage(segment),
+        trace_events::IncidentCause::Failed(outcome) => FlightCause::FailedMessage(outcome),
+        trace_events::IncidentCause::Refused(result) => FlightCause::RefusedMessage(result),
     };
-    let room = match &trouble.room {
+    let room = match &incident.room {
         ChannelLabel::Named(name) => name,
         ChannelLabel::Hashed(_) => hash,
     };
     let short = |us: Option<u64>| us.map(|us| u32::try_from(us).unwrap_or(u32::MAX - 1));
-    let [p2b_us, queue_us, b2c_us, consume_us] = trouble.segments_us.map(short);
+    let [p2b_us, queue_us, b2c_us, consume_us] = incident.segments_us.map(short);
     metrics.note(&FlightRecord {
-        trace_id: trouble.trace.bits(),
+        trace_id: incident.trace.bits(),
         room,
-        agent: trouble.agent,
-        value_us: trouble.segments_us.iter().flatten().sum(),
+        agent: incident.agent,
+        value_us: incident.segments_us.iter().flatten().sum(),
         stages: Stages { p2b_us, queue_us, b2c_us, consume_us },
         ..FlightRecord::new(now.unix_ms, cause)
     });

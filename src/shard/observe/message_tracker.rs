@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use super::flights::note_message;
-use super::notes::{
+use super::trace_events::{
     ChannelLabel, IncidentCause, MessageIncident, Span, SpanAction, SpanExport, TraceEvents,
 };
 use super::{DeliveredMessage, RecentDeliveries};
@@ -29,7 +29,7 @@ pub struct MessageTracker {
     /// From when on a message is slow, in us.
     slow_us: u64,
     /// What there is to tell of single messages.
-    notes: TraceEvents,
+    trace_events: TraceEvents,
     metrics: Rc<MetricsWriter>,
 }
 
@@ -41,14 +41,14 @@ impl MessageTracker {
             recent: RecentDeliveries::default(),
             has_seen_acks: false,
             slow_us: u64::from(options.slow_ms) * 1_000,
-            notes: TraceEvents::new(export),
+            trace_events: TraceEvents::new(export),
             metrics,
         }
     }
 
     /// What there is to tell of single messages.
-    pub fn notes(&mut self) -> &mut TraceEvents {
-        &mut self.notes
+    pub fn trace_events(&mut self) -> &mut TraceEvents {
+        &mut self.trace_events
     }
 
     /// These will not get it: they are counted as recipients, too, who were not yet.
@@ -95,11 +95,11 @@ impl Observing<'_> {
                 let segments_us =
                     [p2b_us(&timing), Some(self.now.moment.us_since(timing.parsed_at)), None, None];
                 let cause = IncidentCause::Refused(PublishResult::Failed);
-                if self.tracker.notes.may_tell(self.now.tick, cause) {
-                    self.trouble(cause, room, &timing, segments_us);
+                if self.tracker.trace_events.may_report(self.now.tick, cause) {
+                    self.incident(cause, room, &timing, segments_us);
                     let action = SpanAction::Publish { offset: 0 };
                     let span = self.span(room, &timing, action, timing.parsed_at, self.now.moment);
-                    self.tracker.notes.span(Span { failed: true, ..span });
+                    self.tracker.trace_events.span(Span { failed: true, ..span });
                 }
             }
             MessageStep::Waits => {
@@ -110,13 +110,17 @@ impl Observing<'_> {
                 self.tracker.count(ChatType::OneToOne, DeliveryOutcome::DeadLetter, 1);
                 let Some(trace) = trace else { return };
                 let cause = IncidentCause::Failed(DeliveryOutcome::DeadLetter);
-                if self.tracker.notes.may_tell(self.now.tick, cause) {
+                if self.tracker.trace_events.may_report(self.now.tick, cause) {
                     let id = SpanId::made(self.ids);
                     let timing = MessageTiming::again(self.now, trace, id, ChatType::OneToOne);
-                    self.trouble(cause, room, &timing, [None; 4]);
+                    self.incident(cause, room, &timing, [None; 4]);
                     let action = SpanAction::DeadLetter { offset };
                     let span = self.span(room, &timing, action, self.now.moment, self.now.moment);
-                    self.tracker.notes.span(Span { failed: true, parent: timing.parent, ..span });
+                    self.tracker.trace_events.span(Span {
+                        failed: true,
+                        parent: timing.parent,
+                        ..span
+                    });
                 }
             }
         }
@@ -141,19 +145,19 @@ impl Observing<'_> {
         let sampled = if timing.sampled { Sampled::Yes } else { Sampled::No };
         self.tracker.metrics.add(Counter::TraceSampled(sampled), 1);
         let cause = IncidentCause::Slow(Segment::Queue);
-        let is_slow =
-            self.tracker.slow_us <= queue_us && self.tracker.notes.may_tell(self.now.tick, cause);
+        let is_slow = self.tracker.slow_us <= queue_us
+            && self.tracker.trace_events.may_report(self.now.tick, cause);
         if is_slow {
             let segments_us = [p2b_us(&timing), Some(queue_us), None, None];
-            self.trouble(cause, room, &timing, segments_us);
+            self.incident(cause, room, &timing, segments_us);
         }
         if timing.sampled || is_slow {
             let action = SpanAction::Publish { offset };
             let publish = self.span(room, &timing, action, timing.parsed_at, timing.taken_at);
-            self.tracker.notes.span(publish);
+            self.tracker.trace_events.span(publish);
             if let Some(given_at) = given_at {
                 let store = self.span(room, &timing, SpanAction::Store, given_at, timing.taken_at);
-                self.tracker.notes.span(store);
+                self.tracker.trace_events.span(store);
             }
         }
     }
@@ -162,9 +166,9 @@ impl Observing<'_> {
     pub fn on_lost_in_lane(&mut self, room: RoomId, timing: &MessageTiming, members: u64) {
         self.tracker.count(timing.chat_type, DeliveryOutcome::Failed, members);
         let cause = IncidentCause::Failed(DeliveryOutcome::Failed);
-        if 0 < members && self.tracker.notes.may_tell(self.now.tick, cause) {
+        if 0 < members && self.tracker.trace_events.may_report(self.now.tick, cause) {
             let queue_us = timing.taken_at.us_since(timing.parsed_at);
-            self.trouble(cause, room, timing, [p2b_us(timing), Some(queue_us), None, None]);
+            self.incident(cause, room, timing, [p2b_us(timing), Some(queue_us), None, None]);
         }
     }
 
@@ -225,13 +229,13 @@ impl Observing<'_> {
                 0 => IncidentCause::Slow(Segment::B2c),
                 1.. => IncidentCause::Failed(DeliveryOutcome::Failed),
             };
-            let is_told = is_bad && self.tracker.notes.may_tell(self.now.tick, cause);
-            if is_told {
+            let is_traced = is_bad && self.tracker.trace_events.may_report(self.now.tick, cause);
+            if is_traced {
                 let segments_us = [p2b_us(timing), Some(queue_us), Some(b2c_us), None];
-                self.trouble(cause, batch.room, timing, segments_us);
+                self.incident(cause, batch.room, timing, segments_us);
             }
-            if timing.sampled || is_told {
-                self.tell_of_delivery(batch, timing);
+            if timing.sampled || is_traced {
+                self.trace_delivery(batch, timing);
             }
         }
     }
@@ -247,19 +251,19 @@ impl Observing<'_> {
         }
     }
 
-    fn tell_of_delivery(&mut self, batch: &FanoutBatch, timing: &MessageTiming) {
+    fn trace_delivery(&mut self, batch: &FanoutBatch, timing: &MessageTiming) {
         let again = timing.delivery_kind == DeliveryKind::Redelivery;
         if !timing.sampled {
             // Its home did not know that anybody would want to know.
             let action = SpanAction::Publish { offset: 0 };
             let publish = self.span(batch.room, timing, action, timing.parsed_at, timing.taken_at);
-            self.tracker.notes.span(publish);
+            self.tracker.trace_events.span(publish);
         }
         let FanoutBatch { recipients, failed, .. } = *batch;
         let action = SpanAction::Deliver { recipients, failed, again };
         let span = self.span(batch.room, timing, action, timing.taken_at, self.now.moment);
         let failed = 0 < failed;
-        self.tracker.notes.span(Span { failed, ..span });
+        self.tracker.trace_events.span(Span { failed, ..span });
     }
 
     /// A client says that it has got a message.
@@ -282,7 +286,7 @@ impl Observing<'_> {
         }
         if timing.sampled {
             let span = self.span(room, &timing, SpanAction::Consume, left_at, self.now.moment);
-            self.tracker.notes.span(span);
+            self.tracker.trace_events.span(span);
         }
     }
 
@@ -298,18 +302,18 @@ impl Observing<'_> {
         });
     }
 
-    fn trouble(
+    fn incident(
         &mut self,
         cause: IncidentCause,
         room: RoomId,
         timing: &MessageTiming,
         segments_us: [Option<u64>; 4],
     ) {
-        let told = self.told_room(room, timing.chat_type);
+        let label = self.room_label(room, timing.chat_type);
         let MessageTiming { trace, chat_type, agent, .. } = *timing;
-        let trouble = MessageIncident { cause, trace, room: told, chat_type, agent, segments_us };
-        note_message(&self.tracker.metrics, self.now, &trouble, &hashed(room));
-        self.tracker.notes.trouble(trouble);
+        let incident = MessageIncident { cause, trace, room: label, chat_type, agent, segments_us };
+        note_message(&self.tracker.metrics, self.now, &incident, &hashed(room));
+        self.tracker.trace_events.incident(incident);
     }
 
     /// A span of a message: the first one has the span of its way, the others hang
@@ -337,14 +341,14 @@ impl Observing<'_> {
             action,
             began_at,
             ended_at,
-            room: self.told_room(room, timing.chat_type),
+            room: self.room_label(room, timing.chat_type),
             failed: false,
             chat_type: timing.chat_type,
             agent: timing.agent,
         }
     }
 
-    fn told_room(&self, room: RoomId, chat_type: ChatType) -> ChannelLabel {
+    fn room_label(&self, room: RoomId, chat_type: ChatType) -> ChannelLabel {
         let name = self.name_of(room, chat_type);
         name.map_or_else(
             || ChannelLabel::Hashed(room.fold()),

@@ -6,21 +6,21 @@
 mod connection_scan;
 mod flights;
 mod message_tracker;
-mod notes;
 mod recent;
 mod sampler;
 mod session_counts;
+mod trace_events;
 
 use std::rc::Rc;
 
-pub use connection_scan::{ConnectionInfo, SIGHTS_MAX, ScanRequest, ScanResult, TopBy};
+pub use connection_scan::{ConnectionInfo, SCAN_RESULTS_MAX, ScanRequest, ScanResult, TopBy};
 pub use flights::{EarlyPanic, work_in};
 pub use message_tracker::{Observing, hashed};
-pub use notes::{
+pub use session_counts::reject_reason;
+pub use trace_events::{
     ChannelLabel, IncidentCause, MessageIncident, Span, SpanAction, SpanExport, TraceEvent,
     TraceEvents,
 };
-pub use session_counts::reject_reason;
 
 use connection_scan::ConnectionScan;
 use flights::FlightLog;
@@ -64,8 +64,8 @@ impl Observer {
     }
 
     /// What there is to tell of single messages, in order.
-    pub fn notes(&mut self) -> &mut TraceEvents {
-        self.tracker.notes()
+    pub fn trace_events(&mut self) -> &mut TraceEvents {
+        self.tracker.trace_events()
     }
 
     /// So many direct messages waited in the store until their time was over.
@@ -128,8 +128,8 @@ impl Observer {
     }
 
     /// Begins to look through all connections. Whoever asked before gets no answer.
-    pub fn begin_look(&mut self, ticket: u64, look: ScanRequest) {
-        self.scan.begin(ticket, look);
+    pub fn begin_scan(&mut self, scan_id: u64, request: ScanRequest) {
+        self.scan.begin(scan_id, request);
     }
 
     /// Looks at the next few connections, for the gauges and for whoever asked.
@@ -144,8 +144,8 @@ impl Observer {
     }
 
     /// What a look found, and which look it was.
-    pub fn take_found(&mut self) -> Option<(u64, ScanResult)> {
-        self.scan.take_found()
+    pub fn take_scan_result(&mut self) -> Option<(u64, ScanResult)> {
+        self.scan.take_scan_result()
     }
 
     /// When scans go on though nothing happens.

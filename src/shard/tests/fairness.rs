@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::limits::{
-    HALF_MESSAGES_BYTES_MAX, POSTPONED_PER_CONNECTION_BYTES_MAX, TURN_POSTPONED_COUNT_MAX,
+    PARTIAL_MESSAGES_BYTES_MAX, POSTPONED_PER_CONNECTION_BYTES_MAX, TURN_POSTPONED_COUNT_MAX,
     TURN_SHARE_COUNT_MAX,
 };
 
@@ -67,7 +67,7 @@ fn fragments_of_nothing_are_counted() {
 #[test]
 fn half_messages_have_a_bound_for_all_together_and_the_largest_goes() {
     const EACH: usize = 60_000;
-    let count = HALF_MESSAGES_BYTES_MAX / EACH + 20;
+    let count = PARTIAL_MESSAGES_BYTES_MAX / EACH + 20;
     let mut world = World::new(1, |options| {
         options.connections_max = 10_000;
         options.handshakes_max = 10_000;
@@ -82,7 +82,7 @@ fn half_messages_have_a_bound_for_all_together_and_the_largest_goes() {
     for &peer in &peers {
         world.feed_in_pieces(peer, &half[..EACH]);
         world.settle();
-        assert!(world.shards[0].audit().half_messages_bytes <= HALF_MESSAGES_BYTES_MAX);
+        assert!(world.shards[0].audit().partial_messages_bytes <= PARTIAL_MESSAGES_BYTES_MAX);
     }
     let mut closed = 0;
     for &peer in &peers {
@@ -96,7 +96,7 @@ fn half_messages_have_a_bound_for_all_together_and_the_largest_goes() {
         world.shards[0].on_event(world.now, Event::Gone(id(peer), Ending::Reset));
     }
     world.settle();
-    assert_eq!(world.shards[0].audit().half_messages_bytes, 0);
+    assert_eq!(world.shards[0].audit().partial_messages_bytes, 0);
 }
 
 /// The messages that a connect command brings are in one frame.

@@ -57,7 +57,9 @@ impl World {
 
     fn take_notes(&mut self) -> (Vec<Span>, Vec<MessageIncident>) {
         let (mut spans, mut troubles) = (Vec::new(), Vec::new());
-        for note in self.shards.iter_mut().flat_map(|shard| shard.notes().waiting().drain(..)) {
+        for note in
+            self.shards.iter_mut().flat_map(|shard| shard.trace_events().waiting().drain(..))
+        {
             match note {
                 TraceEvent::Span(span) => spans.push(span),
                 TraceEvent::Incident(trouble) => troubles.push(trouble),

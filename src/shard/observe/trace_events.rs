@@ -9,11 +9,11 @@ use crate::base::{Bucket, MonotonicMs, MonotonicUs, Rate, SpanId, TraceId};
 use crate::metrics::{Agent, ChatType, DeliveryOutcome, PublishResult, Segment};
 
 /// Notes that wait in one shard for its lane; what comes more is dropped and counted.
-const NOTES_MAX: usize = 1_024;
+const EVENTS_MAX: usize = 1_024;
 
 /// Messages a second of one shard whose way is told because they were slow, and as many
 /// because they did not arrive: the many that are slow on a bad day hide none of those.
-const TROUBLES_PER_S_MAX: u32 = 50;
+const INCIDENTS_PER_S_MAX: u32 = 50;
 
 /// Something to be told. Closed.
 #[derive(Clone, Debug, PartialEq)]
@@ -143,8 +143,8 @@ impl TraceEvents {
     }
 
     /// Whether one more trouble of this kind may be told now.
-    pub fn may_tell(&mut self, now: MonotonicMs, cause: IncidentCause) -> bool {
-        let rate = Rate { per_s: TROUBLES_PER_S_MAX, burst: TROUBLES_PER_S_MAX };
+    pub fn may_report(&mut self, now: MonotonicMs, cause: IncidentCause) -> bool {
+        let rate = Rate { per_s: INCIDENTS_PER_S_MAX, burst: INCIDENTS_PER_S_MAX };
         let bucket = match cause {
             IncidentCause::Slow(_) => &mut self.slow,
             IncidentCause::Failed(_) | IncidentCause::Refused(_) => &mut self.lost,
@@ -161,8 +161,8 @@ impl TraceEvents {
     }
 
     /// Something went wrong.
-    pub fn trouble(&mut self, trouble: MessageIncident) {
-        self.push(TraceEvent::Incident(trouble));
+    pub fn incident(&mut self, incident: MessageIncident) {
+        self.push(TraceEvent::Incident(incident));
     }
 
     /// What waits, for whoever takes from the front what has room.
@@ -175,9 +175,9 @@ impl TraceEvents {
         std::mem::take(&mut self.dropped_count)
     }
 
-    fn push(&mut self, note: TraceEvent) {
-        if self.waiting.len() < NOTES_MAX {
-            self.waiting.push(note);
+    fn push(&mut self, event: TraceEvent) {
+        if self.waiting.len() < EVENTS_MAX {
+            self.waiting.push(event);
         } else {
             self.dropped_count += 1;
         }
@@ -210,25 +210,26 @@ mod tests {
 
     #[test]
     fn what_nobody_takes_is_dropped_and_counted() {
-        let mut notes = TraceEvents::new(SpanExport::On);
-        (0..NOTES_MAX + 3).for_each(|_| notes.span(span()));
-        assert_eq!((notes.waiting().len(), notes.take_dropped()), (NOTES_MAX, 3));
-        assert_eq!(notes.take_dropped(), 0);
-        notes.waiting().clear();
-        notes.span(span());
-        assert_eq!(notes.waiting().len(), 1);
+        let mut trace_events = TraceEvents::new(SpanExport::On);
+        (0..EVENTS_MAX + 3).for_each(|_| trace_events.span(span()));
+        assert_eq!((trace_events.waiting().len(), trace_events.take_dropped()), (EVENTS_MAX, 3));
+        assert_eq!(trace_events.take_dropped(), 0);
+        trace_events.waiting().clear();
+        trace_events.span(span());
+        assert_eq!(trace_events.waiting().len(), 1);
         let mut quiet = TraceEvents::new(SpanExport::Off);
         quiet.span(span());
         assert!(quiet.waiting().is_empty(), "nobody wants spans");
     }
 
     #[test]
-    fn troubles_are_limited_by_the_second() {
-        let mut notes = TraceEvents::new(SpanExport::On);
+    fn incidents_are_limited_by_the_second() {
+        let mut trace_events = TraceEvents::new(SpanExport::On);
         let slow = IncidentCause::Slow(Segment::Queue);
         let refused = IncidentCause::Refused(PublishResult::Failed);
-        let mut told =
-            |ms, cause| (0..1_000).filter(|_| notes.may_tell(MonotonicMs(ms), cause)).count();
+        let mut told = |ms, cause| {
+            (0..1_000).filter(|_| trace_events.may_report(MonotonicMs(ms), cause)).count()
+        };
         assert_eq!(told(0, slow), 50);
         assert_eq!(told(500, slow), 25);
         assert_eq!(told(500, refused), 50, "what is slow takes no place of what is lost");

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::limits::HALF_MESSAGES_BYTES_MAX;
+use crate::base::limits::PARTIAL_MESSAGES_BYTES_MAX;
 use crate::base::{ConnId, UserHash};
 
 /// Whose parts of messages are counted together.
@@ -56,7 +56,7 @@ impl PartialMessages {
 
     /// Who has to go, if all keep too much together: the largest of whoever keeps most.
     pub fn victim(&self) -> Option<ConnId> {
-        if self.bytes <= HALF_MESSAGES_BYTES_MAX {
+        if self.bytes <= PARTIAL_MESSAGES_BYTES_MAX {
             return None;
         }
         let &(_, owner) = self.by_sum.last()?;
@@ -92,34 +92,38 @@ mod tests {
 
     #[test]
     fn who_keeps_most_goes_when_all_keep_too_much() {
-        let mut halves = PartialMessages::default();
-        let each = HALF_MESSAGES_BYTES_MAX / 100;
-        let keep = |halves: &mut PartialMessages, slot, bytes| {
-            halves.keep(id(slot), FragmentOwner::Conn(id(slot)), bytes);
+        let mut partial_messages = PartialMessages::default();
+        let each = PARTIAL_MESSAGES_BYTES_MAX / 100;
+        let keep = |partial_messages: &mut PartialMessages, slot, bytes| {
+            partial_messages.keep(id(slot), FragmentOwner::Conn(id(slot)), bytes);
         };
-        (0..100).for_each(|slot| keep(&mut halves, slot, each));
-        assert_eq!(halves.victim(), None);
-        keep(&mut halves, 7, each + 1_000);
-        assert_eq!(halves.victim(), Some(id(7)));
-        keep(&mut halves, 7, 0);
-        assert_eq!((halves.victim(), halves.bytes()), (None, 99 * each));
-        (0..100).for_each(|slot| halves.forget(id(slot)));
-        assert!(halves.bytes() == 0 && halves.kept.is_empty() && halves.by_size.is_empty());
-        assert!(halves.owners.is_empty() && halves.by_sum.is_empty());
+        (0..100).for_each(|slot| keep(&mut partial_messages, slot, each));
+        assert_eq!(partial_messages.victim(), None);
+        keep(&mut partial_messages, 7, each + 1_000);
+        assert_eq!(partial_messages.victim(), Some(id(7)));
+        keep(&mut partial_messages, 7, 0);
+        assert_eq!((partial_messages.victim(), partial_messages.bytes()), (None, 99 * each));
+        (0..100).for_each(|slot| partial_messages.forget(id(slot)));
+        assert!(
+            partial_messages.bytes() == 0
+                && partial_messages.kept.is_empty()
+                && partial_messages.by_size.is_empty()
+        );
+        assert!(partial_messages.owners.is_empty() && partial_messages.by_sum.is_empty());
     }
 
     #[test]
     fn a_user_who_keeps_a_little_by_each_of_many_connections_keeps_most() {
         for many in [FragmentOwner::User(UserHash::of_inbox(RoomId(1))), FragmentOwner::Strangers] {
-            let mut halves = PartialMessages::default();
+            let mut partial_messages = PartialMessages::default();
             let bystander = FragmentOwner::User(UserHash::of_inbox(RoomId(2)));
-            halves.keep(id(0), bystander, 256 << 10);
+            partial_messages.keep(id(0), bystander, 256 << 10);
             let mut slot = 0;
-            while halves.victim().is_none() {
+            while partial_messages.victim().is_none() {
                 slot += 1;
-                halves.keep(id(slot), many, 10_000 + slot as usize);
+                partial_messages.keep(id(slot), many, 10_000 + slot as usize);
             }
-            assert_eq!(halves.victim(), Some(id(slot)), "its own largest");
+            assert_eq!(partial_messages.victim(), Some(id(slot)), "its own largest");
         }
     }
 }
