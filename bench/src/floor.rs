@@ -71,8 +71,8 @@ impl Floor {
                 let answer = outcome.as_ref().map(|(_, addr)| *addr).map_err(String::clone);
                 let _ = started.send(answer);
                 drop(started);
-                if let Ok((plane, _)) = outcome {
-                    serve(plane, options.mode);
+                if let Ok((io, _)) = outcome {
+                    serve(io, options.mode);
                 }
             };
             let name = format!("floor-{shard}");
@@ -104,10 +104,10 @@ fn begin(options: Options) -> Result<(KernelIo, SocketAddr), String> {
         .map_err(|error| format!("{}: {error}", options.listen))?;
     let addr = listener.local_addr().map_err(|error| error.to_string())?;
     let metrics = Rc::new(Cells::new().claim());
-    let mut plane = KernelIo::new(&ring_options(options.shards), metrics)
+    let mut io = KernelIo::new(&ring_options(options.shards), metrics)
         .map_err(|refusal| refusal.to_string())?;
-    plane.listen(listener);
-    Ok((plane, addr))
+    io.listen(listener);
+    Ok((io, addr))
 }
 
 /// Many shards share a machine: 0.3 MB of buffers each, as the server has them.
@@ -119,15 +119,15 @@ fn ring_options(shards: u16) -> ring::Options {
     ring::Options { recv_buffers: 128, recv_buffer_bytes: 2_048, ..whole }
 }
 
-fn serve(mut plane: KernelIo, mode: Mode) {
+fn serve(mut io: KernelIo, mode: Mode) {
     let mut shard = Shard { mode, peers: Slots::default(), heads: BTreeMap::new() };
     let mut work = Vec::new();
     loop {
-        let reaped = plane.reap(TURN_EVENTS_MAX, &mut |event| shard.handle(event, &mut work));
+        let reaped = io.reap(TURN_EVENTS_MAX, &mut |event| shard.handle(event, &mut work));
         let acted = !work.is_empty();
-        plane.submit(&mut work);
+        io.submit(&mut work);
         if reaped == 0 && !acted {
-            plane.park(None);
+            io.park(None);
         }
     }
 }

@@ -62,7 +62,7 @@ fn server_with(options: Options) -> SocketAddr {
         let addr = listener.local_addr().unwrap();
         let metrics = Rc::new(Cells::new().claim());
         let ring_options = ring::Options { recv_buffers: 64, ..ring::Options::default() };
-        let mut plane = KernelIo::new(&ring_options, Rc::clone(&metrics)).unwrap();
+        let mut io = KernelIo::new(&ring_options, Rc::clone(&metrics)).unwrap();
         let material = Material::Secret(SECRET.as_bytes().to_vec());
         let spec = KeySpec { kid: None, algorithm: Algorithm::Hs256, material };
         let mut shard = Shard::new(ShardSetup {
@@ -73,17 +73,17 @@ fn server_with(options: Options) -> SocketAddr {
             names: NameKey([1, 2]),
             seed: 3,
             ids: Csprng::from_key([3; 16]),
-            now: plane.now(),
+            now: io.now(),
             metrics,
         });
-        plane.listen(listener);
+        io.listen(listener);
         tell.send(addr).unwrap();
         let mut work = Vec::new();
         loop {
-            let now = plane.now();
-            let turned = shard::turn(now, &mut shard, &mut plane, &mut Alone, &mut work);
+            let now = io.now();
+            let turned = shard::turn(now, &mut shard, &mut io, &mut Alone, &mut work);
             if turned.is_idle() {
-                plane.park(shard.next_wake());
+                io.park(shard.next_wake());
             }
         }
     });

@@ -130,14 +130,14 @@ mod tests {
             refresh: Arc::new(|| ()),
             readiness,
             store,
-            evidence: evidence(Some(TOKEN)),
+            diagnostics: diagnostics(Some(TOKEN)),
         }
     }
 
     const TOKEN: &str = "a token that only these tests know";
 
     /// Of two cores, and a control thread that answers no questions.
-    fn evidence(token: Option<&str>) -> DiagnosticsState {
+    fn diagnostics(token: Option<&str>) -> DiagnosticsState {
         let token = token.map(|token| AdminToken::new(token.replace(' ', "-").as_bytes()).unwrap());
         DiagnosticsState {
             token: watch::channel(token).1,
@@ -150,13 +150,13 @@ mod tests {
     }
 
     /// The answers to requests for a page of the evidence, with these tokens.
-    fn debug(evidence: DiagnosticsState, target: &str, tokens: &[Option<&str>]) -> Vec<String> {
+    fn debug(diagnostics: DiagnosticsState, target: &str, tokens: &[Option<&str>]) -> Vec<String> {
         control().block_on(async {
             let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
-            let exposition = Exposition::new(evidence.threads.clone());
+            let exposition = Exposition::new(diagnostics.threads.clone());
             let all = view(Arc::new(exposition), Readiness::Ready, StoreState::Good);
-            let server = tokio::spawn(listener.serve(AdminState { evidence, ..all }));
+            let server = tokio::spawn(listener.serve(AdminState { diagnostics, ..all }));
             let mut answers = Vec::new();
             for token in tokens {
                 let shown =
@@ -178,7 +178,7 @@ mod tests {
 
     #[track_caller]
     fn check_debug(target: &str, token: Option<&str>, want_status: u16, want_part: &str) {
-        let answer = &debug(evidence(Some(TOKEN)), target, &[token])[0];
+        let answer = &debug(diagnostics(Some(TOKEN)), target, &[token])[0];
         assert!(answer.starts_with(&format!("HTTP/1.1 {want_status} ")), "{answer}");
         assert!(answer.contains(want_part), "no {want_part} in {answer}");
     }
@@ -191,7 +191,7 @@ mod tests {
             check_debug(&page, None, 401, "Authorization: Bearer");
             check_debug(&page, Some("Bearer wrong"), 401, "www-authenticate: Bearer");
             check_debug(&page, Some(&right.replace("Bearer", "Basic")), 401, "admin token");
-            let closed = &debug(evidence(None), &page, &[Some(&right)])[0];
+            let closed = &debug(diagnostics(None), &page, &[Some(&right)])[0];
             assert!(closed.starts_with("HTTP/1.1 403 "), "{closed}");
             assert!(closed.contains("ROOKERY_ADMIN_TOKEN"), "{closed}");
         }
@@ -216,7 +216,7 @@ mod tests {
         let right = format!("Bearer {}", TOKEN.replace(' ', "-"));
         let wrong = vec![Some("Bearer wrong"); TRIES_MAX as usize];
         let tries = [&wrong[..], &[Some("Bearer wrong"), None, Some(&*right)]].concat();
-        let answers = debug(evidence(Some(TOKEN)), "/debug/tasks", &tries);
+        let answers = debug(diagnostics(Some(TOKEN)), "/debug/tasks", &tries);
         let (first, tried) = answers.split_at(wrong.len());
         assert!(first.iter().all(|answer| answer.starts_with("HTTP/1.1 401 ")));
         assert!(tried[2].starts_with("HTTP/1.1 200 "), "{}", tried[2]);
@@ -232,16 +232,16 @@ mod tests {
     fn no_token_at_all_is_no_guess() {
         let right = format!("Bearer {}", TOKEN.replace(' ', "-"));
         let tries = [&[None; 20][..], &[Some(&*right)]].concat();
-        let answers = debug(evidence(Some(TOKEN)), "/debug/tasks", &tries);
+        let answers = debug(diagnostics(Some(TOKEN)), "/debug/tasks", &tries);
         assert!(answers[20].starts_with("HTTP/1.1 200 "), "{}", answers[20]);
     }
 
     #[test]
     fn one_profile_is_made_at_a_time() {
-        let evidence = evidence(Some(TOKEN));
-        let taken = Arc::clone(&evidence.profile).try_acquire_owned().unwrap();
+        let diagnostics = diagnostics(Some(TOKEN));
+        let taken = Arc::clone(&diagnostics.profile).try_acquire_owned().unwrap();
         let right = format!("Bearer {}", TOKEN.replace(' ', "-"));
-        let answer = &debug(evidence, "/debug/profile?seconds=1", &[Some(&right)])[0];
+        let answer = &debug(diagnostics, "/debug/profile?seconds=1", &[Some(&right)])[0];
         assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
         drop(taken);
     }

@@ -59,14 +59,14 @@ pub struct AdminState {
     /// Changed by whoever watches over the store.
     pub store: watch::Receiver<StoreState>,
     /// What `/debug` shows, to those who have the token.
-    pub evidence: DiagnosticsState,
+    pub diagnostics: DiagnosticsState,
 }
 
 /// All that can be asked; the rest is 404, another method 405.
 pub(super) fn router(view: AdminState) -> Router {
-    let evidence = debug::router(view.evidence.clone());
+    let diagnostics = debug::router(view.diagnostics.clone());
     Router::new()
-        .merge(evidence)
+        .merge(diagnostics)
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { "alive\n" }))
         .route("/ready", get(ready))

@@ -64,7 +64,7 @@ pub(super) fn run(inputs: Inputs) -> u8 {
         shard: config.shard,
         store,
         secrets,
-        evidence: DiagnosticsOptions {
+        diagnostics: DiagnosticsOptions {
             dir: Some(config.admin.evidence_dir).filter(|dir| !dir.is_empty()).map(Into::into),
             leak_hold_ms: config.admin.leak_hold_ms,
         },

@@ -85,7 +85,7 @@ struct Parcel<T> {
 #[derive(Default)]
 struct Flags {
     /// Writers that left a batch.
-    mail: Bits,
+    ready: Bits,
     /// Writers that found their lane full.
     blocked: Bits,
     /// Items that writers dropped since the reader asked.
@@ -167,7 +167,7 @@ impl<T> LaneSender<T> {
         }
         let posted_count = waiting_count - items.len();
         if 0 < posted_count {
-            self.reader.mail.raise(self.own, Release);
+            self.reader.ready.raise(self.own, Release);
         }
         posted_count
     }
@@ -227,14 +227,14 @@ impl<T> Mailbox<T> {
         on_item: &mut dyn FnMut(u16, T),
         on_room: &mut dyn FnMut(u16),
     ) -> usize {
-        let Some(mail) = self.flags.mail.take() else {
+        let Some(ready) = self.flags.ready.take() else {
             return 0;
         };
         let writers = self.lanes.len();
         let mut taken_count = 0;
         for from in (self.first..writers).chain(0..self.first) {
             let writer = from as u16;
-            if mail.has(writer) {
+            if ready.has(writer) {
                 let rest_max = items_max - taken_count;
                 taken_count += self.read(writer, rest_max, &mut |item| {
                     on_item(writer, item);
@@ -256,7 +256,7 @@ impl<T> Mailbox<T> {
         items_max: usize,
         on_item: &mut dyn FnMut(T) -> Option<T>,
     ) -> usize {
-        if self.flags.mail.lower(from) { self.read(from, items_max, on_item) } else { 0 }
+        if self.flags.ready.lower(from) { self.read(from, items_max, on_item) } else { 0 }
     }
 
     /// Names the writers that found their lane full, where it is not any more.
@@ -308,7 +308,7 @@ impl<T> Mailbox<T> {
         let lane = self.lanes[usize::from(from)].as_mut().expect("nobody writes to itself");
         let taken_count = lane.read(items_max, on_item);
         if !lane.is_empty() {
-            self.flags.mail.raise(from, Relaxed); // the rest waits for the next turn
+            self.flags.ready.raise(from, Relaxed); // the rest waits for the next turn
         }
         taken_count
     }

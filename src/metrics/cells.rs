@@ -72,7 +72,7 @@ impl Cells {
     }
 
     /// What the core is doing. Asks nobody.
-    pub fn sight(&self) -> PulseReading {
+    pub fn read_pulse(&self) -> PulseReading {
         self.pulse.read()
     }
 

@@ -188,8 +188,8 @@ mod tests {
         pulse.tell_lane(3, 9);
         pulse.tell_lane(255, 1);
         pulse.tell_lane(0, 0);
-        let sight = pulse.read();
-        assert_eq!((sight.since_unix_ms, sight.turn, sight.under_way), (1_800, 2, under_way));
-        assert_eq!(sight.lanes, [(3, 9), (255, 1)]);
+        let reading = pulse.read();
+        assert_eq!((reading.since_unix_ms, reading.turn, reading.under_way), (1_800, 2, under_way));
+        assert_eq!(reading.lanes, [(3, 9), (255, 1)]);
     }
 }

@@ -9,7 +9,7 @@ use std::os::fd::RawFd;
 
 use crate::base::{ConnId, Ending, Slots};
 
-use super::token::GENERATION_BITS;
+use super::user_data::GENERATION_BITS;
 
 /// Marks the end of the list of free slots, and a connection without a send.
 pub(super) const NONE: u32 = u32::MAX;

@@ -8,8 +8,8 @@
 //! Deliberately absent: `unsafe`, system calls other than through `uring` and
 //! `socket`.
 
-mod doors;
-mod tally;
+mod acceptors;
+mod counters;
 
 #[cfg(test)]
 mod tests;
@@ -31,14 +31,14 @@ use crate::base::{
 use crate::metrics::{AcceptFailure, MetricsWriter};
 
 use super::conns::{ConnPhase, ConnTable, NONE, PendingOps, QueuePosition};
-use super::doorbell::Waker;
 use super::queue::SlotList;
 use super::socket;
-use super::token::{RequestKind, UserData};
 use super::uring::{Completion, SendProgress, Uring};
+use super::user_data::{RequestKind, UserData};
+use super::waker::Waker;
 use super::{IoSetupError, Options};
-use doors::{Accepted, Acceptors};
-use tally::RingCounters;
+use acceptors::{Accepted, Acceptors};
+use counters::RingCounters;
 
 /// Buffers that a connection gets in one service, if it has so much to read. A
 /// message that fits into them is received whole before the next in line is
@@ -49,7 +49,7 @@ const SERVED_BUFFERS_MAX: u8 = 16;
 pub struct KernelIo {
     uring: Uring,
     conns: ConnTable,
-    doors: Acceptors,
+    acceptors: Acceptors,
     /// Connections whose receive waits for a buffer.
     queue: SlotList,
     /// Connections to be closed as soon as no waiting request names their
@@ -57,12 +57,12 @@ pub struct KernelIo {
     leaving: Vec<ConnId>,
     /// Endings that wait for the next `reap`.
     gone: VecDeque<(ConnId, Ending)>,
-    doorbell: Waker,
+    waker: Waker,
     watch: Watch,
     /// Whom `wake` wakes.
     neighbours: Arc<[Waker]>,
     started: Instant,
-    tally: RingCounters,
+    counters: RingCounters,
     /// What of the tally the scribe knows already.
     written: RingCounters,
     metrics: Rc<MetricsWriter>,
@@ -95,20 +95,20 @@ impl KernelIo {
         options: &Options,
         metrics: Rc<MetricsWriter>,
     ) -> Result<KernelIo, IoSetupError> {
-        let doorbell = Waker::new(address)
+        let waker = Waker::new(address)
             .map_err(|error| IoSetupError::from_step("eventfd", "event descriptors", error))?;
         Ok(KernelIo {
             uring,
             conns: ConnTable::new(options.connections_max),
-            doors: Acceptors::default(),
+            acceptors: Acceptors::default(),
             queue: SlotList::default(),
             leaving: Vec::new(),
             gone: VecDeque::new(),
-            doorbell,
+            waker,
             watch: Watch::Unset,
             neighbours: Arc::new([]),
             started: now(),
-            tally: RingCounters::default(),
+            counters: RingCounters::default(),
             written: RingCounters::default(),
             metrics,
             is_drained: false,
@@ -117,7 +117,7 @@ impl KernelIo {
 
     /// Takes peers from `listener`, from the next `submit` until `Action::StopAccepting`.
     pub fn listen(&mut self, listener: TcpListener) {
-        self.doors.add(listener);
+        self.acceptors.add(listener);
     }
 
     /// Begins a connection from `from`, or any address, to `to`. Answered by
@@ -135,13 +135,13 @@ impl KernelIo {
     }
 
     /// Wakes this plane's core; for other threads to keep.
-    pub fn doorbell(&self) -> Waker {
-        self.doorbell.clone()
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
     }
 
     /// Whose numbers `wake` is told. Their rings must have been made before descriptor
     /// tables split.
-    pub fn meet(&mut self, neighbours: Arc<[Waker]>) {
+    pub fn set_peers(&mut self, neighbours: Arc<[Waker]>) {
         self.neighbours = neighbours;
     }
 
@@ -170,18 +170,18 @@ impl KernelIo {
         // While somebody waits for a buffer, one is free or comes with what is there
         // to be reaped.
         let idle = self.gone.is_empty() && self.queue.is_empty() && self.leaving.is_empty();
-        if !idle || !self.doorbell.fall_asleep() {
+        if !idle || !self.waker.prepare_park() {
             return;
         }
         if self.watch == Watch::Unset {
             self.watch = Watch::Set;
-            let fd = self.doorbell.descriptor();
+            let fd = self.waker.descriptor();
             self.uring.watch(UserData::plain(RequestKind::Bell, 0), fd);
         }
-        let until = earlier(until, self.doors.retry_at());
+        let until = earlier(until, self.acceptors.retry_at());
         let limit = until.map(|until| self.wait_until(until));
         self.uring.wait(limit);
-        self.doorbell.wake_up();
+        self.waker.unpark();
     }
 
     fn wait_until(&self, until: MonotonicMs) -> Duration {
@@ -190,11 +190,11 @@ impl KernelIo {
 
     /// Writes down what happened in this turn.
     fn report(&mut self) {
-        self.tally.submits = self.uring.submits;
-        self.tally.queue_full = self.uring.queue_full;
-        self.tally.overflows = self.uring.overflows;
-        self.tally.write_since(&self.written, &self.metrics);
-        self.written = self.tally;
+        self.counters.submits = self.uring.submits;
+        self.counters.queue_full = self.uring.queue_full;
+        self.counters.overflows = self.uring.overflows;
+        self.counters.write_since(&self.written, &self.metrics);
+        self.written = self.counters;
     }
 
     fn tick(&self) -> MonotonicMs {
@@ -271,8 +271,8 @@ impl KernelIo {
     }
 
     /// Ends every socket, and so every request; the ring takes the answers.
-    fn hang_up(&mut self) {
-        self.doors.shut();
+    fn close_all(&mut self) {
+        self.acceptors.close();
         if self.watch == Watch::Set {
             self.uring.cancel(UserData::plain(RequestKind::Bell, 0));
         }
@@ -308,7 +308,7 @@ impl KernelIo {
         let conn = self.conns.at_mut(id).expect("only a live connection receives");
         let served = std::mem::take(&mut conn.served);
         if done.result == -libc::ENOBUFS {
-            self.tally.buffers_empty += 1;
+            self.counters.buffers_empty += 1;
             self.queue.push(&mut self.conns, id);
         } else if done.leaves_bytes() && (1..SERVED_BUFFERS_MAX).contains(&served) {
             self.receive_once(id, served + 1);
@@ -344,7 +344,7 @@ impl KernelIo {
 
     /// Tells the core about one completion. Returns how many events that were.
     fn dispatch(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
-        self.tally.completions += 1;
+        self.counters.completions += 1;
         match done.token.kind() {
             RequestKind::Receive => self.on_received(done, on_event),
             RequestKind::Send => self.on_sent(done, on_event),
@@ -358,7 +358,7 @@ impl KernelIo {
             }
             // The message could not be left: its ring is full, or is none any more.
             RequestKind::Wake => {
-                self.neighbours[done.token.id().slot as usize].be_loud();
+                self.neighbours[done.token.id().slot as usize].wake_by_eventfd();
                 0
             }
             RequestKind::Woken | RequestKind::NoReply => 0,
@@ -368,7 +368,7 @@ impl KernelIo {
     fn on_received(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
         let id = done.token.id();
         let Some(conn) = self.conns.at_mut(id) else {
-            self.tally.stale += 1;
+            self.counters.stale += 1;
             self.discard(done);
             return 0;
         };
@@ -387,8 +387,8 @@ impl KernelIo {
             ..0 => {
                 let (len, index) = (done.result as usize, done.buffer());
                 let index = index.expect("received bytes come in a buffer");
-                self.tally.bytes_in += len as u64;
-                self.tally.buffers_lent += 1;
+                self.counters.bytes_in += len as u64;
+                self.counters.buffers_lent += 1;
                 on_event(Event::Received(id, self.uring.buffers().lend(index, len)));
                 self.uring.buffers().give_back(index);
                 events = 1;
@@ -425,18 +425,18 @@ impl KernelIo {
     fn on_sent(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
         let id = done.token.id();
         let Some(conn) = self.conns.at_mut(id) else {
-            self.tally.stale += 1;
+            self.counters.stale += 1;
             return 0;
         };
         conn.under_way.end(PendingOps::SEND);
         let index = conn.in_flight;
         let count = done.result.max(0) as usize;
-        self.tally.bytes_out += count as u64;
+        self.counters.bytes_out += count as u64;
         let progress = self.uring.sent(index, count);
         let leaving = matches!(conn.phase, ConnPhase::Leaving(_));
         let again = 0 < done.result || matches!(-done.result, libc::EAGAIN | libc::EINTR);
         if !leaving && progress == SendProgress::Partial && again {
-            self.tally.sends_short += 1;
+            self.counters.sends_short += 1;
             conn.under_way.begin(PendingOps::SEND);
             self.uring.send_rest(done.token, conn.fd, index);
             return 0;
@@ -457,7 +457,7 @@ impl KernelIo {
 
     fn on_accepted(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
         let now = self.started.elapsed().as_millis() as u64;
-        let accepted = self.doors.accepted(done, MonotonicMs(now));
+        let accepted = self.acceptors.accepted(done, MonotonicMs(now));
         let mut events = 0;
         match accepted {
             Accepted::Peer(fd) if !self.conns.is_full() => {
@@ -467,11 +467,11 @@ impl KernelIo {
                 events = 1;
             }
             Accepted::Peer(fd) => {
-                self.tally.fail_accept(AcceptFailure::Other);
+                self.counters.fail_accept(AcceptFailure::Other);
                 socket::close(fd);
             }
             Accepted::Nobody => {}
-            Accepted::Failed(why) => self.tally.fail_accept(why),
+            Accepted::Failed(why) => self.counters.fail_accept(why),
         }
         events
     }
@@ -479,7 +479,7 @@ impl KernelIo {
     fn on_connected(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
         let id = done.token.id();
         let Some(conn) = self.conns.at_mut(id) else {
-            self.tally.stale += 1;
+            self.counters.stale += 1;
             return 0;
         };
         conn.under_way.end(PendingOps::CONNECT);
@@ -512,7 +512,7 @@ impl Io for KernelIo {
         while events < max {
             if let Some((id, ending)) = self.gone.pop_front() {
                 self.conns.remove(id);
-                self.doors.retry();
+                self.acceptors.resume();
                 on_event(Event::Gone(id, ending));
                 events += 1;
                 continue;
@@ -539,15 +539,15 @@ impl Io for KernelIo {
 
     /// Costs no system call of its own where the kernel passes messages between rings.
     fn wake(&mut self, neighbour: ShardId) {
-        let doorbell = &self.neighbours[usize::from(neighbour.0)];
-        if !doorbell.touch() {
+        let waker = &self.neighbours[usize::from(neighbour.0)];
+        if !waker.set_notified() {
             return;
         }
-        match doorbell.ring_descriptor() {
+        match waker.ring_descriptor() {
             Some(ring) => {
                 self.uring.wake(UserData::plain(RequestKind::Wake, neighbour.0.into()), ring)
             }
-            None => doorbell.be_loud(),
+            None => waker.wake_by_eventfd(),
         }
     }
 
@@ -561,13 +561,13 @@ impl Io for KernelIo {
                     }
                 }
                 Action::PaceAccepting { peers_per_turn_max, from } => {
-                    self.doors.pace(peers_per_turn_max, from);
+                    self.acceptors.pace(peers_per_turn_max, from);
                 }
-                Action::StopAccepting => self.doors.shut(),
+                Action::StopAccepting => self.acceptors.close(),
             }
         }
         let now = self.tick();
-        self.doors.arm(&mut self.uring, now, self.conns.room());
+        self.acceptors.arm(&mut self.uring, now, self.conns.room());
         self.settle();
         self.report();
     }
@@ -575,7 +575,7 @@ impl Io for KernelIo {
 
 impl Drop for KernelIo {
     fn drop(&mut self) {
-        self.hang_up();
+        self.close_all();
     }
 }
 

@@ -14,22 +14,22 @@
 
 mod buffers;
 mod conns;
-mod doorbell;
 mod kernel;
-mod probe;
+mod kernel_features;
 mod queue;
-mod refusal;
+mod setup_error;
 pub mod simulated;
 mod socket;
-mod token;
 mod uring;
+mod user_data;
+mod waker;
 
-pub use doorbell::Waker;
 pub use kernel::{KernelIo, moment};
-pub use probe::{Feature, OWN_TABLES, probe};
-pub use refusal::IoSetupError;
+pub use kernel_features::{Feature, OWN_TABLES, probe};
+pub use setup_error::IoSetupError;
 pub use simulated::SimulatedIo;
 pub use socket::{PortUse, listener, steer_by_cpu, unshare_descriptor_table};
+pub use waker::Waker;
 
 /// The sizes of one core's plane. Memory is `recv_buffers * recv_buffer_bytes`,
 /// 64 B a submission entry, 16 B a completion entry, and 16 B a connection.

@@ -12,9 +12,9 @@
 //! outgoing connections.
 #![forbid(unsafe_code)]
 
+mod fault_injector;
 mod peers;
 mod slots;
-mod weather;
 
 #[cfg(test)]
 mod tests;
@@ -24,17 +24,17 @@ use bytes::Bytes;
 use crate::base::limits::PEERS_PER_TURN_MAX;
 use crate::base::{Action, ConnId, Ending, Event, Io, MonotonicMs, PeerSigns, ShardId, Timestamps};
 
+use fault_injector::FaultInjector;
 use peers::{End, PeerAction};
 use slots::PeerSlots;
-use weather::FaultInjector;
 
+pub use fault_injector::FaultProfile;
 pub use peers::{PeerState, SimulatedPeer};
-pub use weather::FaultProfile;
 
 /// One core's sockets in a world that a seed decides.
 #[derive(Debug)]
 pub struct SimulatedIo {
-    sky: FaultInjector,
+    fault_injector: FaultInjector,
     now: Timestamps,
     accepting: bool,
     /// How many peers come in a turn, and from when on.
@@ -58,9 +58,9 @@ enum Step {
 
 impl SimulatedIo {
     /// An empty world at time 0.
-    pub fn new(seed: u64, weather: FaultProfile) -> SimulatedIo {
+    pub fn new(seed: u64, fault_profile: FaultProfile) -> SimulatedIo {
         SimulatedIo {
-            sky: FaultInjector::new(seed, weather),
+            fault_injector: FaultInjector::new(seed, fault_profile),
             now: Timestamps::default(),
             accepting: true,
             peers_per_turn_max: PEERS_PER_TURN_MAX,
@@ -93,7 +93,7 @@ impl SimulatedIo {
     /// A send goes on when its time has come and the peer has room.
     fn outgoing_due(&self, end: &End) -> Option<MonotonicMs> {
         let (due, _) = end.outgoing.as_ref()?;
-        (end.ending.is_none() && 0 < self.sky.room(end.inbox.len())).then_some(*due)
+        (end.ending.is_none() && 0 < self.fault_injector.room(end.inbox.len())).then_some(*due)
     }
 
     /// What can be told about `peer` now; chance decides between several.
@@ -109,16 +109,16 @@ impl SimulatedIo {
             (false, false) => None,
             (true, false) => Some(Step::In),
             (false, true) => Some(Step::Out),
-            (true, true) if self.sky.tosses() => Some(Step::In),
+            (true, true) if self.fault_injector.coin() => Some(Step::In),
             (true, true) => Some(Step::Out),
         }
     }
 
     /// Takes one step; true when it was an event.
     fn take(&mut self, peer: u32, step: Step, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
-        let storm = self.sky.breaks();
+        let breaks = self.fault_injector.breaks();
         match step {
-            Step::In | Step::Out if storm && self.ends[peer as usize].id.is_some() => {
+            Step::In | Step::Out if breaks && self.ends[peer as usize].id.is_some() => {
                 self.ends[peer as usize].state = PeerState::Reset;
                 self.end(peer, Ending::Reset);
                 false
@@ -145,7 +145,7 @@ impl SimulatedIo {
             PeerAction::Bytes(mut bytes) => {
                 let id = known(end);
                 end.heard_at = Some(due);
-                let len = self.sky.received_of(bytes.len());
+                let len = self.fault_injector.received_of(bytes.len());
                 let mut received: Vec<u8> = bytes.drain(..len).collect();
                 if !bytes.is_empty() {
                     let rest = (due, PeerAction::Bytes(bytes));
@@ -163,13 +163,13 @@ impl SimulatedIo {
     }
 
     fn take_out(&mut self, peer: u32, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
-        let again = self.sky.after(self.now.tick);
+        let again = self.fault_injector.after(self.now.tick);
         let end = &self.ends[peer as usize];
         let (_, bytes) = end.outgoing.as_ref().expect("a step out has something to send");
-        let room = self.sky.room(end.inbox.len());
+        let room = self.fault_injector.room(end.inbox.len());
         let len = match bytes.len().min(room) {
             0 => 0,
-            most => self.sky.part_of(most),
+            most => self.fault_injector.part_of(most),
         };
         let end = &mut self.ends[peer as usize];
         let (due, bytes) = end.outgoing.as_mut().expect("looked at above");
@@ -189,7 +189,7 @@ impl SimulatedIo {
 
     /// From here on only the end is told.
     fn end(&mut self, peer: u32, ending: Ending) {
-        let due = self.sky.after(self.now.tick);
+        let due = self.fault_injector.after(self.now.tick);
         let end = &mut self.ends[peer as usize];
         if end.ending.is_none() {
             end.ending = Some((due, ending));
@@ -219,7 +219,7 @@ impl SimulatedIo {
     }
 
     fn send(&mut self, id: ConnId, bytes: Bytes) {
-        let due = self.sky.after(self.now.tick);
+        let due = self.fault_injector.after(self.now.tick);
         if let Some(peer) = self.tenant(id) {
             let outgoing = &mut self.ends[peer as usize].outgoing;
             assert!(outgoing.is_none(), "a connection has one send in flight");
@@ -232,8 +232,8 @@ impl SimulatedIo {
         let end = &mut self.ends[peer as usize];
         if let Some((_, mut bytes)) = end.outgoing.take() {
             // Some of what was in flight arrives, as far as the peer has room.
-            let room = self.sky.room(end.inbox.len());
-            let len = self.sky.rest_of(bytes.len().min(room));
+            let room = self.fault_injector.room(end.inbox.len());
+            let len = self.fault_injector.rest_of(bytes.len().min(room));
             end.inbox.extend_from_slice(&bytes.split_to(len));
         }
         if end.state == PeerState::Open {
@@ -265,7 +265,7 @@ impl Io for SimulatedIo {
         let mut candidates = self.live.clone();
         let (mut events, mut peers) = (0, 0);
         while events < max && !candidates.is_empty() {
-            let place = self.sky.chooses(candidates.len());
+            let place = self.fault_injector.chooses(candidates.len());
             let is_new = self.ends[candidates[place] as usize].id.is_none();
             let waits = is_new && (peers == self.peers_per_turn_max || self.rests());
             match self.step_of(candidates[place]) {
@@ -295,7 +295,7 @@ impl Io for SimulatedIo {
             has_unread: end.incoming.iter().any(arrived),
             heard_ms_ago: end.heard_at.map(|at| self.now.tick.ms_since(at) as u32),
             // A host acknowledges what it has room for.
-            acknowledged_ms_ago: (0 < self.sky.room(end.inbox.len())).then_some(0),
+            acknowledged_ms_ago: (0 < self.fault_injector.room(end.inbox.len())).then_some(0),
         }
     }
 

@@ -27,12 +27,12 @@ use crate::base::{Slab, trim_queue};
 
 use super::buffers::{self, Buffers};
 use super::socket;
-use super::token::{RequestKind, UserData};
+use super::user_data::{RequestKind, UserData};
 use super::{IoSetupError, Options};
 
 /// How often a plane that ends hears nothing from the kernel before it rather
 /// loses the memory that it lent.
-const FAREWELL_ROUNDS: usize = 1_000;
+const QUIESCE_ROUNDS: usize = 1_000;
 
 /// How often in a row the kernel is asked for more before a turn begins.
 const GATHER_ROUNDS: usize = 256;
@@ -390,7 +390,7 @@ impl Uring {
     /// cancelled what does not end with its socket, so that each request is
     /// answered by itself: thousands are not cancelled in a time that anybody
     /// would wait for. Only what is left when no more answers come is.
-    pub fn farewell(&mut self) -> Quiesced {
+    pub fn quiesce(&mut self) -> Quiesced {
         let (mut silent, mut swept) = (0, 0);
         loop {
             self.submit();
@@ -403,7 +403,7 @@ impl Uring {
                 }
             }
             let is_complete = self.under_way == 0 && self.is_flushed();
-            if is_complete || silent == FAREWELL_ROUNDS {
+            if is_complete || silent == QUIESCE_ROUNDS {
                 return Quiesced { is_complete, swept };
             }
             if answers == 0 {
@@ -542,7 +542,7 @@ impl Drop for Uring {
     /// Waits for the kernel to let go. Memory that it does not let go of is lost
     /// rather than freed under its hands.
     fn drop(&mut self) {
-        if self.farewell().is_complete {
+        if self.quiesce().is_complete {
             // SAFETY: dropped once, here, and nothing uses it afterwards. No
             // request is under way, so the kernel looks at none of it.
             unsafe { ManuallyDrop::drop(&mut self.lent) };

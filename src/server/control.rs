@@ -21,7 +21,7 @@ use tokio::time;
 
 use super::cores::{CoreHandles, Reporting};
 use super::descriptor_table::TableUse;
-use super::evidence::{self, Diagnostics};
+use super::diagnostics::{self, Diagnostics};
 use super::plan::{Plan, Table};
 use super::process::Process;
 use super::reload::Reloading;
@@ -38,7 +38,7 @@ use crate::shard::{ShardCommand, TraceEvent};
 use crate::signals::{SignalRequest, Signals, StopSignal};
 
 /// Findings of all cores that wait for the control thread.
-const FINDINGS_MAX: usize = 1_024;
+const CORE_EVENTS_MAX: usize = 1_024;
 
 /// What the shards' drain leaves of `drain_ms` for the last answers.
 const DRAIN_MARGIN_MS: u64 = 1_000;
@@ -65,7 +65,7 @@ struct Shown {
     readiness: watch::Sender<Readiness>,
     admin_token: watch::Sender<Option<admin::AdminToken>>,
     metrics: SharedMetricsWriter,
-    desk: Diagnostics,
+    diagnostics: Diagnostics,
     pages: JoinHandle<()>,
 }
 
@@ -102,9 +102,9 @@ async fn live(
         reloading.begin();
     }
     let signal = serve(&mut shown, &mut cores, &mut signals, reloading).await;
-    let Shown { readiness, metrics, desk, pages, .. } = shown;
+    let Shown { readiness, metrics, diagnostics, pages, .. } = shown;
     // A drain takes no questions.
-    drop(desk);
+    drop(diagnostics);
     readiness.send_replace(Readiness::Draining);
     metrics.set(Gauge::Draining, 1);
     let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
@@ -139,23 +139,23 @@ fn show(
     let (store_state, store) = watch::channel(StoreState::Absent);
     let (admin_token, token) = watch::channel(setup.secrets.admin_token.take());
     let (asked, questions) = channel(admin::QUESTIONS_MAX);
-    let (found, findings) = channel(FINDINGS_MAX);
+    let (found, core_events) = channel(CORE_EVENTS_MAX);
     let instance = instance(setup, admin_address);
-    let desk = Diagnostics::new(evidence::DiagnosticsSetup {
+    let diagnostics = Diagnostics::new(diagnostics::DiagnosticsSetup {
         questions,
-        findings,
+        core_events,
         quarantine: setup.shard.quarantine.clone(),
         cells: cells.clone(),
         instance: Arc::clone(&instance),
-        evidence_dir: setup.evidence.dir.clone(),
-        leak_hold_ms: setup.evidence.leak_hold_ms,
+        evidence_dir: setup.diagnostics.dir.clone(),
+        leak_hold_ms: setup.diagnostics.leak_hold_ms,
     });
     let profile = Arc::new(Semaphore::new(1));
     let cpu_profiles = match plan.table {
         Table::Shared => CpuProfiles::Possible,
         Table::PerShard => CpuProfiles::Impossible,
     };
-    let evidence =
+    let diagnostics_state =
         DiagnosticsState { token, instance, threads, questions: asked, profile, cpu_profiles };
     let pages = tokio::spawn(admin.serve(AdminState {
         exposition,
@@ -163,14 +163,14 @@ fn show(
         refresh: Arc::new(move || facts.refresh()),
         readiness: seen,
         store,
-        evidence,
+        diagnostics: diagnostics_state,
     }));
-    let voice = store_cells.map(|cells| StoreStatus { cells, state: store_state });
+    let store_status = store_cells.map(|cells| StoreStatus { cells, state: store_state });
     let (senders, trace_events) = lane::mailbox(plan.cores.len() as u16, TRACE_EVENT_LANE);
-    let shown = Shown { readiness, admin_token, metrics, desk, pages };
+    let shown = Shown { readiness, admin_token, metrics, diagnostics, pages };
     (
         shown,
-        Reporting { cells, voice, tables, trace_events: senders, findings: found },
+        Reporting { cells, store_status, tables, trace_events: senders, core_events: found },
         trace_events,
     )
 }
@@ -182,7 +182,7 @@ async fn serve(
     signals: &mut Signals,
     mut reloading: Reloading,
 ) -> StopSignal {
-    let Shown { admin_token, metrics, desk, .. } = shown;
+    let Shown { admin_token, metrics, diagnostics, .. } = shown;
     loop {
         tokio::select! {
             request = signals.next() => match request {
@@ -202,7 +202,7 @@ async fn serve(
                     tracing::error!("keys stay as they were: {why}");
                 }
             },
-            commands = desk.wait() => desk.act(cores, commands),
+            commands = diagnostics.wait() => diagnostics.act(cores, commands),
         }
     }
 }

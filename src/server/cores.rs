@@ -68,12 +68,12 @@ pub(super) struct Reporting {
     /// By core.
     pub cells: Vec<Arc<Cells>>,
     /// Of the store, if there is one.
-    pub voice: Option<StoreStatus>,
+    pub store_status: Option<StoreStatus>,
     /// One for all cores, or one for each.
     pub tables: Vec<Arc<TableUse>>,
     /// By core.
     pub trace_events: Vec<LaneSender<TraceEvent>>,
-    pub findings: Sender<CoreEvent>,
+    pub core_events: Sender<CoreEvent>,
 }
 
 /// The storage thread, and how it is told to begin.
@@ -87,7 +87,7 @@ struct Core {
     go: mpsc::SyncSender<StartListening>,
     reports: Receiver<CoreReport>,
     commands: LaneSender<CoreCommand>,
-    doorbell: Option<Waker>,
+    waker: Option<Waker>,
 }
 
 impl CoreHandles {
@@ -97,15 +97,16 @@ impl CoreHandles {
         plan: &Plan,
         reporting: Reporting,
     ) -> Result<CoreHandles, StartError> {
-        let Reporting { cells, voice, tables, trace_events, findings } = reporting;
+        let Reporting { cells, store_status, tables, trace_events, core_events } = reporting;
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let name_key = random().map_err(StartError::Random)?;
         let mut names = NameKey::from_bytes(name_key);
-        let store_cells = voice.as_ref().map(|voice| Arc::clone(&voice.cells));
+        let store_cells = store_status.as_ref().map(|store_status| Arc::clone(&store_status.cells));
         let (mut store, mut store_ends) = (None, Vec::new());
-        if let Some(voice) = voice {
+        if let Some(store_status) = store_status {
             names = look_into_store(opener(setup, name_key)).await?;
-            let (started, ends) = Store::start(opener(setup, name_key), voice, shards_count)?;
+            let (started, ends) =
+                Store::start(opener(setup, name_key), store_status, shards_count)?;
             (store, store_ends) = (Some(started), ends);
         }
         let mut store_ends = store_ends.into_iter();
@@ -140,14 +141,14 @@ impl CoreHandles {
                 trace_events,
                 store_cells: store_cells.clone().filter(|_| index == 0),
                 commands: taken,
-                go: gone,
+                start_listening: gone,
                 reports: sender,
-                findings: findings.clone(),
+                core_events: core_events.clone(),
                 stop: Arc::clone(&stop),
                 pulse: LastPulse::new(Arc::clone(&tables[index % tables.len()]), memory_bytes),
             });
             let thread = thread.map_err(StartError::Executor)?;
-            cores.push(Core { thread, go, reports, commands: commands.remove(0), doorbell: None });
+            cores.push(Core { thread, go, reports, commands: commands.remove(0), waker: None });
         }
         Ok(CoreHandles { cores, stop, store })
     }
@@ -160,11 +161,11 @@ impl CoreHandles {
         plan: &Plan,
     ) -> Result<Vec<SocketAddr>, StartError> {
         let options = &setup.options;
-        let mut doorbells = Vec::new();
+        let mut wakers = Vec::new();
         for index in 0..self.cores.len() {
             let core = &mut self.cores[index];
-            let doorbell = match core.reports.recv().await {
-                Some(CoreReport::Made(Ok(doorbell))) => doorbell,
+            let waker = match core.reports.recv().await {
+                Some(CoreReport::Made(Ok(waker))) => waker,
                 Some(CoreReport::Made(Err(refusal))) => {
                     return Err(StartError::ring(refusal, plan, &setup.ring));
                 }
@@ -179,10 +180,10 @@ impl CoreHandles {
                     });
                 }
             };
-            core.doorbell = Some(doorbell.clone());
-            doorbells.push(doorbell);
+            core.waker = Some(waker.clone());
+            wakers.push(waker);
         }
-        let doorbells: Arc<[Waker]> = doorbells.into();
+        let wakers: Arc<[Waker]> = wakers.into();
         let shards = self.cores.len() as u16;
         let mut addresses = options.addresses();
         let port_use = if shards == 1 { PortUse::Alone } else { PortUse::Shared };
@@ -192,7 +193,7 @@ impl CoreHandles {
         for (index, core) in self.cores.iter_mut().enumerate() {
             let last = index + 1 == usize::from(shards);
             let go = StartListening {
-                doorbells: Arc::clone(&doorbells),
+                wakers: Arc::clone(&wakers),
                 addresses,
                 backlog: options.backlog,
                 port_use,
@@ -219,7 +220,7 @@ impl CoreHandles {
         }
         if let Some(store) = &self.store {
             // Descriptor tables have split by now.
-            let _ = store.go.send(doorbells);
+            let _ = store.go.send(wakers);
         }
         Ok(addresses)
     }
@@ -234,7 +235,7 @@ impl CoreHandles {
                 tries += 1;
             }
             match core.commands.push(CoreCommand::Shard(command.clone())) {
-                Ok(()) => core.ring(),
+                Ok(()) => core.wake(),
                 Err(_) => {
                     tracing::error!("shard {index} hangs: it takes no orders");
                 }
@@ -249,7 +250,7 @@ impl CoreHandles {
         let waiting = COMMAND_LANE.batches_max - core.commands.room_batches_count();
         let given = waiting < QUESTIONS_WAITING_MAX && core.commands.push(command).is_ok();
         if given {
-            core.ring();
+            core.wake();
         }
         given
     }
@@ -270,7 +271,7 @@ impl CoreHandles {
     /// Ends all threads; only for cores that are empty, so none takes long.
     pub fn stop(self) {
         self.stop.store(true, SeqCst);
-        self.cores.iter().for_each(Core::ring);
+        self.cores.iter().for_each(Core::wake);
         for core in self.cores {
             if let Err(error) = core.thread.join() {
                 tracing::warn!("a core did not end well: {error}");
@@ -286,20 +287,20 @@ impl Store {
     /// Starts its thread; the cores get their ends of its lanes.
     fn start(
         open: storage::OpenEngine<FjallDisk>,
-        voice: StoreStatus,
+        store_status: StoreStatus,
         shards_count: u16,
     ) -> Result<(Store, Vec<StoreEnds>), StartError> {
-        let (go, doorbells) = mpsc::sync_channel(1);
-        let started = storage::start(open, voice, shards_count, doorbells);
+        let (go, wakers) = mpsc::sync_channel(1);
+        let started = storage::start(open, store_status, shards_count, wakers);
         let (storage, ends) = started.map_err(StartError::Storage)?;
         Ok((Store { storage, go }, ends))
     }
 }
 
 impl Core {
-    fn ring(&self) {
-        if let Some(doorbell) = &self.doorbell {
-            doorbell.ring();
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.notify();
         }
     }
 }

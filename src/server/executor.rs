@@ -71,16 +71,16 @@ pub(super) struct CoreSetup {
     /// The storage thread's numbers, for the one core that counts on.
     pub store_cells: Option<Arc<Cells>>,
     pub commands: Mailbox<CoreCommand>,
-    pub go: Receiver<StartListening>,
+    pub start_listening: Receiver<StartListening>,
     pub reports: Sender<CoreReport>,
-    pub findings: Sender<CoreEvent>,
+    pub core_events: Sender<CoreEvent>,
     pub stop: Arc<AtomicBool>,
     pub pulse: LastPulse,
 }
 
 /// The word to listen; comes when every core has its doorbell.
 pub(super) struct StartListening {
-    pub doorbells: Arc<[Waker]>,
+    pub wakers: Arc<[Waker]>,
     pub addresses: Vec<SocketAddr>,
     pub backlog: u16,
     pub port_use: PortUse,
@@ -128,19 +128,19 @@ pub(super) enum ListenError {
 pub(super) type Thread = glommio::ExecutorJoinHandle<()>;
 
 /// Starts one core's thread, pinned to its CPU.
-pub(super) fn start(part: CoreSetup) -> Result<Thread, String> {
-    let (placement, pin) = placement(part.cpu);
+pub(super) fn start(setup: CoreSetup) -> Result<Thread, String> {
+    let (placement, pin) = placement(setup.cpu);
     let builder = LocalExecutorBuilder::new(placement)
-        .name(&format!("shard-{}", part.id.0))
+        .name(&format!("shard-{}", setup.id.0))
         .io_memory(EXECUTOR_IO_BYTES)
         .ring_depth(EXECUTOR_RING_ENTRIES);
     let begin = move || {
         if let Some(core) = pin
             && !core_affinity::set_for_current(core)
         {
-            tracing::warn!("shard {} is not pinned to CPU {}", part.id.0, core.id);
+            tracing::warn!("shard {} is not pinned to CPU {}", setup.id.0, core.id);
         }
-        serve(part)
+        serve(setup)
     };
     builder.spawn(begin).map_err(|error| error.to_string())
 }
@@ -178,68 +178,69 @@ pub(super) fn why_ended(thread: Thread) -> CoreError {
     }
 }
 
-async fn serve(part: CoreSetup) {
-    let reports = part.reports.clone();
+async fn serve(setup: CoreSetup) {
+    let reports = setup.reports.clone();
     // The control thread may have given up; then nobody needs to know.
     let report = |report| drop(reports.try_send(report));
-    let metrics = Rc::new(part.cells.claim());
-    let mut plane = match KernelIo::new(&part.ring, Rc::clone(&metrics)) {
-        Ok(plane) => plane,
+    let metrics = Rc::new(setup.cells.claim());
+    let mut io = match KernelIo::new(&setup.ring, Rc::clone(&metrics)) {
+        Ok(io) => io,
         Err(refusal) => return report(CoreReport::Made(Err(refusal))),
     };
-    report(CoreReport::Made(Ok(plane.doorbell())));
+    report(CoreReport::Made(Ok(io.waker())));
     // Blocks the executor, which has nothing else to do yet.
-    let Ok(go) = part.go.recv() else { return };
-    let listeners = match open(part.table, &go) {
+    let Ok(start_listening) = setup.start_listening.recv() else { return };
+    let listeners = match open(setup.table, &start_listening) {
         Ok(listeners) => listeners,
         Err(why) => return report(CoreReport::Listening(Err(why))),
     };
     let address = |one: &TcpListener| one.local_addr().expect("a listener has an address");
     let addresses = listeners.iter().map(address).collect();
-    listeners.into_iter().for_each(|listener| plane.listen(listener));
-    plane.meet(go.doorbells);
+    listeners.into_iter().for_each(|listener| io.listen(listener));
+    io.set_peers(start_listening.wakers);
     report(CoreReport::Listening(Ok(addresses)));
 
     let shard = Shard::new(shard::ShardSetup {
-        id: part.id,
-        shards_count: part.shards_count,
-        options: part.shard,
-        keys: part.keys,
-        names: part.names,
-        seed: part.seed,
-        ids: part.ids,
-        now: plane.now(),
+        id: setup.id,
+        shards_count: setup.shards_count,
+        options: setup.shard,
+        keys: setup.keys,
+        names: setup.names,
+        seed: setup.seed,
+        ids: setup.ids,
+        now: io.now(),
         metrics: Rc::clone(&metrics),
     });
     let core = Core {
-        id: part.id,
-        plane,
+        id: setup.id,
+        io,
         shard,
-        lanes: CoreLanes::new(part.neighbours, part.store, part.trace_events, part.commands),
-        expired: part.store_cells.map(|cells| Expired { cells, counted: 0 }),
+        lanes: CoreLanes::new(setup.neighbours, setup.store, setup.trace_events, setup.commands),
+        expired: setup.store_cells.map(|cells| Expired { cells, counted: 0 }),
         work: Vec::new(),
         metrics,
         tasks_begun: 0,
-        reports: Some(part.reports),
-        findings: part.findings,
-        stop: part.stop,
-        pulse: part.pulse,
+        reports: Some(setup.reports),
+        core_events: setup.core_events,
+        stop: setup.stop,
+        pulse: setup.pulse,
         late_told_until: MonotonicMs(0),
     };
     core.run();
 }
 
 /// Splits the table where asked, and only then makes what is this core's alone.
-fn open(table: Table, go: &StartListening) -> Result<Vec<TcpListener>, ListenError> {
+fn open(table: Table, start_listening: &StartListening) -> Result<Vec<TcpListener>, ListenError> {
     match table {
         Table::Shared => (),
         Table::PerShard => ring::unshare_descriptor_table().map_err(ListenError::Table)?,
     }
     let mut listeners = Vec::new();
-    for &address in &go.addresses {
-        let listener = ring::listener(address, i32::from(go.backlog), go.port_use)
-            .map_err(|error| ListenError::Listen(address, error))?;
-        if let Some(shards) = go.steer
+    for &address in &start_listening.addresses {
+        let listener =
+            ring::listener(address, i32::from(start_listening.backlog), start_listening.port_use)
+                .map_err(|error| ListenError::Listen(address, error))?;
+        if let Some(shards) = start_listening.steer
             && let Err(error) = ring::steer_by_cpu(&listener, shards)
         {
             tracing::warn!(
@@ -254,7 +255,7 @@ fn open(table: Table, go: &StartListening) -> Result<Vec<TcpListener>, ListenErr
 /// One core at work.
 struct Core {
     id: ShardId,
-    plane: KernelIo,
+    io: KernelIo,
     shard: Shard,
     lanes: CoreLanes,
     expired: Option<Expired>,
@@ -265,7 +266,7 @@ struct Core {
     tasks_begun: u64,
     /// Until the drain was reported.
     reports: Option<Sender<CoreReport>>,
-    findings: Sender<CoreEvent>,
+    core_events: Sender<CoreEvent>,
     stop: Arc<AtomicBool>,
     pulse: LastPulse,
     /// No line about lateness before.
@@ -296,8 +297,8 @@ impl Core {
             if self.turn().is_idle() {
                 self.metrics.add(Counter::Sleeps, 1);
                 self.metrics.enter(TurnPhase::Sleeping);
-                let alive = self.plane.now().tick.plus_ms(SLEEP_MS_MAX);
-                self.plane.park(self.shard.next_wake().into_iter().chain([alive]).min());
+                let alive = self.io.now().tick.plus_ms(SLEEP_MS_MAX);
+                self.io.park(self.shard.next_wake().into_iter().chain([alive]).min());
             }
         }
     }
@@ -305,14 +306,14 @@ impl Core {
     /// One turn, and what watches it.
     fn turn(&mut self) -> TurnCounts {
         let began = clock::now();
-        let now = self.plane.now();
+        let now = self.io.now();
         self.metrics.set(Gauge::LastTick, now.unix_ms);
         self.metrics.begin_turn(now.unix_ms);
         if self.pulse.is_due(now.tick) {
             self.look_around(now.tick);
         }
-        let Core { plane, shard, lanes, work, .. } = self;
-        let turned = shard::turn(now, shard, plane, lanes, work);
+        let Core { io, shard, lanes, work, .. } = self;
+        let turned = shard::turn(now, shard, io, lanes, work);
         let took_us = began.elapsed().as_micros() as u64;
         let metrics = &self.metrics;
         if STALL_US_MIN <= took_us {
@@ -331,13 +332,13 @@ impl Core {
     /// Tells what need not be told in each turn.
     fn look_around(&mut self, now: MonotonicMs) {
         let look = PulseInputs {
-            connections: self.plane.connections(),
+            connections: self.io.connections(),
             messages: self.lanes.waiting_count(),
             outbox_bytes_max: self.shard.outbox_bytes_max(),
         };
         self.pulse.beat(now, &look, &self.metrics);
         self.shard.trim();
-        self.plane.trim();
+        self.io.trim();
         trim_list(&mut self.work);
         self.tell_lateness(now);
         if let Some(expired) = &mut self.expired {
@@ -362,7 +363,7 @@ impl Core {
 
     /// Says what is under way, for those who look at this core from outside.
     fn tell_under_way(&mut self) {
-        let (ring_operations, operations_begun) = self.plane.operations();
+        let (ring_operations, operations_begun) = self.io.operations();
         let under_way = CoreWork { ring_operations, ..self.shard.under_way() };
         self.metrics.tell(&under_way);
         self.shard.changed_lanes(&mut |to, open| self.metrics.tell_lane(to, open));
@@ -376,17 +377,17 @@ impl Core {
     /// What was found goes to whoever asked, if there is room.
     fn report_findings(&mut self) {
         for prefix in self.shard.take_early_panics() {
-            let _ = self.findings.try_send(CoreEvent::EarlyPanic(prefix));
+            let _ = self.core_events.try_send(CoreEvent::EarlyPanic(prefix));
         }
         if let Some((scan_id, found)) = self.shard.take_scan_result() {
             let peers = match &found {
                 ScanResult::Top(sights, _) => {
-                    sights.iter().map(|sight| self.plane.peer(sight.conn)).collect()
+                    sights.iter().map(|sight| self.io.peer(sight.conn)).collect()
                 }
                 ScanResult::CountPrefix { .. } => Vec::new(),
             };
             let looked = CoreEvent::Looked { core: self.id.0, scan_id, found, peers };
-            let _ = self.findings.try_send(looked);
+            let _ = self.core_events.try_send(looked);
         }
     }
 

@@ -16,8 +16,8 @@ mod cores;
 mod cpu_quota;
 mod cpu_time;
 mod descriptor_table;
+mod diagnostics;
 mod dump;
-mod evidence;
 mod executor;
 mod fault;
 mod leak;
@@ -98,7 +98,7 @@ pub struct ServerSetup {
     /// For tokens.
     pub secrets: Secrets,
     /// What is written down when something leaks.
-    pub evidence: DiagnosticsOptions,
+    pub diagnostics: DiagnosticsOptions,
     /// What SIGHUP calls.
     pub reload: ReloadSecrets,
 }

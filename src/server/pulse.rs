@@ -47,15 +47,15 @@ impl LastPulse {
     }
 
     /// Tells.
-    pub fn beat(&mut self, now: MonotonicMs, look: &PulseInputs, metrics: &MetricsWriter) {
+    pub fn beat(&mut self, now: MonotonicMs, reading: &PulseInputs, metrics: &MetricsWriter) {
         self.due = now.plus_ms(INTERVAL_MS);
-        let grown = i64::from(look.connections) - i64::from(self.counted);
-        self.counted = look.connections;
+        let grown = i64::from(reading.connections) - i64::from(self.counted);
+        self.counted = reading.connections;
         self.table.grow(grown);
         metrics.set(Gauge::FdSlotsUsed, self.table.used());
         metrics.set(Gauge::FdSlotsLimit, self.table.limit());
-        metrics.set(Gauge::MailboxDepth, look.messages as u64);
-        let may_wait = look.outbox_bytes_max.min(self.memory_bytes);
+        metrics.set(Gauge::MailboxDepth, reading.messages as u64);
+        let may_wait = reading.outbox_bytes_max.min(self.memory_bytes);
         metrics.set(Gauge::SendQueueLimitBytes, may_wait);
         let busy_ns = cpu_time::of_thread_ns();
         metrics.add(Counter::Busy, busy_ns.saturating_sub(self.busy_ns));
@@ -75,9 +75,9 @@ mod tests {
         let writers: Vec<MetricsWriter> = cells.iter().map(Cells::claim).collect();
         let mut pulses = [LastPulse::new(Arc::clone(&table), 500), LastPulse::new(table, 500)];
         let mut beat = |core: usize, at: u64, connections: u32| {
-            let look = PulseInputs { connections, messages: 3, outbox_bytes_max: 1_000 };
+            let reading = PulseInputs { connections, messages: 3, outbox_bytes_max: 1_000 };
             assert!(pulses[core].is_due(MonotonicMs(at)));
-            pulses[core].beat(MonotonicMs(at), &look, &writers[core]);
+            pulses[core].beat(MonotonicMs(at), &reading, &writers[core]);
             assert!(!pulses[core].is_due(MonotonicMs(at + INTERVAL_MS - 1)));
         };
         beat(0, 0, 7);

@@ -82,9 +82,9 @@ pub(super) type OpenEngine<D> = Box<dyn FnOnce() -> Result<Engine<D>, OpenError>
 /// that is deleted later.
 pub(super) fn start<D: Disk + 'static>(
     open: OpenEngine<D>,
-    voice: StoreStatus,
+    store_status: StoreStatus,
     shards_count: u16,
-    doorbells: Receiver<Wakers>,
+    wakers: Receiver<Wakers>,
 ) -> io::Result<(Storage, Vec<StoreEnds>)> {
     let stop = Arc::new(AtomicBool::new(false));
     let (senders, requests) = lane::mailbox(shards_count, STORE_LANE);
@@ -98,9 +98,9 @@ pub(super) fn start<D: Disk + 'static>(
         let stop = Arc::clone(&stop);
         move || {
             // No doorbells come when the server does not start.
-            let Ok(doorbells) = doorbells.recv() else { return };
+            let Ok(wakers) = wakers.recv() else { return };
             match open() {
-                Ok(engine) => serve(engine, requests, answers, &doorbells, &voice, &stop),
+                Ok(engine) => serve(engine, requests, answers, &wakers, &store_status, &stop),
                 // It was good a moment ago, and messages wait for it.
                 Err(fault) => {
                     tracing::error!("{fault}");
@@ -149,28 +149,28 @@ fn serve<D: Disk>(
     mut engine: Engine<D>,
     mut requests: Mailbox<StoreRequest>,
     mut answers: Vec<Answers>,
-    doorbells: &Wakers,
-    voice: &StoreStatus,
+    wakers: &Wakers,
+    store_status: &StoreStatus,
     stop: &AtomicBool,
 ) {
-    let metrics = voice.cells.claim();
-    let mut told = StoreCounts::default();
+    let metrics = store_status.cells.claim();
+    let mut published = StoreCounts::default();
     let mut replies = Vec::new();
     loop {
         let is_last = stop.load(SeqCst);
-        let taken_count = take_requests(&mut requests, &mut engine, doorbells);
+        let taken_count = take_requests(&mut requests, &mut engine, wakers);
         let began = now();
         let turned = engine.turn(unix_ms(), &mut replies);
-        if told.commits != engine.counts().commits {
+        if published.commits != engine.counts().commits {
             metrics.observe(Histogram::StoreTurn, began.elapsed().as_micros() as u64);
         }
-        told = voice.tell(&metrics, &engine, told);
+        published = store_status.publish(&metrics, &engine, published);
         for (ShardId(shard), reply) in replies.drain(..) {
             answers[usize::from(shard)].waiting.push(reply);
         }
-        for (back, doorbell) in answers.iter_mut().zip(doorbells.iter()) {
+        for (back, waker) in answers.iter_mut().zip(wakers.iter()) {
             if 0 < back.lane.post(&mut back.waiting) {
-                doorbell.ring();
+                waker.notify();
             }
         }
         if taken_count != 0 || turned == TurnResult::Busy {
@@ -195,10 +195,10 @@ fn serve<D: Disk>(
 fn take_requests<D: Disk>(
     requests: &mut Mailbox<StoreRequest>,
     engine: &mut Engine<D>,
-    doorbells: &Wakers,
+    wakers: &Wakers,
 ) -> usize {
     let mut taken_count = 0;
-    for from in 0..doorbells.len() as u16 {
+    for from in 0..wakers.len() as u16 {
         taken_count += requests.take_from(from, usize::MAX, &mut |request| {
             if !engine.has_room_for(&request.op) {
                 return Some(request);
@@ -207,17 +207,17 @@ fn take_requests<D: Disk>(
             None
         });
     }
-    requests.name_unblocked(&mut |from| doorbells[usize::from(from)].ring());
+    requests.name_unblocked(&mut |from| wakers[usize::from(from)].notify());
     taken_count
 }
 
 impl StoreStatus {
-    /// Counts what was done since `told`. Returns what is told now.
-    fn tell<D: Disk>(
+    /// Counts what was done since `published`. Returns what is told now.
+    fn publish<D: Disk>(
         &self,
         metrics: &MetricsWriter,
         engine: &Engine<D>,
-        told: StoreCounts,
+        published: StoreCounts,
     ) -> StoreCounts {
         let state = match engine.takes_messages() {
             Ok(()) => StoreState::Good,
@@ -240,30 +240,34 @@ impl StoreStatus {
         metrics.set(Gauge::DeadLetterOldestAge, age_ms);
         let counts = engine.counts();
         for (counter, now, before) in [
-            (Counter::StoreMessages, counts.appended, told.appended),
-            (Counter::StoreMessageBytes, counts.appended_bytes, told.appended_bytes),
-            (Counter::StoreCommits, counts.commits, told.commits),
-            (Counter::StoreSyncs, counts.syncs, told.syncs),
-            (Counter::StoreRefused(StoreFailure::Full), counts.full, told.full),
-            (Counter::StoreRefused(StoreFailure::Stale), counts.stale, told.stale),
-            (Counter::StoreRefused(StoreFailure::Broken), counts.broken, told.broken),
-            (Counter::StoreRefused(StoreFailure::Damaged), counts.damaged, told.damaged),
-            (Counter::StoreReopened, counts.reopened, told.reopened),
-            (Counter::StoreExpired, counts.expired, told.expired),
-            (Counter::DeadLetters(DeadLetterReason::Tries), counts.dead_tried, told.dead_tried),
+            (Counter::StoreMessages, counts.appended, published.appended),
+            (Counter::StoreMessageBytes, counts.appended_bytes, published.appended_bytes),
+            (Counter::StoreCommits, counts.commits, published.commits),
+            (Counter::StoreSyncs, counts.syncs, published.syncs),
+            (Counter::StoreRefused(StoreFailure::Full), counts.full, published.full),
+            (Counter::StoreRefused(StoreFailure::Stale), counts.stale, published.stale),
+            (Counter::StoreRefused(StoreFailure::Broken), counts.broken, published.broken),
+            (Counter::StoreRefused(StoreFailure::Damaged), counts.damaged, published.damaged),
+            (Counter::StoreReopened, counts.reopened, published.reopened),
+            (Counter::StoreExpired, counts.expired, published.expired),
+            (
+                Counter::DeadLetters(DeadLetterReason::Tries),
+                counts.dead_tried,
+                published.dead_tried,
+            ),
             (
                 Counter::DeadLetters(DeadLetterReason::Expired),
                 counts.dead_expired,
-                told.dead_expired,
+                published.dead_expired,
             ),
         ] {
             metrics.add(counter, now.saturating_sub(before));
         }
         for (failure, now, before) in [
-            (StoreFailure::Full, counts.full, told.full),
-            (StoreFailure::Stale, counts.stale, told.stale),
-            (StoreFailure::Broken, counts.broken, told.broken),
-            (StoreFailure::Damaged, counts.damaged, told.damaged),
+            (StoreFailure::Full, counts.full, published.full),
+            (StoreFailure::Stale, counts.stale, published.stale),
+            (StoreFailure::Broken, counts.broken, published.broken),
+            (StoreFailure::Damaged, counts.damaged, published.damaged),
         ] {
             // One of a turn says it for all.
             if before < now {

@@ -530,7 +530,7 @@ fn whose_work_a_core_does_is_there_before_it_is_done() {
             world.shards[peer.0].sessions().connections().session(id(peer)).expect("it is open");
         session.who().map(|who| who.client)
     };
-    let busy = |world: &World, core: usize| world.cells[core].sight().busy_with;
+    let busy = |world: &World, core: usize| world.cells[core].read_pulse().busy_with;
     // Within the turn, when the message was read and its room was not asked yet.
     let client = client_of(&world, near);
     world.queue(near, &frame(&format!(r#"{{"id":7,"publish":{{"channel":"{room}","data":1}}}}"#)));
@@ -558,7 +558,7 @@ fn rooms_that_are_named_after_people_are_told_by_their_hash() {
     let world = World::new(1, |_| ());
     for (name, is_told) in [("room:1", true), ("@ann", false), ("dm#ann,bob", false)] {
         work_in(world.shards[0].metrics(), Some(name), RoomId(7 << 64 | 9));
-        let room = world.cells[0].sight().busy_with.room.expect("there is one");
+        let room = world.cells[0].read_pulse().busy_with.room.expect("there is one");
         assert_eq!(room == name, is_told, "{room}");
         assert_eq!(room.starts_with('~'), !is_told, "{room}");
     }

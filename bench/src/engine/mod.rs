@@ -200,13 +200,13 @@ fn work(
     }
     let connections = scenario.of_thread(thread).len() as u32;
     let metrics = Rc::new(Cells::new().claim());
-    let mut plane = KernelIo::new(&ring_options(connections), metrics)
+    let mut io = KernelIo::new(&ring_options(connections), metrics)
         .map_err(|refusal| refusal.to_string())?;
-    let unix_s = plane.now().unix_s();
+    let unix_s = io.now().unix_s();
     let secret = setting.secret.as_deref();
     let speaker = Speaker::new(&scenario, &target.host, &target.path, secret, unix_s);
     let given = Given { scenario, thread, board, clock, to: target.addr, speaker };
-    Ok(Worker::new(given).run(&mut plane))
+    Ok(Worker::new(given).run(&mut io))
 }
 
 /// Few connections get large buffers, for as many frames in a receive as there

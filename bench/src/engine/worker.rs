@@ -155,11 +155,11 @@ impl Worker {
     }
 
     /// Runs until the board says that it is over.
-    pub fn run(mut self, plane: &mut KernelIo) -> Found {
+    pub fn run(mut self, io: &mut KernelIo) -> Found {
         while self.stage != Stage::Over {
             let mut now_ns = self.given.clock.ns();
             let clock = self.given.clock;
-            let reaped = plane.reap(TURN_EVENTS_MAX, &mut |event| {
+            let reaped = io.reap(TURN_EVENTS_MAX, &mut |event| {
                 // Once a chunk of bytes: what came in the same turn may have
                 // waited behind many others.
                 now_ns = clock.ns();
@@ -174,14 +174,14 @@ impl Worker {
                 self.driver.on_turn(now_ns, &self.given.board, &mut self.orders);
             }
             self.carry_out(now_ns);
-            self.dial(plane, now_ns);
+            self.dial(io, now_ns);
             self.prove();
             let acted = !self.work.is_empty();
-            plane.submit(&mut self.work);
+            io.submit(&mut self.work);
             self.end_turn(now_ns);
             // A stage may need nothing from the plane to end.
             if reaped == 0 && !acted && !stage_is_new {
-                self.sleep(plane, now_ns);
+                self.sleep(io, now_ns);
             }
         }
         self.count_expected();
@@ -192,7 +192,7 @@ impl Worker {
     /// Until something happens, it is time, or somebody may have written
     /// something on the board. The turn acted on what was due at `turned_ns`;
     /// what has become due since then is the next turn's, at once.
-    fn sleep(&self, plane: &mut KernelIo, turned_ns: u64) {
+    fn sleep(&self, io: &mut KernelIo, turned_ns: u64) {
         let wakes_ns = match self.stage {
             Stage::Measure | Stage::Return => self.driver.next_ns(turned_ns),
             Stage::Ramp | Stage::Drop | Stage::Talk | Stage::Prove | Stage::Over => None,
@@ -202,7 +202,7 @@ impl Worker {
         let ahead_ns = wakes_ns.map_or(LOOK_NS, |wakes_ns| wakes_ns.saturating_sub(now_ns));
         if SPIN_NS < ahead_ns {
             let early_ms = (ahead_ns - SPIN_NS).div_ceil(1_000_000);
-            plane.park(Some(plane.now().tick.plus_ms(early_ms)));
+            io.park(Some(io.now().tick.plus_ms(early_ms)));
         } else {
             // The server may be waiting for this core.
             std::thread::yield_now();
@@ -399,7 +399,7 @@ impl Worker {
         self.given.scenario.handshakes_max.div_ceil(board.dialing())
     }
 
-    fn dial(&mut self, plane: &mut KernelIo, now_ns: u64) {
+    fn dial(&mut self, io: &mut KernelIo, now_ns: u64) {
         while let Some(peer) = self.retry.next_due(now_ns) {
             self.to_dial.push_back(peer);
         }
@@ -411,7 +411,7 @@ impl Worker {
             let one = &mut self.peers[peer as usize];
             let attempt = u32::from(one.attempt);
             let from = self.given.scenario.source(connection, attempt, self.given.to);
-            match plane.connect(from, self.given.to) {
+            match io.connect(from, self.given.to) {
                 Ok(conn) => {
                     one.dialed(conn);
                     let slot = conn.slot as usize;

@@ -8,8 +8,8 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::DiagnosticsState;
-use super::ask::{CONNS_MAX, ConnectionRow, OperatorQuestion, Sort, ask};
 use super::query::QueryParams;
+use super::questions::{CONNS_MAX, ConnectionRow, OperatorQuestion, Sort, ask};
 use crate::clock::unix_ms;
 
 /// Connections of each core, where nobody says.
@@ -17,7 +17,7 @@ const CONNS_DEFAULT: u64 = 20;
 
 /// `GET /debug/conns?sort=&n=`
 pub(super) async fn page(
-    State(evidence): State<DiagnosticsState>,
+    State(diagnostics): State<DiagnosticsState>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Response> {
     let query = QueryParams::read(raw.as_deref(), &["sort", "n"])?;
@@ -25,9 +25,9 @@ pub(super) async fn page(
     let sort = query.word("sort", &sorts)?.unwrap_or(Sort::Age);
     let count = query.number("n", CONNS_DEFAULT, 1, CONNS_MAX as u64)? as usize;
     let question = |answer| OperatorQuestion::Conns { sort, count, answer };
-    let answer = ask(&evidence.questions, question).await?;
+    let answer = ask(&diagnostics.questions, question).await?;
     Ok(super::json_answer(&json!({
-        "instance": &*evidence.instance,
+        "instance": &*diagnostics.instance,
         "now_unix_ms": unix_ms(),
         "connections": answer.connections,
         "silent_cores": answer.silent,

@@ -13,12 +13,12 @@
 //! Deliberately absent: how cores are asked. What needs them goes as a [`OperatorQuestion`]
 //! to the control thread, which has their lanes.
 
-mod ask;
+mod access_guard;
 mod conns;
-mod door;
 mod profile;
 mod quarantine;
 mod query;
+mod questions;
 mod snapshot;
 mod tasks;
 
@@ -34,11 +34,11 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::token::AdminToken;
 use crate::metrics::Threads;
 
-pub use ask::{
+pub use profile::CpuProfiles;
+pub use questions::{
     AnswerSender, BlockedPrefixRow, CONNS_MAX, ConnectionRow, ConnectionsAnswer, OperatorQuestion,
     QUESTIONS_MAX, QuestionError, Sort,
 };
-pub use profile::CpuProfiles;
 pub use tasks::report as tasks_report;
 
 /// What the evidence is made of.
@@ -59,8 +59,8 @@ pub struct DiagnosticsState {
 }
 
 /// The routes below `/debug`, behind their door.
-pub(super) fn router<S: Clone + Send + Sync + 'static>(evidence: DiagnosticsState) -> Router<S> {
-    let door = door::AccessGuard::new(evidence.token.clone());
+pub(super) fn router<S: Clone + Send + Sync + 'static>(diagnostics: DiagnosticsState) -> Router<S> {
+    let guard = access_guard::AccessGuard::new(diagnostics.token.clone());
     let pages = Router::new()
         .route("/debug/snapshot", get(snapshot::page))
         .route("/debug/tasks", get(tasks::page))
@@ -69,12 +69,12 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(evidence: DiagnosticsStat
         .route("/debug/quarantine", get(quarantine::list).post(quarantine::add))
         .route("/debug/quarantine/{prefix}", delete(quarantine::lift));
     #[cfg(feature = "faults")]
-    let pages = pages.route("/debug/faults/block", axum::routing::post(ask::block));
+    let pages = pages.route("/debug/faults/block", axum::routing::post(questions::block));
     pages
         // Who has no token does not learn which pages there are.
         .route("/debug/{*rest}", any(|| async { (StatusCode::NOT_FOUND, "no such page\n") }))
-        .layer(middleware::from_fn_with_state(door, door::pass))
-        .with_state(evidence)
+        .layer(middleware::from_fn_with_state(guard, access_guard::pass))
+        .with_state(diagnostics)
 }
 
 /// An answer that cannot be read by other pages' scripts as anything but JSON.

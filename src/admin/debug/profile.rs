@@ -76,7 +76,7 @@ enum Trouble {
 
 /// `GET /debug/profile?seconds=&type=`
 pub(super) async fn page(
-    State(evidence): State<DiagnosticsState>,
+    State(diagnostics): State<DiagnosticsState>,
     Extension(life): Extension<ExchangeDeadline>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Response> {
@@ -85,10 +85,10 @@ pub(super) async fn page(
     let length = Duration::from_secs(length);
     let kind = query.word("type", &[("cpu", Kind::Cpu), ("heap", Kind::Heap)])?;
     let kind = kind.unwrap_or(Kind::Cpu);
-    if matches!((kind, evidence.cpu_profiles), (Kind::Cpu, CpuProfiles::Impossible)) {
+    if matches!((kind, diagnostics.cpu_profiles), (Kind::Cpu, CpuProfiles::Impossible)) {
         return Err((StatusCode::CONFLICT, SPLIT).into_response());
     }
-    let Ok(alone) = Arc::clone(&evidence.profile).try_acquire_owned() else {
+    let Ok(alone) = Arc::clone(&diagnostics.profile).try_acquire_owned() else {
         let words = "another profile is being made; ask again\n";
         return Err((StatusCode::TOO_MANY_REQUESTS, words).into_response());
     };

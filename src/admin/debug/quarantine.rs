@@ -9,16 +9,18 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::DiagnosticsState;
-use super::ask::{OperatorQuestion, ask};
 use super::query::{QueryParams, wrong};
+use super::questions::{OperatorQuestion, ask};
 use crate::clock::unix_ms;
 
 /// The longest time that an operator can lock somebody out for.
 const HOLD_S_MAX: u64 = 86_400;
 
 /// `GET /debug/quarantine`
-pub(super) async fn list(State(evidence): State<DiagnosticsState>) -> Result<Response, Response> {
-    let held = ask(&evidence.questions, OperatorQuestion::Held).await?;
+pub(super) async fn list(
+    State(diagnostics): State<DiagnosticsState>,
+) -> Result<Response, Response> {
+    let held = ask(&diagnostics.questions, OperatorQuestion::Held).await?;
     let lines = held.iter().map(|held| {
         json!({
             "prefix": held.prefix,
@@ -28,7 +30,7 @@ pub(super) async fn list(State(evidence): State<DiagnosticsState>) -> Result<Res
         })
     });
     Ok(super::json_answer(&json!({
-        "instance": &*evidence.instance,
+        "instance": &*diagnostics.instance,
         "now_unix_ms": unix_ms(),
         "prefixes": lines.collect::<Vec<_>>(),
     })))
@@ -36,7 +38,7 @@ pub(super) async fn list(State(evidence): State<DiagnosticsState>) -> Result<Res
 
 /// `POST /debug/quarantine?prefix=&seconds=`
 pub(super) async fn add(
-    State(evidence): State<DiagnosticsState>,
+    State(diagnostics): State<DiagnosticsState>,
     RawQuery(raw): RawQuery,
 ) -> Result<StatusCode, Response> {
     let query = QueryParams::read(raw.as_deref(), &["prefix", "seconds"])?;
@@ -47,15 +49,16 @@ pub(super) async fn add(
         Some(_) => Some(query.number("seconds", 0, 1, HOLD_S_MAX)? * 1_000),
         None => None,
     };
-    ask(&evidence.questions, |answer| OperatorQuestion::Hold { prefix, hold_ms, answer }).await?;
+    ask(&diagnostics.questions, |answer| OperatorQuestion::Hold { prefix, hold_ms, answer })
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `DELETE /debug/quarantine/{prefix}`
 pub(super) async fn lift(
-    State(evidence): State<DiagnosticsState>,
+    State(diagnostics): State<DiagnosticsState>,
     Path(prefix): Path<String>,
 ) -> Result<StatusCode, Response> {
-    ask(&evidence.questions, |answer| OperatorQuestion::Lift { prefix, answer }).await?;
+    ask(&diagnostics.questions, |answer| OperatorQuestion::Lift { prefix, answer }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -35,7 +35,7 @@ struct Wanted {
 
 /// `GET /debug/snapshot?core=&layer=&kind=&since_unix_ms=&n=`
 pub(super) async fn page(
-    State(evidence): State<DiagnosticsState>,
+    State(diagnostics): State<DiagnosticsState>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Response> {
     let query =
@@ -49,7 +49,7 @@ pub(super) async fn page(
         since_unix_ms: query.number("since_unix_ms", 0, 0, u64::MAX)?,
         count: query.number("n", EVENTS_DEFAULT, 1, EVENTS_MAX)? as usize,
     };
-    let threads = &evidence.threads;
+    let threads = &diagnostics.threads;
     let now_unix_ms = unix_ms();
     let cores = (0..).zip(&threads.cores).map(|(core, cells)| (Some(core), cells));
     let all = cores.chain(threads.store.iter().map(|cells| (None, cells)));
@@ -57,7 +57,7 @@ pub(super) async fn page(
     let chosen = chosen(all.collect(), &wanted);
     let events: Vec<Value> = chosen.iter().map(|(core, flown)| event(*core, flown)).collect();
     Ok(super::json_answer(&json!({
-        "instance": &*evidence.instance,
+        "instance": &*diagnostics.instance,
         "now_unix_ms": now_unix_ms,
         "events": events,
         "long_turns": long_turns(&threads.cores, wanted.core, now_unix_ms),
@@ -67,15 +67,15 @@ pub(super) async fn page(
 /// The cores whose turn does not end, where they are in it, and whose work they do.
 fn long_turns(cores: &[Arc<Cells>], wanted: Option<u16>, now_unix_ms: u64) -> Vec<Value> {
     let of_core = |(core, cells): (u16, &Arc<Cells>)| {
-        let sight = cells.sight();
-        let for_ms = now_unix_ms.saturating_sub(sight.since_unix_ms);
-        let is_long = sight.since_unix_ms != 0 && LONG_TURN_MS <= for_ms;
-        (is_long && sight.phase != TurnPhase::Sleeping).then(|| {
+        let reading = cells.read_pulse();
+        let for_ms = now_unix_ms.saturating_sub(reading.since_unix_ms);
+        let is_long = reading.since_unix_ms != 0 && LONG_TURN_MS <= for_ms;
+        (is_long && reading.phase != TurnPhase::Sleeping).then(|| {
             json!({
                 "core": core,
-                "phase": sight.phase.word(),
+                "phase": reading.phase.word(),
                 "for_seconds": for_ms as f64 / 1e3,
-                "busy_with": tasks::busy_with(&sight),
+                "busy_with": tasks::busy_with(&reading),
             })
         })
     };

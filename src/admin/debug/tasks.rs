@@ -11,8 +11,8 @@ use crate::clock::unix_ms;
 use crate::metrics::{BusyWith, Cells, Gauge, PulseReading, TurnPhase};
 
 /// `GET /debug/tasks`
-pub(super) async fn page(State(evidence): State<DiagnosticsState>) -> Response {
-    super::json_answer(&report(&evidence.instance, unix_ms(), &evidence.threads.cores))
+pub(super) async fn page(State(diagnostics): State<DiagnosticsState>) -> Response {
+    super::json_answer(&report(&diagnostics.instance, unix_ms(), &diagnostics.threads.cores))
 }
 
 /// The same, for a file.
@@ -26,8 +26,8 @@ pub fn report(instance: &str, now_unix_ms: u64, cores: &[Arc<Cells>]) -> Value {
 }
 
 /// Whose work a core does; `null` when it does none. What is not known is not there.
-pub(super) fn busy_with(sight: &PulseReading) -> Value {
-    let BusyWith { connection, client, room } = &sight.busy_with;
+pub(super) fn busy_with(reading: &PulseReading) -> Value {
+    let BusyWith { connection, client, room } = &reading.busy_with;
     let mut busy = Map::new();
     if let Some((core, id)) = connection {
         let place = format!("{core}.{}.{}", id.slot, id.generation);
@@ -39,27 +39,27 @@ pub(super) fn busy_with(sight: &PulseReading) -> Value {
     if let Some(room) = room {
         busy.insert("room_id".to_owned(), room.as_str().into());
     }
-    if sight.phase == TurnPhase::Sleeping || busy.is_empty() { Value::Null } else { busy.into() }
+    if reading.phase == TurnPhase::Sleeping || busy.is_empty() { Value::Null } else { busy.into() }
 }
 
 fn line(core: u16, now_unix_ms: u64, cells: &Cells) -> Value {
-    let sight = cells.sight();
-    let lanes = sight.lanes.iter().map(|(to, open)| (to.to_string(), Value::from(*open)));
-    let since = sight.since_unix_ms;
+    let reading = cells.read_pulse();
+    let lanes = reading.lanes.iter().map(|(to, open)| (to.to_string(), Value::from(*open)));
+    let since = reading.since_unix_ms;
     let for_ms = if since == 0 { 0 } else { now_unix_ms.saturating_sub(since) };
     json!({
         "core": core,
-        "busy_with": busy_with(&sight),
-        "phase": sight.phase.word(),
+        "busy_with": busy_with(&reading),
+        "phase": reading.phase.word(),
         "since_unix_ms": since,
         "for_seconds": for_ms as f64 / 1e3,
-        "turn": sight.turn,
-        "connections": sight.under_way.connections,
-        "timers": sight.under_way.timers,
-        "questions_open": sight.under_way.questions,
+        "turn": reading.turn,
+        "connections": reading.under_way.connections,
+        "timers": reading.under_way.timers,
+        "questions_open": reading.under_way.questions,
         "questions_open_by_core": lanes.collect::<Map<_, _>>(),
-        "ring_operations": sight.under_way.ring_operations,
-        "store_requests": sight.under_way.store_requests,
+        "ring_operations": reading.under_way.ring_operations,
+        "store_requests": reading.under_way.store_requests,
         "conn_tasks_max": cells.gauge(Gauge::ConnTasksMax),
     })
 }

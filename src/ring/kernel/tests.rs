@@ -1,4 +1,4 @@
-mod farewell;
+mod quiesce;
 mod scarcity;
 mod silent;
 mod wakes;
@@ -27,7 +27,7 @@ enum Seen {
 
 /// A plane, a listener, and everything that happened.
 struct World {
-    plane: KernelIo,
+    io: KernelIo,
     addr: SocketAddr,
     work: Vec<Action>,
     seen: Vec<Seen>,
@@ -55,15 +55,15 @@ impl World {
     }
 
     fn over(options: &Options, listener: TcpListener) -> World {
-        let mut plane = KernelIo::new(options, Rc::new(Cells::new().claim())).unwrap();
+        let mut io = KernelIo::new(options, Rc::new(Cells::new().claim())).unwrap();
         let addr = listener.local_addr().unwrap();
-        plane.listen(listener);
-        World { plane, addr, work: Vec::new(), seen: Vec::new(), echoes: false }
+        io.listen(listener);
+        World { io, addr, work: Vec::new(), seen: Vec::new(), echoes: false }
     }
 
     fn turn(&mut self) -> usize {
         let (seen, work, echoes) = (&mut self.seen, &mut self.work, self.echoes);
-        let events = self.plane.reap(64, &mut |event| {
+        let events = self.io.reap(64, &mut |event| {
             seen.push(match event {
                 Event::Accepted(id) => Seen::Accepted(id),
                 Event::Connected(id) => Seen::Connected(id),
@@ -79,18 +79,18 @@ impl World {
                 Event::Gone(id, ending) => Seen::Gone(id, ending),
             });
         });
-        self.plane.submit(work);
+        self.io.submit(work);
         events
     }
 
     /// Turns until `done` holds.
     fn until(&mut self, what: &str, done: impl Fn(&World) -> bool) {
-        let patience = |world: &World| world.plane.now().tick.plus_ms(PATIENCE_MS);
+        let patience = |world: &World| world.io.now().tick.plus_ms(PATIENCE_MS);
         let mut deadline = patience(self);
         while !done(self) {
-            assert!(self.plane.now().tick < deadline, "{what} did not come: {:?}", self.seen);
+            assert!(self.io.now().tick < deadline, "{what} did not come: {:?}", self.seen);
             match self.turn() {
-                0 if !done(self) => self.plane.park(Some(deadline)),
+                0 if !done(self) => self.io.park(Some(deadline)),
                 0 => (),
                 // An emulated machine is slow, and gets on.
                 1.. => deadline = patience(self),
@@ -161,19 +161,19 @@ fn bytes_come_and_go_and_the_end_is_told_once() {
     assert_eq!(peer.read(&mut answer).unwrap(), 0);
     world.work.extend([Action::Close(id), Action::Send(id, Bytes::from_static(b"late"))]);
     world.turn();
-    assert_eq!((world.count(&gone), world.plane.connections()), (1, 0));
+    assert_eq!((world.count(&gone), world.io.connections()), (1, 0));
 }
 
 #[test]
 fn the_other_end_of_a_connection_has_an_address() {
     let (mut world, peer, id) = with_peer(&small());
-    assert_eq!(world.plane.peer(id), Some(peer.local_addr().unwrap()));
-    assert!(2 <= world.plane.operations().0, "it accepts and receives");
+    assert_eq!(world.io.peer(id), Some(peer.local_addr().unwrap()));
+    assert!(2 <= world.io.operations().0, "it accepts and receives");
     let former = ConnId { generation: id.generation + 1, ..id };
-    assert_eq!(world.plane.peer(former), None);
+    assert_eq!(world.io.peer(former), None);
     world.work.push(Action::Close(id));
     world.until("the end", |world| world.has(&Seen::Gone(id, Ending::Closed)));
-    assert_eq!(world.plane.peer(id), None);
+    assert_eq!(world.io.peer(id), None);
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_reset_ends_the_connection() {
     socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
     drop(peer);
     world.until("the reset", |world| world.has(&Seen::Gone(id, Ending::Reset)));
-    assert_eq!(world.plane.connections(), 0);
+    assert_eq!(world.io.connections(), 0);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn more_bytes_than_buffers_arrive_in_order() {
     let writer = thread::spawn(move || peer.write_all(&sent).map(|()| peer));
     world.until("all bytes", |world| world.received(id).len() == 100_000);
     assert!(world.received(id) == bytes);
-    assert!(0 < world.plane.tally.buffers_empty, "the test must meet an empty buffer ring");
+    assert!(0 < world.io.counters.buffers_empty, "the test must meet an empty buffer ring");
     writer.join().unwrap().unwrap();
 }
 
@@ -253,15 +253,15 @@ fn a_close_ends_a_send_that_the_peer_does_not_read() {
 fn a_rest_is_sent_when_the_kernel_sent_a_part() {
     let (mut world, mut peer, id) = with_peer(&small());
     world.work.push(Action::Send(id, Bytes::from_static(b"abcdef")));
-    world.plane.submit(&mut world.work);
-    let mut whole = world.plane.uring.next().unwrap();
+    world.io.submit(&mut world.work);
+    let mut whole = world.io.uring.next().unwrap();
     while whole.token.kind() != RequestKind::Send {
-        whole = world.plane.uring.next().unwrap();
+        whole = world.io.uring.next().unwrap();
     }
     // As if the kernel had sent two bytes: the other four are sent again.
     let part = Completion { result: 2, ..whole };
-    assert_eq!(world.plane.dispatch(part, &mut |_| panic!("not sent yet")), 0);
-    assert_eq!(world.plane.tally.sends_short, 1);
+    assert_eq!(world.io.dispatch(part, &mut |_| panic!("not sent yet")), 0);
+    assert_eq!(world.io.counters.sends_short, 1);
     world.until("sent", |world| world.has(&Seen::Sent(id)));
     let mut all = [0; 10];
     peer.read_exact(&mut all).unwrap();
@@ -289,7 +289,7 @@ fn more_requests_than_the_queues_hold_all_complete() {
             assert_eq!(echo, [round; 40]);
         }
     }
-    assert!(0 < world.plane.uring.queue_full, "the test must meet a full submission queue");
+    assert!(0 < world.io.uring.queue_full, "the test must meet a full submission queue");
     assert!(ids.iter().all(|id| world.received(*id).len() == 200));
 }
 
@@ -305,7 +305,7 @@ fn a_completion_queue_that_overflows_loses_nothing() {
     }
     // More receives than the queue has room for, in one system call each.
     world.until("all bytes", |world| ids.iter().all(|id| world.received(*id) == pattern(640)));
-    assert!(0 < world.plane.uring.overflows, "the test must meet an overflow");
+    assert!(0 < world.io.uring.overflows, "the test must meet an overflow");
 }
 
 #[test]
@@ -314,18 +314,18 @@ fn completions_of_a_former_tenant_are_dropped_and_their_buffers_kept() {
     peer.write_all(b"late").unwrap();
     let former = ConnId { generation: id.generation + 1, ..id };
     let late = loop {
-        world.plane.uring.wait(Some(Duration::from_secs(1)));
-        match world.plane.uring.next() {
+        world.io.uring.wait(Some(Duration::from_secs(1)));
+        match world.io.uring.next() {
             Some(done) if done.token.kind() == RequestKind::Receive => break done,
             Some(_) | None => {}
         }
     };
     let late = Completion { token: UserData::of(RequestKind::Receive, former), ..late };
-    assert_eq!(world.plane.dispatch(late, &mut |_| panic!("nobody lives there")), 0);
+    assert_eq!(world.io.dispatch(late, &mut |_| panic!("nobody lives there")), 0);
     let sent = Completion { token: UserData::of(RequestKind::Send, former), ..late };
-    assert_eq!(world.plane.dispatch(sent, &mut |_| panic!("nobody lives there")), 0);
-    assert_eq!((world.plane.tally.stale, world.plane.uring.buffers().lent()), (2, 0));
-    assert_eq!(world.plane.connections(), 1);
+    assert_eq!(world.io.dispatch(sent, &mut |_| panic!("nobody lives there")), 0);
+    assert_eq!((world.io.counters.stale, world.io.uring.buffers().lent()), (2, 0));
+    assert_eq!(world.io.connections(), 1);
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn a_full_plane_takes_nobody_until_one_leaves() {
     world.turn();
     world.turn();
     let third = TcpStream::connect(world.addr).unwrap();
-    world.plane.park(Some(world.plane.now().tick.plus_ms(20)));
+    world.io.park(Some(world.io.now().tick.plus_ms(20)));
     world.turn();
     assert_eq!(world.accepted().len(), 2);
     world.work.push(Action::Close(ids[0]));
@@ -360,11 +360,11 @@ fn without_descriptors_accepting_rests_and_goes_on() {
         while let Ok(fd) = peers[0].as_fd().try_clone_to_owned() {
             filler.push(fd);
         }
-        let (began, before) = (world.plane.now().tick, world.plane.uring.submits);
-        world.until("refusals", |world| 3 <= world.plane.tally.no_descriptors);
-        let rested_ms = world.plane.now().tick.ms_since(began);
+        let (began, before) = (world.io.now().tick, world.io.uring.submits);
+        world.until("refusals", |world| 3 <= world.io.counters.no_descriptors);
+        let rested_ms = world.io.now().tick.ms_since(began);
         assert!(200 <= rested_ms, "three attempts are two rests apart, not {rested_ms} ms");
-        assert!(world.plane.uring.submits < before + 30, "resting must not spin");
+        assert!(world.io.uring.submits < before + 30, "resting must not spin");
         assert_eq!(world.accepted().len(), 1);
         filler.truncate(filler.len() - 10);
         world.accept(2);
@@ -377,7 +377,7 @@ fn without_descriptors_accepting_rests_and_goes_on() {
 fn outgoing_connections_come_up_or_are_unreachable() {
     let mut world = World::new(&small());
     let from = "127.9.8.7:0".parse().unwrap();
-    let out = world.plane.connect(Some(from), world.addr).unwrap();
+    let out = world.io.connect(Some(from), world.addr).unwrap();
     world.until("both ends", |world| {
         world.has(&Seen::Connected(out)) && world.accepted().len() == 1
     });
@@ -388,7 +388,7 @@ fn outgoing_connections_come_up_or_are_unreachable() {
     let closed = listener("127.0.0.1:0".parse().unwrap(), 1, PortUse::Alone).unwrap();
     let nowhere = closed.local_addr().unwrap();
     drop(closed);
-    let lost = world.plane.connect(None, nowhere).unwrap();
+    let lost = world.io.connect(None, nowhere).unwrap();
     world.until("refusal", |world| world.has(&Seen::Gone(lost, Ending::Unreachable)));
 }
 
@@ -399,11 +399,11 @@ fn an_outgoing_connection_that_nobody_answers_can_be_closed() {
     let full = listener("127.0.0.1:0".parse().unwrap(), 0, PortUse::Alone).unwrap();
     let addr = full.local_addr().unwrap();
     let _first = TcpStream::connect(addr).unwrap();
-    let pending = world.plane.connect(None, addr).unwrap();
+    let pending = world.io.connect(None, addr).unwrap();
     world.turn();
     world.work.push(Action::Close(pending));
     world.until("the end", |world| world.has(&Seen::Gone(pending, Ending::Closed)));
-    assert_eq!(world.plane.connections(), 0);
+    assert_eq!(world.io.connections(), 0);
 }
 
 #[test]
@@ -422,16 +422,16 @@ fn the_doorbell_and_the_deadline_end_a_sleep() {
     let mut world = World::new(&small());
     world.turn();
     for _ in 0..3 {
-        let doorbell = world.plane.doorbell();
-        let ringer = thread::spawn(move || doorbell.ring());
-        world.plane.park(None);
+        let waker = world.io.waker();
+        let ringer = thread::spawn(move || waker.notify());
+        world.io.park(None);
         ringer.join().unwrap();
         world.turn();
     }
-    let deadline = world.plane.now().tick.plus_ms(30);
-    while world.plane.now().tick < deadline {
+    let deadline = world.io.now().tick.plus_ms(30);
+    while world.io.now().tick < deadline {
         assert_eq!(world.turn(), 0);
-        world.plane.park(Some(deadline));
+        world.io.park(Some(deadline));
     }
 }
 
@@ -441,7 +441,7 @@ fn a_hosted_plane_sleeps_in_its_executor() {
     let outcome = builder.spawn(|| async {
         let mut world = World::new(&small());
         world.echoes = true;
-        let (addr, doorbell) = (world.addr, world.plane.doorbell());
+        let (addr, waker) = (world.addr, world.io.waker());
         let peer = thread::spawn(move || {
             let mut peer = TcpStream::connect(addr).unwrap();
             for round in 0..20u8 {
@@ -451,24 +451,24 @@ fn a_hosted_plane_sleeps_in_its_executor() {
                 assert_eq!(echo, [round; 10]);
             }
             peer.shutdown(Shutdown::Write).unwrap();
-            doorbell.ring();
+            waker.notify();
         });
         let mut turns = 0;
         let over = |seen: &Seen| matches!(seen, Seen::Ended(_));
         while !world.seen.iter().any(over) {
             turns += 1;
-            let far = world.plane.now().tick.plus_ms(PATIENCE_MS);
+            let far = world.io.now().tick.plus_ms(PATIENCE_MS);
             if world.turn() == 0 {
-                world.plane.park(Some(far));
+                world.io.park(Some(far));
             }
         }
         peer.join().unwrap();
         assert!(turns < 500, "a hosted plane sleeps instead of turning: {turns}");
         // A deadline wakes it, too.
-        let soon = world.plane.now().tick.plus_ms(20);
-        while world.plane.now().tick < soon {
+        let soon = world.io.now().tick.plus_ms(20);
+        while world.io.now().tick < soon {
             if world.turn() == 0 {
-                world.plane.park(Some(soon));
+                world.io.park(Some(soon));
             }
         }
     });
@@ -490,16 +490,16 @@ fn a_storm_is_let_in_by_turns_and_whoever_waits_is_not_lost() {
         assert!(came <= usize::from(PEERS_PER_TURN_MAX), "{came} in one turn");
     }
     // Then few, and after a while.
-    let from = world.plane.now().tick.plus_ms(50);
+    let from = world.io.now().tick.plus_ms(50);
     world.work.push(Action::PaceAccepting { peers_per_turn_max: 1, from });
     world.turn();
     // What was under way still comes.
     world.turn();
     world.turn();
     let before = world.accepted().len();
-    while world.plane.now().tick < from {
-        world.plane.park(None);
-        if world.plane.now().tick < from {
+    while world.io.now().tick < from {
+        world.io.park(None);
+        if world.io.now().tick < from {
             world.turn();
             assert_eq!(world.accepted().len(), before, "accepting rests");
         }
@@ -522,7 +522,7 @@ fn no_more_are_accepted_than_there_is_room_for() {
         world.work.push(Action::Close(world.accepted()[left - 4]));
         world.accept(left);
     }
-    assert_eq!(world.plane.tally.refused, 0, "nobody was accepted and then closed");
+    assert_eq!(world.io.counters.refused, 0, "nobody was accepted and then closed");
     drop(ids);
 }
 
@@ -532,16 +532,16 @@ fn what_the_kernel_knows_of_a_silent_peer() {
     peer.write_all(b"hello").unwrap();
     world.until("bytes", |world| world.received(id) == b"hello");
     while 0 < world.turn() {}
-    assert!(world.plane.is_drained());
-    let signs = world.plane.signs(id);
+    assert!(world.io.is_drained());
+    let signs = world.io.signs(id);
     assert!(!signs.has_unread);
     assert!(signs.heard_ms_ago.unwrap() < 10_000 && signs.acknowledged_ms_ago.is_some());
     // The plane takes no turn: what comes lies in the socket, or its receive has it already.
     for _ in 0..20 {
         peer.write_all(&pattern(1_000)).unwrap();
     }
-    world.plane.uring.gather(1);
-    assert!(world.plane.signs(id).has_unread, "there are 8 buffers of 64 bytes");
+    world.io.uring.gather(1);
+    assert!(world.io.signs(id).has_unread, "there are 8 buffers of 64 bytes");
     let former = ConnId { generation: id.generation + 1, ..id };
-    assert_eq!(world.plane.signs(former), PeerSigns::default());
+    assert_eq!(world.io.signs(former), PeerSigns::default());
 }

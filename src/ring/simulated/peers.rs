@@ -108,7 +108,7 @@ impl SimulatedIo {
 
     /// A peer breaks its connection. What it sent before may be lost.
     pub fn peer_reset(&mut self, peer: SimulatedPeer) {
-        let lost = self.sky.tosses();
+        let lost = self.fault_injector.coin();
         let end = &mut self.ends[peer.0 as usize];
         if end.state != PeerState::Open {
             return;
@@ -131,7 +131,7 @@ impl SimulatedIo {
     }
 
     fn arrive(&mut self, peer: u32, what: PeerAction) {
-        let due = self.sky.after(self.now.tick);
+        let due = self.fault_injector.after(self.now.tick);
         let incoming = &mut self.ends[peer as usize].incoming;
         // Never before what the same peer did earlier.
         let due = incoming.back().map_or(due, |(before, _)| due.max(*before));

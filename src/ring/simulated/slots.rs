@@ -2,7 +2,7 @@
 
 use crate::base::ConnId;
 
-use super::super::token::GENERATION_BITS;
+use super::super::user_data::GENERATION_BITS;
 
 /// The slots of one core's connections, and which peer lives in each.
 #[derive(Debug, Default)]

@@ -35,8 +35,8 @@ impl Echo {
         change(conn.expect("events only of a connection that was accepted and is not gone"));
     }
 
-    fn turn(&mut self, plane: &mut SimulatedIo, max: usize) -> usize {
-        let events = plane.reap(max, &mut |event| self.handle(event));
+    fn turn(&mut self, io: &mut SimulatedIo, max: usize) -> usize {
+        let events = io.reap(max, &mut |event| self.handle(event));
         for conn in self.conns.iter_mut().filter(|conn| conn.gone.is_none()) {
             if !conn.sending && !conn.waiting.is_empty() {
                 conn.sending = true;
@@ -46,18 +46,18 @@ impl Echo {
                 self.work.push(Action::Close(conn.id));
             }
         }
-        plane.submit(&mut self.work);
+        io.submit(&mut self.work);
         events
     }
 }
 
 /// Lets everything happen that can happen, reading or not.
-fn run(plane: &mut SimulatedIo, echo: &mut Echo) {
+fn run(io: &mut SimulatedIo, echo: &mut Echo) {
     loop {
-        while echo.turn(plane, 7) > 0 {}
-        match plane.next_due() {
-            Some(due) if plane.now.tick < due => {
-                plane.set_now(Timestamps::at(due, due.0));
+        while echo.turn(io, 7) > 0 {}
+        match io.next_due() {
+            Some(due) if io.now.tick < due => {
+                io.set_now(Timestamps::at(due, due.0));
             }
             Some(_) => {}
             None => return,
@@ -65,36 +65,36 @@ fn run(plane: &mut SimulatedIo, echo: &mut Echo) {
     }
 }
 
-fn check_streams(seed: u64, weather: FaultProfile) {
-    let mut plane = SimulatedIo::new(seed, weather);
+fn check_streams(seed: u64, fault_profile: FaultProfile) {
+    let mut io = SimulatedIo::new(seed, fault_profile);
     let mut script = Prng::from_seed(seed ^ 0xECC0);
     let mut echo = Echo::default();
-    let peers: Vec<SimulatedPeer> = (0..5).map(|_| plane.peer_connect()).collect();
+    let peers: Vec<SimulatedPeer> = (0..5).map(|_| io.peer_connect()).collect();
     let mut said = vec![Vec::new(); peers.len()];
     let mut heard = vec![Vec::new(); peers.len()];
     for _ in 0..40 {
         let who = script.below(peers.len() as u64) as usize;
         let len = script.below(3_000) as usize;
         let bytes: Vec<u8> = (0..len).map(|_| script.draw() as u8).collect();
-        plane.peer_send(peers[who], &bytes);
+        io.peer_send(peers[who], &bytes);
         said[who].extend_from_slice(&bytes);
-        echo.turn(&mut plane, 3);
-        let later = plane.now.tick.plus_ms(script.below(20));
-        plane.set_now(Timestamps::at(later, later.0));
+        echo.turn(&mut io, 3);
+        let later = io.now.tick.plus_ms(script.below(20));
+        io.set_now(Timestamps::at(later, later.0));
         let reader = script.below(peers.len() as u64) as usize;
-        heard[reader].extend(plane.peer_read(peers[reader]));
+        heard[reader].extend(io.peer_read(peers[reader]));
     }
-    peers.iter().for_each(|peer| plane.peer_half_close(*peer));
+    peers.iter().for_each(|peer| io.peer_half_close(*peer));
     for _ in 0..1_000 {
-        run(&mut plane, &mut echo);
+        run(&mut io, &mut echo);
         for (peer, heard) in peers.iter().zip(&mut heard) {
-            heard.extend(plane.peer_read(*peer));
+            heard.extend(io.peer_read(*peer));
         }
     }
     assert!(heard == said, "a stream differs, seed {seed}");
-    assert!(peers.iter().all(|peer| plane.peer_state(*peer) == PeerState::Closed));
+    assert!(peers.iter().all(|peer| io.peer_state(*peer) == PeerState::Closed));
     assert!(echo.conns.iter().all(|conn| conn.gone == Some(Ending::Closed)), "seed {seed}");
-    assert!(plane.live.is_empty());
+    assert!(io.live.is_empty());
 }
 
 #[test]
@@ -109,23 +109,23 @@ fn what_goes_in_comes_back_whole_and_in_order() {
 fn resets_end_connections_once_and_streams_are_cut_short_only() {
     let mut ended = [0, 0];
     for seed in 0..100 {
-        let weather = FaultProfile { resets_per_10_000: 300, ..FaultProfile::rough() };
-        let mut plane = SimulatedIo::new(seed, weather);
+        let fault_profile = FaultProfile { resets_per_10_000: 300, ..FaultProfile::rough() };
+        let mut io = SimulatedIo::new(seed, fault_profile);
         let mut echo = Echo::default();
         let said: Vec<u8> = (0..=255).collect();
-        let peers: Vec<SimulatedPeer> = (0..10).map(|_| plane.peer_connect()).collect();
+        let peers: Vec<SimulatedPeer> = (0..10).map(|_| io.peer_connect()).collect();
         for peer in &peers {
-            plane.peer_send(*peer, &said);
+            io.peer_send(*peer, &said);
         }
-        plane.peer_reset(peers[0]);
-        run(&mut plane, &mut echo);
+        io.peer_reset(peers[0]);
+        run(&mut io, &mut echo);
         for peer in &peers {
-            plane.peer_half_close(*peer);
+            io.peer_half_close(*peer);
         }
-        run(&mut plane, &mut echo);
+        run(&mut io, &mut echo);
         for peer in &peers {
-            assert!(said.starts_with(&plane.peer_read(*peer)), "seed {seed}");
-            ended[usize::from(plane.peer_state(*peer) == PeerState::Reset)] += 1;
+            assert!(said.starts_with(&io.peer_read(*peer)), "seed {seed}");
+            ended[usize::from(io.peer_state(*peer) == PeerState::Reset)] += 1;
         }
         assert!(echo.conns.iter().all(|conn| conn.gone.is_some()), "seed {seed}");
     }
@@ -135,13 +135,13 @@ fn resets_end_connections_once_and_streams_are_cut_short_only() {
 #[test]
 fn equal_seeds_tell_equal_stories() {
     let story = |seed| {
-        let mut plane = SimulatedIo::new(seed, FaultProfile::rough());
-        let peers: Vec<SimulatedPeer> = (0..3).map(|_| plane.peer_connect()).collect();
-        peers.iter().for_each(|peer| plane.peer_send(*peer, &[7; 500]));
+        let mut io = SimulatedIo::new(seed, FaultProfile::rough());
+        let peers: Vec<SimulatedPeer> = (0..3).map(|_| io.peer_connect()).collect();
+        peers.iter().for_each(|peer| io.peer_send(*peer, &[7; 500]));
         let mut story = String::new();
         for ms in 0..100 {
-            plane.set_now(Timestamps::at(MonotonicMs(ms), ms));
-            plane.reap(10, &mut |event| story += &format!("{ms} {event:?}\n"));
+            io.set_now(Timestamps::at(MonotonicMs(ms), ms));
+            io.reap(10, &mut |event| story += &format!("{ms} {event:?}\n"));
         }
         story
     };
@@ -151,34 +151,34 @@ fn equal_seeds_tell_equal_stories() {
 
 #[test]
 fn a_send_waits_for_a_peer_that_does_not_read() {
-    let mut plane = SimulatedIo::new(1, FaultProfile { window_bytes: 10, ..FaultProfile::calm() });
+    let mut io = SimulatedIo::new(1, FaultProfile { window_bytes: 10, ..FaultProfile::calm() });
     let mut echo = Echo::default();
-    let peer = plane.peer_connect();
-    plane.peer_send(peer, &[1; 25]);
-    run(&mut plane, &mut echo);
+    let peer = io.peer_connect();
+    io.peer_send(peer, &[1; 25]);
+    run(&mut io, &mut echo);
     assert!(echo.conns[0].sending);
     for expected in [10, 10, 5] {
-        assert_eq!(plane.peer_read(peer).len(), expected);
-        run(&mut plane, &mut echo);
+        assert_eq!(io.peer_read(peer).len(), expected);
+        run(&mut io, &mut echo);
     }
     assert!(!echo.conns[0].sending);
 }
 
 #[test]
 fn who_is_not_accepted_yet_is_refused_when_accepting_stops() {
-    let mut plane = SimulatedIo::new(1, FaultProfile::rough());
+    let mut io = SimulatedIo::new(1, FaultProfile::rough());
     let mut echo = Echo::default();
-    let (early, id) = (plane.peer_connect(), ConnId { slot: 0, generation: 0 });
-    run(&mut plane, &mut echo);
-    assert_eq!(plane.conn_of(early), Some(id));
-    let waiting = plane.peer_connect();
-    plane.submit(&mut vec![Action::StopAccepting]);
-    let late = plane.peer_connect();
-    run(&mut plane, &mut echo);
-    let states = [early, waiting, late].map(|peer| plane.peer_state(peer));
+    let (early, id) = (io.peer_connect(), ConnId { slot: 0, generation: 0 });
+    run(&mut io, &mut echo);
+    assert_eq!(io.conn_of(early), Some(id));
+    let waiting = io.peer_connect();
+    io.submit(&mut vec![Action::StopAccepting]);
+    let late = io.peer_connect();
+    run(&mut io, &mut echo);
+    let states = [early, waiting, late].map(|peer| io.peer_state(peer));
     assert_eq!(states, [PeerState::Open, PeerState::Refused, PeerState::Refused]);
-    plane.submit(&mut vec![Action::Close(id), Action::Close(id)]);
-    run(&mut plane, &mut echo);
-    assert_eq!(plane.peer_state(early), PeerState::Closed);
-    assert_eq!(plane.conn_of(early), None);
+    io.submit(&mut vec![Action::Close(id), Action::Close(id)]);
+    run(&mut io, &mut echo);
+    assert_eq!(io.peer_state(early), PeerState::Closed);
+    assert_eq!(io.conn_of(early), None);
 }

@@ -23,7 +23,7 @@ fn a_receive_that_found_no_buffer_is_not_repeated_before_there_is_one() {
     let mut world = World::new(&scarce());
     let (mut peers, ids) = crowd(&mut world);
     let bytes = pattern(500);
-    let calls_before = world.plane.uring.submits;
+    let calls_before = world.io.uring.submits;
     for peer in &mut peers {
         peer.write_all(&bytes).unwrap();
     }
@@ -32,10 +32,10 @@ fn a_receive_that_found_no_buffer_is_not_repeated_before_there_is_one() {
     });
     // Each connection meets the empty ring once, and seldom again: then it waits
     // for a buffer, and the buffer for it.
-    let (empty, pieces) = (world.plane.tally.buffers_empty, pieces(&world));
+    let (empty, pieces) = (world.io.counters.buffers_empty, pieces(&world));
     assert!(PEERS as u64 / 2 < empty, "the test must meet an empty buffer ring: {empty}");
     assert!(empty <= 2 * PEERS as u64, "{empty} receives in vain for {pieces} pieces");
-    let calls = world.plane.uring.submits - calls_before;
+    let calls = world.io.uring.submits - calls_before;
     assert!(calls <= pieces, "{calls} system calls for {pieces} pieces");
 }
 
@@ -79,7 +79,7 @@ fn who_leaves_while_it_waits_is_forgotten_and_its_successor_is_not() {
     for peer in &mut peers {
         peer.write_all(&pattern(500)).unwrap();
     }
-    world.until("an empty buffer ring", |world| 0 < world.plane.tally.buffers_empty);
+    world.until("an empty buffer ring", |world| 0 < world.io.counters.buffers_empty);
     let (leaving, staying) = ids.split_at(PEERS / 2);
     world.work.extend(leaving.iter().map(|id| Action::Close(*id)));
     let mut later: Vec<TcpStream> =
@@ -94,7 +94,7 @@ fn who_leaves_while_it_waits_is_forgotten_and_its_successor_is_not() {
             && successors.iter().all(|id| world.received(*id) == pattern(300))
             && leaving.iter().all(|id| world.has(&Seen::Gone(*id, Ending::Closed)))
     });
-    assert_eq!(world.plane.connections(), PEERS as u32);
+    assert_eq!(world.io.connections(), PEERS as u32);
 }
 
 #[test]
@@ -106,13 +106,13 @@ fn a_core_sleeps_when_the_crowd_has_been_served() {
     }
     world.until("all bytes", |world| ids.iter().all(|id| world.received(*id).len() == 100));
     while 0 < world.turn() {}
-    let before = world.plane.uring.submits;
-    let deadline = world.plane.now().tick.plus_ms(50);
-    while world.plane.now().tick < deadline {
+    let before = world.io.uring.submits;
+    let deadline = world.io.now().tick.plus_ms(50);
+    while world.io.now().tick < deadline {
         world.turn();
-        world.plane.park(Some(deadline));
+        world.io.park(Some(deadline));
     }
-    let calls = world.plane.uring.submits - before;
+    let calls = world.io.uring.submits - before;
     assert!(calls < 20, "{calls} system calls while nothing happened");
     // And every one of them is still heard.
     for peer in &mut peers {

@@ -49,7 +49,7 @@ fn who_acknowledges_nothing_of_what_fills_its_socket_is_given_up_in_time() {
     world.work.push(Action::Send(id, Bytes::from(pattern(LARGE_BYTES))));
     world.until("the end", is_over);
     assert_eq!(world.seen[1..], [Seen::Gone(id, Ending::TimedOut)]);
-    assert!(0 < world.plane.tally.bytes_out, "a part had left before");
+    assert!(0 < world.io.counters.bytes_out, "a part had left before");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn who_takes_nothing_is_given_up_in_time() {
 fn who_resets_amid_a_send_was_not_silent() {
     let (mut world, peer, id) = with_peer(&small());
     world.work.push(Action::Send(id, Bytes::from(pattern(LARGE_BYTES))));
-    world.until("a part", |world| 0 < world.plane.tally.sends_short);
+    world.until("a part", |world| 0 < world.io.counters.sends_short);
     SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
     drop(peer);
     world.until("the end", is_over);
@@ -78,7 +78,7 @@ fn who_is_back_in_time_gets_all_that_was_sent() {
     fall_silent(&peer);
     let bytes = pattern(LARGE_BYTES);
     world.work.push(Action::Send(id, Bytes::from(bytes.clone())));
-    world.until("a part", |world| 0 < world.plane.tally.sends_short);
+    world.until("a part", |world| 0 < world.io.counters.sends_short);
     SockRef::from(&peer).detach_filter().unwrap();
     let reader = thread::spawn(move || {
         let mut all = vec![0; LARGE_BYTES];

@@ -18,7 +18,7 @@ enum Known {
     Wrongly,
 }
 
-fn plane(known: Known, no_ring: RawFd) -> KernelIo {
+fn io(known: Known, no_ring: RawFd) -> KernelIo {
     let mut uring = Uring::new(&small()).unwrap();
     let address = match known {
         Known::ByRing => uring.address(),
@@ -39,8 +39,8 @@ fn check(known: Known) -> Waker {
     thread::scope(|scope| {
         let stop = &stop;
         scope.spawn(move || {
-            let mut sleeper = plane(known, number);
-            bells.send(sleeper.doorbell()).unwrap();
+            let mut sleeper = io(known, number);
+            bells.send(sleeper.waker()).unwrap();
             while !stop.load(Ordering::SeqCst) {
                 assert_eq!(sleeper.reap(64, &mut |event| panic!("{event:?}")), 0);
                 sleeper.park(Some(sleeper.now().tick.plus_ms(2 * PATIENCE_MS)));
@@ -49,14 +49,14 @@ fn check(known: Known) -> Waker {
                 }
             }
         });
-        let (doorbell, turn) = (bell.recv().unwrap(), turn);
-        let mut waker = plane(Known::ByDescriptor, number);
-        waker.meet(Arc::new([doorbell.clone()]));
+        let (waker, turn) = (bell.recv().unwrap(), turn);
+        let mut waking = io(Known::ByDescriptor, number);
+        waking.set_peers(Arc::new([waker.clone()]));
         let mut wake = || {
-            waker.wake(ShardId(0));
-            waker.submit(&mut Vec::new());
+            waking.wake(ShardId(0));
+            waking.submit(&mut Vec::new());
             // What could not be left by message shows here.
-            waker.reap(64, &mut |event| panic!("{event:?}"));
+            waking.reap(64, &mut |event| panic!("{event:?}"));
         };
         for _ in 0..1_000 {
             wake();
@@ -65,49 +65,49 @@ fn check(known: Known) -> Waker {
         }
         stop.store(true, Ordering::SeqCst);
         wake();
-        doorbell
+        waker
     })
 }
 
 #[test]
 fn a_core_is_woken_through_its_ring() {
-    let doorbell = check(Known::ByRing);
+    let waker = check(Known::ByRing);
     // On a kernel that passes no messages on, this is the test below.
-    let by_ring = doorbell.ring_descriptor().is_some();
-    assert_eq!(doorbell.loud_count() == 0, by_ring);
+    let by_ring = waker.ring_descriptor().is_some();
+    assert_eq!(waker.eventfd_writes_count() == 0, by_ring);
 }
 
 #[test]
 fn where_rings_pass_no_messages_on_a_descriptor_does_it() {
-    assert_ne!(check(Known::ByDescriptor).loud_count(), 0);
+    assert_ne!(check(Known::ByDescriptor).eventfd_writes_count(), 0);
 }
 
 #[test]
 fn a_message_that_cannot_be_left_is_no_lost_wake() {
-    assert_ne!(check(Known::Wrongly).loud_count(), 0);
+    assert_ne!(check(Known::Wrongly).eventfd_writes_count(), 0);
 }
 
 #[test]
 fn a_wake_rides_on_the_submit_of_its_turn() {
     let (mut world, _peer, id) = with_peer(&small());
-    let sleeper = plane(Known::ByRing, -1);
-    let doorbell = sleeper.doorbell();
-    if doorbell.ring_descriptor().is_none() {
+    let sleeper = io(Known::ByRing, -1);
+    let waker = sleeper.waker();
+    if waker.ring_descriptor().is_none() {
         return; // it has a system call of its own here
     }
-    world.plane.meet(Arc::new([doorbell.clone()]));
-    world.plane.submit(&mut Vec::new());
-    let submits = |world: &World| world.plane.uring.submits;
+    world.io.set_peers(Arc::new([waker.clone()]));
+    world.io.submit(&mut Vec::new());
+    let submits = |world: &World| world.io.uring.submits;
     let before = submits(&world);
-    world.plane.submit(&mut vec![Action::Send(id, Bytes::from_static(b"one"))]);
+    world.io.submit(&mut vec![Action::Send(id, Bytes::from_static(b"one"))]);
     let alone = submits(&world) - before;
-    assert!(doorbell.fall_asleep());
-    world.plane.wake(ShardId(0));
-    world.plane.wake(ShardId(0));
+    assert!(waker.prepare_park());
+    world.io.wake(ShardId(0));
+    world.io.wake(ShardId(0));
     world.until("the send", |world| world.has(&Seen::Sent(id)));
     let before = submits(&world);
-    assert!(doorbell.fall_asleep() || doorbell.fall_asleep());
-    world.plane.wake(ShardId(0));
-    world.plane.submit(&mut vec![Action::Send(id, Bytes::from_static(b"two"))]);
-    assert_eq!((submits(&world) - before, doorbell.loud_count()), (alone, 0));
+    assert!(waker.prepare_park() || waker.prepare_park());
+    world.io.wake(ShardId(0));
+    world.io.submit(&mut vec![Action::Send(id, Bytes::from_static(b"two"))]);
+    assert_eq!((submits(&world) - before, waker.eventfd_writes_count()), (alone, 0));
 }

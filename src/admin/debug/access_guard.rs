@@ -29,13 +29,13 @@ const CLOSED: &str = "there is no admin token: set one with admin.token_file in 
 #[derive(Clone)]
 pub(super) struct AccessGuard {
     token: watch::Receiver<Option<AdminToken>>,
-    tries: Arc<Mutex<FailedAttempts>>,
+    failed_attempts: Arc<Mutex<FailedAttempts>>,
     opened: Instant,
 }
 
 impl AccessGuard {
     pub fn new(token: watch::Receiver<Option<AdminToken>>) -> AccessGuard {
-        AccessGuard { token, tries: Arc::default(), opened: Instant::now() }
+        AccessGuard { token, failed_attempts: Arc::default(), opened: Instant::now() }
     }
 
     fn now(&self) -> MonotonicMs {
@@ -53,15 +53,15 @@ impl AccessGuard {
         if given.is_some_and(|given| token.is(given)) {
             return None;
         }
-        let mut tries = self.tries.lock().await;
-        let wait_ms = tries.wait_ms(self.now(), from);
+        let mut failed_attempts = self.failed_attempts.lock().await;
+        let wait_ms = failed_attempts.wait_ms(self.now(), from);
         if wait_ms != 0 {
             let after = [(header::RETRY_AFTER, wait_ms.div_ceil(1_000).to_string())];
             let words = "too many wrong tokens came from this address\n";
             return Some((StatusCode::TOO_MANY_REQUESTS, after, words).into_response());
         }
         if given.is_some() {
-            tries.count(self.now(), from);
+            failed_attempts.count(self.now(), from);
         }
         let how = [(header::WWW_AUTHENTICATE, "Bearer")];
         let words = "this needs the admin token: `Authorization: Bearer <token>`\n";
@@ -71,12 +71,12 @@ impl AccessGuard {
 
 /// Lets a request pass, or refuses it.
 pub(super) async fn pass(
-    State(door): State<AccessGuard>,
+    State(guard): State<AccessGuard>,
     Extension(PeerAddr(from)): Extension<PeerAddr>,
     request: Request,
     next: Next,
 ) -> Response {
-    let refusal = door.refusal(from, request.headers()).await;
+    let refusal = guard.refusal(from, request.headers()).await;
     let mut answer = match refusal {
         Some(refusal) => refusal,
         None => next.run(request).await,

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use io_uring::{IoUring, Probe, opcode};
 
 use super::buffers::Buffers;
-use super::refusal::disabled_by_sysctl;
+use super::setup_error::disabled_by_sysctl;
 use super::uring::Uring;
 use super::{IoSetupError, Options, socket};
 
@@ -148,13 +148,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_probe_agrees_with_the_plane() {
+    fn the_probe_agrees_with_the_ring() {
         let features = probe();
         let complete = features.iter().filter(|f| f.needed).all(|feature| feature.present);
         let options = Options { recv_buffers: 8, ..Options::default() };
         let metrics = std::rc::Rc::new(crate::metrics::Cells::new().claim());
-        let plane = super::super::KernelIo::new(&options, metrics);
-        assert_eq!(complete, plane.is_ok(), "{features:?}");
+        let io = super::super::KernelIo::new(&options, metrics);
+        assert_eq!(complete, io.is_ok(), "{features:?}");
         assert!(features.iter().all(|feature| !feature.advice.is_empty()));
     }
 }

@@ -43,7 +43,7 @@ const WATCH_MS: u64 = 1_000;
 /// What it is made of.
 pub(super) struct DiagnosticsSetup {
     pub questions: mpsc::Receiver<OperatorQuestion>,
-    pub findings: mpsc::Receiver<CoreEvent>,
+    pub core_events: mpsc::Receiver<CoreEvent>,
     pub quarantine: QuarantineOptions,
     pub cells: Vec<Arc<Cells>>,
     pub instance: Arc<str>,
@@ -91,7 +91,7 @@ enum Purpose {
 /// What happened that the desk has to do something about.
 pub(super) enum DiagnosticsTask {
     Question(OperatorQuestion),
-    Finding(CoreEvent),
+    CoreEvent(CoreEvent),
     Time,
 }
 
@@ -117,7 +117,7 @@ impl Diagnostics {
         let until = self.looking.as_ref().map_or(self.watch_at, |one| one.until.min(self.watch_at));
         tokio::select! {
             Some(question) = self.setup.questions.recv() => DiagnosticsTask::Question(question),
-            Some(finding) = self.setup.findings.recv() => DiagnosticsTask::Finding(finding),
+            Some(event) = self.setup.core_events.recv() => DiagnosticsTask::CoreEvent(event),
             () = tokio::time::sleep_until(until) => DiagnosticsTask::Time,
         }
     }
@@ -126,8 +126,8 @@ impl Diagnostics {
     pub fn act(&mut self, cores: &mut CoreHandles, commands: DiagnosticsTask) {
         match commands {
             DiagnosticsTask::Question(question) => self.on_question(cores, question),
-            DiagnosticsTask::Finding(CoreEvent::EarlyPanic(prefix)) => self.on_panic(&prefix),
-            DiagnosticsTask::Finding(CoreEvent::Looked { core, scan_id, found, peers }) => {
+            DiagnosticsTask::CoreEvent(CoreEvent::EarlyPanic(prefix)) => self.on_panic(&prefix),
+            DiagnosticsTask::CoreEvent(CoreEvent::Looked { core, scan_id, found, peers }) => {
                 self.on_found(core, scan_id, found, peers);
             }
             DiagnosticsTask::Time => self.on_time(),

@@ -11,11 +11,11 @@ use crate::base::limits::PEERS_PER_TURN_MAX;
 use crate::metrics::AcceptFailure;
 
 use super::super::socket;
-use super::super::token::{RequestKind, UserData};
 use super::super::uring::{Completion, Uring};
+use super::super::user_data::{RequestKind, UserData};
 
 /// How long accepting rests when the kernel has no descriptor or memory left.
-const REST_MS: u64 = 100;
+const BACKOFF_MS: u64 = 100;
 
 /// The listeners of one core, and how many peers they take now.
 ///
@@ -27,14 +27,14 @@ const REST_MS: u64 = 100;
 /// there is room for connections.
 #[derive(Debug)]
 pub(super) struct Acceptors {
-    doors: Vec<Door>,
+    acceptors: Vec<Acceptor>,
     peers_per_turn_max: u16,
     /// Nobody is taken before.
     from: Option<MonotonicMs>,
 }
 
 #[derive(Debug)]
-struct Door {
+struct Acceptor {
     /// Closed when the door is shut and the kernel has answered its accepts.
     listener: Option<TcpListener>,
     state: State,
@@ -47,13 +47,13 @@ enum State {
     /// Takes peers.
     Open,
     /// The kernel ran out of something; tried again then, or when one leaves.
-    Resting(MonotonicMs),
+    BackingOff(MonotonicMs),
     /// One more accept will be tried. Those under way do not notice that a peer waits.
     Retrying,
     /// It was, and has no outcome yet.
     Retried,
     /// Never again.
-    Shut,
+    Closed,
 }
 
 /// What came of one answer to an accept.
@@ -66,13 +66,13 @@ pub(super) enum Accepted {
 
 impl Default for Acceptors {
     fn default() -> Acceptors {
-        Acceptors { doors: Vec::new(), peers_per_turn_max: PEERS_PER_TURN_MAX, from: None }
+        Acceptors { acceptors: Vec::new(), peers_per_turn_max: PEERS_PER_TURN_MAX, from: None }
     }
 }
 
 impl Acceptors {
     pub fn add(&mut self, listener: TcpListener) {
-        self.doors.push(Door { listener: Some(listener), state: State::Open, armed: 0 });
+        self.acceptors.push(Acceptor { listener: Some(listener), state: State::Open, armed: 0 });
     }
 
     /// From `from` on so many peers a turn, and none before.
@@ -88,17 +88,17 @@ impl Acceptors {
             return;
         }
         self.from = None;
-        let mut armed: u32 = self.doors.iter().map(|door| u32::from(door.armed)).sum();
-        let part = (usize::from(self.peers_per_turn_max) / self.doors.len().max(1)).max(1);
-        for (number, door) in self.doors.iter_mut().enumerate() {
-            if matches!(door.state, State::Resting(until) if until <= now) {
-                door.state = State::Retrying;
+        let mut armed: u32 = self.acceptors.iter().map(|acceptor| u32::from(acceptor.armed)).sum();
+        let part = (usize::from(self.peers_per_turn_max) / self.acceptors.len().max(1)).max(1);
+        for (number, acceptor) in self.acceptors.iter_mut().enumerate() {
+            if matches!(acceptor.state, State::BackingOff(until) if until <= now) {
+                acceptor.state = State::Retrying;
             }
-            let Some(listener) = &door.listener else { continue };
-            let wanted = match door.state {
-                State::Open => part.saturating_sub(usize::from(door.armed)),
+            let Some(listener) = &acceptor.listener else { continue };
+            let wanted = match acceptor.state {
+                State::Open => part.saturating_sub(usize::from(acceptor.armed)),
                 State::Retrying => 1,
-                State::Resting(_) | State::Retried | State::Shut => 0,
+                State::BackingOff(_) | State::Retried | State::Closed => 0,
             };
             for _ in 0..wanted {
                 if room <= armed {
@@ -109,68 +109,68 @@ impl Acceptors {
                     listener.as_raw_fd(),
                 );
                 armed += 1;
-                door.armed += 1;
-                if door.state == State::Retrying {
-                    door.state = State::Retried;
+                acceptor.armed += 1;
+                if acceptor.state == State::Retrying {
+                    acceptor.state = State::Retried;
                 }
             }
         }
     }
 
     /// A connection has gone: what the kernel ran out of may be there again.
-    pub fn retry(&mut self) {
-        for door in &mut self.doors {
-            if let State::Resting(_) = door.state {
-                door.state = State::Retrying;
+    pub fn resume(&mut self) {
+        for acceptor in &mut self.acceptors {
+            if let State::BackingOff(_) = acceptor.state {
+                acceptor.state = State::Retrying;
             }
         }
     }
 
     /// Takes nobody ever again; those in the backlog are refused. Shutting down
     /// works also where another descriptor table holds the listener open.
-    pub fn shut(&mut self) {
-        for door in &mut self.doors {
-            door.state = State::Shut;
-            if let Some(listener) = &door.listener {
+    pub fn close(&mut self) {
+        for acceptor in &mut self.acceptors {
+            acceptor.state = State::Closed;
+            if let Some(listener) = &acceptor.listener {
                 socket::shut_down(listener.as_raw_fd());
             }
-            door.listener.take_if(|_| door.armed == 0);
+            acceptor.listener.take_if(|_| acceptor.armed == 0);
         }
     }
 
     /// When accepting wants to be tried again though nothing happens.
     pub fn retry_at(&self) -> Option<MonotonicMs> {
-        let rests = self.doors.iter().filter_map(|door| match door.state {
-            State::Resting(until) => Some(until),
-            State::Open | State::Retrying | State::Retried | State::Shut => None,
+        let rests = self.acceptors.iter().filter_map(|acceptor| match acceptor.state {
+            State::BackingOff(until) => Some(until),
+            State::Open | State::Retrying | State::Retried | State::Closed => None,
         });
         rests.chain(self.from).min()
     }
 
     /// Takes note of an answer to an accept.
     pub fn accepted(&mut self, done: Completion, now: MonotonicMs) -> Accepted {
-        let door = &mut self.doors[done.token.id().slot as usize];
-        door.armed -= 1;
-        door.listener.take_if(|_| door.state == State::Shut && door.armed == 0);
+        let acceptor = &mut self.acceptors[done.token.id().slot as usize];
+        acceptor.armed -= 1;
+        acceptor.listener.take_if(|_| acceptor.state == State::Closed && acceptor.armed == 0);
         if 0 <= done.result {
-            if door.state == State::Shut {
+            if acceptor.state == State::Closed {
                 socket::close(done.result);
                 return Accepted::Nobody;
             }
-            door.state = State::Open;
+            acceptor.state = State::Open;
             return Accepted::Peer(done.result);
         }
-        match (-done.result, door.state) {
-            (_, State::Shut) | (libc::ECANCELED, _) => Accepted::Nobody,
+        match (-done.result, acceptor.state) {
+            (_, State::Closed) | (libc::ECANCELED, _) => Accepted::Nobody,
             // The peer gave up while it waited, or the call was interrupted.
             (libc::ECONNABORTED | libc::EINTR | libc::EAGAIN, State::Retried) => {
-                door.state = State::Retrying;
+                acceptor.state = State::Retrying;
                 Accepted::Nobody
             }
             (libc::ECONNABORTED | libc::EINTR | libc::EAGAIN, _) => Accepted::Nobody,
             // Descriptors or memory, mostly; resting is right for the unknown, too.
-            (errno, State::Open | State::Resting(_) | State::Retrying | State::Retried) => {
-                door.state = State::Resting(now.plus_ms(REST_MS));
+            (errno, State::Open | State::BackingOff(_) | State::Retrying | State::Retried) => {
+                acceptor.state = State::BackingOff(now.plus_ms(BACKOFF_MS));
                 Accepted::Failed(match errno {
                     libc::EMFILE | libc::ENFILE => AcceptFailure::Descriptors,
                     libc::ENOMEM | libc::ENOBUFS => AcceptFailure::Memory,

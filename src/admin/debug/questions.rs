@@ -174,12 +174,13 @@ fn refusal(refused: QuestionError) -> Response {
 /// `POST /debug/faults/block?core=&seconds=`
 #[cfg(feature = "faults")]
 pub(super) async fn block(
-    axum::extract::State(evidence): axum::extract::State<super::DiagnosticsState>,
+    axum::extract::State(diagnostics): axum::extract::State<super::DiagnosticsState>,
     axum::extract::RawQuery(raw): axum::extract::RawQuery,
 ) -> Result<&'static str, Response> {
     let query = super::query::QueryParams::read(raw.as_deref(), &["core", "seconds"])?;
     let core = query.number("core", 0, 0, u64::from(u16::MAX))? as u16;
     let block_ms = query.number("seconds", 10, 1, 600)? * 1_000;
-    ask(&evidence.questions, |answer| OperatorQuestion::Block { core, block_ms, answer }).await?;
+    ask(&diagnostics.questions, |answer| OperatorQuestion::Block { core, block_ms, answer })
+        .await?;
     Ok("the core stands still\n")
 }

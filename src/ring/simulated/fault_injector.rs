@@ -45,23 +45,23 @@ impl FaultProfile {
 #[derive(Debug)]
 pub(super) struct FaultInjector {
     prng: Prng,
-    weather: FaultProfile,
+    fault_profile: FaultProfile,
 }
 
 impl FaultInjector {
-    pub fn new(seed: u64, weather: FaultProfile) -> FaultInjector {
-        assert!(0 < weather.receive_bytes_max && 0 < weather.window_bytes);
-        FaultInjector { prng: Prng::from_seed(seed), weather }
+    pub fn new(seed: u64, fault_profile: FaultProfile) -> FaultInjector {
+        assert!(0 < fault_profile.receive_bytes_max && 0 < fault_profile.window_bytes);
+        FaultInjector { prng: Prng::from_seed(seed), fault_profile }
     }
 
     /// When something that happens at `now` on one side is seen on the other.
     pub fn after(&mut self, now: MonotonicMs) -> MonotonicMs {
-        now.plus_ms(self.prng.below(self.weather.latency_ms_max + 1))
+        now.plus_ms(self.prng.below(self.fault_profile.latency_ms_max + 1))
     }
 
     /// A part of `whole`, at least 1, and often all.
     pub fn part_of(&mut self, whole: usize) -> usize {
-        if self.prng.percent(self.weather.cut_percent) {
+        if self.prng.percent(self.fault_profile.cut_percent) {
             1 + self.prng.below(whole as u64) as usize
         } else {
             whole
@@ -70,7 +70,7 @@ impl FaultInjector {
 
     /// What one receive brings of `waiting` bytes.
     pub fn received_of(&mut self, waiting: usize) -> usize {
-        self.part_of(waiting.min(self.weather.receive_bytes_max))
+        self.part_of(waiting.min(self.fault_profile.receive_bytes_max))
     }
 
     /// Any part of what was under way when it was cut off, all and nothing included.
@@ -80,11 +80,11 @@ impl FaultInjector {
 
     /// Whether the network breaks a connection now.
     pub fn breaks(&mut self) -> bool {
-        self.prng.below(10_000) < self.weather.resets_per_10_000
+        self.prng.below(10_000) < self.fault_profile.resets_per_10_000
     }
 
     /// One of two, equally likely.
-    pub fn tosses(&mut self) -> bool {
+    pub fn coin(&mut self) -> bool {
         self.prng.percent(50)
     }
 
@@ -95,6 +95,6 @@ impl FaultInjector {
 
     /// What a peer that has not read `unread` bytes still takes.
     pub fn room(&self, unread: usize) -> usize {
-        self.weather.window_bytes.saturating_sub(unread)
+        self.fault_profile.window_bytes.saturating_sub(unread)
     }
 }

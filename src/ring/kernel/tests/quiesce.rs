@@ -29,23 +29,23 @@ fn each_request_ends_by_itself() {
         world.work.push(Action::Send(*id, bytes.clone()));
         peer.write_all(&pattern(500)).unwrap();
     }
-    world.until("an empty buffer ring", |world| 0 < world.plane.tally.buffers_empty);
+    world.until("an empty buffer ring", |world| 0 < world.io.counters.buffers_empty);
     // Connects that nobody answers: one peer fills this backlog.
     let full = listener("127.0.0.1:0".parse().unwrap(), 0, PortUse::Alone).unwrap();
     let addr = full.local_addr().unwrap();
     let _first = TcpStream::connect(addr).unwrap();
     for _ in 0..20 {
-        world.plane.connect(None, addr).unwrap();
+        world.io.connect(None, addr).unwrap();
     }
     world.turn();
-    world.plane.park(Some(world.plane.now().tick.plus_ms(5)));
-    assert_eq!(world.plane.watch, Watch::Set);
+    world.io.park(Some(world.io.now().tick.plus_ms(5)));
+    assert_eq!(world.io.watch, Watch::Set);
 
-    let calls_before = world.plane.uring.submits;
-    world.plane.hang_up();
-    let farewell = world.plane.uring.farewell();
-    assert_eq!(farewell, Quiesced { is_complete: true, swept: 0 });
-    let calls = world.plane.uring.submits - calls_before;
+    let calls_before = world.io.uring.submits;
+    world.io.close_all();
+    let quiesce = world.io.uring.quiesce();
+    assert_eq!(quiesce, Quiesced { is_complete: true, swept: 0 });
+    let calls = world.io.uring.submits - calls_before;
     assert!(calls <= PEERS as u64 / 2, "{calls} system calls for {PEERS} connections");
     drop(peers);
 }
@@ -55,9 +55,9 @@ fn a_request_that_does_not_end_by_itself_is_cancelled() {
     let mut world = World::new(&small());
     let (quiet, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     let token = UserData::plain(RequestKind::NoReply, 0);
-    world.plane.uring.watch(token, std::os::fd::AsRawFd::as_raw_fd(&quiet));
+    world.io.uring.watch(token, std::os::fd::AsRawFd::as_raw_fd(&quiet));
     world.turn();
-    world.plane.hang_up();
-    let farewell = world.plane.uring.farewell();
-    assert!(farewell.is_complete && 0 < farewell.swept, "{farewell:?}");
+    world.io.close_all();
+    let quiesce = world.io.uring.quiesce();
+    assert!(quiesce.is_complete && 0 < quiesce.swept, "{quiesce:?}");
 }
