@@ -6,19 +6,19 @@ use std::collections::BTreeMap;
 
 use rookery::wire::client::ClientAnswer;
 
-use crate::attendance::Hears;
-use crate::ledger::Before;
+use crate::durable_oracle::KnownBefore;
+use crate::member_view::MemberEvents;
 use crate::reaction::{Known, Reaction};
 use crate::reading::Place;
 use crate::violation::{CheckResult, Checker, Violation, demand};
 
 /// What a client asked, to know what the answer means.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Asked {
+pub enum PendingCommand {
     /// With what it asked to recover.
-    Connect(Vec<(String, Place, Before)>),
+    Connect(Vec<(String, Place, KnownBefore)>),
     /// With where it asked to recover from, and what it wants to hear.
-    Subscribe(String, Option<Place>, Before, Hears),
+    Subscribe(String, Option<Place>, KnownBefore, MemberEvents),
     /// Who is in this channel.
     Presence(String),
     /// Which channel.
@@ -26,7 +26,7 @@ pub enum Asked {
     /// Which message.
     Publish(u64),
     /// Of which channel.
-    History(String, Before),
+    History(String, KnownBefore),
     /// Which message, by a chat method.
     Post(u64),
     /// Up to which place, that the user has got.
@@ -36,64 +36,68 @@ pub enum Asked {
     /// Which message is to be gone.
     Retract(u64),
     /// Of which channel.
-    Receipts(&'static str, Before),
+    Receipts(&'static str, KnownBefore),
     /// To which message, and with what, if with anything.
     React(&'static str, u64, Reaction),
     /// Of which messages, with what is known of reactions there.
     Reactions(&'static str, Vec<u64>, Known),
     /// With what is known of each conversation.
-    Rooms(Vec<(&'static str, Before)>),
+    Rooms(Vec<(&'static str, KnownBefore)>),
     /// Whose answer means nothing to a checker.
     Other,
 }
 
 /// The commands of one connection that wait for their answers.
 #[derive(Debug, Default)]
-pub struct Answers(BTreeMap<u32, Vec<Asked>>);
+pub struct Answers(BTreeMap<u32, Vec<PendingCommand>>);
 
 impl Answers {
     /// A command leaves.
-    pub fn asked(&mut self, id: u32, asked: Asked) {
+    pub fn asked(&mut self, id: u32, asked: PendingCommand) {
         self.0.entry(id).or_default().push(asked);
     }
 
     /// An answer came; returns what was asked.
-    pub fn answered(&mut self, id: u32, answer: &ClientAnswer) -> Result<Asked, Violation> {
+    pub fn answered(
+        &mut self,
+        id: u32,
+        answer: &ClientAnswer,
+    ) -> Result<PendingCommand, Violation> {
         let waiting = self.0.get_mut(&id);
         let Some(waiting) = waiting.filter(|waiting| !waiting.is_empty()) else {
             let text = format!("nobody waits for the answer to {id}: {answer:?}");
             return Err(Violation { checker: Checker::Answers, text });
         };
         // A client may use an id twice: then the kind of the answer decides.
-        let fits = |asked: &Asked| match answer {
-            ClientAnswer::Connect(_) => matches!(asked, Asked::Connect(_)),
-            ClientAnswer::Subscribe(_) => matches!(asked, Asked::Subscribe(..)),
-            ClientAnswer::Unsubscribe => matches!(asked, Asked::Unsubscribe(_)),
-            ClientAnswer::Publish => matches!(asked, Asked::Publish(_)),
-            ClientAnswer::History(_) => matches!(asked, Asked::History(..)),
-            ClientAnswer::Error(_) => !matches!(asked, Asked::Subscribe(..)),
+        let fits = |asked: &PendingCommand| match answer {
+            ClientAnswer::Connect(_) => matches!(asked, PendingCommand::Connect(_)),
+            ClientAnswer::Subscribe(_) => matches!(asked, PendingCommand::Subscribe(..)),
+            ClientAnswer::Unsubscribe => matches!(asked, PendingCommand::Unsubscribe(_)),
+            ClientAnswer::Publish => matches!(asked, PendingCommand::Publish(_)),
+            ClientAnswer::History(_) => matches!(asked, PendingCommand::History(..)),
+            ClientAnswer::Error(_) => !matches!(asked, PendingCommand::Subscribe(..)),
             ClientAnswer::Rpc(_) => !matches!(
                 asked,
-                Asked::Connect(_)
-                    | Asked::Subscribe(..)
-                    | Asked::Unsubscribe(_)
-                    | Asked::Publish(_)
-                    | Asked::Presence(_)
-                    | Asked::History(..)
+                PendingCommand::Connect(_)
+                    | PendingCommand::Subscribe(..)
+                    | PendingCommand::Unsubscribe(_)
+                    | PendingCommand::Publish(_)
+                    | PendingCommand::Presence(_)
+                    | PendingCommand::History(..)
             ),
-            ClientAnswer::Presence(_) => matches!(asked, Asked::Presence(_)),
+            ClientAnswer::Presence(_) => matches!(asked, PendingCommand::Presence(_)),
             ClientAnswer::PresenceStats(_)
             | ClientAnswer::Ping
             | ClientAnswer::Refresh(_)
             | ClientAnswer::SubRefresh(_)
-            | ClientAnswer::Unknown => matches!(asked, Asked::Other),
+            | ClientAnswer::Unknown => matches!(asked, PendingCommand::Other),
         };
         let index = waiting.iter().position(fits).unwrap_or(0);
         Ok(waiting.remove(index))
     }
 
     /// What was asked with this id, first.
-    pub fn of(&self, id: u32) -> Option<&Asked> {
+    pub fn of(&self, id: u32) -> Option<&PendingCommand> {
         self.0.get(&id)?.first()
     }
 

@@ -9,9 +9,9 @@ use rookery::wire::client::proto;
 use rookery::wire::{RawData, Request};
 use serde_json::Value;
 
-use crate::answers::Asked;
+use crate::answers::PendingCommand;
 use crate::client::{Client, ClientContext};
-use crate::ledger::parties;
+use crate::durable_oracle::parties;
 use crate::post::Post;
 use crate::publication::{body_of, is_retracted, retracted_offset};
 use crate::scenario::USERS;
@@ -26,13 +26,13 @@ const NO_LINE: u64 = 1 << 40;
 
 impl Client {
     /// Says something in a channel, mostly with an id, and sometimes twice.
-    pub(crate) fn post(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
+    pub(crate) fn post(&mut self, channel: &'static str, cx: &mut ClientContext<'_>) {
         let field = format!("\"channel\":\"{channel}\"");
-        self.say_by_chat("chat.publish", channel, &field, around);
+        self.say_by_chat("chat.publish", channel, &field, cx);
     }
 
     /// Writes to another user.
-    pub(crate) fn send_to(&mut self, around: &mut ClientContext<'_>) {
+    pub(crate) fn send_to(&mut self, cx: &mut ClientContext<'_>) {
         let to = USERS[1 + self.prng.below(USERS.len() as u64 - 1) as usize];
         let channel = if to < self.user {
             format!("dm#{to},{}", self.user)
@@ -40,7 +40,7 @@ impl Client {
             format!("dm#{},{to}", self.user)
         };
         let ttl = if self.prng.percent(20) { ",\"ttl_s\":2" } else { "" };
-        self.say_by_chat("chat.send", &channel, &format!("\"to\":\"{to}\"{ttl}"), around);
+        self.say_by_chat("chat.send", &channel, &format!("\"to\":\"{to}\"{ttl}"), cx);
     }
 
     fn say_by_chat(
@@ -48,14 +48,14 @@ impl Client {
         method: &'static str,
         channel: &str,
         field: &str,
-        around: &mut ClientContext<'_>,
+        cx: &mut ClientContext<'_>,
     ) {
         // Who has no name is not told apart from others without one, and what is not
         // on disk is forgotten with its room.
-        let is_told_apart = !self.user.is_empty() && around.book.ledger.is_stored(channel);
+        let is_told_apart = !self.user.is_empty() && cx.oracle.durable_oracle.is_stored(channel);
         let has_id = self.prng.percent(80) && is_told_apart;
         let line = self.line.as_ref().map_or(0, |line| line.number);
-        let number = around.publish(channel, self.user);
+        let number = cx.publish(channel, self.user);
         let id = match has_id {
             true => format!(",\"id\":\"i{number}\""),
             false if self.user.is_empty() => format!(",\"id\":\"a{}\"", number % 3),
@@ -66,10 +66,10 @@ impl Client {
         let data =
             format!("{{{field}{id},\"data\":{{\"n\":[{number},{line}],\"x\":\"{padding}\"}}}}");
         let post = Post { number, method, data, is_answered: false };
-        self.call(method, post.data.clone(), Asked::Post(number), around);
+        self.call(method, post.data.clone(), PendingCommand::Post(number), cx);
         if has_id {
             if self.prng.percent(10) {
-                self.call(method, post.data.clone(), Asked::Post(number), around);
+                self.call(method, post.data.clone(), PendingCommand::Post(number), cx);
             }
             if POSTS_MAX <= self.posts.len() {
                 self.posts.remove(0);
@@ -79,78 +79,84 @@ impl Client {
     }
 
     /// Says again what was not answered, or what was.
-    pub(crate) fn repeat(&mut self, around: &mut ClientContext<'_>) {
+    pub(crate) fn repeat(&mut self, cx: &mut ClientContext<'_>) {
         let again = self.posts.iter().position(|post| !post.is_answered);
         let any = self.prng.below(self.posts.len() as u64) as usize;
         let index = again.filter(|_| self.prng.percent(70)).unwrap_or(any);
         if let Some(Post { number, method, data, .. }) = self.posts.get(index).cloned() {
-            self.call(method, data, Asked::Post(number), around);
+            self.call(method, data, PendingCommand::Post(number), cx);
         }
     }
 
     /// Acknowledges up to a place that it was shown, or says that it read up to one.
-    pub(crate) fn mark(&mut self, around: &mut ClientContext<'_>) {
+    pub(crate) fn mark(&mut self, cx: &mut ClientContext<'_>) {
         let known: Vec<_> =
             self.received.iter().map(|(&channel, &offset)| (channel, offset)).collect();
         let index = self.prng.below(known.len() as u64) as usize;
         let Some(&(channel, newest)) = known.get(index) else { return };
         if self.prng.percent(50) {
-            self.acknowledge(channel, newest, around);
+            self.acknowledge(channel, newest, cx);
         } else {
             let offset = newest - self.prng.below(newest.min(3));
-            around.book.ledger.marks(channel, self.user, offset);
+            cx.oracle.durable_oracle.markers(channel, self.user, offset);
             let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset}}}");
-            self.call("chat.read", data, Asked::Read(channel, offset), around);
+            self.call("chat.read", data, PendingCommand::Read(channel, offset), cx);
         }
     }
 
-    fn acknowledge(&mut self, channel: &'static str, offset: u64, around: &mut ClientContext<'_>) {
-        around.book.ledger.marks(channel, self.user, offset);
+    fn acknowledge(&mut self, channel: &'static str, offset: u64, cx: &mut ClientContext<'_>) {
+        cx.oracle.durable_oracle.markers(channel, self.user, offset);
         let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset},\"took_ms\":3}}");
-        self.call("chat.ack", data, Asked::Ack(channel, offset), around);
+        self.call("chat.ack", data, PendingCommand::Ack(channel, offset), cx);
     }
 
     /// Takes back one of its own messages.
-    pub(crate) fn retract(&mut self, around: &mut ClientContext<'_>) {
-        let ledger = &around.book.ledger;
+    pub(crate) fn retract(&mut self, cx: &mut ClientContext<'_>) {
+        let durable_oracle = &cx.oracle.durable_oracle;
         let mut mine = self.posts.iter().filter_map(|post| {
-            Some((post.number, ledger.place(post.number)?)).filter(|_| post.is_answered)
+            Some((post.number, durable_oracle.place(post.number)?)).filter(|_| post.is_answered)
         });
         let Some((number, (channel, offset))) = mine.next_back() else { return };
-        around.book.ledger.retracts(number);
+        cx.oracle.durable_oracle.retracts(number);
         let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset}}}");
-        self.call("chat.retract", data, Asked::Retract(number), around);
+        self.call("chat.retract", data, PendingCommand::Retract(number), cx);
     }
 
     /// Asks how far others are, or with whom it talks.
-    pub(crate) fn ask_around(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
+    pub(crate) fn ask_around(&mut self, channel: &'static str, cx: &mut ClientContext<'_>) {
         if self.prng.percent(50) || self.user.is_empty() {
-            let before = around.book.before(channel);
+            let before = cx.oracle.before(channel);
             let data = format!("{{\"channel\":\"{channel}\"}}");
-            return self.call("chat.receipts", data, Asked::Receipts(channel, before), around);
+            return self.call("chat.receipts", data, PendingCommand::Receipts(channel, before), cx);
         }
-        let mine = around
+        let mine = cx
             .channels
             .iter()
             .filter(|channel| parties(channel).is_some_and(|parties| parties.contains(&self.user)));
-        let mine: Vec<_> = mine.map(|&channel| (channel, around.book.before(channel))).collect();
-        self.call("chat.rooms", "{}".to_owned(), Asked::Rooms(mine), around);
+        let mine: Vec<_> = mine.map(|&channel| (channel, cx.oracle.before(channel))).collect();
+        self.call("chat.rooms", "{}".to_owned(), PendingCommand::Rooms(mine), cx);
     }
 
-    fn call(&mut self, method: &str, data: String, asked: Asked, around: &mut ClientContext<'_>) {
+    fn call(
+        &mut self,
+        method: &str,
+        data: String,
+        asked: PendingCommand,
+        cx: &mut ClientContext<'_>,
+    ) {
         let data = RawData { bytes: data.into_bytes().into(), is_json: true };
         let request = Request::Rpc { method: method.to_owned().into(), data };
-        self.ask(around, vec![(request, asked)]);
+        self.ask(cx, vec![(request, asked)]);
     }
 
     /// A direct message came into the personal channel.
     pub(crate) fn on_direct(
         &mut self,
         publication: &proto::Publication,
-        around: &mut ClientContext<'_>,
+        cx: &mut ClientContext<'_>,
     ) -> CheckResult {
         let tag = |name: &str| publication.tags.get(name).map(String::as_str).unwrap_or_default();
-        let channel = around.channels.iter().find(|channel| **channel == tag("channel"));
+        let channel = cx.channels.iter().find(|channel| **channel == tag("channel"));
         let offset = tag("offset").parse::<u64>().unwrap_or(0);
         let is_mine = channel.is_some_and(|channel| {
             parties(channel).is_some_and(|parties| parties.contains(&self.user))
@@ -160,16 +166,16 @@ impl Client {
         })?;
         let Some(&channel) = channel else { return Ok(()) };
         if let Some(target) = retracted_offset(publication) {
-            around.book.check_emptied(channel, target)?;
+            cx.oracle.check_emptied(channel, target)?;
         } else if !is_retracted(publication) {
             let number = body_of(&publication.data).map_or(u64::MAX, |(number, _)| number);
-            around.book.ledger.brought(channel, offset, number)?;
+            cx.oracle.durable_oracle.delivered_direct(channel, offset, number)?;
         }
         let newest = self.received.entry(channel).or_default();
         *newest = offset.max(*newest);
-        let is_known = around.book.ledger.is_acknowledged(channel, self.user, offset);
-        if !is_known && (around.acknowledges || self.prng.percent(60)) {
-            self.acknowledge(channel, offset, around);
+        let is_known = cx.oracle.durable_oracle.is_acknowledged(channel, self.user, offset);
+        if !is_known && (cx.acknowledges || self.prng.percent(60)) {
+            self.acknowledge(channel, offset, cx);
         }
         Ok(())
     }
@@ -177,39 +183,40 @@ impl Client {
     /// A chat method was answered.
     pub(crate) fn on_chat_answer(
         &mut self,
-        asked: Asked,
+        asked: PendingCommand,
         data: &[u8],
-        around: &mut ClientContext<'_>,
+        cx: &mut ClientContext<'_>,
     ) -> CheckResult {
         let data: Value = serde_json::from_slice(data).unwrap_or_default();
-        let moment = around.book.tick();
+        let moment = cx.oracle.tick();
         match asked {
-            Asked::Post(number) => self.on_posted(number, &data, around),
-            Asked::Ack(channel, offset) => {
-                let marks = ReadMarkers { delivered: offset, read: 0 };
-                around.book.ledger.marked(channel, self.user, marks);
+            PendingCommand::Post(number) => self.on_posted(number, &data, cx),
+            PendingCommand::Ack(channel, offset) => {
+                let markers = ReadMarkers { delivered: offset, read: 0 };
+                cx.oracle.durable_oracle.marker_answered(channel, self.user, markers);
                 Ok(())
             }
-            Asked::Read(channel, offset) => {
-                let marks = ReadMarkers { delivered: offset, read: offset };
-                around.book.ledger.marked(channel, self.user, marks);
+            PendingCommand::Read(channel, offset) => {
+                let markers = ReadMarkers { delivered: offset, read: offset };
+                cx.oracle.durable_oracle.marker_answered(channel, self.user, markers);
                 Ok(())
             }
-            Asked::Retract(number) => {
-                around.book.ledger.retracted(number, moment);
+            PendingCommand::Retract(number) => {
+                cx.oracle.durable_oracle.retracted(number, moment);
                 Ok(())
             }
-            Asked::Receipts(channel, before) => {
+            PendingCommand::Receipts(channel, before) => {
                 let shown = data["receipts"].as_array().into_iter().flatten();
-                let shown = shown.map(|one| (one["user"].as_str().unwrap_or_default(), marks(one)));
+                let shown =
+                    shown.map(|one| (one["user"].as_str().unwrap_or_default(), markers(one)));
                 let shown: BTreeMap<&str, ReadMarkers> = shown.collect();
                 for user in &USERS[1..] {
                     let now = shown.get(user).copied().unwrap_or_default();
-                    around.book.ledger.check_marks(channel, &before, user, now)?;
+                    cx.oracle.durable_oracle.check_markers(channel, &before, user, now)?;
                 }
                 Ok(())
             }
-            Asked::Rooms(known) => {
+            PendingCommand::Rooms(known) => {
                 for (channel, before) in known {
                     let mut rooms = data["rooms"].as_array().into_iter().flatten();
                     let room = rooms.find(|room| room["channel"] == channel);
@@ -217,60 +224,55 @@ impl Client {
                     demand(before.head <= head, Checker::Kept, || {
                         format!("{}: {channel} ends at {head}, not {}", self.user, before.head)
                     })?;
-                    let now = room.map(marks).unwrap_or_default();
-                    around.book.ledger.check_marks(channel, &before, self.user, now)?;
+                    let now = room.map(markers).unwrap_or_default();
+                    cx.oracle.durable_oracle.check_markers(channel, &before, self.user, now)?;
                 }
                 Ok(())
             }
-            Asked::React(channel, offset, value) => {
-                around.book.reactions.answered(channel, offset, self.user, value);
+            PendingCommand::React(channel, offset, value) => {
+                cx.oracle.reactions.answered(channel, offset, self.user, value);
                 Ok(())
             }
-            Asked::Reactions(channel, offsets, known) => {
-                self.on_reactions(channel, (&offsets, &known), &data, around)
+            PendingCommand::Reactions(channel, offsets, known) => {
+                self.on_reactions(channel, (&offsets, &known), &data, cx)
             }
-            Asked::Connect(_)
-            | Asked::Subscribe(..)
-            | Asked::Presence(_)
-            | Asked::Unsubscribe(_)
-            | Asked::Publish(_)
-            | Asked::History(..)
-            | Asked::Other => Ok(()),
+            PendingCommand::Connect(_)
+            | PendingCommand::Subscribe(..)
+            | PendingCommand::Presence(_)
+            | PendingCommand::Unsubscribe(_)
+            | PendingCommand::Publish(_)
+            | PendingCommand::History(..)
+            | PendingCommand::Other => Ok(()),
         }
     }
 
     /// A message stands.
-    fn on_posted(
-        &mut self,
-        number: u64,
-        data: &Value,
-        around: &mut ClientContext<'_>,
-    ) -> CheckResult {
+    fn on_posted(&mut self, number: u64, data: &Value, cx: &mut ClientContext<'_>) -> CheckResult {
         for post in self.posts.iter_mut().filter(|post| post.number == number) {
             post.is_answered = true;
         }
-        around.book.answered(number);
+        cx.oracle.answered(number);
         let channel = data["channel"].as_str().unwrap_or_default();
         let epoch = data["epoch"].as_str().unwrap_or_default();
         let offset = number_at(data, "offset");
         if offset == 0 {
             return Ok(());
         }
-        around.book.ledger.stands(channel, epoch, offset, number)?;
-        around.book.check_content(channel, epoch, offset, number)
+        cx.oracle.durable_oracle.stands(channel, epoch, offset, number)?;
+        cx.oracle.check_content(channel, epoch, offset, number)
     }
 
     /// A chat method was refused.
     pub(crate) fn on_chat_refusal(
         &self,
-        asked: &Asked,
+        asked: &PendingCommand,
         code: u32,
-        around: &mut ClientContext<'_>,
+        cx: &mut ClientContext<'_>,
     ) -> CheckResult {
-        if let Asked::React(channel, offset, _) = asked {
-            around.book.reactions.refused(channel, *offset, self.user, code);
+        if let PendingCommand::React(channel, offset, _) = asked {
+            cx.oracle.reactions.refused(channel, *offset, self.user, code);
         }
-        let is_wrong = matches!(asked, Asked::Ack(..)) && code == 107;
+        let is_wrong = matches!(asked, PendingCommand::Ack(..)) && code == 107;
         demand(!is_wrong, Checker::Markers, || {
             format!("{} got what it cannot acknowledge: {asked:?}", self.user)
         })
@@ -281,6 +283,6 @@ fn number_at(value: &Value, name: &str) -> u64 {
     value[name].as_u64().unwrap_or(0)
 }
 
-fn marks(value: &Value) -> ReadMarkers {
+fn markers(value: &Value) -> ReadMarkers {
     ReadMarkers { delivered: number_at(value, "delivered"), read: number_at(value, "read") }
 }

@@ -3,7 +3,7 @@
 //! A checker sees what crosses a border (an action, a message between cores, a note) and
 //! objects.
 //!
-//! Deliberately absent: what clients read; `reading`, `answers` and `attendance` check that.
+//! Deliberately absent: what clients read; `reading`, `answers` and `member_view` check that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,7 +83,7 @@ pub fn check_membership(
 
 /// What a world knows that counters should know, too.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct SimCounters {
     /// Connections that planes handed over.
     pub accepted: u64,
     /// Rpcs that panic, sent by clients.
@@ -104,7 +104,7 @@ pub struct Tally {
 pub fn check_counters(
     exposition: &Exposition,
     audits: &[Audit],
-    tally: &Tally,
+    counters: &SimCounters,
     in_lanes: u64,
 ) -> CheckResult {
     let text = exposition.text(ScrapeScope::Summed);
@@ -127,28 +127,28 @@ pub fn check_counters(
     equal("opened - closed", opened - sum("chat_conn_closed_total", ""), sessions)?;
     equal("upgrading", sum("chat_handshake_inflight", ""), upgrading)?;
     let handshakes = "chat_handshake_duration_seconds_count";
-    equal("handshakes", sum(handshakes, ""), tally.accepted - upgrading)?;
+    equal("handshakes", sum(handshakes, ""), counters.accepted - upgrading)?;
     equal("upgraded", sum(handshakes, "outcome=\"ok\""), opened)?;
     let rejected = sum("chat_conn_rejected_total", "");
-    equal("rejected", rejected, tally.accepted - upgrading - opened)?;
+    equal("rejected", rejected, counters.accepted - upgrading - opened)?;
     let subscribers = audits.iter().map(|audit| audit.subscribers.len() as u64).sum();
     equal("subscriptions", sum("chat_subscriptions", ""), subscribers)?;
     let rooms = audits.iter().map(|audit| audit.rooms_count as u64).sum();
     equal("rooms", sum("chat_rooms", ""), rooms)?;
     let waiting = audits.iter().map(|audit| audit.waiting_bytes).sum();
     equal("bytes that wait", sum("chat_send_queue_bytes", ""), waiting)?;
-    check_recipients(&sum, audits, tally)?;
+    check_recipients(&sum, audits, counters)?;
     let messages = |direction: &str| sum("chat_letters_total", direction);
     equal("letters in lanes", messages("sent") - messages("received"), in_lanes)?;
     let panics = sum("chat_session_panics_total", "");
     equal("panics", sum("chat_conn_closed_total", "reason=\"panic\""), panics)?;
     let blamed = sum("chat_conn_closed_blame_total", "");
     equal("closed, by blame", blamed, sum("chat_conn_closed_total", ""))?;
-    let within = (tally.panics_seen..=tally.panics_sent).contains(&panics);
-    demand(within, Checker::Counters, || format!("{panics} panics, and {tally:?}"))?;
+    let within = (counters.panics_seen..=counters.panics_sent).contains(&panics);
+    demand(within, Checker::Counters, || format!("{panics} panics, and {counters:?}"))?;
     let published = sum("chat_msg_publish_total", "result=\"accepted\"");
-    demand(tally.published_seen <= published, Checker::Counters, || {
-        format!("{published} published, and {tally:?}")
+    demand(counters.published_seen <= published, Checker::Counters, || {
+        format!("{published} published, and {counters:?}")
     })
 }
 
@@ -156,7 +156,7 @@ pub fn check_counters(
 fn check_recipients(
     sum: &dyn Fn(&str, &str) -> u64,
     audits: &[Audit],
-    tally: &Tally,
+    counters: &SimCounters,
 ) -> CheckResult {
     let waiting: u64 = audits.iter().map(|audit| audit.publications_count).sum();
     let in_flight = sum("chat_msg_inflight", "");
@@ -165,7 +165,7 @@ fn check_recipients(
     })?;
     let recipients = sum("chat_msg_recipients_total", "");
     let outcomes = sum("chat_msg_delivery_total", "");
-    let expected = recipients + tally.outcomes_forgotten;
+    let expected = recipients + counters.outcomes_forgotten;
     demand(expected == outcomes + in_flight, Checker::Recipients, || {
         format!("{recipients} recipients, {outcomes} outcomes, {in_flight} in flight")
     })

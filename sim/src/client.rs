@@ -1,8 +1,8 @@
 //! A simulated client: it connects, chats, misbehaves and comes back, as a seed decides, and
 //! objects to what a correct server would not have said.
 //!
-//! Deliberately absent: what it asks for next (`deeds`, `chat`), bytes of frames (`speech`),
-//! and what is true for all clients together (`book`).
+//! Deliberately absent: what it asks for next (`deeds`, `chat`), bytes of frames (`client_codec`),
+//! and what is true for all clients together (`oracle`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,15 +16,15 @@ use rookery::wire::{ConnectRequest, Encoding, Request, SubscribeRequest};
 use rookery::ws::Opcode;
 
 use crate::Trace;
-use crate::answers::{Answers, Asked};
-use crate::attendance::{Attendance, Hears, Look};
-use crate::book::Oracle;
-use crate::checkers::Tally;
-use crate::ledger::Before;
+use crate::answers::{Answers, PendingCommand};
+use crate::checkers::SimCounters;
+use crate::client_codec::{ClientCodec, Received, frame, raw_frame};
+use crate::durable_oracle::KnownBefore;
+use crate::member_view::{MemberCheck, MemberEvents, MemberView};
+use crate::oracle::Oracle;
 use crate::post::Post;
 use crate::reading::{Place, Reading};
 use crate::scenario::{ClientProfile, USERS, token};
-use crate::speech::{Heard, Speech, frame, raw_frame};
 use crate::violation::{CheckResult, Checker, Violation, demand};
 
 /// So many steps of a world at most pass until what is asked for is answered, where cores
@@ -44,9 +44,9 @@ pub struct Client {
     pub(crate) line: Option<Line>,
     pub(crate) readings: BTreeMap<String, Reading>,
     /// Who is in the channels that it is in.
-    attendances: BTreeMap<String, Attendance>,
+    member_views: BTreeMap<String, MemberView>,
     reads: Reads,
-    pub(crate) temper: ClientProfile,
+    pub(crate) profile: ClientProfile,
     /// What it said with an id.
     pub(crate) posts: Vec<Post>,
     /// Up to where it was brought direct messages, by conversation.
@@ -73,7 +73,7 @@ pub struct Line {
     /// At which core.
     pub core: usize,
     peer: SimulatedPeer,
-    speech: Speech,
+    client_codec: ClientCodec,
     /// Different for each connection of the world.
     pub(crate) number: u64,
     pub(crate) stage: Stage,
@@ -114,11 +114,11 @@ pub struct ClientContext<'w> {
     /// How often the world went on before.
     pub step: u64,
     /// Of the core at which the client is.
-    pub plane: &'w mut SimulatedIo,
+    pub io: &'w mut SimulatedIo,
     /// What is true for everybody.
-    pub book: &'w mut Oracle,
+    pub oracle: &'w mut Oracle,
     /// What counters should know.
-    pub tally: &'w mut Tally,
+    pub counters: &'w mut SimCounters,
     /// Whether clients tell what they hear.
     pub trace: Trace,
     /// What is sent arrives at most this much later.
@@ -132,14 +132,14 @@ pub struct ClientContext<'w> {
     /// As what members of channels come and go.
     pub news_of: JoinLeaveScope,
     /// Whether a presence list is held against what its reader knows.
-    pub look: Look,
+    pub look: MemberCheck,
 }
 
 impl ClientContext<'_> {
     /// Somebody is about to publish; returns the message's number.
     pub(crate) fn publish(&mut self, channel: &str, author: &'static str) -> u64 {
-        let number = self.book.publish(channel);
-        self.book.ledger.says(number, channel, author, self.now.unix_ms);
+        let number = self.oracle.publish(channel);
+        self.oracle.durable_oracle.says(number, channel, author, self.now.unix_ms);
         number
     }
 }
@@ -147,9 +147,9 @@ impl ClientContext<'_> {
 impl Client {
     /// A client that has not come yet.
     pub fn new(index: usize, mut prng: Prng) -> Client {
-        let temper = if prng.percent(35) { ClientProfile::Steady } else { ClientProfile::Wild };
+        let profile = if prng.percent(35) { ClientProfile::Steady } else { ClientProfile::Wild };
         let reads = match prng.below(10) {
-            _ if temper == ClientProfile::Steady => Reads::Promptly,
+            _ if profile == ClientProfile::Steady => Reads::Promptly,
             0 => Reads::Never,
             1 | 2 => Reads::Slowly,
             _ => Reads::Promptly,
@@ -160,14 +160,14 @@ impl Client {
             encoding: Encoding::ALL[prng.below(2) as usize],
             line: None,
             readings: BTreeMap::new(),
-            attendances: BTreeMap::new(),
+            member_views: BTreeMap::new(),
             posts: Vec::new(),
             received: BTreeMap::new(),
             is_prompt: reads == Reads::Promptly,
             reads,
-            temper,
+            profile,
             back_at: MonotonicMs(prng.below(300)),
-            pongs_percent: if temper == ClientProfile::Steady || prng.percent(80) {
+            pongs_percent: if profile == ClientProfile::Steady || prng.percent(80) {
                 100
             } else {
                 50
@@ -176,15 +176,20 @@ impl Client {
         }
     }
 
-    /// One that does what its `temper` says, for this user.
-    pub fn tempered(index: usize, prng: Prng, temper: ClientProfile, user: &'static str) -> Client {
+    /// One that does what its `profile` says, for this user.
+    pub fn with_profile(
+        index: usize,
+        prng: Prng,
+        profile: ClientProfile,
+        user: &'static str,
+    ) -> Client {
         let (reads, is_prompt, pongs_percent) = (Reads::Promptly, true, 100);
-        Client { user, temper, reads, is_prompt, pongs_percent, ..Client::new(index, prng) }
+        Client { user, profile, reads, is_prompt, pongs_percent, ..Client::new(index, prng) }
     }
 
     /// Whether it acts whenever it may.
     pub fn floods(&self) -> bool {
-        matches!(self.temper, ClientProfile::Flooding | ClientProfile::Crowding)
+        matches!(self.profile, ClientProfile::Flooding | ClientProfile::Crowding)
     }
 
     /// Whether an answer is to come.
@@ -200,7 +205,7 @@ impl Client {
     /// It does not wait for longer than it has to when it asks for one thing at a time.
     pub fn check_served(&self, step: u64) -> CheckResult {
         let Some(line) = &self.line else { return Ok(()) };
-        if self.temper != ClientProfile::Patient || line.stage == Stage::Leaving {
+        if self.profile != ClientProfile::Patient || line.stage == Stage::Leaving {
             return Ok(());
         }
         let late = line.asked_in.iter().find(|(_, asked_in)| SERVED_STEPS_MAX < step - *asked_in);
@@ -211,10 +216,9 @@ impl Client {
     }
 
     /// What it asks for is not refused for what others ask.
-    fn check_refused(&self, code: u32, around: &ClientContext<'_>) -> CheckResult {
+    fn check_refused(&self, code: u32, cx: &ClientContext<'_>) -> CheckResult {
         let is_others_fault = [100, 111].contains(&code);
-        let is_fair =
-            self.temper != ClientProfile::Patient || around.acknowledges || !is_others_fault;
+        let is_fair = self.profile != ClientProfile::Patient || cx.acknowledges || !is_others_fault;
         demand(is_fair, Checker::Fairness, || {
             format!("client {} asks for little, and is refused with {code}", self.index)
         })
@@ -231,16 +235,16 @@ impl Client {
     }
 
     /// It connects.
-    pub fn knock(&mut self, core: usize, number: u64, plane: &mut SimulatedIo) {
-        let (peer, speech) = (plane.peer_connect(), Speech::new(self.encoding));
+    pub fn knock(&mut self, core: usize, number: u64, io: &mut SimulatedIo) {
+        let (peer, client_codec) = (io.peer_connect(), ClientCodec::new(self.encoding));
         let asks_upgrade = self.prng.percent(97);
         if asks_upgrade {
-            plane.peer_send(peer, &speech.upgrade());
+            io.peer_send(peer, &client_codec.upgrade());
         }
         self.line = Some(Line {
             core,
             peer,
-            speech,
+            client_codec,
             number,
             stage: Stage::Upgrading,
             next_id: 1,
@@ -256,9 +260,9 @@ impl Client {
     }
 
     /// Whether it has this connection of its core.
-    pub fn has(&self, conn: ConnId, at: usize, plane: &SimulatedIo) -> bool {
+    pub fn has(&self, conn: ConnId, at: usize, io: &SimulatedIo) -> bool {
         let line = self.line.as_ref().filter(|line| line.core == at);
-        line.is_some_and(|line| plane.conn_of(line.peer) == Some(conn))
+        line.is_some_and(|line| io.conn_of(line.peer) == Some(conn))
     }
 
     /// Its core has told it to go, which it hears later.
@@ -280,9 +284,9 @@ impl Client {
     }
 
     /// Reads what has come, and answers what wants an answer.
-    pub fn read(&mut self, around: &mut ClientContext<'_>) -> CheckResult {
+    pub fn read(&mut self, cx: &mut ClientContext<'_>) -> CheckResult {
         let Some(line) = &mut self.line else { return Ok(()) };
-        let state = around.plane.peer_state(line.peer);
+        let state = cx.io.peer_state(line.peer);
         let over = state != PeerState::Open;
         let reads = match self.reads {
             Reads::Promptly => true,
@@ -292,12 +296,12 @@ impl Client {
         if !reads {
             return Ok(());
         }
-        let bytes = around.plane.peer_read(line.peer);
-        for heard in line.speech.hear(bytes) {
-            self.on_heard(heard, around)?;
+        let bytes = cx.io.peer_read(line.peer);
+        for heard in line.client_codec.decode(bytes) {
+            self.on_received(heard, cx)?;
         }
         if over {
-            self.cut_off(around.now.tick);
+            self.cut_off(cx.now.tick);
         }
         Ok(())
     }
@@ -323,7 +327,7 @@ impl Client {
     pub fn cut_off(&mut self, now: MonotonicMs) {
         self.line = None;
         self.readings.values_mut().for_each(Reading::unsubscribed);
-        self.attendances.clear();
+        self.member_views.clear();
         self.back_at = now.plus_ms(self.prng.below(300));
     }
 
@@ -335,25 +339,25 @@ impl Client {
     }
 
     /// All is quiet, and all that was sent has arrived.
-    pub fn check_complete(&self, book: &Oracle) -> CheckResult {
+    pub fn check_complete(&self, oracle: &Oracle) -> CheckResult {
         let Some(line) = &self.line else { return Ok(()) };
         if line.stage != Stage::Ready || line.dirty || line.half_closed {
             return Ok(());
         }
         line.answers.check_complete()?;
-        self.readings.iter().try_for_each(|(channel, one)| one.check_complete(book, channel))
+        self.readings.iter().try_for_each(|(channel, one)| one.check_complete(oracle, channel))
     }
 
     /// All is quiet: it asks anew for each list that it knows.
-    pub fn ask_who_is_in(&mut self, around: &mut ClientContext<'_>) {
+    pub fn ask_who_is_in(&mut self, cx: &mut ClientContext<'_>) {
         let Some(line) = &self.line else { return };
         if line.stage != Stage::Ready || line.dirty || line.half_closed {
             return;
         }
-        let known = self.attendances.iter().filter(|(_, one)| one.is_known());
+        let known = self.member_views.iter().filter(|(_, one)| one.is_known());
         let channels: Vec<String> = known.map(|(channel, _)| channel.clone()).collect();
         for channel in channels {
-            self.ask(around, vec![(who_is_in(&channel), Asked::Presence(channel.clone()))]);
+            self.ask(cx, vec![(who_is_in(&channel), PendingCommand::Presence(channel.clone()))]);
         }
     }
 
@@ -367,89 +371,93 @@ impl Client {
     }
 
     /// Sends these commands, in one frame or several, and remembers what was asked.
-    pub(crate) fn ask(&mut self, around: &mut ClientContext<'_>, asks: Vec<(Request<'_>, Asked)>) {
+    pub(crate) fn ask(
+        &mut self,
+        cx: &mut ClientContext<'_>,
+        asks: Vec<(Request<'_>, PendingCommand)>,
+    ) {
         let Some(line) = &mut self.line else { return };
         let mut commands = Vec::new();
         for (request, asked) in asks {
             let wants_answer = !matches!(request, Request::Send { .. } | Request::Pong);
             let id = if wants_answer { line.next_id } else { 0 };
-            if around.trace == Trace::Printed {
-                println!("{:>6} client {} asks {id}: {asked:?}", around.now.tick.0, self.index);
+            if cx.trace == Trace::Printed {
+                println!("{:>6} client {} asks {id}: {asked:?}", cx.now.tick.0, self.index);
             }
             if wants_answer {
                 line.next_id += 1;
-                line.asked_in.insert(id, around.step);
+                line.asked_in.insert(id, cx.step);
                 line.answers.asked(id, asked);
             }
             commands.push((id, request));
         }
         let per_frame = if self.prng.percent(50) { commands.len().max(1) } else { 1 };
         for some in commands.chunks(per_frame) {
-            self.send(around, &frame(self.encoding, some));
+            self.send(cx, &frame(self.encoding, some));
         }
     }
 
     /// Sends bytes, unless the client has ended its direction.
-    pub(crate) fn send(&mut self, around: &mut ClientContext<'_>, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, cx: &mut ClientContext<'_>, bytes: &[u8]) {
         if let Some(line) = &mut self.line
             && !line.half_closed
         {
-            around.plane.peer_send(line.peer, bytes);
+            cx.io.peer_send(line.peer, bytes);
         }
     }
 
     /// Ends its direction, and still reads.
-    pub(crate) fn half_close(&mut self, around: &mut ClientContext<'_>) {
+    pub(crate) fn half_close(&mut self, cx: &mut ClientContext<'_>) {
         if let Some(line) = &mut self.line {
             line.half_closed = true;
-            around.plane.peer_half_close(line.peer);
+            cx.io.peer_half_close(line.peer);
         }
     }
 
     /// Breaks the connection.
-    pub(crate) fn reset(&mut self, around: &mut ClientContext<'_>) {
+    pub(crate) fn reset(&mut self, cx: &mut ClientContext<'_>) {
         if let Some(line) = &self.line {
-            around.plane.peer_reset(line.peer);
+            cx.io.peer_reset(line.peer);
         }
     }
 
-    fn on_heard(&mut self, heard: Heard, around: &mut ClientContext<'_>) -> CheckResult {
-        if around.trace == Trace::Printed {
-            println!("{:>6} client {} hears {heard:?}", around.now.tick.0, self.index);
+    fn on_received(&mut self, heard: Received, cx: &mut ClientContext<'_>) -> CheckResult {
+        if cx.trace == Trace::Printed {
+            println!("{:>6} client {} hears {heard:?}", cx.now.tick.0, self.index);
         }
         match heard {
-            Heard::Upgraded => self.connect(around),
-            Heard::Refused(status) => {
-                around.tally.endings.insert(format!("status {status}"));
+            Received::Upgraded => self.connect(cx),
+            Received::Refused(status) => {
+                cx.counters.endings.insert(format!("status {status}"));
                 self.check_ended(status)?;
                 let known = [400, 408, 503].contains(&status);
                 demand(known, Checker::Speech, || format!("status {status}"))?;
                 self.leave();
             }
-            Heard::Message(ClientMessage::Reply { id, answer }) => {
-                self.on_answer(id, answer, around)?;
+            Received::Message(ClientMessage::Reply { id, answer }) => {
+                self.on_answer(id, answer, cx)?;
             }
-            Heard::Message(ClientMessage::Push { channel, push }) => {
-                self.on_push(&channel, push, around)?;
+            Received::Message(ClientMessage::Push { channel, push }) => {
+                self.on_push(&channel, push, cx)?;
             }
-            Heard::Message(ClientMessage::Ping) => {
+            Received::Message(ClientMessage::Ping) => {
                 if self.prng.percent(self.pongs_percent) {
-                    self.ask(around, vec![(Request::Pong, Asked::Other)]);
+                    self.ask(cx, vec![(Request::Pong, PendingCommand::Other)]);
                 }
             }
-            Heard::Pong => (),
-            Heard::Closed(code) => {
-                around.tally.endings.insert(format!("closed {code}"));
+            Received::Pong => (),
+            Received::Closed(code) => {
+                cx.counters.endings.insert(format!("closed {code}"));
                 self.check_ended(code)?;
-                around.tally.panics_seen += u64::from(code == 1011);
+                cx.counters.panics_seen += u64::from(code == 1011);
                 if self.prng.percent(80) {
                     let goodbye = raw_frame(Opcode::Close, &code.to_be_bytes());
                     let without_code = raw_frame(Opcode::Close, &[]);
-                    self.send(around, if code == 1005 { &without_code } else { &goodbye });
+                    self.send(cx, if code == 1005 { &without_code } else { &goodbye });
                 }
                 self.leave();
             }
-            Heard::Nonsense(text) => {
+            Received::Nonsense(text) => {
                 let text = format!("client {}: {text}", self.index);
                 return Err(Violation { checker: Checker::Speech, text });
             }
@@ -463,34 +471,34 @@ impl Client {
         }
     }
 
-    fn connect(&mut self, around: &mut ClientContext<'_>) {
+    fn connect(&mut self, cx: &mut ClientContext<'_>) {
         if self.prng.percent(3) {
             return; // it never says who it is
         }
-        let now_s = around.now.unix_ms / 1_000;
+        let now_s = cx.now.unix_ms / 1_000;
         let channels = self.draw_channels();
-        let wild = self.temper == ClientProfile::Wild;
+        let wild = self.profile == ClientProfile::Wild;
         let expires = (wild && self.prng.percent(20)).then(|| now_s + 1 + self.prng.below(3));
         let new = NewToken { channels: &channels, expires_at_unix_s: expires, ..self.identity() };
         let token = if self.user.is_empty() { String::new() } else { token(&new) };
         let mut recovered = Vec::new();
         for (channel, reading) in &self.readings {
             if let Some(place) = reading.place().filter(|_| self.prng.percent(50)) {
-                recovered.push((channel.clone(), place, around.book.before(channel)));
+                recovered.push((channel.clone(), place, cx.oracle.before(channel)));
             }
         }
         let subs = recovered.iter().map(|(channel, place, _)| recovery(channel, place)).collect();
         let request = ConnectRequest { token: token.into(), subs, ..ConnectRequest::default() };
-        let asked = Asked::Connect(recovered.clone());
+        let asked = PendingCommand::Connect(recovered.clone());
         let mut asks = vec![(Request::Connect(request), asked)];
         if self.prng.percent(20) {
             // It does not wait for the answer.
-            asks.push((Request::Ping, Asked::Other));
+            asks.push((Request::Ping, PendingCommand::Other));
         }
-        self.ask(around, asks);
+        self.ask(cx, asks);
         if let Some(line) = &mut self.line {
             line.stage = Stage::Connecting;
-            line.connects_by = Some(around.now.tick.plus_ms(around.latency_ms_max));
+            line.connects_by = Some(cx.now.tick.plus_ms(cx.latency_ms_max));
         }
     }
 
@@ -498,7 +506,7 @@ impl Client {
     pub(crate) fn draw_channels(&mut self) -> Vec<String> {
         let channels: &[&str] = match self.prng.below(4) {
             // What it hears would take the world's time, and nobody else's.
-            _ if self.temper == ClientProfile::Crowding => &[],
+            _ if self.profile == ClientProfile::Crowding => &[],
             0 => &["room:0"],
             1 => &["room:1", "news:0"],
             _ => &[],
@@ -515,61 +523,64 @@ impl Client {
         &mut self,
         id: u32,
         answer: ClientAnswer,
-        around: &mut ClientContext<'_>,
+        cx: &mut ClientContext<'_>,
     ) -> CheckResult {
         let Some(line) = &mut self.line else { return Ok(()) };
         let asked = line.answers.answered(id, &answer)?;
         let asked_in = line.asked_in.remove(&id);
-        if self.temper == ClientProfile::Patient {
-            let steps = asked_in.map_or(0, |asked_in| around.step - asked_in);
-            around.tally.served_steps_max = steps.max(around.tally.served_steps_max);
+        if self.profile == ClientProfile::Patient {
+            let steps = asked_in.map_or(0, |asked_in| cx.step - asked_in);
+            cx.counters.served_steps_max = steps.max(cx.counters.served_steps_max);
         }
         match (asked, answer) {
-            (Asked::Connect(recovered), ClientAnswer::Connect(result)) => {
+            (PendingCommand::Connect(recovered), ClientAnswer::Connect(result)) => {
                 line.stage = line.stage.max(Stage::Ready);
                 for (channel, result) in &result.subs {
                     let asked = recovered.iter().find(|(one, ..)| one == channel);
                     let place = asked.map(|(_, place, _)| place);
                     let before = asked.map(|(.., before)| before.clone()).unwrap_or_default();
-                    self.subscribed(channel, place, &before, result, around)?;
-                    self.is_in(channel, Hears::Messages);
+                    self.subscribed(channel, place, &before, result, cx)?;
+                    self.is_in(channel, MemberEvents::Messages);
                 }
             }
-            (Asked::Subscribe(channel, place, before, hears), ClientAnswer::Subscribe(result)) => {
-                self.subscribed(&channel, place.as_ref(), &before, &result, around)?;
-                self.is_in(&channel, hears);
+            (
+                PendingCommand::Subscribe(channel, place, before, member_events),
+                ClientAnswer::Subscribe(result),
+            ) => {
+                self.subscribed(&channel, place.as_ref(), &before, &result, cx)?;
+                self.is_in(&channel, member_events);
             }
-            (Asked::Presence(channel), ClientAnswer::Presence(all)) => {
-                if let Some(attendance) = self.attendances.get_mut(&channel) {
-                    attendance.listed(around.news_of, &channel, &all, around.look)?;
+            (PendingCommand::Presence(channel), ClientAnswer::Presence(all)) => {
+                if let Some(member_view) = self.member_views.get_mut(&channel) {
+                    member_view.listed(cx.news_of, &channel, &all, cx.look)?;
                 }
             }
-            (Asked::Unsubscribe(channel), ClientAnswer::Unsubscribe) => {
-                self.attendances.remove(&channel);
+            (PendingCommand::Unsubscribe(channel), ClientAnswer::Unsubscribe) => {
+                self.member_views.remove(&channel);
                 self.reading(&channel).unsubscribed();
             }
-            (Asked::Publish(number), ClientAnswer::Publish) => around.book.answered(number),
-            (Asked::History(channel, before), ClientAnswer::History(result)) => {
-                Reading::history(around.book, &channel, &before, &result)?;
+            (PendingCommand::Publish(number), ClientAnswer::Publish) => cx.oracle.answered(number),
+            (PendingCommand::History(channel, before), ClientAnswer::History(result)) => {
+                Reading::history(cx.oracle, &channel, &before, &result)?;
                 let (known, shown) = (&before.reactions, &result.publications);
-                self.check_history_reactions(&channel, known, shown, around)?;
+                self.check_history_reactions(&channel, known, shown, cx)?;
             }
             (asked, ClientAnswer::Rpc(result)) => {
-                self.on_chat_answer(asked, &result.data, around)?;
+                self.on_chat_answer(asked, &result.data, cx)?;
             }
             (asked, ClientAnswer::Error(error)) => {
-                if matches!(asked, Asked::Connect(_)) {
+                if matches!(asked, PendingCommand::Connect(_)) {
                     line.connects_by = None;
                 }
-                around.tally.endings.insert(format!("error {}", error.code));
+                cx.counters.endings.insert(format!("error {}", error.code));
                 // An unsubscribe that was refused does not make way.
                 line.renewed.remove(&(id + 1));
                 let overtook = error.code == 105 && line.renewed.contains(&id) && !line.dirty;
                 demand(!overtook, Checker::Answers, || {
                     format!("subscribe {id} came before the unsubscribe that it was sent behind")
                 })?;
-                self.check_refused(error.code, around)?;
-                self.on_chat_refusal(&asked, error.code, around)?;
+                self.check_refused(error.code, cx)?;
+                self.on_chat_refusal(&asked, error.code, cx)?;
             }
             (_, _) => (),
         }
@@ -577,66 +588,67 @@ impl Client {
     }
 
     /// It may ask who else is there from now on.
-    fn is_in(&mut self, channel: &str, asked: Hears) {
-        let hears = if channel.starts_with("news:") { Hears::Members } else { asked };
-        self.attendances.insert(channel.to_owned(), Attendance::new(hears));
+    fn is_in(&mut self, channel: &str, asked: MemberEvents) {
+        let member_events =
+            if channel.starts_with("news:") { MemberEvents::Members } else { asked };
+        self.member_views.insert(channel.to_owned(), MemberView::new(member_events));
     }
 
     fn subscribed(
         &mut self,
         channel: &str,
         asked: Option<&Place>,
-        before: &Before,
+        before: &KnownBefore,
         result: &proto::SubscribeResult,
-        around: &mut ClientContext<'_>,
+        cx: &mut ClientContext<'_>,
     ) -> CheckResult {
         if asked.is_some() {
             let ending = if result.recovered { "recovered" } else { "not recovered" };
-            around.tally.endings.insert(ending.to_owned());
+            cx.counters.endings.insert(ending.to_owned());
         }
         let reading = self.readings.entry(channel.to_owned()).or_default();
-        reading.subscribed(around.book, channel, asked, before, result)
+        reading.subscribed(cx.oracle, channel, asked, before, result)
     }
 
     fn on_push(
         &mut self,
         channel: &str,
         push: ClientPush,
-        around: &mut ClientContext<'_>,
+        cx: &mut ClientContext<'_>,
     ) -> CheckResult {
         let index = self.index;
         if let ClientPush::Publication(publication) = &push
             && publication.tags.contains_key("channel")
         {
-            return self.on_direct(publication, around);
+            return self.on_direct(publication, cx);
         }
         let reading = self.reading(channel);
         let inside = reading.is_subscribed();
         match &push {
             ClientPush::Publication(publication) => {
-                reading.publication(around.book, channel, publication)?;
+                reading.publication(cx.oracle, channel, publication)?;
             }
             ClientPush::Unsubscribe(why) => {
-                around.tally.endings.insert(format!("unsubscribed {}", why.code));
+                cx.counters.endings.insert(format!("unsubscribed {}", why.code));
                 let known = [2000, 2500, 2501].contains(&why.code);
                 demand(known, Checker::Speech, || format!("unsubscribed with {}", why.code))?;
                 reading.unsubscribed();
-                self.attendances.remove(channel);
+                self.member_views.remove(channel);
             }
             ClientPush::Join(_) | ClientPush::Leave(_) | ClientPush::Message(_) => {
                 demand(inside, Checker::Streams, || {
                     format!("client {index} hears of {channel} from outside")
                 })?;
                 if let ClientPush::Message(notice) = &push {
-                    self.check_reacted(notice, around)?;
+                    self.check_reacted(notice, cx)?;
                 }
-                self.on_news(channel, &push, around);
+                self.on_news(channel, &push, cx);
             }
             ClientPush::Subscribe(sub) => {
                 demand(!inside, Checker::Streams, || {
                     format!("client {index} is subscribed to {channel} by the server, twice")
                 })?;
-                around.tally.endings.insert("subscribed by a refresh".to_owned());
+                cx.counters.endings.insert("subscribed by a refresh".to_owned());
                 let result = proto::SubscribeResult {
                     recoverable: sub.recoverable,
                     epoch: sub.epoch.clone(),
@@ -644,7 +656,7 @@ impl Client {
                     positioned: sub.positioned,
                     ..proto::SubscribeResult::default()
                 };
-                self.subscribed(channel, None, &Before::default(), &result, around)?;
+                self.subscribed(channel, None, &KnownBefore::default(), &result, cx)?;
             }
             ClientPush::Disconnect(_) | ClientPush::Refresh(_) | ClientPush::Unknown => {
                 let text = format!("client {index}: an unexpected push in {channel}");
@@ -655,15 +667,15 @@ impl Client {
     }
 
     /// Somebody came or went, or many did.
-    fn on_news(&mut self, channel: &str, push: &ClientPush, around: &mut ClientContext<'_>) {
-        let Some(attendance) = self.attendances.get_mut(channel) else { return };
+    fn on_news(&mut self, channel: &str, push: &ClientPush, cx: &mut ClientContext<'_>) {
+        let Some(member_view) = self.member_views.get_mut(channel) else { return };
         match push {
-            ClientPush::Join(join) => attendance.joined(around.news_of, join),
-            ClientPush::Leave(leave) => attendance.left(around.news_of, leave),
+            ClientPush::Join(join) => member_view.joined(cx.news_of, join),
+            ClientPush::Leave(leave) => member_view.left(cx.news_of, leave),
             ClientPush::Message(message) if message.starts_with(b"{\"crowd\"") => {
-                attendance.is_another();
-                let asked = Asked::Presence(channel.to_owned());
-                self.ask(around, vec![(who_is_in(channel), asked)]);
+                member_view.is_another();
+                let asked = PendingCommand::Presence(channel.to_owned());
+                self.ask(cx, vec![(who_is_in(channel), asked)]);
             }
             _ => (),
         }

@@ -17,7 +17,7 @@ use rookery::room::RoomEvent;
 use rookery::shard::{Gap, Lanes, Shard, ShardCommand, ShardMessage, TraceEvent, TraceEvents};
 use rookery::store::{StoreReply, StoreRequest};
 
-use crate::checkers::{Sends, Tally, check_trace_events};
+use crate::checkers::{Sends, SimCounters, check_trace_events};
 use crate::client::Client;
 use crate::digest::Digest;
 use crate::lane::CoreMesh;
@@ -105,7 +105,7 @@ pub struct WatchedIo<'w> {
     /// Whether everybody is being let go.
     pub is_draining: bool,
     /// Counted by hand.
-    pub tally: &'w mut Tally,
+    pub counters: &'w mut SimCounters,
     /// Changes what is seen.
     pub mutator: &'w RefCell<Mutator>,
     /// Hears of all of it.
@@ -122,22 +122,22 @@ impl Io for WatchedIo<'_> {
     }
 
     fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
-        let WatchedIo { io, sends, tally, is_draining, .. } = self;
+        let WatchedIo { io, sends, counters, is_draining, .. } = self;
         let (mut mutator, mut digest) = (self.mutator.borrow_mut(), self.digest.borrow_mut());
         io.reap(max.min(self.events_max), &mut |event| {
             digest.event(&event);
             match &event {
                 Event::Accepted(_) => {
-                    tally.accepted += u64::from(!mutator.strikes(Mutation::ForgetAccepted));
+                    counters.accepted += u64::from(!mutator.applies(Mutation::ForgetAccepted));
                 }
                 Event::Sent(conn) => {
                     sends.over(*conn);
-                    let forgets = mutator.strikes(Mutation::ForgetOutcome);
-                    tally.outcomes_forgotten += u64::from(forgets);
+                    let forgets = mutator.applies(Mutation::ForgetOutcome);
+                    counters.outcomes_forgotten += u64::from(forgets);
                 }
                 Event::Gone(conn, _) => {
                     sends.over(*conn);
-                    if *is_draining && mutator.strikes(Mutation::KeepGone) {
+                    if *is_draining && mutator.applies(Mutation::KeepGone) {
                         return;
                     }
                 }
@@ -235,7 +235,7 @@ impl Lanes for WatchedLanes<'_> {
         let mut messages = 0;
         for from in (first..shards).chain(0..first) {
             let mut before = self.lanes.received_count(from, self.core);
-            while messages < messages_max || self.mutator.borrow_mut().strikes(Mutation::GreedyTurn)
+            while messages < messages_max || self.mutator.borrow_mut().applies(Mutation::GreedyTurn)
             {
                 let taken = self.lanes.take(from, self.core, self.now.tick);
                 let Some(mut posted) = taken else { break };
@@ -269,8 +269,8 @@ impl Lanes for WatchedLanes<'_> {
     }
 
     fn post_messages(&mut self, to: ShardId, messages: &mut Vec<ShardMessage>) -> usize {
-        let weather = self.scenario.lanes;
-        if self.is_chaos && self.prng.below(1_000) < weather.losses_per_1_000 {
+        let fault_profile = self.scenario.lanes;
+        if self.is_chaos && self.prng.below(1_000) < fault_profile.losses_per_1_000 {
             lose_events(messages, &mut self.lost);
         }
         let mut mutator = self.mutator.borrow_mut();
@@ -278,8 +278,8 @@ impl Lanes for WatchedLanes<'_> {
         mutator.change_reply_tos(ShardId(self.core as u16), messages);
         let (core, to) = (self.core, usize::from(to.0));
         let waiting_count = messages.len();
-        self.lanes.post(core, to, self.now.tick, weather, self.prng, messages);
-        if self.lanes.may_lose(core, to) && mutator.strikes(Mutation::LoseLetter) {
+        self.lanes.post(core, to, self.now.tick, fault_profile, self.prng, messages);
+        if self.lanes.may_lose(core, to) && mutator.applies(Mutation::LoseLetter) {
             self.lanes.lose(core, to);
         }
         waiting_count - messages.len()
@@ -306,9 +306,9 @@ fn spoil(work: &mut Vec<Action>, mutator: &mut Mutator) {
     let send = work.iter().position(|action| matches!(action, Action::Send(..)));
     let Some(index) = send else { return };
     if let Action::Send(conn, bytes) = &work[index] {
-        if mutator.strikes(Mutation::DoubleSend) {
+        if mutator.applies(Mutation::DoubleSend) {
             work.insert(index, Action::Send(*conn, bytes.clone()));
-        } else if mutator.strikes(Mutation::FlipByte) {
+        } else if mutator.applies(Mutation::FlipByte) {
             let mut other = bytes.to_vec();
             other[0] ^= 0x70;
             work[index] = Action::Send(*conn, Bytes::from(other));

@@ -72,15 +72,15 @@ impl CoreMesh {
         from: usize,
         to: usize,
         now: MonotonicMs,
-        weather: LaneFaultProfile,
+        fault_profile: LaneFaultProfile,
         prng: &mut Prng,
         messages: &mut Vec<ShardMessage>,
     ) {
-        let room = weather.messages_max.saturating_sub(self.len(from, to));
+        let room = fault_profile.messages_max.saturating_sub(self.len(from, to));
         let transit = &mut self.transits[from][to];
         let count = room.min(messages.len());
         for message in messages.drain(..count) {
-            let due = now.plus_ms(prng.below(weather.delay_ms_max + 1));
+            let due = now.plus_ms(prng.below(fault_profile.delay_ms_max + 1));
             // Never before what was posted earlier.
             let due = transit.messages.back().map_or(due, |before| due.max(before.due));
             transit.sent_count += 1;

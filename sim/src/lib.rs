@@ -12,18 +12,19 @@
 #![forbid(unsafe_code)]
 
 mod answers;
-mod attendance;
-mod book;
 mod chat;
 pub mod checkers;
 mod client;
+mod client_actions;
+mod client_codec;
 mod core;
-mod deeds;
 pub mod digest;
+mod durable_oracle;
 mod lane;
-mod ledger;
+mod member_view;
 pub mod mutation;
 mod on_disk;
+mod oracle;
 mod post;
 mod publication;
 mod reaction;
@@ -31,7 +32,6 @@ mod reaction_oracle;
 mod reactions;
 mod reading;
 mod scenario;
-mod speech;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -62,9 +62,9 @@ fn main() -> ExitCode {
                     println!("seed {seed}: {summary:?}");
                 }
             }
-            Err(objection) => {
+            Err(violation) => {
                 failed += 1;
-                println!("seed {seed}: {objection}");
+                println!("seed {seed}: {violation}");
             }
         }
     }

@@ -110,7 +110,7 @@ impl Mutator {
     }
 
     /// Whether `mutation` happens at this opportunity.
-    pub fn strikes(&mut self, mutation: Mutation) -> bool {
+    pub fn applies(&mut self, mutation: Mutation) -> bool {
         if self.done || self.mutation != mutation {
             return false;
         }
@@ -135,12 +135,12 @@ impl Mutator {
             && self.mutation == Mutation::KeepRetracted
         {
             let whole = Bytes::from(format!("{{\"n\":[{number},0]}}"));
-            if self.strikes(Mutation::KeepRetracted) {
+            if self.applies(Mutation::KeepRetracted) {
                 Arc::make_mut(left).data.bytes = whole;
             }
         }
         if let StoreOp::React(react) = &mut request.op
-            && self.strikes(Mutation::ReactOtherwise)
+            && self.applies(Mutation::ReactOtherwise)
         {
             react.value = react.value.as_ref().map_or(Some("no".into()), |_| None);
         }
@@ -215,7 +215,7 @@ impl Mutator {
             _ => true,
         });
         if let Some(index) = chosen
-            && self.strikes(self.mutation)
+            && self.applies(self.mutation)
         {
             let mut batch = Batch::default();
             batch.remove(space, &keys[index]);
@@ -245,12 +245,12 @@ impl Mutator {
             | Mutation::DropFarewell
             | Mutation::DropLeave
             | Mutation::DropAnswer => {
-                if self.strikes(mutation) {
+                if self.applies(mutation) {
                     messages.remove(index);
                 }
             }
             Mutation::DoubleMessage | Mutation::DoubleAnswer => {
-                if self.strikes(mutation) {
+                if self.applies(mutation) {
                     messages.insert(index, messages[index].clone());
                 }
             }
@@ -293,7 +293,7 @@ impl Mutator {
         let twin =
             messages[index..].iter().skip(1).position(|other| twins(&messages[index], other));
         let Some(twin) = twin.map(|behind| index + 1 + behind) else { return };
-        if !self.strikes(mutation) {
+        if !self.applies(mutation) {
             return;
         }
         match mutation == Mutation::SwapBodies {
@@ -309,26 +309,26 @@ impl Mutator {
             (
                 Mutation::ShortenRecovery,
                 ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(subscribed))),
-            ) if self.strikes(mutation) => {
+            ) if self.applies(mutation) => {
                 subscribed.missed.remove(0);
             }
             (
                 Mutation::RefuseRecovery,
                 ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(subscribed))),
-            ) if self.strikes(mutation) => {
+            ) if self.applies(mutation) => {
                 subscribed.missed.clear();
                 subscribed.recovery = RecoveryOutcome::Lost;
             }
             (
                 Mutation::MisplaceAnswer,
                 ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Posted(posted))),
-            ) if self.strikes(mutation) => posted.position.offset -= 1,
+            ) if self.applies(mutation) => posted.position.offset -= 1,
             (
                 Mutation::HideReactions,
                 ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Reactions(found))),
-            ) if self.strikes(mutation) => drop(found.pop()),
+            ) if self.applies(mutation) => drop(found.pop()),
             (Mutation::TurnBack, ShardMessage::Event(RoomEvent::Published(_, _, timing)))
-                if self.strikes(mutation) =>
+                if self.applies(mutation) =>
             {
                 (timing.taken_at, timing.sampled) = (MonotonicUs(u64::MAX), true);
             }

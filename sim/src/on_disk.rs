@@ -1,7 +1,7 @@
 //! What lies on a disk of a world, read without the engine: keys are rooms, inboxes and offsets
 //! in big-endian order.
 //!
-//! Deliberately absent: what should lie there (`ledger`).
+//! Deliberately absent: what should lie there (`durable_oracle`).
 
 use std::ops::ControlFlow;
 

@@ -4,7 +4,7 @@
 //! What was answered is so until the same user asks for something else. Of what was not
 //! answered nobody knows: several clients share a name, and connections end.
 //!
-//! Deliberately absent: which messages there are (`ledger`).
+//! Deliberately absent: which messages there are (`durable_oracle`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use rookery::session::NameKey;
 use rookery::store::{Disk, StoreKeyspace};
 use serde_json::Value;
 
-use crate::ledger::DurableOracle;
+use crate::durable_oracle::DurableOracle;
 use crate::on_disk::{Content, content_of, entries, offset_at, room_at};
 use crate::reaction::{Known, Reaction, VALUES};
 use crate::violation::{CheckResult, Checker, demand};
@@ -128,7 +128,7 @@ impl ReactionOracle {
         let users = self.0.iter().find(|((one, at), _)| *one == channel && *at == offset);
         let none = BTreeMap::new();
         let users = users.map_or(&none, |(_, users)| users);
-        let objection = |what: &str| {
+        let violation = |what: &str| {
             let text =
                 format!("{channel}: {reply_to} is shown {shown:?} of {offset}, {what}: {users:?}");
             demand(false, Checker::Reactions, || text)
@@ -142,22 +142,22 @@ impl ReactionOracle {
             let mut values = shown.totals.iter().filter(|(one, _)| one == value);
             let count = values.next().map_or(0, |(_, count)| *count);
             if values.next().is_some() {
-                return objection("twice");
+                return violation("twice");
             }
             let may = users.iter().filter(|(user, told)| match certain(user) {
                 Some(certain) => certain == Some(value),
                 None => told.asked.contains(&Some(value)),
             });
             if (may.count() as u64) < count {
-                return objection("which is more than asked for it");
+                return violation("which is more than asked for it");
             }
             let must = users.keys().filter(|user| certain(user) == Some(Some(value)));
             if count < must.count() as u64 {
-                return objection("which is less than were told so");
+                return violation("which is less than were told so");
             }
         }
         if shown.totals.iter().any(|(one, count)| *count == 0 || !VALUES.contains(&&**one)) {
-            return objection("which nobody asked for");
+            return violation("which nobody asked for");
         }
         let own = shown.own.as_deref();
         let of_asker = users.iter().find(|(user, _)| **user == reply_to);
@@ -167,7 +167,7 @@ impl ReactionOracle {
                 Ok(())
             }
             None if own.is_none() => Ok(()),
-            Some(_) | None => objection("and not what it reacts with"),
+            Some(_) | None => violation("and not what it reacts with"),
         }
     }
 
@@ -177,7 +177,7 @@ impl ReactionOracle {
         &self,
         disk: &impl Disk,
         names: NameKey,
-        ledger: &DurableOracle,
+        durable_oracle: &DurableOracle,
     ) -> CheckResult {
         let found = Found::read(disk);
         for (place, totals) in &found.totals {
@@ -194,7 +194,7 @@ impl ReactionOracle {
             })?;
         }
         for ((channel, offset), users) in
-            self.0.iter().filter(|((one, _), _)| ledger.is_stored(one))
+            self.0.iter().filter(|((one, _), _)| durable_oracle.is_stored(one))
         {
             let place = (names.room("", channel), *offset);
             let Some(Content::Body(_)) = found.messages.get(&place) else { continue };

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rookery::wire::client::proto;
 
-use crate::book::Oracle;
-use crate::ledger::Before;
+use crate::durable_oracle::KnownBefore;
+use crate::oracle::Oracle;
 use crate::publication::{body_of, is_retracted, is_silent, retracted_offset};
 use crate::violation::{CheckResult, Checker, Violation, demand};
 
@@ -66,10 +66,10 @@ impl Reading {
     /// The client is in; `asked` is what it asked to recover from.
     pub fn subscribed(
         &mut self,
-        book: &mut Oracle,
+        oracle: &mut Oracle,
         channel: &str,
         asked: Option<&Place>,
-        before: &Before,
+        before: &KnownBefore,
         result: &proto::SubscribeResult,
     ) -> CheckResult {
         self.asked_at = before.moment;
@@ -78,16 +78,16 @@ impl Reading {
         })?;
         if let Some(asked) = asked.filter(|asked| !asked.epoch.is_empty()) {
             let missed_count = result.offset.saturating_sub(asked.offset);
-            let must_fit = book.do_recoveries_fit()
+            let must_fit = oracle.do_recoveries_fit()
                 && missed_count <= RECOVERED_COUNT_MIN
-                && book.ledger.keeps_all(channel);
+                && oracle.durable_oracle.keeps_all(channel);
             let whole = result.recovered || !must_fit;
             demand(whole, Checker::Recovery, || {
                 format!("{channel}: all is kept, and {asked:?} is not recovered")
             })?;
         }
         demand(self.standing.is_none(), Checker::Streams, || format!("{channel}: in twice"))?;
-        let mut since = book.tick();
+        let mut since = oracle.tick();
         let missed = &result.publications;
         if let Some(asked) = asked.filter(|_| result.recovered) {
             let count = missed.len() as u64;
@@ -110,24 +110,24 @@ impl Reading {
         let offset = result.offset - missed.len() as u64;
         let place = Place { epoch: result.epoch.clone(), offset };
         self.standing = Some(Standing { since, place, newest: BTreeMap::new() });
-        missed.iter().try_for_each(|one| self.publication(book, channel, one))
+        missed.iter().try_for_each(|one| self.publication(oracle, channel, one))
     }
 
     /// The client reads a message.
     pub fn publication(
         &mut self,
-        book: &mut Oracle,
+        oracle: &mut Oracle,
         channel: &str,
         publication: &proto::Publication,
     ) -> CheckResult {
-        book.tick();
+        oracle.tick();
         if is_retracted(publication) {
             self.step(channel, publication)?;
-            return book.check_emptied(channel, publication.offset);
+            return oracle.check_emptied(channel, publication.offset);
         }
         if let Some(target) = retracted_offset(publication) {
             self.step(channel, publication)?;
-            return book.check_retraction(channel, publication.offset, target);
+            return oracle.check_retraction(channel, publication.offset, target);
         }
         let body = body_of(&publication.data);
         demand(body.is_some(), Checker::Streams, || {
@@ -137,7 +137,7 @@ impl Reading {
         demand(self.seen.insert(number), Checker::Duplicates, || {
             format!("{channel}: message {number} again, at {}", publication.offset)
         })?;
-        book.ledger.shown(number, self.asked_at)?;
+        oracle.durable_oracle.shown(number, self.asked_at)?;
         self.step(channel, publication)?;
         let Some(standing) = &mut self.standing else { return Ok(()) };
         let newest = standing.newest.insert(line, number);
@@ -148,7 +148,7 @@ impl Reading {
         if publication.offset == 0 {
             return Ok(());
         }
-        book.check_content(channel, &standing.place.epoch, publication.offset, number)
+        oracle.check_content(channel, &standing.place.epoch, publication.offset, number)
     }
 
     /// The next place.
@@ -169,9 +169,9 @@ impl Reading {
 
     /// What the client read in a history, of a channel of which it knew `before`.
     pub fn history(
-        book: &mut Oracle,
+        oracle: &mut Oracle,
         channel: &str,
-        before: &Before,
+        before: &KnownBefore,
         result: &proto::HistoryResult,
     ) -> CheckResult {
         demand(before.head <= result.offset, Checker::Kept, || {
@@ -185,16 +185,16 @@ impl Reading {
         }
         for publication in &result.publications {
             if is_retracted(publication) {
-                book.check_emptied(channel, publication.offset)?;
+                oracle.check_emptied(channel, publication.offset)?;
                 continue;
             }
             if let Some(target) = retracted_offset(publication) {
-                book.check_retraction(channel, publication.offset, target)?;
+                oracle.check_retraction(channel, publication.offset, target)?;
                 continue;
             }
             let (number, _) = body_of(&publication.data).unwrap_or((u64::MAX, 0));
-            book.ledger.shown(number, before.moment)?;
-            book.check_content(channel, &result.epoch, publication.offset, number)?;
+            oracle.durable_oracle.shown(number, before.moment)?;
+            oracle.check_content(channel, &result.epoch, publication.offset, number)?;
         }
         Ok(())
     }
@@ -217,11 +217,11 @@ impl Reading {
     }
 
     /// All is quiet, and the client has read everything.
-    pub fn check_complete(&self, book: &Oracle, channel: &str) -> CheckResult {
+    pub fn check_complete(&self, oracle: &Oracle, channel: &str) -> CheckResult {
         let Some(standing) = &self.standing else { return Ok(()) };
-        let mut wanted = book.answered_since(channel, standing.since);
+        let mut wanted = oracle.answered_since(channel, standing.since);
         let missing = wanted.find(|number| {
-            !self.seen.contains(number) && !book.ledger.is_retraction_asked(*number)
+            !self.seen.contains(number) && !oracle.durable_oracle.is_retraction_asked(*number)
         });
         demand(missing.is_none(), Checker::Published, || {
             format!("{channel}: message {missing:?} never came")

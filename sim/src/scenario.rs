@@ -26,7 +26,7 @@ pub struct Scenario {
     /// For all shards.
     pub options: Arc<Options>,
     /// Between cores and clients.
-    pub weather: FaultProfile,
+    pub fault_profile: FaultProfile,
     /// Between cores.
     pub lanes: LaneFaultProfile,
     /// What one turn takes.
@@ -39,7 +39,7 @@ pub struct Scenario {
     /// Where messages are kept on disk.
     pub store: Option<StoreScenario>,
     /// What the first clients are like, and whose they are; chance decides about the others.
-    pub tempers: Vec<(ClientProfile, &'static str)>,
+    pub profiles: Vec<(ClientProfile, &'static str)>,
 }
 
 /// The store and its disk.
@@ -63,12 +63,12 @@ pub struct StoreScenario {
     pub crashes: &'static [Crash],
     /// Whether retention removes anything within the world's time, so that ids are
     /// forgotten and recoveries fail.
-    pub keeps: Keeps,
+    pub retention_case: RetentionCase,
 }
 
 /// How much of what was said is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keeps {
+pub enum RetentionCase {
     /// All.
     All,
     /// The last of it.
@@ -160,7 +160,7 @@ impl Scenario {
             clients_count: 4 + prng.below(16) as usize,
             steps_count: 250,
             options: Arc::new(options),
-            weather: FaultProfile {
+            fault_profile: FaultProfile {
                 resets_per_10_000: pick(&mut prng, &[0, 0, 10, 50]),
                 receive_bytes_max: pick(&mut prng, &[40, 500, 4_096]) as usize,
                 window_bytes: pick(&mut prng, &[300, 4_096, 65_536]) as usize,
@@ -178,7 +178,7 @@ impl Scenario {
             stalls_per_1_000: pick(&mut prng, &[0, 5, 20]),
             stall_ms_max: pick(&mut Prng::from_seed(seed ^ 0x1A7E), &[300, 300, 3_000]),
             store: None,
-            tempers: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 
@@ -189,8 +189,9 @@ impl Scenario {
         let mut options = Options::clone(&scenario.options);
         let durability =
             pick(&mut prng, &[Durability::Fsync, Durability::Fsync, Durability::Interval]);
-        let keeps = pick(&mut prng, &[Keeps::All, Keeps::All, Keeps::Some]);
-        let namespaces = stored_namespaces(&mut prng, durability, keeps);
+        let retention_case =
+            pick(&mut prng, &[RetentionCase::All, RetentionCase::All, RetentionCase::Some]);
+        let namespaces = stored_namespaces(&mut prng, durability, retention_case);
         options.room.namespaces = told_otherwise(namespaces, seed);
         options.room.rooms_max = 100;
         options.session.channels_max = 12;
@@ -218,7 +219,7 @@ impl Scenario {
             bags_max: pick(&mut prng, &[1, 8]) as usize,
             crashes_per_1_000: pick(&mut prng, &[0, 4, 12]),
             crashes: if is_sure { &[Crash::Killed, Crash::PowerCut] } else { &[Crash::Killed] },
-            keeps,
+            retention_case,
         });
         scenario
     }
@@ -245,11 +246,11 @@ impl Scenario {
             (one.publish_per_s_max, one.members_max) = (0, 100);
         }
         scenario.options = Arc::new(options);
-        scenario.tempers = vec![(ClientProfile::Patient, "ann"), (ClientProfile::Flooding, "bob")];
-        scenario.tempers.extend(prng.percent(50).then_some((ClientProfile::Flooding, "cat")));
-        scenario.clients_count = scenario.tempers.len();
+        scenario.profiles = vec![(ClientProfile::Patient, "ann"), (ClientProfile::Flooding, "bob")];
+        scenario.profiles.extend(prng.percent(50).then_some((ClientProfile::Flooding, "cat")));
+        scenario.clients_count = scenario.profiles.len();
         scenario.steps_count = 120;
-        scenario.weather = FaultProfile { window_bytes: 16 << 20, ..FaultProfile::calm() };
+        scenario.fault_profile = FaultProfile { window_bytes: 16 << 20, ..FaultProfile::calm() };
         scenario.lanes =
             LaneFaultProfile { delay_ms_max: 0, messages_max: 1_000_000, losses_per_1_000: 0 };
         scenario.turn = TurnLimits { events_max: 4_096, messages_max: 8_192 };
@@ -281,12 +282,12 @@ impl Scenario {
             }
         }
         scenario.options = Arc::new(options);
-        scenario.tempers = vec![(ClientProfile::Patient, "ann"), (ClientProfile::Patient, "cat")];
-        scenario.tempers.extend((0..CROWD_COUNT).map(|_| (ClientProfile::Crowding, "bob")));
-        scenario.clients_count = scenario.tempers.len();
+        scenario.profiles = vec![(ClientProfile::Patient, "ann"), (ClientProfile::Patient, "cat")];
+        scenario.profiles.extend((0..CROWD_COUNT).map(|_| (ClientProfile::Crowding, "bob")));
+        scenario.clients_count = scenario.profiles.len();
         scenario.steps_count = 80;
         if let Some(store) = &mut scenario.store {
-            store.keeps = Keeps::All;
+            store.retention_case = RetentionCase::All;
         }
         // Whoever is at one core asks rooms of others.
         scenario.shards_count = scenario.shards_count.max(2);
@@ -309,16 +310,20 @@ impl Scenario {
     }
 }
 
-fn stored_namespaces(prng: &mut Prng, durability: Durability, keeps: Keeps) -> Vec<Namespace> {
+fn stored_namespaces(
+    prng: &mut Prng,
+    durability: Durability,
+    retention_case: RetentionCase,
+) -> Vec<Namespace> {
     let [mut room, mut vip, mut inbox, news, plain] =
         <[Namespace; 5]>::try_from(namespaces(prng)).expect("they are five");
     let ack_wait_ms = pick(prng, &[800, 2_000]) as u32;
     let tries_max = pick(prng, &[2, 5, 100]) as u16;
     let ttl_ms_max = pick(prng, &[3_000, 1_000_000]);
     let window_count_max = pick(prng, &[2, 10, 256]) as u32;
-    let (count_max, age_ms) = match keeps {
-        Keeps::All => (10_000, 250_000),
-        Keeps::Some => (pick(prng, &[4, 10_000]) as u32, pick(prng, &[3_000, 250_000])),
+    let (count_max, age_ms) = match retention_case {
+        RetentionCase::All => (10_000, 250_000),
+        RetentionCase::Some => (pick(prng, &[4, 10_000]) as u32, pick(prng, &[3_000, 250_000])),
     };
     for one in [&mut room, &mut vip, &mut inbox] {
         one.history_count_max = count_max;

@@ -167,8 +167,9 @@ impl Store {
 
     /// The next commit fails, and nobody learns whether it happened.
     pub fn tear_next(&mut self) {
-        let weather = DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM };
-        self.engine.disk_mut().disk.set_fault_profile(weather);
+        let fault_profile =
+            DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM };
+        self.engine.disk_mut().disk.set_fault_profile(fault_profile);
     }
 
     /// What rooms are called with.
@@ -218,10 +219,10 @@ impl Store {
     pub fn take(&mut self, core: usize, now: MonotonicMs) -> Vec<StoreReply> {
         let StoreLane { late_replies, replies, mailbox, .. } = &mut self.lanes[core];
         if mailbox.waiting_count() == 0
-            && let Some((_, mut bag)) = late_replies.pop_front_if(|(due, _)| *due <= now)
+            && let Some((_, mut batch)) = late_replies.pop_front_if(|(due, _)| *due <= now)
         {
-            replies.post(&mut bag);
-            assert!(bag.is_empty(), "a lane that is empty has room for what a store answers");
+            replies.post(&mut batch);
+            assert!(batch.is_empty(), "a lane that is empty has room for what a store answers");
         }
         let mut taken = Vec::new();
         mailbox.take(TURN_REPLIES_MAX, &mut |_, reply| taken.push(reply), &mut |_| ());
@@ -303,8 +304,8 @@ impl StoreLane {
 
     /// What waits, but for what is in the lane to the store and in the engine.
     fn under_way_count(&mut self) -> usize {
-        let requests: usize = self.late_requests.iter().map(|(_, bag)| bag.len()).sum();
-        let replies: usize = self.late_replies.iter().map(|(_, bag)| bag.len()).sum();
+        let requests: usize = self.late_requests.iter().map(|(_, batch)| batch.len()).sum();
+        let replies: usize = self.late_replies.iter().map(|(_, batch)| batch.len()).sum();
         requests + self.waiting.len() + replies + self.mailbox.waiting_count()
     }
 
@@ -332,9 +333,9 @@ impl StoreLane {
                 return;
             }
             let due = self.late_requests.pop_front_if(|(due, _)| *due <= now);
-            let Some((_, mut bag)) = due else { return };
-            self.requests.post(&mut bag);
-            assert!(bag.is_empty(), "a lane that is empty has room for what a core asks");
+            let Some((_, mut batch)) = due else { return };
+            self.requests.post(&mut batch);
+            assert!(batch.is_empty(), "a lane that is empty has room for what a core asks");
         }
     }
 }
@@ -359,7 +360,7 @@ fn is_promise(outcome: &StoreResult) -> bool {
 
 fn spoil(reply: &mut StoreReply, mutator: &mut Mutator) {
     match &mut reply.outcome {
-        StoreResult::Failed(StoreError::Broken) if mutator.strikes(Mutation::AnswerEarly) => {
+        StoreResult::Failed(StoreError::Broken) if mutator.applies(Mutation::AnswerEarly) => {
             reply.outcome = StoreResult::Done;
         }
         StoreResult::Opened(Some(opened), _) if mutator.holds(Mutation::ForgetIds) => {

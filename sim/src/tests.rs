@@ -39,8 +39,8 @@ const STORED_ENDINGS: &str = "recovered, not recovered, error 100, error 103, er
 fn check_seed(seed: u64) -> BTreeSet<String> {
     match run(&Scenario::draw(seed), Mutator::new(Mutation::None, 0), Trace::Silent) {
         Ok(summary) => summary.endings,
-        Err(objection) => {
-            panic!("{objection}\nagain: cargo run -p rookery-sim -- --seed {seed}");
+        Err(violation) => {
+            panic!("{violation}\nagain: cargo run -p rookery-sim -- --seed {seed}");
         }
     }
 }
@@ -52,8 +52,8 @@ fn check_stored_seed(seed: u64) -> BTreeSet<String> {
             let crash = (0 < summary.crashes).then(|| "a crash".to_owned());
             summary.endings.into_iter().chain(crash).collect()
         }
-        Err(objection) => {
-            panic!("{objection}\nagain: cargo run -p rookery-sim -- --store --seed {seed}");
+        Err(violation) => {
+            panic!("{violation}\nagain: cargo run -p rookery-sim -- --store --seed {seed}");
         }
     }
 }
@@ -62,8 +62,8 @@ fn check_stored_seed(seed: u64) -> BTreeSet<String> {
 fn check_pressed_seed(seed: u64) -> BTreeSet<String> {
     match run(&Scenario::draw_pressed(seed), Mutator::new(Mutation::None, 0), Trace::Silent) {
         Ok(summary) => summary.endings,
-        Err(objection) => {
-            panic!("{objection}\nagain: cargo run -p rookery-sim -- --pressed --seed {seed}");
+        Err(violation) => {
+            panic!("{violation}\nagain: cargo run -p rookery-sim -- --pressed --seed {seed}");
         }
     }
 }
@@ -72,8 +72,8 @@ fn check_pressed_seed(seed: u64) -> BTreeSet<String> {
 fn check_crowded_seed(seed: u64) {
     let happened =
         run(&Scenario::draw_crowded(seed), Mutator::new(Mutation::None, 0), Trace::Silent);
-    if let Err(objection) = happened {
-        panic!("{objection}\nagain: cargo run -p rookery-sim -- --crowded --seed {seed}");
+    if let Err(violation) = happened {
+        panic!("{violation}\nagain: cargo run -p rookery-sim -- --crowded --seed {seed}");
     }
 }
 
@@ -99,8 +99,8 @@ fn check_mutation_of(
     let mut objections = 0;
     for seed in 0..TRIES_COUNT {
         let mutator = Mutator::new(mutation, (seed * 5 % skip) as u32);
-        if let Err(objection) = run(&draw(seed), mutator, Trace::Silent) {
-            assert!(checkers.contains(&objection.checker), "seed {seed}: {objection}");
+        if let Err(violation) = run(&draw(seed), mutator, Trace::Silent) {
+            assert!(checkers.contains(&violation.checker), "seed {seed}: {violation}");
             objections += 1;
         }
         if objections == 2 {
@@ -199,7 +199,7 @@ fn published_sees_a_reader_that_stayed_and_missed_something() {
 
 #[test]
 fn attendance_sees_somebody_who_left_and_is_still_listed() {
-    check_mutation(Mutation::DropLeave, Checker::Attendance);
+    check_mutation(Mutation::DropLeave, Checker::MemberView);
 }
 
 #[test]
@@ -262,9 +262,9 @@ fn healthy_sees_clients_that_asked_in_time_and_were_not_heard() {
     let mut codes = BTreeSet::from(["408", "3502"]);
     for seed in 0..TRIES_COUNT {
         let mutator = Mutator::new(Mutation::JudgeUnread, 0);
-        let Err(objection) = run(&Scenario::draw(seed), mutator, Trace::Silent) else { continue };
-        assert_eq!(objection.checker, Checker::Healthy, "seed {seed}: {objection}");
-        codes.retain(|code| !objection.text.ends_with(&format!(" {code}")));
+        let Err(violation) = run(&Scenario::draw(seed), mutator, Trace::Silent) else { continue };
+        assert_eq!(violation.checker, Checker::Healthy, "seed {seed}: {violation}");
+        codes.retain(|code| !violation.text.ends_with(&format!(" {code}")));
         if codes.is_empty() {
             return;
         }
@@ -366,7 +366,7 @@ fn fairness_sees_a_store_that_serves_whoever_came_first() {
     // It is quick enough where nobody asks for too much.
     for seed in 0..10 {
         let mut scenario = Scenario::draw_pressed(seed);
-        scenario.tempers.iter_mut().for_each(|(temper, _)| *temper = ClientProfile::Patient);
+        scenario.profiles.iter_mut().for_each(|(profile, _)| *profile = ClientProfile::Patient);
         let calm = run(&scenario, Mutator::new(mutation, 0), Trace::Silent);
         assert!(calm.is_ok(), "seed {seed}: {calm:?}");
     }

@@ -13,7 +13,7 @@ pub enum Checker {
     /// A reader sees a gapless, ordered part of each room, the same as others.
     Streams,
     /// Join and leave, in their order, make the presence list.
-    Attendance,
+    MemberView,
     /// A recovery that says it is whole is whole.
     Recovery,
     /// No message comes twice to one reader.

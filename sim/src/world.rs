@@ -15,15 +15,17 @@ use rookery::ring::SimulatedIo;
 use rookery::session::NameKey;
 use rookery::shard::{self, Shard, ShardCommand, ShardMessage, ShardSetup};
 
-use crate::attendance::Look;
-use crate::book::Oracle;
-use crate::checkers::{Sends, Tally, check_counters, check_empty, check_membership, check_turn};
+use crate::checkers::{
+    Sends, SimCounters, check_counters, check_empty, check_membership, check_turn,
+};
 use crate::client::{Client, ClientContext};
 use crate::core::{ControlLanes, Core, WatchedIo, WatchedLanes};
 use crate::digest::Digest;
+use crate::durable_oracle::DurableOracle;
 use crate::lane::CoreMesh;
-use crate::ledger::DurableOracle;
+use crate::member_view::MemberCheck;
 use crate::mutation::{Mutation, Mutator};
+use crate::oracle::Oracle;
 use crate::scenario::{Scenario, USERS, keys};
 use crate::store::{Store, WatchedDisk};
 use crate::violation::{CheckResult, Checker, Violation, demand};
@@ -104,8 +106,8 @@ struct World<'s> {
     cores: Vec<Core>,
     lanes: CoreMesh,
     clients: Vec<Client>,
-    book: Oracle,
-    tally: Tally,
+    oracle: Oracle,
+    counters: SimCounters,
     mutator: RefCell<Mutator>,
     exposition: Exposition,
     lines_count: u64,
@@ -117,7 +119,7 @@ struct World<'s> {
     /// Clients that are cut off come back until then.
     open_until: MonotonicMs,
     /// Whether presence lists are held against what their readers know.
-    look: Look,
+    look: MemberCheck,
     /// What came to cores and left them.
     digest: RefCell<Digest>,
 }
@@ -125,9 +127,9 @@ struct World<'s> {
 /// Lets a world happen. A panic of a core is an objection like any other.
 pub fn run(scenario: &Scenario, mutator: Mutator, trace: Trace) -> Result<Summary, Violation> {
     quiet_panics();
-    let happened =
-        panic::catch_unwind(AssertUnwindSafe(|| World::new(scenario, mutator, trace).happen()));
-    happened.unwrap_or_else(|payload| {
+    let ran =
+        panic::catch_unwind(AssertUnwindSafe(|| World::new(scenario, mutator, trace).run_steps()));
+    ran.unwrap_or_else(|payload| {
         let text = payload.downcast_ref::<String>().cloned();
         let text = text.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(Violation { checker: Checker::Panics, text: text.unwrap_or_default() })
@@ -166,16 +168,16 @@ impl<'s> World<'s> {
             clients: (0..scenario.clients_count)
                 .map(|index| {
                     let prng = Prng::from_seed(prng.draw());
-                    match scenario.tempers.get(index) {
-                        Some(&(temper, user)) => Client::tempered(index, prng, temper, user),
+                    match scenario.profiles.get(index) {
+                        Some(&(profile, user)) => Client::with_profile(index, prng, profile, user),
                         None => Client::new(index, prng),
                     }
                 })
                 .collect(),
             cores,
             prng,
-            book: Oracle::new(scenario),
-            tally: Tally::default(),
+            oracle: Oracle::new(scenario),
+            counters: SimCounters::default(),
             mutator: RefCell::new(mutator),
             exposition,
             lines_count: 0,
@@ -184,12 +186,12 @@ impl<'s> World<'s> {
             answered_before: 0,
             crashes_count: 0,
             open_until: MonotonicMs(0),
-            look: Look::None,
+            look: MemberCheck::None,
             digest: RefCell::default(),
         }
     }
 
-    fn happen(mut self) -> Result<Summary, Violation> {
+    fn run_steps(mut self) -> Result<Summary, Violation> {
         for step in 0..self.scenario.steps_count {
             let pause = self.prng.percent(3);
             let pass_ms = self.prng.below(if pause { 400 } else { 30 });
@@ -208,12 +210,12 @@ impl<'s> World<'s> {
             self.digest.get_mut().join(store.disk().digest());
         }
         Ok(Summary {
-            accepted: self.tally.accepted,
-            published: self.book.answered_count(),
+            accepted: self.counters.accepted,
+            published: self.oracle.answered_count(),
             messages: self.lanes.all_received_count(),
             crashes: self.crashes_count,
-            served_steps_max: self.tally.served_steps_max,
-            endings: self.tally.endings,
+            served_steps_max: self.counters.served_steps_max,
+            endings: self.counters.endings,
             ended_at: self.now.tick,
             digest: self.digest.borrow().value(),
         })
@@ -246,21 +248,21 @@ impl<'s> World<'s> {
         self.check_borders()?;
         self.check_counters()?;
         self.check_store()?;
-        self.clients.iter().try_for_each(|client| client.check_complete(&self.book))
+        self.clients.iter().try_for_each(|client| client.check_complete(&self.oracle))
     }
 
     /// Graces end, and large rooms tell their numbers. Then whoever knows a presence list
     /// asks for it again.
     fn check_attendance(&mut self) -> CheckResult {
-        for look in [Look::First, Look::Second] {
+        for look in [MemberCheck::First, MemberCheck::Second] {
             for _ in 0..ATTENDANCE_MS / CALM_STEP_MS {
                 self.step(CALM_STEP_MS)?;
             }
             self.look = look;
             for index in 0..self.clients.len() {
                 let Some(core) = self.clients[index].core() else { continue };
-                let (client, mut around) = self.around(index, core);
-                client.ask_who_is_in(&mut around);
+                let (client, mut cx) = self.cx(index, core);
+                client.ask_who_is_in(&mut cx);
             }
             let end = self.now.tick.plus_ms(QUIET_MS_MAX);
             for step in 0.. {
@@ -270,7 +272,7 @@ impl<'s> World<'s> {
                 }
                 demand(self.now.tick < end, Checker::Answers, || "it never gets quiet".to_owned())?;
             }
-            self.look = Look::None;
+            self.look = MemberCheck::None;
         }
         Ok(())
     }
@@ -287,7 +289,7 @@ impl<'s> World<'s> {
     fn check_store(&mut self) -> CheckResult {
         let Some(store) = &mut self.store else { return Ok(()) };
         let names = store.names();
-        self.book.check_disk(store.disk(), names, self.now.unix_ms)?;
+        self.oracle.check_disk(store.disk(), names, self.now.unix_ms)?;
         for channel in self.scenario.channels() {
             if let Some(head) = DurableOracle::head_on(store.disk(), names, channel) {
                 self.clients.iter().try_for_each(|client| client.check_head(channel, head))?;
@@ -345,11 +347,14 @@ impl<'s> World<'s> {
         let mut store = Store::open(disk, scenario, namespaces, self.scenario.shards_count);
         let names = store.names();
         (self.cores, self.exposition) = cores(self.scenario, names, self.now, &mut self.prng);
-        self.book.check_disk(store.disk(), names, self.now.unix_ms)?;
+        self.oracle.check_disk(store.disk(), names, self.now.unix_ms)?;
         self.store = Some(store);
         self.lanes = CoreMesh::new(self.scenario.shards_count);
-        self.answered_before = self.book.answered_count();
-        self.tally = Tally { endings: std::mem::take(&mut self.tally.endings), ..Tally::default() };
+        self.answered_before = self.oracle.answered_count();
+        self.counters = SimCounters {
+            endings: std::mem::take(&mut self.counters.endings),
+            ..SimCounters::default()
+        };
         Ok(())
     }
 
@@ -358,30 +363,30 @@ impl<'s> World<'s> {
         for index in 0..self.clients.len() {
             let Some(core) = self.clients[index].core() else { continue };
             if self.prng.percent(50) {
-                let (client, mut around) = self.around(index, core);
-                client.read(&mut around)?;
+                let (client, mut cx) = self.cx(index, core);
+                client.read(&mut cx)?;
             }
             self.clients[index].cut_off(self.now.tick);
         }
         Ok(())
     }
 
-    fn around(&mut self, index: usize, core: usize) -> (&mut Client, ClientContext<'_>) {
-        let around = ClientContext {
+    fn cx(&mut self, index: usize, core: usize) -> (&mut Client, ClientContext<'_>) {
+        let cx = ClientContext {
             now: self.now,
             step: self.steps_count,
-            plane: &mut self.cores[core].io,
-            book: &mut self.book,
-            tally: &mut self.tally,
+            io: &mut self.cores[core].io,
+            oracle: &mut self.oracle,
+            counters: &mut self.counters,
             trace: self.trace,
-            latency_ms_max: self.scenario.weather.latency_ms_max,
+            latency_ms_max: self.scenario.fault_profile.latency_ms_max,
             channels: self.scenario.channels(),
             chats: self.store.is_some(),
             acknowledges: self.phase != Phase::Chaos,
             news_of: self.scenario.options.room.namespaces[0].join_leave_of,
             look: self.look,
         };
-        (&mut self.clients[index], around)
+        (&mut self.clients[index], cx)
     }
 
     /// All cores let everybody go, and forget in time what was.
@@ -476,22 +481,22 @@ impl<'s> World<'s> {
         let is_chaos = self.phase == Phase::Chaos;
         let trace = self.trace;
         let now = self.now;
-        let (client, mut around) = self.around(index, core);
-        client.read(&mut around)?;
+        let (client, mut cx) = self.cx(index, core);
+        client.read(&mut cx)?;
         if is_chaos
             && acts
             && client.core().is_some()
-            && let Some(deed) = client.act(&mut around)
+            && let Some(action) = client.act(&mut cx)
             && trace == Trace::Printed
         {
-            println!("{:>6} client {index} at core {core}: {deed:?}", now.tick.0);
+            println!("{:>6} client {index} at core {core}: {action:?}", now.tick.0);
         }
         Ok(())
     }
 
     /// One core takes a turn.
     fn turn(&mut self, at: usize) -> CheckResult {
-        let World { scenario, cores, lanes, clients, tally, mutator, digest, .. } = self;
+        let World { scenario, cores, lanes, clients, counters, mutator, digest, .. } = self;
         let Core { shard, io, sends, work, control, .. } = &mut cores[at];
         digest.borrow_mut().turn(self.now.tick, at);
         let mut io = WatchedIo {
@@ -500,7 +505,7 @@ impl<'s> World<'s> {
             sends,
             events_max: scenario.turn.events_max,
             is_draining: self.phase == Phase::Drain,
-            tally,
+            counters,
             mutator,
             digest,
             clients,
@@ -565,10 +570,10 @@ impl<'s> World<'s> {
     }
 
     fn check_counters(&mut self) -> CheckResult {
-        self.tally.published_seen = self.book.answered_count() - self.answered_before;
+        self.counters.published_seen = self.oracle.answered_count() - self.answered_before;
         let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
         let in_lanes = self.lanes.all_waiting_count() as u64;
-        check_counters(&self.exposition, &audits, &self.tally, in_lanes)
+        check_counters(&self.exposition, &audits, &self.counters, in_lanes)
     }
 }
 
@@ -595,7 +600,7 @@ fn cores(
                 now,
                 metrics: Rc::new(cells.claim()),
             }),
-            io: SimulatedIo::new(prng.draw(), scenario.weather.clone()),
+            io: SimulatedIo::new(prng.draw(), scenario.fault_profile.clone()),
             sends: Sends::default(),
             work: Vec::new(),
             control: ControlLanes::new(),

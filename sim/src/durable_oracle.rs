@@ -12,13 +12,13 @@ use rookery::store::{Disk, ReadMarkers, StoreKeyspace};
 use crate::on_disk::{Content, content_of, entries, offset_at, room_at};
 use crate::publication::is_silent;
 use crate::reaction::Known;
-use crate::scenario::{Keeps, STORED_CHANNELS, Scenario};
+use crate::scenario::{RetentionCase, STORED_CHANNELS, Scenario};
 use crate::violation::{CheckResult, Checker, demand};
 
 /// All that was said in channels on disk, by message and by user.
 #[derive(Debug, Default)]
 pub struct DurableOracle {
-    keeps: Option<Keeps>,
+    retention_case: Option<RetentionCase>,
     rules: BTreeMap<&'static str, Rules>,
     said: BTreeMap<u64, Said>,
     /// What anybody saw or was answered, by channel and offset.
@@ -30,7 +30,7 @@ pub struct DurableOracle {
     epochs: BTreeMap<String, String>,
     /// The highest offset that anybody was told of by the channel itself.
     heads: BTreeMap<String, u64>,
-    marks: BTreeMap<(String, &'static str), Told>,
+    markers: BTreeMap<(String, &'static str), Told>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -69,13 +69,13 @@ struct Told {
 
 /// What a client knows of a channel before it asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Before {
+pub struct KnownBefore {
     /// The highest offset that anybody was told of.
     pub head: u64,
     /// When.
     pub moment: u64,
     /// How far users are at least.
-    pub marks: BTreeMap<&'static str, ReadMarkers>,
+    pub markers: BTreeMap<&'static str, ReadMarkers>,
     /// What users react to its messages with.
     pub reactions: Known,
 }
@@ -88,9 +88,9 @@ impl DurableOracle {
             let count_max = kept.history_count_max.into();
             Some((channel, Rules { count_max, age_ms_max: kept.history_age_ms_max }))
         });
-        let keeps = scenario.store.as_ref().map(|store| store.keeps);
-        let rules = if keeps.is_some() { rules.collect() } else { BTreeMap::new() };
-        DurableOracle { keeps, rules, ..DurableOracle::default() }
+        let retention_case = scenario.store.as_ref().map(|store| store.retention_case);
+        let rules = if retention_case.is_some() { rules.collect() } else { BTreeMap::new() };
+        DurableOracle { retention_case, rules, ..DurableOracle::default() }
     }
 
     /// Whether a channel's messages are on disk.
@@ -100,7 +100,7 @@ impl DurableOracle {
 
     /// Whether nothing that was said there is ever removed.
     pub fn keeps_all(&self, channel: &str) -> bool {
-        self.is_stored(channel) && self.keeps == Some(Keeps::All)
+        self.is_stored(channel) && self.retention_case == Some(RetentionCase::All)
     }
 
     /// Somebody is about to say something.
@@ -173,7 +173,7 @@ impl DurableOracle {
 
     /// Message `number` was brought to its reader, who is told that it is at this place.
     /// The store may say so a moment before the channel does.
-    pub fn brought(&mut self, channel: &str, offset: u64, number: u64) -> CheckResult {
+    pub fn delivered_direct(&mut self, channel: &str, offset: u64, number: u64) -> CheckResult {
         let epoch = self.epochs.get(channel).cloned();
         match epoch {
             Some(epoch) => self.check_place(channel, &epoch, offset, number),
@@ -214,8 +214,8 @@ impl DurableOracle {
 
     /// Whether a user is known to be at least so far, and was told so.
     pub fn is_acknowledged(&self, channel: &str, user: &str, offset: u64) -> bool {
-        let mut marks = self.marks.iter();
-        let told = marks.find(|((one, who), _)| one == channel && *who == user);
+        let mut markers = self.markers.iter();
+        let told = markers.find(|((one, who), _)| one == channel && *who == user);
         told.is_some_and(|(_, told)| offset <= told.answered.delivered)
     }
 
@@ -245,38 +245,38 @@ impl DurableOracle {
     }
 
     /// What is known of a channel now.
-    pub fn before(&self, channel: &str, moment: u64) -> Before {
-        let marks = self.marks.iter().filter(|((one, _), _)| one == channel);
-        Before {
+    pub fn before(&self, channel: &str, moment: u64) -> KnownBefore {
+        let markers = self.markers.iter().filter(|((one, _), _)| one == channel);
+        KnownBefore {
             head: self.heads.get(channel).copied().unwrap_or(0),
             moment,
-            marks: marks.map(|((_, user), told)| (*user, told.answered)).collect(),
+            markers: markers.map(|((_, user), told)| (*user, told.answered)).collect(),
             reactions: Known::new(),
         }
     }
 
     /// A user says how far it is.
-    pub fn marks(&mut self, channel: &str, user: &'static str, offset: u64) {
-        let told = self.marks.entry((channel.to_owned(), user)).or_default();
+    pub fn markers(&mut self, channel: &str, user: &'static str, offset: u64) {
+        let told = self.markers.entry((channel.to_owned(), user)).or_default();
         told.asked = told.asked.max(offset);
     }
 
     /// That was answered.
-    pub fn marked(&mut self, channel: &str, user: &'static str, marks: ReadMarkers) {
-        let told = &mut self.marks.entry((channel.to_owned(), user)).or_default().answered;
-        told.delivered = told.delivered.max(marks.delivered);
-        told.read = told.read.max(marks.read);
+    pub fn marker_answered(&mut self, channel: &str, user: &'static str, markers: ReadMarkers) {
+        let told = &mut self.markers.entry((channel.to_owned(), user)).or_default().answered;
+        told.delivered = told.delivered.max(markers.delivered);
+        told.read = told.read.max(markers.read);
     }
 
     /// How far a user is, as somebody was told who asked when `before` held.
-    pub fn check_marks(
+    pub fn check_markers(
         &self,
         channel: &str,
-        before: &Before,
+        before: &KnownBefore,
         user: &str,
         now: ReadMarkers,
     ) -> CheckResult {
-        let least = before.marks.get(user).copied().unwrap_or_default();
+        let least = before.markers.get(user).copied().unwrap_or_default();
         let fits =
             least.delivered <= now.delivered && least.read <= now.read && now.read <= now.delivered;
         demand(fits, Checker::Markers, || {
@@ -292,10 +292,10 @@ impl DurableOracle {
         now: ReadMarkers,
         messages: &BTreeMap<u64, Content>,
     ) -> CheckResult {
-        if self.keeps == Some(Keeps::Some) {
+        if self.retention_case == Some(RetentionCase::Some) {
             return Ok(()); // what it wrote may be gone
         }
-        let told = self.marks.iter().find(|((one, who), _)| one == channel && *who == user);
+        let told = self.markers.iter().find(|((one, who), _)| one == channel && *who == user);
         let asked = told.map_or(0, |(_, told)| told.asked);
         let is_own = |offset: u64, content: &Content| {
             let number = match content {
@@ -323,12 +323,12 @@ impl DurableOracle {
             self.check_messages(channel, *rules, messages, now_unix_ms)?;
             self.check_retractions(channel, *rules, messages, now_unix_ms)?;
             let before = self.before(channel, 0);
-            for (user, marks) in found.marks.get(&room).into_iter().flatten() {
-                self.check_marks(channel, &before, user, *marks)?;
-                self.check_reached(channel, user, *marks, messages)?;
+            for (user, markers) in found.markers.get(&room).into_iter().flatten() {
+                self.check_markers(channel, &before, user, *markers)?;
+                self.check_reached(channel, user, *markers, messages)?;
             }
-            for (user, told) in before.marks {
-                let is_there = found.marks.get(&room).is_some_and(|all| all.contains_key(user));
+            for (user, told) in before.markers {
+                let is_there = found.markers.get(&room).is_some_and(|all| all.contains_key(user));
                 demand(is_there || told == ReadMarkers::default(), Checker::Markers, || {
                     format!("{channel}: how far {user} is, is lost")
                 })?;
@@ -371,7 +371,8 @@ impl DurableOracle {
             let content = messages.get(offset);
             let said = self.at(channel, *target).and_then(|number| self.said.get(&number));
             let may_be_old = said.is_none_or(|said| is_too_old(said, rules, now_unix_ms));
-            let is_gone = content.is_none() && (self.keeps == Some(Keeps::Some) || may_be_old);
+            let is_gone = content.is_none()
+                && (self.retention_case == Some(RetentionCase::Some) || may_be_old);
             let fits = content == Some(&Content::Retraction(*target)) || is_gone;
             demand(fits, Checker::Kept, || {
                 format!("{channel}: {content:?} on disk at {offset}, which took {target} back")
@@ -432,7 +433,7 @@ impl DurableOracle {
         }
         let unplaced = self.said.iter().find(|(number, said)| {
             said.channel == channel
-                && self.keeps == Some(Keeps::All)
+                && self.retention_case == Some(RetentionCase::All)
                 && said.is_answered
                 && said.end == End::None
                 && !is_too_old(said, rules, now_unix_ms)
@@ -465,14 +466,14 @@ impl DurableOracle {
             let to = if parties[0] == author { parties[1] } else { parties[0] };
             let key = (names.inbox("", to), room, offset);
             let (waits, dead) = (found.pending.contains(&key), found.dead.contains(&key));
-            let marks = found.marks.get(&room).and_then(|all| all.get(to));
-            let delivered = marks.is_some_and(|marks| offset <= marks.delivered);
+            let markers = found.markers.get(&room).and_then(|all| all.get(to));
+            let delivered = markers.is_some_and(|markers| offset <= markers.delivered);
             let fits = match (waits, dead) {
                 (true, true) => false,
                 (true, false) => !delivered,
                 (false, true) => true,
                 // Dead letters are kept no longer than messages.
-                (false, false) => delivered || self.keeps == Some(Keeps::Some),
+                (false, false) => delivered || self.retention_case == Some(RetentionCase::Some),
             };
             demand(fits, Checker::Letters, || {
                 format!(
@@ -518,7 +519,7 @@ pub fn parties(channel: &str) -> Option<[&'static str; 2]> {
 #[derive(Debug, Default)]
 struct Found {
     messages: BTreeMap<RoomId, BTreeMap<u64, Content>>,
-    marks: BTreeMap<RoomId, BTreeMap<String, ReadMarkers>>,
+    markers: BTreeMap<RoomId, BTreeMap<String, ReadMarkers>>,
     pending: BTreeSet<(RoomId, RoomId, u64)>,
     dead: BTreeSet<(RoomId, RoomId, u64)>,
 }
@@ -532,7 +533,7 @@ impl Found {
         }
         for (key, value) in entries(disk, StoreKeyspace::Markers) {
             let user = String::from_utf8_lossy(&key[16..]).into_owned();
-            found.marks.entry(room_at(&key, 0)).or_default().insert(user, marks(&value));
+            found.markers.entry(room_at(&key, 0)).or_default().insert(user, markers(&value));
         }
         let waiting =
             |(key, _): (Vec<u8>, _)| (room_at(&key, 0), room_at(&key, 16), offset_at(&key, 32));
@@ -543,7 +544,7 @@ impl Found {
 }
 
 /// A version, and two numbers of seven bits a byte.
-fn marks(value: &[u8]) -> ReadMarkers {
+fn markers(value: &[u8]) -> ReadMarkers {
     let mut numbers = [0u64; 2];
     let mut bytes = value[1..].iter();
     for number in &mut numbers {

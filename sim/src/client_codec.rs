@@ -17,7 +17,7 @@ const MASK: [u8; 4] = [7, 1, 200, 90];
 
 /// The client's half of one connection: bytes to messages.
 #[derive(Debug)]
-pub struct Speech {
+pub struct ClientCodec {
     encoding: Encoding,
     http: Option<Vec<u8>>,
     reader: Reader,
@@ -26,7 +26,7 @@ pub struct Speech {
 
 /// What the server said.
 #[derive(Debug)]
-pub enum Heard {
+pub enum Received {
     /// 101.
     Upgraded,
     /// Another HTTP status; the connection is over.
@@ -41,10 +41,10 @@ pub enum Heard {
     Nonsense(String),
 }
 
-impl Speech {
+impl ClientCodec {
     /// A connection that was not upgraded yet.
-    pub fn new(encoding: Encoding) -> Speech {
-        Speech { encoding, http: Some(Vec::new()), reader: Reader::new(), closed: false }
+    pub fn new(encoding: Encoding) -> ClientCodec {
+        ClientCodec { encoding, http: Some(Vec::new()), reader: Reader::new(), closed: false }
     }
 
     /// What asks for the upgrade.
@@ -57,56 +57,58 @@ impl Speech {
     }
 
     /// What the next bytes say.
-    pub fn hear(&mut self, mut bytes: Vec<u8>) -> Vec<Heard> {
-        let mut heard = Vec::new();
+    pub fn decode(&mut self, mut bytes: Vec<u8>) -> Vec<Received> {
+        let mut received = Vec::new();
         if let Some(http) = &mut self.http {
             http.extend_from_slice(&bytes);
             match parse_upgrade_response(http, KEY) {
-                Ok(None) => return heard,
-                Err(ClientHandshakeError::Status(status)) => return vec![Heard::Refused(status)],
-                Err(other) => return vec![Heard::Nonsense(format!("{other:?}"))],
+                Ok(None) => return received,
+                Err(ClientHandshakeError::Status(status)) => {
+                    return vec![Received::Refused(status)];
+                }
+                Err(other) => return vec![Received::Nonsense(format!("{other:?}"))],
                 Ok(Some(used)) => {
                     bytes = http.split_off(used);
                     self.http = None;
-                    heard.push(Heard::Upgraded);
+                    received.push(Received::Upgraded);
                 }
             }
         }
         let mut input = ReadBuffer::new(&mut bytes);
         loop {
             if self.closed && !input.is_empty() {
-                heard.push(Heard::Nonsense("bytes behind a close frame".to_owned()));
-                return heard;
+                received.push(Received::Nonsense("bytes behind a close frame".to_owned()));
+                return received;
             }
             let (text, frame) = match self.reader.next(&mut input, RULES) {
-                Ok(None) => return heard,
+                Ok(None) => return received,
                 Ok(Some(Incoming::Text(text))) => (Encoding::Json, text.as_bytes()),
                 Ok(Some(Incoming::Binary(bytes))) => (Encoding::Protobuf, bytes),
                 Ok(Some(Incoming::Pong(_))) => {
-                    heard.push(Heard::Pong);
+                    received.push(Received::Pong);
                     continue;
                 }
                 Ok(Some(Incoming::Close(said))) => {
                     self.closed = true;
-                    heard.push(Heard::Closed(said.map_or(1005, |(code, _)| code)));
+                    received.push(Received::Closed(said.map_or(1005, |(code, _)| code)));
                     continue;
                 }
                 Ok(Some(Incoming::Ping(_))) => {
-                    heard.push(Heard::Nonsense("a WebSocket ping".to_owned()));
-                    return heard;
+                    received.push(Received::Nonsense("a WebSocket ping".to_owned()));
+                    return received;
                 }
                 Err(fault) => {
-                    heard.push(Heard::Nonsense(format!("{fault:?}")));
-                    return heard;
+                    received.push(Received::Nonsense(format!("{fault:?}")));
+                    return received;
                 }
             };
             if text != self.encoding {
-                heard.push(Heard::Nonsense("the other encoding's opcode".to_owned()));
-                return heard;
+                received.push(Received::Nonsense("the other encoding's opcode".to_owned()));
+                return received;
             }
-            heard.extend(messages(self.encoding, frame).map(|message| match message {
-                Ok(message) => Heard::Message(message),
-                Err(fault) => Heard::Nonsense(format!("{fault:?}")),
+            received.extend(messages(self.encoding, frame).map(|message| match message {
+                Ok(message) => Received::Message(message),
+                Err(fault) => Received::Nonsense(format!("{fault:?}")),
             }));
         }
     }

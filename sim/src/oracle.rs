@@ -3,14 +3,14 @@
 //! Invariant: all readers see the same message at the same place.
 //!
 //! Deliberately absent: what one reader has seen (`reading`), and what lies on the disk
-//! (`ledger`).
+//! (`durable_oracle`).
 
 use std::collections::BTreeMap;
 
 use rookery::session::NameKey;
 use rookery::store::Disk;
 
-use crate::ledger::{Before, DurableOracle};
+use crate::durable_oracle::{DurableOracle, KnownBefore};
 use crate::reaction_oracle::ReactionOracle;
 use crate::scenario::Scenario;
 use crate::violation::{CheckResult, Checker, demand};
@@ -23,7 +23,7 @@ pub struct Oracle {
     /// Grows with everything that a client does or sees.
     moment: u64,
     /// What was said in channels on disk.
-    pub ledger: DurableOracle,
+    pub durable_oracle: DurableOracle,
     /// What messages are reacted to with.
     pub reactions: ReactionOracle,
     /// Whether every recovery fits an outbox, whatever waits there; where one does not,
@@ -42,7 +42,7 @@ impl Oracle {
     /// Nothing was said yet.
     pub fn new(scenario: &Scenario) -> Oracle {
         let recoveries_fit = 1 << 20 <= scenario.options.session.outbox_bytes_max;
-        Oracle { ledger: DurableOracle::new(scenario), recoveries_fit, ..Oracle::default() }
+        Oracle { durable_oracle: DurableOracle::new(scenario), recoveries_fit, ..Oracle::default() }
     }
 
     /// The next moment.
@@ -61,25 +61,28 @@ impl Oracle {
     /// The publisher of message `number` was told that it is out.
     pub fn answered(&mut self, number: u64) {
         self.published[number as usize].answered = true;
-        self.ledger.answered(number);
+        self.durable_oracle.answered(number);
     }
 
     /// What is known of a channel, by whoever asks now.
-    pub fn before(&mut self, channel: &str) -> Before {
+    pub fn before(&mut self, channel: &str) -> KnownBefore {
         let moment = self.tick();
-        Before { reactions: self.reactions.known(channel), ..self.ledger.before(channel, moment) }
+        KnownBefore {
+            reactions: self.reactions.known(channel),
+            ..self.durable_oracle.before(channel, moment)
+        }
     }
 
     /// The disk holds all that was promised, and nothing else.
     pub fn check_disk(&self, disk: &impl Disk, names: NameKey, now_unix_ms: u64) -> CheckResult {
-        self.ledger.check_disk(disk, names, now_unix_ms)?;
-        self.reactions.check_disk(disk, names, &self.ledger)
+        self.durable_oracle.check_disk(disk, names, now_unix_ms)?;
+        self.reactions.check_disk(disk, names, &self.durable_oracle)
     }
 
     /// A place in a channel is known to be one that somebody wanted emptied.
     pub(crate) fn check_emptied(&self, channel: &str, offset: u64) -> CheckResult {
-        let number = self.ledger.at(channel, offset);
-        let asked = number.is_none_or(|number| self.ledger.is_retraction_asked(number));
+        let number = self.durable_oracle.at(channel, offset);
+        let asked = number.is_none_or(|number| self.durable_oracle.is_retraction_asked(number));
         demand(asked, Checker::Retracted, || {
             format!("{channel}: nobody took back message {number:?} at {offset}")
         })
@@ -93,7 +96,7 @@ impl Oracle {
         target: u64,
     ) -> CheckResult {
         self.check_emptied(channel, target)?;
-        self.ledger.says_retracted(channel, offset, target)
+        self.durable_oracle.says_retracted(channel, offset, target)
     }
 
     /// How many publishers were told so.
@@ -114,7 +117,7 @@ impl Oracle {
         demand(known == number, Checker::Streams, || {
             format!("{channel} {offset} is message {known} for one and {number} for another")
         })?;
-        self.ledger.stands(channel, epoch, offset, number)
+        self.durable_oracle.stands(channel, epoch, offset, number)
     }
 
     /// Whether every recovery fits an outbox.

@@ -13,7 +13,7 @@ use crate::violation::{CheckResult, Checker, demand};
 
 /// Whether a subscription asked to be told of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hears {
+pub enum MemberEvents {
     /// Who comes and goes.
     Members,
     /// Messages only.
@@ -22,18 +22,18 @@ pub enum Hears {
 
 /// The list of one channel as one reader keeps it.
 #[derive(Debug)]
-pub struct Attendance {
-    hears: Hears,
+pub struct MemberView {
+    member_events: MemberEvents,
     /// `None` before it asked, and when it was told that the list is another one.
     known: Option<BTreeSet<String>>,
     /// Who was in one of both lists only at the first look.
-    doubtful: BTreeSet<String>,
+    uncertain: BTreeSet<String>,
 }
 
-impl Attendance {
+impl MemberView {
     /// It is in, and has not asked who else is.
-    pub fn new(hears: Hears) -> Attendance {
-        Attendance { hears, known: None, doubtful: BTreeSet::new() }
+    pub fn new(member_events: MemberEvents) -> MemberView {
+        MemberView { member_events, known: None, uncertain: BTreeSet::new() }
     }
 
     /// Whether it has a list that others can be held to.
@@ -49,7 +49,7 @@ impl Attendance {
         of: JoinLeaveScope,
         channel: &str,
         all: &PresenceResult,
-        look: Look,
+        look: MemberCheck,
     ) -> CheckResult {
         let listed: BTreeSet<String> = all.presence.values().map(|info| name(of, info)).collect();
         let odd: BTreeSet<String> = match &self.known {
@@ -57,21 +57,21 @@ impl Attendance {
             None => BTreeSet::new(),
         };
         match look {
-            Look::None => (),
-            Look::First if !odd.is_empty() => {
-                self.doubtful = odd;
+            MemberCheck::None => (),
+            MemberCheck::First if !odd.is_empty() => {
+                self.uncertain = odd;
                 return Ok(());
             }
-            Look::First => self.doubtful.clear(),
-            Look::Second => {
-                let wrong = odd.intersection(&self.doubtful).next();
-                demand(wrong.is_none(), Checker::Attendance, || {
+            MemberCheck::First => self.uncertain.clear(),
+            MemberCheck::Second => {
+                let wrong = odd.intersection(&self.uncertain).next();
+                demand(wrong.is_none(), Checker::MemberView, || {
                     let known = &self.known;
                     format!("{channel}: {known:?} by join and leave, {listed:?} by presence")
                 })?;
             }
         }
-        self.known = (self.hears == Hears::Members).then_some(listed);
+        self.known = (self.member_events == MemberEvents::Members).then_some(listed);
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl Attendance {
 
 /// Whether a presence list is held against what its reader knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum MemberCheck {
     /// It is not: news may be under way.
     None,
     /// What differs is remembered.

@@ -5,12 +5,12 @@ use rookery::auth::NewToken;
 use rookery::wire::{HistoryRequest, RawData, Request, SubscribeRequest};
 use rookery::ws::Opcode;
 
-use crate::answers::Asked;
-use crate::attendance::Hears;
+use crate::answers::PendingCommand;
 use crate::client::{Client, ClientContext, Reads, Stage, recovery, who_is_in};
+use crate::client_codec::{frame, raw_frame};
+use crate::member_view::MemberEvents;
 use crate::reading::Place;
 use crate::scenario::{ClientProfile, token};
-use crate::speech::{frame, raw_frame};
 
 /// One thing that a connected client does. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum ClientAction {
     /// Goes in and out and in, without waiting.
     Hesitate,
     /// Asks who is there, or what was said.
-    Look,
+    MemberCheck,
     /// Says that it is writing.
     Type,
     /// Reacts to a message, or asks what some are reacted to with.
@@ -70,7 +70,7 @@ pub enum ClientAction {
 }
 
 /// How many deeds break nothing.
-const STEADY_DEEDS_COUNT: usize = 8;
+const STEADY_ACTIONS_COUNT: usize = 8;
 
 /// How often each is chosen.
 const WEIGHTS: [(ClientAction, u64); 18] = [
@@ -79,7 +79,7 @@ const WEIGHTS: [(ClientAction, u64); 18] = [
     (ClientAction::Subscribe, 200),
     (ClientAction::Unsubscribe, 50),
     (ClientAction::Hesitate, 30),
-    (ClientAction::Look, 100),
+    (ClientAction::MemberCheck, 100),
     (ClientAction::Type, 40),
     (ClientAction::React, 90),
     (ClientAction::Refresh, 15),
@@ -107,7 +107,7 @@ const CHAT_WEIGHTS: [(ClientAction, u64); 6] = [
 /// What is done again and again in a flood.
 const FLOODS: [ClientAction; 9] = [
     ClientAction::AskAround,
-    ClientAction::Look,
+    ClientAction::MemberCheck,
     ClientAction::Hesitate,
     ClientAction::Mark,
     ClientAction::Ping,
@@ -128,104 +128,99 @@ const READS_COUNT: usize = 3;
 
 impl Client {
     /// Chooses what to do, and does it. Says what it was.
-    pub fn act(&mut self, around: &mut ClientContext<'_>) -> Option<ClientAction> {
+    pub fn act(&mut self, cx: &mut ClientContext<'_>) -> Option<ClientAction> {
         if self.line.as_ref().is_none_or(|line| line.stage != Stage::Ready) {
             return None;
         }
         // The first deeds are what the protocol is for.
-        let deeds = match self.temper {
-            ClientProfile::Steady => &WEIGHTS[..STEADY_DEEDS_COUNT],
+        let actions = match self.profile {
+            ClientProfile::Steady => &WEIGHTS[..STEADY_ACTIONS_COUNT],
             ClientProfile::Wild => &WEIGHTS[..],
             ClientProfile::Patient if self.waits() => return None,
-            ClientProfile::Patient => &WEIGHTS[..STEADY_DEEDS_COUNT],
+            ClientProfile::Patient => &WEIGHTS[..STEADY_ACTIONS_COUNT],
             ClientProfile::Flooding => {
-                self.flood(around);
+                self.flood(cx);
                 return Some(ClientAction::Flood);
             }
             ClientProfile::Crowding => {
-                self.read_all(around);
+                self.read_all(cx);
                 return Some(ClientAction::ReadAll);
             }
         };
-        let chat = if around.chats { &CHAT_WEIGHTS[..] } else { &[] };
-        let deeds = || deeds.iter().chain(chat);
-        let mut drawn = self.prng.below(deeds().map(|(_, weight)| weight).sum());
-        let chosen = deeds().find(|(_, weight)| {
+        let chat = if cx.chats { &CHAT_WEIGHTS[..] } else { &[] };
+        let actions = || actions.iter().chain(chat);
+        let mut drawn = self.prng.below(actions().map(|(_, weight)| weight).sum());
+        let chosen = actions().find(|(_, weight)| {
             let hit = drawn < *weight;
             drawn = drawn.saturating_sub(*weight);
             hit
         });
-        let deed = match chosen.map(|(deed, _)| *deed)? {
-            ClientAction::Burst if self.temper == ClientProfile::Patient => ClientAction::Publish,
-            ClientAction::Hesitate if self.temper == ClientProfile::Patient => {
+        let action = match chosen.map(|(action, _)| *action)? {
+            ClientAction::Burst if self.profile == ClientProfile::Patient => ClientAction::Publish,
+            ClientAction::Hesitate if self.profile == ClientProfile::Patient => {
                 ClientAction::Subscribe
             }
-            deed => deed,
+            action => action,
         };
-        let channel = around.channels[self.prng.below(around.channels.len() as u64) as usize];
-        self.perform(deed, channel, around);
-        Some(deed)
+        let channel = cx.channels[self.prng.below(cx.channels.len() as u64) as usize];
+        self.perform(action, channel, cx);
+        Some(action)
     }
 
-    fn perform(
-        &mut self,
-        deed: ClientAction,
-        channel: &'static str,
-        around: &mut ClientContext<'_>,
-    ) {
-        match deed {
-            ClientAction::Publish => self.publish(channel, 1, around),
+    fn perform(&mut self, action: ClientAction, channel: &'static str, cx: &mut ClientContext<'_>) {
+        match action {
+            ClientAction::Publish => self.publish(channel, 1, cx),
             ClientAction::Burst => {
                 let count = 10 + self.prng.below(40);
-                self.publish(channel, count, around);
+                self.publish(channel, count, cx);
             }
-            ClientAction::Subscribe => self.subscribe(channel, around),
-            ClientAction::Unsubscribe => self.unsubscribe(channel, around),
+            ClientAction::Subscribe => self.subscribe(channel, cx),
+            ClientAction::Unsubscribe => self.unsubscribe(channel, cx),
             ClientAction::Hesitate => {
-                self.subscribe(channel, around);
-                self.unsubscribe(channel, around);
+                self.subscribe(channel, cx);
+                self.unsubscribe(channel, cx);
                 if self.prng.percent(50) {
-                    self.subscribe(channel, around);
+                    self.subscribe(channel, cx);
                     if let Some(line) = &mut self.line {
                         line.renewed.insert(line.next_id - 1);
                     }
                 }
             }
-            ClientAction::Look => self.look(channel, around),
-            ClientAction::Type => self.type_in(channel, around),
-            ClientAction::React => self.react(around),
-            ClientAction::Refresh => self.refresh(around),
+            ClientAction::MemberCheck => self.look(channel, cx),
+            ClientAction::Type => self.type_in(channel, cx),
+            ClientAction::React => self.react(cx),
+            ClientAction::Refresh => self.refresh(cx),
             ClientAction::Err => {
                 // Sometimes more than any good client does.
                 let count = if self.prng.percent(15) { 12 } else { 1 };
-                (0..count).for_each(|_| self.err(channel, around));
+                (0..count).for_each(|_| self.err(channel, cx));
             }
-            ClientAction::RepeatId => self.repeat_id(channel, around),
+            ClientAction::RepeatId => self.repeat_id(channel, cx),
             ClientAction::Panic => {
-                around.tally.panics_sent += 1;
+                cx.counters.panics_sent += 1;
                 let data = RawData { bytes: b"{}"[..].into(), is_json: true };
                 let request = Request::Rpc { method: "chat.panic".into(), data };
-                self.ask(around, vec![(request, Asked::Other)]);
+                self.ask(cx, vec![(request, PendingCommand::Other)]);
             }
-            ClientAction::Garbage => self.send_garbage(around),
-            ClientAction::Ping => self.send(around, &raw_frame(Opcode::Ping, b"anybody there?")),
+            ClientAction::Garbage => self.send_garbage(cx),
+            ClientAction::Ping => self.send(cx, &raw_frame(Opcode::Ping, b"anybody there?")),
             ClientAction::ReadOtherwise => {
                 let ways = [Reads::Promptly, Reads::Promptly, Reads::Slowly, Reads::Never];
                 let reads = ways[self.prng.below(4) as usize];
                 self.read_as(reads);
             }
-            ClientAction::Post => self.post(channel, around),
-            ClientAction::Send => self.send_to(around),
-            ClientAction::Repeat => self.repeat(around),
-            ClientAction::Mark => self.mark(around),
-            ClientAction::Retract => self.retract(around),
-            ClientAction::AskAround => self.ask_around(channel, around),
-            ClientAction::Flood => self.flood(around),
-            ClientAction::ReadAll => self.read_all(around),
-            ClientAction::Reset => self.reset(around),
-            ClientAction::HalfClose => self.half_close(around),
+            ClientAction::Post => self.post(channel, cx),
+            ClientAction::Send => self.send_to(cx),
+            ClientAction::Repeat => self.repeat(cx),
+            ClientAction::Mark => self.mark(cx),
+            ClientAction::Retract => self.retract(cx),
+            ClientAction::AskAround => self.ask_around(channel, cx),
+            ClientAction::Flood => self.flood(cx),
+            ClientAction::ReadAll => self.read_all(cx),
+            ClientAction::Reset => self.reset(cx),
+            ClientAction::HalfClose => self.half_close(cx),
             ClientAction::Close => {
-                self.send(around, &raw_frame(Opcode::Close, &1000u16.to_be_bytes()));
+                self.send(cx, &raw_frame(Opcode::Close, &1000u16.to_be_bytes()));
                 if let Some(line) = &mut self.line {
                     line.stage = Stage::Leaving;
                 }
@@ -233,76 +228,76 @@ impl Client {
         }
     }
 
-    fn refresh(&mut self, around: &mut ClientContext<'_>) {
-        let now_s = around.now.unix_ms / 1_000;
+    fn refresh(&mut self, cx: &mut ClientContext<'_>) {
+        let now_s = cx.now.unix_ms / 1_000;
         let expires_at_unix_s = self.prng.percent(50).then(|| now_s + 2);
         let channels = self.draw_channels();
         let identity = self.identity();
         let token = token(&NewToken { channels: &channels, expires_at_unix_s, ..identity });
         let request = Request::Refresh { token: token.into() };
-        self.ask(around, vec![(request, Asked::Other)]);
+        self.ask(cx, vec![(request, PendingCommand::Other)]);
     }
 
-    fn send_garbage(&mut self, around: &mut ClientContext<'_>) {
+    fn send_garbage(&mut self, cx: &mut ClientContext<'_>) {
         let count = 1 + self.prng.below(30);
         let bytes: Vec<u8> = (0..count).map(|_| self.prng.draw() as u8).collect();
         self.soil();
         if self.prng.percent(50) {
-            self.send(around, &raw_frame(Opcode::Text, &bytes));
+            self.send(cx, &raw_frame(Opcode::Text, &bytes));
         } else {
-            self.send(around, &bytes);
+            self.send(cx, &bytes);
         }
     }
 
-    fn flood(&mut self, around: &mut ClientContext<'_>) {
+    fn flood(&mut self, cx: &mut ClientContext<'_>) {
         let count = 1 + self.prng.below(FLOOD_COUNT_MAX);
-        let channel = around.channels[self.prng.below(around.channels.len() as u64) as usize];
+        let channel = cx.channels[self.prng.below(cx.channels.len() as u64) as usize];
         match self.prng.below(FLOODS.len() as u64 + 2) as usize {
             0 => {
-                let pongs = (0..count).map(|_| (Request::Pong, Asked::Other));
-                self.ask(around, pongs.collect());
+                let pongs = (0..count).map(|_| (Request::Pong, PendingCommand::Other));
+                self.ask(cx, pongs.collect());
             }
-            1 => (0..count).for_each(|_| self.send(around, &raw_frame(Opcode::Pong, b""))),
-            chosen => (0..count).for_each(|_| self.perform(FLOODS[chosen - 2], channel, around)),
+            1 => (0..count).for_each(|_| self.send(cx, &raw_frame(Opcode::Pong, b""))),
+            chosen => (0..count).for_each(|_| self.perform(FLOODS[chosen - 2], channel, cx)),
         }
     }
 
-    fn read_all(&mut self, around: &mut ClientContext<'_>) {
+    fn read_all(&mut self, cx: &mut ClientContext<'_>) {
         let channel = READ_CHANNELS[self.prng.below(READ_CHANNELS.len() as u64) as usize];
         if self.prng.percent(8) {
-            self.publish(channel, FLOOD_COUNT_MAX, around);
+            self.publish(channel, FLOOD_COUNT_MAX, cx);
         }
         for _ in self.questions_count()..READS_COUNT {
             let reverse = self.prng.percent(50);
             let request =
                 HistoryRequest { channel: channel.into(), limit: -1, since: None, reverse };
-            let asked = Asked::History(channel.to_owned(), around.book.before(channel));
-            self.ask(around, vec![(Request::History(request), asked)]);
+            let asked = PendingCommand::History(channel.to_owned(), cx.oracle.before(channel));
+            self.ask(cx, vec![(Request::History(request), asked)]);
         }
     }
 
-    fn publish(&mut self, channel: &'static str, count: u64, around: &mut ClientContext<'_>) {
+    fn publish(&mut self, channel: &'static str, count: u64, cx: &mut ClientContext<'_>) {
         let line = self.line.as_ref().map_or(0, |line| line.number);
         let mut asks = Vec::new();
         for _ in 0..count {
-            let number = around.publish(channel, self.user);
+            let number = cx.publish(channel, self.user);
             let padding = "x".repeat(self.prng.below(60) as usize);
             let body = format!("{{\"n\":[{number},{line}],\"x\":\"{padding}\"}}");
             let data = RawData { bytes: body.into_bytes().into(), is_json: true };
             let request = Request::Publish { channel: channel.into(), data };
-            asks.push((request, Asked::Publish(number)));
+            asks.push((request, PendingCommand::Publish(number)));
         }
-        self.ask(around, asks);
+        self.ask(cx, asks);
     }
 
-    fn subscribe(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
+    fn subscribe(&mut self, channel: &'static str, cx: &mut ClientContext<'_>) {
         let mut place = self.reading(channel).place().filter(|_| self.prng.percent(75));
         if self.prng.percent(10)
             && let Some(place) = &mut place
         {
             place.offset = place.offset.saturating_sub(self.prng.below(4));
         }
-        let now_s = around.now.unix_ms / 1_000;
+        let now_s = cx.now.unix_ms / 1_000;
         let token = if channel.starts_with("vip") || self.prng.percent(10) {
             let expires_at_unix_s = self.prng.percent(50).then(|| now_s + 1);
             token(&NewToken { channel: Some(channel), expires_at_unix_s, ..self.identity() })
@@ -311,31 +306,33 @@ impl Client {
         };
         let plain = SubscribeRequest { channel: channel.into(), ..SubscribeRequest::default() };
         let (positioned, recoverable) = (self.prng.percent(50), self.prng.percent(50));
-        let hears = if self.prng.percent(50) { Hears::Members } else { Hears::Messages };
+        let member_events =
+            if self.prng.percent(50) { MemberEvents::Members } else { MemberEvents::Messages };
         let request = SubscribeRequest {
             token: token.into(),
             positioned,
             recoverable,
-            join_leave: hears == Hears::Members,
+            join_leave: member_events == MemberEvents::Members,
             ..place.as_ref().map_or(plain, |place| recovery(channel, place))
         };
-        let before = around.book.before(channel);
-        let asked = Asked::Subscribe(channel.to_owned(), place.clone(), before, hears);
-        self.ask(around, vec![(Request::Subscribe(request), asked)]);
+        let before = cx.oracle.before(channel);
+        let asked =
+            PendingCommand::Subscribe(channel.to_owned(), place.clone(), before, member_events);
+        self.ask(cx, vec![(Request::Subscribe(request), asked)]);
     }
 
-    fn unsubscribe(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
-        let asked = Asked::Unsubscribe(channel.to_owned());
+    fn unsubscribe(&mut self, channel: &'static str, cx: &mut ClientContext<'_>) {
+        let asked = PendingCommand::Unsubscribe(channel.to_owned());
         let request = Request::Unsubscribe { channel: channel.into() };
-        self.ask(around, vec![(request, asked)]);
+        self.ask(cx, vec![(request, asked)]);
     }
 
-    fn look(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
+    fn look(&mut self, channel: &'static str, cx: &mut ClientContext<'_>) {
         let place: Option<Place> = self.reading(channel).place();
         let ask = match self.prng.below(4) {
-            0 => (who_is_in(channel), Asked::Presence(channel.to_owned())),
-            1 => (Request::PresenceStats { channel: channel.into() }, Asked::Other),
-            2 => (Request::Ping, Asked::Other),
+            0 => (who_is_in(channel), PendingCommand::Presence(channel.to_owned())),
+            1 => (Request::PresenceStats { channel: channel.into() }, PendingCommand::Other),
+            2 => (Request::Ping, PendingCommand::Other),
             _ => {
                 let request = HistoryRequest {
                     channel: channel.into(),
@@ -343,14 +340,14 @@ impl Client {
                     since: place.map(|place| (place.offset, place.epoch.into())),
                     reverse: self.prng.percent(50),
                 };
-                let before = around.book.before(channel);
-                (Request::History(request), Asked::History(channel.to_owned(), before))
+                let before = cx.oracle.before(channel);
+                (Request::History(request), PendingCommand::History(channel.to_owned(), before))
             }
         };
-        self.ask(around, vec![ask]);
+        self.ask(cx, vec![ask]);
     }
 
-    fn type_in(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
+    fn type_in(&mut self, channel: &'static str, cx: &mut ClientContext<'_>) {
         let text = format!("{{\"channel\":\"{channel}\"}}");
         let request = if self.prng.percent(50) {
             let data = RawData { bytes: text.into_bytes().into(), is_json: true };
@@ -359,10 +356,10 @@ impl Client {
             let call = format!("{{\"method\":\"chat.typing\",\"data\":{text}}}");
             Request::Send { data: RawData { bytes: call.into_bytes().into(), is_json: true } }
         };
-        self.ask(around, vec![(request, Asked::Other)]);
+        self.ask(cx, vec![(request, PendingCommand::Other)]);
     }
 
-    fn err(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
+    fn err(&mut self, channel: &'static str, cx: &mut ClientContext<'_>) {
         let data = || RawData { bytes: b"1"[..].into(), is_json: true };
         let request = match self.prng.below(5) {
             0 => Request::Unknown,
@@ -371,20 +368,23 @@ impl Client {
             3 => Request::SubRefresh { channel: channel.into(), token: "no token".into() },
             _ => Request::Rpc { method: "none".into(), data: data() },
         };
-        self.ask(around, vec![(request, Asked::Other)]);
+        self.ask(cx, vec![(request, PendingCommand::Other)]);
     }
 
     /// A publish and a subscribe that share an id, and another subscribe behind.
-    fn repeat_id(&mut self, channel: &'static str, around: &mut ClientContext<'_>) {
-        self.publish(channel, 1, around);
+    fn repeat_id(&mut self, channel: &'static str, cx: &mut ClientContext<'_>) {
+        self.publish(channel, 1, cx);
         let Some(line) = &mut self.line else { return };
         let id = line.next_id - 1;
-        let before = around.book.before(channel);
-        line.answers.asked(id, Asked::Subscribe(channel.to_owned(), None, before, Hears::Messages));
+        let before = cx.oracle.before(channel);
+        line.answers.asked(
+            id,
+            PendingCommand::Subscribe(channel.to_owned(), None, before, MemberEvents::Messages),
+        );
         let plain = SubscribeRequest { channel: channel.into(), ..SubscribeRequest::default() };
-        self.send(around, &frame(self.encoding, &[(id, Request::Subscribe(plain))]));
+        self.send(cx, &frame(self.encoding, &[(id, Request::Subscribe(plain))]));
         if self.prng.percent(70) {
-            self.subscribe(channel, around);
+            self.subscribe(channel, cx);
         }
     }
 
