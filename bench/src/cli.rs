@@ -333,7 +333,7 @@ fn run(scenario: &Scenario, place: &Place) -> Result<ExitCode, String> {
     let mut progress = Progress::new();
     let ran = engine::run(scenario, &target, &setting, &mut progress);
     drop(progress);
-    let (outcome, complaints) = ran.map_err(|failure| failure.to_string())?;
+    let (outcome, error_messages) = ran.map_err(|failure| failure.to_string())?;
     for line in outcome.lines() {
         println!("{line}");
     }
@@ -344,8 +344,8 @@ fn run(scenario: &Scenario, place: &Place) -> Result<ExitCode, String> {
     for fault in &faults {
         eprintln!("FAULT: {fault}");
     }
-    const COMPLAINTS_SHOWN_MAX: usize = 10;
-    for complaint in complaints.iter().take(COMPLAINTS_SHOWN_MAX) {
+    const ERROR_MESSAGES_SHOWN_MAX: usize = 10;
+    for complaint in error_messages.iter().take(ERROR_MESSAGES_SHOWN_MAX) {
         eprintln!("  {complaint}");
     }
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

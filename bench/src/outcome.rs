@@ -21,7 +21,7 @@ pub struct Outcome {
     /// Against what.
     pub target: String,
     /// What was counted.
-    pub tally: Tally,
+    pub tally: LoadCounters,
     /// From the first connection until the last one was in its room.
     pub connect_ms: u64,
     /// How long the measured part took.
@@ -56,7 +56,7 @@ pub struct RampPoint {
 
 /// Everything that is counted. Every number is a sum over connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub struct LoadCounters {
     /// Connections that were wanted.
     pub wanted: u64,
     /// Connections that got into their room.
@@ -99,10 +99,10 @@ pub struct Tally {
     pub malformed: u64,
 }
 
-impl Tally {
+impl LoadCounters {
     /// Takes what another thread counted.
-    pub fn add(&mut self, other: &Tally) {
-        let Tally {
+    pub fn add(&mut self, other: &LoadCounters) {
+        let LoadCounters {
             wanted,
             live,
             died,
@@ -300,8 +300,8 @@ pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Stri
 mod tests {
     use super::*;
 
-    fn good() -> Tally {
-        Tally {
+    fn good() -> LoadCounters {
+        LoadCounters {
             wanted: 5,
             live: 5,
             answered: 5,
@@ -309,14 +309,14 @@ mod tests {
             accepted: 2,
             expected: 10,
             delivered: 10,
-            ..Tally::default()
+            ..LoadCounters::default()
         }
     }
 
     #[test]
     fn a_run_is_good_only_when_every_count_agrees() {
         assert_eq!(good().faults(), Vec::<String>::new());
-        let check = |spoil: &dyn Fn(&mut Tally)| {
+        let check = |spoil: &dyn Fn(&mut LoadCounters)| {
             let mut tally = good();
             spoil(&mut tally);
             assert_eq!(tally.faults().len(), 1, "{tally:?}");
@@ -338,11 +338,11 @@ mod tests {
 
     #[test]
     fn sums_take_every_field() {
-        let mut ones = serde_json::to_value(Tally::default()).unwrap();
+        let mut ones = serde_json::to_value(LoadCounters::default()).unwrap();
         for (_, value) in ones.as_object_mut().unwrap() {
             *value = 1.into();
         }
-        let ones: Tally = serde_json::from_value(ones).unwrap();
+        let ones: LoadCounters = serde_json::from_value(ones).unwrap();
         let mut sum = ones;
         sum.add(&ones);
         let sum = serde_json::to_value(sum).unwrap();

@@ -136,7 +136,7 @@ pub enum Role {
 
 /// Why a scenario cannot be run. All of it is the caller's choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Impossible {
+pub enum ScenarioError {
     /// A number that must be above zero.
     Zero(&'static str),
     /// More active connections, or publishers, than there are to choose from.
@@ -151,27 +151,29 @@ pub enum Impossible {
     Plain,
 }
 
-impl std::fmt::Display for Impossible {
+impl std::fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Impossible::Zero(what) => write!(f, "{what} must be at least 1"),
-            Impossible::TooMany(what) => write!(f, "more {what} than connections to choose from"),
-            Impossible::DataBytes => {
+            ScenarioError::Zero(what) => write!(f, "{what} must be at least 1"),
+            ScenarioError::TooMany(what) => {
+                write!(f, "more {what} than connections to choose from")
+            }
+            ScenarioError::DataBytes => {
                 let (least, most) = (Scenario::DATA_BYTES_MIN, Scenario::DATA_BYTES_MAX);
                 write!(f, "a message takes {least} to {most} bytes of data")
             }
-            Impossible::Duration => write!(f, "a load takes at most {DURATION_MS_MAX} ms"),
-            Impossible::Publishers => {
+            ScenarioError::Duration => write!(f, "a load takes at most {DURATION_MS_MAX} ms"),
+            ScenarioError::Publishers => {
                 f.write_str("with a window, all publishers must fit on the first thread")
             }
-            Impossible::Plain => {
+            ScenarioError::Plain => {
                 f.write_str("plain framing knows connect, echo, and fanout with one publisher")
             }
         }
     }
 }
 
-impl std::error::Error for Impossible {}
+impl std::error::Error for ScenarioError {}
 
 impl Scenario {
     /// Quotes around a time of 16 and a number of 8 hexadecimal digits.
@@ -180,7 +182,7 @@ impl Scenario {
     pub const DATA_BYTES_MAX: u32 = 60_000;
 
     /// Every later calculation relies on what is checked here.
-    pub fn check(&self) -> Result<(), Impossible> {
+    pub fn check(&self) -> Result<(), ScenarioError> {
         let above_zero = [
             ("connections", self.connections),
             ("room members", self.room_members),
@@ -188,34 +190,34 @@ impl Scenario {
             ("handshakes", self.handshakes_max),
         ];
         if let Some((what, _)) = above_zero.iter().find(|(_, number)| *number == 0) {
-            return Err(Impossible::Zero(what));
+            return Err(ScenarioError::Zero(what));
         }
         if self.connections < self.active {
-            return Err(Impossible::TooMany("active connections"));
+            return Err(ScenarioError::TooMany("active connections"));
         }
         if self.connections < u32::from(self.threads) {
-            return Err(Impossible::TooMany("threads"));
+            return Err(ScenarioError::TooMany("threads"));
         }
         if !(Self::DATA_BYTES_MIN..=Self::DATA_BYTES_MAX).contains(&self.data_bytes) {
-            return Err(Impossible::DataBytes);
+            return Err(ScenarioError::DataBytes);
         }
         self.load.check(self.active)?;
         let rooms = self.connections.div_ceil(self.room_members);
         if matches!(self.load, Load::Soak { .. }) && rooms < self.active {
-            return Err(Impossible::TooMany("active rooms"));
+            return Err(ScenarioError::TooMany("active rooms"));
         }
         if self.has_own_thread() && self.connections - self.active < u32::from(self.threads) - 1 {
-            return Err(Impossible::TooMany("threads"));
+            return Err(ScenarioError::TooMany("threads"));
         }
         if self.of_thread(0).len() < self.publishers() as usize && self.load.is_windowed() {
-            return Err(Impossible::Publishers);
+            return Err(ScenarioError::Publishers);
         }
         let plain = match self.load {
             Load::Connect { .. } | Load::Echo { .. } => true,
             Load::Fanout { publishers, .. } => publishers == 1,
             Load::Storm { .. } | Load::Soak { .. } => false,
         };
-        if self.speech == Speech::Plain && !plain { Err(Impossible::Plain) } else { Ok(()) }
+        if self.speech == Speech::Plain && !plain { Err(ScenarioError::Plain) } else { Ok(()) }
     }
 
     /// The connections of one thread.
@@ -345,16 +347,16 @@ impl Load {
         matches!(self, Load::Fanout { pace: Pace::Closed { .. }, .. })
     }
 
-    fn check(self, active: u32) -> Result<(), Impossible> {
+    fn check(self, active: u32) -> Result<(), ScenarioError> {
         let (needs_active, pace, duration_ms) = match self {
             Load::Connect { hold_ms } => (0, None, hold_ms),
             Load::Echo { pace, measure_ms } => (1, Some(pace), measure_ms),
             Load::Fanout { publishers, pace, measure_ms } => {
                 if publishers == 0 {
-                    return Err(Impossible::Zero("publishers"));
+                    return Err(ScenarioError::Zero("publishers"));
                 }
                 if active < publishers {
-                    return Err(Impossible::TooMany("publishers"));
+                    return Err(ScenarioError::TooMany("publishers"));
                 }
                 (1, Some(pace), measure_ms)
             }
@@ -364,14 +366,16 @@ impl Load {
             Load::Soak { per_s, measure_ms, .. } => (1, Some(Pace::Open { per_s }), measure_ms),
         };
         if active < needs_active {
-            return Err(Impossible::Zero("active connections"));
+            return Err(ScenarioError::Zero("active connections"));
         }
         if DURATION_MS_MAX < duration_ms {
-            return Err(Impossible::Duration);
+            return Err(ScenarioError::Duration);
         }
         match pace {
-            Some(Pace::Closed { outstanding: 0 }) => Err(Impossible::Zero("outstanding messages")),
-            Some(Pace::Open { per_s: 0 }) => Err(Impossible::Zero("messages a second")),
+            Some(Pace::Closed { outstanding: 0 }) => {
+                Err(ScenarioError::Zero("outstanding messages"))
+            }
+            Some(Pace::Open { per_s: 0 }) => Err(ScenarioError::Zero("messages a second")),
             Some(Pace::Closed { .. } | Pace::Open { .. }) | None => Ok(()),
         }
     }
@@ -481,17 +485,20 @@ mod tests {
             change(&mut scenario);
             assert_eq!(scenario.check(), Err(error));
         };
-        check(&|s| s.connections = 0, Impossible::Zero("connections"));
-        check(&|s| s.active = 101, Impossible::TooMany("active connections"));
-        check(&|s| s.active = 0, Impossible::Zero("active connections"));
-        check(&|s| s.threads = 101, Impossible::TooMany("threads"));
-        check(&|s| s.data_bytes = 25, Impossible::DataBytes);
-        check(&|s| s.data_bytes = 60_001, Impossible::DataBytes);
-        check(&|s| s.load = Load::Connect { hold_ms: DURATION_MS_MAX + 1 }, Impossible::Duration);
+        check(&|s| s.connections = 0, ScenarioError::Zero("connections"));
+        check(&|s| s.active = 101, ScenarioError::TooMany("active connections"));
+        check(&|s| s.active = 0, ScenarioError::Zero("active connections"));
+        check(&|s| s.threads = 101, ScenarioError::TooMany("threads"));
+        check(&|s| s.data_bytes = 25, ScenarioError::DataBytes);
+        check(&|s| s.data_bytes = 60_001, ScenarioError::DataBytes);
+        check(
+            &|s| s.load = Load::Connect { hold_ms: DURATION_MS_MAX + 1 },
+            ScenarioError::Duration,
+        );
         let storm = |s: &mut Scenario| {
             s.speech = Speech::Plain;
             s.load = Load::Storm { missed: 3, per_s: 1, calm_ms: 1 };
         };
-        check(&storm, Impossible::Plain);
+        check(&storm, ScenarioError::Plain);
     }
 }

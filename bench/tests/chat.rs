@@ -113,9 +113,9 @@ fn check(load: Load, connections: u32, active: u32, look: impl Fn(&Outcome)) {
         let setting = Setting { secret, standstill_ms: 3_000, ..Setting::default() };
         let scenario = scenario(load, speech, connections, active);
         let ran = engine::run(&scenario, &target, &setting, &mut Silent);
-        let (outcome, complaints) = ran.unwrap();
+        let (outcome, error_messages) = ran.unwrap();
         let faults = outcome.tally.faults();
-        assert!(faults.is_empty(), "{speech:?} {faults:?} {complaints:?}");
+        assert!(faults.is_empty(), "{speech:?} {faults:?} {error_messages:?}");
         look(&outcome);
     }
 }
@@ -133,9 +133,9 @@ fn who_is_turned_away_for_now_comes_again_and_gets_in() {
     let secret = Some(SECRET.to_owned());
     let setting = Setting { secret, ..Setting::default() };
     let scenario = scenario(Load::Connect { hold_ms: 1 }, Speech::Protobuf, 40, 0);
-    let (outcome, complaints) = engine::run(&scenario, &target, &setting, &mut Silent).unwrap();
+    let (outcome, error_messages) = engine::run(&scenario, &target, &setting, &mut Silent).unwrap();
     let faults = outcome.tally.faults();
-    assert!(faults.is_empty(), "{faults:?} {complaints:?}");
+    assert!(faults.is_empty(), "{faults:?} {error_messages:?}");
     assert!(0 < outcome.tally.turned_away, "{:?}", outcome.tally);
 }
 

@@ -23,9 +23,9 @@ fn scenario(load: Load, connections: u32, active: u32) -> Scenario {
 
 /// Runs a load against a floor of its own, and wants every count to agree.
 fn check(mode: Mode, scenario: &Scenario) -> Outcome {
-    let (outcome, complaints) = run(mode, scenario);
+    let (outcome, error_messages) = run(mode, scenario);
     let faults = outcome.tally.faults();
-    assert!(faults.is_empty(), "{faults:?} {complaints:?}");
+    assert!(faults.is_empty(), "{faults:?} {error_messages:?}");
     outcome
 }
 
@@ -107,7 +107,7 @@ fn a_server_that_is_not_there_is_a_failed_run() {
     let target = Target { addr: listen, host: "127.0.0.1:24999".into(), path: "/".into() };
     let scenario = scenario(Load::Connect { hold_ms: 1 }, 10, 0);
     let setting = Setting::default();
-    let (outcome, complaints) = engine::run(&scenario, &target, &setting, &mut Silent).unwrap();
+    let (outcome, error_messages) = engine::run(&scenario, &target, &setting, &mut Silent).unwrap();
     assert_eq!((outcome.tally.live, outcome.tally.failed), (0, 10));
-    assert!(complaints[0].contains("could not connect"), "{complaints:?}");
+    assert!(error_messages[0].contains("could not connect"), "{error_messages:?}");
 }

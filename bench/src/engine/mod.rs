@@ -8,10 +8,10 @@
 //! Deliberately absent: what a load does (`loads`), what is done with the
 //! outcome (`report`).
 
+mod client_codec;
 mod peer;
 mod retry;
 mod scan;
-mod speech;
 mod target;
 mod worker;
 
@@ -25,16 +25,16 @@ use rookery::base::limits::SHARDS_MAX;
 use rookery::metrics::Cells;
 use rookery::ring::{self, KernelIo};
 
-pub use target::{Target, TargetFlaw};
+pub use target::{Target, TargetParseError};
 
 use crate::clock::Clock;
 use crate::loads::{SharedProgress, Shown, Stage};
-use crate::outcome::{Outcome, RampPoint, Tally};
+use crate::outcome::{LoadCounters, Outcome, RampPoint};
 use crate::process::{Process, Sample};
-use crate::scenario::{Impossible, Load, Scenario};
+use crate::scenario::{Load, Scenario, ScenarioError};
 use crate::stats::Latency;
-use speech::Speaker;
-use worker::{Found, Given, Worker};
+use client_codec::ClientCodec;
+use worker::{Found, Worker, WorkerSetup};
 
 /// How often the board is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -68,7 +68,7 @@ impl Default for Setting {
 #[derive(Debug)]
 pub enum Failure {
     /// The scenario contradicts itself.
-    Impossible(Impossible),
+    ScenarioError(ScenarioError),
     /// More threads than a run may have.
     Threads,
     /// A thread could not have what it needs.
@@ -78,7 +78,7 @@ pub enum Failure {
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failure::Impossible(impossible) => impossible.fmt(f),
+            Failure::ScenarioError(impossible) => impossible.fmt(f),
             Failure::Threads => write!(f, "more than {SHARDS_MAX} threads"),
             Failure::Thread(why) => write!(f, "a thread could not begin: {why}"),
         }
@@ -100,41 +100,42 @@ pub fn run(
     setting: &Setting,
     watcher: &mut dyn Watcher,
 ) -> Result<(Outcome, Vec<String>), Failure> {
-    scenario.check().map_err(Failure::Impossible)?;
+    scenario.check().map_err(Failure::ScenarioError)?;
     if SHARDS_MAX < scenario.threads {
         return Err(Failure::Threads);
     }
-    let board = Arc::new(SharedProgress::new(scenario.threads, scenario.spoken_rooms()));
+    let shared_progress = Arc::new(SharedProgress::new(scenario.threads, scenario.spoken_rooms()));
     let clock = Clock::start();
     let server_start = look(setting);
     let shared = Arc::new(scenario.clone());
     let threads: Vec<_> = (0..scenario.threads)
         .map(|thread| {
-            let (scenario, board) = (Arc::clone(&shared), Arc::clone(&board));
+            let (scenario, shared_progress) = (Arc::clone(&shared), Arc::clone(&shared_progress));
             let (target, setting) = (target.clone(), setting.clone());
             let build = thread::Builder::new().name(format!("load-{thread}"));
             let body = move || {
-                let found = work(scenario, thread, Arc::clone(&board), clock, &target, &setting);
+                let found =
+                    work(scenario, thread, Arc::clone(&shared_progress), clock, &target, &setting);
                 if found.is_err() {
-                    board.abandon();
+                    shared_progress.abandon();
                 }
                 found
             };
             build.stack_size(STACK_BYTES).spawn(body).expect("threads below their limit")
         })
         .collect();
-    let mut conductor = Coordinator {
+    let mut coordinator = Coordinator {
         scenario,
-        board: &board,
+        shared_progress: &shared_progress,
         clock,
         setting,
         ended: 0,
         ramp: Vec::new(),
         watcher,
     };
-    let passed = conductor.conduct();
-    conductor.begin(Stage::Over);
-    let ramp = conductor.ramp;
+    let passed = coordinator.coordinate();
+    coordinator.begin(Stage::Over);
+    let ramp = coordinator.ramp;
     let found: Result<Vec<Found>, String> =
         threads.into_iter().map(|thread| thread.join().expect("a worker does not panic")).collect();
     let found = found.map_err(Failure::Thread)?;
@@ -153,13 +154,14 @@ fn put_together(
     ramp: Vec<RampPoint>,
     server_start: Option<Sample>,
 ) -> (Outcome, Vec<String>) {
-    let (mut tally, mut latency, mut calm) = (Tally::default(), Latency::new(), Latency::new());
-    let mut complaints = passed.complaints;
+    let (mut tally, mut latency, mut calm) =
+        (LoadCounters::default(), Latency::new(), Latency::new());
+    let mut error_messages = passed.error_messages;
     for part in found {
         tally.add(&part.tally);
         latency.add(&part.latency);
         calm.add(&part.calm);
-        complaints.extend(part.complaints);
+        error_messages.extend(part.error_messages);
     }
     let deliveries_per_latency =
         tally.delivered.checked_div(latency.count()).unwrap_or_default() as u32;
@@ -178,14 +180,14 @@ fn put_together(
         server_after: passed.after,
         ramp,
     };
-    (outcome, complaints)
+    (outcome, error_messages)
 }
 
 /// One thread, from nothing.
 fn work(
     scenario: Arc<Scenario>,
     thread: u16,
-    board: Arc<SharedProgress>,
+    shared_progress: Arc<SharedProgress>,
     clock: Clock,
     target: &Target,
     setting: &Setting,
@@ -204,8 +206,8 @@ fn work(
         .map_err(|refusal| refusal.to_string())?;
     let unix_s = io.now().unix_s();
     let secret = setting.secret.as_deref();
-    let speaker = Speaker::new(&scenario, &target.host, &target.path, secret, unix_s);
-    let given = Given { scenario, thread, board, clock, to: target.addr, speaker };
+    let codec = ClientCodec::new(&scenario, &target.host, &target.path, secret, unix_s);
+    let given = WorkerSetup { scenario, thread, shared_progress, clock, to: target.addr, codec };
     Ok(Worker::new(given).run(&mut io))
 }
 
@@ -227,7 +229,7 @@ fn ring_options(connections: u32) -> ring::Options {
 /// Takes all threads through the stages.
 struct Coordinator<'a> {
     scenario: &'a Scenario,
-    board: &'a SharedProgress,
+    shared_progress: &'a SharedProgress,
     clock: Clock,
     setting: &'a Setting,
     ended: u64,
@@ -243,11 +245,11 @@ struct Passed {
     recover_ns: Option<u64>,
     before: Option<Sample>,
     after: Option<Sample>,
-    complaints: Vec<String>,
+    error_messages: Vec<String>,
 }
 
 impl Coordinator<'_> {
-    fn conduct(&mut self) -> Passed {
+    fn coordinate(&mut self) -> Passed {
         let mut passed = Passed::default();
         self.stage(Stage::Ramp, 0, &mut passed);
         passed.connect_ns = self.clock.ns();
@@ -267,7 +269,9 @@ impl Coordinator<'_> {
                 Load::Echo { .. }
                 | Load::Fanout { .. }
                 | Load::Storm { .. }
-                | Load::Soak { .. } => self.board.shown().last_ns.saturating_sub(began_ns),
+                | Load::Soak { .. } => {
+                    self.shared_progress.shown().last_ns.saturating_sub(began_ns)
+                }
             };
             passed.measure_ns = took_ns;
             if *stage == Stage::Return {
@@ -294,7 +298,7 @@ impl Coordinator<'_> {
 
     fn begin(&mut self, stage: Stage) -> u64 {
         let now_ns = self.clock.ns();
-        self.board.begin(stage, now_ns);
+        self.shared_progress.begin(stage, now_ns);
         now_ns
     }
 
@@ -303,9 +307,9 @@ impl Coordinator<'_> {
         self.ended += 1;
         let began_ns = self.clock.ns();
         let (mut moved_ns, mut progress) = (began_ns + planned_ns, 0);
-        while !self.board.all_ended(self.ended) && !self.board.is_abandoned() {
+        while !self.shared_progress.all_ended(self.ended) && !self.shared_progress.is_abandoned() {
             thread::sleep(LOOK);
-            let shown = self.board.shown();
+            let shown = self.shared_progress.shown();
             self.watcher.moved(self.scenario, stage, shown);
             if stage == Stage::Ramp {
                 self.note_ramp(shown.live);
@@ -317,7 +321,9 @@ impl Coordinator<'_> {
             }
             let standstill_ms = self.setting.standstill_ms;
             if moved_ns + standstill_ms * 1_000_000 < now_ns {
-                passed.complaints.push(format!("{stage:?}: nothing moved for {standstill_ms} ms"));
+                passed
+                    .error_messages
+                    .push(format!("{stage:?}: nothing moved for {standstill_ms} ms"));
                 self.give_up_stage();
                 return;
             }
@@ -326,7 +332,7 @@ impl Coordinator<'_> {
 
     /// Threads that have not ended the stage will not; later stages count on.
     fn give_up_stage(&mut self) {
-        self.board.end_for_all(self.ended);
+        self.shared_progress.end_for_all(self.ended);
     }
 
     fn note_ramp(&mut self, live: u64) {

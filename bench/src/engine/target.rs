@@ -16,31 +16,31 @@ pub struct Target {
 
 /// Why a text is no target.
 #[derive(Debug, PartialEq, Eq)]
-pub enum TargetFlaw {
+pub enum TargetParseError {
     /// Only `ws://` is spoken here.
     Scheme,
     /// No host, or one that has no address.
     Host(String),
 }
 
-impl fmt::Display for TargetFlaw {
+impl fmt::Display for TargetParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TargetFlaw::Scheme => f.write_str("a URL that begins with ws:// is needed"),
-            TargetFlaw::Host(why) => write!(f, "no such host: {why}"),
+            TargetParseError::Scheme => f.write_str("a URL that begins with ws:// is needed"),
+            TargetParseError::Host(why) => write!(f, "no such host: {why}"),
         }
     }
 }
 
-impl std::error::Error for TargetFlaw {}
+impl std::error::Error for TargetParseError {}
 
 impl Target {
     /// The path that the protocol's servers have by default.
     pub const PATH: &str = "/connection/websocket";
 
     /// From a URL; without a path it gets the usual one.
-    pub fn parse(url: &str) -> Result<Target, TargetFlaw> {
-        let rest = url.strip_prefix("ws://").ok_or(TargetFlaw::Scheme)?;
+    pub fn parse(url: &str) -> Result<Target, TargetParseError> {
+        let rest = url.strip_prefix("ws://").ok_or(TargetParseError::Scheme)?;
         let (host, path) = match rest.find('/') {
             Some(at) if rest[at..] != *"/" => rest.split_at(at),
             Some(at) => (&rest[..at], Self::PATH),
@@ -49,8 +49,8 @@ impl Target {
         let has_port = host.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
         let host = if has_port { host.to_owned() } else { format!("{host}:80") };
         let mut addrs =
-            host.to_socket_addrs().map_err(|error| TargetFlaw::Host(error.to_string()))?;
-        let addr = addrs.next().ok_or_else(|| TargetFlaw::Host(host.clone()))?;
+            host.to_socket_addrs().map_err(|error| TargetParseError::Host(error.to_string()))?;
+        let addr = addrs.next().ok_or_else(|| TargetParseError::Host(host.clone()))?;
         Ok(Target { addr, host, path: path.to_owned() })
     }
 }
@@ -75,7 +75,7 @@ mod tests {
         check("ws://127.0.0.1:8000/", "127.0.0.1:8000", Target::PATH);
         check("ws://127.0.0.1/x?y=z", "127.0.0.1:80", "/x?y=z");
         check("ws://[::1]:9/a", "[::1]:9", "/a");
-        assert_eq!(Target::parse("http://127.0.0.1"), Err(TargetFlaw::Scheme));
-        assert!(matches!(Target::parse("ws://"), Err(TargetFlaw::Host(_))));
+        assert_eq!(Target::parse("http://127.0.0.1"), Err(TargetParseError::Scheme));
+        assert!(matches!(Target::parse("ws://"), Err(TargetParseError::Host(_))));
     }
 }

@@ -5,7 +5,7 @@
 //! Deliberately absent: what the other threads do (they meet on the board),
 //! and any decision of a load.
 
-mod hear;
+mod inbound;
 mod stages;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -17,12 +17,12 @@ use rookery::base::limits::TURN_EVENTS_MAX;
 use rookery::base::{Action, ConnId, Ending, Event, Io};
 use rookery::ring::KernelIo;
 
+use super::client_codec::ClientCodec;
 use super::peer::{Peer, State};
 use super::retry::RetryQueue;
-use super::speech::Speaker;
 use crate::clock::Clock;
-use crate::loads::{Driver, Order, SharedProgress, Stage};
-use crate::outcome::Tally;
+use crate::loads::{Driver, LoadCommand, SharedProgress, Stage};
+use crate::outcome::LoadCounters;
 use crate::scenario::{Load, Pace, Scenario, Speech};
 use crate::stats::Latency;
 
@@ -38,43 +38,43 @@ const SPIN_NS: u64 = 1_200_000;
 const LOOK_NS: u64 = 20_000_000;
 
 /// What a worker is given.
-pub struct Given {
+pub struct WorkerSetup {
     /// What to do.
     pub scenario: Arc<Scenario>,
     /// Which part of it.
     pub thread: u16,
     /// Where all threads meet.
-    pub board: Arc<SharedProgress>,
+    pub shared_progress: Arc<SharedProgress>,
     /// The run's clock.
     pub clock: Clock,
     /// The server.
     pub to: SocketAddr,
     /// How this thread's connections speak.
-    pub speaker: Speaker,
+    pub codec: ClientCodec,
 }
 
 /// What a worker found.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Its counts.
-    pub tally: Tally,
+    pub tally: LoadCounters,
     /// Its latencies.
     pub latency: Latency,
     /// `storm`: those from before the storm.
     pub calm: Latency,
     /// The first few things that went wrong, as sentences.
-    pub complaints: Vec<String>,
+    pub error_messages: Vec<String>,
 }
 
 /// Commands of a connection until it is in its room.
 const JOIN_IDS: u32 = 2;
 
 /// How many complaints one thread keeps; the counts have the rest.
-const COMPLAINTS_MAX: usize = 4;
+const ERROR_MESSAGES_MAX: usize = 4;
 
 /// Everything of a thread but its plane.
 pub struct Worker {
-    given: Given,
+    setup: WorkerSetup,
     first_connection: u32,
     peers: Vec<Peer>,
     /// Which peer has a slot of the plane; `u32::MAX` is nobody.
@@ -105,16 +105,16 @@ pub struct Worker {
     talked: u64,
     /// When the last delivery or recovery came.
     last_ns: u64,
-    orders: Vec<Order>,
+    commands: Vec<LoadCommand>,
     work: Vec<Action>,
     found: Found,
 }
 
 impl Worker {
     /// All of its connections are still to be made.
-    pub fn new(given: Given) -> Worker {
-        let scenario = &*given.scenario;
-        let range = scenario.of_thread(given.thread);
+    pub fn new(setup: WorkerSetup) -> Worker {
+        let scenario = &*setup.scenario;
+        let range = scenario.of_thread(setup.thread);
         let peers: Vec<Peer> = range.clone().map(|_| Peer::default()).collect();
         let latency_stride = match scenario.load {
             Load::Fanout { pace: Pace::Closed { outstanding: 2.. }, .. } => LATENCY_STRIDE_WINDOW,
@@ -147,18 +147,18 @@ impl Worker {
             stages: 0,
             talked: 0,
             last_ns: 0,
-            orders: Vec::new(),
+            commands: Vec::new(),
             work: Vec::new(),
             found,
-            given,
+            setup,
         }
     }
 
     /// Runs until the board says that it is over.
     pub fn run(mut self, io: &mut KernelIo) -> Found {
         while self.stage != Stage::Over {
-            let mut now_ns = self.given.clock.ns();
-            let clock = self.given.clock;
+            let mut now_ns = self.setup.clock.ns();
+            let clock = self.setup.clock;
             let reaped = io.reap(TURN_EVENTS_MAX, &mut |event| {
                 // Once a chunk of bytes: what came in the same turn may have
                 // waited behind many others.
@@ -168,10 +168,10 @@ impl Worker {
             let now_ns = clock.ns();
             let stage_is_new = self.follow_stage(now_ns);
             if self.stage == Stage::Measure || self.stage == Stage::Return {
-                if self.stage == Stage::Return && self.given.board.shown().is_back {
+                if self.stage == Stage::Return && self.setup.shared_progress.shown().is_back {
                     self.driver.end(now_ns);
                 }
-                self.driver.on_turn(now_ns, &self.given.board, &mut self.orders);
+                self.driver.on_turn(now_ns, &self.setup.shared_progress, &mut self.commands);
             }
             self.carry_out(now_ns);
             self.dial(io, now_ns);
@@ -198,7 +198,7 @@ impl Worker {
             Stage::Ramp | Stage::Drop | Stage::Talk | Stage::Prove | Stage::Over => None,
         };
         let wakes_ns = wakes_ns.filter(|wakes_ns| turned_ns < *wakes_ns);
-        let now_ns = self.given.clock.ns();
+        let now_ns = self.setup.clock.ns();
         let ahead_ns = wakes_ns.map_or(LOOK_NS, |wakes_ns| wakes_ns.saturating_sub(now_ns));
         if SPIN_NS < ahead_ns {
             let early_ms = (ahead_ns - SPIN_NS).div_ceil(1_000_000);
@@ -213,10 +213,10 @@ impl Worker {
         self.first_connection + peer
     }
 
-    fn complain(&mut self, peer: u32, what: &str) {
-        if self.found.complaints.len() < COMPLAINTS_MAX {
+    fn note_error(&mut self, peer: u32, what: &str) {
+        if self.found.error_messages.len() < ERROR_MESSAGES_MAX {
             let connection = self.connection(peer);
-            self.found.complaints.push(format!("connection {connection}: {what}"));
+            self.found.error_messages.push(format!("connection {connection}: {what}"));
         }
     }
 
@@ -225,7 +225,7 @@ impl Worker {
             Event::Accepted(_) => unreachable!("a load generator does not listen"),
             Event::Connected(id) => {
                 if let Some(peer) = self.peer_of(id) {
-                    let upgrade = self.given.speaker.upgrade();
+                    let upgrade = self.setup.codec.upgrade();
                     let one = &mut self.peers[peer as usize];
                     one.state = State::Upgrading;
                     one.send(upgrade, &mut self.work);
@@ -279,7 +279,7 @@ impl Worker {
     }
 
     fn may_come_back(&self) -> bool {
-        match self.given.scenario.load {
+        match self.setup.scenario.load {
             Load::Storm { .. } | Load::Soak { .. } => true,
             Load::Connect { .. } | Load::Echo { .. } | Load::Fanout { .. } => false,
         }
@@ -307,7 +307,7 @@ impl Worker {
         } else {
             self.found.tally.died += 1;
         }
-        self.complain(peer, why);
+        self.note_error(peer, why);
         self.leave(peer);
     }
 
@@ -320,18 +320,18 @@ impl Worker {
     }
 
     fn carry_out(&mut self, now_ns: u64) {
-        let mut orders = mem::take(&mut self.orders);
-        for order in orders.drain(..) {
+        let mut commands = mem::take(&mut self.commands);
+        for order in commands.drain(..) {
             match order {
-                Order::Publish { peer, intended_ns } => self.publish(peer, intended_ns),
-                Order::Drop { peer } => {
+                LoadCommand::Publish { peer, intended_ns } => self.publish(peer, intended_ns),
+                LoadCommand::Drop { peer } => {
                     if self.peers[peer as usize].state == State::Live {
                         self.leave(peer);
                     }
                 }
             }
         }
-        self.orders = orders;
+        self.commands = commands;
         if self.stage == Stage::Talk {
             self.talk(now_ns);
         }
@@ -343,15 +343,15 @@ impl Worker {
         if one.state != State::Live {
             return; // counted as died when it did
         }
-        let scenario = &self.given.scenario;
+        let scenario = &self.setup.scenario;
         let room = scenario.room(connection);
-        let number = self.given.board.publish(room);
+        let number = self.setup.shared_progress.publish(room);
         let id = one.next_id();
         let frame = if scenario.speech == Speech::Plain {
             self.found.tally.accepted += 1; // nothing in plain framing says so
-            self.given.speaker.publish(id, "", intended_ns, number)
+            self.setup.codec.publish(id, "", intended_ns, number)
         } else {
-            self.given.speaker.publish(id, &scenario.channel(room), intended_ns, number)
+            self.setup.codec.publish(id, &scenario.channel(room), intended_ns, number)
         };
         self.found.tally.published += 1;
         one.send(frame, &mut self.work);
@@ -370,7 +370,7 @@ impl Worker {
     /// Says the next message of a storm's room, if one is left: one at a time, since
     /// thousands of rooms talk at once.
     fn talk_on(&mut self, peer: u32, now_ns: u64) {
-        let Load::Storm { missed, .. } = self.given.scenario.load else { return };
+        let Load::Storm { missed, .. } = self.setup.scenario.load else { return };
         let said = self.peers[peer as usize].last_id.saturating_sub(JOIN_IDS);
         if said < missed && self.is_publisher(peer) && !self.stays(peer) {
             self.talked += 1;
@@ -379,24 +379,24 @@ impl Worker {
     }
 
     fn is_publisher(&self, peer: u32) -> bool {
-        self.given.scenario.role(self.connection(peer)) == crate::scenario::Role::Publisher
+        self.setup.scenario.role(self.connection(peer)) == crate::scenario::Role::Publisher
     }
 
     fn stays(&self, peer: u32) -> bool {
-        self.given.scenario.stays(self.connection(peer))
+        self.setup.scenario.stays(self.connection(peer))
     }
 
     /// What the scenario allows is shared by the threads that still have somebody
     /// to dial: the last ones are not held to what all could do at first.
     fn share_of_handshakes(&mut self) -> u32 {
-        let board = &self.given.board;
+        let shared_progress = &self.setup.shared_progress;
         match (self.dials, !self.to_dial.is_empty()) {
-            (false, true) => board.begin_dialing(),
-            (true, false) => board.end_dialing(),
+            (false, true) => shared_progress.begin_dialing(),
+            (true, false) => shared_progress.end_dialing(),
             (false, false) | (true, true) => {}
         }
         self.dials = !self.to_dial.is_empty();
-        self.given.scenario.handshakes_max.div_ceil(board.dialing())
+        self.setup.scenario.handshakes_max.div_ceil(shared_progress.dialing())
     }
 
     fn dial(&mut self, io: &mut KernelIo, now_ns: u64) {
@@ -410,8 +410,8 @@ impl Worker {
             let connection = self.connection(peer);
             let one = &mut self.peers[peer as usize];
             let attempt = u32::from(one.attempt);
-            let from = self.given.scenario.source(connection, attempt, self.given.to);
-            match io.connect(from, self.given.to) {
+            let from = self.setup.scenario.source(connection, attempt, self.setup.to);
+            match io.connect(from, self.setup.to) {
                 Ok(conn) => {
                     one.dialed(conn);
                     let slot = conn.slot as usize;
@@ -423,7 +423,7 @@ impl Worker {
                 }
                 Err(error) => {
                     self.found.tally.failed += 1;
-                    self.complain(peer, &error.to_string());
+                    self.note_error(peer, &error.to_string());
                 }
             }
         }
@@ -433,7 +433,7 @@ impl Worker {
         if self.stage != Stage::Prove {
             return;
         }
-        let scenario = &self.given.scenario;
+        let scenario = &self.setup.scenario;
         let proving_max = scenario.handshakes_max.div_ceil(u32::from(scenario.threads));
         while self.proving < proving_max && (self.to_prove as usize) < self.peers.len() {
             let one = &mut self.peers[self.to_prove as usize];
@@ -442,7 +442,7 @@ impl Worker {
                 one.state = State::Proving;
                 self.proving += 1;
                 let id = one.next_id();
-                one.send(self.given.speaker.prove(id), &mut self.work);
+                one.send(self.setup.codec.prove(id), &mut self.work);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Each publisher alone in its room: what it says comes back to it.
 
-use super::{Order, Part};
+use super::{LoadCommand, Part};
 use crate::pace::Schedule;
 use crate::scenario::Pace;
 
@@ -42,26 +42,26 @@ impl Echo {
         self.end_ns = self.end_ns.min(now_ns);
     }
 
-    pub(super) fn on_delivery(&mut self, peer: u32, orders: &mut Vec<Order>, now_ns: u64) {
+    pub(super) fn on_delivery(&mut self, peer: u32, commands: &mut Vec<LoadCommand>, now_ns: u64) {
         match self.pace {
             Beat::Closed { .. } if now_ns < self.end_ns => {
-                orders.push(Order::Publish { peer, intended_ns: now_ns });
+                commands.push(LoadCommand::Publish { peer, intended_ns: now_ns });
             }
             Beat::Closed { .. } | Beat::Open(_) => {}
         }
     }
 
-    pub(super) fn on_turn(&mut self, now_ns: u64, orders: &mut Vec<Order>) {
+    pub(super) fn on_turn(&mut self, now_ns: u64, commands: &mut Vec<LoadCommand>) {
         match &mut self.pace {
             Beat::Closed { to_begin, outstanding } => {
                 for peer in to_begin.drain(..) {
-                    let first = Order::Publish { peer, intended_ns: now_ns };
-                    orders.extend(std::iter::repeat_n(first, *outstanding as usize));
+                    let first = LoadCommand::Publish { peer, intended_ns: now_ns };
+                    commands.extend(std::iter::repeat_n(first, *outstanding as usize));
                 }
             }
             Beat::Open(schedule) => {
                 while let Some((peer, intended_ns)) = schedule.due(now_ns.min(self.end_ns - 1)) {
-                    orders.push(Order::Publish { peer, intended_ns });
+                    commands.push(LoadCommand::Publish { peer, intended_ns });
                 }
             }
         }

@@ -6,7 +6,7 @@
 //! once for each message under way.
 
 use super::SharedProgress;
-use super::{Order, Part};
+use super::{LoadCommand, Part};
 use crate::pace::Schedule;
 use crate::scenario::{Pace, Scenario};
 
@@ -51,25 +51,34 @@ impl Fanout {
         self.received.count(number);
     }
 
-    pub(super) fn on_turn(&mut self, now_ns: u64, board: &SharedProgress, orders: &mut Vec<Order>) {
+    pub(super) fn on_turn(
+        &mut self,
+        now_ns: u64,
+        shared_progress: &SharedProgress,
+        commands: &mut Vec<LoadCommand>,
+    ) {
         match &mut self.beat {
             Beat::Window { publishers, next, outstanding, threads } => {
                 if publishers.is_empty() || self.end_ns <= now_ns {
                     self.is_over = true;
                     return;
                 }
-                let received =
-                    if *threads == 1 { self.received.watermark } else { board.shown().watermark };
-                let under_way = board.published(0) - received.min(board.published(0));
+                let received = if *threads == 1 {
+                    self.received.watermark
+                } else {
+                    shared_progress.shown().watermark
+                };
+                let under_way =
+                    shared_progress.published(0) - received.min(shared_progress.published(0));
                 for _ in under_way..*outstanding {
                     let peer = publishers[*next];
                     *next = (*next + 1) % publishers.len();
-                    orders.push(Order::Publish { peer, intended_ns: now_ns });
+                    commands.push(LoadCommand::Publish { peer, intended_ns: now_ns });
                 }
             }
             Beat::Open(schedule) => {
                 while let Some((peer, intended_ns)) = schedule.due(now_ns.min(self.end_ns - 1)) {
-                    orders.push(Order::Publish { peer, intended_ns });
+                    commands.push(LoadCommand::Publish { peer, intended_ns });
                 }
             }
         }

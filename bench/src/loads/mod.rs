@@ -7,18 +7,18 @@
 //!
 //! Deliberately absent: sockets, encodings, clocks.
 
-mod board;
 mod echo;
 mod fanout;
+mod shared_progress;
 mod soak;
 
-pub use board::{SharedProgress, Shown, Stage};
+pub use shared_progress::{SharedProgress, Shown, Stage};
 
 use crate::scenario::{Load, Pace, Role, Scenario};
 
 /// What a load wants done. Connections are counted within the thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum LoadCommand {
     /// Publish into the connection's room a message that should leave at a time.
     Publish {
         /// Who.
@@ -124,21 +124,32 @@ impl Driver {
     /// A connection got the next message of its room; `number` counts from 1
     /// in this run.
     #[inline]
-    pub fn on_delivery(&mut self, peer: u32, number: u64, orders: &mut Vec<Order>, now_ns: u64) {
+    pub fn on_delivery(
+        &mut self,
+        peer: u32,
+        number: u64,
+        commands: &mut Vec<LoadCommand>,
+        now_ns: u64,
+    ) {
         match self {
             Driver::Hold { .. } | Driver::Soak(_) => {}
-            Driver::Echo(echo) => echo.on_delivery(peer, orders, now_ns),
+            Driver::Echo(echo) => echo.on_delivery(peer, commands, now_ns),
             Driver::Fanout(fanout) => fanout.on_delivery(number),
         }
     }
 
     /// Time has passed.
-    pub fn on_turn(&mut self, now_ns: u64, board: &SharedProgress, orders: &mut Vec<Order>) {
+    pub fn on_turn(
+        &mut self,
+        now_ns: u64,
+        shared_progress: &SharedProgress,
+        commands: &mut Vec<LoadCommand>,
+    ) {
         match self {
             Driver::Hold { .. } => {}
-            Driver::Echo(echo) => echo.on_turn(now_ns, orders),
-            Driver::Fanout(fanout) => fanout.on_turn(now_ns, board, orders),
-            Driver::Soak(soak) => soak.on_turn(now_ns, orders),
+            Driver::Echo(echo) => echo.on_turn(now_ns, commands),
+            Driver::Fanout(fanout) => fanout.on_turn(now_ns, shared_progress, commands),
+            Driver::Soak(soak) => soak.on_turn(now_ns, commands),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use rookery::base::Prng;
 
-use super::{Order, Part};
+use super::{LoadCommand, Part};
 use crate::pace::Schedule;
 use crate::scenario::Role;
 
@@ -48,16 +48,16 @@ impl Soak {
         Soak { messages, churn, end_ns }
     }
 
-    pub(super) fn on_turn(&mut self, now_ns: u64, orders: &mut Vec<Order>) {
+    pub(super) fn on_turn(&mut self, now_ns: u64, commands: &mut Vec<LoadCommand>) {
         let until_ns = now_ns.min(self.end_ns - 1);
         while let Some((peer, intended_ns)) = self.messages.due(until_ns) {
-            orders.push(Order::Publish { peer, intended_ns });
+            commands.push(LoadCommand::Publish { peer, intended_ns });
         }
         let Some(churn) = &mut self.churn else { return };
         while churn.next_ns <= until_ns {
             churn.next_ns += churn.interval_ns.max(1);
             let chosen = churn.prng.below(churn.listeners.len() as u64) as usize;
-            orders.push(Order::Drop { peer: churn.listeners[chosen] });
+            commands.push(LoadCommand::Drop { peer: churn.listeners[chosen] });
         }
     }
 

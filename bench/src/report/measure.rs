@@ -387,13 +387,13 @@ pub(super) fn load(
     let mut progress = Progress::new();
     let ran = engine::run(scenario, &server.target, &setting, &mut progress);
     drop(progress);
-    let (outcome, complaints) = ran.map_err(|failure| failure.to_string())?;
+    let (outcome, error_messages) = ran.map_err(|failure| failure.to_string())?;
     outcome.lines().iter().for_each(|line| eprintln!("  {line}"));
     let faults = outcome.tally.faults();
     if faults.is_empty() {
         return Ok(outcome);
     }
-    let first = complaints.first().map(String::as_str).unwrap_or_default();
+    let first = error_messages.first().map(String::as_str).unwrap_or_default();
     Err(format!("{who}: {} ({first})", faults.join(", ")))
 }
 

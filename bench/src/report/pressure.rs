@@ -69,10 +69,10 @@ impl Bench {
             let outcome = run(&server, &live);
             (outcome, storm.join().expect("a storm does not panic"))
         });
-        let (storm, (outcome, complaints)) = (storm?, outcome?);
+        let (storm, (outcome, error_messages)) = (storm?, outcome?);
         // Closed connections are what is counted here, and no fault of the run.
         let closed = u64::from(pressed).saturating_sub(outcome.tally.answered);
-        let first = complaints.first().map(String::as_str).unwrap_or_default();
+        let first = error_messages.first().map(String::as_str).unwrap_or_default();
         eprintln!("  {} connected meanwhile, {closed} closed {first}", storm.connected);
         self.value(FigureName::PressureConnects, storm.connects_per_s);
         self.value(FigureName::PressureRecovery, storm.recovery_s);

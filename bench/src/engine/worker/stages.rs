@@ -12,7 +12,7 @@ use crate::scenario::Load;
 impl Worker {
     /// Whether a new one has begun.
     pub(super) fn follow_stage(&mut self, now_ns: u64) -> bool {
-        let (stage, began_ns) = self.given.board.stage();
+        let (stage, began_ns) = self.setup.shared_progress.stage();
         if stage == self.stage {
             return false;
         }
@@ -51,7 +51,7 @@ impl Worker {
     }
 
     fn part(&self) -> Part<'_> {
-        Part { scenario: &self.given.scenario, thread: self.given.thread }
+        Part { scenario: &self.setup.scenario, thread: self.setup.thread }
     }
 
     fn is_settled(&self) -> bool {
@@ -59,7 +59,7 @@ impl Worker {
     }
 
     pub(super) fn end_turn(&mut self, now_ns: u64) {
-        let board = Arc::clone(&self.given.board);
+        let shared_progress = Arc::clone(&self.setup.shared_progress);
         let tally = &self.found.tally;
         let is_silent = self.stage == Stage::Measure && self.driver.is_silent(now_ns);
         let steps =
@@ -76,22 +76,22 @@ impl Worker {
             last_ns: self.last_ns,
         };
         self.driver.show(&mut shown);
-        board.show(self.given.thread, shown);
-        if !self.has_ended_stage && self.is_stage_over(&board) {
+        shared_progress.show(self.setup.thread, shown);
+        if !self.has_ended_stage && self.is_stage_over(&shared_progress) {
             self.has_ended_stage = true;
             self.stages += 1;
-            board.end_stage(self.given.thread, self.stages);
+            shared_progress.end_stage(self.setup.thread, self.stages);
         }
     }
 
-    fn is_stage_over(&self, board: &SharedProgress) -> bool {
+    fn is_stage_over(&self, shared_progress: &SharedProgress) -> bool {
         let tally = &self.found.tally;
         let is_settled = self.is_settled();
         match self.stage {
             Stage::Ramp => is_settled,
             Stage::Measure => {
                 is_settled
-                    && board.shown().is_silent
+                    && shared_progress.shown().is_silent
                     && tally.accepted == tally.published
                     && self.expected() <= tally.delivered
                     && u64::from(self.live) + tally.died + tally.failed >= tally.wanted
@@ -108,8 +108,8 @@ impl Worker {
                 }
             }
             Stage::Return => {
-                board.shown().is_back
-                    && self.driver.is_silent(self.given.clock.ns())
+                shared_progress.shown().is_back
+                    && self.driver.is_silent(self.setup.clock.ns())
                     && tally.accepted == tally.published
                     && (self.expected() <= tally.delivered || 0 < tally.unrecovered)
             }
@@ -119,7 +119,7 @@ impl Worker {
     }
 
     fn missed(&self) -> u64 {
-        match self.given.scenario.load {
+        match self.setup.scenario.load {
             Load::Storm { missed, .. } => u64::from(missed),
             Load::Connect { .. } | Load::Echo { .. } | Load::Fanout { .. } | Load::Soak { .. } => 0,
         }
@@ -128,10 +128,10 @@ impl Worker {
     /// Deliveries that must come: all that was published into a room, for each
     /// of its members here.
     fn expected(&self) -> u64 {
-        let scenario = &self.given.scenario;
-        let range = scenario.of_thread(self.given.thread);
+        let scenario = &self.setup.scenario;
+        let range = scenario.of_thread(self.setup.thread);
         let rooms = range.filter_map(|connection| scenario.hears(connection));
-        rooms.map(|room| self.given.board.published(room)).sum()
+        rooms.map(|room| self.setup.shared_progress.published(room)).sum()
     }
 
     pub(super) fn count_expected(&mut self) {

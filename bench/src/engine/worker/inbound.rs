@@ -11,9 +11,9 @@ use rookery::ws::client::ClientHandshakeError;
 use rookery::ws::{Incoming, Opcode, ReadBuffer, Role, Rules};
 
 use super::{JOIN_IDS, Worker};
+use crate::engine::client_codec::{Recovery, stamp};
 use crate::engine::peer::State;
 use crate::engine::scan;
-use crate::engine::speech::{Recovery, stamp};
 use crate::loads::Stage;
 use crate::scenario::{Load, Speech};
 
@@ -34,7 +34,7 @@ impl Worker {
     fn read_head(&mut self, peer: u32, bytes: &mut [u8], now_ns: u64) {
         let mut kept = self.heads.remove(&peer).unwrap_or_default();
         kept.extend_from_slice(bytes);
-        match self.given.speaker.hear_upgrade(&kept) {
+        match self.setup.codec.read_upgrade(&kept) {
             Ok(None) => {
                 self.heads.insert(peer, kept);
             }
@@ -54,14 +54,14 @@ impl Worker {
 
     fn on_upgraded(&mut self, peer: u32) {
         let connection = self.connection(peer);
-        let scenario = &self.given.scenario;
+        let scenario = &self.setup.scenario;
         let one = &mut self.peers[peer as usize];
         one.state = State::Joining;
         if scenario.speech == Speech::Plain {
             one.offset = 0;
             match scenario.greeting_bytes {
                 0 => self.on_joined(peer),
-                1.. => one.send(self.given.speaker.greeting(), &mut self.work),
+                1.. => one.send(self.setup.codec.greeting(), &mut self.work),
             }
             return;
         }
@@ -69,7 +69,7 @@ impl Worker {
         let epoch = self.epochs.get(&peer).filter(|_| 1 < one.attempt);
         let recovery = epoch.map(|epoch| Recovery { offset: one.offset, epoch });
         let channel = scenario.channel(room);
-        let join = self.given.speaker.join(&scenario.user(connection), &channel, recovery);
+        let join = self.setup.codec.join(&scenario.user(connection), &channel, recovery);
         one.last_id = JOIN_IDS;
         one.send(join, &mut self.work);
     }
@@ -79,7 +79,7 @@ impl Worker {
         let one = &mut self.peers[peer as usize];
         one.state = State::Live;
         self.retry.on_joined(peer);
-        if self.base.is_none() && self.given.scenario.hears(connection) == Some(0) {
+        if self.base.is_none() && self.setup.scenario.hears(connection) == Some(0) {
             self.base = Some(one.offset);
         }
         self.handshakes -= 1;
@@ -90,7 +90,7 @@ impl Worker {
         if self.stage == Stage::Measure {
             self.found.tally.received_bytes += bytes.len() as u64;
         }
-        let is_protobuf = self.given.scenario.speech == Speech::Protobuf;
+        let is_protobuf = self.setup.scenario.speech == Speech::Protobuf;
         // Out of the peer while it lends its messages; back before the next event.
         let mut reader = mem::take(&mut self.peers[peer as usize].reader);
         let received_bytes = bytes.len();
@@ -131,7 +131,7 @@ impl Worker {
 
     fn malformed(&mut self, peer: u32, what: &str) {
         self.found.tally.malformed += 1;
-        self.complain(peer, what);
+        self.note_error(peer, what);
         self.leave(peer);
     }
 
@@ -141,7 +141,7 @@ impl Worker {
             Incoming::Binary(payload) => self.on_payload(peer, payload, now_ns),
             Incoming::Text(text) => self.on_payload(peer, text.as_bytes(), now_ns),
             Incoming::Ping(payload) => {
-                let pong = self.given.speaker.control(Opcode::Pong, payload);
+                let pong = self.setup.codec.control(Opcode::Pong, payload);
                 self.peers[peer as usize].send(pong, &mut self.work);
             }
             Incoming::Pong(_) => self.on_proved(peer),
@@ -159,7 +159,7 @@ impl Worker {
     #[inline]
     fn on_payload(&mut self, peer: u32, payload: &[u8], now_ns: u64) {
         self.found.tally.frames += u64::from(self.stage == Stage::Measure);
-        let Some(encoding) = self.given.speaker.encoding() else {
+        let Some(encoding) = self.setup.codec.encoding() else {
             if self.peers[peer as usize].state == State::Joining {
                 return self.on_greeted(peer, payload);
             }
@@ -188,7 +188,7 @@ impl Worker {
 
     /// A first frame came back.
     fn on_greeted(&mut self, peer: u32, payload: &[u8]) {
-        if payload.len() == self.given.scenario.greeting_bytes as usize {
+        if payload.len() == self.setup.scenario.greeting_bytes as usize {
             self.on_joined(peer);
         } else {
             self.malformed(peer, "another greeting came back");
@@ -198,13 +198,13 @@ impl Worker {
     /// A frame that holds more than publications, of which the first few are
     /// counted already.
     fn on_mixed(&mut self, peer: u32, payload: &[u8], delivered: u32, now_ns: u64) {
-        let encoding = self.given.speaker.encoding().expect("plain frames are not mixed");
+        let encoding = self.setup.codec.encoding().expect("plain frames are not mixed");
         let mut to_skip = delivered;
         for message in client::messages(encoding, payload) {
             match message {
                 Ok(ClientMessage::Ping) => {
                     self.found.tally.pings += 1;
-                    let pong = self.given.speaker.pong();
+                    let pong = self.setup.codec.pong();
                     self.peers[peer as usize].send(pong, &mut self.work);
                 }
                 Ok(ClientMessage::Reply { answer, .. }) => self.on_answer(peer, answer, now_ns),
@@ -289,7 +289,7 @@ impl Worker {
                 }
             } else {
                 self.found.tally.unrecovered += 1;
-                self.complain(peer, "could not recover");
+                self.note_error(peer, "could not recover");
                 self.peers[peer as usize].offset = result.offset;
             }
         } else {
@@ -305,7 +305,7 @@ impl Worker {
     fn deliver(&mut self, peer: u32, offset: u64, data: &[u8], now_ns: u64) {
         self.found.tally.delivered += 1;
         self.last_ns = now_ns;
-        let speech = self.given.scenario.speech;
+        let speech = self.setup.scenario.speech;
         let mut offset = offset;
         if offset == 0 {
             // A channel without offsets: the number that we put in counts.
@@ -317,7 +317,7 @@ impl Worker {
         } else {
             self.out_of_order(peer, offset);
         }
-        if data.len() != self.given.scenario.data_bytes as usize {
+        if data.len() != self.setup.scenario.data_bytes as usize {
             self.found.tally.damaged += 1;
         }
         let number = offset.wrapping_sub(self.base.unwrap_or(0));
@@ -325,24 +325,24 @@ impl Worker {
             self.look_inside(peer, number, data, now_ns);
         }
         match self.stage {
-            Stage::Measure => self.driver.on_delivery(peer, number, &mut self.orders, now_ns),
+            Stage::Measure => self.driver.on_delivery(peer, number, &mut self.commands, now_ns),
             Stage::Talk => self.talk_on(peer, now_ns),
             Stage::Ramp | Stage::Drop | Stage::Return | Stage::Prove | Stage::Over => {}
         }
     }
 
     fn look_inside(&mut self, peer: u32, number: u64, data: &[u8], now_ns: u64) {
-        let scenario = &self.given.scenario;
+        let scenario = &self.setup.scenario;
         let Some(stamp) = stamp(scenario.speech, data) else {
             self.found.tally.damaged += 1;
-            self.complain(peer, "a message that is none of ours");
+            self.note_error(peer, "a message that is none of ours");
             return;
         };
         let is_single = matches!(scenario.load, Load::Fanout { publishers: 1, .. });
         // The stamp's number has 32 bits in hexadecimal.
         if is_single && stamp.number as u32 != number as u32 {
             self.found.tally.damaged += 1;
-            self.complain(peer, "a message at another's place");
+            self.note_error(peer, "a message at another's place");
         }
         // In a storm only those who stayed hear what is new; the others catch up.
         let is_new = self.stage == Stage::Return && self.stays(peer);
@@ -361,7 +361,7 @@ impl Worker {
             self.found.tally.lost += offset - expected;
             one.offset = offset;
         }
-        self.complain(peer, &format!("message {offset} where {expected} was due"));
+        self.note_error(peer, &format!("message {offset} where {expected} was due"));
     }
 
     fn on_proved(&mut self, peer: u32) {

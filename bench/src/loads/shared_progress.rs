@@ -223,29 +223,34 @@ mod tests {
 
     #[test]
     fn a_stage_ends_when_the_last_thread_has_ended_it() {
-        let board = SharedProgress::new(2, 0);
-        assert_eq!(board.stage(), (Stage::Ramp, 0));
-        board.end_stage(0, 1);
-        assert!(!board.all_ended(1));
-        board.end_stage(1, 1);
-        assert!(board.all_ended(1) && !board.all_ended(2));
-        board.end_for_all(2);
-        board.end_stage(0, 1);
-        assert!(board.all_ended(2), "what was given up is not begun again");
+        let shared_progress = SharedProgress::new(2, 0);
+        assert_eq!(shared_progress.stage(), (Stage::Ramp, 0));
+        shared_progress.end_stage(0, 1);
+        assert!(!shared_progress.all_ended(1));
+        shared_progress.end_stage(1, 1);
+        assert!(shared_progress.all_ended(1) && !shared_progress.all_ended(2));
+        shared_progress.end_for_all(2);
+        shared_progress.end_stage(0, 1);
+        assert!(shared_progress.all_ended(2), "what was given up is not begun again");
         for stage in Stage::ALL {
-            board.begin(stage, 9);
-            assert_eq!(board.stage(), (stage, 9));
+            shared_progress.begin(stage, 9);
+            assert_eq!(shared_progress.stage(), (stage, 9));
         }
     }
 
     #[test]
     fn the_whole_is_as_far_as_its_slowest_part() {
-        let board = SharedProgress::new(2, 3);
-        board.show(0, Shown { watermark: 5, delivered: 10, is_silent: true, ..Shown::default() });
-        board.show(1, Shown { watermark: 3, delivered: 7, last_ns: 4, ..Shown::default() });
-        let all = board.shown();
+        let shared_progress = SharedProgress::new(2, 3);
+        shared_progress
+            .show(0, Shown { watermark: 5, delivered: 10, is_silent: true, ..Shown::default() });
+        shared_progress
+            .show(1, Shown { watermark: 3, delivered: 7, last_ns: 4, ..Shown::default() });
+        let all = shared_progress.shown();
         assert_eq!((all.watermark, all.delivered, all.is_silent, all.last_ns), (3, 17, false, 4));
-        assert_eq!((board.publish(1), board.publish(1), board.published(1)), (1, 2, 2));
-        assert_eq!((board.published(0), board.published(99)), (0, 0));
+        assert_eq!(
+            (shared_progress.publish(1), shared_progress.publish(1), shared_progress.published(1)),
+            (1, 2, 2)
+        );
+        assert_eq!((shared_progress.published(0), shared_progress.published(99)), (0, 0));
     }
 }

@@ -26,7 +26,7 @@ const TOKEN_S: u64 = 2 * 86_400;
 const KEY: &str = "cm9va2VyeS1iZW5jaC1rZQ==";
 
 /// Builds everything that one thread's connections say.
-pub struct Speaker {
+pub struct ClientCodec {
     speech: Speech,
     upgrade: Bytes,
     pong: Bytes,
@@ -55,7 +55,7 @@ struct Claims<'a> {
     exp: u64,
 }
 
-impl Speaker {
+impl ClientCodec {
     /// `host` and `path` as in the URL; `secret` signs tokens by HS256.
     pub fn new(
         scenario: &Scenario,
@@ -63,14 +63,14 @@ impl Speaker {
         path: &str,
         secret: Option<&str>,
         unix_s: u64,
-    ) -> Speaker {
+    ) -> ClientCodec {
         let subprotocol = match scenario.speech {
             Speech::Protobuf => Subprotocol::Protobuf,
             Speech::Json | Speech::Plain => Subprotocol::None,
         };
         let upgrade = upgrade_request(host, path, KEY, subprotocol, &[]);
         let mask = (scenario.seed as u32 | 0x0101_0101).to_be_bytes();
-        let mut speaker = Speaker {
+        let mut codec = ClientCodec {
             speech: scenario.speech,
             upgrade: upgrade.into(),
             pong: Bytes::new(),
@@ -82,14 +82,14 @@ impl Speaker {
             data: padding(scenario.speech, scenario.data_bytes as usize),
             scratch: BytesMut::new(),
         };
-        speaker.pong = speaker.commands(&[(0, Request::Pong)]);
-        speaker.prove = match speaker.encoding() {
+        codec.pong = codec.commands(&[(0, Request::Pong)]);
+        codec.prove = match codec.encoding() {
             Some(_) => Bytes::new(),
-            None => speaker.control(Opcode::Ping, b"prove"),
+            None => codec.control(Opcode::Ping, b"prove"),
         };
         let greeting = vec![b'.'; scenario.greeting_bytes as usize];
-        speaker.greeting = speaker.frame(Opcode::Binary, &greeting);
-        speaker
+        codec.greeting = codec.frame(Opcode::Binary, &greeting);
+        codec
     }
 
     /// The request that begins a connection.
@@ -98,7 +98,7 @@ impl Speaker {
     }
 
     /// Whether the answer to it is whole, and how long it is.
-    pub fn hear_upgrade(&self, head: &[u8]) -> Result<Option<usize>, ClientHandshakeError> {
+    pub fn read_upgrade(&self, head: &[u8]) -> Result<Option<usize>, ClientHandshakeError> {
         parse_upgrade_response(head, KEY)
     }
 
@@ -216,7 +216,7 @@ pub struct Stamp {
     pub number: u64,
 }
 
-/// Reads what `Speaker::publish` wrote; `None` for anything else.
+/// Reads what `ClientCodec::publish` wrote; `None` for anything else.
 pub fn stamp(speech: Speech, data: &[u8]) -> Option<Stamp> {
     if speech == Speech::Plain {
         let (number, rest) = data.split_first_chunk()?;
@@ -285,8 +285,14 @@ mod tests {
         }
     }
 
-    fn speaker(speech: Speech, data_bytes: u32) -> Speaker {
-        Speaker::new(&scenario(speech, data_bytes), "h:1", "/connection/websocket", Some("s"), 9)
+    fn codec(speech: Speech, data_bytes: u32) -> ClientCodec {
+        ClientCodec::new(
+            &scenario(speech, data_bytes),
+            "h:1",
+            "/connection/websocket",
+            Some("s"),
+            9,
+        )
     }
 
     /// What a server reads out of one frame.
@@ -309,10 +315,10 @@ mod tests {
     #[test]
     fn a_server_grants_the_upgrade_and_the_client_sees_it() {
         for speech in [Speech::Json, Speech::Protobuf, Speech::Plain] {
-            let speaker = speaker(speech, 128);
+            let codec = codec(speech, 128);
             let options = ws::Options::default();
-            let granted = ws::upgrade(&speaker.upgrade(), &options).unwrap().unwrap();
-            let used = speaker.hear_upgrade(&granted.response).unwrap();
+            let granted = ws::upgrade(&codec.upgrade(), &options).unwrap().unwrap();
+            let used = codec.read_upgrade(&granted.response).unwrap();
             assert_eq!(used, Some(granted.response.len()));
             assert_eq!(granted.format == ws::PayloadFormat::Protobuf, speech == Speech::Protobuf);
         }
@@ -324,7 +330,7 @@ mod tests {
             [(Speech::Json, Encoding::Json), (Speech::Protobuf, Encoding::Protobuf)]
         {
             let recovery = Recovery { offset: 7, epoch: "e" };
-            let frame = speaker(speech, 128).join("me", "room:1", Some(recovery));
+            let frame = codec(speech, 128).join("me", "room:1", Some(recovery));
             heard(&frame, |incoming| {
                 let payload = payload(incoming);
                 let all: Vec<_> = commands(encoding, &payload).map(Result::unwrap).collect();
@@ -342,11 +348,11 @@ mod tests {
         for speech in [Speech::Json, Speech::Protobuf, Speech::Plain] {
             for data_bytes in [Scenario::DATA_BYTES_MIN, 128, Scenario::DATA_BYTES_MAX] {
                 let stamped = Stamp { time_ns: u64::MAX - 5, number: 0xdead_beef };
-                let mut speaker = speaker(speech, data_bytes);
-                let frame = speaker.publish(3, "room:1", stamped.time_ns, stamped.number);
+                let mut codec = codec(speech, data_bytes);
+                let frame = codec.publish(3, "room:1", stamped.time_ns, stamped.number);
                 heard(&frame, |incoming| {
                     let payload = payload(incoming);
-                    let data = match speaker.encoding() {
+                    let data = match codec.encoding() {
                         None => payload.clone(),
                         Some(encoding) => {
                             let command = commands(encoding, &payload).next().unwrap().unwrap();
