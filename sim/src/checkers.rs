@@ -40,8 +40,8 @@ pub fn check_turn(limits: TurnLimits, events: usize, messages: usize) -> CheckRe
 }
 
 /// Homes count exactly those who sit on other shards, those who were let in and
-/// do not know it yet, and those whose farewell is under way. `under_way` are
-/// all letters between shards, by writer and reader.
+/// do not know it yet, and those whose unsubscribe is under way. `under_way` are
+/// all messages between shards, by writer and reader.
 pub fn check_membership(
     audits: &[Audit],
     under_way: &[(ShardId, ShardId, &ShardMessage)],

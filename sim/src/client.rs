@@ -29,7 +29,7 @@ use crate::violation::{CheckResult, Checker, Violation, demand};
 
 /// So many steps of a world at most pass until what is asked for is answered, where cores
 /// and lanes take all that comes: a step for each of the ways to its core, to its room's
-/// home and back, and three rounds of the store (to read the room, to do it, and once more),
+/// home and back, and three requests to the store (to read the room, to do it, and once more),
 /// each with its way there and back, and a slice of what each other requester reads: two
 /// who flood, and five cores for themselves.
 const SERVED_STEPS_MAX: u64 = 5 + 3 * (2 + 7);

@@ -1,11 +1,11 @@
 //! The lanes between the cores of a world: the server's own, and before each of them a way
-//! on which letters are late.
+//! on which messages are late.
 //!
-//! A letter is on its way until it is due and its lane has room. So the lanes of a world are
+//! A message is on its way until it is due and its lane has room. So the lanes of a world are
 //! full, and are read in the middle of a batch, when a core takes less than has come.
 //!
-//! Invariants: letters arrive in the order in which they were sent; on each way and in each
-//! lane sent = received + waiting, unless a mutation loses a letter.
+//! Invariants: messages arrive in the order in which they were sent; on each way and in each
+//! lane sent = received + waiting, unless a mutation loses a message.
 //!
 //! Deliberately absent: what a lane does; `rookery::lane` is what ships.
 
@@ -41,7 +41,7 @@ struct Transit {
     sent_count: u64,
 }
 
-/// A letter between two cores.
+/// A message between two cores.
 pub struct Posted {
     /// When it arrives.
     due: MonotonicMs,
@@ -66,7 +66,7 @@ impl CoreMesh {
         self.mailboxes.len()
     }
 
-    /// Sends letters from the front, as many as the world lets wait at a time.
+    /// Sends messages from the front, as many as the world lets wait at a time.
     pub fn post(
         &mut self,
         from: usize,
@@ -88,7 +88,7 @@ impl CoreMesh {
         }
     }
 
-    /// The next letter that has arrived.
+    /// The next message that has arrived.
     pub fn take(&mut self, from: usize, to: usize, now: MonotonicMs) -> Option<Posted> {
         self.arrive(from, to, now);
         let mut taken = None;
@@ -128,7 +128,7 @@ impl CoreMesh {
         })
     }
 
-    /// Copies of the letters that lie in lanes, by writer and reader.
+    /// Copies of the messages that lie in lanes, by writer and reader.
     pub fn in_lanes(&mut self) -> Vec<(ShardId, ShardId, ShardMessage)> {
         let mut messages = Vec::new();
         for (reader, mailbox) in (0..).map(ShardId).zip(&mut self.mailboxes) {
@@ -141,7 +141,7 @@ impl CoreMesh {
         messages
     }
 
-    /// Loses the letter of one lane that would arrive next of those on their way; for
+    /// Loses the message of one lane that would arrive next of those on their way; for
     /// mutations only.
     pub fn lose(&mut self, from: usize, to: usize) {
         self.transits[from][to].messages.pop_front();

@@ -31,19 +31,19 @@ pub enum Mutation {
     ShortenRecovery,
     /// That somebody left never reaches a shard.
     DropLeave,
-    /// A farewell never reaches the room's home.
+    /// An unsubscribe never reaches the room's home.
     DropFarewell,
-    /// An answer that is no seat never comes.
+    /// An answer that is no subscription never comes.
     DropAnswer,
-    /// An answer that is no seat comes twice.
+    /// An answer that is no subscription comes twice.
     DoubleAnswer,
-    /// A lane loses a letter.
+    /// A lane loses a message.
     LoseLetter,
     /// A core gives a second send before the first has left.
     DoubleSend,
     /// A byte of a send is another one.
     FlipByte,
-    /// A core takes all letters that there are.
+    /// A core takes all messages that there are.
     GreedyTurn,
     /// A connection is handed over and not counted.
     ForgetAccepted,
@@ -223,7 +223,7 @@ impl Mutator {
         }
     }
 
-    /// Changes the letters that one shard has for another.
+    /// Changes the messages that one shard has for another.
     pub fn change(&mut self, messages: &mut Vec<ShardMessage>) {
         if self.done {
             return;
@@ -287,7 +287,7 @@ impl Mutator {
         }
     }
 
-    /// Swaps a letter with the next one that tells the same room, or what both tell.
+    /// Swaps a message with the next one that tells the same room, or what both tell.
     fn swap(&mut self, messages: &mut [ShardMessage], index: usize) {
         let mutation = self.mutation;
         let twin =
@@ -302,7 +302,7 @@ impl Mutator {
         }
     }
 
-    /// Changes what stands in a letter.
+    /// Changes what stands in a message.
     fn change_message(&mut self, message: &mut ShardMessage) {
         let mutation = self.mutation;
         match (mutation, message) {

@@ -94,7 +94,7 @@ pub enum ClientProfile {
 /// How lanes behave.
 #[derive(Clone, Copy, Debug)]
 pub struct LaneFaultProfile {
-    /// A letter arrives at most this much later.
+    /// A message arrives at most this much later.
     pub delay_ms_max: u64,
     /// Letters that wait in one lane.
     pub messages_max: usize,
@@ -105,7 +105,7 @@ pub struct LaneFaultProfile {
 /// What one turn of a core takes at most; small, so that it is reached.
 #[derive(Clone, Copy, Debug)]
 pub struct TurnLimits {
-    /// From the plane.
+    /// From the `Io`.
     pub events_max: usize,
     /// From the lanes.
     pub messages_max: usize,

@@ -193,7 +193,7 @@ fn recovery_sees_what_is_not_whole() {
 
 #[test]
 fn published_sees_a_reader_that_stayed_and_missed_something() {
-    // Few letters are of channels without history, so one of the first is lost.
+    // Few messages are of channels without history, so one of the first is lost.
     check_mutation_of(Scenario::draw, 6, Mutation::DropFleeting, &[Checker::Published]);
 }
 

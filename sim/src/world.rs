@@ -34,7 +34,7 @@ use crate::violation::{CheckResult, Checker, Violation, demand};
 const DRAIN_MS: u64 = 500;
 const DRAINED_MS_MAX: u64 = 5_000;
 
-/// How long everything under way may take to arrive: some lanes carry one letter
+/// How long everything under way may take to arrive: some lanes carry one message
 /// at a time, and what waits for a user is sent again and again.
 const QUIET_MS_MAX: u64 = 600_000;
 

@@ -11,7 +11,7 @@ pub struct ShardId(pub u16);
 /// A connection slot on one shard.
 ///
 /// `generation` changes each time the slot is reused, so whatever arrives late
-/// for the previous tenant (a completion, a letter) is recognised and dropped.
+/// for the previous tenant (a completion, a message) is recognised and dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId {
     /// Index into the shard's connections, dense.

@@ -74,7 +74,7 @@ pub enum Action {
     StopAccepting,
 }
 
-/// What the plane knows of a peer that has not been heard.
+/// What the `Io` knows of a peer that has not been heard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeerSigns {
     /// Bytes of it that have not been received: in its socket, or because its receive waits

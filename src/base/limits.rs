@@ -7,7 +7,7 @@ pub const SHARDS_MAX: u16 = 256;
 /// Addresses that clients connect to; each shard has a listener for each of them.
 pub const LISTENERS_MAX: usize = 16;
 
-/// Events that one turn of a core takes from the plane.
+/// Events that one turn of a core takes from the `Io`.
 pub const TURN_EVENTS_MAX: usize = 4_096;
 
 /// Letters that one turn of a core takes from the lanes of its neighbours.
@@ -265,6 +265,6 @@ const _: () = {
     assert!(4 * USER_REQUESTS_MAX <= LANE_REQUESTS_MAX && LANE_REQUESTS_MAX <= OWN_REQUESTS_MAX);
     assert!(UNANSWERED_MAX <= USER_REQUESTS_MAX);
     assert!(QUESTIONS_IN_LINE_MAX < READINGS_IN_LINE_MAX);
-    // A round's number fits a connection's two bytes, and one means none.
+    // A batch's number fits a connection's two bytes, and one means none.
     assert!(BATCHES_MAX < u16::MAX as usize);
 };

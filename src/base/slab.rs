@@ -22,7 +22,7 @@ const WORDS: usize = CHUNK_SLOTS / u64::BITS as usize;
 /// No chunk.
 const NONE: u32 = u32::MAX;
 
-/// Values at dense indices that somebody else hands out (the plane's slots).
+/// Values at dense indices that somebody else hands out (the `Io`'s slots).
 ///
 /// Indices are dense, so 4,294,967,295 slots is the representable end; the owner's
 /// connection limit comes long before.

@@ -70,7 +70,7 @@ pub struct KernelIo {
     is_drained: bool,
 }
 
-/// Whether the ring would notice the doorbell.
+/// Whether the ring would notice the waker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Watch {
     /// A poll for it is under way.
@@ -124,7 +124,7 @@ impl KernelIo {
     /// `Event::Connected`, or `Event::Gone` with `Ending::Unreachable`.
     pub fn connect(&mut self, from: Option<SocketAddr>, to: SocketAddr) -> io::Result<ConnId> {
         if self.conns.is_full() {
-            return Err(io::Error::other("the plane has as many connections as it may have"));
+            return Err(io::Error::other("the ring has as many connections as it may have"));
         }
         let fd = socket::outgoing(from, to)?;
         let id = self.conns.insert(fd, ConnPhase::Connecting);
@@ -162,7 +162,7 @@ impl KernelIo {
         self.uring.requests()
     }
 
-    /// Sleeps until there is something to reap, the doorbell rings, or `until`
+    /// Sleeps until there is something to reap, the waker is notified, or `until`
     /// has come. Blocks the thread; a core has nothing else to do.
     pub fn park(&mut self, until: Option<MonotonicMs>) {
         self.settle();
@@ -603,7 +603,7 @@ fn earlier(a: Option<MonotonicMs>, b: Option<MonotonicMs>) -> Option<MonotonicMs
     a.into_iter().chain(b).min()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the plane is where clocks are read")]
+#[expect(clippy::disallowed_methods, reason = "the ring is where clocks are read")]
 fn now() -> Instant {
     Instant::now()
 }
@@ -614,7 +614,7 @@ pub fn moment() -> MonotonicUs {
     MonotonicUs(BEGAN.elapsed().as_micros() as u64)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the plane is where clocks are read")]
+#[expect(clippy::disallowed_methods, reason = "the ring is where clocks are read")]
 fn system_now() -> SystemTime {
     SystemTime::now()
 }

@@ -29,7 +29,7 @@ pub const OWN_TABLES: &str = "own descriptor tables (unshare)";
 
 const NEWER: &str = "boot Linux 6.1 (Debian 12) or newer";
 
-/// Looks at everything that the plane needs or would use. Changes nothing.
+/// Looks at everything that the ring needs or would use. Changes nothing.
 pub fn probe() -> Vec<Feature> {
     let disabled = disabled_by_sysctl();
     let ring = deferring_ring();
@@ -104,7 +104,7 @@ fn has_buffer_rings(ring: &IoUring) -> bool {
     registered.is_ok() && ring.submitter().unregister_buf_ring(super::buffers::GROUP).is_ok()
 }
 
-/// The requests that the plane makes. Multishot receive and poll have no probe of
+/// The requests that the ring makes. Multishot receive and poll have no probe of
 /// their own; both are older than deferred task work.
 fn requests(ring: Option<&IoUring>) -> Vec<Feature> {
     let mut answers = Probe::new();

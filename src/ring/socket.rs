@@ -1,4 +1,4 @@
-//! Sockets as the plane needs them. One of the files that may say `unsafe`.
+//! Sockets as the ring needs them. One of the files that may say `unsafe`.
 #![allow(unsafe_code)]
 
 use std::io;

@@ -21,7 +21,7 @@ pub(super) enum RequestKind {
     Send,
     /// An outgoing connection.
     Connect,
-    /// Multishot poll: the doorbell's descriptor was written to.
+    /// Multishot poll: the waker's descriptor was written to.
     Bell,
     /// A message to the ring of a neighbour, whose number is the slot; answered only
     /// when it did not arrive.
@@ -53,7 +53,7 @@ impl UserData {
         UserData((kind as u64) << 56 | u64::from(id.generation) << 32 | u64::from(id.slot))
     }
 
-    /// A request of the plane itself; `number` tells several apart.
+    /// A request of the ring itself; `number` tells several apart.
     pub fn plain(kind: RequestKind, number: u32) -> UserData {
         UserData::of(kind, ConnId { slot: number, generation: 0 })
     }

@@ -1,7 +1,7 @@
-//! What leaves a room for personal channels: direct messages, and news of receipts and
-//! retractions in conversations of two.
+//! Deliveries of a conversation of two to personal channels: direct messages, and notices of
+//! receipts and retractions.
 //!
-//! Deliberately absent: how it is received there (`inbox`).
+//! Deliberately absent: the receiving side (`inbox`).
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::store::{PendingMessage, ReadMarkers};
 use crate::wire::{Payload, Publication, chat};
 
 impl RoomOutput {
-    /// Something for a user, wherever its personal channel is at home.
+    /// Sends a delivery to the home of a user's personal channel.
     pub(super) fn deliver(&mut self, inbox: RoomId, delivery: InboxDelivery) {
         let reply_to = ReplyTo::NOBODY;
         let op = RoomOp::Deliver(Box::new(delivery));
@@ -20,17 +20,17 @@ impl RoomOutput {
     }
 }
 
-/// A conversation that has something for the two who talk there.
+/// A conversation of two users.
 #[derive(Clone, Copy)]
 pub(super) struct DirectConversation<'r> {
-    /// Which room it is,
+    /// Its room.
     pub room: RoomId,
-    /// and its name.
+    /// Its name.
     pub channel_key: &'r ChannelKey,
 }
 
 impl DirectConversation<'_> {
-    /// Brings a message to both, if it is a direct one.
+    /// Delivers a direct message to both users.
     pub fn deliver_direct(
         self,
         now: Timestamps,
@@ -53,14 +53,15 @@ impl DirectConversation<'_> {
         out.deliver(from, InboxDelivery::Copy { channel, publication, timing });
     }
 
-    /// A message is gone that was said this way: both hear of it, too.
+    /// A direct message was retracted: both users are notified.
     pub fn notify_retraction(self, notice: &Arc<Payload>, mode: PublishMode, out: &mut RoomOutput) {
         for inbox in mode.parties().into_iter().flatten() {
             out.deliver(inbox, InboxDelivery::Notice(Arc::clone(notice)));
         }
     }
 
-    /// A user got on: nothing of that waits for it any more, and the other side hears of it.
+    /// A read marker was advanced: its messages are no longer pending, and the other user gets a
+    /// receipt.
     pub fn notify_receipt(
         self,
         update: &ReadMarkerUpdate,

@@ -1,6 +1,6 @@
-//! What a question to a room comes to, and what follows for whoever asked on its behalf.
+//! The outcomes of requests to a room.
 //!
-//! Deliberately absent: how it is decided (`room`).
+//! Deliberately absent: the decisions (`room`).
 
 use std::sync::Arc;
 
@@ -10,43 +10,43 @@ use super::{RoomEvent, RoomOutput, RoomReply, RoomRequest, RoomSubscribe};
 use crate::base::{RoomId, ShardId};
 use crate::wire::{ErrorCode, Publication};
 
-/// What a question comes to now.
+/// The outcome of a request.
 pub(super) enum Decision {
     /// It is answered later.
     Later,
     /// The answer.
     Answered(RoomReply),
-    /// The answer, and what everybody hears of it.
+    /// The answer, and an event for all members.
     AnsweredWithEvent(RoomReply, RoomEvent),
 }
 
-/// What a new member asked to recover.
+/// The messages that a new member recovers.
 pub(super) enum Recovered {
-    /// Nothing.
+    /// It did not ask for any.
     NotAsked,
-    /// Some of it is gone.
+    /// Some of them are gone.
     Lost,
-    /// All of it.
+    /// All of them.
     Whole(Vec<Arc<Publication>>),
 }
 
-/// Whether a new member may come in.
+/// The start of a recovery.
 pub(super) enum RecoveryStart {
-    /// It may, with what it missed.
+    /// The messages are known, and the member can be added.
     Ready(RoomSubscribe, Recovered),
-    /// What it missed is being read.
+    /// The messages are being read from the store.
     Reading,
-    /// It may not.
+    /// The member cannot be added.
     Refused(ErrorCode),
 }
 
-/// Whether the author of a message said it before.
+/// Whether a message is a duplicate.
 pub(super) enum DuplicateCheck {
-    /// It did not.
+    /// It is new.
     New,
-    /// It did, and waits for the answer again.
+    /// The first one waits for the store; both are answered then.
     Pending,
-    /// It did: the answer of then.
+    /// It is a duplicate; this was the answer.
     Known(RoomReply),
 }
 
@@ -59,11 +59,11 @@ pub(super) enum RoomUse {
     Unneeded,
 }
 
-/// What comes of it when the store says what it knows of a room.
+/// The outcome of opening a stream.
 pub(super) enum OpenOutcome {
-    /// It did not look, and is asked again.
+    /// The store did not read it, and is asked again.
     Retried,
-    /// These do not wait any more.
+    /// The stream is known; these requests waited for it.
     Known(Vec<(ShardId, RoomRequest)>),
 }
 
@@ -77,7 +77,7 @@ pub(super) enum ReadProgress {
 }
 
 impl Decision {
-    /// No.
+    /// A refusal.
     pub fn refused(code: ErrorCode) -> Decision {
         Decision::Answered(RoomReply::Rejected(code))
     }
@@ -87,7 +87,7 @@ impl Decision {
         answer.map_or(Decision::Later, Decision::Answered)
     }
 
-    /// An answer, and what is told of it, if anything is.
+    /// An answer, and an event for all members, if there is one.
     pub fn with(answer: RoomReply, event: Option<RoomEvent>) -> Decision {
         match event {
             None => Decision::Answered(answer),
@@ -95,7 +95,7 @@ impl Decision {
         }
     }
 
-    /// Says it: the answer first, and then to these members what they hear of it.
+    /// Sends the answer, and then the event to these members.
     pub fn act_on(
         self,
         room: RoomId,

@@ -1,8 +1,8 @@
-//! The stream of a room whose messages are on disk, as its home knows it: how much is known,
-//! the newest messages in memory, and what the store was given and has not answered.
+//! The stream of a room whose messages are on disk, in its home: how much of it is known, the
+//! newest messages in memory, and the appends that the store has not answered.
 //!
-//! Deliberately absent: what is told of it (`room`), and older messages, which are read for
-//! whoever asks (`reading`).
+//! Deliberately absent: events to members (`room`), and older messages, which are read on
+//! request (`reading`).
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -23,23 +23,23 @@ use crate::store::{
 };
 use crate::wire::{Epoch, ErrorCode, Publication};
 
-/// The stream of a room whose messages are on disk: its end in memory, and what
-/// the store was given and has not answered.
+/// The stream of a room whose messages are on disk: its end in memory, and the appends that
+/// the store has not answered.
 ///
 /// Invariants: the offsets in `pending` follow the window's head without a hole;
-/// nothing is pending unless the phase is `OpenChannel`; nothing waits when it is.
+/// nothing is pending unless the phase is `Open`; nothing waits when it is.
 #[derive(Debug)]
 pub(super) struct DurableStream {
     phase: StreamState,
     window: HistoryWindow,
     /// The lowest offset that was on disk when the room was read.
     first: u64,
-    /// How often the store had lost what was not synced, then.
+    /// The count of losses of unsynced data in the store at that time.
     losses_count: u32,
-    /// Whether the store knows the channel, or was told of it.
+    /// Whether the store knows the channel, or was given its first message.
     exists_in_store: bool,
     pending: PendingMessages,
-    /// Direct messages that were given up: whom they are for, if the store kept them.
+    /// Direct messages whose append failed, and which the store may have kept all the same.
     in_doubt: Vec<(u64, PublishMode)>,
     waiting: Vec<(ShardId, RoomRequest)>,
     own_writes: OwnWrites,
@@ -65,14 +65,14 @@ pub(super) enum StreamState {
 
 /// What follows when the stream is known again.
 pub(super) struct Reopened {
-    /// Messages that nobody here has heard of: what the store had kept when it said that it
-    /// could not; `None` when it does not keep all of them any more.
+    /// Messages that were not sent to members: the store has kept them although it refused
+    /// them; `None` when it does not have all of them any more.
     pub unseen: Option<Vec<Arc<Publication>>>,
-    /// The direct messages that were given up, by offset.
+    /// The direct messages whose append failed, by offset.
     pub in_doubt: Vec<(u64, PublishMode)>,
-    /// Who waited for the stream to be known, in the order in which they came.
+    /// Requests that waited for the stream, oldest first.
     pub waiting: Vec<(ShardId, RoomRequest)>,
-    /// Where the stream ends.
+    /// The head of the stream.
     head: u64,
 }
 

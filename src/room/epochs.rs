@@ -33,7 +33,7 @@ impl Epochs {
         Epoch((self.ids.draw() as u32).max(1).into())
     }
 
-    /// The way of a message that was said before and goes out once more, or late: what is
+    /// The timing of a message that is delivered once more, or late: what is
     /// measured begins anew.
     pub fn redelivery_timing(
         &mut self,

@@ -41,7 +41,7 @@ pub struct Member {
 /// Who is in a room: always how many on which shard, and by name where the
 /// namespace wants it.
 ///
-/// Invariant: a seat is in `away`, under its user's name, exactly when its entry
+/// Invariant: a member is in `away`, under its user's name, exactly when its entry
 /// in `listed` says so; no name in `away` has an empty list; `users`, where it is
 /// kept, counts all of `listed`, and it is kept for every list too long to be
 /// looked through.
@@ -228,7 +228,7 @@ impl Members {
         }
     }
 
-    /// The list from behind a seat, or from its beginning.
+    /// The list after a member, or from its beginning.
     pub fn listed_behind(
         &self,
         after: Option<MemberId>,

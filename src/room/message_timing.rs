@@ -1,49 +1,48 @@
-//! What is measured of one message, from its client to its readers: a value that travels in
-//! the letters which carry the message.
+//! The timing of one message, from its client to its readers: a value that travels with the
+//! message between shards.
 //!
 //! Deliberately absent: clocks, and where measured times are counted and written.
 
 use crate::base::{MonotonicUs, RoomId, SpanId, Timestamps, Trace, TraceId};
 use crate::metrics::{Agent, ChatType};
 
-/// What is measured of one message, as a value in the letters that carry it: one
-/// cache line.
+/// The timing of one message, which travels with it between shards: one cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageTiming {
     /// Its trace.
     pub trace: TraceId,
-    /// The span of the client that said it, if it gave one.
+    /// The span of the client, if it gave one.
     pub parent: Option<SpanId>,
-    /// The span of its being said; of the try, for one that is sent again.
+    /// The span of the publish; of the delivery attempt, for a redelivery.
     pub span: SpanId,
-    /// Finds it again when it is acknowledged: `ack_key` of its place.
+    /// Finds it when it is acknowledged: `ack_key` of its offset.
     pub key: u64,
     /// When its command was parsed.
     pub parsed_at: MonotonicUs,
-    /// When its room had given it its place, stored it where it is stored, and began
-    /// to deliver it.
+    /// When its room had given it its offset, stored it where it is durable, and began to
+    /// deliver it.
     pub taken_at: MonotonicUs,
     /// From the client's sending to the parsing, in us; `UNKNOWN` when the client's
     /// clock says nothing.
     pub p2b_us: u32,
-    /// What kind of channel it is said in.
+    /// The chat type of its channel.
     pub chat_type: ChatType,
-    /// What its author's program is.
+    /// The user agent of its author.
     pub agent: Agent,
-    /// Whether its steps are written down whatever becomes of it.
+    /// Whether its spans are exported in any case.
     pub sampled: bool,
-    /// How it came here.
+    /// How it came to be delivered.
     pub delivery_kind: DeliveryKind,
 }
 
 /// How a message came to be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryKind {
-    /// It was just said.
+    /// It was just published.
     First,
-    /// It was just said, and by its client's clock before it was sent.
+    /// It was just published; by its client's clock it was parsed before it was sent.
     FirstSkewed,
-    /// It was said before, and is sent again, or late: what is measured begins anew.
+    /// It is sent again, or late: the measurement begins anew.
     Redelivery,
 }
 
@@ -51,7 +50,7 @@ pub enum DeliveryKind {
 pub const UNKNOWN: u32 = u32::MAX;
 
 impl MessageTiming {
-    /// The way of a message that was said before, from here on.
+    /// The timing of a redelivery.
     pub fn again(
         now: Timestamps,
         trace: Trace,
@@ -82,7 +81,7 @@ impl MessageTiming {
     }
 }
 
-/// Where a message is found again when it is acknowledged: by its channel and offset.
+/// The key of a message, by channel and offset, for its acknowledgement.
 pub fn ack_key(room: RoomId, offset: u64) -> u64 {
     // A room's id is a hash already; the factor spreads neighbouring offsets.
     room.fold() ^ offset.wrapping_mul(0x9E37_79B9_7F4A_7C15)
@@ -95,7 +94,7 @@ pub(super) mod tests {
     use super::*;
     use crate::base::Csprng;
 
-    /// Of a message in a group.
+    /// A timing of a message in a group.
     pub fn timing() -> MessageTiming {
         let trace = Trace::made(&mut Csprng::from_key([1; 16]));
         let again = MessageTiming::again(Timestamps::default(), trace, trace.span, ChatType::Group);

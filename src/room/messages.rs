@@ -1,9 +1,10 @@
-//! What travels between a room's home and other shards, as values: the questions (`RoomRequest`),
-//! their answers, and the notices that nobody asked for (`RoomEvent`).
+//! Messages between a room's home and other shards, as values: requests (`RoomRequest`), and
+//! answers and notices (`RoomEvent`).
 //!
-//! Invariant: each `RoomRequest` is answered by exactly one `RoomEvent` with the same asker.
+//! Invariant: each `RoomRequest` is answered by exactly one `RoomEvent` with the same
+//! `ReplyTo`.
 //!
-//! Deliberately absent: lanes and their limits (`shard`), and how clients are answered.
+//! Deliberately absent: lanes and their limits (`shard`), and replies to clients.
 
 use std::sync::Arc;
 
@@ -13,115 +14,115 @@ use crate::store::{Conversation, MarkerPosition, MessageReactions, PendingMessag
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication, publication_cost_bytes};
 
-/// Who asked, on the shard that the letter came from.
+/// The receiver of the answer, on the shard that the request came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplyTo {
     /// The connection.
     pub conn: ConnId,
-    /// Whose it is. With what its other connections ask it shares what a user may ask.
+    /// Its user. All connections of a user share the limits on requests.
     pub user: UserHash,
-    /// Its command; 0 when no client waits for the answer.
+    /// The id of its command; 0 when no client waits for the answer.
     pub id: u32,
 }
 
 impl ReplyTo {
-    /// No client: a room asks another one.
+    /// No client: one room asks another.
     pub const NOBODY: ReplyTo = ReplyTo { conn: ConnId::NOBODY, user: UserHash::NOBODY, id: 0 };
 }
 
-/// What a shard asks of a room's home. Each is answered by exactly one `RoomEvent`
-/// with the same asker, so that requests under way can be counted.
+/// A request to a room's home. Each is answered by exactly one `RoomEvent` with the same
+/// `ReplyTo`, so that open requests can be counted.
 #[derive(Clone, Debug)]
 pub struct RoomRequest {
-    /// Which room.
+    /// The room.
     pub room: RoomId,
-    /// For whom.
+    /// The receiver of the answer.
     pub reply_to: ReplyTo,
-    /// What.
+    /// The operation.
     pub op: RoomOp,
 }
 
-/// The questions. Closed.
+/// The operations of a room. Closed.
 #[derive(Clone, Debug)]
 pub enum RoomOp {
-    /// Let a member in.
+    /// Add a member.
     Subscribe(Box<RoomSubscribe>),
-    /// Let a member go.
+    /// Remove a member.
     Unsubscribe(LeaveReason),
-    /// Put a message in order.
+    /// Publish a message.
     Publish(Box<RoomPublish>),
-    /// Who is there?
+    /// List all members.
     Presence,
-    /// How many are there?
+    /// Count the members.
     PresenceStats,
-    /// What was said?
+    /// Read the history.
     History(Box<HistoryPage>),
-    /// Tell the others that this member is writing.
+    /// Send a typing notice to all subscribers.
     Typing(Arc<ClientInfo>),
-    /// A page of who is there.
+    /// List a page of members.
     Members(MembersPage),
-    /// A user got, or read, the messages up to a place.
+    /// Advance the read marker of a user.
     AdvanceMarker(Box<ReadMarkerUpdate>),
-    /// Who got and read how much, by name.
+    /// List the read markers of all users.
     Receipts(Box<ReceiptsPage>),
-    /// Of a personal channel: with whom its user talks, and how far it is.
+    /// Of a personal channel: list the conversations of its user.
     Conversations(Box<ConversationsPage>),
-    /// Take a message back.
+    /// Retract a message.
     Retract(Box<Retraction>),
     /// React to a message, or not any more.
     React(Box<Reaction>),
     /// What some messages are reacted to with.
     Reactions(Box<ReactionsPage>),
-    /// Of a personal channel: this connection is its user's only one from now on.
+    /// Of a personal channel: make this the only connection of its user.
     Claim,
-    /// Of a personal channel: this connection, if it was the only one, is gone.
+    /// Of a personal channel: its only connection, if this was it, is gone.
     Release,
-    /// Of a personal channel: there is something for its user. Asked by another
-    /// room, so nobody waits for the answer.
+    /// Of a personal channel: deliver something to its user. Sent by another room, so nobody
+    /// waits for the answer.
     Deliver(Box<InboxDelivery>),
 }
 
 /// A page of a room's members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MembersPage {
-    /// Those behind this seat; `None` for the first page.
+    /// Members after this one; `None` for the first page.
     pub after: Option<(ShardId, ConnId)>,
-    /// At most so many.
+    /// Largest number of entries.
     pub count_max: u32,
 }
 
-/// A part of a room's history.
+/// A history request.
 #[derive(Clone, Debug)]
 pub struct HistoryPage {
     /// The room's name, for a room that is not in memory; `None` from a member.
     pub channel_key: Option<ChannelKey>,
-    /// Which part.
+    /// The part of the history.
     pub query: HistoryQuery,
 }
 
-/// A page of how far everybody is in a channel.
+/// A page of the read markers of a channel.
 #[derive(Clone, Debug)]
 pub struct ReceiptsPage {
     /// The room's name, for a room that is not in memory; `None` from a member.
     pub channel_key: Option<ChannelKey>,
-    /// Names behind this one.
+    /// Users after this one, by name.
     pub after: Box<str>,
-    /// At most so many.
+    /// Largest number of entries.
     pub count_max: u32,
 }
 
-/// How far a user is in a channel.
+/// A new read marker of a user in a channel.
 #[derive(Clone, Debug)]
 pub struct ReadMarkerUpdate {
     /// The room's name, for a room that is not in memory; `None` from a member.
     pub channel_key: Option<ChannelKey>,
-    /// Who.
+    /// The user.
     pub info: Arc<ClientInfo>,
     /// The user's personal channel.
     pub inbox: RoomId,
-    /// What was reached.
+    /// The new position.
     pub position: MarkerPosition,
-    /// In a conversation of two: the other's personal channel, which is told.
+    /// In a conversation of two: the personal channel of the other user, who is notified.
     pub other: Option<RoomId>,
 }
 
@@ -130,22 +131,22 @@ pub struct ReadMarkerUpdate {
 pub struct ConversationsPage {
     /// The personal channel's name.
     pub channel_key: ChannelKey,
-    /// Whose.
+    /// The user.
     pub user: Box<str>,
-    /// Channels behind this one, by name.
+    /// Channels after this one, by name.
     pub after: Box<str>,
-    /// At most so many.
+    /// Largest number of entries.
     pub count_max: u32,
 }
 
-/// A message shall be gone.
+/// A retraction of a message.
 #[derive(Clone, Debug)]
 pub struct Retraction {
-    /// Which.
+    /// Its offset.
     pub offset: u64,
-    /// Whether it may be somebody else's message.
+    /// The messages that may be retracted.
     pub right: RetractRight,
-    /// The message that says so, by who wants it.
+    /// The publication of the retraction.
     pub publish: RoomPublish,
 }
 
@@ -154,7 +155,7 @@ pub struct Retraction {
 pub struct Reaction {
     /// The room's name, for a room that is not in memory; `None` from a member.
     pub channel_key: Option<ChannelKey>,
-    /// Who.
+    /// The user.
     pub info: Arc<ClientInfo>,
     /// To which message.
     pub offset: u64,
@@ -173,120 +174,120 @@ pub struct ReactionsPage {
     pub offsets: Box<[u64]>,
 }
 
-/// Whose messages somebody may take back.
+/// The messages that a user may retract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetractRight {
-    /// The own ones.
+    /// Those that it published.
     Author,
-    /// Everybody's.
+    /// All messages.
     Moderator,
 }
 
-/// Something for a user.
+/// A delivery to the personal channel of a user.
 #[derive(Clone, Debug)]
 pub enum InboxDelivery {
     /// A direct message, stored in its conversation.
     Message(PendingMessage, MessageTiming),
-    /// A copy for the author's other devices; it waits for nobody.
+    /// A copy for the author's other devices; it needs no acknowledgement.
     Copy {
         /// The conversation.
         channel: Arc<str>,
         /// The message.
         publication: Arc<Publication>,
-        /// What is measured of it.
+        /// Its timing.
         timing: MessageTiming,
     },
-    /// The user has got these: they wait no more.
+    /// The user has acknowledged messages.
     Acknowledged {
         /// The conversation.
         room: RoomId,
         /// Up to this offset.
         offset: u64,
     },
-    /// Direct messages that were refused are stored all the same, more of them than a room
-    /// has in memory: what waits is to be looked for.
+    /// Direct messages that were refused are stored all the same, more of them than a room has
+    /// in memory: pending messages are to be queried.
     Stored,
-    /// The other one of a conversation is writing.
+    /// The other user of a conversation is typing.
     Typing {
         /// The conversation.
         channel: Arc<str>,
-        /// Who.
+        /// The user.
         info: Arc<ClientInfo>,
     },
-    /// News of a receipt or a retraction, for whoever listens now.
+    /// A notice of a receipt or a retraction, for connections that are there now.
     Notice(Arc<Payload>),
 }
 
-/// A member at the door.
+/// A subscribe request.
 #[derive(Clone, Debug)]
 pub struct RoomSubscribe {
     /// The room's name, for a room that does not exist yet.
     pub channel_key: ChannelKey,
-    /// Who.
+    /// The user.
     pub info: Arc<ClientInfo>,
-    /// What the subscription's token says about the member.
+    /// Information about the member from the subscription token.
     pub chan_info: Option<Arc<Payload>>,
-    /// What the client saw last, when it wants to know what it missed.
+    /// The last position that the client has seen, when it wants to recover.
     pub since: Option<Position>,
 }
 
-/// How a member leaves.
+/// Why a member leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaveReason {
-    /// It said so: others hear it at once.
+    /// It unsubscribed: the leave event is sent at once.
     Unsubscribed,
     /// Its connection is gone: it may come back within the grace period.
     Disconnected,
 }
 
-/// A message before it has a place.
+/// A publish request: a message without an offset.
 #[derive(Clone, Debug)]
 pub struct RoomPublish {
     /// The room's name, for a room that does not exist yet; `None` from a member.
     pub channel_key: Option<ChannelKey>,
-    /// What is said.
+    /// The data.
     pub data: Payload,
-    /// By whom; `None` for the server.
+    /// The publisher; `None` for the server.
     pub info: Option<Arc<ClientInfo>>,
-    /// What the subscription's token says about the publisher.
+    /// Information about the publisher from the subscription token.
     pub chan_info: Option<Arc<Payload>>,
-    /// Short texts by name that go with it; an `id` of the client makes a retry harmless.
+    /// Short texts by name; an `id` of the client makes a retry idempotent.
     pub tags: Vec<(Box<str>, Box<str>)>,
-    /// Who gave it its id, if it has one.
+    /// The origin of its id, if it has one.
     pub id_source: IdSource,
-    /// How it was said, and how that is answered.
+    /// How it was published, and how that is answered.
     pub mode: PublishMode,
     /// Its trace.
     pub trace: Trace,
-    /// What was measured of it so far.
+    /// Its timing so far.
     pub timing: MessageTiming,
 }
 
 impl RoomPublish {
-    /// The message at its place.
+    /// The message with its offset.
     pub fn into_publication(self, now: Timestamps, offset: u64) -> Publication {
         let RoomPublish { data, info, chan_info, tags, trace, .. } = self;
         let (time_unix_ms, trace) = (now.unix_ms, Some(trace));
         Publication { offset, data, info, chan_info, tags, time_unix_ms, trace }
     }
 
-    /// What it will cost with everything that it carries.
+    /// The memory that it will take.
     pub fn cost_bytes(&self) -> usize {
         let RoomPublish { data, info, chan_info, tags, .. } = self;
         publication_cost_bytes(data, info.as_deref(), chan_info.as_deref(), tags)
     }
 }
 
-/// Who gave a message its id.
+/// The origin of a message's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdSource {
-    /// The client, who may say the message again under it.
+    /// The client, which may repeat the message under it.
     Client,
-    /// The server: nobody can repeat it.
+    /// The server: the message is never repeated.
     Server,
 }
 
-/// How a message is said.
+/// How a message is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishMode {
     /// By the protocol's publish; answered with `Published`.
@@ -297,20 +298,20 @@ pub enum PublishMode {
     Send {
         /// The author's personal channel.
         from: RoomId,
-        /// The other's.
+        /// The personal channel of the other user.
         to: RoomId,
-        /// How long it waits for its reader, in ms; 0 for as long as may be.
+        /// Its time to live, in ms; 0 for the longest that is allowed.
         ttl_ms: u64,
     },
 }
 
 impl PublishMode {
-    /// Whether it is said in a conversation of two.
+    /// Whether it is published in a conversation of two.
     pub(super) fn is_direct(self) -> bool {
         self.parties().is_some()
     }
 
-    /// The personal channels of the two of a conversation.
+    /// The personal channels of both users of a conversation.
     pub(super) fn parties(self) -> Option<[RoomId; 2]> {
         match self {
             PublishMode::Publish | PublishMode::Post => None,
@@ -319,10 +320,10 @@ impl PublishMode {
     }
 }
 
-/// A room's name and the rules that hold in it.
+/// The tenant, channel and namespace of a room.
 #[derive(Clone, Debug)]
 pub struct ChannelKey {
-    /// Whose names these are; empty for the only tenant.
+    /// The tenant; empty where there is only one.
     pub tenant: Arc<str>,
     /// The channel, without tenant.
     pub channel: Arc<str>,
@@ -333,70 +334,70 @@ pub struct ChannelKey {
 /// A part of a room's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryQuery {
-    /// At most so many; 0 for the position only.
+    /// Largest number of messages; 0 for the position only.
     pub limit: u32,
-    /// Only behind this place (or before it, newest first).
+    /// Only messages after this position (before it, when the newest come first).
     pub since: Option<Position>,
-    /// From which end.
+    /// The order.
     pub order: HistoryOrder,
 }
 
-/// In which order history is read.
+/// The order in which history is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HistoryOrder {
-    /// As it happened.
+    /// Oldest first.
     OldestFirst,
-    /// Backwards.
+    /// Newest first.
     NewestFirst,
 }
 
-/// What a room's home says to a shard.
+/// A message of a room's home to a shard.
 #[derive(Clone, Debug)]
 pub enum RoomEvent {
-    /// The answer to an `RoomRequest`.
+    /// The answer to a `RoomRequest`.
     Reply(RoomId, ReplyTo, RoomReply),
-    /// To every subscriber of the shard: something was said.
+    /// To all subscribers of the shard: a publication.
     Published(RoomId, Arc<Publication>, MessageTiming),
-    /// To every subscriber that wants to know: somebody came.
+    /// To subscribers that want join and leave messages: a member joined.
     Joined(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
-    /// To every subscriber that wants to know: somebody left.
+    /// To subscribers that want join and leave messages: a member left.
     Left(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
-    /// To every subscriber that wants to know: a user's new connection took the place of
+    /// To subscribers that want join and leave messages: a new connection of a user replaced
     /// one that was away.
     Swapped(RoomId, Box<Swap>),
-    /// To every subscriber: this member is writing.
+    /// To all subscribers: this member is typing.
     Typing(RoomId, Arc<ClientInfo>),
-    /// To every subscriber that wants to know: how many came and left.
+    /// To subscribers that want join and leave messages: how many joined and left.
     MembershipSummary(RoomId, Arc<Payload>),
-    /// To every subscriber: messages are missing here.
+    /// To all subscribers: messages were lost.
     Lost(RoomId),
-    /// To every subscriber: something happened that is not kept.
+    /// To all subscribers: a message that is not kept in the history.
     Notice(RoomId, Arc<Payload>),
     /// To one connection: its user has a newer one, and may have only one.
     Replaced(ConnId),
 }
 
-/// One connection of a user in the place of another.
+/// A connection of a user that replaced another.
 #[derive(Clone, Debug)]
 pub struct Swap {
-    /// Who is here.
+    /// The new member.
     pub joined: Arc<ClientInfo>,
-    /// What its subscription's token says.
+    /// Information from its subscription token.
     pub joined_chan_info: Option<Arc<Payload>>,
-    /// Who is not here any more.
+    /// The member that was replaced.
     pub left: Arc<ClientInfo>,
-    /// What its subscription's token said.
+    /// Information from its subscription token.
     pub left_chan_info: Option<Arc<Payload>>,
 }
 
-/// Answers, by question.
+/// The answers, by operation.
 #[derive(Clone, Debug)]
 pub enum RoomReply {
-    /// To `Subscribe`: the member is in.
+    /// To `Subscribe`: the member was added.
     Subscribed(Box<Subscribed>),
-    /// To `Unsubscribe`; also when it was not in.
+    /// To `Unsubscribe`; also when it was no member.
     Unsubscribed,
-    /// To `Publish`: the message has its place and is on its way.
+    /// To `Publish`: the message has its offset and is being delivered.
     Published(MessageTiming),
     /// To `Presence`.
     Presence(Vec<(Arc<ClientInfo>, Option<Arc<Payload>>)>),
@@ -409,46 +410,45 @@ pub enum RoomReply {
     },
     /// To `History`.
     History(Vec<Arc<Publication>>, Position),
-    /// To `Publish` by a chat method: the message has its place.
+    /// To `Publish` by a chat method: the message has its offset.
     Posted(Box<PublishAck>),
-    /// To `Members`: who, and what the next page is behind, unless this is the last.
+    /// To `Members`: a page, and its last entry, unless this is the last page.
     Members(Vec<(Arc<ClientInfo>, Option<Arc<Payload>>)>, Option<(ShardId, ConnId)>),
-    /// To `Receipts`: by name, and what the next page is behind, unless this is
-    /// the last.
+    /// To `Receipts`: a page by user, and its last user, unless this is the last page.
     Receipts(Vec<(Box<str>, ReadMarkers)>, Option<Box<str>>),
-    /// To `Conversations`: by channel, and what the next page is behind, unless
-    /// this is the last.
+    /// To `Conversations`: a page by channel, and its last channel, unless this is the last
+    /// page.
     Conversations(Vec<Conversation>, Option<Box<str>>),
     /// To `Reactions`: those that somebody reacted to.
     Reactions(Vec<MessageReactions>),
-    /// To what only needs to be done: `Typing`, `AdvanceMarker`, `Retract`, `React`, `Claim`,
+    /// To operations without a result: `Typing`, `AdvanceMarker`, `Retract`, `React`, `Claim`,
     /// `Release`, `Deliver`.
     Done,
-    /// To any question but `Subscribe`: this field of it cannot be right.
+    /// To any operation but `Subscribe`: this field is invalid.
     InvalidField(Field),
-    /// To `Subscribe`: no, and why. Apart from `SilenceError`, because the asker
-    /// waits with a seat, and ids of commands are the client's choice.
+    /// To `Subscribe`: refused. Separate from `Rejected`, because the session has a pending
+    /// subscription, and ids of commands are the client's choice.
     SubscribeRejected(ErrorCode),
-    /// To any other question: no, and why.
+    /// To any other operation: refused.
     Rejected(ErrorCode),
 }
 
-/// Whether a question needs to know what was said in its room, and how that is called.
+/// Whether an operation needs the stream of its room, and how the room is named.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum StreamNeed<'a> {
     /// It does not.
     None,
-    /// It does, and comes from a member.
+    /// It does, and comes from a member: the room is in memory.
     OfMember,
     /// It does, and the room may not be in memory.
     Named(&'a ChannelKey),
 }
 
-/// What a question costs that waits.
+/// The memory of a request that waits.
 const REQUEST_BYTES: usize = 256;
 
 impl RoomOp {
-    /// Whether it needs to know what was said.
+    /// Whether it needs the stream of its room.
     pub(super) fn stream_need(&self) -> StreamNeed<'_> {
         let channel_key = match self {
             RoomOp::Subscribe(subscribe) => Some(&subscribe.channel_key),
@@ -472,7 +472,7 @@ impl RoomOp {
         channel_key.map_or(StreamNeed::OfMember, StreamNeed::Named)
     }
 
-    /// Whether it changes what its room has.
+    /// Whether it changes its room.
     pub(super) fn changes_room(&self) -> bool {
         match self {
             RoomOp::Publish(_)
@@ -495,7 +495,7 @@ impl RoomOp {
         }
     }
 
-    /// What it costs while it waits for its room to be read.
+    /// The memory that it takes while it waits for its room to be read.
     pub(super) fn waiting_bytes(&self) -> usize {
         match self {
             RoomOp::Publish(publish) => publish.cost_bytes(),
@@ -521,7 +521,7 @@ impl RoomOp {
         }
     }
 
-    /// The answer that says no.
+    /// The answer that refuses it.
     pub fn refusal(&self, code: ErrorCode) -> RoomReply {
         match self {
             RoomOp::Subscribe(_) => RoomReply::SubscribeRejected(code),
@@ -545,46 +545,46 @@ impl RoomOp {
     }
 }
 
-/// Where a message stands.
+/// The position of a published message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishAck {
-    /// In which channel.
+    /// The channel.
     pub channel: Arc<str>,
-    /// At which place; offset 0 where the channel keeps no history.
+    /// Its position; offset 0 where the channel keeps no history.
     pub position: Position,
-    /// Its id; empty for what came by the protocol's publish, which has none.
+    /// Its id; empty for the protocol's publish, which has none.
     pub id: Box<str>,
-    /// What was measured of it; `None` for an answer that was given before.
+    /// Its timing; `None` for an answer that was given before.
     pub timing: Option<MessageTiming>,
 }
 
-/// Where a new member stands.
+/// The state of a new subscription.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subscribed {
-    /// The home's copy of the room's name, to be kept instead of an own one.
+    /// The home's copy of the room's name, shared by all subscribers.
     pub name: Arc<str>,
-    /// The stream's head at that moment; `None` where there is no stream.
+    /// The head of the stream; `None` where there is no stream.
     pub position: Option<Position>,
-    /// What the member asked to recover, oldest first.
+    /// The messages that it recovers, oldest first.
     pub missed: Vec<Arc<Publication>>,
     /// Whether `missed` is everything.
     pub recovery: RecoveryOutcome,
 }
 
 impl Subscribed {
-    /// What the messages cost that it missed.
+    /// The memory of the missed messages.
     pub fn missed_bytes(&self) -> usize {
         self.missed.iter().map(|one| one.cost_bytes()).sum()
     }
 }
 
-/// How recovery went.
+/// The outcome of a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecoveryOutcome {
-    /// Nobody asked.
+    /// The client did not ask for it.
     NotAsked,
-    /// All that was missed is there.
+    /// All missed messages are there.
     Whole,
-    /// Something is lost; the client must read anew.
+    /// Messages are lost; the client has to read the channel anew.
     Lost,
 }

@@ -1,4 +1,4 @@
-//! What the rooms of a shard decided, in order: letters to shards, questions to other rooms,
+//! What the rooms of a shard decided, in order: events to shards, requests to other rooms,
 //! requests to the store, and what is counted and measured.
 //!
 //! Deliberately absent: whoever carries it out.

@@ -1,15 +1,15 @@
-//! All rooms whose home is one shard: every question and every answer of the store enters
-//! here, and goes to the room that it is about.
+//! All rooms whose home is one shard: every request and every answer of the store enters
+//! here, and goes to its room.
 //!
-//! A room is made by the first question that needs it, and removed when nobody is in it and
-//! nothing of it is in memory or under way.
+//! A room is created by the first request that needs it, and removed when it has no members
+//! and nothing in memory or under way.
 //!
-//! Invariants: every ask gets one answer, some of them when the store has given its own; a
-//! message is answered and told to others only when the store has it, where one keeps it;
-//! what was given in one room is answered in its order.
+//! Invariants: every request gets one answer, some of them after an answer of the store; a
+//! durable message is answered and delivered only when the store has it; appends of one room
+//! are answered in their order.
 //!
-//! Deliberately absent: what is decided in a room (`room`, `room_messages`), and which rooms
-//! there are (`room_set`).
+//! Deliberately absent: the decisions of one room (`room`, `room_messages`), and the table of
+//! rooms (`room_set`).
 
 use std::sync::Arc;
 
@@ -41,9 +41,9 @@ use crate::wire::chat::Field;
 pub struct Rooms {
     set: RoomSet,
     sessions: SingleSessions,
-    /// Who begins rooms.
+    /// Rates at which users create rooms.
     room_creations: UserRates,
-    /// Who is in a room that is not here.
+    /// The members of a room that is not here.
     nobody: Members,
 }
 
@@ -60,17 +60,17 @@ impl Rooms {
         }
     }
 
-    /// How many rooms live here.
+    /// The number of rooms.
     pub fn len(&self) -> usize {
         self.set.len()
     }
 
-    /// True when no room lives here.
+    /// True when there is no room.
     pub fn is_empty(&self) -> bool {
         self.set.len() == 0
     }
 
-    /// How many members of which room sit on which shard.
+    /// Members by room and shard.
     pub fn members(&self) -> impl Iterator<Item = (RoomId, ShardId, u32)> {
         self.set.iter().flat_map(|room| {
             room.members().counts().map(|(shard, count)| (room.id(), shard, count))
@@ -82,7 +82,7 @@ impl Rooms {
         self.set.find(room).map(|room| &*room.messages().channel_key().channel)
     }
 
-    /// How many members of a room sit on a shard.
+    /// Members of a room on a shard.
     pub fn members_on(&self, room: RoomId, shard: ShardId) -> u64 {
         self.set.find(room).map_or(0, |room| u64::from(room.members().count_on(shard)))
     }
@@ -98,8 +98,8 @@ impl Rooms {
         self.set.find(id)
     }
 
-    /// The only way in for questions. Total: every question gets one answer, and
-    /// the answer stands in `out` before what the question set off.
+    /// The only entry point for requests. Total: every request gets one answer, which stands
+    /// in `out` before the events that the request causes.
     pub fn handle(
         &mut self,
         now: Timestamps,
@@ -115,8 +115,8 @@ impl Rooms {
         }
     }
 
-    /// Gives a question back that can be decided now. One about a stream that is not
-    /// known yet waits, or is refused where too many do.
+    /// Returns a request that can be decided now. One that needs a stream that is not known yet
+    /// waits, or is refused where too many wait.
     fn wait_for_stream(
         &mut self,
         now: Timestamps,
@@ -135,7 +135,7 @@ impl Rooms {
                 None => None,
             },
         };
-        // Without a room, or without room for it, whoever decides says so.
+        // Without a room, or without room for it, the decision is a refusal.
         let Some(slot) = slot else { return Some(request) };
         let (room, mut cx) = self.set.visit(now, slot, out);
         match room.messages_and_members().0.durable_mut() {
@@ -144,8 +144,8 @@ impl Rooms {
         }
     }
 
-    /// Gives a question back that can be decided now. One about what was said waits for
-    /// what its own connection said before, or is refused where too many wait.
+    /// Returns a request that can be decided now. One about messages waits for earlier messages
+    /// of its own connection, or is refused where too many wait.
     fn wait_for_own(
         &mut self,
         now: Timestamps,
@@ -167,7 +167,7 @@ impl Rooms {
         None
     }
 
-    /// Decides a question about a room of which all is known.
+    /// Decides a request to a room whose stream is known.
     fn decide(
         &mut self,
         now: Timestamps,
@@ -217,7 +217,7 @@ impl Rooms {
                 Decision::Answered(RoomReply::Done)
             }
         };
-        // It may be gone by now, and nobody hears of it then.
+        // The room may be gone by now, and has no members then.
         decision.act_on(room, by, self.set.find(room).map(Room::members), out);
     }
 
@@ -294,7 +294,7 @@ impl Rooms {
         decision
     }
 
-    /// Who is in a room: nobody, where it is not here.
+    /// The members of a room: none, where it is not here.
     fn members_of(&self, id: RoomId) -> &Members {
         self.set.find(id).map_or(&self.nobody, Room::members)
     }
@@ -344,7 +344,7 @@ impl Rooms {
         }
     }
 
-    /// With whom a user talks: the store knows, whether or not the user is here.
+    /// The conversations of a user, which only the store knows.
     fn conversations(
         &mut self,
         id: RoomId,
@@ -405,7 +405,7 @@ impl Rooms {
         room.messages_and_members().0.reactions(by, page, &mut cx)
     }
 
-    /// Something for the user of this personal channel.
+    /// Delivers to the user of this personal channel.
     fn deliver(
         &mut self,
         now: Timestamps,
@@ -420,14 +420,14 @@ impl Rooms {
         {
             out.steps.push(MessageStep::Waits);
         }
-        // Who has no connection finds it at the next one.
+        // A user without connections gets it with the next one.
         let Some(slot) = slot else { return };
         let (room, mut cx) = self.set.visit(now, slot, out);
         room.inbox().deliver(delivery, &mut cx);
     }
 
-    /// Lets pass what has passed: old messages, graces, empty rooms. At most
-    /// `max` of each; the rest at the next call.
+    /// Handles timers: old messages, absences that are over, empty rooms. At most `max` of
+    /// each; the rest at the next call.
     pub fn tick(&mut self, now: Timestamps, max: usize, out: &mut RoomOutput) {
         self.room_creations.tick(now.tick);
         for (slot, member_id) in self.set.timers().take_absence_ends(now.tick, max) {
@@ -459,9 +459,9 @@ impl Rooms {
         self.set.next_wake()
     }
 
-    /// News of members did not reach a shard, because its lane was full. Its members'
-    /// lists are wrong from here on, so they are told the numbers soon, as in a large
-    /// room, and read the list anew.
+    /// A join or leave event did not reach a shard, because its lane was full. The lists of its
+    /// members are wrong from here on, so they soon get a summary, as in a large room, and
+    /// read the list anew.
     pub fn on_event_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
         let (RoomEvent::Joined(id, ..)
         | RoomEvent::Left(id, ..)
@@ -473,7 +473,7 @@ impl Rooms {
         self.set.on_event_lost(now, *id, lost);
     }
 
-    /// A connection is gone: what would be read for it is not.
+    /// A connection is gone: its reads are withdrawn.
     pub fn abandon(
         &mut self,
         now: Timestamps,
@@ -489,7 +489,7 @@ impl Rooms {
         self.set.store().abandon(by, out);
     }
 
-    /// Each question has its answer, also one of which nobody hears.
+    /// Answers a request of a connection that is gone: each request has its answer.
     fn answer_abandoned(&mut self, now: Timestamps, pending_op: PendingOp, out: &mut RoomOutput) {
         let gone = ErrorCode::NotAvailable;
         match pending_op {
@@ -521,7 +521,7 @@ impl Rooms {
         }
     }
 
-    /// The store answers. Like `handle`, the only way in.
+    /// The only entry point for answers of the store.
     pub fn on_reply(&mut self, now: Timestamps, reply: StoreReply, out: &mut RoomOutput) {
         let StoreReply { request_id, outcome } = reply;
         match self.set.store().take(request_id) {
@@ -559,7 +559,7 @@ impl Rooms {
                 self.set.store().end_reading(by, out);
             }
             PendingOp::Pending(inbox) => {
-                // When nobody is there any more, it waits on.
+                // When the user has no connection any more, messages stay pending.
                 if let Some(slot) = self.set.slot_of(inbox) {
                     let (room, mut cx) = self.set.visit(now, slot, out);
                     room.inbox().on_pending(outcome, &mut cx);
@@ -605,7 +605,7 @@ impl Rooms {
         if appended.is_err() {
             self.set.store().on_append_failed(write_epoch);
         }
-        // What was given up before is found when the room is read again.
+        // An append that was given up is found when the stream is read again.
         let Some(slot) = self.set.slot_of(id) else { return };
         let (room, mut cx) = self.set.visit(now, slot, out);
         let (messages, members) = room.messages_and_members();
@@ -667,8 +667,8 @@ impl Rooms {
         self.end_read_of_room(now, id);
     }
 
-    /// The store has a message, and what was asked behind it is decided, in its order: what
-    /// one of these changes is waited for by those behind it.
+    /// The store has a message: requests that waited for it are decided, in their order. A
+    /// request waits for the changes of an earlier one of its connection.
     fn decide_behind(
         &mut self,
         now: Timestamps,

@@ -86,7 +86,7 @@ impl StoreClient {
         assert_eq!(self.sent_count, self.answered_count + under_way_count, "none is lost");
     }
 
-    /// A message was refused that was given in this round: what is given from now on is given
+    /// A message was refused that was given in this epoch: what is given from now on is given
     /// knowing that.
     pub fn on_append_failed(&mut self, write_epoch: WriteEpoch) {
         if write_epoch == self.write_epoch {

@@ -1,7 +1,7 @@
 //! One core: its `Io`, its shard, its ends of the lanes, and the loop of its turns.
 //!
 //! `shard::turn` has the order of a turn. When one found nothing, the core sleeps until
-//! its `Io` has something, its next deadline passes, or its doorbell rings.
+//! its `Io` has something, its next deadline passes, or its waker is notified.
 //!
 //! Everything that several threads use by descriptor (doorbells, and the
 //! runtime of the control thread) is made before descriptor tables split, so
@@ -78,7 +78,7 @@ pub(super) struct CoreSetup {
     pub pulse: LastPulse,
 }
 
-/// The word to listen; comes when every core has its doorbell.
+/// Starts listening; sent when every core has its waker.
 pub(super) struct StartListening {
     pub wakers: Arc<[Waker]>,
     pub addresses: Vec<SocketAddr>,

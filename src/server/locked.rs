@@ -31,7 +31,7 @@ pub fn shard_locked_bytes(ring: &ring::Options) -> u64 {
     (ring.locked_bytes() + EXECUTOR_BYTES).max(EXECUTOR_BYTES_MIN)
 }
 
-/// What the kernel counts for all shards of a plan; `whole` is the plane of a shard that
+/// What the kernel counts for all shards of a plan; `whole` is the ring of a shard that
 /// has a core for itself.
 pub(super) fn locked_bytes(plan: &Plan, whole: &ring::Options) -> u64 {
     plan.cores.len() as u64 * shard_locked_bytes(&plan.ring(whole))

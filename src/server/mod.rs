@@ -88,7 +88,7 @@ pub struct DiagnosticsOptions {
 pub struct ServerSetup {
     /// Addresses, threads, limits.
     pub options: Options,
-    /// What the plane of a shard gets that has a core for itself; shards that
+    /// What the ring of a shard gets that has a core for itself; shards that
     /// share one get a part. `connections_max` is set by the plan.
     pub ring: ring::Options,
     /// What each shard gets; `connections_max` is set by the plan.
@@ -145,7 +145,7 @@ pub fn run(setup: ServerSetup) -> Result<ServerEnd, StartError> {
         needed_bytes: locked,
         shards: plan.cores.len(),
     })?;
-    // glommio does not say what it misses; the plane does, and has the same needs.
+    // glommio does not say what it misses; the ring does, and has the same needs.
     ring::KernelIo::new(&plan.ring(&setup.ring), crate::metrics::Cells::new().claim().into())
         .map_err(|refusal| StartError::ring(refusal, &plan, &setup.ring))?;
     // Before descriptor tables split: cores wake this runtime by descriptor.

@@ -18,7 +18,7 @@ const DESCRIPTORS_RESERVED: u64 = 128 + REFUSALS_MAX as u64;
 /// wait in the backlog.
 const REFUSALS_MAX: u32 = 64;
 
-/// Descriptors of one shard's executor, ring and doorbell. They are made before
+/// Descriptors of one shard's executor, ring and waker. They are made before
 /// the tables split, so every table holds those of all shards. One listener is among
 /// them; each further one is one more.
 const DESCRIPTORS_PER_SHARD: u64 = 8;
@@ -174,7 +174,7 @@ pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, PlanError> {
 
 impl Plan {
     /// Descriptors in each table before anybody connects: what every executor, ring and
-    /// doorbell has, and a few of the process's own.
+    /// waker has, and a few of the process's own.
     pub fn descriptors_at_start(&self) -> u64 {
         DESCRIPTORS_OF_PROCESS + DESCRIPTORS_PER_SHARD * self.cores.len() as u64
     }

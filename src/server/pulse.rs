@@ -17,7 +17,7 @@ pub(super) const SLEEP_MS_MAX: u64 = 1_000;
 
 /// What is looked at.
 pub(super) struct PulseInputs {
-    /// Connections of the plane.
+    /// Connections of the ring.
     pub connections: u32,
     /// Letters in the lanes to this core.
     pub messages: usize,

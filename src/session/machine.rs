@@ -199,7 +199,7 @@ impl Session {
     ) {
         match (&mut self.state, answer) {
             (SessionState::Closed | SessionState::Greeting { .. }, RoomReply::Subscribed(_)) => {
-                // Nobody waits for this seat any more.
+                // Nobody waits for this subscription any more.
                 let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
                 reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
             }
@@ -463,7 +463,7 @@ impl Session {
         self.subscriptions.active_slots()
     }
 
-    /// The shard gave the seat that `Effect::AddSubscriber` asked for.
+    /// The shard has added the subscriber that `Effect::AddSubscriber` asked for.
     pub fn activate(&mut self, room: RoomId, place: SubscriberSlot) {
         self.subscriptions.activate(room, place);
     }
@@ -515,7 +515,7 @@ impl Session {
         self.state.next_timer(cx, &self.heartbeat)
     }
 
-    /// Ends the session: its seats are freed, and its rooms let it go.
+    /// Ends the session: it is removed from its channels and rooms.
     pub fn leave(&mut self, cx: &Context<'_>, out: &mut SessionOutput) {
         self.request_single_session(cx, RoomOp::Release, out);
         out.of_tenant = self.counted_as().map(|tenant| (tenant, ConnectionEvent::Closed));
@@ -582,7 +582,7 @@ impl Session {
             let (peer, held) = connecting.finish(cx, &mut self.heartbeat, out);
             self.state = SessionState::Ready(peer);
             self.request_single_session(cx, RoomOp::Claim, out);
-            // Behind the seats: a held command may need the last one.
+            // After the subscribers: a held command may need the last one.
             if !held.is_empty() {
                 out.effects.push(Effect::Resume(held.after_connect()));
             }

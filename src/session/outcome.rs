@@ -41,7 +41,7 @@ pub struct SessionOutput {
 pub enum Effect {
     /// Ask a room's home.
     SendRequest(RoomRequest),
-    /// Give this session a seat in the channel, and tell the session where.
+    /// Add this session to the subscribers of a channel, and tell it its slot.
     AddSubscriber {
         /// Which room.
         room: RoomId,
@@ -50,11 +50,11 @@ pub enum Effect {
         /// Whether who comes and goes is delivered, too.
         wants_join_leave: bool,
     },
-    /// Free the seat.
+    /// Remove the subscriber.
     RemoveSubscriber(SubscriberSlot),
     /// What channels said while the client was connecting may leave now.
     Release,
-    /// Serve these commands, which waited for the seats before.
+    /// Serve these commands, which waited for the effects before.
     Resume(HeldCommands),
     /// Let the session look at each of its channels by name: its rights have changed.
     /// These are the ones that the server makes now.

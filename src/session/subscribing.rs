@@ -214,7 +214,7 @@ impl Membership<'_> {
         Some(SubscribeOutcome::Settled)
     }
 
-    /// The server ends a subscription: frees the seat, asks the home to let go, and tells the
+    /// The server ends a subscription: removes the subscriber, unsubscribes at the home, and tells the
     /// client.
     pub fn end(&mut self, room: RoomId, channel: &str, why: Removal, reply: &mut CommandOut<'_>) {
         self.peer.forget(room);

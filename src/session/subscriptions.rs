@@ -119,7 +119,7 @@ pub enum Cancelled {
     Unknown,
     /// The home's answer is still to come, and ends it.
     Asked,
-    /// The session was in, and has left this seat.
+    /// The subscription was active, with this slot.
     Seated(SubscriberSlot),
 }
 
@@ -243,13 +243,13 @@ impl Subscriptions {
         self.begin_subscribe(room, PendingSubscribe::by_server(channel_key));
     }
 
-    /// The home let the session in, and the shard gave it this seat.
+    /// The home has added the member, and the shard the subscriber, with this slot.
     pub fn activate(&mut self, room: RoomId, place: SubscriberSlot) {
         let sub = self.at_mut(room).expect("the session asked for this seat");
         sub.stage = SubscriptionState::Active(place, sub.allow(), sub.maker());
     }
 
-    /// Somebody else left the channel, and the session's seat is another one.
+    /// Another subscriber has left the channel, and the session's slot has changed.
     pub fn on_moved(&mut self, room: RoomId, place: SubscriberSlot) {
         let sub = self.at_mut(room).expect("who sits in a channel is subscribed to it");
         sub.stage = SubscriptionState::Active(place, sub.allow(), sub.maker());
@@ -283,7 +283,7 @@ impl Subscriptions {
         self.take(room).map(|sub| sub.maker())
     }
 
-    /// Forgets all. Gives the seats, by rising room.
+    /// Forgets all. Returns the slots, by rising room.
     pub fn take_active_slots(&mut self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> + use<> {
         self.take_all().filter_map(|sub| Some((sub.room, sub.place()?)))
     }

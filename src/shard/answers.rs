@@ -1,7 +1,7 @@
-//! What a room's home answers, on its way to the session that asked: measured, weighed
-//! against what the client has room for, and given back where nobody waits for it.
+//! Answers of a room's home to a session: they are measured, checked against the free bytes of
+//! the outbox, and undone where the session is gone.
 //!
-//! Deliberately absent: what a session makes of an answer.
+//! Deliberately absent: the replies to clients (`session`).
 
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
@@ -26,7 +26,7 @@ pub fn on_answer(
         let tenant = sessions.connections().tenant_of(reply_to.conn);
         sessions.observing(cx).on_posted(room, tenant, &timing);
     }
-    // What is long can be asked for again, and must not pile up in here.
+    // Long answers can be requested again, and must not pile up in the outbox.
     let answer = match answer {
         RoomReply::Subscribed(subscribed) => {
             RoomReply::Subscribed(trimmed(sessions, reply_to.conn, subscribed))
@@ -52,7 +52,7 @@ pub fn on_answer(
         });
         sessions.set_next_timer(cx.now, reply_to.conn);
     } else if matches!(answer, RoomReply::Subscribed(_)) {
-        // It left before it was let in.
+        // The connection closed before its subscription began.
         let reply_to = ReplyTo { id: 0, ..reply_to };
         sessions.send_request(
             cx,
@@ -61,16 +61,16 @@ pub fn on_answer(
     }
 }
 
-/// What a connection's outbox has room for; all where there is no connection any more.
+/// The free bytes of a connection's outbox; all where the connection is gone.
 fn outbox_room_bytes(sessions: &Sessions, id: ConnId) -> usize {
     let bytes_max = sessions.options().session.outbox_bytes_max as usize;
     let conn = sessions.connections().get(id);
     conn.map_or(bytes_max, |conn| sessions.queue().room_bytes(conn))
 }
 
-/// Recoveries end where the outbox does, but one that is larger goes into an outbox
-/// that is half empty: who was closed because it was slow has missed more than its
-/// outbox holds. Who has no room for it reads anew.
+/// Drops the missed messages of a recovery that does not fit into the outbox. A larger one
+/// goes into an outbox that is half empty: a reader that was closed for being slow has missed
+/// more than its outbox holds. A client without room for it reads the channel anew.
 fn trimmed(sessions: &Sessions, id: ConnId, mut subscribed: Box<Subscribed>) -> Box<Subscribed> {
     let room_bytes = outbox_room_bytes(sessions, id);
     let half_bytes = sessions.options().session.outbox_bytes_max as usize / 2;
@@ -82,7 +82,7 @@ fn trimmed(sessions: &Sessions, id: ConnId, mut subscribed: Box<Subscribed>) -> 
     subscribed
 }
 
-/// The way of a message whose author is answered.
+/// The timing of a message whose author is answered.
 fn timing_of(answer: &RoomReply) -> Option<MessageTiming> {
     match answer {
         RoomReply::Published(timing) => Some(*timing),

@@ -1,5 +1,5 @@
-//! What one shard believes about memberships and what waits in it, as values that can be
-//! compared with those of other shards.
+//! A shard's view of memberships and waiting data, as values that can be compared with those
+//! of other shards.
 //!
 //! Deliberately absent: the comparison, which belongs to tests and the simulator.
 
@@ -11,19 +11,19 @@ use super::home_rooms::HomeRooms;
 use super::inbound::Inbound;
 use super::sessions::Sessions;
 
-/// What a shard believes about who is where, as values.
+/// A shard's view of all memberships, as values.
 ///
-/// Three places must agree on it: a room's home counts members by shard, a
-/// shard's channels have seats, and sessions know their places. Whoever holds
-/// the audits of all shards, and the letters between them, can compare. For
-/// tests and the simulator; it looks at everything, so a server never asks.
+/// Three places must agree on it: a room's home counts members by shard, a shard's channels
+/// have subscribers, and sessions know their slots. Tests and the simulator compare the
+/// audits of all shards, and the messages between them. It visits everything, so a server
+/// never calls it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// Of the rooms whose home is this shard: how many members sit where.
+    /// Members by shard, of the rooms whose home is this shard.
     pub members: Vec<(RoomId, ShardId, u32)>,
-    /// What the channels of this shard say, sorted.
+    /// Subscribers in the view of this shard's channels, sorted.
     pub subscribers: Vec<SubscriberRecord>,
-    /// What the sessions of this shard say, sorted.
+    /// Subscribers in the view of this shard's sessions, sorted.
     pub subscriber_slots: Vec<SubscriberRecord>,
     /// Sessions that are open.
     pub sessions_count: u64,
@@ -39,20 +39,20 @@ pub struct Audit {
     pub rooms_count: usize,
     /// Requests that the store has not answered.
     pub requests_count: usize,
-    /// Bytes of messages of which a part has come.
+    /// Bytes of incomplete messages.
     pub partial_messages_bytes: usize,
     /// Bytes that wait for a later turn.
     pub postponed_bytes: usize,
 }
 
-/// Who sits where.
+/// One subscriber with its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SubscriberRecord {
-    /// In which room.
+    /// The room.
     pub room: RoomId,
-    /// Whose connection.
+    /// The connection.
     pub conn: ConnId,
-    /// Which of the shard's channels it is, and which of its seats.
+    /// The index of the channel on this shard, and of the subscriber in it.
     pub place: (u32, u32),
 }
 

@@ -1,6 +1,6 @@
-//! One connection as its shard keeps it: the stage it is in, its outbox, and its next timer.
+//! The state of one connection in its shard: its stage, its send state, and its next timer.
 //!
-//! Deliberately absent: the socket, which is the plane's, and the timers' wheel.
+//! Deliberately absent: the socket, which belongs to the `Io`, and the timer wheel.
 
 use super::delivery::SendState;
 use crate::base::{ConnId, Deadline32, MonotonicMs};
@@ -11,75 +11,75 @@ use crate::ws::Reader;
 /// One connection, from its first byte to its last.
 #[derive(Debug)]
 pub struct Connection {
-    /// Which tenant of its slot this is.
+    /// Tells it from earlier connections in its slot.
     generation: u32,
     /// When its earliest timer fires.
     wake_at: Deadline32,
-    /// What waits for its socket.
+    /// Its send state.
     send: SendState,
-    /// What it may do.
+    /// Its stage.
     stage: ConnStage,
 }
 
-/// Each stage holds exactly what it may touch.
+/// The stage of a connection; each holds exactly the state that it needs.
 #[derive(Debug)]
 pub enum ConnStage {
-    /// HTTP until the head is whole.
+    /// The HTTP upgrade, until its head is complete.
     Upgrading(Box<Upgrading>),
-    /// A session talks.
+    /// A session is open.
     Open(Reader, Session),
-    /// We said goodbye, or are about to; only the peer's goodbye matters.
+    /// The close frame was sent, or waits; only the peer's close frame matters.
     Closing(Box<Closing>),
-    /// The plane was asked to end it; `Gone` will follow.
+    /// The `Io` was asked to close it; `Event::Gone` will follow.
     Shut,
 }
 
-/// Which stage it is, without what is in it.
+/// The kind of a stage, without its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StageKind {
-    /// HTTP until the head is whole.
+    /// The HTTP upgrade, until its head is complete.
     Upgrading,
-    /// A session talks.
+    /// A session is open.
     Open,
-    /// We said goodbye, or are about to.
+    /// The close frame was sent, or waits.
     Closing,
-    /// The plane was asked to end it.
+    /// The `Io` was asked to close it.
     Shut,
 }
 
-/// A head that is not whole yet.
+/// An upgrade whose head is not complete.
 #[derive(Debug)]
 pub struct Upgrading {
-    /// When the socket came.
+    /// The time at which the socket was accepted.
     pub since: MonotonicMs,
-    /// What came of the head, when it was cut; usually nothing.
+    /// The part of the head that has come; usually empty.
     pub head: Vec<u8>,
 }
 
-/// A connection on its way out.
+/// A connection that is being closed.
 #[derive(Debug)]
 pub struct Closing {
-    /// For the peer's close frame.
+    /// Reads the peer's close frame.
     pub reader: Reader,
-    /// When patience ends.
+    /// The end of the closing handshake.
     pub deadline: MonotonicMs,
-    /// What is waited for, beyond the last byte having left.
+    /// The state of the closing handshake.
     pub close_handshake: CloseHandshake,
 }
 
-/// Whose turn it is in the closing handshake (RFC 6455, 7.1).
+/// The state of the closing handshake (RFC 6455, 7.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseHandshake {
-    /// The peer has yet to say it.
+    /// The peer has yet to send its close frame.
     Waiting,
-    /// Nothing more will come that matters; what waits still leaves.
+    /// The peer's close frame has come; waiting frames are still sent.
     Done,
-    /// Patience is over; what has not left will not.
+    /// The deadline has passed; waiting frames are dropped.
     TimedOut,
 }
 
 impl Connection {
-    /// A socket that just came.
+    /// A connection whose socket was just accepted.
     pub fn accepted(id: ConnId, now: MonotonicMs) -> Connection {
         Connection {
             generation: id.generation,
@@ -89,22 +89,22 @@ impl Connection {
         }
     }
 
-    /// Which tenant of its slot this is.
+    /// Tells it from earlier connections in its slot.
     pub fn generation(&self) -> u32 {
         self.generation
     }
 
-    /// What it may do.
+    /// Its stage.
     pub fn stage(&self) -> &ConnStage {
         &self.stage
     }
 
-    /// The same, to change.
+    /// The same, mutable.
     pub fn stage_mut(&mut self) -> &mut ConnStage {
         &mut self.stage
     }
 
-    /// Which stage that is.
+    /// The kind of its stage.
     pub fn stage_kind(&self) -> StageKind {
         match self.stage {
             ConnStage::Upgrading(_) => StageKind::Upgrading,
@@ -114,7 +114,7 @@ impl Connection {
         }
     }
 
-    /// Puts back what reads its frames. False when nothing is read of it any more.
+    /// Puts back its frame reader. False when nothing is read from it any more.
     pub fn put_reader(&mut self, reader: Reader) -> bool {
         match &mut self.stage {
             ConnStage::Open(place, _) => *place = reader,
@@ -124,12 +124,12 @@ impl Connection {
         true
     }
 
-    /// What waits for its socket.
+    /// Its send state.
     pub fn send(&self) -> &SendState {
         &self.send
     }
 
-    /// The same, to change.
+    /// The same, mutable.
     #[inline]
     pub fn send_mut(&mut self) -> &mut SendState {
         &mut self.send
@@ -141,12 +141,12 @@ impl Connection {
         (&mut self.stage, &mut self.send)
     }
 
-    /// Whether a timer will fire for it.
+    /// Whether it has a timer.
     pub fn has_timer(&self) -> bool {
         self.wake_at != Deadline32::NEVER
     }
 
-    /// Lets a timer fire at `at`. Returns when, unless an earlier one is set.
+    /// Sets its timer to `at`. Returns the rounded time, unless an earlier timer is set.
     pub fn wake(&mut self, now: MonotonicMs, at: MonotonicMs) -> Option<MonotonicMs> {
         if self.wake_at.tick(now) <= at {
             return None;
@@ -155,7 +155,7 @@ impl Connection {
         Some(self.wake_at.tick(now))
     }
 
-    /// A timer fires. False when an earlier one took over from it.
+    /// A timer fires. False when an earlier one has replaced it.
     pub fn fire(&mut self, now: MonotonicMs) -> bool {
         let is_due = self.wake_at.tick(now) <= now;
         if is_due {
@@ -170,7 +170,7 @@ impl Connection {
         self.stage = ConnStage::Open(Reader::new(), session);
     }
 
-    /// The connection is on its way out, unless its socket is gone already.
+    /// Begins to close the connection, unless its socket is gone already.
     pub fn begin_closing(
         &mut self,
         deadline: MonotonicMs,
@@ -188,7 +188,8 @@ impl Connection {
         };
     }
 
-    /// Whether everything was said, or patience is over: then the plane is to end it.
+    /// Ends the closing stage when the handshake is done and all frames have left, or its
+    /// deadline has passed. True when the socket is to be closed.
     pub fn finish_closing(&mut self) -> bool {
         let ConnStage::Closing(closing) = &self.stage else { return false };
         let is_over = match closing.close_handshake {
@@ -203,8 +204,8 @@ impl Connection {
     }
 }
 
-/// What is waited for after a session ended this way; `None` when the socket is
-/// gone already.
+/// The closing handshake that follows this end of a session; `None` when the socket is gone
+/// already.
 pub fn close_handshake(fault: Fault) -> Option<CloseHandshake> {
     match fault {
         Fault::Broken | Fault::PeerGone => None,

@@ -88,7 +88,7 @@ impl Connections {
         self.table.at_mut(id.slot).filter(|conn| conn.generation() == id.generation)
     }
 
-    /// Who has a seat in a channel: seats are freed before their connection goes, so a slot
+    /// The connection of a subscriber: subscribers are removed before their connection, so a slot
     /// is enough to find it.
     pub fn subscriber(&self, slot: u32) -> Option<(ConnId, &Connection)> {
         let conn = self.table.at(slot)?;
@@ -118,7 +118,7 @@ impl Connections {
     /// A socket came.
     pub fn accept(&mut self, now: MonotonicMs, id: ConnId) {
         let previous = self.table.insert(id.slot, Connection::accepted(id, now));
-        assert!(previous.is_none(), "the plane reused a live connection");
+        assert!(previous.is_none(), "the `Io` reused a live connection");
         self.upgrading_count += 1;
     }
 

@@ -1,8 +1,8 @@
-//! The rooms whose home is this shard, with what they decided and want of the store.
+//! The rooms whose home is this shard, with their decisions and their requests to the store.
 //!
-//! Invariant: what was decided is taken before anything else is decided.
+//! Invariant: decisions are taken out before anything else is decided.
 //!
-//! Deliberately absent: who is told (`mesh`), and the store.
+//! Deliberately absent: sending the decisions (`mesh`), and the store.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub struct HomeRooms {
     rooms: Rooms,
     /// Kept between questions for its capacity only.
     out: RoomOutput,
-    /// What the store is to be asked.
+    /// Requests that wait for the store.
     requests: Vec<StoreRequest>,
 }
 
@@ -38,45 +38,45 @@ impl HomeRooms {
         &self.rooms
     }
 
-    /// A room is asked something.
+    /// Handles a request to a room.
     pub fn handle(&mut self, now: Timestamps, from: ShardId, request: RoomRequest) {
         self.rooms.handle(now, from, request, &mut self.out);
     }
 
-    /// A connection is gone that asked rooms of ours.
+    /// A connection with open requests to rooms of ours is gone.
     pub fn abandon(&mut self, now: Timestamps, from: ShardId, reply_to: ReplyTo) {
         self.rooms.abandon(now, from, reply_to, &mut self.out);
     }
 
-    /// The store says something.
+    /// Handles an answer of the store.
     pub fn on_reply(&mut self, now: Timestamps, reply: StoreReply) {
         self.rooms.on_reply(now, reply, &mut self.out);
     }
 
-    /// Lets what is due happen.
+    /// Handles the timers that are due.
     pub fn tick(&mut self, now: Timestamps) {
         self.rooms.tick(now, TURN_TIMERS_MAX, &mut self.out);
     }
 
-    /// Takes what was decided.
+    /// Takes the decisions.
     pub fn take_out(&mut self) -> RoomOutput {
         std::mem::take(&mut self.out)
     }
 
-    /// Gives back what was taken, for its capacity. What it wants of the store is kept.
+    /// Gives back the buffer of decisions, for its capacity. Requests to the store are kept.
     pub fn give_back(&mut self, mut out: RoomOutput) {
         self.requests.append(&mut out.requests);
         let is_done = |out: &RoomOutput| out.events.is_empty() && out.room_requests.is_empty();
-        assert!(is_done(&out) && is_done(&self.out), "what rooms decide is passed on at once");
+        assert!(is_done(&out) && is_done(&self.out), "decisions of rooms are passed on at once");
         self.out = out;
     }
 
-    /// How many members of a room sit on that shard.
+    /// Members of a room on that shard.
     pub fn members_on(&self, room: RoomId, shard: ShardId) -> u64 {
         self.rooms.members_on(room, shard)
     }
 
-    /// What rooms said of members did not reach another shard.
+    /// A join or leave event did not reach another shard.
     pub fn on_event_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
         self.rooms.on_event_lost(now, lost);
     }
@@ -86,7 +86,7 @@ impl HomeRooms {
         &mut self.requests
     }
 
-    /// When something is due.
+    /// The time of the next timer.
     pub fn next_wake(&self) -> Option<MonotonicMs> {
         self.rooms.next_wake()
     }

@@ -1,10 +1,10 @@
-//! From bytes to commands: heads, frames and messages of peers, each served within its
-//! connection's share of a turn. What is beyond it waits for the next one.
+//! Inbound data: upgrade heads, frames and messages of peers, each served within its
+//! connection's share of a turn. The rest waits for the next turn.
 //!
-//! Invariant: of a connection whose bytes wait, everything that comes later waits behind.
+//! Invariant: while bytes of a connection wait, later ones wait behind them.
 //!
-//! Deliberately absent: what a session makes of a command, and in which order those that
-//! wait are served (`postponed`).
+//! Deliberately absent: the effects of commands, and the order in which waiting input is
+//! served (`postponed`).
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,18 +26,18 @@ use crate::session::{Fault, QuotaDecision};
 use crate::wire::{self, Encoding};
 use crate::ws::{self, Incoming, ReadBuffer, Reader, Role, Rules};
 
-/// What peers say, up to its commands.
+/// Decodes the input of peers into commands.
 pub struct Inbound {
-    /// Messages of which a part has come.
+    /// Messages that are incomplete.
     partial_messages: PartialMessages,
-    /// How frames are read.
+    /// The rules for frames.
     rules: Rules,
     options: Arc<Options>,
     shard: ShardId,
     metrics: Rc<MetricsWriter>,
 }
 
-/// What one connection may have served now.
+/// A connection with its quota of this turn.
 struct ServeContext<'s> {
     id: ConnId,
     /// Whether its bytes were within the quota when they came.
@@ -46,7 +46,7 @@ struct ServeContext<'s> {
     share: &'s mut TurnQuota,
 }
 
-/// How far a message was served.
+/// The part of a message that was served.
 struct Served {
     commands_count: usize,
     read_bytes: usize,
@@ -54,7 +54,7 @@ struct Served {
 }
 
 impl Inbound {
-    /// Nobody has said anything.
+    /// No input yet.
     pub fn new(options: Arc<Options>, shard: ShardId, metrics: Rc<MetricsWriter>) -> Inbound {
         let message_bytes_max = options.ws.message_bytes_max;
         let rules = Rules { role: Role::Server, message_bytes_max };
@@ -94,7 +94,7 @@ impl Inbound {
         }
     }
 
-    /// The peer sends nothing more; all that it sent before counts.
+    /// The peer has closed its sending side; its earlier input counts.
     pub fn on_ended(&self, sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId) {
         if sessions.postponed().waits(id) {
             sessions.postponed_mut().push(id, PostponedInput::Ended);
@@ -103,18 +103,18 @@ impl Inbound {
         }
     }
 
-    /// A socket is gone, and the part of a message that came by it.
+    /// A socket is gone, with its incomplete message.
     pub fn forget(&mut self, id: ConnId) {
         self.partial_messages.forget(id);
     }
 
-    /// Bytes of messages of which a part has come.
+    /// Bytes of incomplete messages.
     pub fn partial_messages_bytes(&self) -> usize {
         self.partial_messages.bytes()
     }
 
-    /// Everybody who waits is served a share, until all have had theirs or the turn's is
-    /// used up: who was not served goes first in the next one.
+    /// Serves a share of each waiting connection, until the quota of the turn is used up: the
+    /// others go first in the next turn.
     pub fn serve_postponed(&mut self, sessions: &mut Sessions, cx: &mut TurnContext<'_>) {
         sessions.shares_mut().renew();
         let mut left = TURN_POSTPONED_COUNT_MAX;
@@ -128,7 +128,7 @@ impl Inbound {
         }
     }
 
-    /// Received bytes wait behind what waits already.
+    /// Received bytes wait behind earlier ones.
     fn postpone(
         &mut self,
         sessions: &mut Sessions,
@@ -143,7 +143,7 @@ impl Inbound {
         }
     }
 
-    /// Serves so much of what waits of a connection; how much it was.
+    /// Serves at most `count_max` commands of a waiting connection. Returns how many.
     fn serve_share(
         &mut self,
         sessions: &mut Sessions,
@@ -243,7 +243,7 @@ impl Inbound {
         }
     }
 
-    /// Bytes that nothing waits before.
+    /// Bytes of a connection without waiting input.
     fn on_first_frames(
         &mut self,
         sessions: &mut Sessions,
@@ -271,7 +271,7 @@ impl Inbound {
     ) {
         let id = serving.id;
         let mut input = ReadBuffer::new(bytes);
-        // The reader lets go of its last message when it finds that nothing follows.
+        // The reader drops its last message when it finds that nothing follows.
         while !serving.share.is_used_up() || input.is_empty() {
             let fault = match sessions.connections().get(id).map(Connection::stage_kind) {
                 Some(StageKind::Open) => match reader.next(&mut input, self.rules) {
@@ -308,7 +308,8 @@ impl Inbound {
         }
     }
 
-    /// A connection keeps so much of a message until the rest comes.
+    /// Accounts for the incomplete message of a connection, and closes connections where all of
+    /// them together are too large.
     fn keep_partial(
         &mut self,
         sessions: &mut Sessions,
@@ -321,14 +322,14 @@ impl Inbound {
             1.. => self.partial_messages.keep(id, part_owner(sessions, id), kept_bytes),
         }
         while let Some(victim) = self.partial_messages.victim() {
-            // What it says from now on means nothing, so nothing of it is kept.
+            // Its later input is ignored, so none is kept.
             self.partial_messages.forget(victim);
             sessions.end(cx, victim, Fault::PartialMessages);
             sessions.on_last_close(victim, Reader::new());
         }
     }
 
-    /// We said goodbye; only the peer's matters.
+    /// The connection is closing; only the peer's close frame matters.
     fn on_last_frames(
         &mut self,
         sessions: &mut Sessions,
@@ -392,8 +393,8 @@ impl Inbound {
         self.on_commands(sessions, cx, serving, message, 0)
     }
 
-    /// The commands of one message, behind those that were served in earlier turns, as many
-    /// as the share allows, with panics kept inside the session.
+    /// Serves the commands of one message, after those that were served in earlier turns, as
+    /// many as the share allows. A panic ends the session only.
     fn on_commands(
         &self,
         sessions: &mut Sessions,
@@ -415,8 +416,7 @@ impl Inbound {
     }
 }
 
-/// Lets the session answer each command of a message until it ends or so many were
-/// served.
+/// Lets the session serve the commands of a message, up to its share.
 fn serve(
     sessions: &mut Sessions,
     cx: &mut TurnContext<'_>,
@@ -461,7 +461,7 @@ fn count_bytes(
     decided.unwrap_or(QuotaDecision::Served)
 }
 
-/// Frames without a command came in. Says whether they are within the quota.
+/// Counts frames without a command. Returns whether they are within the quota.
 fn count_frames(
     sessions: &mut Sessions,
     cx: &mut TurnContext<'_>,
@@ -473,7 +473,7 @@ fn count_frames(
     decided.unwrap_or(QuotaDecision::Throttled)
 }
 
-/// With whose other parts of messages those of this connection are counted.
+/// The owner that incomplete messages of this connection are counted for.
 fn part_owner(sessions: &Sessions, id: ConnId) -> FragmentOwner {
     let Some(session) = sessions.connections().session(id) else { return FragmentOwner::Strangers };
     match (session.who(), sessions.env().user_of(session)) {
@@ -483,8 +483,8 @@ fn part_owner(sessions: &Sessions, id: ConnId) -> FragmentOwner {
     }
 }
 
-/// The longest time between two pings that a client asks for by its address, in s: the one
-/// thing of a connection that every SDK lets its user choose.
+/// The longest time between two pings that a client asks for in its URL, in s. The URL is
+/// the only part of a connection that every SDK lets its user choose.
 fn asked_ping_s(query: &str) -> Option<u32> {
     let mut asked = query.split('&').filter_map(|pair| pair.strip_prefix("ping_s="));
     asked.next()?.parse().ok()

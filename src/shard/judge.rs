@@ -13,7 +13,7 @@ use crate::metrics::Suspected;
 use crate::session::{CoreLoad, CorePace, Fault, PongVerdict};
 use crate::ws::UpgradeError;
 
-/// Whether the plane has told all that happened.
+/// Whether the `Io` has told all that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventsRead {
     /// There is nothing more to be heard in this turn.
@@ -42,7 +42,8 @@ pub fn count_lateness(lateness: &mut Lateness, observer: &Observer) {
     observer.on_lateness(late_ms, rests_count, lateness.worst_ms());
 }
 
-/// Judges some of those whose time is over; `signs` are what the plane knows of one of them.
+/// Checks some of the connections whose deadline has passed; `signs` returns the socket's
+/// signs of life.
 pub fn judge(
     sessions: &mut Sessions,
     cx: &mut TurnContext<'_>,

@@ -1,9 +1,9 @@
-//! The letters that one shard has for the others and for itself, and the limits on them.
+//! The mesh: messages of one shard to the others and to itself, with their limits.
 //!
-//! A lane that is full is an answer and not a wait: a question is refused in the addressee's
-//! place, and publications that are lost are told of by a `Gap` as soon as there is room.
+//! A lane that is full is an answer and not a wait: a request is refused here in place of its
+//! addressee, and lost publications are reported by a `Gap` as soon as there is room.
 //!
-//! Deliberately absent: the queues between threads, into which the owner of a core posts.
+//! Deliberately absent: the lanes between threads, into which the owner of a core posts.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,42 +15,40 @@ use crate::base::{RoomId, ShardId, UserHash, trim_queue};
 use crate::room::{ReplyTo, RoomEvent, RoomOp, RoomRequest};
 use crate::wire::ErrorCode;
 
-/// What this shard has to say to others, and to itself.
+/// The messages of this shard that wait for others, and for itself.
 ///
-/// Invariants: at most `LANE_REQUESTS_MAX` questions to one shard are open,
-/// `OWN_REQUESTS_MAX` to ourselves, and `USER_REQUESTS_MAX` of one user's, by however many
-/// connections it asks, not counting farewells (their number is bounded by
-/// the members they end), claims (by the connections that are let in) and deliveries (by
-/// the messages that rooms wait for); each question is answered once, so answers need no
-/// limit of their own; a lane tells of at most `LANE_GONE_MAX` connections that are gone
-/// at a time; notices
-/// are refused where a lane holds `LANE_PUSHES_MAX` of them, and for publications
-/// among them a `Gap` goes first as soon as there is room again; a lane with
-/// letters or a gap to tell is among `addressees`, once.
+/// Invariants: at most `LANE_REQUESTS_MAX` requests to one shard are open,
+/// `OWN_REQUESTS_MAX` to ourselves, and `USER_REQUESTS_MAX` of one user, by however many
+/// connections it asks; unsubscribes (bounded by the members that they end), claims (by the
+/// connections that are admitted) and deliveries (by the messages that rooms wait for) do
+/// not count. Each request is answered once, so answers need no limit of their own. A lane
+/// reports at most `LANE_GONE_MAX` closed connections at a time. Notices are refused where
+/// a lane holds `LANE_PUSHES_MAX` of them; for lost publications a `Gap` goes first as soon
+/// as there is room again. A lane with messages or a gap to send is in `addressees`, once.
 #[derive(Debug)]
 pub struct Mesh {
     own: ShardId,
     lanes: Vec<Lane>,
-    /// So that a turn does not look into sixty lanes for the two with letters.
+    /// Lanes with something to send, so that a turn does not visit all of sixty lanes.
     addressees: Vec<ShardId>,
     local: VecDeque<ShardMessage>,
-    /// Lanes whose number of open questions has changed since it was told.
+    /// Lanes whose number of open requests has changed since it was reported.
     changed: Vec<ShardId>,
-    /// Open questions in all lanes, and all since the beginning.
+    /// Open requests in all lanes, and the total since the start.
     open_requests: u64,
     requests_begun: u64,
-    /// Questions to ourselves that are not answered, with those that were refused here.
+    /// Open requests to ourselves, with those that were refused here.
     own_requests: usize,
-    /// Questions of each user that are not answered; who has none is not among them.
+    /// Open requests of each user; a user with none has no entry.
     user_requests: BTreeMap<UserHash, usize>,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
     messages: Vec<ShardMessage>,
-    /// How many of the letters are notices.
+    /// Notices among the messages.
     notices_count: usize,
-    /// How many of the letters tell of connections that are gone.
+    /// Messages about connections that are gone.
     gone_count: usize,
     open_requests: u32,
     lost: Option<Gap>,
@@ -58,20 +56,20 @@ struct Lane {
     is_changed: bool,
 }
 
-/// What became of a letter.
+/// Result of posting a message.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PostResult {
-    /// It is on its way.
+    /// The message will be sent.
     Sent,
-    /// The lane is full. A question was answered with 111 in the addressee's
-    /// place; a notice is lost. If it was a publication, subscribers will be told; who
-    /// came and left, rooms tell in numbers later; who is writing is no promise.
+    /// The lane is full. A request was answered with 111 in place of the addressee; a notice
+    /// is lost. Subscribers will be told of lost publications, rooms send the numbers of
+    /// joins and leaves later, and typing notices are not repeated.
     Full,
 }
 
 impl Mesh {
-    /// No letters; `own` among so many shards.
+    /// An empty mesh of the shard `own`.
     pub fn new(own: ShardId, shards_count: u16) -> Mesh {
         let lanes = (0..shards_count).map(|_| Lane::default()).collect();
         Mesh {
@@ -87,26 +85,26 @@ impl Mesh {
         }
     }
 
-    /// Gives back what a turn with very many letters to ourselves has left.
+    /// Frees the spare capacity that a large turn has left.
     pub fn trim(&mut self) {
         trim_queue(&mut self.local);
     }
 
-    /// Which shard this is.
+    /// The number of this shard.
     pub fn own(&self) -> ShardId {
         self.own
     }
 
-    /// Where a room's questions go.
+    /// The home shard of a room.
     pub fn home(&self, room: RoomId) -> ShardId {
         home(room, self.lanes.len() as u16)
     }
 
-    /// Asks a room's home.
+    /// Sends a request to the home of a room.
     pub fn send_request(&mut self, mut request: RoomRequest) -> PostResult {
         let to = self.home(request.room);
         self.requests_begun += 1;
-        // Nobody waits for their answers, or would say them again.
+        // Nobody waits for their answers, or would repeat them.
         let must_go = matches!(
             request.op,
             RoomOp::Unsubscribe(_) | RoomOp::Claim | RoomOp::Release | RoomOp::Deliver(_)
@@ -119,7 +117,7 @@ impl Mesh {
         let has_its_share =
             USER_REQUESTS_MAX <= self.user_requests.get(&user).map_or(0, |&count| count);
         if must_go || is_full || has_its_share {
-            // It is no question that its user waits for.
+            // It does not count as a request of its user.
             request.reply_to.user = UserHash::NOBODY;
         }
         if !must_go && (is_full || has_its_share) {
@@ -151,7 +149,7 @@ impl Mesh {
         to != self.own && LANE_PUSHES_MAX <= self.lanes[usize::from(to.0)].notices_count
     }
 
-    /// Tells a shard what it asked for or subscribed to.
+    /// Sends an event to a shard: an answer, or a notice for its subscribers.
     pub fn send_event(&mut self, to: ShardId, event: RoomEvent) -> PostResult {
         if to == self.own {
             self.local.push_back(ShardMessage::Event(event));
@@ -192,17 +190,18 @@ impl Mesh {
         }
     }
 
-    /// Questions to other shards that are not answered.
+    /// Open requests to other shards.
     pub fn open_requests(&self) -> u64 {
         self.open_requests
     }
 
-    /// Questions since the beginning, those to ourselves too.
+    /// Requests since the start, those to ourselves included.
     pub fn requests_begun(&self) -> u64 {
         self.requests_begun
     }
 
-    /// Names the lanes whose number of open questions has changed since the last call.
+    /// Calls `each` with the lanes whose number of open requests has changed since the last
+    /// call.
     pub fn changed_lanes(&mut self, each: &mut dyn FnMut(u16, u32)) {
         for to in self.changed.drain(..) {
             let lane = &mut self.lanes[usize::from(to.0)];
@@ -211,8 +210,8 @@ impl Mesh {
         }
     }
 
-    /// A connection of ours is gone: whoever has yet to answer it hears of that, where
-    /// there is room.
+    /// A connection of ours is gone: shards that have yet to answer it are told, where there
+    /// is room.
     pub fn on_connection_gone(&mut self, reply_to: ReplyTo) {
         if 0 < self.own_requests {
             self.local.push_back(ShardMessage::ConnectionGone(reply_to));
@@ -226,7 +225,7 @@ impl Mesh {
         }
     }
 
-    /// The next letter to ourselves.
+    /// The next message to ourselves.
     pub fn next_local(&mut self) -> Option<ShardMessage> {
         let message = self.local.pop_front()?;
         if let ShardMessage::Event(RoomEvent::Reply(_, reply_to, _)) = &message {
@@ -237,8 +236,8 @@ impl Mesh {
         Some(message)
     }
 
-    /// Lets `post` take from the front of what waits for each neighbour; what it
-    /// leaves is offered again at the next call.
+    /// Lets `post` take from the front of the messages to each shard; the rest is offered
+    /// again at the next call.
     pub fn post(&mut self, post: &mut dyn FnMut(ShardId, &mut Vec<ShardMessage>)) {
         let mut addressees = std::mem::take(&mut self.addressees);
         addressees.retain(|&to| {
@@ -276,14 +275,14 @@ impl Lane {
         }
     }
 
-    /// Remembers that this notice found no room.
+    /// Notes that this notice found no room.
     fn note_lost(&mut self, notice: &RoomEvent) {
         if let RoomEvent::Published(room, ..) = notice {
             self.lost.get_or_insert_with(|| Gap::Rooms(Vec::new())).add(*room);
         }
     }
 
-    /// Says what was lost, if anything was.
+    /// Sends the gap, if publications were lost.
     fn send_gap(&mut self) {
         self.messages.extend(self.lost.take().map(ShardMessage::Gap));
     }
@@ -300,7 +299,7 @@ impl ShardMessage {
     }
 }
 
-/// Whether nobody asked for it.
+/// Whether it is a notice, which nobody asked for.
 fn is_notice(event: &RoomEvent) -> bool {
     match event {
         RoomEvent::Reply(..) | RoomEvent::Replaced(_) | RoomEvent::Lost(_) => false,

@@ -1,39 +1,39 @@
-//! What one core may say to another, and which core is a room's home.
+//! Messages between shards, and the home shard of a room.
 //!
-//! Invariant: a letter holds values only, so it may cross threads; this is checked when it
-//! is compiled.
+//! Invariant: a message holds values only, so it may cross threads; the compiler checks
+//! this.
 //!
-//! Deliberately absent: how letters travel, and how many may wait (`mesh`).
+//! Deliberately absent: the lanes that messages travel in, and their limits (`mesh`).
 
 use crate::base::limits::GAP_ROOMS_MAX;
 use crate::base::{RoomId, ShardId};
 use crate::room::{ReplyTo, RoomEvent, RoomRequest};
 
-/// Everything one core may say to another. Closed on purpose: no closures, no
-/// handles, only values. An `Rc` in here would not compile.
+/// A message from one shard to another. Closed on purpose: no closures, no handles, only
+/// values. An `Rc` in here would not compile.
 #[derive(Clone, Debug)]
 pub enum ShardMessage {
     /// To a room's home.
     Request(RoomRequest),
     /// From a room's home.
     Event(RoomEvent),
-    /// From a home whose lane to you was full: publications are missing here.
+    /// From a home whose lane to this shard was full: publications were lost.
     Gap(Gap),
-    /// This connection of ours is gone, and asked you something: nobody waits for it.
+    /// A connection with open requests to the receiver is gone: their answers are not needed.
     ConnectionGone(ReplyTo),
 }
 
-/// Where publications were lost.
+/// The rooms in which publications were lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gap {
-    /// In these rooms, at most `GAP_ROOMS_MAX`.
+    /// These rooms, at most `GAP_ROOMS_MAX`.
     Rooms(Vec<RoomId>),
-    /// In too many to name: maybe in all of this home.
+    /// Too many to name: possibly all rooms of this home.
     All,
 }
 
 impl Gap {
-    /// One publication more of this room.
+    /// Adds a lost publication of this room.
     pub fn add(&mut self, room: RoomId) {
         match self {
             Gap::All => (),

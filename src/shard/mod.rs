@@ -1,16 +1,16 @@
-//! One core's whole world: its connections, the rooms it is home of, its
-//! letters to other cores.
+//! A shard: the connections of one core, the rooms that it is home of, and its messages to
+//! other cores.
 //!
 //! `turn` lets a core take a turn: events of its `Io`, and what its `Lanes` bring (messages
-//! of other shards, answers of the store, orders of the control thread), enter `Shard`;
-//! what it decides leaves as actions for the `Io`, and as messages, requests and notes for
-//! the `Lanes`. So a shard's past is a list of inputs, and can be replayed.
+//! of other shards, answers of the store, commands of the control thread), enter `Shard`;
+//! its decisions leave as actions for the `Io`, and as messages, requests and trace events
+//! for the `Lanes`. So a shard's past is a list of inputs, and can be replayed.
 //!
-//! Invariants: a session is in a channel exactly when the channel has a seat for
-//! it, and then the room's home counts it; each question to a home is answered
+//! Invariants: a session is in a channel exactly when it is a subscriber
+//! there, and then the room's home counts it; each request to a home is answered
 //! once; a connection has at most one send in flight.
 //!
-//! Deliberately absent: threads, the kernel, other nodes.
+//! Deliberately absent: threads, and the kernel.
 #![forbid(unsafe_code)]
 
 mod answers;

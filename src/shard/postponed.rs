@@ -1,10 +1,10 @@
-//! What connections said beyond their share of a turn, and waits for later turns.
+//! Input of connections beyond their share of a turn, which waits for later turns.
 //!
 //! A thousand commands may come in one message, and a thousand pings in one segment, within
-//! every quota and on many connections at once. Served as they come they are one long turn,
-//! and whoever says one thing in it waits for all of them. So a connection is served its
-//! share of a turn, and what is left of its bytes waits, in order, for its share of the
-//! next one. All that wait have a bound in each turn, too, and take turns.
+//! every quota and on many connections at once. Served at once they would make one long turn,
+//! in which everybody else waits for all of them. So a connection is served its share of a
+//! turn, and the rest of its bytes waits, in order, for its share of the next one. All
+//! waiting connections together have a bound in each turn, too, and take turns.
 //!
 //! What waits is bounded by connection and by shard. Beyond that the oldest of a connection
 //! is served in the turn in which more comes: nothing is refused that a quota allows.
@@ -24,7 +24,7 @@ use crate::base::limits::{
 };
 use crate::session::{HeldCommands, QuotaDecision};
 
-/// All that waits.
+/// The waiting input of all connections.
 #[derive(Debug, Default)]
 pub struct Postponed {
     lines: BTreeMap<ConnId, Line>,
@@ -32,35 +32,35 @@ pub struct Postponed {
     bytes: usize,
 }
 
-/// What waits of one connection, the oldest first.
+/// The waiting input of one connection, oldest first.
 #[derive(Debug, Default)]
 struct Line {
     pieces: VecDeque<PostponedInput>,
     bytes: usize,
 }
 
-/// What connections had of their shares in this turn. Who says one thing at a time is not
-/// remembered.
+/// The share of this turn that connections have used. A connection that sends one command at
+/// a time has no entry.
 #[derive(Debug, Default)]
 pub struct TurnQuotas {
     used: BTreeMap<ConnId, usize>,
 }
 
 impl TurnQuotas {
-    /// What is left of a connection's.
+    /// The rest of a connection's share.
     pub fn of(&self, id: ConnId) -> TurnQuota {
         let used = if self.used.is_empty() { None } else { self.used.get(&id) };
         TurnQuota::of(TURN_SHARE_COUNT_MAX - used.copied().unwrap_or(0))
     }
 
-    /// A connection had so much more of it.
+    /// A connection has used `count` more of it.
     pub fn spend(&mut self, id: ConnId, count: usize) {
         if 1 < count {
             self.spend_all(id, count);
         }
     }
 
-    /// The same, and it is remembered however little it was.
+    /// The same, with an entry for a single command, too.
     pub fn spend_all(&mut self, id: ConnId, count: usize) {
         let used = self.used.entry(id).or_default();
         *used = TURN_SHARE_COUNT_MAX.min(*used + count);
@@ -72,20 +72,20 @@ impl TurnQuotas {
     }
 }
 
-/// One thing that waits.
+/// One piece of waiting input.
 #[derive(Debug)]
 pub enum PostponedInput {
-    /// As they were received, and whether they were within the quota then.
+    /// Received bytes, and whether they were within the quota.
     Bytes(BytesMut, QuotaDecision),
-    /// What is left of a message, how many of its commands were served, and the same.
+    /// The rest of a message, the number of its commands that were served, and the same.
     Commands(BytesMut, usize, QuotaDecision),
-    /// What waited for an answer, which is there.
+    /// Commands that waited for an answer that has come.
     Held(HeldCommands),
-    /// The peer sends nothing more.
+    /// The peer has closed its sending side.
     Ended,
 }
 
-/// What a connection may still have served in this turn.
+/// The rest of a connection's share of this turn.
 #[derive(Debug)]
 pub struct TurnQuota {
     left: usize,
@@ -94,17 +94,17 @@ pub struct TurnQuota {
 }
 
 impl TurnQuota {
-    /// So many commands or control frames.
+    /// A share of `count` commands or control frames.
     pub fn of(count: usize) -> TurnQuota {
         TurnQuota { left: count, cut: None }
     }
 
-    /// What is left of it.
+    /// The rest.
     pub fn left(&self) -> usize {
         self.left
     }
 
-    /// So much of it was used; a message that comes to nothing costs as much as a command.
+    /// Uses `count` of it; a message without commands costs as much as a command.
     pub fn spend(&mut self, count: usize) {
         self.left = self.left.saturating_sub(count.max(1));
     }
@@ -115,7 +115,7 @@ impl TurnQuota {
         self.cut = Some(rest);
     }
 
-    /// What was cut off, once.
+    /// Takes the rest of the message that was cut.
     pub fn take_cut(&mut self) -> Option<PostponedInput> {
         self.cut.take()
     }
@@ -142,41 +142,41 @@ impl Postponed {
         self.lines.is_empty()
     }
 
-    /// How many connections wait.
+    /// Connections that wait.
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Bytes of all that wait.
+    /// Waiting bytes of all connections.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// True when something of this connection waits, and what comes has to wait behind it.
+    /// True when input of this connection waits, so that later input has to wait, too.
     pub fn waits(&self, id: ConnId) -> bool {
         !self.lines.is_empty() && self.lines.contains_key(&id)
     }
 
-    /// True when more of this connection waits than may.
+    /// True when more input of this connection waits than is allowed.
     pub fn is_over(&self, id: ConnId) -> bool {
         self.lines.get(&id).is_some_and(|line| {
             POSTPONED_PER_CONNECTION_BYTES_MAX < line.bytes || POSTPONED_BYTES_MAX < self.bytes
         })
     }
 
-    /// Behind all that waits of this connection.
+    /// Appends to the waiting input of a connection.
     pub fn push(&mut self, id: ConnId, piece: PostponedInput) {
         let bytes = piece.len();
         self.line(id, bytes).pieces.push_back(piece);
     }
 
-    /// Before all that waits of this connection: it is a part of what was taken from there.
+    /// Puts back the rest of a piece that was taken, before all other input of the connection.
     pub fn put_back(&mut self, id: ConnId, piece: PostponedInput) {
         let bytes = piece.len();
         self.line(id, bytes).pieces.push_front(piece);
     }
 
-    /// The connection whose turn it is; it is the last one then.
+    /// The connection whose turn it is; it moves to the end.
     pub fn next(&mut self) -> Option<ConnId> {
         let id = self.order.pop_front()?;
         self.order.push_back(id);
@@ -195,11 +195,11 @@ impl Postponed {
         Some(piece)
     }
 
-    /// Nothing of this connection matters any more.
+    /// Drops the waiting input of a connection.
     pub fn forget(&mut self, id: ConnId) {
         if let Some(line) = self.lines.remove(&id) {
             self.bytes -= line.bytes;
-            // It is the last one when its turn has just come.
+            // It is at the end when its turn has just come.
             if self.order.back() == Some(&id) {
                 self.order.pop_back();
             } else {

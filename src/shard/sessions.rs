@@ -1,16 +1,16 @@
-//! The sessions of one shard: they decide, and what they decide is carried out here, in order:
-//! questions to rooms, seats, messages, and their end.
+//! The sessions of one shard: they decide, and their decisions are carried out here, in
+//! order: requests to rooms, subscribers, messages, and their end.
 //!
-//! The connections, what sessions share, the channels, and what is to be sent belong to one
-//! owner, because an effect may reach all of them, and another session through them. Whatever
-//! else it reaches comes with the call, as a `TurnContext`.
+//! The connections, the shared environment of sessions, the channels, and the flush queue
+//! belong to one owner, because an effect may reach all of them, and another session through
+//! them. Other parts come with the call, as a `TurnContext`.
 //!
-//! Invariants: a session is in a channel exactly when the channel has a seat for it; what a
-//! session decided is carried out before another decides, but for what it waited for, which
-//! is served in its place among the effects.
+//! Invariants: a session is in a channel exactly when it is a subscriber there; the effects
+//! of a session are carried out before another decides, except commands that waited, which
+//! are served in their place among the effects.
 //!
-//! Deliberately absent: what bytes mean (`inbound`), rooms (`home_rooms`), and what waits for
-//! other shards (`mesh`).
+//! Deliberately absent: decoding (`inbound`), rooms (`home_rooms`), and messages to other
+//! shards (`mesh`).
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,15 +39,15 @@ use crate::session::{
 };
 use crate::ws::{self, Reader};
 
-/// All sessions of a shard, with what they share.
+/// All sessions of a shard, with their shared state.
 pub struct Sessions {
     connections: Connections,
     env: SessionEnv,
     fanout: Fanout,
     queue: FlushQueue,
-    /// What connections said beyond their share of a turn.
+    /// Input of connections beyond their share of a turn.
     postponed: Postponed,
-    /// What connections had of theirs in this turn.
+    /// The share of this turn that connections have used.
     shares: TurnQuotas,
     pinger: Pinger,
     options: Arc<Options>,
@@ -55,17 +55,17 @@ pub struct Sessions {
     metrics: Rc<MetricsWriter>,
 }
 
-/// Whether a round of deliveries found slow readers.
+/// Whether a delivery pass found slow readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlowReaders {
-    /// Nobody was slow.
+    /// It found none.
     Nobody,
-    /// Some were, and were ended.
+    /// It found and closed some.
     Ended,
 }
 
 impl Sessions {
-    /// Nobody is there yet.
+    /// No sessions yet.
     pub fn new(setup: ShardSetup) -> Sessions {
         let ShardSetup { id, shards_count, options, keys, names, seed, ids, now, metrics } = setup;
         let chance = Chance { jitter: Prng::from_seed(seed), ids };
@@ -85,7 +85,7 @@ impl Sessions {
         }
     }
 
-    /// The operator's word.
+    /// The settings.
     pub fn options(&self) -> &Options {
         &self.options
     }
@@ -95,7 +95,7 @@ impl Sessions {
         &self.connections
     }
 
-    /// The same, to change.
+    /// The same, mutable.
     pub fn connections_mut(&mut self) -> &mut Connections {
         &mut self.connections
     }
@@ -105,42 +105,42 @@ impl Sessions {
         &self.fanout
     }
 
-    /// What is to be sent.
+    /// The flush queue.
     pub fn queue(&self) -> &FlushQueue {
         &self.queue
     }
 
-    /// What sessions share.
+    /// The shared environment of sessions.
     pub fn env(&self) -> &SessionEnv {
         &self.env
     }
 
-    /// The same, to change.
+    /// The same, mutable.
     pub fn env_mut(&mut self) -> &mut SessionEnv {
         &mut self.env
     }
 
-    /// What waits for a later turn.
+    /// Input that waits for a later turn.
     pub fn postponed(&self) -> &Postponed {
         &self.postponed
     }
 
-    /// The same, to change.
+    /// The same, mutable.
     pub fn postponed_mut(&mut self) -> &mut Postponed {
         &mut self.postponed
     }
 
-    /// What connections had of this turn.
+    /// The share of this turn that connections have used.
     pub fn shares_mut(&mut self) -> &mut TurnQuotas {
         &mut self.shares
     }
 
-    /// The moment of an observation.
+    /// A context for observations.
     pub fn observing<'o>(&'o mut self, cx: &'o mut TurnContext<'_>) -> Observing<'o> {
         Observing::new(cx, self.fanout.channels(), self.env.ids())
     }
 
-    /// The connections and what they have to send, with the moment of an observation.
+    /// The flush queue and the connections, with a context for observations.
     fn delivering<'o>(
         &'o mut self,
         cx: &'o mut TurnContext<'_>,
@@ -166,7 +166,7 @@ impl Sessions {
         }
     }
 
-    /// The same, where the caller ends the session that panicked.
+    /// The same, except that the caller ends a session that panicked.
     pub fn try_session<T>(
         &mut self,
         cx: &mut TurnContext<'_>,
@@ -181,7 +181,7 @@ impl Sessions {
         decided.map(Some)
     }
 
-    /// Carries out what a session decided, in order.
+    /// Carries out the decisions of a session, in order.
     fn carry_out(&mut self, cx: &mut TurnContext<'_>, id: ConnId) {
         cx.observer.count_outcome(self.env.outcome());
         if let Some(messages) = self.env.take_messages() {
@@ -213,8 +213,8 @@ impl Sessions {
         self.env.keep_effects(effects);
     }
 
-    /// Ends a session or an upgrade: its rooms let it go, the client is told
-    /// why, and the socket closes when that has left.
+    /// Ends a session or an upgrade: it is removed from its rooms, the client gets a close
+    /// frame, and the socket closes when that has left.
     pub fn end(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault) {
         let deadline = cx.now.tick.plus_ms(self.options.session.close_ms_max);
         let Some(conn) = self.connections.get_mut(id) else { return };
@@ -238,8 +238,8 @@ impl Sessions {
 
     fn end_open(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault) {
         let deadline = cx.now.tick.plus_ms(self.options.session.close_ms_max);
-        // A frame of this turn had no place, and later ones may have had one: what
-        // waits has a gap, whatever the session ends for.
+        // A frame of this turn found the outbox full, and later ones may have fit: the waiting
+        // frames have a gap, whatever the session ends for.
         let has_gap = fault == Fault::Slow || self.queue.is_slow(id);
         self.leave(cx, id, fault);
         if let Some(conn) = self.connections.get_mut(id) {
@@ -258,7 +258,7 @@ impl Sessions {
         }
     }
 
-    /// Frees all seats of a session and counts its end.
+    /// Removes a session from all channels and counts its end.
     fn leave(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault) {
         if let Some(session) = self.connections.session(id) {
             cx.observer.on_end(cx.now, session, &self.options.session, fault);
@@ -279,8 +279,7 @@ impl Sessions {
     }
 
     /// The send in flight of a connection has left. Nearly every delivery ends here, so no
-    /// context is made for it. Returns what a channel said, when that was the last of its
-    /// sends.
+    /// context is made for it. Returns the batch that it was the last send of.
     #[inline]
     #[must_use]
     pub fn on_sent(&mut self, now: Timestamps, id: ConnId) -> Option<FanoutBatch> {
@@ -293,7 +292,7 @@ impl Sessions {
         let Some(conn) = self.connections.get(id) else { return };
         let fault = match ending {
             Ending::Closed | Ending::Reset | Ending::Unreachable => Fault::Broken,
-            // Its kernel may have answered all the time: it took no more bytes.
+            // Its kernel may have acknowledged all the time, but it took no more bytes.
             Ending::TimedOut if conn.send().is_sending() => Fault::Slow,
             Ending::TimedOut => Fault::PeerGone,
         };
@@ -310,8 +309,8 @@ impl Sessions {
         }
     }
 
-    /// Lets what is due happen, but no more pings than a turn may send: those that are left
-    /// go first in the next one.
+    /// Fires the timers that are due, up to the number of pings that a turn may send; the rest
+    /// goes first in the next turn.
     pub fn fire_timers(&mut self, cx: &mut TurnContext<'_>) {
         self.pinger.begin_turn();
         let (mut due, mut timers_left) = (Vec::new(), TURN_TIMERS_MAX);
@@ -341,12 +340,12 @@ impl Sessions {
                 self.with_session(cx, id, |session, cx, out| session.on_timer(cx, out));
                 self.set_next_timer(cx.now, id);
             }
-            // A timer of the session's that came meanwhile.
+            // A timer that was set for the session before it closed.
             ConnStage::Closing(closing) if now < closing.deadline => {
                 let deadline = closing.deadline;
                 self.connections.wake(now, id, deadline);
             }
-            // Patience is over: whatever has not left by now will not.
+            // The deadline of the closing handshake has passed: waiting frames are dropped.
             ConnStage::Closing(closing) => {
                 closing.close_handshake = CloseHandshake::TimedOut;
                 let (queue, connections, mut observing) = self.delivering(cx);
@@ -366,12 +365,13 @@ impl Sessions {
         }
     }
 
-    /// A peer came or said something.
+    /// Counts a peer that connected or sent something in this turn.
     pub fn note_activity(&mut self) {
         self.pinger.note_activity();
     }
 
-    /// Nothing that the peer says from now on means anything; what waits still leaves.
+    /// The closing handshake is done: input is ignored from now on, and waiting frames are still
+    /// sent.
     pub fn on_last_close(&mut self, id: ConnId, reader: Reader) {
         let conn = self.connections.get_mut(id);
         if let Some(ConnStage::Closing(closing)) = conn.map(Connection::stage_mut) {
@@ -381,12 +381,12 @@ impl Sessions {
         }
     }
 
-    /// A frame of the control lane, behind what the connection was told before.
+    /// Pushes a frame to the control lane, after all earlier messages of the connection.
     pub fn push_control(&mut self, id: ConnId, frame: Bytes) {
         self.queue.push_control(&mut self.connections, id, frame);
     }
 
-    /// Pings a client; behind a send that is under way, patience begins later.
+    /// Pings a client; after a send that is in flight, the time for the pong begins later.
     fn ping(&mut self, id: ConnId) {
         let Some(conn) = self.connections.get_mut(id) else { return };
         let (stage, send) = conn.split();
@@ -400,8 +400,8 @@ impl Sessions {
         self.push_control(id, frame);
     }
 
-    /// What commands waited for is there. They are served within the share of this turn, and
-    /// go on before what came later.
+    /// Serves commands whose wait is over, within the share of this turn and before later
+    /// input.
     fn resume_held(&mut self, cx: &mut TurnContext<'_>, id: ConnId, held: HeldCommands) {
         let mut share = self.shares.of(id);
         let before = share.left();
@@ -409,7 +409,7 @@ impl Sessions {
         self.shares.spend_all(id, before - share.left());
     }
 
-    /// Serves commands that waited, as many as the share allows.
+    /// Serves held commands, as many as the share allows.
     pub fn serve_held(
         &mut self,
         cx: &mut TurnContext<'_>,
@@ -426,7 +426,7 @@ impl Sessions {
         }
     }
 
-    /// A room's home says something.
+    /// Handles an event of a room's home.
     pub fn on_room_event(&mut self, cx: &mut TurnContext<'_>, event: RoomEvent) {
         match event {
             RoomEvent::Reply(room, reply_to, answer) => {
@@ -447,7 +447,7 @@ impl Sessions {
         }
     }
 
-    /// A home lost publications for us: everybody in these channels subscribes again.
+    /// A home lost publications for this shard: all subscribers of these channels subscribe again.
     pub fn on_gap(&mut self, cx: &mut TurnContext<'_>, from: ShardId, gap: Gap) {
         let hit = self.fanout.subscribers_of(gap, |room| cx.mesh.home(room) == from);
         for (room, name, slots) in hit {
@@ -462,7 +462,7 @@ impl Sessions {
         }
     }
 
-    /// Asks a room's home.
+    /// Sends a request to the home of a room.
     pub fn send_request(&mut self, cx: &mut TurnContext<'_>, request: RoomRequest) {
         if cx.mesh.send_request(request) == PostResult::Full {
             cx.observer.count_full(LaneKind::Request);
@@ -477,7 +477,7 @@ impl Sessions {
         name: Arc<str>,
         class: SubscriberClass,
     ) {
-        // What was said before the newcomer sat down is not for it.
+        // Earlier messages of this turn are not for the new subscriber.
         self.flush_room(cx, room);
         let Some(conn) = self.connections.get_mut(id) else { return };
         let (stage, send) = conn.split();
@@ -509,7 +509,7 @@ impl Sessions {
         self.with_session(cx, id, |session, cx, out| session.review(cx, &active, wanted, out));
     }
 
-    /// Hands out what a channel said so far, before its subscribers change.
+    /// Delivers the buffer of a channel, before its subscribers change.
     fn flush_room(&mut self, cx: &mut TurnContext<'_>, room: RoomId) {
         if let Some(buffer) = self.fanout.take(room) {
             self.flush(cx, buffer, None);
@@ -528,9 +528,9 @@ impl Sessions {
         queue.flush(connections, channel, buffer, out, &mut observing);
     }
 
-    /// One round of what this turn says. Slow readers that it finds are ended, which may be
-    /// news to others: then there is another round, and each ends at least one session, so
-    /// the rounds end.
+    /// Delivers all buffers of this turn. Slow readers that it finds are closed, which may
+    /// cause new messages: then it is called again. Each such pass closes at least one
+    /// session, so this ends.
     pub fn deliver_once(&mut self, cx: &mut TurnContext<'_>, out: &mut Vec<Action>) -> SlowReaders {
         for buffer in self.fanout.take_all() {
             self.flush(cx, buffer, Some(out));
@@ -553,21 +553,21 @@ impl Sessions {
         queue.send_all(connections, out, &mut observing);
     }
 
-    /// Bytes that the outboxes of all connections may hold together.
+    /// Upper bound of the bytes in the outboxes of all connections.
     pub fn outbox_bytes_max(&self) -> u64 {
         let session = &self.options.session;
         let each = u64::from(session.outbox_bytes_max) + u64::from(session.control_bytes_max);
         self.connections.len() as u64 * each
     }
 
-    /// When something is due though nothing happens.
+    /// The time of the next timer.
     pub fn next_wake(&self) -> Option<MonotonicMs> {
         let postponed = (!self.postponed.is_empty()).then_some(MonotonicMs(0));
         let wakes = [self.connections.first_due(), self.queue.next_seal(), postponed];
         wakes.into_iter().flatten().min()
     }
 
-    /// Shows how much there is.
+    /// Sets the gauges.
     pub fn set_gauges(&self) {
         let totals = self.queue.totals();
         self.metrics.set(Gauge::Subscriptions, self.fanout.channels().subscribers_count() as u64);

@@ -1,6 +1,6 @@
-//! What a shard is made of, and what the control thread tells it later: values only.
+//! The values that a shard is made of, and the commands that the control thread sends to it.
 //!
-//! Deliberately absent: who makes them.
+//! Deliberately absent: the code that makes them.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,40 +11,40 @@ use crate::base::{Csprng, ShardId, Timestamps};
 use crate::metrics::MetricsWriter;
 use crate::session::{NameKey, Prefix};
 
-/// What a shard is made of.
+/// The values that a shard is made of.
 pub struct ShardSetup {
-    /// Which one it is.
+    /// Number of this shard.
     pub id: ShardId,
-    /// Of how many.
+    /// Total shards.
     pub shards_count: u16,
-    /// The operator's word.
+    /// Settings.
     pub options: Arc<Options>,
-    /// For tokens.
+    /// Keys that tokens are checked with.
     pub keys: Arc<Keys>,
-    /// For names; equal on all shards.
+    /// Key that names are hashed with; equal on all shards.
     pub names: NameKey,
-    /// For jitter; different on each shard.
+    /// Seed for jitter; different on each shard.
     pub seed: u64,
-    /// For identities and epochs; under a key of its own on each shard.
+    /// Generator of identities and epochs; keyed differently on each shard.
     pub ids: Csprng,
     /// The clocks at the start.
     pub now: Timestamps,
-    /// Where it counts.
+    /// The metrics that it writes.
     pub metrics: Rc<MetricsWriter>,
 }
 
-/// What the control thread tells a shard. Values only.
+/// A command of the control thread to a shard.
 #[derive(Clone, Debug)]
 pub enum ShardCommand {
     /// Tokens are checked with these from now on.
     Keys(Arc<Keys>),
-    /// Let everybody go, spread over this time.
+    /// Close all connections, spread over this time.
     Drain {
         /// In ms.
         over_ms: u64,
     },
-    /// Clients with these prefixes are let in no more; all others are.
+    /// Refuse clients with these prefixes; the list replaces the earlier one.
     BlockedPrefixes(Arc<[Prefix]>),
-    /// Look through all connections; what is found has this ticket.
+    /// Scan all connections; the result carries this id.
     Scan(u64, ScanRequest),
 }

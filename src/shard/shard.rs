@@ -1,12 +1,12 @@
-//! One shard: its parts, the entrances for all that happens to it (events of sockets, messages
-//! of other shards, answers of the store, orders of the control thread), and the order in
-//! which a turn ends.
+//! The shard: its parts, the entry points for its inputs (events of sockets, messages of other
+//! shards, answers of the store, commands of the control thread), and the order in which a
+//! turn ends.
 //!
 //! Invariants: messages to itself are read before a turn ends; a connection gets at most one
-//! send in a turn; a message or event for an earlier tenant of a slot is dropped.
+//! send in a turn; a message or event for an earlier connection of a slot is dropped.
 //!
-//! Deliberately absent: the order of a whole turn (`turn`), what bytes of a peer mean
-//! (`inbound`), and what decisions lead to (`sessions`).
+//! Deliberately absent: the order of a whole turn (`turn`), the decoding of bytes
+//! (`inbound`), and the effects of decisions (`sessions`).
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::metrics::{CoreWork, Counter, Gauge, LaneKind, MetricsWriter, TurnPhas
 use crate::room::{ReplyTo, RoomEvent, RoomRequest};
 use crate::store::{StoreReply, StoreRequest};
 
-/// One core's world.
+/// The connections, rooms and messages of one core.
 pub struct Shard {
     sessions: Sessions,
     inbound: Inbound,
@@ -41,7 +41,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// An empty world.
+    /// A shard without connections and rooms.
     pub fn new(mut setup: ShardSetup) -> Shard {
         let home = HomeRooms::new(setup.now, &setup.options, setup.names, setup.ids.fork());
         let metrics = Rc::clone(&setup.metrics);
@@ -59,8 +59,8 @@ impl Shard {
         }
     }
 
-    /// The sessions, who reads for them, and what they reach beyond themselves. The one place
-    /// where a shard is borrowed in pieces.
+    /// Borrows the sessions, the decoder, and the parts that decisions of sessions reach. The
+    /// one place where a shard is borrowed in pieces.
     fn split(&mut self, now: Timestamps) -> (&mut Sessions, &mut Inbound, TurnContext<'_>) {
         let Shard { sessions, inbound, home, mesh, observer, suspects, drain, .. } = self;
         let drains = if drain.is_some() { Drains::Yes } else { Drains::No };
@@ -68,7 +68,7 @@ impl Shard {
         (sessions, inbound, TurnContext { now, mesh, observer, suspects, rooms, drains })
     }
 
-    /// Something happened at a socket.
+    /// Handles an event of a socket.
     pub fn on_event(&mut self, now: Timestamps, event: Event<'_>) {
         self.metrics.work_on(self.mesh.own().0, event.conn());
         match event {
@@ -104,16 +104,16 @@ impl Shard {
         self.sessions.env().assert_empty();
     }
 
-    /// A neighbour says something.
+    /// Handles a message of another shard.
     pub fn on_message(&mut self, now: Timestamps, from: ShardId, message: ShardMessage) {
-        assert_ne!(from, self.mesh.own(), "letters to ourselves take no lane");
+        assert_ne!(from, self.mesh.own(), "messages to ourselves take no lane");
         if let ShardMessage::Event(RoomEvent::Reply(_, reply_to, _)) = &message {
             self.mesh.answered(from, reply_to.user);
         }
         self.read(now, from, message);
     }
 
-    /// The control thread says something.
+    /// Handles a command of the control thread.
     pub fn on_shard_command(
         &mut self,
         now: Timestamps,
@@ -134,24 +134,24 @@ impl Shard {
         }
     }
 
-    /// The store says something.
+    /// Handles an answer of the store.
     pub fn on_reply(&mut self, now: Timestamps, reply: StoreReply) {
         self.home.on_reply(now, reply);
         self.pass_on(now);
     }
 
-    /// What this home said of members did not reach another shard.
+    /// A join or leave event of a room of this shard did not reach another shard.
     pub fn on_event_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
         self.home.on_event_lost(now, lost);
     }
 
-    /// So many direct messages waited in the store until their time was over.
+    /// Counts direct messages that expired in the store.
     pub fn on_expired(&mut self, count: u64) {
         self.observer.on_expired(count);
     }
 
-    /// Judges some of those whose time is over; `signs` are what the plane knows of one of
-    /// them.
+    /// Checks some of the connections whose deadline has passed; `signs` returns the socket's
+    /// signs of life.
     pub fn judge(
         &mut self,
         now: Timestamps,
@@ -163,8 +163,8 @@ impl Shard {
         judge::judge(sessions, &mut cx, pace, events_read, signs);
     }
 
-    /// Ends a turn: timers, letters to ourselves, and one send for each
-    /// connection that has something to send.
+    /// Ends a turn: timers, messages to ourselves, and one send for each connection that has
+    /// something to send.
     pub fn finish_turn(&mut self, now: Timestamps, out: &mut Vec<Action>) {
         self.metrics.enter(TurnPhase::Timers);
         let Shard { sessions, lateness, observer, drain, .. } = self;
@@ -213,8 +213,8 @@ impl Shard {
         sessions.send_all(&mut cx, out);
     }
 
-    /// Reads letters to ourselves until none is left: questions lead to answers
-    /// and news, and those to farewells at most.
+    /// Handles messages to ourselves until none is left: requests lead to answers and events,
+    /// and those to unsubscribes at most.
     fn read_local(&mut self, now: Timestamps) {
         while let Some(message) = self.mesh.next_local() {
             self.read(now, self.mesh.own(), message);
@@ -243,13 +243,13 @@ impl Shard {
         self.pass_on(now);
     }
 
-    /// A connection is gone that asked rooms of ours.
+    /// A connection with open requests to rooms of ours is gone.
     fn on_connection_gone(&mut self, now: Timestamps, from: ShardId, reply_to: ReplyTo) {
         self.home.abandon(now, from, reply_to);
         self.pass_on(now);
     }
 
-    /// Passes on what rooms decided.
+    /// Passes on the decisions of rooms.
     fn pass_on(&mut self, now: Timestamps) {
         let mut decided = self.home.take_out();
         for step in decided.steps.drain(..) {
@@ -269,7 +269,7 @@ impl Shard {
         self.home.give_back(decided);
     }
 
-    /// Tells a shard something. What finds no room is counted as lost.
+    /// Sends an event to a shard. An event that finds no room is counted as lost.
     fn send_event(&mut self, now: Timestamps, to: ShardId, event: RoomEvent) {
         let may_be_lost = self.mesh.is_full(to).then(|| event.clone());
         if self.mesh.send_event(to, event) != PostResult::Full {
@@ -287,8 +287,7 @@ impl Shard {
         }
     }
 
-    /// Gives back what a turn with very much to do has left of lists that are kept for
-    /// their capacity only. To be called now and then, and not in each turn.
+    /// Frees the spare capacity of lists that are kept between turns. To be called now and then, and not in each turn.
     pub fn trim(&mut self) {
         self.sessions.trim();
         self.home.trim();
@@ -305,29 +304,29 @@ impl Shard {
         wakes.into_iter().flatten().min()
     }
 
-    /// Offers the letters that wait for neighbours to `post`, in order. It takes
-    /// from the front what the lane has room for and leaves the rest.
+    /// Offers the messages that wait for other shards to `post`, in order. It takes from the
+    /// front as many as the lane has room for and leaves the rest.
     pub fn post(&mut self, post: &mut dyn FnMut(ShardId, &mut Vec<ShardMessage>)) {
         self.mesh.post(post);
     }
 
-    /// Requests that wait for the store, in order. It takes from the front what its
-    /// lane has room for and leaves the rest.
+    /// Requests that wait for the store, oldest first. The caller takes from the front as many
+    /// as its lane has room for and leaves the rest.
     pub fn store_requests(&mut self) -> &mut Vec<StoreRequest> {
         self.home.requests()
     }
 
-    /// What there is to tell of single messages, in order; as for the store.
+    /// Trace events that wait for the control thread, oldest first.
     pub fn trace_events(&mut self) -> &mut TraceEvents {
         self.observer.trace_events()
     }
 
-    /// The core begins with this part of its turn.
+    /// The core begins with this phase of its turn.
     pub fn enter(&self, phase: TurnPhase) {
         self.metrics.enter(phase);
     }
 
-    /// A turn is over.
+    /// Counts a turn that is over.
     pub fn count_turn(&self, accepted_count: u64, messages_sent_count: u64, counts: &TurnCounts) {
         self.metrics.add(Counter::Turns, 1);
         self.metrics.add(Counter::Accepted, accepted_count);
@@ -335,17 +334,17 @@ impl Shard {
         self.metrics.add(Counter::LettersSent, messages_sent_count);
     }
 
-    /// How many connections there are, in whatever stage.
+    /// Connections in all stages.
     pub fn connections_count(&self) -> usize {
         self.sessions.connections().len()
     }
 
-    /// Bytes that the outboxes of all connections may hold together.
+    /// Upper bound of the bytes in the outboxes of all connections.
     pub fn outbox_bytes_max(&self) -> u64 {
         self.sessions.outbox_bytes_max()
     }
 
-    /// True when a drain was ordered and nobody is left.
+    /// True when a drain was ordered and no connection is left.
     pub fn is_drained(&self) -> bool {
         self.drain.is_some() && self.sessions.connections().is_empty()
     }
@@ -355,17 +354,17 @@ impl Shard {
         self.lateness.worst_ms()
     }
 
-    /// What a look found, and which look it was.
+    /// Takes the result of a finished scan, with its id.
     pub fn take_scan_result(&mut self) -> Option<(u64, ScanResult)> {
         self.observer.take_scan_result()
     }
 
-    /// Prefixes of sessions that panicked early since the last call.
+    /// Takes the prefixes of sessions that panicked early since the last call.
     pub fn take_early_panics(&mut self) -> Vec<EarlyPanic> {
         self.observer.take_early_panics()
     }
 
-    /// What this shard has under way; the ring's requests are the plane's to say.
+    /// Open work of this shard, without the operations of the ring.
     pub fn under_way(&self) -> CoreWork {
         let connections = self.sessions.connections();
         CoreWork {
@@ -377,24 +376,24 @@ impl Shard {
         }
     }
 
-    /// Tells `each` how many questions to a core are open, where that has changed since
+    /// Calls `each` with the number of open requests to a core, where that has changed since
     /// the last call.
     pub fn changed_lanes(&mut self, each: &mut dyn FnMut(u16, u32)) {
         self.mesh.changed_lanes(each);
     }
 
-    /// Timers that were set and questions that were asked since the beginning.
+    /// Timers that were set and requests that were sent since the start.
     pub fn tasks_begun(&self) -> u64 {
         self.sessions.connections().timers_begun() + self.mesh.requests_begun()
     }
 
-    /// Everything that other shards must agree with. Changes nothing.
+    /// Everything that other shards must agree with.
     pub fn audit(&self) -> Audit {
         Audit::of(&self.sessions, &self.home, &self.inbound)
     }
 }
 
-/// What the tests of the folder look at.
+/// Access for the tests of this folder.
 #[cfg(test)]
 impl Shard {
     /// The sessions.
@@ -407,12 +406,12 @@ impl Shard {
         &self.home
     }
 
-    /// What it says to others.
+    /// The messages to other shards.
     pub fn mesh(&self) -> &Mesh {
         &self.mesh
     }
 
-    /// Where it counts.
+    /// The metrics.
     pub fn metrics(&self) -> &MetricsWriter {
         &self.metrics
     }

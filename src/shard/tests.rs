@@ -196,7 +196,7 @@ impl World {
         }
     }
 
-    /// One turn of one shard; its letters stay where they are.
+    /// One turn of one shard; its messages stay where they are.
     fn turn(&mut self, shard: usize) {
         let mut out = Vec::new();
         self.shards[shard].judge(self.now, EventsRead::All, &mut |_| PeerSigns::default());

@@ -1,4 +1,5 @@
-//! One turn of a core: what has come is taken, decided on, and carried out, in one order.
+//! One turn of a core: it takes the inputs that have come, decides on them, and carries out
+//! the decisions, in one order.
 //!
 //! The server, the simulator and the benchmarks run this function and no other; they
 //! differ in the `Io` and the `Lanes` that they bring. So the simulator proves the order
@@ -8,7 +9,7 @@
 //! the result of a turn depends on the time and the batch alone; a turn takes a bounded
 //! number of events and messages, and nothing in it waits.
 //!
-//! Deliberately absent: clocks, sleeping between turns, and what watches a turn.
+//! Deliberately absent: clocks, sleeping between turns, and the watchdog of turns.
 
 use super::judge::EventsRead;
 use super::{Shard, ShardCommand, ShardMessage, TraceEvents};
@@ -17,8 +18,8 @@ use crate::base::{Action, Event, Io, ShardId, Timestamps};
 use crate::metrics::TurnPhase;
 use crate::store::{StoreReply, StoreRequest};
 
-/// What joins a core to the other threads of its process. Nothing here waits: what has no
-/// room stays with the shard, and is offered again in the next turn.
+/// The lanes between a core and the other threads of its process. Nothing here waits: items
+/// that find no room stay with the shard, and are offered again in the next turn.
 pub trait Lanes {
     /// Hands on some of the messages of other cores that have arrived, those of one core
     /// in their order, and names the cores whose lane has room again. Returns how many.
@@ -31,22 +32,21 @@ pub trait Lanes {
     /// Hands on some of the store's answers, in their order. Returns how many.
     fn take_replies(&mut self, on_reply: &mut dyn FnMut(StoreReply)) -> usize;
 
-    /// The next order of the control thread.
+    /// The next command of the control thread.
     fn take_command(&mut self) -> Option<ShardCommand>;
 
-    /// Takes from the front what the lane to that core has room for. Returns how many; when
+    /// Takes messages from the front, as many as the lane to that core has room for. Returns how many; when
     /// any, the core is woken.
     fn post_messages(&mut self, to: ShardId, messages: &mut Vec<ShardMessage>) -> usize;
 
-    /// Takes from the front what the lane to the store has room for. Returns how many.
+    /// Takes requests from the front, as many as the lane to the store has room for. Returns how many.
     fn post_requests(&mut self, requests: &mut Vec<StoreRequest>) -> usize;
 
-    /// Takes what there is to tell of single messages; what has no room is counted and
-    /// dropped.
+    /// Takes all trace events; those that find no room are counted and dropped.
     fn post_trace_events(&mut self, trace_events: &mut TraceEvents);
 }
 
-/// What a turn came to.
+/// The numbers of inputs and outputs of one turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TurnCounts {
     /// Events of connections.
@@ -55,11 +55,11 @@ pub struct TurnCounts {
     pub messages_count: usize,
     /// Answers of the store.
     pub replies_count: usize,
-    /// Orders of the control thread.
+    /// Commands of the control thread.
     pub commands_count: usize,
     /// Actions at connections.
     pub actions_count: usize,
-    /// Messages and requests that left for other threads.
+    /// Messages and requests that were posted to other threads.
     pub posted_count: usize,
 }
 
@@ -106,7 +106,7 @@ pub fn turn<I: Io, L: Lanes>(
     shard.finish_turn(now, work);
 
     shard.enter(TurnPhase::Submit);
-    // Before the sends: neighbours are woken by the same submit, and then work beside it.
+    // Before the sends: other cores are woken by the same submit, and work in parallel.
     let messages_posted_count = post_messages(shard, io, lanes);
     let requests_posted_count = lanes.post_requests(shard.store_requests());
     let actions_count = work.len();

@@ -1,5 +1,5 @@
-//! What the decisions of a session reach beyond its connections, in one turn: other shards,
-//! who watches, who is suspected, and names of rooms.
+//! The parts of a shard that decisions of sessions reach in one turn, beyond the connections:
+//! other shards, the observer, the suspects, and names of rooms.
 //!
 //! A plain value without methods. It comes with each call, because it is borrowed from other
 //! parts of the shard.
@@ -12,23 +12,23 @@ use super::observe::Observer;
 use crate::base::Timestamps;
 use crate::room::Rooms;
 
-/// One turn, seen from the sessions.
+/// The parts of a shard that sessions reach in one turn.
 pub struct TurnContext<'t> {
-    /// What the clocks show.
+    /// The time of the turn.
     pub now: Timestamps,
-    /// Other shards.
+    /// The messages to other shards.
     pub mesh: &'t mut Mesh,
-    /// Who measures.
+    /// The observer, which measures and counts.
     pub observer: &'t mut Observer,
-    /// Whose time is over.
+    /// Connections whose deadline has passed.
     pub suspects: &'t mut Suspects,
-    /// For names only.
+    /// The rooms of this shard, for their names only.
     pub rooms: &'t Rooms,
-    /// Whether everybody is let go.
+    /// Whether a drain is going on.
     pub drains: Drains,
 }
 
-/// Whether everybody is let go, and nobody is let in.
+/// Whether a drain is going on: connections are closed and none is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drains {
     /// Not now.

@@ -6,7 +6,7 @@
 //! leave after its commit, so none tells of something that is not kept.
 //!
 //! Invariants: an `Append` is exactly one above its channel's head; a batch is
-//! planned from what is read through `View`, and a failed one is forgotten with
+//! planned from what is read through `BatchOverlay`, and a failed one is dropped with
 //! everything that was remembered of it; writes of one shard take effect in their
 //! order, and a read sees every write that was asked for before it.
 //!

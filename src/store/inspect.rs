@@ -508,7 +508,7 @@ pub(super) fn tell_records(
     }
 }
 
-/// Remembers a letter whose content must be in its channel.
+/// Notes a direct message whose content must be in its channel.
 fn take_own_message(
     key: &[u8],
     record: Result<PendingRecord, record::DecodeError>,

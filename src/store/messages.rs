@@ -1,4 +1,4 @@
-//! Everything that a shard and the store say to each other, as values.
+//! Messages between a shard and the store, as values.
 
 use std::sync::Arc;
 
@@ -20,39 +20,39 @@ pub struct RequestId(pub u32);
 ///
 /// A message must not be written behind a hole. When the store refuses an
 /// append, it refuses all later ones of the same shard that were given in the
-/// same round or an earlier one; the shard reads its rooms anew in the next.
+/// same epoch or an earlier one; the shard reads its rooms anew in the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WriteEpoch(pub u32);
 
-/// For whom something is read.
+/// The connection and user that a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requester {
-    /// The shard that has the connection,
+    /// The shard of the connection.
     pub shard: ShardId,
-    /// the connection; `ConnId::NOBODY` for what no connection waits for,
+    /// The connection; `ConnId::NOBODY` where no connection waits.
     pub conn: ConnId,
-    /// and whose it is.
+    /// The user of the connection.
     pub user: UserHash,
 }
 
-/// Whose reads take effect in their order. Flows take turns, so that nobody waits for all
-/// that another one asks: and a user is one, however many connections it has.
+/// A flow of reads, which are served in their order. Flows take turns, so that none waits for
+/// all requests of another; all connections of a user are one flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Flow {
-    /// What a shard needs itself.
+    /// Reads of a shard for itself.
     Shard(ShardId),
-    /// What the connections of a user ask, and what is read for all of them.
+    /// Reads for the connections of a user.
     User(UserHash),
-    /// What the connection asks of somebody without a name.
+    /// Reads for a connection without a user.
     Conn(ShardId, ConnId),
 }
 
 impl Requester {
-    /// The shard that asks, for itself.
+    /// The shard itself.
     pub const NOBODY: Requester =
         Requester { shard: ShardId(0), conn: ConnId::NOBODY, user: UserHash::NOBODY };
 
-    /// Whose turn its reads take.
+    /// The flow of its reads.
     pub fn flow(self) -> Flow {
         match self {
             Requester { shard, conn: ConnId::NOBODY, user: UserHash::NOBODY } => Flow::Shard(shard),
@@ -62,52 +62,52 @@ impl Requester {
     }
 }
 
-/// What a shard asks of the store. Each request is answered by exactly one
-/// `StoreReply` with its ticket. Writes of one shard take effect in their order; a read
+/// A request of a shard to the store. Each is answered by exactly one `StoreReply` with its
+/// id. Writes of one shard take effect in their order; a read
 /// sees every write that was asked for before it, and perhaps later ones.
 #[derive(Clone, Debug)]
 pub struct StoreRequest {
     /// Chosen by the shard.
     pub request_id: RequestId,
-    /// In which it was asked.
+    /// The epoch in which it was sent.
     pub write_epoch: WriteEpoch,
-    /// For whom.
+    /// The requester.
     pub by: Requester,
-    /// What.
+    /// The operation.
     pub op: StoreOp,
 }
 
-/// The requests. Closed.
+/// The operations of the store. Closed.
 #[derive(Clone, Debug)]
 pub enum StoreOp {
-    /// What is known of a channel? → `OpenedChannel`.
+    /// Open a channel. → `Opened`.
     Open(OpenChannel),
-    /// Keep a message. → `Appended`, as soon as its namespace's durability holds.
+    /// Append a message. → `Appended`, as soon as its namespace's durability holds.
     Append(Box<Append>),
-    /// Read a part of a channel. → `ConnectionEvent`.
+    /// Read a part of a channel. → `History`.
     Read(HistoryRange),
-    /// A user has got, or has read, a channel up to a place. → `Marked`.
+    /// Advance the read marker of a user. → `MarkerAdvanced` or `Behind`.
     AdvanceMarker(Box<AdvanceMarker>),
-    /// Who has got and read how much? → `ReadMarkers`.
+    /// List the read markers of a channel. → `ReadMarkers`.
     ReadMarkers(ReadMarkersQuery),
-    /// What conversations has a user? → `Conversations`.
+    /// List the conversations of a user. → `Conversations`.
     Conversations(ConversationsQuery),
-    /// What waits for a user? → `QueuedAlerts`.
+    /// List the pending messages of a user. → `Pending`.
     Pending(PendingQuery),
     /// A user reacts to a message. → `Reacted`.
     React(Box<React>),
     /// What was reacted to messages with? → `Reactions`.
     Reactions(Box<ReactionsQuery>),
-    /// A waiting message was sent once more. → `ExemplarResult`.
+    /// Count a delivery attempt of a pending message. → `Done`.
     Attempted(DeliveryAttempt),
-    /// A waiting message is given up. → `ExemplarResult`.
+    /// Turn a pending message into a dead letter. → `Done`.
     DeadLetter(NewDeadLetter),
-    /// A connection is gone: what waits to be read for it by this shard is answered
-    /// with `Abandoned`, and so is this.
+    /// Drop the reads of a connection that is gone: they are answered with `Abandoned`, and so
+    /// is this.
     Abandon(Requester),
 }
 
-/// What a request does to the store.
+/// The class of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreOpClass {
     /// It changes something.
@@ -119,7 +119,7 @@ pub enum StoreOpClass {
 }
 
 impl StoreOp {
-    /// What it does.
+    /// Its class.
     pub fn class(&self) -> StoreOpClass {
         match self {
             StoreOp::Append(_)
@@ -138,96 +138,96 @@ impl StoreOp {
     }
 }
 
-/// A channel is needed in memory.
+/// A request to open a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenChannel {
     /// Which.
     pub room: RoomId,
-    /// Its newest messages: at most so many,
+    /// Largest number of its newest messages.
     pub count_max: u32,
-    /// and what costs so many bytes (at least one message).
+    /// Largest size of its newest messages, except that one is always returned.
     pub bytes_max: u32,
     /// All messages above this offset, whatever the limits say: what the room
     /// gave to the store before something went wrong.
     pub after: Option<u64>,
-    /// Ids that authors gave to messages since then are remembered.
+    /// Ids of messages since this time are returned.
     pub ids_since_unix_ms: u64,
 }
 
-/// A message to keep. Its offset is one above the last that was given.
+/// A message to append. Its offset is one above the last that was given.
 #[derive(Clone, Debug)]
 pub struct Append {
-    /// In which channel.
+    /// The channel.
     pub room: RoomId,
     /// Index of its namespace, for durability.
     pub namespace: u16,
-    /// Of a channel that the store does not know.
+    /// The record of a channel that the store does not know.
     pub channel_created: Option<ChannelCreated>,
     /// The message, with its offset.
     pub publication: Arc<Publication>,
-    /// For a direct message: whom it waits for.
+    /// The addressee of a direct message.
     pub addressee: Option<Addressee>,
-    /// Whether its id is known for a while, because its author gave it and may repeat it.
+    /// Whether its id is kept for a while, because its author may repeat the message.
     pub keeps_id: bool,
-    /// For a retraction: what is left of the message that it takes back, and takes its
-    /// place wherever that stands, together with the append or not at all.
+    /// For a retraction: the stub that replaces the retracted message wherever that is stored,
+    /// together with the append or not at all.
     pub retracts: Option<Arc<Publication>>,
 }
 
-/// A channel's record.
+/// The record of a new channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelCreated {
     /// Whose.
     pub tenant: Arc<str>,
     /// Its name.
     pub channel: Arc<str>,
-    /// Its stream's.
+    /// The epoch of its stream.
     pub epoch: Epoch,
-    /// When its first message was said, Unix ms; 0 where nobody knows.
+    /// The time of its first message, Unix ms; 0 where it is unknown.
     pub created_unix_ms: u64,
-    /// The last offset before: not 0 where all that was said is gone, and the store has
-    /// forgotten the channel since.
+    /// The last offset before: not 0 where all messages are gone and the store has removed the
+    /// channel.
     pub behind: u64,
-    /// Inboxes of the two of a conversation; both find it among theirs.
+    /// The inboxes of both users of a conversation, who have it in their lists.
     pub parties: Option<[RoomId; 2]>,
 }
 
-/// Whom a direct message waits for until it is acknowledged.
+/// The inbox in which a direct message is pending until it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addressee {
     /// The user's personal channel.
     pub inbox: RoomId,
-    /// When waiting ends, Unix ms.
+    /// Its expiry, Unix ms.
     pub expires_unix_ms: u64,
 }
 
 /// A part of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryRange {
-    /// Of which.
+    /// The channel.
     pub room: RoomId,
-    /// Only offsets from here on,
+    /// The first offset.
     pub first: u64,
-    /// up to here.
+    /// The last offset.
     pub last: u64,
-    /// At most so many messages,
+    /// Largest number of messages.
     pub count_max: u32,
-    /// and what costs so many bytes (at least one message).
+    /// Largest size, except that one message is always returned.
     pub bytes_max: u32,
-    /// From which end.
+    /// The order.
     pub order: ReadOrder,
 }
 
-/// From which end a channel is read.
+/// The order in which a channel is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOrder {
-    /// As it happened.
+    /// Oldest first.
     OldestFirst,
-    /// Backwards.
+    /// Newest first.
     NewestFirst,
 }
 
-/// How far a user is in a channel.
+/// The read markers of a user in a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadMarkers {
     /// All up to this offset has arrived.
@@ -236,121 +236,121 @@ pub struct ReadMarkers {
     pub read: u64,
 }
 
-/// A user gets on in a channel.
+/// A request to advance the read marker of a user in a channel.
 #[derive(Clone, Debug)]
 pub struct AdvanceMarker {
-    /// In which.
+    /// The channel.
     pub room: RoomId,
-    /// Who.
+    /// The user.
     pub user: Box<str>,
-    /// The user's personal channel: messages that wait there and are delivered
-    /// now wait no more, and the channel is one of the user's conversations.
+    /// The user's personal channel: messages that are delivered now are no longer pending there,
+    /// and the channel becomes one of the user's conversations.
     pub inbox: RoomId,
-    /// What was reached.
+    /// The new position.
     pub position: MarkerPosition,
 }
 
-/// What a user reached.
+/// The position of a read marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkerPosition {
-    /// Everything up to this offset arrived. What is behind is no fault.
+    /// Everything up to this offset arrived. An older position is no error.
     Delivered(u64),
-    /// Everything up to this offset was read. Reading does not go backwards.
+    /// Everything up to this offset was read. An older position is refused.
     Read(u64),
 }
 
-/// A page of a channel's marks, by name.
+/// A page of a channel's read markers, by user.
 #[derive(Clone, Debug)]
 pub struct ReadMarkersQuery {
     /// Of which channel.
     pub room: RoomId,
-    /// Names behind this one.
+    /// Users after this one, by name.
     pub after: Box<str>,
-    /// At most so many.
+    /// Largest number of entries.
     pub count_max: u32,
 }
 
 /// A page of a user's conversations.
 #[derive(Clone, Debug)]
 pub struct ConversationsQuery {
-    /// The user's personal channel,
+    /// The user's personal channel.
     pub inbox: RoomId,
-    /// and name.
+    /// The user.
     pub user: Box<str>,
-    /// Channels behind this one, by name.
+    /// Channels after this one, by name.
     pub after: Box<str>,
-    /// At most so many.
+    /// Largest number of entries.
     pub count_max: u32,
 }
 
-/// A page of what waits for a user.
+/// A page of the pending messages of a user.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingQuery {
     /// The user's personal channel.
     pub inbox: RoomId,
-    /// Behind this message of this channel.
+    /// Messages after this one.
     pub after: Option<(RoomId, u64)>,
-    /// At most so many.
+    /// Largest number of entries.
     pub count_max: u32,
 }
 
-/// One more try to bring a message to its reader.
+/// One more attempt to deliver a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeliveryAttempt {
     /// The user's personal channel.
     pub inbox: RoomId,
-    /// The message's channel,
+    /// The message's channel.
     pub room: RoomId,
-    /// and offset.
+    /// The message's offset.
     pub offset: u64,
-    /// How many tries there were with this one.
+    /// Attempts so far, this one included.
     pub tries_count: u16,
 }
 
-/// The end of waiting.
+/// A pending message that becomes a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewDeadLetter {
     /// The user's personal channel.
     pub inbox: RoomId,
-    /// The message's channel,
+    /// The message's channel.
     pub room: RoomId,
-    /// and offset.
+    /// The message's offset.
     pub offset: u64,
-    /// Why.
+    /// The cause.
     pub cause: DeadLetterCause,
-    /// When, Unix ms.
+    /// The time, Unix ms.
     pub at_unix_ms: u64,
 }
 
 /// Why a message is a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadLetterCause {
-    /// It was sent as often as it may be.
+    /// All delivery attempts were used.
     Attempts,
     /// Its time to live is over.
     Expired,
 }
 
-/// The store's answer.
+/// An answer of the store.
 #[derive(Clone, Debug)]
 pub struct StoreReply {
-    /// To which request.
+    /// The request.
     pub request_id: RequestId,
-    /// What it was about, and what came of it.
+    /// Its result.
     pub outcome: StoreResult,
 }
 
-/// The answers, by request.
+/// The results, by operation.
 #[derive(Clone, Debug)]
 pub enum StoreResult {
-    /// To `OpenChannel`; `None` when nothing was ever said there, or nothing is left of it. And
-    /// how often the store lost what was not synced.
+    /// To `Open`: the channel, or `None` where it has no messages; and the count of losses of
+    /// unsynced data.
     Opened(Option<Box<OpenedChannel>>, u32),
     /// To `Append`.
     Appended,
     /// To `Read`, in the order asked for.
     History(Vec<Arc<Publication>>),
-    /// To `AdvanceMarker`: what held before and what holds now.
+    /// To `AdvanceMarker`: the markers before and after.
     MarkerAdvanced {
         /// Before.
         before: ReadMarkers,
@@ -361,24 +361,24 @@ pub enum StoreResult {
     Behind(ReadMarkers),
     /// To `ReadMarkers`.
     ReadMarkers(Vec<(Box<str>, ReadMarkers)>),
-    /// To `Conversations`: as many as one answer may hold, and the channel that the
-    /// next page is behind, unless this is the last.
+    /// To `Conversations`: as many as one answer may hold, and the channel that the next page
+    /// comes after, unless this is the last.
     Conversations(Vec<Conversation>, Option<Box<str>>),
-    /// To `QueuedAlerts`: as many as one answer may hold, and the message that the next
-    /// page is behind, unless this is the last.
+    /// To `Pending`: as many as one answer may hold, and the message that the next page comes
+    /// after, unless this is the last.
     Pending(Vec<PendingMessage>, Option<(RoomId, u64)>),
     /// To `React`.
     Reacted(ReactionResult),
     /// To `Reactions`.
     Reactions(ReactionPage),
-    /// To `Tried` and `Bury`.
+    /// To `Attempted` and `DeadLetter`.
     Done,
-    /// To any: no, and why.
+    /// To any: it failed.
     Failed(StoreError),
 }
 
 impl StoreResult {
-    /// Of `OpenChannel`: the channel, and how often the store lost what was not synced.
+    /// Of `Open`: the channel, and the count of losses of unsynced data.
     pub fn opened(self) -> Result<(Option<Box<OpenedChannel>>, u32), StoreError> {
         let StoreResult::Opened(opened, losses_count) = self else { return Err(self.failure()) };
         Ok((opened, losses_count))
@@ -405,19 +405,19 @@ impl StoreResult {
         }
     }
 
-    /// Of `ReadMarkers`: users, and how far they are.
+    /// Of `ReadMarkers`: users with their markers.
     pub fn markers(self) -> Result<Vec<(Box<str>, ReadMarkers)>, StoreError> {
         let StoreResult::ReadMarkers(all) = self else { return Err(self.failure()) };
         Ok(all)
     }
 
-    /// Of `Conversations`: a page, and what the next one is behind.
+    /// Of `Conversations`: a page, and the channel that the next one comes after.
     pub fn conversations(self) -> Result<(Vec<Conversation>, Option<Box<str>>), StoreError> {
         let StoreResult::Conversations(all, next) = self else { return Err(self.failure()) };
         Ok((all, next))
     }
 
-    /// Of `QueuedAlerts`: a page of what waits.
+    /// Of `Pending`: a page of pending messages.
     pub fn pending(self) -> Result<DuePage, StoreError> {
         let StoreResult::Pending(due, next) = self else { return Err(self.failure()) };
         Ok(DuePage { due, next })
@@ -435,7 +435,7 @@ impl StoreResult {
         Ok(page)
     }
 
-    /// Why the store did not do it.
+    /// Why it failed.
     pub fn failure(self) -> StoreError {
         match self {
             StoreResult::Failed(failure) => failure,
@@ -454,13 +454,13 @@ impl StoreResult {
     }
 }
 
-/// A channel as the store knows it.
+/// The state of a channel in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenedChannel {
-    /// Its stream's.
+    /// The epoch of its stream.
     pub epoch: Epoch,
-    /// When its first message was said, Unix ms; 0 where nobody knows, or where positions
-    /// from before that say nothing about this stream.
+    /// The time of its first message, Unix ms; 0 where it is unknown, or where positions from
+    /// before that are not of this stream.
     pub created_unix_ms: u64,
     /// The last offset ever given to a message that is answered.
     pub head: u64,
@@ -468,7 +468,7 @@ pub struct OpenedChannel {
     pub first: u64,
     /// The newest messages, oldest first, without a hole, up to `head`.
     pub tail: Vec<Arc<Publication>>,
-    /// Of messages since the time asked for, also of those that are not kept any more.
+    /// Ids of messages since the requested time, also of messages that are gone.
     pub ids: Vec<KnownId>,
     /// The lowest and the highest offset of messages that somebody reacted to.
     pub reacted: Option<(u64, u64)>,
@@ -477,13 +477,13 @@ pub struct OpenedChannel {
 /// An id that a user gave to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownId {
-    /// Who.
+    /// The user.
     pub user: Box<str>,
     /// The id.
     pub id: Box<str>,
-    /// Where the message stands, or stood.
+    /// The offset of the message.
     pub offset: u64,
-    /// When it was said.
+    /// The time of the message.
     pub time_unix_ms: u64,
 }
 
@@ -494,9 +494,9 @@ pub struct Conversation {
     pub channel: Box<str>,
     /// Its last offset.
     pub head: u64,
-    /// How far the user is.
+    /// The read markers of the user.
     pub markers: ReadMarkers,
-    /// How many messages are behind what it read, without retractions.
+    /// Unread messages, without retractions.
     pub unread: u64,
     /// Its last message, if it is kept.
     pub last: Option<Arc<Publication>>,
@@ -537,7 +537,7 @@ pub struct DuePage {
     pub next: Option<(RoomId, u64)>,
 }
 
-/// Why the store did not do it. What a failed write left behind is known only
+/// Why it failed. What a failed write left behind is known only
 /// when it is read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreError {

@@ -1,4 +1,4 @@
-//! Messages that survive: the store's letters, its decisions, and its disk.
+//! Messages that survive: the store's messages, its decisions, and its disk.
 //!
 //! Shards ask by `StoreRequest` and are told by `StoreReply`; `messages.rs` and `options.rs`
 //! are values only, which rooms and shards speak, too. `Engine` decides, over a

@@ -196,7 +196,7 @@ fn work(
         core_affinity::set_for_current(core_affinity::CoreId { id: *core });
     }
     if 1 < scenario.threads {
-        // Before the plane is made: a ring that another table holds open would
+        // Before the ring is made: a ring that another table holds open would
         // keep the sockets of its requests alive.
         ring::unshare_descriptor_table().map_err(|error| error.to_string())?;
     }
@@ -353,7 +353,7 @@ impl Coordinator<'_> {
 /// Threads that a number of connections needs where each descriptor table ends
 /// at `descriptors`.
 pub fn threads_for(connections: u32, descriptors: u64) -> u16 {
-    // The process's own files, the plane's, and connections that leave while
+    // The process's own files, the ring's, and connections that leave while
     // others come.
     const SPARE: u64 = 500;
     let each = descriptors.saturating_sub(SPARE).max(1);

@@ -77,7 +77,7 @@ pub struct Worker {
     setup: WorkerSetup,
     first_connection: u32,
     peers: Vec<Peer>,
-    /// Which peer has a slot of the plane; `u32::MAX` is nobody.
+    /// Which peer has a slot of the ring; `u32::MAX` is nobody.
     by_slot: Vec<u32>,
     /// Answers to upgrades that came in pieces, by peer.
     heads: BTreeMap<u32, Vec<u8>>,
@@ -179,7 +179,7 @@ impl Worker {
             let acted = !self.work.is_empty();
             io.submit(&mut self.work);
             self.end_turn(now_ns);
-            // A stage may need nothing from the plane to end.
+            // A stage may need nothing from the ring to end.
             if reaped == 0 && !acted && !stage_is_new {
                 self.sleep(io, now_ns);
             }

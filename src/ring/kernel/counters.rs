@@ -2,7 +2,7 @@
 
 use crate::metrics::{AcceptFailure, Counter, MetricsWriter};
 
-/// What happened since the plane began. Kept here and written once a turn: a
+/// What happened since the ring began. Kept here and written once a turn: a
 /// completion then costs an addition in memory that is warm anyway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct RingCounters {

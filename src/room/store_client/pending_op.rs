@@ -16,7 +16,7 @@ pub(in crate::room) type ReplyRoute = (ShardId, ReplyTo);
 pub(in crate::room) enum PendingOp {
     /// A room is read, for whoever needed it first.
     Opened(RoomId, Requester),
-    /// A message is kept that was given in this round.
+    /// A message is kept that was given in this epoch.
     Appended(RoomId, WriteEpoch),
     /// A part of a stream is read.
     Read(Box<StoreRead>),

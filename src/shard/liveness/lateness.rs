@@ -45,7 +45,7 @@ pub struct Lateness {
     late_until: MonotonicMs,
     far_behind_until: MonotonicMs,
     rests_until: MonotonicMs,
-    /// What the plane was told last.
+    /// What the `Io` was told last.
     peers_per_turn_max: Option<u16>,
     /// The worst of this window, of the one before, and when this one began.
     worst_ms: [u64; 2],
@@ -102,7 +102,7 @@ impl Lateness {
         self.worst_ms[0].max(self.worst_ms[1])
     }
 
-    /// What the plane has to know about peers that come, if it does not know it.
+    /// What the `Io` has to know about peers that come, if it does not know it.
     pub fn pace_accepting(&mut self, now: MonotonicMs) -> Option<Action> {
         let peers_per_turn_max = match self.pace(now) {
             CorePace::OnTime => PEERS_PER_TURN_MAX,

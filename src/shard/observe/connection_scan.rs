@@ -1,11 +1,10 @@
-//! Looking through all connections of a shard, a few in each turn: for an operator
-//! who wants to see the worst of them, and for whoever wants to know how many have
-//! something in common.
+//! Scans over all connections of a shard, a few slots in each turn: for the top connections by
+//! some measure, and for the number of connections with a prefix.
 //!
 //! Invariant: one turn looks at no more than `SCAN_SLOTS` slots, however many
 //! connections there are.
 //!
-//! Deliberately absent: who asks, sockets.
+//! Deliberately absent: the requester of a scan, and sockets.
 
 use crate::base::{ClientId, ConnId, Timestamps};
 use crate::metrics::Agent;
@@ -18,78 +17,78 @@ use crate::wire::Encoding;
 /// connections in 250 turns.
 const SCAN_SLOTS: u32 = 4_096;
 
-/// Connections that one look brings back at most.
+/// Largest number of connections in one result.
 pub const SCAN_RESULTS_MAX: usize = 100;
 
-/// What is looked for.
+/// The request of a scan.
 #[derive(Clone, Debug)]
 pub enum ScanRequest {
-    /// The worst connections, at most so many.
+    /// The top connections, and their largest number.
     Top(TopBy, usize),
-    /// How many have this prefix.
+    /// The number of connections with this prefix.
     CountPrefix(Prefix),
 }
 
-/// What makes a connection bad.
+/// The measure by which connections are sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopBy {
-    /// It is old.
+    /// Age.
     Age,
-    /// Much waits for it.
+    /// Bytes in the outbox.
     Pending,
-    /// It has much under way.
+    /// Open tasks.
     Tasks,
 }
 
-/// What was found.
+/// The result of a scan.
 #[derive(Clone, Debug)]
 pub enum ScanResult {
-    /// The worst first, and how many connections were looked at.
+    /// The top connections in order, and the number of connections that were scanned.
     Top(Vec<ConnectionInfo>, u64),
-    /// So many have the prefix, of so many.
+    /// The number of connections with the prefix.
     CountPrefix {
-        /// Those.
+        /// Connections with the prefix.
         having: u64,
-        /// All that are open.
+        /// All open connections.
         all: u64,
     },
 }
 
-/// One connection, as an operator sees it.
+/// One connection, for operators.
 #[derive(Clone, Debug)]
 pub struct ConnectionInfo {
-    /// Which.
+    /// Its id.
     pub conn: ConnId,
-    /// What SDKs call it; none before it is connected.
+    /// Its client id; none before it is connected.
     pub client: Option<ClientId>,
-    /// Who it is; empty for nobody.
+    /// Its user; empty for an anonymous one.
     pub user: String,
-    /// Whose names those are; empty for the only tenant.
+    /// Its tenant; empty where there is only one.
     pub tenant: String,
-    /// What its program is.
+    /// Its user agent.
     pub agent: Agent,
-    /// Since the upgrade.
+    /// Time since the upgrade.
     pub age_ms: u64,
-    /// How it speaks.
+    /// Its encoding.
     pub encoding: Encoding,
-    /// Channels that it is in or has asked for.
+    /// Active and pending subscriptions.
     pub channels_count: usize,
-    /// What waits for it or is on its way to it.
+    /// Bytes in its outbox and in flight.
     pub outbox_bytes: usize,
     /// Sends that the kernel has not finished.
     pub sends_in_flight: u32,
-    /// All that has to come back for it.
+    /// Open tasks of the connection.
     pub tasks: u32,
 }
 
-/// The look under way, and what the last one found until it is taken.
+/// The running scan, and the result of the last one until it is taken.
 #[derive(Debug, Default)]
 pub struct ConnectionScan {
     running: Option<ScanState>,
     found: Option<(u64, ScanResult)>,
 }
 
-/// A look under way.
+/// A running scan.
 #[derive(Debug)]
 struct ScanState {
     scan_id: u64,
@@ -102,18 +101,18 @@ struct ScanState {
 }
 
 impl ConnectionScan {
-    /// Begins to look. Whoever asked before gets no answer.
+    /// Begins a scan. It replaces a running one, which gets no result.
     pub fn begin(&mut self, scan_id: u64, request: ScanRequest) {
         let (cursor, worst) = (Cursor::default(), Vec::new());
         self.running = Some(ScanState { scan_id, request, cursor, worst, having: 0, all: 0 });
     }
 
-    /// Whether there is more to look at.
+    /// Whether a scan is running.
     pub fn is_running(&self) -> bool {
         self.running.is_some()
     }
 
-    /// Looks at the next few slots; at the end what was found waits to be taken.
+    /// Scans the next slots; at the end the result waits to be taken.
     pub fn step(&mut self, now: Timestamps, connections: &Connections, options: &session::Options) {
         let Some(mut scan) = self.running.take() else { return };
         let end = connections.end_of_step(scan.cursor, SCAN_SLOTS);
@@ -137,7 +136,7 @@ impl ConnectionScan {
         self.found = Some((scan.scan_id, found));
     }
 
-    /// What a look found, and which look it was.
+    /// Takes the result of a finished scan, with its id.
     pub fn take_scan_result(&mut self) -> Option<(u64, ScanResult)> {
         self.found.take()
     }
@@ -177,7 +176,7 @@ impl ScanState {
     }
 }
 
-/// All of one connection, unless it went meanwhile.
+/// The information about one connection, unless it is gone.
 fn info(
     now: Timestamps,
     connections: &Connections,
@@ -204,8 +203,8 @@ fn info(
     })
 }
 
-/// What still has to come back for a connection: its receive, a send in flight, its
-/// timer, and each question that a room has not answered. An idle one has two.
+/// Open tasks of a connection: its receive, a send in flight, its timer, and each request
+/// that a room has not answered. An idle connection has two.
 pub fn tasks(conn: &Connection) -> u32 {
     let receive = 1;
     let timer = u32::from(conn.has_timer());

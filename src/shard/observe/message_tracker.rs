@@ -1,4 +1,4 @@
-//! A message's way, measured: what is observed, counted and told at each step.
+//! Measurement of messages: observations, counters and trace events at each step.
 //!
 //! Deliberately absent: how sends are counted (`delivery`), and what a session comes to.
 
@@ -20,7 +20,7 @@ use crate::shard::delivery::FanoutBatch;
 use crate::shard::fanout::Channels;
 use crate::shard::turn_context::TurnContext;
 
-/// What is known of messages between the steps of their way.
+/// The state of messages between the steps of their delivery.
 pub struct MessageTracker {
     /// What was delivered and may be acknowledged.
     recent: RecentDeliveries,
@@ -182,7 +182,7 @@ impl Observing<'_> {
         self.observe(e2e, took_us, room, timing);
     }
 
-    /// What a channel said in this turn was given to the plane for so many.
+    /// The sends of a batch were submitted.
     pub fn on_given(&mut self, batch: &FanoutBatch, sends: u32) {
         for timing in &batch.timings {
             // In a room hardly anybody acknowledges, and where somebody does others will.
@@ -200,7 +200,7 @@ impl Observing<'_> {
         }
     }
 
-    /// The last send of a round is over.
+    /// The last send of a batch is over.
     pub fn on_batch(&mut self, batch: &FanoutBatch) {
         let has_left = batch.failed < batch.recipients;
         self.count_of_tenant(batch);
@@ -316,8 +316,8 @@ impl Observing<'_> {
         self.tracker.trace_events.incident(incident);
     }
 
-    /// A span of a message: the first one has the span of its way, the others hang
-    /// under it.
+    /// A span of a message: the first one has the span of its timing, the others are its
+    /// children.
     fn span(
         &mut self,
         room: RoomId,

@@ -58,7 +58,7 @@ impl Observer {
         }
     }
 
-    /// What is known of messages on their way.
+    /// The state of messages between the steps of their delivery.
     pub fn tracker(&mut self) -> &mut MessageTracker {
         &mut self.tracker
     }

@@ -34,7 +34,7 @@ pub struct DeliveredMessage {
     pub timing: MessageTiming,
     /// In which channel it went out; in an inbox, for a direct message.
     pub room: RoomId,
-    /// When its sends were given to the plane.
+    /// When its sends were given to the `Io`.
     pub given_at: MonotonicUs,
     /// When the last of them had left; `None` while some have not.
     pub left_at: Option<MonotonicUs>,

@@ -1,5 +1,5 @@
-//! What a shard has to tell of single messages: spans, and what went wrong. Values for
-//! the control thread, which sends them on and writes lines.
+//! Trace events of single messages: spans and incidents, as values for the control thread,
+//! which exports and logs them.
 //!
 //! Deliberately absent: message bodies, users' names, encodings.
 
@@ -8,76 +8,76 @@ use std::sync::Arc;
 use crate::base::{Bucket, MonotonicMs, MonotonicUs, Rate, SpanId, TraceId};
 use crate::metrics::{Agent, ChatType, DeliveryOutcome, PublishResult, Segment};
 
-/// Notes that wait in one shard for its lane; what comes more is dropped and counted.
+/// Events that wait in one shard for its lane; more are dropped and counted.
 const EVENTS_MAX: usize = 1_024;
 
-/// Messages a second of one shard whose way is told because they were slow, and as many
-/// because they did not arrive: the many that are slow on a bad day hide none of those.
+/// Incidents a second of one shard for slow messages, and as many for undelivered ones: so
+/// many slow messages hide no lost ones.
 const INCIDENTS_PER_S_MAX: u32 = 50;
 
-/// Something to be told. Closed.
+/// A trace event. Closed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TraceEvent {
-    /// A step of a message's way.
+    /// A step of a message's delivery.
     Span(Span),
     /// A message was slow, or did not arrive.
     Incident(MessageIncident),
 }
 
-/// A step of a message's way.
+/// A step of a message's delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
-    /// Of which trace.
+    /// Its trace.
     pub trace: TraceId,
-    /// Which one it is.
+    /// Its id.
     pub id: SpanId,
-    /// What it belongs to.
+    /// Its parent span.
     pub parent: Option<SpanId>,
-    /// What was done.
+    /// Its action.
     pub action: SpanAction,
-    /// From when,
+    /// Its start.
     pub began_at: MonotonicUs,
-    /// to when.
+    /// Its end.
     pub ended_at: MonotonicUs,
-    /// For which channel.
+    /// The channel.
     pub room: ChannelLabel,
-    /// Whether it came to nothing.
+    /// Whether it failed.
     pub failed: bool,
-    /// What kind of channel it is.
+    /// The chat type of the channel.
     pub chat_type: ChatType,
-    /// What the author's program is.
+    /// The user agent of the author.
     pub agent: Agent,
 }
 
-/// What a span is about. Closed.
+/// The action of a span. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpanAction {
-    /// From the command to the first letter to subscribers, at the home of the room.
+    /// From the command to the first message to subscribers, at the home of the room.
     Publish {
-        /// The place that it got; 0 where there are none.
+        /// Its offset; 0 where there are none.
         offset: u64,
     },
     /// From the request to the store to its answer.
     Store,
-    /// From there to the last byte for the last subscriber of one shard.
+    /// From `Publish` to the last byte for the last subscriber of one shard.
     Deliver {
-        /// To how many connections.
+        /// Connections that it is for.
         recipients: u32,
-        /// How many of them did not get it.
+        /// Connections that did not get it.
         failed: u32,
-        /// Whether it was said before.
+        /// Whether it is a redelivery.
         again: bool,
     },
-    /// From there to the acknowledgement of one subscriber.
+    /// From `Deliver` to the acknowledgement of one subscriber.
     Consume,
-    /// A direct message was given up.
+    /// A direct message became a dead letter.
     DeadLetter {
-        /// Its place in its conversation.
+        /// Its offset in its conversation.
         offset: u64,
     },
 }
 
-/// A channel, as it may be told.
+/// A channel's name or hash, for traces and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelLabel {
     /// By its name.
@@ -90,42 +90,42 @@ pub enum ChannelLabel {
 /// A message that was slow, or did not arrive.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MessageIncident {
-    /// What went wrong.
+    /// Its cause.
     pub cause: IncidentCause,
-    /// Of which trace.
+    /// Its trace.
     pub trace: TraceId,
     /// In which channel.
     pub room: ChannelLabel,
-    /// What kind of channel it is.
+    /// The chat type of the channel.
     pub chat_type: ChatType,
-    /// What the author's program is.
+    /// The user agent of the author.
     pub agent: Agent,
     /// How long each piece of the way took, in us, as far as it came; in the order of
     /// `Segment::ALL`.
     pub segments_us: [Option<u64>; 4],
 }
 
-/// What went wrong. Closed.
+/// The cause of an incident. Closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IncidentCause {
-    /// It was slow, and most of it here.
+    /// It was slow, most of the time in this segment.
     Slow(Segment),
-    /// Somebody did not get it.
+    /// It was not delivered to all.
     Failed(DeliveryOutcome),
-    /// It could not be taken.
+    /// It was refused.
     Refused(PublishResult),
 }
 
-/// Whether anybody wants spans.
+/// Whether spans are exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpanExport {
-    /// They are sent on.
+    /// They are exported.
     On,
-    /// Nobody does.
+    /// They are not.
     Off,
 }
 
-/// What a shard has to tell, in order.
+/// The trace events of a shard, oldest first.
 #[derive(Debug)]
 pub struct TraceEvents {
     export: SpanExport,
@@ -136,7 +136,7 @@ pub struct TraceEvents {
 }
 
 impl TraceEvents {
-    /// Nothing to tell yet.
+    /// No events yet.
     pub fn new(export: SpanExport) -> TraceEvents {
         let (slow, lost) = (Bucket::full(), Bucket::full());
         TraceEvents { export, waiting: Vec::new(), dropped_count: 0, slow, lost }
@@ -152,7 +152,7 @@ impl TraceEvents {
         bucket.take(now, rate, 1)
     }
 
-    /// A step, if anybody wants to know.
+    /// Adds a span, if spans are exported.
     pub fn span(&mut self, span: Span) {
         match self.export {
             SpanExport::On => self.push(TraceEvent::Span(span)),
@@ -160,17 +160,17 @@ impl TraceEvents {
         }
     }
 
-    /// Something went wrong.
+    /// Adds an incident.
     pub fn incident(&mut self, incident: MessageIncident) {
         self.push(TraceEvent::Incident(incident));
     }
 
-    /// What waits, for whoever takes from the front what has room.
+    /// The waiting events; the caller takes from the front.
     pub fn waiting(&mut self) -> &mut Vec<TraceEvent> {
         &mut self.waiting
     }
 
-    /// How many were dropped since the last call.
+    /// Takes the number of events that were dropped since the last call.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped_count)
     }

@@ -15,7 +15,7 @@ const CROWDED_MAX: usize = 16_384;
 /// What is refused because of what was refused before.
 #[derive(Debug, Default)]
 pub(super) struct AppendGate {
-    /// By shard: appends of this round and earlier ones are stale.
+    /// By shard: appends of this epoch and earlier ones are stale.
     refused: BTreeMap<ShardId, WriteEpoch>,
     /// Conversations in which an append was refused because too much waits, until they are
     /// opened again: what was given behind it is refused for the same.
@@ -23,13 +23,13 @@ pub(super) struct AppendGate {
 }
 
 impl AppendGate {
-    /// Whether an append of a shard's round may be looked at.
+    /// Whether an append of a shard's epoch may be looked at.
     pub fn admits(&self, from: ShardId, write_epoch: WriteEpoch) -> Result<(), StoreError> {
         let is_stale = self.refused.get(&from).is_some_and(|refused| write_epoch <= *refused);
         if is_stale { Err(StoreError::Stale) } else { Ok(()) }
     }
 
-    /// An append was refused, and with it what was given in its round or before.
+    /// An append was refused, and with it what was given in its epoch or before.
     pub fn refuse(&mut self, from: ShardId, write_epoch: WriteEpoch) {
         let refused = self.refused.entry(from).or_default();
         *refused = write_epoch.max(*refused);

@@ -2,7 +2,7 @@
 
 use crate::base::{ConnId, ShardId};
 
-/// The seat that a page ended with.
+/// The member that a page ended with.
 pub(super) type MemberCursor = (ShardId, ConnId);
 
 /// Four digits for the shard, eight each for the slot and its generation.

@@ -37,7 +37,7 @@ const PAGE_BYTES_MAX: u32 = 1 << 20;
 /// What a read found so far that takes more than one slice.
 #[derive(Debug)]
 pub enum PartialRead {
-    /// To `OpenEngine`.
+    /// To `Open`.
     Tail(Box<Tail>),
     /// To `Read`.
     Passage(PartialHistory),
@@ -45,7 +45,7 @@ pub enum PartialRead {
     Markers(Vec<(Box<str>, ReadMarkers)>),
     /// To `Conversations`.
     Conversations(PartialConversations),
-    /// To `QueuedAlerts`.
+    /// To `Pending`.
     Pending(PartialPending),
     /// To `Reactions`, when the messages have been read.
     Reactions(PartialReactions),

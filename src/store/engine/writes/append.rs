@@ -1,6 +1,6 @@
 //! A message is kept: what has to hold for that, and what is written with it.
 //!
-//! Deliberately absent: rounds and full disks, which refuse it before.
+//! Deliberately absent: write epochs and full disks, which refuse it before.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
