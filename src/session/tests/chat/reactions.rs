@@ -71,7 +71,6 @@ fn who_may_read_the_history_may_react_as_long_as_that_is_so() {
             outside.call(method, &data);
             assert!(matches!(outside.asked_of("room:1"), RoomOp::React(_) | RoomOp::Reactions(_)));
         }
-        // A fresh token takes it.
         outside.grant("room:*", Allow::PUBLISH);
         for (method, data) in calls("room:1") {
             outside.call(method, &data);
@@ -81,6 +80,22 @@ fn who_may_read_the_history_may_react_as_long_as_that_is_so() {
             outside.call(method, &data);
             outside.check_denied(method);
         }
+    });
+}
+
+#[test]
+fn a_fresh_token_takes_the_right_to_react() {
+    both(|encoding| {
+        let mut desk = desk("ann", encoding);
+        let cap = r#"{"channels":["room:*"],"match":"wildcard","allow":["hst"]}"#;
+        let may = signed(&format!(r#"{{"sub":"ann","caps":[{cap}]}}"#));
+        let data = json!({ "channel": "room:1", "offset": 1, "value": "a" });
+        desk.say(Request::Refresh { token: may.into() });
+        desk.call("chat.react", &data);
+        assert_eq!(reaction(desk.asked_of("room:1")).offset, 1);
+        desk.say(Request::Refresh { token: super::super::user("ann").into() });
+        desk.call("chat.react", &data);
+        desk.check_denied("the right is gone");
     });
 }
 
