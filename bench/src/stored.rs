@@ -137,7 +137,7 @@ impl Writer {
             publication,
             addressee,
             keeps_id,
-            retracts: None,
+            change: None,
         };
         let op = StoreOp::Append(Box::new(op));
         let request = StoreRequest {

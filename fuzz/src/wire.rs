@@ -47,6 +47,11 @@ pub fn wire_chat(bytes: &[u8]) {
             check_name(&channel);
             assert!(0 < offset);
         }
+        ChatRequest::Edit { channel, offset, said } => {
+            check_name(&channel);
+            assert!(0 < offset);
+            check_said(&said);
+        }
         ChatRequest::React { channel, offset, value } => {
             check_name(&channel);
             assert!(0 < offset && value.is_none_or(|value| wire::chat::reaction_is_valid(&value)));

@@ -35,6 +35,8 @@ pub enum PendingCommand {
     Read(&'static str, u64),
     /// Which message is to be gone.
     Retract(u64),
+    /// Which message is to have which version of its words.
+    Edit(u64, u64),
     /// Of which channel.
     Receipts(&'static str, KnownBefore),
     /// To which message, and with what, if with anything.

@@ -13,7 +13,7 @@ use crate::answers::PendingCommand;
 use crate::client::{Client, ClientContext};
 use crate::durable_oracle::parties;
 use crate::post::Post;
-use crate::publication::{body_of, is_retracted, retracted_offset};
+use crate::publication::{Words, edited_offset, is_retracted, retracted_offset, words_of};
 use crate::scenario::USERS;
 use crate::violation::{CheckResult, Checker, demand};
 
@@ -122,6 +122,32 @@ impl Client {
         self.call("chat.retract", data, PendingCommand::Retract(number), cx);
     }
 
+    /// Gives one of its own messages other words, or says again that it did.
+    pub(crate) fn edit(&mut self, cx: &mut ClientContext<'_>) {
+        if let Some((number, version, data)) = self.edited.clone()
+            && self.prng.percent(20)
+        {
+            return self.call("chat.edit", data, PendingCommand::Edit(number, version), cx);
+        }
+        let durable_oracle = &mut cx.oracle.durable_oracle;
+        let mine = self.posts.iter().filter_map(|post| {
+            Some((post.number, durable_oracle.place(post.number)?)).filter(|_| post.is_answered)
+        });
+        let mine: Vec<_> = mine.collect();
+        let index = self.prng.below(mine.len() as u64) as usize;
+        let Some(&(number, (channel, offset))) = mine.get(index) else { return };
+        let version = durable_oracle.edits.asks(number);
+        let padding = "y".repeat(self.prng.below(60) as usize);
+        let words = format!("{{\"n\":[{number},0],\"v\":{version},\"x\":\"{padding}\"}}");
+        let place = format!("\"channel\":\"{channel}\",\"offset\":{offset}");
+        let data = format!("{{{place},\"id\":\"e{number}-{version}\",\"data\":{words}}}");
+        self.edited = Some((number, version, data.clone()));
+        let times_count = if self.prng.percent(10) { 2 } else { 1 };
+        for _ in 0..times_count {
+            self.call("chat.edit", data.clone(), PendingCommand::Edit(number, version), cx);
+        }
+    }
+
     /// Asks how far others are, or with whom it talks.
     pub(crate) fn ask_around(&mut self, channel: &'static str, cx: &mut ClientContext<'_>) {
         if self.prng.percent(50) || self.user.is_empty() {
@@ -167,9 +193,12 @@ impl Client {
         let Some(&channel) = channel else { return Ok(()) };
         if let Some(target) = retracted_offset(publication) {
             cx.oracle.check_emptied(channel, target)?;
+        } else if let Some(target) = edited_offset(publication) {
+            cx.oracle.check_edit(channel, publication, (offset, target), 0)?;
         } else if !is_retracted(publication) {
-            let number = body_of(&publication.data).map_or(u64::MAX, |(number, _)| number);
+            let number = words_of(&publication.data).map_or(u64::MAX, |words| words.number);
             cx.oracle.durable_oracle.delivered_direct(channel, offset, number)?;
+            cx.oracle.check_words(channel, publication, 0)?;
         }
         let newest = self.received.entry(channel).or_default();
         *newest = offset.max(*newest);
@@ -203,6 +232,12 @@ impl Client {
             }
             PendingCommand::Retract(number) => {
                 cx.oracle.durable_oracle.retracted(number, moment);
+                Ok(())
+            }
+            PendingCommand::Edit(number, version) => {
+                let (channel, offset) = (text_at(&data, "channel"), number_at(&data, "offset"));
+                cx.oracle.durable_oracle.edit_stands(channel, offset, Words { number, version })?;
+                cx.oracle.durable_oracle.edits.answered(number, offset, moment);
                 Ok(())
             }
             PendingCommand::Receipts(channel, before) => {
@@ -277,6 +312,10 @@ impl Client {
             format!("{} got what it cannot acknowledge: {asked:?}", self.user)
         })
     }
+}
+
+fn text_at<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_default()
 }
 
 fn number_at(value: &Value, name: &str) -> u64 {

@@ -49,6 +49,8 @@ pub struct Client {
     pub(crate) profile: ClientProfile,
     /// What it said with an id.
     pub(crate) posts: Vec<Post>,
+    /// What it gave a message as its last words: number, version, and what was sent.
+    pub(crate) edited: Option<(u64, u64, String)>,
     /// Up to where it was brought direct messages, by conversation.
     pub(crate) received: BTreeMap<&'static str, u64>,
     back_at: MonotonicMs,
@@ -162,6 +164,7 @@ impl Client {
             readings: BTreeMap::new(),
             member_views: BTreeMap::new(),
             posts: Vec::new(),
+            edited: None,
             received: BTreeMap::new(),
             is_prompt: reads == Reads::Promptly,
             reads,

@@ -61,6 +61,8 @@ pub enum ClientAction {
     Mark,
     /// Takes a message back.
     Retract,
+    /// Gives a message other words.
+    Edit,
     /// Asks how far others are, or with whom it talks.
     AskAround,
     /// Does the same thing again and again, without waiting.
@@ -95,12 +97,13 @@ const WEIGHTS: [(ClientAction, u64); 18] = [
 ];
 
 /// How often each of chat's own is chosen beside these.
-const CHAT_WEIGHTS: [(ClientAction, u64); 6] = [
+const CHAT_WEIGHTS: [(ClientAction, u64); 7] = [
     (ClientAction::Post, 250),
     (ClientAction::Send, 150),
     (ClientAction::Repeat, 120),
     (ClientAction::Mark, 80),
     (ClientAction::Retract, 30),
+    (ClientAction::Edit, 60),
     (ClientAction::AskAround, 60),
 ];
 
@@ -214,6 +217,7 @@ impl Client {
             ClientAction::Repeat => self.repeat(cx),
             ClientAction::Mark => self.mark(cx),
             ClientAction::Retract => self.retract(cx),
+            ClientAction::Edit => self.edit(cx),
             ClientAction::AskAround => self.ask_around(channel, cx),
             ClientAction::Flood => self.flood(cx),
             ClientAction::ReadAll => self.read_all(cx),

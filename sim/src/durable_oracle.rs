@@ -2,6 +2,8 @@
 //!
 //! The disk is read without the engine (`on_disk`), so that no error of the engine hides
 //! another.
+//!
+//! Deliberately absent: the words that messages got later (`edits`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +11,9 @@ use rookery::base::RoomId;
 use rookery::session::NameKey;
 use rookery::store::{Disk, ReadMarkers, StoreKeyspace};
 
+use crate::edits::EditOracle;
 use crate::on_disk::{Content, content_of, entries, offset_at, room_at};
-use crate::publication::is_silent;
+use crate::publication::{Words, is_silent};
 use crate::reaction::Known;
 use crate::scenario::{RetentionCase, STORED_CHANNELS, Scenario};
 use crate::violation::{CheckResult, Checker, demand};
@@ -31,6 +34,8 @@ pub struct DurableOracle {
     /// The highest offset that anybody was told of by the channel itself.
     heads: BTreeMap<String, u64>,
     markers: BTreeMap<(String, &'static str), Told>,
+    /// What words messages got.
+    pub edits: EditOracle,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -144,9 +149,10 @@ impl DurableOracle {
             return demand(false, Checker::Kept, || format!("{channel}: nobody said {number}"));
         };
         let place = (channel.to_owned(), offset);
-        let is_retraction = self.retractions.contains_key(&place);
+        let is_change =
+            self.retractions.contains_key(&place) || self.edits.is_edit(channel, offset);
         let there = *self.places.entry(place).or_insert(number);
-        demand(there == number && !is_retraction, Checker::Kept, || {
+        demand(there == number && !is_change, Checker::Kept, || {
             format!("{channel}: at {offset} is message {there}, and {number}")
         })?;
         let first = *said.offset.get_or_insert(offset);
@@ -160,7 +166,7 @@ impl DurableOracle {
         let head = self.heads.entry(channel.to_owned()).or_default();
         *head = offset.max(*head);
         let place = (channel.to_owned(), offset);
-        let is_message = self.places.contains_key(&place);
+        let is_message = self.places.contains_key(&place) || self.edits.is_edit(channel, offset);
         let there = *self.retractions.entry(place).or_insert(target);
         demand(!is_message && there == target && target < offset, Checker::Kept, || {
             format!("{channel}: {offset} takes {target} back, and {there}: {is_message}")
@@ -244,6 +250,18 @@ impl DurableOracle {
         })
     }
 
+    /// An edit stands at this place, as somebody was told.
+    pub fn edit_stands(&mut self, channel: &str, offset: u64, words: Words) -> CheckResult {
+        let head = self.heads.entry(channel.to_owned()).or_default();
+        *head = offset.max(*head);
+        let place = (channel.to_owned(), offset);
+        let is_other = self.places.contains_key(&place) || self.retractions.contains_key(&place);
+        demand(!is_other, Checker::Kept, || {
+            format!("{channel}: {offset} is an edit of {words:?}, and something else")
+        })?;
+        self.edits.stands(channel, offset, words)
+    }
+
     /// What is known of a channel now.
     pub fn before(&self, channel: &str, moment: u64) -> KnownBefore {
         let markers = self.markers.iter().filter(|((one, _), _)| one == channel);
@@ -299,8 +317,12 @@ impl DurableOracle {
         let asked = told.map_or(0, |(_, told)| told.asked);
         let is_own = |offset: u64, content: &Content| {
             let number = match content {
-                Content::Body(number) => Some(*number),
-                Content::Retraction(target) => self.at(channel, *target),
+                Content::Body(Words { number, .. }) | Content::Edit(Words { number, .. }) => {
+                    Some(*number)
+                }
+                Content::Retraction(target) | Content::Superseded(target) => {
+                    self.at(channel, *target)
+                }
                 Content::Retracted | Content::Unknown => self.at(channel, offset),
             };
             let said = number.and_then(|number| self.said.get(&number));
@@ -322,6 +344,11 @@ impl DurableOracle {
             let messages = messages.unwrap_or(const { &BTreeMap::new() });
             self.check_messages(channel, *rules, messages, now_unix_ms)?;
             self.check_retractions(channel, *rules, messages, now_unix_ms)?;
+            self.edits.check_disk(channel, messages, &|number| {
+                let said = self.said.get(&number);
+                let may_be_old = said.is_none_or(|said| is_too_old(said, *rules, now_unix_ms));
+                self.retention_case == Some(RetentionCase::Some) || may_be_old
+            })?;
             let before = self.before(channel, 0);
             for (user, markers) in found.markers.get(&room).into_iter().flatten() {
                 self.check_markers(channel, &before, user, *markers)?;
@@ -351,7 +378,11 @@ impl DurableOracle {
     ) -> CheckResult {
         let said = messages.iter().filter_map(|(offset, content)| match content {
             Content::Retraction(target) => Some((*target, *offset)),
-            Content::Body(_) | Content::Retracted | Content::Unknown => None,
+            Content::Body(_)
+            | Content::Retracted
+            | Content::Edit(_)
+            | Content::Superseded(_)
+            | Content::Unknown => None,
         });
         let said: BTreeMap<u64, u64> = said.collect();
         for (target, offset) in &said {
@@ -395,7 +426,7 @@ impl DurableOracle {
             demand(offset == wanted && offset != 0, Checker::Offsets, || {
                 format!("{channel}: {offset} on disk where {wanted} comes next")
             })?;
-            let Content::Body(number) = content else { continue };
+            let Content::Body(Words { number, .. }) = content else { continue };
             let said = self.said.get(number).filter(|said| said.channel == channel);
             let before = seen.insert(*number, offset);
             demand(said.is_some() && before.is_none(), Checker::Repeats, || {
@@ -415,7 +446,7 @@ impl DurableOracle {
             let content = messages.get(offset);
             let fits = match (content, said.end) {
                 (None, _) => !is_kept(*offset, said),
-                (Some(Content::Body(there)), End::None | End::Asked) => there == number,
+                (Some(Content::Body(there)), End::None | End::Asked) => there.number == *number,
                 (Some(Content::Retracted), End::Asked | End::Answered(_)) => true,
                 (Some(Content::Body(_)), End::Answered(_)) => {
                     return demand(false, Checker::Retracted, || {
@@ -423,7 +454,15 @@ impl DurableOracle {
                     });
                 }
                 (Some(Content::Retracted), End::None)
-                | (Some(Content::Retraction(_) | Content::Unknown), _) => false,
+                | (
+                    Some(
+                        Content::Retraction(_)
+                        | Content::Edit(_)
+                        | Content::Superseded(_)
+                        | Content::Unknown,
+                    ),
+                    _,
+                ) => false,
             };
             demand(fits, Checker::Kept, || {
                 format!(
@@ -457,8 +496,11 @@ impl DurableOracle {
         let promised = promised.map(|((_, offset), number)| (*offset, *number));
         let on_disk = found.messages.get(&room).into_iter().flatten();
         let on_disk = on_disk.filter_map(|(offset, content)| match content {
-            Content::Body(number) => Some((*offset, *number)),
-            Content::Retracted | Content::Retraction(_) | Content::Unknown => None,
+            Content::Body(words) | Content::Edit(words) => Some((*offset, words.number)),
+            Content::Retracted
+            | Content::Retraction(_)
+            | Content::Superseded(_)
+            | Content::Unknown => None,
         });
         let all: BTreeSet<(u64, u64)> = promised.chain(on_disk).collect();
         for (offset, number) in all {

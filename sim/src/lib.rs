@@ -20,6 +20,7 @@ mod client_codec;
 mod core;
 pub mod digest;
 mod durable_oracle;
+mod edits;
 mod lane;
 mod member_view;
 pub mod mutation;

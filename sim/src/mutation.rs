@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rookery::base::{ConnId, MonotonicUs, RoomId, ShardId, UserHash};
 use rookery::room::{RecoveryOutcome, RoomEvent, RoomOp, RoomReply, RoomRequest};
 use rookery::shard::ShardMessage;
-use rookery::store::{Batch, Disk, StoreKeyspace, StoreOp, StoreRequest, SyncMode};
+use rookery::store::{Batch, ChangeKind, Disk, StoreKeyspace, StoreOp, StoreRequest, SyncMode};
 
 use crate::on_disk::entries;
 
@@ -77,6 +77,10 @@ pub enum Mutation {
     KeepReplaced,
     /// A message is only said to be taken back.
     KeepRetracted,
+    /// A message is only said to have other words.
+    KeepEdited,
+    /// The words of an edit stay when others come, or its message is taken back.
+    KeepEditWords,
     /// After a crash the last message of a channel is not on the disk.
     LoseLast,
     /// After a crash a message in the middle of a channel is not on the disk.
@@ -130,13 +134,19 @@ impl Mutator {
     /// Changes what the store is asked.
     pub fn change_request(&mut self, request: &mut StoreRequest) {
         if let StoreOp::Append(append) = &mut request.op
-            && let Some(left) = &mut append.retracts
-            && let Some(number) = left.tag("id").and_then(|id| id.strip_prefix('i'))
-            && self.mutation == Mutation::KeepRetracted
+            && let Some(change) = &mut append.change
+            && let Some(number) = change.replacement.tag("id").and_then(|id| id.strip_prefix('i'))
         {
-            let whole = Bytes::from(format!("{{\"n\":[{number},0]}}"));
-            if self.applies(Mutation::KeepRetracted) {
-                Arc::make_mut(left).data.bytes = whole;
+            let first_words = Bytes::from(format!("{{\"n\":[{number},0]}}"));
+            let retention_case = match change.kind {
+                ChangeKind::Retraction => Mutation::KeepRetracted,
+                ChangeKind::Edit => Mutation::KeepEdited,
+            };
+            if self.applies(retention_case) {
+                Arc::make_mut(&mut change.replacement).data.bytes = first_words;
+            }
+            if change.superseded.is_some() && self.applies(Mutation::KeepEditWords) {
+                change.superseded = None;
             }
         }
         if let StoreOp::React(react) = &mut request.op
@@ -278,6 +288,8 @@ impl Mutator {
             | Mutation::ShareByConnection
             | Mutation::KeepReplaced
             | Mutation::KeepRetracted
+            | Mutation::KeepEdited
+            | Mutation::KeepEditWords
             | Mutation::LoseLast
             | Mutation::LoseMiddle
             | Mutation::LoseMark

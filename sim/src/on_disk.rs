@@ -1,27 +1,34 @@
 //! What lies on a disk of a world, read without the engine: keys are rooms, inboxes and offsets
 //! in big-endian order.
 //!
-//! Deliberately absent: what should lie there (`durable_oracle`).
+//! Deliberately absent: what should lie there (`durable_oracle`, `edits`).
 
 use std::ops::ControlFlow;
 
 use rookery::base::RoomId;
 use rookery::store::{Disk, KeyRange, ReadOrder, StoreKeyspace};
 
-use crate::publication::body_of;
+use crate::publication::{Words, words_of};
 
 const RETRACTED: &[u8] = b"{\"retracted\":true}";
 
-/// What stands at a place on disk.
+/// Only what says new words has a tag of this name.
+const EDITS_TAG: &[u8] = b"edits_time";
+
+/// What a message on disk says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// The message of this number.
-    Body(u64),
-    /// What is left of one that was taken back.
+    /// The words of a message.
+    Body(Words),
+    /// It was taken back.
     Retracted,
     /// Says that the message at this offset was taken back.
     Retraction(u64),
-    /// Anything else.
+    /// Says that a message has these words from then on.
+    Edit(Words),
+    /// Said so of the message at this offset, and says nothing any more.
+    Superseded(u64),
+    /// What nobody says.
     Unknown,
 }
 
@@ -50,14 +57,23 @@ pub fn offset_at(key: &[u8], at: usize) -> u64 {
 /// What a message's record says.
 pub fn content_of(value: &[u8]) -> Content {
     let start = value.iter().rposition(|&byte| byte == b'{').unwrap_or(0);
-    match body_of(&value[start..]) {
-        Some((number, _)) => Content::Body(number),
+    let data = &value[start..];
+    let is_edit = value.windows(EDITS_TAG.len()).any(|some| some == EDITS_TAG);
+    match words_of(data) {
+        Some(words) if is_edit => Content::Edit(words),
+        Some(words) => Content::Body(words),
         None if value.ends_with(RETRACTED) => Content::Retracted,
-        None => retraction(&value[start..]).map_or(Content::Unknown, Content::Retraction),
+        None => {
+            let target = |name| target(data, name);
+            let retraction = target("retracted").map(Content::Retraction);
+            let superseded = target("edited").map(Content::Superseded);
+            retraction.or(superseded).unwrap_or(Content::Unknown)
+        }
     }
 }
 
-fn retraction(data: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(data).ok()?;
-    text.strip_prefix("{\"retracted\":")?.strip_suffix('}')?.parse().ok()
+/// The offset that `{"name":7}` says.
+fn target(data: &[u8], name: &str) -> Option<u64> {
+    let text = std::str::from_utf8(data).ok()?.strip_prefix("{\"")?;
+    text.strip_prefix(name)?.strip_prefix("\":")?.strip_suffix('}')?.parse().ok()
 }

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 
 use rookery::session::NameKey;
 use rookery::store::Disk;
+use rookery::wire::client::proto;
 
 use crate::durable_oracle::{DurableOracle, KnownBefore};
+use crate::publication::{edit_offset, is_superseded, words_of};
 use crate::reaction_oracle::ReactionOracle;
 use crate::scenario::Scenario;
 use crate::violation::{CheckResult, Checker, demand};
@@ -97,6 +99,41 @@ impl Oracle {
     ) -> CheckResult {
         self.check_emptied(channel, target)?;
         self.durable_oracle.says_retracted(channel, offset, target)
+    }
+
+    /// A message says that the one at `target` has other words, or said so.
+    pub(crate) fn check_edit(
+        &mut self,
+        channel: &str,
+        publication: &proto::Publication,
+        (offset, target): (u64, u64),
+        asked: u64,
+    ) -> CheckResult {
+        if is_superseded(publication) {
+            return Ok(());
+        }
+        let words = words_of(&publication.data);
+        let there = self.durable_oracle.at(channel, target);
+        let is_of_it = words.is_some_and(|words| there.is_none_or(|number| number == words.number));
+        demand(is_of_it && target < offset, Checker::Edited, || {
+            format!("{channel}: {offset} edits {there:?} at {target}, and says {words:?}")
+        })?;
+        let Some(words) = words else { return Ok(()) };
+        self.durable_oracle.edit_stands(channel, offset, words)?;
+        self.durable_oracle.shown(words.number, asked)?;
+        self.durable_oracle.edits.check_edit(channel, offset, words, asked)
+    }
+
+    /// A message is shown to somebody who asked at `asked`: its words are the last ones.
+    pub(crate) fn check_words(
+        &mut self,
+        channel: &str,
+        publication: &proto::Publication,
+        asked: u64,
+    ) -> CheckResult {
+        let (words, by) = (words_of(&publication.data), edit_offset(publication));
+        let Some(words) = words else { return Ok(()) };
+        self.durable_oracle.edits.check_message(channel, words, by, asked)
     }
 
     /// How many publishers were told so.

@@ -10,7 +10,7 @@ use rookery::wire::client::proto;
 
 use crate::durable_oracle::KnownBefore;
 use crate::oracle::Oracle;
-use crate::publication::{body_of, is_retracted, is_silent, retracted_offset};
+use crate::publication::{body_of, edited_offset, is_retracted, is_silent, retracted_offset};
 use crate::violation::{CheckResult, Checker, Violation, demand};
 
 /// So many messages have the bytes that one subscription recovers (1 MiB), however large
@@ -129,6 +129,11 @@ impl Reading {
             self.step(channel, publication)?;
             return oracle.check_retraction(channel, publication.offset, target);
         }
+        if let Some(target) = edited_offset(publication) {
+            self.step(channel, publication)?;
+            let place = (publication.offset, target);
+            return oracle.check_edit(channel, publication, place, self.asked_at);
+        }
         let body = body_of(&publication.data);
         demand(body.is_some(), Checker::Streams, || {
             format!("{channel}: nobody wrote {:?}", publication.data)
@@ -138,6 +143,7 @@ impl Reading {
             format!("{channel}: message {number} again, at {}", publication.offset)
         })?;
         oracle.durable_oracle.shown(number, self.asked_at)?;
+        oracle.check_words(channel, publication, self.asked_at)?;
         self.step(channel, publication)?;
         let Some(standing) = &mut self.standing else { return Ok(()) };
         let newest = standing.newest.insert(line, number);
@@ -192,6 +198,12 @@ impl Reading {
                 oracle.check_retraction(channel, publication.offset, target)?;
                 continue;
             }
+            if let Some(target) = edited_offset(publication) {
+                let place = (publication.offset, target);
+                oracle.check_edit(channel, publication, place, before.moment)?;
+                continue;
+            }
+            oracle.check_words(channel, publication, before.moment)?;
             let (number, _) = body_of(&publication.data).unwrap_or((u64::MAX, 0));
             oracle.durable_oracle.shown(number, before.moment)?;
             oracle.check_content(channel, &result.epoch, publication.offset, number)?;

@@ -335,6 +335,17 @@ fn retracted_sees_what_is_still_on_disk() {
 }
 
 #[test]
+fn edited_sees_first_words_that_are_still_on_disk() {
+    check_stored_mutation(Mutation::KeepEdited, &[Checker::Edited]);
+}
+
+#[test]
+fn edited_sees_words_of_an_edit_that_others_took_the_place_of() {
+    // Whoever reads them may see first that their message was taken back.
+    check_stored_mutation(Mutation::KeepEditWords, &[Checker::Edited, Checker::Retracted]);
+}
+
+#[test]
 fn reactions_see_one_that_is_lost() {
     check_stored_mutation(Mutation::LoseReaction, &[Checker::Reactions]);
 }

@@ -62,6 +62,8 @@ pub enum Checker {
     Syncs,
     /// What was taken back is not shown again.
     Retracted,
+    /// Of a message the last words are shown, and no others.
+    Edited,
     /// A user who may have one connection has one.
     Singles,
     /// What users were told that they react with is what is shown, and on disk.

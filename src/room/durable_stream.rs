@@ -19,7 +19,8 @@ use super::{ChannelKey, IdSource, Namespace};
 use crate::base::limits::IDS_MS;
 use crate::base::{MonotonicMs, RoomId, ShardId, Timestamps};
 use crate::store::{
-    Addressee, Append, ChannelCreated, OpenChannel, OpenedChannel, RequestId, Requester, StoreOp,
+    Addressee, Append, ChangeKind, ChannelCreated, OpenChannel, OpenedChannel, RequestId,
+    Requester, StoreOp,
 };
 use crate::wire::{Epoch, ErrorCode, Publication};
 
@@ -162,8 +163,11 @@ impl DurableStream {
     }
 
     /// Drops what is too old in memory. Returns when the next message will be.
-    pub fn expire(&mut self, now: Timestamps, limits: WindowLimits) -> Option<u64> {
-        self.window.expire(now, limits)
+    pub fn expire(&mut self, now: Timestamps, rules: &Namespace) -> Option<u64> {
+        let next_unix_ms = self.window.expire(now, rules.window_limits());
+        let first_offset = self.oldest_offset(rules.history_count_max);
+        self.window.end_edits(now, first_offset, rules.history_age_ms_max);
+        next_unix_ms
     }
 
     /// Gives a question back that can be decided now. Before the stream is known it waits,
@@ -321,7 +325,7 @@ impl DurableStream {
             addressee: addressee(&message, cx.rules),
             publication,
             keeps_id: message.id_source == IdSource::Client,
-            retracts: message.retracts.clone(),
+            change: message.change.clone(),
         };
         let request_id = cx.store.append(by, append, cx.out);
         let (given_at, reply_tos, behind) = (cx.now.moment, vec![by], Vec::new());
@@ -350,8 +354,8 @@ impl DurableStream {
         limits: WindowLimits,
     ) -> Option<PendingAppend> {
         let pending = self.pending.take_first_of(request_id)?;
-        if let Some(left) = &pending.message.retracts {
-            self.window.replace(left);
+        if let Some(change) = &pending.message.change {
+            self.window.change(change);
         }
         self.window.push(&pending.message.publication, limits);
         Some(pending)
@@ -367,9 +371,9 @@ impl DurableStream {
         self.pending.at(offset)
     }
 
-    /// The pending message that takes back the one with this offset, if there is one.
-    pub fn retraction_of(&mut self, offset: u64) -> Option<&mut PendingAppend> {
-        self.pending.retraction_of(offset)
+    /// The last pending message that changes the one with this offset, if there is one.
+    pub fn change_of(&mut self, offset: u64) -> Option<&mut PendingAppend> {
+        self.pending.change_of(offset)
     }
 
     /// What waits for the same as this question, if it has to find something done that the
@@ -381,15 +385,15 @@ impl DurableStream {
     ) -> Option<&mut Vec<(ShardId, RoomRequest)>> {
         let conn = request.reply_to.conn;
         match &request.op {
-            // Retractions whose message is being read come first: they are given to the store
+            // Changes whose message is being read come first: they are given to the store
             // behind all that it has.
             RoomOp::History(_) => match self.own_writes.behind_latest(from, conn) {
                 Some(behind) => Some(behind),
                 None => self.pending.latest_of(from, conn).map(|latest| &mut latest.behind),
             },
             // Of messages that are not kept yet it can know its own alone.
-            RoomOp::Retract(retraction) => {
-                let own = self.pending.at(retraction.offset);
+            RoomOp::Change(request) => {
+                let own = self.pending.at(request.offset);
                 own.filter(|own| own.is_said_by(from, conn)).map(|own| &mut own.behind)
             }
             RoomOp::Subscribe(_)
@@ -426,15 +430,15 @@ impl DurableStream {
         cx: &mut RoomContext<'_>,
     ) -> Result<(), ErrorCode> {
         let by = reading.by;
-        let (class, is_retraction) = match reading.purpose {
+        let (class, is_change) = match reading.purpose {
             ReadPurpose::Recovery(_) => (ReadClass::Recovery, false),
             ReadPurpose::History => (ReadClass::Question, false),
-            ReadPurpose::Retraction(_) => (ReadClass::Question, true),
+            ReadPurpose::Change(_) => (ReadClass::Question, true),
         };
         let pending_op = PendingOp::Read(Box::new(reading));
         cx.store.want(class, by, pending_op, op, cx.out)?;
         self.readings_count += 1;
-        if is_retraction {
+        if is_change {
             self.own_writes.begin_read(by);
         }
         Ok(())
@@ -456,8 +460,8 @@ impl DurableStream {
         self.readings_count -= 1;
     }
 
-    /// The message of a retraction has been read, or will not be. Returns what waits for that.
-    pub fn end_retraction_read(&mut self, by: ReplyRoute) -> Vec<(ShardId, RoomRequest)> {
+    /// The message of a change has been read, or will not be. Returns what waits for that.
+    pub fn end_change_read(&mut self, by: ReplyRoute) -> Vec<(ShardId, RoomRequest)> {
         self.own_writes.end_read(by)
     }
 }
@@ -469,7 +473,10 @@ fn addressee(message: &MessageInFlight, rules: &Namespace) -> Option<Addressee> 
         PublishMode::Send { from: _, to, ttl_ms } => {
             let waits_ms = if ttl_ms == 0 { rules.ttl_ms_max } else { ttl_ms };
             let waits_ms = waits_ms.min(rules.ttl_ms_max);
-            let expires_unix_ms = message.publication.time_unix_ms.saturating_add(waits_ms);
+            // An edit waits no longer than what it edits.
+            let edited = message.change.as_ref().filter(|change| change.kind == ChangeKind::Edit);
+            let said = edited.map_or(&message.publication, |edit| &edit.replacement);
+            let expires_unix_ms = said.time_unix_ms.saturating_add(waits_ms);
             Some(Addressee { inbox: to, expires_unix_ms })
         }
     }

@@ -2,19 +2,21 @@
 //!
 //! Deliberately absent: the disk, and who may read what is here.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::options::WindowLimits;
 use super::{HistoryOrder, HistoryQuery};
 use crate::base::Timestamps;
 use crate::base::limits::{HISTORY_ANSWER_BYTES_MAX, RECOVERY_BYTES_MAX};
-use crate::wire::{Epoch, Position, Publication};
+use crate::store::MessageChange;
+use crate::wire::{Epoch, Position, Publication, chat};
 
 /// The last messages of a room, limited by count, bytes and age.
 ///
 /// Invariants: offsets in `publications` are consecutive and end at `head`; `bytes` is
-/// the sum of the costs in `publications`.
+/// the sum of the costs in `publications`; `edits` has the offsets of the edits in `publications` that say
+/// words.
 #[derive(Debug)]
 pub struct HistoryWindow {
     publications: VecDeque<Arc<Publication>>,
@@ -23,19 +25,15 @@ pub struct HistoryWindow {
     epoch: Epoch,
     /// When the first message was said, Unix ms; 0 where nobody knows.
     created_unix_ms: u64,
+    edits: BTreeSet<u64>,
 }
 
 impl HistoryWindow {
     /// A stream that begins now.
     pub fn new(epoch: Epoch) -> HistoryWindow {
         assert!(epoch != Epoch::FOREIGN, "a stream has an epoch of its own");
-        HistoryWindow {
-            publications: VecDeque::new(),
-            bytes: 0,
-            head: 0,
-            epoch,
-            created_unix_ms: 0,
-        }
+        let (publications, edits) = (VecDeque::new(), BTreeSet::new());
+        HistoryWindow { publications, bytes: 0, head: 0, epoch, created_unix_ms: 0, edits }
     }
 
     /// The end of a stream that goes on: its newest messages, without a hole.
@@ -106,12 +104,43 @@ impl HistoryWindow {
         }
     }
 
+    /// A message here is changed by one that comes next, or is not here any more.
+    pub fn change(&mut self, change: &MessageChange) {
+        self.replace(&change.replacement);
+        if let Some(edit) = change.superseded {
+            self.end_edit(edit);
+        }
+    }
+
+    /// The words of edits go that are outlived: whose messages are not kept from before
+    /// `first_offset`, or are too old.
+    pub fn end_edits(&mut self, now: Timestamps, first_offset: u64, age_ms_max: u64) {
+        let oldest_unix_ms = now.unix_ms.saturating_sub(age_ms_max);
+        let outlived = |offset: &u64| {
+            let edit = self.at(*offset);
+            edit.is_some_and(|edit| chat::is_outlived(edit, first_offset, oldest_unix_ms))
+        };
+        let outlived: Vec<u64> = self.edits.iter().copied().filter(outlived).collect();
+        outlived.into_iter().for_each(|edit| self.end_edit(edit));
+    }
+
+    fn end_edit(&mut self, offset: u64) {
+        if let Some(edit) = self.at(offset) {
+            let left = Arc::new(chat::superseded(edit));
+            self.replace(&left);
+        }
+        self.edits.remove(&offset);
+    }
+
     fn put(&mut self, publication: &Arc<Publication>) {
         assert_eq!(publication.offset, self.next_offset(), "offsets are consecutive");
         if self.head == 0 {
             self.created_unix_ms = publication.time_unix_ms;
         }
         self.head = publication.offset;
+        if chat::edited_offset(publication).is_some() && !chat::is_superseded(publication) {
+            self.edits.insert(publication.offset);
+        }
         self.publications.push_back(Arc::clone(publication));
         self.bytes += publication.cost_bytes();
     }
@@ -132,6 +161,7 @@ impl HistoryWindow {
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.publications.pop_front() {
             self.bytes -= oldest.cost_bytes();
+            self.edits.remove(&oldest.offset);
         }
         debug_assert!(!self.publications.is_empty() || self.bytes == 0);
     }

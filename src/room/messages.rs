@@ -67,8 +67,8 @@ pub enum RoomOp {
     Receipts(Box<ReceiptsPage>),
     /// Of a personal channel: list the conversations of its user.
     Conversations(Box<ConversationsPage>),
-    /// Retract a message.
-    Retract(Box<Retraction>),
+    /// Take a message back, or give it other words.
+    Change(Box<ChangeRequest>),
     /// React to a message, or not any more.
     React(Box<Reaction>),
     /// What some messages are reacted to with.
@@ -139,15 +139,24 @@ pub struct ConversationsPage {
     pub count_max: u32,
 }
 
-/// A retraction of a message.
+/// A message shall be another one.
 #[derive(Clone, Debug)]
-pub struct Retraction {
+pub struct ChangeRequest {
     /// Its offset.
     pub offset: u64,
-    /// The messages that may be retracted.
-    pub right: RetractRight,
+    /// What is wanted of it.
+    pub action: ChangeAction,
     /// The publication of the retraction.
     pub publish: RoomPublish,
+}
+
+/// What is wanted of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeAction {
+    /// It shall be gone.
+    Retract(RetractRight),
+    /// It shall have the words of the message that says so.
+    Edit,
 }
 
 /// A user reacts to a message, in another way, or not any more.
@@ -410,7 +419,7 @@ pub enum RoomReply {
     },
     /// To `History`.
     History(Vec<Arc<Publication>>, Position),
-    /// To `Publish` by a chat method: the message has its offset.
+    /// To `Publish` by a chat method, and to `Change` (an edit): the message has its place.
     Posted(Box<PublishAck>),
     /// To `Members`: a page, and its last entry, unless this is the last page.
     Members(Vec<(Arc<ClientInfo>, Option<Arc<Payload>>)>, Option<(ShardId, ConnId)>),
@@ -421,7 +430,8 @@ pub enum RoomReply {
     Conversations(Vec<Conversation>, Option<Box<str>>),
     /// To `Reactions`: those that somebody reacted to.
     Reactions(Vec<MessageReactions>),
-    /// To operations without a result: `Typing`, `AdvanceMarker`, `Retract`, `React`, `Claim`,
+    /// To operations without a result: `Typing`, `AdvanceMarker`, `Change` (a
+    /// retraction), `React`, `Claim`,
     /// `Release`, `Deliver`.
     Done,
     /// To any operation but `Subscribe`: this field is invalid.
@@ -456,7 +466,7 @@ impl RoomOp {
             RoomOp::History(page) => page.channel_key.as_ref(),
             RoomOp::AdvanceMarker(update) => update.channel_key.as_ref(),
             RoomOp::Receipts(page) => page.channel_key.as_ref(),
-            RoomOp::Retract(retraction) => retraction.publish.channel_key.as_ref(),
+            RoomOp::Change(request) => request.publish.channel_key.as_ref(),
             RoomOp::React(reaction) => reaction.channel_key.as_ref(),
             RoomOp::Reactions(page) => page.channel_key.as_ref(),
             RoomOp::Unsubscribe(_)
@@ -477,7 +487,7 @@ impl RoomOp {
         match self {
             RoomOp::Publish(_)
             | RoomOp::AdvanceMarker(_)
-            | RoomOp::Retract(_)
+            | RoomOp::Change(_)
             | RoomOp::React(_) => true,
             RoomOp::Subscribe(_)
             | RoomOp::Unsubscribe(_)
@@ -499,6 +509,7 @@ impl RoomOp {
     pub(super) fn waiting_bytes(&self) -> usize {
         match self {
             RoomOp::Publish(publish) => publish.cost_bytes(),
+            RoomOp::Change(request) => request.publish.cost_bytes(),
             RoomOp::Subscribe(subscribe) => {
                 let chan_info = subscribe.chan_info.as_ref().map_or(0, |info| info.cost_bytes());
                 REQUEST_BYTES + subscribe.info.cost_bytes() + chan_info
@@ -512,7 +523,6 @@ impl RoomOp {
             | RoomOp::AdvanceMarker(_)
             | RoomOp::Receipts(_)
             | RoomOp::Conversations(_)
-            | RoomOp::Retract(_)
             | RoomOp::React(_)
             | RoomOp::Reactions(_)
             | RoomOp::Claim
@@ -535,7 +545,7 @@ impl RoomOp {
             | RoomOp::AdvanceMarker(_)
             | RoomOp::Receipts(_)
             | RoomOp::Conversations(_)
-            | RoomOp::Retract(_)
+            | RoomOp::Change(_)
             | RoomOp::React(_)
             | RoomOp::Reactions(_)
             | RoomOp::Claim

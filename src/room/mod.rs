@@ -8,6 +8,7 @@
 //! Deliberately absent: sockets, encodings, other nodes of the cluster.
 #![forbid(unsafe_code)]
 
+mod changes;
 mod conversation;
 mod decision;
 mod dedup;
@@ -30,7 +31,6 @@ mod reaction_news;
 mod reactions;
 mod reading;
 mod receipts;
-mod retractions;
 #[expect(clippy::module_inception, reason = "the type that all the others are parts of")]
 mod room;
 mod room_context;
@@ -53,10 +53,11 @@ mod users;
 pub use message_timing::tests::timing;
 pub use message_timing::{DeliveryKind, MessageTiming, UNKNOWN, ack_key};
 pub use messages::{
-    ChannelKey, ConversationsPage, HistoryOrder, HistoryPage, HistoryQuery, IdSource,
-    InboxDelivery, LeaveReason, MembersPage, PublishAck, PublishMode, Reaction, ReactionsPage,
-    ReadMarkerUpdate, ReceiptsPage, RecoveryOutcome, ReplyTo, RetractRight, Retraction, RoomEvent,
-    RoomOp, RoomPublish, RoomReply, RoomRequest, RoomSubscribe, Subscribed, Swap,
+    ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryOrder, HistoryPage,
+    HistoryQuery, IdSource, InboxDelivery, LeaveReason, MembersPage, PublishAck, PublishMode,
+    Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RecoveryOutcome, ReplyTo,
+    RetractRight, RoomEvent, RoomOp, RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
+    Subscribed, Swap,
 };
 pub use options::{JoinLeaveScope, Namespace, Options, Permission, UserRateLimits, WindowLimits};
 pub use output::{MessageStep, RoomOutput};

@@ -1,9 +1,9 @@
 //! Whoever says something and then asks what was said finds it there.
 //!
 //! A message that is kept on disk has its place when the store has it, and memory knows
-//! nothing of it before; a message that is taken back may have to be read first. What one
-//! connection asks behind a message or a retraction of its own waits for that, and for
-//! nobody else's. This is the list of retractions whose message is being read; what waits
+//! nothing of it before; a message that is changed may have to be read first. What one
+//! connection asks behind a message or a change of its own waits for that, and for
+//! nobody else's. This is the list of changes whose message is being read; what waits
 //! behind messages that the store was given is with these (`pending_messages`).
 //!
 //! Deliberately absent: the messages of others, which were not answered either, and what
@@ -12,13 +12,13 @@
 use super::messages::{ReplyTo, RoomRequest};
 use crate::base::{ConnId, ShardId};
 
-/// Retractions whose message is being read, in the order in which they came.
+/// Changes whose message is being read, in the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct OwnWrites(Vec<RetractionRead>);
+pub(super) struct OwnWrites(Vec<ChangeRead>);
 
-/// A retraction whose message is being read.
+/// A change whose message is being read.
 #[derive(Debug)]
-struct RetractionRead {
+struct ChangeRead {
     /// Who asked for it.
     by: (ShardId, ReplyTo),
     /// What the same connection asked behind it, and wants to find it done.
@@ -26,9 +26,9 @@ struct RetractionRead {
 }
 
 impl OwnWrites {
-    /// The message of a retraction is being read.
+    /// The message of a change is being read.
     pub fn begin_read(&mut self, by: (ShardId, ReplyTo)) {
-        self.0.push(RetractionRead { by, behind: Vec::new() });
+        self.0.push(ChangeRead { by, behind: Vec::new() });
     }
 
     /// It has been read, or will not be. Returns what waits for that.

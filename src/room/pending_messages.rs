@@ -1,7 +1,7 @@
 //! Messages of one room that the store was given and has not answered, in their order.
 //!
-//! Invariants: their offsets are consecutive; `retracting` knows exactly those of them that
-//! take a message back.
+//! Invariants: their offsets are consecutive; `changing` knows for each message that some of
+//! them change the last of these.
 //!
 //! Deliberately absent: what waits for the room to be read (`durable_stream`), and the store.
 
@@ -13,7 +13,7 @@ use super::messages::{IdSource, PublishMode, ReplyTo, RoomRequest};
 use super::store_client::ReplyRoute;
 use super::{RoomOutput, RoomReply};
 use crate::base::{ConnId, MonotonicUs, RoomId, ShardId};
-use crate::store::RequestId;
+use crate::store::{ChangeKind, MessageChange, RequestId};
 use crate::wire::Publication;
 
 /// A message that has its place, on its way to where it is kept.
@@ -21,8 +21,8 @@ use crate::wire::Publication;
 pub(super) struct MessageInFlight {
     /// The message.
     pub publication: Arc<Publication>,
-    /// Of a retraction: what is left of the message that it takes back.
-    pub retracts: Option<Arc<Publication>>,
+    /// What it does to an earlier message.
+    pub change: Option<MessageChange>,
     /// How it was said.
     pub mode: PublishMode,
     /// Who gave it its id, if it has one.
@@ -32,6 +32,12 @@ pub(super) struct MessageInFlight {
 }
 
 impl MessageInFlight {
+    /// The message that it takes back, if it takes one back.
+    pub fn takes_back(&self) -> Option<u64> {
+        let change = self.change.as_ref()?;
+        (change.kind == ChangeKind::Retraction).then_some(change.target())
+    }
+
     /// Answers who wait for it.
     pub fn answer(
         &self,
@@ -41,7 +47,7 @@ impl MessageInFlight {
         out: &mut RoomOutput,
     ) {
         for by in reply_tos {
-            match &self.retracts {
+            match &self.change {
                 None => out.answer_publish(self.timing.chat_type, room, by, answer.clone()),
                 Some(_) => out.answer(room, by, answer.clone()),
             }
@@ -80,8 +86,8 @@ impl PendingAppend {
 #[derive(Debug, Default)]
 pub(super) struct PendingMessages {
     queue: VecDeque<PendingAppend>,
-    /// Messages that those in `queue` take back, and the places of these.
-    retracting: BTreeMap<u64, u64>,
+    /// Messages that those in `queue` change, and the place of the last that does.
+    changing: BTreeMap<u64, u64>,
 }
 
 impl PendingMessages {
@@ -105,8 +111,8 @@ impl PendingMessages {
         if let Some(last) = self.queue.back() {
             assert_eq!(pending.offset(), last.offset() + 1, "offsets are consecutive");
         }
-        if let Some(left) = &pending.message.retracts {
-            self.retracting.insert(left.offset, pending.offset());
+        if let Some(change) = &pending.message.change {
+            self.changing.insert(change.target(), pending.offset());
         }
         self.queue.push_back(pending);
     }
@@ -114,15 +120,17 @@ impl PendingMessages {
     /// Takes the first, if it is that of this request.
     pub fn take_first_of(&mut self, request_id: RequestId) -> Option<PendingAppend> {
         let taken = self.queue.pop_front_if(|pending| pending.request_id == request_id)?;
-        if let Some(left) = &taken.message.retracts {
-            self.retracting.remove(&left.offset);
+        if let Some(target) = taken.message.change.as_ref().map(MessageChange::target)
+            && self.changing.get(&target) == Some(&taken.offset())
+        {
+            self.changing.remove(&target);
         }
         Some(taken)
     }
 
     /// Takes all of them.
     pub fn take_all(&mut self) -> Vec<PendingAppend> {
-        self.retracting.clear();
+        self.changing.clear();
         self.queue.drain(..).collect()
     }
 
@@ -137,9 +145,9 @@ impl PendingMessages {
         self.queue.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// The one that takes back the message with this offset.
-    pub fn retraction_of(&mut self, offset: u64) -> Option<&mut PendingAppend> {
-        let place = *self.retracting.get(&offset)?;
+    /// The last that changes the message with this offset.
+    pub fn change_of(&mut self, offset: u64) -> Option<&mut PendingAppend> {
+        let place = *self.changing.get(&offset)?;
         self.at(place)
     }
 
@@ -173,7 +181,7 @@ pub(super) mod tests {
         let reply_to = ReplyTo { id: 1, ..ReplyTo::NOBODY };
         let message = MessageInFlight {
             publication: message(offset),
-            retracts: None,
+            change: None,
             mode: PublishMode::Publish,
             id_source: IdSource::Server,
             timing: crate::room::timing(),
@@ -203,14 +211,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_retraction_is_found_by_what_it_takes_back_until_it_is_kept() {
+    fn the_last_change_of_a_message_is_found_by_that_until_it_is_kept() {
         let mut all = PendingMessages::default();
-        let mut retraction = pending(6);
-        retraction.message.retracts = Some(message(2));
-        all.push(retraction);
-        assert_eq!(all.retraction_of(2).map(|one| one.offset()), Some(6));
-        assert!(all.retraction_of(6).is_none());
+        for (offset, kind) in [(6, ChangeKind::Edit), (7, ChangeKind::Retraction)] {
+            let mut change = pending(offset);
+            let (replacement, superseded) = (message(2), None);
+            change.message.change = Some(MessageChange { kind, replacement, superseded });
+            let is_retraction = kind == ChangeKind::Retraction;
+            assert_eq!(change.message.takes_back(), is_retraction.then_some(2));
+            all.push(change);
+            assert_eq!(all.change_of(2).map(|one| one.offset()), Some(offset));
+        }
+        assert!(all.change_of(6).is_none());
         assert!(all.take_first_of(RequestId(6)).is_some());
-        assert!(all.retraction_of(2).is_none() && all.is_empty());
+        assert_eq!(all.change_of(2).map(|one| one.offset()), Some(7));
+        assert!(all.take_first_of(RequestId(7)).is_some());
+        assert!(all.change_of(2).is_none() && all.is_empty());
     }
 }

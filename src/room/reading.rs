@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: whose turn it is to be read for (`store_client`).
 
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
@@ -154,7 +155,8 @@ impl RecoveryRead {
                 let bytes = rest.iter().map(|one| one.cost_bytes()).sum::<usize>();
                 let mut missed = mem::take(&mut self.found);
                 missed.extend(rest);
-                empty_retracted(&mut missed);
+                apply_changes(&mut missed);
+                end_edits(cx.now, durable, cx.rules, &mut missed);
                 let fits = self.bytes + bytes <= RECOVERY_BYTES_MAX;
                 let missed = if fits { Recovered::Whole(missed) } else { Recovered::Lost };
                 RecoveryStep::Over(self.subscribe, missed)
@@ -176,17 +178,52 @@ impl RecoveryRead {
     }
 }
 
-/// A message that was read in an earlier step may have been taken back since; the message
-/// that says so is behind it.
-fn empty_retracted(missed: &mut [Arc<Publication>]) {
+/// A message that was read in an earlier step may have been changed since; the message that
+/// says so is behind it. The same holds for an edit, whose words may have gone.
+fn apply_changes(missed: &mut [Arc<Publication>]) {
     let first = missed.first().map_or(0, |message| message.offset);
-    let taken: Vec<u64> = missed.iter().filter_map(|one| chat::retracted_offset(one)).collect();
-    for offset in taken {
-        let index = offset.checked_sub(first).and_then(|index| usize::try_from(index).ok());
-        if let Some(message) = index.and_then(|index| missed.get_mut(index))
-            && !chat::is_remainder(message)
+    // The last edit of each message, by its index.
+    let mut edits: BTreeMap<u64, usize> = BTreeMap::new();
+    for index in 0..missed.len() {
+        let change = Arc::clone(&missed[index]);
+        let Some(target) = chat::changed_offset(&change) else { continue };
+        if let Some(edit) = edits.remove(&target).map(|edit| &mut missed[edit])
+            && !chat::is_superseded(edit)
         {
-            *message = Arc::new(chat::remainder(message));
+            *edit = Arc::new(chat::superseded(edit));
+        }
+        let is_edit = chat::edited_offset(&change).is_some();
+        if is_edit {
+            edits.insert(target, index);
+        }
+        let place = target.checked_sub(first).and_then(|place| usize::try_from(place).ok());
+        let Some(message) = place.and_then(|place| missed.get_mut(place)) else { continue };
+        let is_applied = chat::is_remainder(message)
+            || is_edit
+                && (chat::is_superseded(&change)
+                    || Some(change.offset) <= chat::edit_offset(message));
+        if !is_applied {
+            let changed = match is_edit {
+                true => chat::edited(message, &change),
+                false => chat::remainder(message),
+            };
+            *message = Arc::new(changed);
+        }
+    }
+}
+
+/// Edits say no words of messages that are not shown any more.
+pub(super) fn end_edits(
+    now: Timestamps,
+    durable: &DurableStream,
+    rules: &Namespace,
+    found: &mut [Arc<Publication>],
+) {
+    let first_offset = durable.oldest_offset(rules.history_count_max);
+    let oldest_unix_ms = now.unix_ms.saturating_sub(rules.history_age_ms_max);
+    for one in found {
+        if chat::is_outlived(one, first_offset, oldest_unix_ms) {
+            *one = Arc::new(chat::superseded(one));
         }
     }
 }

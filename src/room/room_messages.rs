@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::changes::{ChangeDecision, judge, message_of};
 use super::conversation::DirectConversation;
 use super::decision::{Decision, DuplicateCheck, OpenOutcome, Recovered, RecoveryStart, RoomUse};
 use super::durable_stream::{ClosedStream, DurableStream, Reopened, StreamState};
@@ -16,19 +17,18 @@ use super::pending_messages::{MessageInFlight, PendingAppend};
 use super::reaction_news::ReactionNews;
 use super::reactions;
 use super::reading::{
-    RecoveryRead, RecoveryStep, is_on_disk_only, is_young, range_of_one, range_on_disk,
+    RecoveryRead, RecoveryStep, end_edits, is_on_disk_only, is_young, range_of_one, range_on_disk,
     recovery_range,
 };
-use super::retractions::{RetractDecision, judge};
 use super::room_context::RoomContext;
 use super::room_timers::{Lifetime, RoomTimers};
 use super::store_client::{ReadPurpose, ReplyRoute, StoreRead};
 use super::stream::RoomStream;
 use super::user_rates::UserRates;
 use super::{
-    ChannelKey, HistoryPage, HistoryQuery, IdSource, InboxDelivery, MessageStep, MessageTiming,
-    Namespace, PublishAck, PublishMode, Reaction, ReactionsPage, Retraction, RoomEvent, RoomOutput,
-    RoomPublish, RoomReply, RoomRequest, RoomSubscribe, ack_key,
+    ChangeAction, ChangeRequest, ChannelKey, HistoryPage, HistoryQuery, IdSource, InboxDelivery,
+    MessageStep, MessageTiming, Namespace, PublishAck, PublishMode, Reaction, ReactionsPage,
+    RoomEvent, RoomOutput, RoomPublish, RoomReply, RoomRequest, RoomSubscribe, ack_key,
 };
 use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::base::{Bucket, MonotonicMs, MonotonicUs, RoomId, ShardId, Timestamps};
@@ -187,7 +187,7 @@ impl RoomMessages {
         if id_source == IdSource::Client && self.ids.remember(&publication).is_err() {
             return Decision::refused(ErrorCode::TooManyRequests);
         }
-        let message = MessageInFlight { publication, retracts: None, mode, id_source, timing };
+        let message = MessageInFlight { publication, change: None, mode, id_source, timing };
         match &mut self.stream {
             RoomStream::Durable(_) => return Decision::of(self.keep(by, message, cx)),
             RoomStream::Memory(window) => {
@@ -274,99 +274,178 @@ impl RoomMessages {
         RoomReply::Posted(Box::new(PublishAck { channel, position, id: id.into(), timing }))
     }
 
-    /// Takes a message back, once it is known whose it is.
-    pub fn retract(
+    /// Changes a message, once it is known what stands there.
+    pub fn change(
         &mut self,
         members: &Members,
         by: ReplyRoute,
-        retraction: Retraction,
+        request: ChangeRequest,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
+        match self.repeated_edit(by, &request, cx.now) {
+            DuplicateCheck::New => (),
+            DuplicateCheck::Pending => return None,
+            DuplicateCheck::Known(answer) => return Some(answer),
+        }
+        if request.action == ChangeAction::Edit {
+            self.expire(cx);
+        }
         let Some(window) = self.stream.window() else {
             return Some(RoomReply::Rejected(ErrorCode::NotAvailable));
         };
         let head = window.position().offset;
-        if retraction.offset == 0 || head < retraction.offset {
+        if request.offset == 0 || head < request.offset {
             return Some(RoomReply::InvalidField(Field::Offset));
         }
-        if let Some(message) = window.at(retraction.offset) {
+        if let Some(message) = window.at(request.offset) {
             let message = Arc::clone(message);
-            return self.take_back(members, by, retraction, &message, cx);
+            return self.change_known(members, by, request, message, cx);
         }
         let Some(durable) = self.stream.durable_mut() else {
             return Some(RoomReply::InvalidField(Field::Offset));
         };
-        let range = range_of_one(self.id, retraction.offset);
-        let reading = StoreRead::new(self.id, by, ReadPurpose::Retraction(Box::new(retraction)));
+        let range = range_of_one(self.id, request.offset);
+        let reading = StoreRead::new(self.id, by, ReadPurpose::Change(Box::new(request)));
         durable.begin_read(reading, StoreOp::Read(range), cx).err().map(RoomReply::Rejected)
     }
 
-    /// The message of a retraction has been read, if it is still there.
-    pub fn retract_read(
+    /// The message of a change has been read, if it is still there.
+    pub fn change_read(
         &mut self,
         members: &Members,
         by: ReplyRoute,
-        retraction: Retraction,
+        request: ChangeRequest,
         found: Option<Vec<Arc<Publication>>>,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
-        match found.map(|found| found.into_iter().next()) {
-            Some(Some(message)) => self.take_back(members, by, retraction, &message, cx),
-            Some(None) => Some(RoomReply::InvalidField(Field::Offset)),
-            None => Some(RoomReply::Rejected(ErrorCode::Internal)),
+        // It may have been said twice before it was read once.
+        match self.repeated_edit(by, &request, cx.now) {
+            DuplicateCheck::New => (),
+            DuplicateCheck::Pending => return None,
+            DuplicateCheck::Known(answer) => return Some(answer),
+        }
+        let Some(found) = found else { return Some(RoomReply::Rejected(ErrorCode::Internal)) };
+        // What is too old to be shown may still be taken back, and gets no other words.
+        let age_ms_max = cx.rules.history_age_ms_max;
+        let may_be_old = matches!(request.action, ChangeAction::Retract(_));
+        let message = found.into_iter().next();
+        match message.filter(|one| may_be_old || is_young(cx.now, one, age_ms_max)) {
+            Some(message) => self.change_known(members, by, request, message, cx),
+            None => Some(RoomReply::InvalidField(Field::Offset)),
         }
     }
 
-    /// Takes back a message that is known: its content goes, and a message of its own says
-    /// so behind all others, both at once. What is taken back already stays so.
-    fn take_back(
+    /// The edit that this one repeats, if it does.
+    fn repeated_edit(
+        &mut self,
+        by: ReplyRoute,
+        request: &ChangeRequest,
+        now: Timestamps,
+    ) -> DuplicateCheck {
+        match (request.action, request.publish.id_source) {
+            (ChangeAction::Retract(_), _) | (ChangeAction::Edit, IdSource::Server) => {
+                DuplicateCheck::New
+            }
+            (ChangeAction::Edit, IdSource::Client) => {
+                match self.ids.place_of(&request.publish, now) {
+                    // An id of the message itself, or of one before it, is no edit's of it.
+                    Some((offset, _)) if offset <= request.offset => {
+                        DuplicateCheck::Known(RoomReply::InvalidField(Field::Id))
+                    }
+                    Some(_) | None => self.check_duplicate(by, &request.publish, now),
+                }
+            }
+        }
+    }
+
+    /// Changes a message that is known, and a message of its own says so behind all others,
+    /// both at once. What is taken back already stays so.
+    fn change_known(
         &mut self,
         members: &Members,
         by: ReplyRoute,
-        retraction: Retraction,
-        message: &Publication,
+        request: ChangeRequest,
+        message: Arc<Publication>,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
-        match judge(&retraction, message) {
-            RetractDecision::May => (),
-            RetractDecision::AlreadyGone => return Some(RoomReply::Done),
-            RetractDecision::Refused(answer) => return Some(answer),
-        }
+        let mut target = message;
         if let Some(durable) = self.stream.durable_mut() {
             if durable.phase() != StreamState::Open {
                 return Some(RoomReply::Rejected(ErrorCode::Internal));
             }
-            if let Some(pending) = durable.retraction_of(retraction.offset) {
-                pending.reply_tos.push(by);
-                return None;
+            // What was asked before happens before, or neither does.
+            if let Some(pending) = durable.change_of(request.offset)
+                && let Some(change) = &pending.message.change
+            {
+                target = Arc::clone(&change.replacement);
+                if matches!(judge(&request, &target), ChangeDecision::AlreadyGone) {
+                    pending.reply_tos.push(by);
+                    return None;
+                }
             }
+        }
+        match judge(&request, &target) {
+            ChangeDecision::May => (),
+            ChangeDecision::AlreadyGone => return Some(RoomReply::Done),
+            ChangeDecision::Refused(answer) => return Some(answer),
         }
         if !self.rate.take(cx.now.tick, cx.rules.publish_rate(), 1) {
             return Some(RoomReply::Rejected(ErrorCode::TooManyRequests));
         }
-        let publish = retraction.publish;
-        let (mode, timing, id_source) = (publish.mode, publish.timing, IdSource::Server);
-        let publication = Arc::new(publish.into_publication(cx.now, self.stream.next_offset()));
-        let left = Arc::new(chat::remainder(message));
-        let retracts = Some(Arc::clone(&left));
-        let message = MessageInFlight { publication, retracts, mode, id_source, timing };
+        let message = message_of(request, &target, cx.now, self.stream.next_offset());
+        if message.id_source == IdSource::Client && self.ids.remember(&message.publication).is_err()
+        {
+            return Some(RoomReply::Rejected(ErrorCode::TooManyRequests));
+        }
+        self.say_change(members, by, message, cx)
+    }
+
+    /// Gives a change its place.
+    fn say_change(
+        &mut self,
+        members: &Members,
+        by: ReplyRoute,
+        message: MessageInFlight,
+        cx: &mut RoomContext<'_>,
+    ) -> Option<RoomReply> {
         match &mut self.stream {
             RoomStream::Durable(_) => return self.keep(by, message, cx),
             RoomStream::Memory(window) => {
-                window.replace(&left);
+                if let Some(change) = &message.change {
+                    window.change(change);
+                }
                 window.push(&message.publication, cx.rules.window_limits());
-                self.reactions.forget(left.offset);
+                if let Some(offset) = message.takes_back() {
+                    self.reactions.forget(offset);
+                }
                 self.reactions.forget_below(window.first_offset());
             }
             RoomStream::None => return Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
         }
         self.sweep_at(cx.now.tick.plus_ms(cx.rules.history_age_ms_max), cx);
-        let (_, timing) = self.placed(&message, None, cx);
-        cx.out.answer(self.id, by, RoomReply::Done);
+        self.tell_of_message(members, &message, vec![by], None, cx);
+        None
+    }
+
+    /// A message that was given its place is there: who waits for it is answered, and the
+    /// others hear it.
+    fn tell_of_message(
+        &self,
+        members: &Members,
+        message: &MessageInFlight,
+        reply_tos: Vec<ReplyRoute>,
+        given_at: Option<MonotonicUs>,
+        cx: &mut RoomContext<'_>,
+    ) {
+        let (placed, timing) = self.placed(message, given_at, cx);
+        let taken_back = message.takes_back();
+        let answer = if taken_back.is_some() { RoomReply::Done } else { placed };
+        message.answer(self.id, reply_tos, &answer, cx.out);
         let event = RoomEvent::Published(self.id, Arc::clone(&message.publication), timing);
         members.send_to_shards(&event, cx.out);
-        self.notify_retraction(members, left.offset, &message, cx.out);
-        None
+        if let Some(offset) = taken_back {
+            self.notify_retraction(members, offset, message, cx.out);
+        }
     }
 
     /// A message is gone, as another one says that has its place: who is here now hears
@@ -497,6 +576,9 @@ impl RoomMessages {
         };
         let ReactionPage { mut messages, reactions } = page;
         messages.retain(|one| is_young(cx.now, one, cx.rules.history_age_ms_max));
+        if let Some(durable) = self.stream.durable() {
+            end_edits(cx.now, durable, cx.rules, &mut messages);
+        }
         RoomReply::History(reactions::shown(messages, reactions), window.position())
     }
 
@@ -568,14 +650,7 @@ impl RoomMessages {
         let pending = durable.on_appended(request_id, cx.rules.window_limits())?;
         let PendingAppend { message, given_at, reply_tos, behind, .. } = pending;
         cx.store.end_append(&message.publication, &reply_tos);
-        let (answer, timing) = self.placed(&message, Some(given_at), cx);
-        let answer = if message.retracts.is_none() { answer } else { RoomReply::Done };
-        message.answer(self.id, reply_tos, &answer, cx.out);
-        let event = RoomEvent::Published(self.id, Arc::clone(&message.publication), timing);
-        members.send_to_shards(&event, cx.out);
-        if let Some(left) = &message.retracts {
-            self.notify_retraction(members, left.offset, &message, cx.out);
-        }
+        self.tell_of_message(members, &message, reply_tos, Some(given_at), cx);
         Some(behind)
     }
 

@@ -27,8 +27,8 @@ use super::single_sessions::SingleSessions;
 use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead};
 use super::user_rates::UserRates;
 use super::{
-    ConversationsPage, HistoryPage, InboxDelivery, LeaveReason, MessageStep, Options, Reaction,
-    ReactionsPage, ReadMarkerUpdate, ReceiptsPage, ReplyTo, Retraction, RoomEvent, RoomOp,
+    ChangeRequest, ConversationsPage, HistoryPage, InboxDelivery, LeaveReason, MessageStep,
+    Options, Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, ReplyTo, RoomEvent, RoomOp,
     RoomOutput, RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
 };
 use crate::base::limits::ROOM_CREATORS_MAX;
@@ -196,9 +196,7 @@ impl Rooms {
             }
             RoomOp::Receipts(page) => Decision::of(self.receipts(room, by, *page, out)),
             RoomOp::Conversations(page) => Decision::of(self.conversations(room, by, *page, out)),
-            RoomOp::Retract(retraction) => {
-                Decision::of(self.retract(now, room, by, *retraction, out))
-            }
+            RoomOp::Change(request) => Decision::of(self.change(now, room, by, *request, out)),
             RoomOp::React(reaction) => Decision::of(self.react(now, room, by, *reaction, out)),
             RoomOp::Reactions(page) => Decision::of(self.reactions(now, room, by, *page, out)),
             RoomOp::Claim => {
@@ -358,12 +356,12 @@ impl Rooms {
         receipts::conversations(id, by, page, self.set.store(), out)
     }
 
-    fn retract(
+    fn change(
         &mut self,
         now: Timestamps,
         id: RoomId,
         by: ReplyRoute,
-        retraction: Retraction,
+        request: ChangeRequest,
         out: &mut RoomOutput,
     ) -> Option<RoomReply> {
         let Some(slot) = self.set.slot_of(id) else {
@@ -371,7 +369,7 @@ impl Rooms {
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
         let (messages, members) = room.messages_and_members();
-        messages.retract(members, by, retraction, &mut cx)
+        messages.change(members, by, request, &mut cx)
     }
 
     fn react(
@@ -500,7 +498,7 @@ impl Rooms {
                         out.answer(room, by, RoomReply::SubscribeRejected(gone))
                     }
                     ReadPurpose::History => out.answer(room, by, RoomReply::Rejected(gone)),
-                    ReadPurpose::Retraction(_) => {
+                    ReadPurpose::Change(_) => {
                         out.answer(room, by, RoomReply::Rejected(gone));
                         self.refuse_behind_read(room, by, out);
                     }
@@ -645,10 +643,9 @@ impl Rooms {
                 let answer = room.messages().history_read(read, &cx);
                 out.answer(id, by, answer);
             }
-            ReadPurpose::Retraction(retraction) => {
+            ReadPurpose::Change(request) => {
                 let (messages, members) = room.messages_and_members();
-                let answer =
-                    messages.retract_read(members, by, *retraction, passage(read), &mut cx);
+                let answer = messages.change_read(members, by, *request, passage(read), &mut cx);
                 if let Some(answer) = answer {
                     out.answer(id, by, answer);
                 }
@@ -694,7 +691,7 @@ impl Rooms {
         }
     }
 
-    /// The message of a retraction has been read, and the retraction is decided. What was
+    /// The message of a change has been read, and the change is decided. What was
     /// asked behind it waits for what else its connection says, or is decided: meanwhile
     /// it may have become unknown what the store has.
     fn handle_behind_read(
@@ -709,19 +706,19 @@ impl Rooms {
             .0
             .durable_mut()
             .expect("what was read is on disk");
-        for (from, request) in durable.end_retraction_read(by) {
+        for (from, request) in durable.end_change_read(by) {
             self.set.store().end_wait(from, &request);
             self.handle(now, from, request, out);
         }
     }
 
-    /// Whoever asked is gone: the message of its retraction is not read, and what it asked
+    /// Whoever asked is gone: the message of its change is not read, and what it asked
     /// behind that is for nobody.
     fn refuse_behind_read(&mut self, id: RoomId, by: ReplyRoute, out: &mut RoomOutput) {
         let slot = self.set.slot_of(id).expect("a room stays while it is read");
         let durable =
             self.set[slot].messages_and_members().0.durable_mut().expect("what is read is on disk");
-        for (from, request) in durable.end_retraction_read(by) {
+        for (from, request) in durable.end_change_read(by) {
             self.set.store().end_wait(from, &request);
             out.refuse(from, &request, ErrorCode::NotAvailable);
         }

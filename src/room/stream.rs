@@ -74,8 +74,12 @@ impl RoomStream {
     pub fn expire(&mut self, now: Timestamps, rules: &Namespace) -> Option<u64> {
         match self {
             RoomStream::None => None,
-            RoomStream::Memory(window) => window.expire(now, rules.window_limits()),
-            RoomStream::Durable(durable) => durable.expire(now, rules.window_limits()),
+            RoomStream::Memory(window) => {
+                let next_unix_ms = window.expire(now, rules.window_limits());
+                window.end_edits(now, window.first_offset(), rules.history_age_ms_max);
+                next_unix_ms
+            }
+            RoomStream::Durable(durable) => durable.expire(now, rules),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod direct;
 mod durability;
+mod edits;
 mod fairness;
 mod ids;
 mod own_writes;
@@ -348,7 +349,25 @@ fn retraction(publish: RoomOp, offset: u64, right: RetractRight) -> RoomOp {
     let RoomOp::Publish(publish) = publish else { unreachable!() };
     let (id_source, tags) = (IdSource::Server, vec![chat::retraction(offset).1]);
     let publish = RoomPublish { tags, id_source, ..*publish };
-    RoomOp::Retract(Box::new(Retraction { offset, right, publish }))
+    RoomOp::Change(Box::new(ChangeRequest {
+        offset,
+        action: ChangeAction::Retract(right),
+        publish,
+    }))
+}
+
+/// With new words, and an id if the author wants to be able to repeat it.
+fn edit(offset: u64, user: &str, words: &str, id: Option<&str>) -> RoomOp {
+    edit_in(draft(channel_key("room:9", 0), user, words, id, PublishMode::Post), offset)
+}
+
+fn edit_in(publish: RoomOp, offset: u64) -> RoomOp {
+    let RoomOp::Publish(publish) = publish else { unreachable!() };
+    RoomOp::Change(Box::new(ChangeRequest {
+        offset,
+        action: ChangeAction::Edit,
+        publish: *publish,
+    }))
 }
 
 #[test]

@@ -20,8 +20,8 @@ use crate::auth::Allow;
 use crate::base::RoomId;
 use crate::metrics::ChatType;
 use crate::room::{
-    ConversationsPage, IdSource, InboxDelivery, MembersPage, PublishMode, ReadMarkerUpdate,
-    ReceiptsPage, RetractRight, Retraction, RoomOp, ack_key,
+    ChangeAction, ChangeRequest, ConversationsPage, IdSource, InboxDelivery, MembersPage,
+    PublishMode, ReadMarkerUpdate, ReceiptsPage, RetractRight, RoomOp, ack_key,
 };
 use crate::store::MarkerPosition;
 use crate::wire::chat::{self, ChatMessage, ChatRequest, Field, Method};
@@ -67,6 +67,7 @@ fn refused_type(
         | Method::Members
         | Method::Typing
         | Method::Retract
+        | Method::Edit
         | Method::React
         | Method::Reactions => None,
     }
@@ -92,6 +93,9 @@ fn serve_verb(
         }
         ChatRequest::Typing { channel } => typing(cx, access, channel, reply),
         ChatRequest::Retract { channel, offset } => retract(cx, access, channel, *offset, reply),
+        ChatRequest::Edit { channel, offset, said } => {
+            edit(cx, access, channel, (*offset, said), reply)
+        }
         ChatRequest::React { channel, offset, value } => {
             reactions::react(cx, access, channel, (*offset, value.as_deref()), reply)
         }
@@ -266,9 +270,22 @@ fn retract(
         sent_at_unix_ms: None,
     };
     let publish = room_publish(cx, access, &target, parts);
-    let retraction = Retraction { publish, offset, right };
-    reply.send_request(target.room, RoomOp::Retract(Box::new(retraction)));
+    let request = ChangeRequest { offset, action: ChangeAction::Retract(right), publish };
+    reply.send_request(target.room, RoomOp::Change(Box::new(request)));
     Ok(())
+}
+
+/// Who may publish may give the own messages other words.
+fn edit(
+    cx: &mut Context<'_>,
+    access: Access<'_>,
+    channel: &str,
+    (offset, said): (u64, &ChatMessage<'_>),
+    reply: &mut CommandOut<'_>,
+) -> CommandResult {
+    let target = access.target(cx, channel)?;
+    let args = PublishArgs::of_chat(said, 0, &mut cx.chance.ids).editing(offset);
+    publishing::publish(cx, access, &target, args, reply)
 }
 
 /// How far somebody is, is kept by name.

@@ -138,6 +138,7 @@ fn channel_of_method<'r>(method: &str, data: &'r [u8], user: &str) -> Option<Cow
         | ChatRequest::Members { channel, .. }
         | ChatRequest::Typing { channel }
         | ChatRequest::Retract { channel, .. }
+        | ChatRequest::Edit { channel, .. }
         | ChatRequest::React { channel, .. }
         | ChatRequest::Reactions { channel, .. } => Some(channel),
         ChatRequest::Send { to, .. } => conversation(user, &to).map(Cow::Owned),

@@ -12,7 +12,7 @@ use super::{Context, namespace_of};
 use crate::auth::Allow;
 use crate::base::{ClientId, Csprng};
 use crate::metrics::{ChatType, PublishResult};
-use crate::room::{IdSource, PublishMode, RoomOp, RoomPublish};
+use crate::room::{ChangeAction, ChangeRequest, IdSource, PublishMode, RoomOp, RoomPublish};
 use crate::wire::chat::ChatMessage;
 use crate::wire::{ErrorCode, ID_TAG, Payload, RawData, TRACE_TAG};
 
@@ -27,6 +27,8 @@ pub(super) struct PublishArgs<'r> {
     ttl_ms: u64,
     /// By the client's clock.
     sent_at_unix_ms: Option<u64>,
+    /// The message that gets these words.
+    edits: Option<u64>,
 }
 
 impl<'r> PublishArgs<'r> {
@@ -39,6 +41,7 @@ impl<'r> PublishArgs<'r> {
             mode: PublishMode::Publish,
             ttl_ms: 0,
             sent_at_unix_ms: None,
+            edits: None,
         }
     }
 
@@ -51,7 +54,13 @@ impl<'r> PublishArgs<'r> {
             mode: PublishMode::Post,
             ttl_ms,
             sent_at_unix_ms: said.sent_at_ms,
+            edits: None,
         }
+    }
+
+    /// The same as the new words of the message at this place.
+    pub fn editing(self, offset: u64) -> PublishArgs<'r> {
+        PublishArgs { edits: Some(offset), ..self }
     }
 }
 
@@ -77,6 +86,9 @@ pub(super) fn publish(
         return Err(ErrorCode::LimitExceeded.into());
     }
     access.check(cx, target, target.rules.publish, Allow::PUBLISH)?;
+    if args.edits.is_some() && !target.rules.keeps_history() {
+        return Err(ErrorCode::NotAvailable.into());
+    }
     let peer = access.peer();
     let user = &*peer.info().user;
     let mode = match target.kind.other_than(user) {
@@ -99,7 +111,13 @@ pub(super) fn publish(
         sent_at_unix_ms: args.sent_at_unix_ms,
     };
     let publish = room_publish(cx, access, target, parts);
-    reply.send_request(target.room, RoomOp::Publish(Box::new(publish)));
+    let wanted = match args.edits {
+        None => RoomOp::Publish(Box::new(publish)),
+        Some(offset) => {
+            RoomOp::Change(Box::new(ChangeRequest { offset, action: ChangeAction::Edit, publish }))
+        }
+    };
+    reply.send_request(target.room, wanted);
     Ok(())
 }
 

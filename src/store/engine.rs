@@ -298,7 +298,7 @@ impl<D: Disk> Engine<D> {
         append: &Append,
     ) -> Result<(), StoreError> {
         self.gate.admits(from, write_epoch)?;
-        if append.retracts.is_none() && self.is_full() { Err(StoreError::Full) } else { Ok(()) }
+        if !append.takes_back() && self.is_full() { Err(StoreError::Full) } else { Ok(()) }
     }
 
     fn is_full(&self) -> bool {
@@ -310,7 +310,7 @@ impl<D: Disk> Engine<D> {
         let plan = append::plan(&mut self.channels, &mut self.gate, append)?;
         let written = plan.write(&mut self.channels, append);
         let Written { durable, replaced, expires_unix_ms, size } = written;
-        if let Some(left) = &replaced {
+        for left in &replaced {
             // What is being read shows it no more either.
             self.queue.replace(append.room, left);
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::change::{ChangeKind, MessageChange};
 use crate::base::{ConnId, RoomId, ShardId, UserHash};
 use crate::wire::{Epoch, Publication};
 
@@ -169,9 +170,15 @@ pub struct Append {
     pub addressee: Option<Addressee>,
     /// Whether its id is kept for a while, because its author may repeat the message.
     pub keeps_id: bool,
-    /// For a retraction: the stub that replaces the retracted message wherever that is stored,
-    /// together with the append or not at all.
-    pub retracts: Option<Arc<Publication>>,
+    /// What it does to an earlier message.
+    pub change: Option<MessageChange>,
+}
+
+impl Append {
+    /// Whether it takes a message back.
+    pub fn takes_back(&self) -> bool {
+        self.change.as_ref().is_some_and(|change| change.kind == ChangeKind::Retraction)
+    }
 }
 
 /// The record of a new channel.
@@ -496,7 +503,7 @@ pub struct Conversation {
     pub head: u64,
     /// The read markers of the user.
     pub markers: ReadMarkers,
-    /// Unread messages, without retractions.
+    /// How many messages are behind what it read, without those that change others.
     pub unread: u64,
     /// Its last message, if it is kept.
     pub last: Option<Arc<Publication>>,

@@ -8,6 +8,7 @@
 //! and the thread that all this runs on.
 #![forbid(unsafe_code)]
 
+mod change;
 mod disk;
 mod engine;
 mod fault;
@@ -20,6 +21,7 @@ mod record;
 mod salvage;
 mod simulated;
 
+pub use change::{ChangeKind, MessageChange};
 pub use disk::{Batch, Capacity, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode};
 pub use engine::{DeadLetterTotals, Engine, EngineSetup, StoreCounts, TurnResult};
 pub use fault::OpenError;

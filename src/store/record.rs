@@ -38,7 +38,7 @@ const VERSION: u8 = 1;
 /// `VERSION`, which is read, too.
 const CHANNEL_VERSION: u8 = 2;
 
-/// Of a message up to which something was taken back in its channel: it counts that. All
+/// Of a message up to which something was changed in its channel: it counts that. All
 /// others have `VERSION`.
 const COUNTED_VERSION: u8 = 2;
 
@@ -60,13 +60,13 @@ pub struct Account {
     /// Bytes of data ever put into the channel, up to and with this message.
     /// With it, what a part of a channel holds is one subtraction.
     pub total_bytes: u64,
-    /// How many retractions the channel has, up to and with this message. With it, how
-    /// many a part of a channel holds is one subtraction, too.
-    pub retractions_count: u64,
+    /// How many messages of the channel change others, up to and with this message. With
+    /// it, how many a part of a channel holds is one subtraction, too.
+    pub changes_count: u64,
 }
 
 /// The bytes of a message; its offset is in its key.
-pub fn put_message(publication: &Publication, total_bytes: u64, retractions_count: u64) -> Vec<u8> {
+pub fn put_message(publication: &Publication, total_bytes: u64, changes_count: u64) -> Vec<u8> {
     let Publication { offset: _, data, info, chan_info, tags, time_unix_ms, trace } = publication;
     let trace = trace.filter(|_| trace_of(tags) != *trace);
     let conn_info = info.as_ref().and_then(|info| info.conn_info.as_deref());
@@ -81,12 +81,12 @@ pub fn put_message(publication: &Publication, total_bytes: u64, retractions_coun
         | flag(HAS_TAGS, !tags.is_empty())
         | flag(HAS_TRACE, trace.is_some());
     let mut to = Vec::with_capacity(data.bytes.len() + 96);
-    let version = if retractions_count == 0 { VERSION } else { COUNTED_VERSION };
+    let version = if changes_count == 0 { VERSION } else { COUNTED_VERSION };
     to.extend([version, flags]);
     put_number(&mut to, *time_unix_ms);
     put_number(&mut to, total_bytes);
-    if retractions_count != 0 {
-        put_number(&mut to, retractions_count);
+    if changes_count != 0 {
+        put_number(&mut to, changes_count);
     }
     if let Some(info) = info {
         put_bytes(&mut to, info.user.as_bytes());
@@ -122,7 +122,7 @@ fn take_beginning(bytes: &[u8]) -> Result<(u8, Account, RecordFields<'_>), Decod
     let account = Account {
         time_unix_ms: from.number()?,
         total_bytes: from.number()?,
-        retractions_count: if is_counted { from.number()? } else { 0 },
+        changes_count: if is_counted { from.number()? } else { 0 },
     };
     Ok((flags, account, from))
 }

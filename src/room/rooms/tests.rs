@@ -1,5 +1,6 @@
 //! One room, asked by hand, with its messages in memory.
 
+mod edits;
 mod join_leave;
 
 use bytes::Bytes;
@@ -8,8 +9,8 @@ use super::*;
 use crate::base::{ClientId, ConnId, Csprng, Prng, SealPurpose, Trace, UserHash};
 use crate::room::timing;
 use crate::room::{
-    ChannelKey, HistoryQuery, JoinLeaveScope, MembersPage, Namespace, PublishMode, RecoveryOutcome,
-    ReplyTo, RetractRight, Retraction, Subscribed,
+    ChangeAction, ChangeRequest, ChannelKey, HistoryQuery, JoinLeaveScope, MembersPage, Namespace,
+    PublishMode, RecoveryOutcome, ReplyTo, RetractRight, Subscribed,
 };
 use crate::store::Durability;
 use crate::wire::{ClientInfo, Epoch, Payload, Position, chat};
@@ -90,8 +91,8 @@ impl World {
     fn retract(&mut self, offset: u64) -> (RoomReply, Vec<ShardId>) {
         let (data, tag) = chat::retraction(offset);
         let publish = RoomPublish { data, tags: vec![tag], mode: PublishMode::Post, ..draft() };
-        let retraction = Retraction { offset, right: RetractRight::Moderator, publish };
-        self.ask(HOME, 0, RoomOp::Retract(Box::new(retraction)))
+        let action = ChangeAction::Retract(RetractRight::Moderator);
+        self.ask(HOME, 0, RoomOp::Change(Box::new(ChangeRequest { offset, action, publish })))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::super::{Reaction, ReadMarkerUpdate, ReplyTo, Retraction, RoomSubscribe};
+use super::super::{ChangeRequest, Reaction, ReadMarkerUpdate, ReplyTo, RoomSubscribe};
 use crate::base::{RoomId, ShardId};
 use crate::store::{Requester, WriteEpoch};
 use crate::wire::Publication;
@@ -56,8 +56,8 @@ pub(in crate::room) enum ReadPurpose {
     Recovery(Box<RoomSubscribe>),
     /// A part of the history.
     History,
-    /// One message, to see whose it is.
-    Retraction(Box<Retraction>),
+    /// One message that is to be changed, to see whose it is.
+    Change(Box<ChangeRequest>),
 }
 
 impl StoreRead {

@@ -1,6 +1,7 @@
 //! Chat's methods, from a client's data to the rooms and back, in both encodings.
 
 mod conversations;
+mod edits;
 mod reactions;
 
 use std::fmt::Debug;
@@ -12,8 +13,8 @@ use super::*;
 use crate::auth::{Allow, Cap, Match};
 use crate::base::ShardId;
 use crate::room::{
-    ChannelKey, InboxDelivery, MembersPage, PublishAck, PublishMode, ReadMarkerUpdate,
-    RetractRight, Retraction, RoomPublish,
+    ChangeAction, ChangeRequest, ChannelKey, InboxDelivery, MembersPage, PublishAck, PublishMode,
+    ReadMarkerUpdate, RetractRight, RoomPublish,
 };
 use crate::store::{Conversation, MarkerPosition, ReadMarkers};
 use crate::wire::chat::Field;
@@ -142,9 +143,9 @@ fn marker_update(op: &RoomOp) -> &ReadMarkerUpdate {
     }
 }
 
-fn retraction(op: &RoomOp) -> &Retraction {
+fn changed(op: &RoomOp) -> &ChangeRequest {
     match op {
-        RoomOp::Retract(retraction) => retraction,
+        RoomOp::Change(request) => request,
         other => panic!("{other:?}"),
     }
 }
@@ -182,6 +183,8 @@ fn what_is_no_method_and_what_is_no_field_is_named() {
             ("chat.rooms", json!({"limit": 0}), 107, "bad request: limit"),
             ("chat.typing", json!({"channel": 1}), 107, "bad request: channel"),
             ("chat.retract", json!({"channel": "c", "offset": -1}), 107, "bad request: offset"),
+            ("chat.edit", json!({"channel": "c", "data": 1}), 107, "bad request: offset"),
+            ("chat.edit", json!({"channel": "c", "offset": 1}), 107, "bad request: data"),
             ("chat.publish", json!({"channel": "none:1", "data": 1}), 102, "unknown channel"),
             ("chat.ack", json!({"channel": "dm#b,a", "offset": 1}), 102, "unknown channel"),
         ] {
@@ -390,8 +393,9 @@ fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
         };
         let mut desk = seated_in("room:1", "ann", encoding);
         call(&mut desk, "room:1");
-        let wanted = retraction(desk.asked_of("room:1"));
-        assert_eq!((wanted.offset, wanted.right), (3, RetractRight::Author));
+        let wanted = changed(desk.asked_of("room:1"));
+        let by_author = ChangeAction::Retract(RetractRight::Author);
+        assert_eq!((wanted.offset, wanted.action), (3, by_author));
         let RoomPublish { channel_key, data, info, tags, mode, .. } = &wanted.publish;
         assert!(channel_key.is_none() && info.as_ref() == Some(&desk.info()));
         assert_eq!(data.bytes, r#"{"retracted":3}"#);
@@ -403,26 +407,27 @@ fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
         call(&mut desk, "plain:1");
         desk.check_error(108, "not available");
         call(&mut desk, "dm#ann,bob");
-        let wanted = retraction(desk.asked_of("dm#ann,bob"));
-        assert_eq!(wanted.right, RetractRight::Author);
+        let wanted = changed(desk.asked_of("dm#ann,bob"));
+        assert_eq!(wanted.action, by_author);
         let [from, to] = ["ann", "bob"].map(|user| NAMES.inbox("", user));
         assert_eq!(wanted.publish.mode, PublishMode::Send { from, to, ttl_ms: 0 });
         assert_eq!(channel(wanted.publish.channel_key.as_ref()), Some("dm#ann,bob"));
         desk.grant("*", Allow::MODERATE);
+        let by_moderator = ChangeAction::Retract(RetractRight::Moderator);
         for (channel, kept) in [("room:1", true), ("kept:1", true), ("plain:1", false)] {
             call(&mut desk, channel);
             if kept {
-                assert_eq!(retraction(desk.asked_of(channel)).right, RetractRight::Moderator);
+                assert_eq!(changed(desk.asked_of(channel)).action, by_moderator);
             } else {
                 desk.check_error(108, "not available");
             }
         }
         call(&mut desk, "dm#ann,bob");
-        assert_eq!(retraction(desk.asked().1).right, RetractRight::Moderator);
+        assert_eq!(changed(desk.asked().1).action, by_moderator);
         let mut desk = self::desk("ann", encoding);
         desk.options.insecure = true;
         call(&mut desk, "kept:1");
-        assert_eq!(retraction(desk.asked_of("kept:1")).right, RetractRight::Moderator);
+        assert_eq!(changed(desk.asked_of("kept:1")).action, by_moderator);
     });
 }
 
@@ -431,7 +436,8 @@ fn a_subscriptions_token_can_make_a_moderator() {
     let (mut desk, room) = Desk::subscribed_session();
     desk.session.connected().1.set_allow(room, Allow::MODERATE);
     desk.call("chat.retract", &json!({ "channel": "room:1", "offset": 3 }));
-    assert_eq!(retraction(desk.asked().1).right, RetractRight::Moderator);
+    let by_moderator = ChangeAction::Retract(RetractRight::Moderator);
+    assert_eq!(changed(desk.asked().1).action, by_moderator);
 }
 
 /// What is sent instead of asked: done, and answered by nobody.

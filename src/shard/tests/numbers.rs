@@ -59,6 +59,7 @@ fn requests(channel: &str, epoch: &str, offset: u64, limit: i32) -> Vec<Request<
         "ack",
         format!(r#"{{"channel":"{channel}","offset":{offset},"took_ms":{offset}}}"#),
     ));
+    all.push(rpc("edit", format!(r#"{{"channel":"{channel}","offset":{offset},"data":1}}"#)));
     for method in ["read", "retract"] {
         all.push(rpc(method, format!(r#"{{"channel":"{channel}","offset":{offset}}}"#)));
     }

@@ -156,7 +156,7 @@ impl<D: Disk> ChannelStore<D> {
             below_bytes: record.below_bytes,
             offset: record.head,
             total_bytes: record.total_bytes,
-            retractions_count: 0,
+            changes_count: 0,
             last_unix_ms: record.last_unix_ms,
             namespace,
             parties: record.parties,
@@ -178,7 +178,7 @@ impl<D: Disk> ChannelStore<D> {
             if head.offset <= offset {
                 let account = account?;
                 (head.offset, head.total_bytes) = (offset, account.total_bytes);
-                head.retractions_count = account.retractions_count;
+                head.changes_count = account.changes_count;
             }
         }
         self.heads.set(room, head);
@@ -280,7 +280,7 @@ pub(super) fn new_channel_head(channel_created: &ChannelCreated, namespace: u16)
         below_bytes: 0,
         offset: channel_created.behind,
         total_bytes: 0,
-        retractions_count: 0,
+        changes_count: 0,
         last_unix_ms: 0,
         namespace,
         parties: channel_created.parties,

@@ -29,8 +29,8 @@ pub struct ChannelHead {
     pub offset: u64,
     /// Bytes of data that were put in up to it.
     pub total_bytes: u64,
-    /// Retractions up to it, since the channel was empty last.
-    pub retractions_count: u64,
+    /// Messages up to it that change others, since the channel was empty last.
+    pub changes_count: u64,
     /// When the last message that is gone was said, Unix ms; says something only where
     /// none is left.
     pub last_unix_ms: u64,
@@ -124,7 +124,7 @@ mod tests {
             below_bytes: 0,
             offset,
             total_bytes: 0,
-            retractions_count: 0,
+            changes_count: 0,
             last_unix_ms: 0,
             namespace: 0,
             parties: None,

@@ -10,10 +10,12 @@ use crate::base::{ClientId, ConnId, Prng, RoomId, UserHash};
 use crate::store::disk::{Batch, StoreKeyspace};
 use crate::store::messages::*;
 use crate::store::{
-    Crash, DiskFaultProfile, Durability, FORMAT, OpenError, Options, Retention, SimulatedDisk, key,
+    ChangeKind, Crash, DiskFaultProfile, Durability, FORMAT, MessageChange, OpenError, Options,
+    Retention, SimulatedDisk, key,
 };
 use crate::wire::{ClientInfo, Epoch, Payload, Publication};
 
+mod edits;
 mod fairness;
 mod ids;
 mod model;
@@ -187,7 +189,7 @@ pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
     };
     let namespace = namespace_of(channel);
     let channel_created = Some(channel_created);
-    let (addressee, keeps_id, retracts) = (None, false, None);
+    let (addressee, keeps_id, change) = (None, false, None);
     StoreOp::Append(Box::new(Append {
         room,
         namespace,
@@ -195,7 +197,7 @@ pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
         publication,
         addressee,
         keeps_id,
-        retracts,
+        change,
     }))
 }
 

@@ -271,9 +271,9 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> StoreResult
     };
     let (channel_created, publication) =
         (Some(channel_created).filter(|_| offset == 1), publication.into());
-    let (addressee, keeps_id, retracts) = (None, false, None);
+    let (addressee, keeps_id, change) = (None, false, None);
     let append =
-        Append { room, namespace: 0, channel_created, publication, addressee, keeps_id, retracts };
+        Append { room, namespace: 0, channel_created, publication, addressee, keeps_id, change };
     ask(engine, StoreOp::Append(Box::new(append)))
 }
 

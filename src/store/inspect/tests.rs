@@ -73,7 +73,7 @@ fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
         parties: Some(INBOXES),
     });
     let addressee = Some(Addressee { inbox: INBOXES[1], expires_unix_ms: NOW + 1_000 });
-    let (namespace, publication, keeps_id, retracts) = (0, publication.into(), true, None);
+    let (namespace, publication, keeps_id, change) = (0, publication.into(), true, None);
     StoreOp::Append(Box::new(Append {
         room,
         namespace,
@@ -81,7 +81,7 @@ fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
         publication,
         addressee,
         keeps_id,
-        retracts,
+        change,
     }))
 }
 

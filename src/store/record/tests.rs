@@ -68,10 +68,10 @@ fn check<T: PartialEq + std::fmt::Debug>(
 fn records_read_back_equal() {
     let empty = Publication { data: payload("", false), ..bare() };
     for message in [bare(), full(), traced(), named(), empty] {
-        for retractions_count in [0, 1, 1 << 40] {
+        for changes_count in [0, 1, 1 << 40] {
             let (time_unix_ms, total_bytes) = (message.time_unix_ms, 1 << 40);
-            let account = Account { time_unix_ms, total_bytes, retractions_count };
-            let bytes = put_message(&message, total_bytes, retractions_count);
+            let account = Account { time_unix_ms, total_bytes, changes_count };
+            let bytes = put_message(&message, total_bytes, changes_count);
             assert_eq!(take_account(&bytes), Ok(account));
             let known = (message.clone(), account);
             if message.data.bytes.is_empty() {

@@ -10,6 +10,7 @@
 
 mod answers;
 mod cursor;
+mod edits;
 mod fields;
 mod notices;
 mod reactions;
@@ -18,6 +19,10 @@ mod requests;
 mod tests;
 
 pub use answers::{ConversationEntry, Receipt, conversations, members, nothing, posted, receipts};
+pub use edits::{
+    changed_offset, edit_offset, edit_tags, edited, edited_offset, is_outlived, is_superseded,
+    superseded,
+};
 pub use fields::Field;
 pub use notices::{
     MembershipSummary, is_remainder, membership_summary, receipt, remainder, retracted,

@@ -5,7 +5,8 @@
 //!
 //! Deliberately absent: who may react, and how many may.
 
-use super::notices::{RETRACTED_TAG, RETRACTS_TAG};
+use super::edits::changed_offset;
+use super::notices::RETRACTED_TAG;
 use super::payload;
 use crate::base::limits::REACTION_BYTES_MAX;
 use crate::wire::json_out::JsonMembers;
@@ -45,7 +46,7 @@ pub fn reaction_is_valid(text: &str) -> bool {
 /// Whether a message may be reacted to: not one that was taken back, nor one that says
 /// something about another one.
 pub fn takes_reactions(message: &Publication) -> bool {
-    message.tag(RETRACTED_TAG).is_none() && message.tag(RETRACTS_TAG).is_none()
+    message.tag(RETRACTED_TAG).is_none() && changed_offset(message).is_none()
 }
 
 /// Who reacts to a message has changed:

@@ -29,6 +29,7 @@ pub enum Method {
     Retract,
     React,
     Reactions,
+    Edit,
 }
 
 /// A method with its data, which may be right.
@@ -71,6 +72,13 @@ pub enum ChatRequest<'a> {
         /// At least 1.
         offset: u64,
     },
+    /// Give a message other words.
+    Edit {
+        channel: Cow<'a, str>,
+        /// At least 1.
+        offset: u64,
+        said: ChatMessage<'a>,
+    },
     /// React to a message, or not any more.
     React {
         channel: Cow<'a, str>,
@@ -102,7 +110,7 @@ pub struct ChatMessage<'a> {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Method; 11] = [
+    pub const ALL: [Method; 12] = [
         Method::Publish,
         Method::Send,
         Method::Ack,
@@ -114,6 +122,7 @@ impl Method {
         Method::Retract,
         Method::React,
         Method::Reactions,
+        Method::Edit,
     ];
 
     /// By its name behind `chat.`.
@@ -130,6 +139,7 @@ impl Method {
             "retract" => Some(Method::Retract),
             "react" => Some(Method::React),
             "reactions" => Some(Method::Reactions),
+            "edit" => Some(Method::Edit),
             _ => None,
         }
     }
@@ -144,7 +154,8 @@ impl Method {
             | Method::Read
             | Method::Typing
             | Method::Retract
-            | Method::React => false,
+            | Method::React
+            | Method::Edit => false,
         }
     }
 
@@ -188,6 +199,11 @@ impl Method {
             Method::Retract => ChatRequest::Retract {
                 channel: channel(&fields)?,
                 offset: fields.needed_number(Field::Offset, 1..=u64::MAX)?,
+            },
+            Method::Edit => ChatRequest::Edit {
+                channel: channel(&fields)?,
+                offset: fields.needed_number(Field::Offset, 1..=u64::MAX)?,
+                said: said(&fields)?,
             },
             Method::React => ChatRequest::React {
                 channel: channel(&fields)?,

@@ -66,6 +66,7 @@ fn methods_have_their_names() {
         ("retract", Method::Retract),
         ("react", Method::React),
         ("reactions", Method::Reactions),
+        ("edit", Method::Edit),
     ] {
         assert_eq!(Method::named(name), Some(method));
     }
@@ -105,6 +106,21 @@ fn publish_has_a_channel_and_data_and_what_goes_with_it() {
     check_wrong(Method::Publish, &good, Field::SentAtMs, &no_offsets());
     let longest = json!({ "channel": "c", "data": 1, "id": "~!".repeat(32) });
     assert!(Method::Publish.read(longest.to_string().as_bytes()).is_ok());
+}
+
+#[test]
+fn an_edit_names_a_message_and_has_what_a_publish_has() {
+    let good = json!({ "channel": "c", "offset": 7, "data": [1], "id": "e-1", "sent_at_ms": 5 });
+    let said = ChatMessage { id: Some("e-1".into()), sent_at_ms: Some(5), ..said("[1]") };
+    let want = ChatRequest::Edit { channel: "c".into(), offset: 7, said };
+    check(Method::Edit, good.clone(), Ok(want));
+    check_needed(Method::Edit, &good, &[Field::Channel, Field::Offset, Field::Data]);
+    check_wrong(Method::Edit, &good, Field::Channel, &no_names());
+    check_wrong(Method::Edit, &good, Field::Offset, &no_offsets());
+    check_wrong(Method::Edit, &good, Field::Offset, &[json!(0)]);
+    check_wrong(Method::Edit, &good, Field::Id, &[json!("")]);
+    check_wrong(Method::Edit, &good, Field::Traceparent, &[json!("x")]);
+    check_wrong(Method::Edit, &good, Field::SentAtMs, &no_offsets());
 }
 
 #[test]

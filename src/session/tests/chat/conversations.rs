@@ -90,6 +90,7 @@ fn everything(channel: &'static str) -> Vec<Request<'static>> {
         rpc("chat.members", json!({ "channel": channel })),
         rpc("chat.typing", json!({ "channel": channel })),
         rpc("chat.retract", json!({ "channel": channel, "offset": 1 })),
+        rpc("chat.edit", json!({ "channel": channel, "offset": 1, "data": 1 })),
         Request::Subscribe(SubscribeRequest { channel: name(), ..Default::default() }),
     ]
 }

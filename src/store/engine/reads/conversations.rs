@@ -129,8 +129,8 @@ fn conversation<D: Disk>(
     Ok(Some(Conversation { channel, head: head.offset, markers, unread, last }))
 }
 
-/// How many messages are behind what a user read. Retractions among them are found by
-/// two accounts; those that are kept no more count as messages that are kept no more.
+/// How many messages are behind what a user read. Those among them that change others are
+/// found by two accounts; those that are kept no more count as messages that are kept no more.
 fn unread<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
@@ -140,7 +140,7 @@ fn unread<D: Disk>(
 ) -> Result<u64, StoreError> {
     let behind = head.offset.saturating_sub(read);
     let oldest = head.first.max(read);
-    if behind == 0 || head.retractions_count == 0 || head.offset < oldest {
+    if behind == 0 || head.changes_count == 0 || head.offset < oldest {
         return Ok(behind);
     }
     let value = channels.staged().get(StoreKeyspace::Messages, &key::message(room, oldest))?;
@@ -148,9 +148,9 @@ fn unread<D: Disk>(
     budget.got(value.len());
     let (message, account) = record::take_message(&value, oldest)?;
     let is_unread = read < oldest;
-    let is_counted = is_unread && chat::retracted_offset(&message).is_some();
-    let before = account.retractions_count - u64::from(is_counted);
-    Ok(behind.saturating_sub(head.retractions_count.saturating_sub(before)))
+    let is_counted = is_unread && chat::changed_offset(&message).is_some();
+    let before = account.changes_count - u64::from(is_counted);
+    Ok(behind.saturating_sub(head.changes_count.saturating_sub(before)))
 }
 
 impl PartialConversations {

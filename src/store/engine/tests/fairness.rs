@@ -345,8 +345,9 @@ fn what_is_taken_back_while_it_is_read_is_not_shown() {
         for (offset, next) in [(2, 3_001), (2_999, 3_002)] {
             let left = Arc::new(message(offset, "gone", "ann", 1_000_000 + offset));
             let StoreOp::Append(append) = append(ROOM, "room:a", next) else { unreachable!() };
-            let retracts = Some(left);
-            bench.give_as(MODEST, StoreOp::Append(Box::new(Append { retracts, ..*append })));
+            let (kind, superseded) = (ChangeKind::Retraction, None);
+            let change = Some(MessageChange { kind, replacement: left, superseded });
+            bench.give_as(MODEST, StoreOp::Append(Box::new(Append { change, ..*append })));
         }
         let (_, answered) = bench.turns_until(request_id);
         let found = answered.into_iter().find(|(one, _)| *one == request_id).unwrap().1;

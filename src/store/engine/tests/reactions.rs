@@ -155,7 +155,9 @@ fn retract(target: u64, offset: u64) -> StoreOp {
     let (data, tag) = chat::retraction(target);
     let publication = Arc::make_mut(&mut said.publication);
     (publication.data, publication.tags) = (data, vec![tag]);
-    said.retracts = Some(Arc::new(chat::remainder(&whole)));
+    let (kind, superseded) = (ChangeKind::Retraction, None);
+    let replacement = Arc::new(chat::remainder(&whole));
+    said.change = Some(MessageChange { kind, replacement, superseded });
     StoreOp::Append(said)
 }
 

@@ -4,13 +4,13 @@
 use super::*;
 use crate::wire::chat;
 
-const DM: RoomId = RoomId(500);
-const ANN: RoomId = RoomId(b'a' as u128);
-const BOB: RoomId = RoomId(b'b' as u128);
+pub(super) const DM: RoomId = RoomId(500);
+pub(super) const ANN: RoomId = RoomId(b'a' as u128);
+pub(super) const BOB: RoomId = RoomId(b'b' as u128);
 /// From the clock's beginning.
-const EXPIRES: u64 = 1_000_000 + 3_600_000;
+pub(super) const EXPIRES: u64 = 1_000_000 + 3_600_000;
 
-fn direct(room: RoomId, channel: &str, offset: u64, to: RoomId) -> StoreOp {
+pub(super) fn direct(room: RoomId, channel: &str, offset: u64, to: RoomId) -> StoreOp {
     let StoreOp::Append(mut append) = append(room, channel, offset) else { unreachable!() };
     append.channel_created.as_mut().unwrap().parties = Some([ANN, BOB]);
     append.addressee = Some(Addressee { inbox: to, expires_unix_ms: EXPIRES });
@@ -23,19 +23,24 @@ fn retracting(append: Append, offset: u64) -> StoreOp {
     publication.tags.push(chat::retraction(offset).1);
     let left = message(offset, "{}", "ann", 1_000_000 + offset);
     let left = Arc::new(Publication { tags: Vec::new(), ..left });
-    let (publication, retracts) = (Arc::new(publication), Some(left));
-    StoreOp::Append(Box::new(Append { publication, retracts, ..append }))
+    let (kind, superseded, publication) = (ChangeKind::Retraction, None, Arc::new(publication));
+    let change = Some(MessageChange { kind, replacement: left, superseded });
+    StoreOp::Append(Box::new(Append { publication, change, ..append }))
 }
 
 impl<D: Disk> Bench<D> {
-    fn send(&mut self, offsets: std::ops::RangeInclusive<u64>) {
+    pub(super) fn send(&mut self, offsets: std::ops::RangeInclusive<u64>) {
         for offset in offsets {
             let outcome = self.ask(direct(DM, "few:dm", offset, BOB));
             assert!(matches!(outcome, StoreResult::Appended), "{outcome:?}");
         }
     }
 
-    fn pending(&mut self, inbox: RoomId, after: Option<(RoomId, u64)>) -> Vec<PendingMessage> {
+    pub(super) fn pending(
+        &mut self,
+        inbox: RoomId,
+        after: Option<(RoomId, u64)>,
+    ) -> Vec<PendingMessage> {
         match self.ask(StoreOp::Pending(PendingQuery { inbox, after, count_max: 100 })) {
             StoreResult::Pending(dues, _) => dues,
             other => panic!("{other:?}"),
@@ -46,7 +51,7 @@ impl<D: Disk> Bench<D> {
         self.pending(BOB, None).iter().map(|due| due.publication.offset).collect()
     }
 
-    fn position(&mut self, position: MarkerPosition) {
+    pub(super) fn position(&mut self, position: MarkerPosition) {
         let outcome = self.ask(mark(DM, "bob", position));
         assert!(matches!(outcome, StoreResult::MarkerAdvanced { .. }), "{outcome:?}");
     }
@@ -67,7 +72,7 @@ impl<D: Disk> Bench<D> {
         self.ask(retracting(*append, offset))
     }
 
-    fn unread(&mut self, user: &str, inbox: RoomId) -> Vec<u64> {
+    pub(super) fn unread(&mut self, user: &str, inbox: RoomId) -> Vec<u64> {
         let (user, after) = (user.into(), "".into());
         let page = ConversationsQuery { inbox, user, after, count_max: 9 };
         match self.ask(StoreOp::Conversations(page)) {
@@ -77,7 +82,7 @@ impl<D: Disk> Bench<D> {
     }
 
     /// What is on the disk of messages, wherever it is.
-    fn everything(&self) -> Vec<String> {
+    pub(super) fn everything(&self) -> Vec<String> {
         let mut values = Vec::new();
         for space in StoreKeyspace::ALL {
             let scan = self.engine.channels.staged().disk().scan(
@@ -116,7 +121,7 @@ impl<D: Disk> Bench<D> {
     }
 }
 
-fn texts(passage: &[Arc<Publication>]) -> Vec<&str> {
+pub(super) fn texts(passage: &[Arc<Publication>]) -> Vec<&str> {
     passage.iter().map(|message| std::str::from_utf8(&message.data.bytes).unwrap()).collect()
 }
 

@@ -3,7 +3,8 @@
 //! Invariants: a channel's record moves in the same batch as its messages go, so
 //! nothing below `first` is ever shown; epoch and head stay as long as the channel does;
 //! what still waits for its reader takes its content along, and so does a dead letter whose
-//! message was not too old but too much; what users reacted to a message with goes with it.
+//! message was not too old but too much; what users reacted to a message with goes with it, and
+//! its edit says its words no more.
 //!
 //! Deliberately absent: which channel is looked at, and when.
 
@@ -14,11 +15,13 @@ use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::{ChannelHead, EpochState};
 use crate::store::engine::staged::Put;
+use crate::store::engine::writes::change;
 use crate::store::engine::writes::reaction::{ReactionKeys, reacted_to};
 use crate::store::key;
 use crate::store::messages::{ReadOrder, StoreError};
 use crate::store::options::Retention;
 use crate::store::record::{self, Account, DeadLetterRecord, PendingRecord};
+use crate::wire::chat;
 
 impl Retention {
     /// Whether a channel has clearly too much: a little over, so that records are
@@ -72,6 +75,7 @@ pub(super) fn trim<D: Disk>(
     let Some(mut head) = channels.head(room)? else { return Ok(Trimmed::default()) };
     let mut gone = over(channels, room, &head, now_unix_ms, count_max)?;
     let reactions = reactions_of(channels, room, &mut gone)?;
+    end_edits(channels, room, &head, &mut gone)?;
     let Some(newest) = gone.last() else { return Ok(Trimmed::default()) };
     head.first = newest.offset + 1;
     head.below_bytes = newest.account.total_bytes;
@@ -124,7 +128,8 @@ fn over<D: Disk>(
                 return ControlFlow::Break(());
             }
             below_bytes = account.total_bytes;
-            let message = if head.parties.is_some() { value.to_vec() } else { Vec::new() };
+            let is_needed = head.parties.is_some() || head.changes_count != 0;
+            let message = if is_needed { value.to_vec() } else { Vec::new() };
             gone.push(Gone { offset, account, message });
             ControlFlow::Continue(())
         },
@@ -161,6 +166,35 @@ fn reactions_of<D: Disk>(
         found.keys.push(ReactionKeys::of(channels, room, offset)?);
     }
     Ok(found)
+}
+
+/// The edits of messages that go say no words any more, where they stay and where they are
+/// taken along.
+fn end_edits<D: Disk>(
+    channels: &mut ChannelStore<D>,
+    room: RoomId,
+    head: &ChannelHead,
+    gone: &mut [Gone],
+) -> Result<(), StoreError> {
+    if head.changes_count == 0 {
+        return Ok(());
+    }
+    // A message that cannot be read goes all the same.
+    let edits = gone.iter().filter_map(|one| {
+        let (message, _) = record::take_message(&one.message, one.offset).ok()?;
+        chat::edit_offset(&message)
+    });
+    let puts = change::end_edits(channels, room, head, edits)?;
+    for Put { space, key, value } in &puts {
+        if *space == StoreKeyspace::Messages
+            && let Some((_, edit)) = key::message_of(key)
+            && let Ok(place) = gone.binary_search_by_key(&edit, |one| one.offset)
+        {
+            gone[place].message.clone_from(value);
+        }
+    }
+    channels.staged_mut().put_all(puts);
+    Ok(())
 }
 
 /// Gives its content to what waits for a reader, or is dead, before it goes.

@@ -5,10 +5,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::change::{self, Replaced};
 use super::reaction::ReactionKeys;
-use super::retraction::stubs;
 use crate::base::RoomId;
 use crate::base::limits::CONVERSATION_WAITING_BYTES_MAX;
+use crate::store::change::ChangeKind;
 use crate::store::disk::{Disk, StoreKeyspace, SyncMode};
 use crate::store::engine::append_gate::AppendGate;
 use crate::store::engine::channels::{ChannelStore, new_channel_head};
@@ -25,10 +26,12 @@ pub(in crate::store::engine) struct AppendPlan {
     head: ChannelHead,
     /// Whether the store knows the channel.
     begins: Begins,
-    /// What is left of a message that it takes back, at each place.
-    stubs: Vec<Put>,
-    /// What that message was reacted to with.
+    /// What it leaves of messages that it changes.
+    replaced: Replaced,
+    /// What a message that it takes back was reacted to with.
     reactions: ReactionKeys,
+    /// Whom it waits for.
+    addressee: Option<Addressee>,
     /// How far its author is then, where that changes.
     author: Option<Put>,
     /// The record of a channel that goes on under another epoch.
@@ -46,8 +49,8 @@ enum Begins {
 pub(in crate::store::engine) struct Written {
     /// When it must be on the disk.
     pub durable: SyncMode,
-    /// What the message takes the place of.
-    pub replaced: Option<Arc<Publication>>,
+    /// What other messages are now.
+    pub replaced: Vec<Arc<Publication>>,
     /// When its waiting ends, Unix ms.
     pub expires_unix_ms: Option<u64>,
     /// Whether its channel has too much now.
@@ -69,7 +72,7 @@ pub(in crate::store::engine) fn plan<D: Disk>(
     gate: &mut AppendGate,
     append: &Append,
 ) -> Result<AppendPlan, StoreError> {
-    let Append { room, namespace, channel_created, publication, addressee, keeps_id: _, retracts } =
+    let Append { room, namespace, channel_created, publication, addressee, keeps_id: _, change } =
         append;
     let known = channels.head(*room)?;
     let head = match (known, channel_created) {
@@ -85,7 +88,7 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         return Err(StoreError::Crowded);
     }
     if let Some(addressee) = addressee
-        && retracts.is_none()
+        && !append.takes_back()
         && is_crowded(channels, *room, &head, addressee.inbox)?
     {
         gate.crowd(*room);
@@ -95,21 +98,19 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         head.parties.is_some_and(|parties| parties.contains(&addressee.inbox))
     };
     let is_next = publication.offset == head.offset + 1;
-    let is_before = |left: &Arc<Publication>| left.offset < publication.offset;
     if !is_next
         || !addressee.as_ref().is_none_or(waits_there)
-        || !retracts.as_ref().is_none_or(is_before)
+        || !change.as_ref().is_none_or(|change| change.is_before(publication.offset))
     {
         return Err(StoreError::Broken);
     }
-    let stubs = match retracts {
-        Some(left) => stubs(channels, *room, &head, left)?,
-        None => Vec::new(),
-    };
-    let reactions = match retracts.as_ref().filter(|left| !chat::takes_reactions(left)) {
+    let replaced = change::replaced(channels, &head, append)?;
+    let left = change.as_ref().map(|change| &change.replacement);
+    let reactions = match left.filter(|left| !chat::takes_reactions(left)) {
         Some(left) => ReactionKeys::of(channels, *room, left.offset)?,
         None => ReactionKeys::default(),
     };
+    let addressee = waits_for(channels, append)?;
     let author = match addressee {
         Some(_) => markers_of_author(channels, *room, publication)?,
         None => None,
@@ -119,13 +120,13 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         EpochState::Replaced => Some(channels.record(*room)?.ok_or(StoreError::Damaged)?),
     };
     let begins = if known.is_none() { Begins::Here } else { Begins::Before };
-    Ok(AppendPlan { head, begins, stubs, reactions, author, renamed })
+    Ok(AppendPlan { head, begins, replaced, reactions, addressee, author, renamed })
 }
 
 impl AppendPlan {
     /// Writes it: nothing can be refused any more.
     pub fn write<D: Disk>(self, channels: &mut ChannelStore<D>, append: &Append) -> Written {
-        let AppendPlan { head, begins, stubs, reactions, author, renamed } = self;
+        let AppendPlan { head, begins, replaced, reactions, addressee, author, renamed } = self;
         let (room, publication) = (append.room, &append.publication);
         if let Some(ChannelRecord { tenant, channel, .. }) = renamed {
             channels.put_record(room, &head, &tenant, &channel);
@@ -141,13 +142,14 @@ impl AppendPlan {
                 );
             }
         }
-        let size = put_message(channels, room, head, publication, append.retracts.as_ref());
+        let said = replaced.wordless.as_ref().unwrap_or(publication);
+        let size = put_message(channels, head, said, append);
         if append.keeps_id {
             channels.put_id(room, publication);
         }
-        channels.staged_mut().put_all(stubs);
+        channels.staged_mut().put_all(replaced.puts);
         reactions.remove(channels);
-        if let Some(Addressee { inbox, expires_unix_ms }) = append.addressee {
+        if let Some(Addressee { inbox, expires_unix_ms }) = addressee {
             let waiting = PendingRecord { tries_count: 0, expires_unix_ms, message: Vec::new() };
             let key = key::pending(inbox, room, publication.offset);
             channels.staged_mut().put(StoreKeyspace::Pending, &key, waiting.put());
@@ -155,8 +157,8 @@ impl AppendPlan {
         channels.staged_mut().put_all(author);
         Written {
             durable: channels.durable(append.namespace),
-            replaced: append.retracts.clone(),
-            expires_unix_ms: append.addressee.map(|addressee| addressee.expires_unix_ms),
+            replaced: replaced.messages,
+            expires_unix_ms: addressee.map(|addressee| addressee.expires_unix_ms),
             size,
         }
     }
@@ -200,6 +202,19 @@ fn is_crowded<D: Disk>(
     Ok(CONVERSATION_WAITING_BYTES_MAX < head.total_bytes.saturating_sub(said_before))
 }
 
+/// Whom the message waits for, and how long.
+fn waits_for<D: Disk>(
+    channels: &ChannelStore<D>,
+    append: &Append,
+) -> Result<Option<Addressee>, StoreError> {
+    match (append.addressee, &append.change) {
+        (Some(addressee), Some(change)) if change.kind == ChangeKind::Edit => {
+            change::outlived(channels, append.room, change.target(), addressee).map(Some)
+        }
+        (addressee, _) => Ok(addressee),
+    }
+}
+
 /// Who had read all of a conversation has read what it says there, too: the
 /// author's marks, if they change.
 fn markers_of_author<D: Disk>(
@@ -218,17 +233,17 @@ fn markers_of_author<D: Disk>(
 
 fn put_message<D: Disk>(
     channels: &mut ChannelStore<D>,
-    room: RoomId,
     mut head: ChannelHead,
-    publication: &Publication,
-    retracts: Option<&Arc<Publication>>,
+    said: &Publication,
+    append: &Append,
 ) -> Size {
     head.epoch_state = EpochState::Written;
-    head.offset = publication.offset;
-    head.total_bytes += publication.cost_bytes() as u64;
-    head.retractions_count += u64::from(retracts.is_some());
-    let value = record::put_message(publication, head.total_bytes, head.retractions_count);
-    channels.staged_mut().put(StoreKeyspace::Messages, &key::message(room, head.offset), value);
-    channels.set_head(room, head);
+    head.offset = said.offset;
+    head.total_bytes += said.cost_bytes() as u64;
+    head.changes_count += u64::from(append.change.is_some());
+    let value = record::put_message(said, head.total_bytes, head.changes_count);
+    let key = key::message(append.room, head.offset);
+    channels.staged_mut().put(StoreKeyspace::Messages, &key, value);
+    channels.set_head(append.room, head);
     if channels.rules(head.namespace).is_over(&head) { Size::Over } else { Size::Within }
 }

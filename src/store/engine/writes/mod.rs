@@ -4,7 +4,7 @@
 //! Deliberately absent: which write is next (`queue`), and when all of them are on the disk.
 
 pub(super) mod append;
+pub(super) mod change;
 pub(super) mod markers;
 pub(super) mod pending;
 pub(super) mod reaction;
-mod retraction;

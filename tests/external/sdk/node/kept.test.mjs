@@ -447,6 +447,7 @@ for (const encoding of ENCODINGS) {
       for (const [method, fields] of [
         ['publish', { data: 1 }], ['ack', { offset: 1 }], ['read', { offset: 1 }],
         ['receipts', {}], ['members', {}], ['typing', {}], ['retract', { offset: 1 }],
+        ['edit', { offset: 1, data: 1 }],
       ]) {
         for (const theirs of [channel, `@${anna}`]) {
           assert.deepEqual(await refused(carls, method, { channel: theirs, ...fields }), denied,
