@@ -1,13 +1,11 @@
 //! One frame of a peer as commands, whichever encoding it has.
 //!
-//! What both encodings share is decided here: limits on names and batches, what a
-//! command without a request means, which of several requests counts.
-
-use std::borrow::Cow;
+//! How many commands one frame may have is decided here, and what both encodings share of a
+//! single one in `command_parts`.
 
 use super::json_in::JsonCommands;
 use super::protobuf_in::ProtobufCommands;
-use super::types::{Command, CommandParseError, Encoding, Request};
+use super::types::{Command, CommandParseError, Encoding};
 use crate::base::limits;
 
 /// The commands of one WebSocket message. After an error it ends: what follows
@@ -80,16 +78,4 @@ impl<'a> Iterator for Commands<'a> {
         self.is_over = !matches!(next, Some(Ok(_)));
         next
     }
-}
-
-/// A command from its parts: no request is a pong, or one that we do not know.
-pub(super) fn command(id: u32, request: Option<Request<'_>>) -> Command<'_> {
-    let none = if id == 0 { Request::Pong } else { Request::Unknown };
-    Command { id, request: request.unwrap_or(none) }
-}
-
-/// A name of a channel or method within its limit. Whether it is a good name,
-/// and whether it may be empty, is the session's to say.
-pub(super) fn name(text: Cow<'_, str>) -> Result<Cow<'_, str>, CommandParseError> {
-    if text.len() > limits::NAME_BYTES_MAX { Err(CommandParseError::Limit) } else { Ok(text) }
 }

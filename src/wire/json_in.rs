@@ -14,7 +14,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor
 use serde_json::StreamDeserializer;
 use serde_json::de::StrRead;
 
-use super::commands::{command, name};
+use super::command_parts::{command, name};
 use super::json_values::{Flag, JsonObject, Number, Raw, Text, is_set};
 use super::types::{
     Command, CommandParseError, ConnectRequest, HistoryRequest, Request, SubscribeRequest,

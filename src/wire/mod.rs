@@ -11,8 +11,10 @@
 pub mod chat;
 pub mod client;
 mod client_out;
+mod command_parts;
 mod commands;
 mod data;
+mod error_code;
 mod json_in;
 mod json_out;
 mod json_values;
@@ -24,6 +26,7 @@ mod tests;
 mod types;
 
 pub use commands::{Commands, commands, commands_behind};
+pub use error_code::ErrorCode;
 pub use names::{INBOX_NAMESPACE, channel_is_valid};
 pub use types::*;
 

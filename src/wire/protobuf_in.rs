@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 
-use super::commands::{command, name};
+use super::command_parts::{command, name};
 use super::data;
 use super::types::{
     Command, CommandParseError, ConnectRequest, HistoryRequest, RawData, Request, SubscribeRequest,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::chat::Field;
+use super::error_code::{ErrorCode, Field};
 use crate::base::{ClientId, Trace};
 
 /// How a connection speaks. Fixed at its upgrade.
@@ -431,46 +431,6 @@ pub enum Push<'a> {
     Unsubscribe { code: u32, reason: &'a str },
     Subscribe(SubscribeResult<'a>),
     Message { data: &'a Payload },
-}
-
-/// The protocol's error codes, as replies carry them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the names are the protocol's")]
-pub enum ErrorCode {
-    Internal,
-    Unauthorized,
-    UnknownChannel,
-    PermissionDenied,
-    MethodNotFound,
-    AlreadySubscribed,
-    LimitExceeded,
-    BadRequest,
-    NotAvailable,
-    TokenExpired,
-    Expired,
-    TooManyRequests,
-    UnrecoverablePosition,
-}
-
-impl ErrorCode {
-    /// Number, text, and whether the client may try again.
-    pub fn parts(self) -> (u32, &'static str, bool) {
-        match self {
-            ErrorCode::Internal => (100, "internal server error", true),
-            ErrorCode::Unauthorized => (101, "unauthorized", false),
-            ErrorCode::UnknownChannel => (102, "unknown channel", false),
-            ErrorCode::PermissionDenied => (103, "permission denied", false),
-            ErrorCode::MethodNotFound => (104, "method not found", false),
-            ErrorCode::AlreadySubscribed => (105, "already subscribed", false),
-            ErrorCode::LimitExceeded => (106, "limit exceeded", false),
-            ErrorCode::BadRequest => (107, "bad request", false),
-            ErrorCode::NotAvailable => (108, "not available", false),
-            ErrorCode::TokenExpired => (109, "token expired", false),
-            ErrorCode::Expired => (110, "expired", false),
-            ErrorCode::TooManyRequests => (111, "too many requests", true),
-            ErrorCode::UnrecoverablePosition => (112, "unrecoverable position", false),
-        }
-    }
 }
 
 /// Why bytes are no commands. All of them are the peer's fault.

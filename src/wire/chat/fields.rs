@@ -7,87 +7,9 @@ use std::ops::RangeInclusive;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::wire::error_code::Field;
 use crate::wire::json_values::{JsonObject, Text};
-use crate::wire::{ErrorCode, RawData, data};
-
-/// A field of a chat method's data that cannot be right. Closed, so that what an
-/// error says about it is one of these words and nothing of the peer's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the field of that name")]
-pub enum Field {
-    Data,
-    Channel,
-    Id,
-    Traceparent,
-    SentAtMs,
-    To,
-    TtlS,
-    Offset,
-    TookMs,
-    After,
-    Limit,
-    Value,
-    Offsets,
-}
-
-impl Field {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Field; 13] = [
-        Field::Data,
-        Field::Channel,
-        Field::Id,
-        Field::Traceparent,
-        Field::SentAtMs,
-        Field::To,
-        Field::TtlS,
-        Field::Offset,
-        Field::TookMs,
-        Field::After,
-        Field::Limit,
-        Field::Value,
-        Field::Offsets,
-    ];
-
-    /// Its name in the data.
-    pub fn name(self) -> &'static str {
-        match self {
-            Field::Data => "data",
-            Field::Channel => "channel",
-            Field::Id => "id",
-            Field::Traceparent => "traceparent",
-            Field::SentAtMs => "sent_at_ms",
-            Field::To => "to",
-            Field::TtlS => "ttl_s",
-            Field::Offset => "offset",
-            Field::TookMs => "took_ms",
-            Field::After => "after",
-            Field::Limit => "limit",
-            Field::Value => "value",
-            Field::Offsets => "offsets",
-        }
-    }
-
-    /// Number, text, and whether the client may try again, as an error's.
-    pub fn parts(self) -> (u32, &'static str, bool) {
-        let (number, _, is_temporary) = ErrorCode::BadRequest.parts();
-        let text = match self {
-            Field::Data => "bad request: data",
-            Field::Channel => "bad request: channel",
-            Field::Id => "bad request: id",
-            Field::Traceparent => "bad request: traceparent",
-            Field::SentAtMs => "bad request: sent_at_ms",
-            Field::To => "bad request: to",
-            Field::TtlS => "bad request: ttl_s",
-            Field::Offset => "bad request: offset",
-            Field::TookMs => "bad request: took_ms",
-            Field::After => "bad request: after",
-            Field::Limit => "bad request: limit",
-            Field::Value => "bad request: value",
-            Field::Offsets => "bad request: offsets",
-        };
-        (number, text, is_temporary)
-    }
-}
+use crate::wire::{RawData, data};
 
 /// The fields of one object, not looked into. What appears twice is wrong: two
 /// readers could choose differently.

@@ -23,7 +23,6 @@ pub use edits::{
     changed_offset, edit_offset, edit_tags, edited, edited_offset, is_outlived, is_superseded,
     superseded,
 };
-pub use fields::Field;
 pub use notices::{
     MembershipSummary, is_remainder, membership_summary, receipt, remainder, retracted,
     retracted_offset, retraction, typing,
@@ -33,6 +32,8 @@ pub use reactions::{
     with_reactions,
 };
 pub use requests::{ChatMessage, ChatRequest, Method, call};
+
+pub use super::error_code::Field;
 
 use bytes::BytesMut;
 

@@ -6,12 +6,13 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::cursor;
-use super::fields::{ChatFields, Field};
+use super::fields::ChatFields;
 use super::reactions::reaction_is_valid;
 use crate::base::limits::{
     MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, REACTION_OFFSETS_MAX,
 };
 use crate::base::{ConnId, ShardId, Trace};
+use crate::wire::error_code::Field;
 use crate::wire::{RawData, channel_is_valid};
 
 /// The methods whose names begin with `chat.`. Closed.
