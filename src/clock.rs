@@ -1,7 +1,7 @@
 //! The clocks of the process, for modules that act: how long something takes, and the time
 //! of day.
 //!
-//! `ring` reads its own, which become the time of a turn. What decides reads none.
+//! `ring` makes of them the time of a turn. What decides reads none.
 //!
 //! Deliberately absent: tokio's clock, which a test may stop.
 

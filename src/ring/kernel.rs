@@ -10,6 +10,7 @@
 
 mod acceptors;
 mod counters;
+mod errno;
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -28,6 +29,7 @@ use crate::base::{
     Action, ConnId, Ending, Event, Io, MonotonicMs, MonotonicUs, PeerSigns, ShardId, Timestamps,
     trim_queue,
 };
+use crate::clock;
 use crate::metrics::{AcceptFailure, MetricsWriter};
 
 use super::conns::{ConnPhase, ConnTable, NONE, PendingOps, QueuePosition};
@@ -39,6 +41,7 @@ use super::waker::Waker;
 use super::{IoSetupError, Options};
 use acceptors::{Accepted, Acceptors};
 use counters::RingCounters;
+use errno::ending;
 
 /// Buffers that a connection gets in one service, if it has so much to read. A
 /// message that fits into them is received whole before the next in line is
@@ -107,7 +110,7 @@ impl KernelIo {
             waker,
             watch: Watch::Unset,
             neighbours: Arc::new([]),
-            started: now(),
+            started: clock::now(),
             counters: RingCounters::default(),
             written: RingCounters::default(),
             metrics,
@@ -502,8 +505,7 @@ impl KernelIo {
 
 impl Io for KernelIo {
     fn now(&self) -> Timestamps {
-        let unix = system_now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamps { tick: self.tick(), unix_ms: unix.as_millis() as u64, moment: moment() }
+        Timestamps { tick: self.tick(), unix_ms: clock::unix_ms(), moment: moment() }
     }
 
     fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
@@ -579,42 +581,12 @@ impl Drop for KernelIo {
     }
 }
 
-/// How a connection ended whose request failed so. One that the kernel gave up, because
-/// nothing was acknowledged in time, has as its error the last that was heard of the way, if
-/// anything was: nobody answers to the address, or a router's ICMP (`sk_err_soft`). While a
-/// connection lives it fails for none of those.
-fn ending(errno: i32) -> Ending {
-    match errno {
-        libc::ETIMEDOUT
-        | libc::EHOSTUNREACH
-        | libc::ENETUNREACH
-        | libc::EHOSTDOWN
-        | libc::ENONET
-        | libc::ECONNREFUSED
-        | libc::ENOPROTOOPT
-        | libc::EOPNOTSUPP
-        | libc::EPROTO
-        | libc::EACCES => Ending::TimedOut,
-        _ => Ending::Reset,
-    }
-}
-
 fn earlier(a: Option<MonotonicMs>, b: Option<MonotonicMs>) -> Option<MonotonicMs> {
     a.into_iter().chain(b).min()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the ring is where clocks are read")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 /// The clock that all planes of a process share.
 pub fn moment() -> MonotonicUs {
-    static BEGAN: LazyLock<Instant> = LazyLock::new(now);
+    static BEGAN: LazyLock<Instant> = LazyLock::new(clock::now);
     MonotonicUs(BEGAN.elapsed().as_micros() as u64)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the ring is where clocks are read")]
-fn system_now() -> SystemTime {
-    SystemTime::now()
 }

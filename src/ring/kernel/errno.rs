@@ -1,0 +1,25 @@
+//! What the kernel's error numbers mean for a connection.
+//!
+//! Deliberately absent: those of accepting (`acceptors`).
+
+use crate::base::Ending;
+
+/// How a connection ended whose request failed so. One that the kernel gave up, because
+/// nothing was acknowledged in time, has as its error the last that was heard of the way, if
+/// anything was: nobody answers to the address, or a router's ICMP (`sk_err_soft`). While a
+/// connection lives it fails for none of those.
+pub fn ending(errno: i32) -> Ending {
+    match errno {
+        libc::ETIMEDOUT
+        | libc::EHOSTUNREACH
+        | libc::ENETUNREACH
+        | libc::EHOSTDOWN
+        | libc::ENONET
+        | libc::ECONNREFUSED
+        | libc::ENOPROTOOPT
+        | libc::EOPNOTSUPP
+        | libc::EPROTO
+        | libc::EACCES => Ending::TimedOut,
+        _ => Ending::Reset,
+    }
+}
