@@ -18,9 +18,9 @@ const WORDS_KEY: &str = "\u{1}acknowledged ";
 /// Tells the second chat what nobody has acknowledged in time.
 pub(super) fn escalate(parts: &mut Parts, call: &mut Call<'_>) {
     let options = call.options();
-    let due = parts.escalations.due(call.now, options).into_iter();
+    let due = parts.escalations.due(call.now(), options).into_iter();
     let due: Vec<(ChatQueue, String)> =
-        due.filter(|(_, chat)| parts.pair.may_tell(call.now, options, chat)).collect();
+        due.filter(|(_, chat)| parts.pair.may_tell(call.now(), options, chat)).collect();
     for (key, chat) in due {
         let Some((route, true)) = options.route(&key.route) else { continue };
         let after_s = route.escalate_after_s;
@@ -65,7 +65,7 @@ pub(super) fn acknowledge(
         };
         let pending = QueuedAlerts {
             words: vec![words.clone()],
-            since_ms: call.now.unix_ms,
+            since_ms: call.now().unix_ms,
             ..QueuedAlerts::default()
         };
         parts.queue.put_back(lane, pending, call);

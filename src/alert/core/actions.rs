@@ -44,7 +44,7 @@ impl Actions {
         call: &mut Call<'_>,
     ) -> ActionState {
         let instance = questions::instance(alert, call.options());
-        let now_ms = call.now.unix_ms;
+        let now_ms = call.now().unix_ms;
         let last_ms = self.done_ms.get(&action.name).copied();
         let is_soon =
             last_ms.is_some_and(|ms| now_ms.saturating_sub(ms) < action.interval_s * 1_000);
@@ -65,7 +65,7 @@ impl Actions {
                 String::new()
             }
         };
-        call.out.push(CoreOutput::Do(ActionRun {
+        call.push(CoreOutput::Do(ActionRun {
             action: action.name.clone(),
             alert: action.alert.clone(),
             instance: alert.label("instance").to_owned(),

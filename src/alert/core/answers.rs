@@ -55,7 +55,8 @@ pub(super) fn answered(
 fn failed(parts: &mut Parts, id: u64, robot: &str, code: i64, call: &mut Call<'_>) {
     let (ready_ms, delivered_ms) = parts.senders.times(robot);
     let Some(sending) = parts.queue.sending_mut(id) else { return };
-    sending.pending.tries.fail(call.now.unix_ms, ready_ms, delivered_ms);
+    let tries = sending.pending.tries;
+    sending.pending.tries = tries.failed(call.now().unix_ms, ready_ms, delivered_ms);
     match blame::is_poison(parts, id) {
         true => blame::refuse(parts, id, robot, code, call),
         false => parts.queue.again(id, call),

@@ -11,11 +11,12 @@
 
 use super::call::Call;
 use super::counts::Count;
+use super::input::RefusedDecision;
 use super::known::note;
 use super::output::BridgeWarning;
-use super::parts::{GivenUp, Parts};
-use super::record::Sending;
-use super::refused::{RefusedDecision, RefusedMessage};
+use super::parts::{GivenUp, Parts, give_up};
+use super::queue::take_arrived;
+use super::record::{RefusedMessage, Sending};
 use super::sending::send;
 use crate::alert::message::link::{self, LinkPurpose};
 use crate::alert::message::{MessagePart, oncall};
@@ -43,7 +44,7 @@ pub(super) fn refuse(parts: &mut Parts, id: u64, robot: &str, code: i64, call: &
         notice_refused(parts, robot, code, &sending.about, call);
         return;
     }
-    let arrived = sending.take_arrived();
+    let arrived = take_arrived(&mut sending);
     let Sending { lane, chat, mut pending, parts: pieces, sent, .. } = sending;
     note(parts, &lane, &arrived, &pending, call);
     let count = pieces.get(sent).map_or(0, |part| part.fingerprints.len());
@@ -58,12 +59,12 @@ pub(super) fn refuse(parts: &mut Parts, id: u64, robot: &str, code: i64, call: &
         pending.plain = true;
     } else {
         let robot = robot.to_owned();
-        let at_ms = call.now.unix_ms;
+        let at_ms = call.now().unix_ms;
         let refused = RefusedMessage { lane, chat, robot, code, at_ms, pending, is_told: false };
         put_aside(parts, refused, call);
         return;
     }
-    pending.tries.refuse(call.now.unix_ms);
+    pending.tries = pending.tries.refused(call.now().unix_ms);
     parts.queue.put_back(lane, pending, call);
 }
 
@@ -74,14 +75,14 @@ fn put_aside(parts: &mut Parts, refused: RefusedMessage, call: &mut Call<'_>) {
     let id = parts.queue.take_id();
     let (chat, code) = (refused.chat.clone(), refused.code);
     for old in parts.refused.add(id, refused, call) {
-        parts.give_up(&old.lane, old.pending.lines.len(), GivenUp::Dropped, call);
+        give_up(parts, &old.lane, old.pending.lines.len(), GivenUp::Dropped, call);
     }
     call.tell(BridgeWarning::Refused { chat, code, id });
 }
 
 /// Tells each chat of what it refused, by the robot that refused it if that can.
 pub(super) fn tell_refused(parts: &mut Parts, call: &mut Call<'_>) {
-    let now_ms = call.now.unix_ms;
+    let now_ms = call.now().unix_ms;
     for (chat, about) in parts.refused.untold() {
         let Some(first) = about.first().and_then(|id| parts.refused.get(*id)).cloned() else {
             continue;

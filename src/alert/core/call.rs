@@ -11,14 +11,38 @@ use crate::base::Timestamps;
 /// What every part of a call is given.
 pub(super) struct Call<'a> {
     /// The clocks.
-    pub(super) now: Timestamps,
+    now: Timestamps,
     /// What the operator set.
-    pub(super) settings: &'a BridgeSettings,
+    settings: &'a BridgeSettings,
     /// What goes out.
-    pub(super) out: &'a mut Vec<CoreOutput>,
+    out: &'a mut Vec<CoreOutput>,
 }
 
 impl<'a> Call<'a> {
+    /// A call at this time.
+    pub(super) fn new(
+        now: Timestamps,
+        settings: &'a BridgeSettings,
+        out: &'a mut Vec<CoreOutput>,
+    ) -> Call<'a> {
+        Call { now, settings, out }
+    }
+
+    /// The clocks.
+    pub(super) fn now(&self) -> Timestamps {
+        self.now
+    }
+
+    /// What the operator set, for longer than this borrow.
+    pub(super) fn settings(&self) -> &'a BridgeSettings {
+        self.settings
+    }
+
+    /// Something goes out.
+    pub(super) fn push(&mut self, output: CoreOutput) {
+        self.out.push(output);
+    }
+
     /// The operator's options, for longer than this borrow.
     pub(super) fn options(&self) -> &'a Options {
         &self.settings.options
@@ -26,16 +50,16 @@ impl<'a> Call<'a> {
 
     /// This value is on the disk before anything else of the call happens.
     pub(super) fn keep(&mut self, key: RecordKey, value: RecordValue) {
-        self.out.push(CoreOutput::Keep(Box::new(JournalRecord { key, value: Some(value) })));
+        self.push(CoreOutput::Keep(Box::new(JournalRecord { key, value: Some(value) })));
     }
 
     /// This key has no value any more.
     pub(super) fn forget(&mut self, key: RecordKey) {
-        self.out.push(CoreOutput::Keep(Box::new(JournalRecord { key, value: None })));
+        self.push(CoreOutput::Keep(Box::new(JournalRecord { key, value: None })));
     }
 
     /// The operator is told.
     pub(super) fn tell(&mut self, trouble: BridgeWarning) {
-        self.out.push(CoreOutput::Tell(trouble));
+        self.push(CoreOutput::Tell(trouble));
     }
 }

@@ -44,7 +44,7 @@ impl Urgency {
 
 /// Gives work to every robot that can take some.
 pub(super) fn dispatch(parts: &mut Parts, call: &mut Call<'_>) {
-    let now_ms = call.now.unix_ms;
+    let now_ms = call.now().unix_ms;
     parts.senders.settle(now_ms);
     parts.queue.release(call);
     pass_turns(parts, call);
@@ -74,7 +74,7 @@ pub(super) fn dispatch(parts: &mut Parts, call: &mut Call<'_>) {
 /// Lanes that this bridge may tell now. What failed by itself goes behind what was not tried
 /// yet: it keeps nobody waiting.
 fn in_order(parts: &Parts, call: &Call<'_>) -> Vec<(Urgency, ChatQueue)> {
-    let (now, options) = (call.now, call.options());
+    let (now, options) = (call.now(), call.options());
     let may_tell = |(lane, pending): &(&ChatQueue, &QueuedAlerts)| {
         !parts.pair.is_told_by_other(lane)
             && (parts.pair.may_tell(now, options, &lane.chat)
@@ -100,7 +100,7 @@ fn choose(
     urgency: Urgency,
     call: &Call<'_>,
 ) -> Option<(String, usize)> {
-    let now_ms = call.now.unix_ms;
+    let now_ms = call.now().unix_ms;
     if let Some(robot) = parts.senders.ready(&lane.chat, &lane.group_key, now_ms) {
         return Some((lane.chat.clone(), robot));
     }
@@ -121,13 +121,13 @@ fn choose(
 /// Takes a robot for a lane, and finds out what can be found out.
 fn begin(parts: &mut Parts, lane: ChatQueue, chat: String, robot: usize, call: &mut Call<'_>) {
     let Some(pending) = parts.queue.pending(&lane) else { return };
-    let questions = questions::plan(pending.lines.iter(), call.options(), call.now.unix_ms);
+    let questions = questions::plan(pending.lines.iter(), call.options(), call.now().unix_ms);
     let robot = parts.senders.reserve(robot);
     let id = parts.queue.gather(AwaitedSnapshot { lane, chat, robot });
     if questions.is_empty() {
         found(parts, id, &Snapshots::new(), call);
     } else {
-        call.out.push(CoreOutput::Ask(id, questions));
+        call.push(CoreOutput::Ask(id, questions));
     }
 }
 
@@ -156,11 +156,11 @@ pub(super) fn found(parts: &mut Parts, id: u64, evidence: &Snapshots, call: &mut
         channel,
         instead_of: if chat == lane.chat { "" } else { lane.chat.as_str() },
         dropped: parts.queue.take_dropped(&chat),
-        now_ms: call.now.unix_ms,
+        now_ms: call.now().unix_ms,
     };
     let rendered = match pending.lines.is_empty() {
         true => message::of_words(&pending.words, route.language, channel),
-        false => message::render(&draft, options, &call.settings.templates),
+        false => message::render(&draft, options, &call.settings().templates),
     };
     if let Some(fault) = rendered.fault {
         parts.counts.add(Count::Untemplated, 1);

@@ -7,12 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::call::Call;
-use super::record::{JournalRecord, RecordKey, RecordValue};
-use crate::alert::model::alert::Pairs;
-use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, Transition};
+use super::record::{JournalRecord, RecordKey, RecordValue, Unacknowledged, UnacknowledgedAlert};
+use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, Transition, merge};
 use crate::alert::options::Options;
 use crate::base::Timestamps;
 
@@ -25,25 +22,6 @@ const LINES_MAX: usize = 100;
 
 /// How long it is remembered that a group was acknowledged, for the other bridge, in ms.
 const ACKNOWLEDGED_MS: u64 = 600_000;
-
-/// A group whose critical alerts were told and not acknowledged.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unacknowledged {
-    /// By fingerprint.
-    pub alerts: BTreeMap<String, UnacknowledgedAlert>,
-    /// What they have in common.
-    pub group_labels: Pairs,
-    /// Where Alertmanager is.
-    pub external_url: String,
-}
-
-/// One of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnacknowledgedAlert {
-    line: AlertLine,
-    since_ms: u64,
-    is_escalated: bool,
-}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -107,7 +85,7 @@ impl Escalations {
             } else if line.alert.is_critical() && group.alerts.len() < LINES_MAX {
                 let alert = UnacknowledgedAlert {
                     line: line.clone(),
-                    since_ms: call.now.unix_ms,
+                    since_ms: call.now().unix_ms,
                     is_escalated: false,
                 };
                 group.alerts.entry(fingerprint.clone()).or_insert(alert);
@@ -156,14 +134,14 @@ impl Escalations {
         let mut pending = QueuedAlerts {
             group_labels: group.group_labels.clone(),
             external_url: group.external_url.clone(),
-            since_ms: call.now.unix_ms,
+            since_ms: call.now().unix_ms,
             unacknowledged_s: after_s,
             ..QueuedAlerts::default()
         };
         for (fingerprint, alert) in &mut group.alerts {
-            if alert.is_due(after_s, call.now) {
+            if alert.is_due(after_s, call.now()) {
                 alert.is_escalated = true;
-                pending.merge(fingerprint.clone(), alert.line.clone());
+                merge(&mut pending.lines, fingerprint.clone(), alert.line.clone());
             }
         }
         self.set(key.clone(), group, call);
@@ -178,7 +156,7 @@ impl Escalations {
     ) -> Option<Unacknowledged> {
         let group = self.waiting.remove(key)?;
         call.forget(RecordKey::Unacknowledged(key.clone()));
-        let now_ms = call.now.unix_ms;
+        let now_ms = call.now().unix_ms;
         self.acknowledged.retain(|_, at_ms| now_ms.saturating_sub(*at_ms) < ACKNOWLEDGED_MS);
         self.acknowledged.insert(key.clone(), now_ms);
         Some(group)
@@ -199,7 +177,7 @@ impl Escalations {
         ago_ms: u64,
         call: &mut Call<'_>,
     ) {
-        let at_ms = call.now.unix_ms.saturating_sub(ago_ms);
+        let at_ms = call.now().unix_ms.saturating_sub(ago_ms);
         let Some(mut group) = self.waiting.remove(key) else { return };
         let before = group.alerts.len();
         group.alerts.retain(|_, alert| alert.since_ms > at_ms);
@@ -208,24 +186,5 @@ impl Escalations {
             return;
         }
         self.set(key.clone(), group, call);
-    }
-}
-
-impl Unacknowledged {
-    /// Whether the second chat has heard of any of it.
-    pub(super) fn was_escalated(&self) -> bool {
-        self.alerts.values().any(|alert| alert.is_escalated)
-    }
-
-    /// The names of its alerts.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.alerts.values().map(|alert| alert.line.alert.label("alertname"))
-    }
-}
-
-impl UnacknowledgedAlert {
-    fn is_due(&self, after_s: u64, now: Timestamps) -> bool {
-        let waited_ms = now.unix_ms.saturating_sub(self.since_ms);
-        !self.is_escalated && waited_ms >= after_s * 1_000
     }
 }

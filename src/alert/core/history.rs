@@ -51,7 +51,7 @@ impl History {
     /// soon that it is a retry, or another Alertmanager's.
     pub(super) fn is_reminder(&self, lane: &ChatQueue, call: &Call<'_>) -> bool {
         let within_ms = call.options().same_within_s * 1_000;
-        let is_due = |told: &SentState| call.now.unix_ms.saturating_sub(told.at_ms) >= within_ms;
+        let is_due = |told: &SentState| call.now().unix_ms.saturating_sub(told.at_ms) >= within_ms;
         self.told.get(lane).is_some_and(is_due)
     }
 
@@ -63,7 +63,7 @@ impl History {
         call: &mut Call<'_>,
     ) {
         let told: &mut SentState = self.told.entry(lane.clone()).or_default();
-        told.note(lines.iter(), call.now.unix_ms);
+        *told = std::mem::take(told).after(lines.iter(), call.now().unix_ms);
         if told.states.len() > TOLD_STATES_MAX {
             told.states.retain(|_, state| state.firing);
         }
@@ -106,7 +106,7 @@ impl History {
         let over_ms = call.options().same_within_s * 1_000;
         let mut forgotten: Vec<ChatQueue> = Vec::new();
         for (lane, told) in &self.told {
-            let age_ms = call.now.unix_ms.saturating_sub(told.at_ms);
+            let age_ms = call.now().unix_ms.saturating_sub(told.at_ms);
             if (told.is_over() && age_ms > over_ms) || age_ms > TOLD_MS_MAX {
                 forgotten.push(lane.clone());
             }

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use super::answer::SendOutcome;
 use super::counts::Count;
 use super::outlive::InhibitedAlert;
-use super::pair::{PairAnswer, PairQuestion};
-use super::refused::RefusedDecision;
+use super::pair_messages::{PairAnswer, PairQuestion};
 use crate::alert::message::BridgeSettings;
 use crate::alert::model::alert::WebhookPayload;
 use crate::alert::model::snapshot::Snapshots;
@@ -16,6 +15,15 @@ use crate::alert::model::snapshot::Snapshots;
 /// Whoever waits for a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
+
+/// What somebody decides about a refused message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedDecision {
+    /// It is told again.
+    Retry,
+    /// It goes.
+    Drop,
+}
 
 /// What comes in.
 #[derive(Debug)]

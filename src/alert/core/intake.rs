@@ -9,7 +9,7 @@ use super::call::Call;
 use super::counts::Count;
 use super::known::{Known, fires_in, known, note};
 use super::output::{BridgeWarning, CoreReply};
-use super::parts::{GivenUp, Parts};
+use super::parts::{GivenUp, Parts, give_up};
 use super::queue::LaneUpdate;
 use super::watchdog::WatchdogChange;
 use crate::alert::model::alert::{Alert, WebhookPayload};
@@ -69,7 +69,7 @@ pub(super) fn watchdog_changed(parts: &mut Parts, change: WatchdogChange, call: 
         "" => options.route("").map_or("", |(route, _)| route.name.as_str()),
         name => name,
     };
-    notified(parts, name, &change.payload(call.now), call);
+    notified(parts, name, &change.payload(call.now()), call);
 }
 
 /// What of a notification fits into half of all the room that there is, the rest counted;
@@ -117,7 +117,7 @@ fn make_room(
         let Some(pending) = parts.queue.drop_lane(&lane, call) else { continue };
         alerts -= pending.lines.len();
         bytes -= pending.bytes();
-        parts.give_up(&lane, pending.lines.len(), GivenUp::Dropped, call);
+        give_up(parts, &lane, pending.lines.len(), GivenUp::Dropped, call);
         if fits(alerts, bytes) {
             return true;
         }
@@ -134,7 +134,7 @@ fn act(
 ) -> BTreeMap<String, String> {
     let options = call.options();
     let mut words: BTreeMap<String, String> = BTreeMap::new();
-    let may_tell = |chat: &&String| parts.pair.may_tell(call.now, options, chat);
+    let may_tell = |chat: &&String| parts.pair.may_tell(call.now(), options, chat);
     let Some(chat) = route.chats.first().filter(may_tell) else { return words };
     let lane = ChatQueue {
         route: route.name.clone(),
@@ -241,7 +241,7 @@ fn take_escalated(
 /// Until when an alert that fires only outlives its cause; 0 when it is told.
 fn held_until_ms(parts: &Parts, alert: &Alert, call: &Call<'_>) -> u64 {
     let outlive_ms = call.options().outlive_s * 1_000;
-    parts.inhibited.held_until_ms(&alert.fingerprint, call.now.unix_ms, outlive_ms)
+    parts.inhibited.held_until_ms(&alert.fingerprint, call.now().unix_ms, outlive_ms)
 }
 
 /// What only outlived its cause is over, too, and was never told: nor is its end.

@@ -30,12 +30,13 @@ mod known;
 pub mod outlive;
 mod output;
 pub mod pair;
+mod pair_messages;
 mod parts;
 mod peer;
 pub mod questions;
 mod queue;
 pub mod record;
-pub mod refused;
+mod refused;
 mod sender;
 mod senders;
 mod sending;
@@ -48,14 +49,15 @@ use std::sync::Arc;
 
 use self::call::Call;
 use self::counts::Count;
-use self::parts::{GivenUp, Parts};
+use self::parts::{GivenUp, Parts, give_up};
 use self::record::JournalRecord;
 use self::stats::BridgeStats;
 use crate::alert::message::BridgeSettings;
 use crate::base::{MonotonicMs, Timestamps};
 
-pub use self::input::{CoreInput, Ticket};
+pub use self::input::{CoreInput, RefusedDecision, Ticket};
 pub use self::output::{ActionRun, ActionState, BridgeWarning, CoreOutput, CoreReply, SendRequest};
+pub use self::pair_messages::{PairAnswer, PairQuestion};
 
 /// How often what is over is forgotten, in ms.
 const TIDY_MS: u64 = 60_000;
@@ -77,7 +79,7 @@ impl Core {
         records: Vec<JournalRecord>,
         out: &mut Vec<CoreOutput>,
     ) -> Core {
-        let call = &mut Call { now, settings: &settings, out };
+        let call = &mut Call::new(now, &settings, out);
         let mut parts = Parts::load(records, call);
         parts.queue.resume(call);
         parts.queue.reroute(call);
@@ -91,7 +93,7 @@ impl Core {
             self.settings = Arc::clone(settings);
         }
         let settings = Arc::clone(&self.settings);
-        let call = &mut Call { now, settings: &settings, out };
+        let call = &mut Call::new(now, &settings, out);
         self.take(input, call);
         if let Some(change) = self.parts.watchdog.watch(call) {
             self.parts.counts.add(Count::Silent, 1);
@@ -108,13 +110,13 @@ impl Core {
         match input {
             CoreInput::Notified { ticket, route, payload } => {
                 let reply = intake::notified(parts, &route, &payload, call);
-                call.out.push(CoreOutput::Reply(ticket, reply));
+                call.push(CoreOutput::Reply(ticket, reply));
             }
             CoreInput::Beat(ticket) => {
                 if let Some(change) = parts.watchdog.beat(call) {
                     intake::watchdog_changed(parts, change, call);
                 }
-                call.out.push(CoreOutput::Reply(ticket, CoreReply::Kept));
+                call.push(CoreOutput::Reply(ticket, CoreReply::Kept));
             }
             CoreInput::Found(id, evidence) => dispatch::found(parts, id, &evidence, call),
             CoreInput::Answered { message, robot, answer } => {
@@ -123,21 +125,21 @@ impl Core {
             CoreInput::Decided { ticket, id, wish } => {
                 let is_there = blame::decide(parts, id, wish, call);
                 let reply = if is_there { CoreReply::Kept } else { CoreReply::Unknown };
-                call.out.push(CoreOutput::Reply(ticket, reply));
+                call.push(CoreOutput::Reply(ticket, reply));
             }
             CoreInput::Acknowledged { ticket, route, group_key, who } => {
                 let is_done = acknowledge::acknowledge(parts, &route, &group_key, &who, call);
                 let reply = if is_done { CoreReply::Kept } else { CoreReply::Unknown };
-                call.out.push(CoreOutput::Reply(ticket, reply));
+                call.push(CoreOutput::Reply(ticket, reply));
             }
             CoreInput::PairAsked(ticket, question) => {
                 let answer = Box::new(peer::answer(parts, question, call));
-                call.out.push(CoreOutput::Reply(ticket, CoreReply::Pair(answer)));
+                call.push(CoreOutput::Reply(ticket, CoreReply::Pair(answer)));
             }
             CoreInput::PairHeard(answer) => peer::hear(parts, answer.map(|answer| *answer), call),
             CoreInput::Inhibited(alerts) => {
                 let outlive_ms = call.options().outlive_s * 1_000;
-                parts.inhibited.note(call.now.unix_ms, outlive_ms, alerts);
+                parts.inhibited.note(call.now().unix_ms, outlive_ms, alerts);
             }
             CoreInput::Happened(count) => parts.counts.add(count, 1),
             CoreInput::Changed(_) => {
@@ -195,15 +197,15 @@ impl Core {
 
     /// Forgets what is over, and gives up what is too old.
     fn tidy(&mut self, call: &mut Call<'_>) {
-        if call.now.tick < self.tidy_at {
+        if call.now().tick < self.tidy_at {
             return;
         }
-        self.tidy_at = call.now.tick.plus_ms(TIDY_MS);
+        self.tidy_at = call.now().tick.plus_ms(TIDY_MS);
         let parts = &mut self.parts;
         parts.refused.tidy(call);
         parts.history.tidy(call);
         for (lane, count) in parts.queue.expire(call.options().age_s_max * 1_000, call) {
-            parts.give_up(&lane, count, GivenUp::Expired, call);
+            give_up(parts, &lane, count, GivenUp::Expired, call);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::answer::SendOutcome;
 use super::input::Ticket;
-use super::pair::PairAnswer;
+use super::pair_messages::PairAnswer;
 use super::questions::SnapshotQuestion;
 use super::record::JournalRecord;
 use crate::alert::message::template;

@@ -20,7 +20,7 @@ use super::watchdog::Watchdog;
 use crate::alert::model::pending::ChatQueue;
 use crate::alert::options::Messenger;
 
-/// See the module.
+/// See the module. A plain value: what changes in it, its parts change.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) queue: AlertQueue,
@@ -48,13 +48,13 @@ impl Parts {
     /// A bridge as it was left.
     pub(super) fn load(records: Vec<JournalRecord>, call: &mut Call<'_>) -> Parts {
         let mut parts = Parts {
-            queue: AlertQueue::new(call.now.unix_ms.saturating_mul(1_000)),
+            queue: AlertQueue::new(call.now().unix_ms.saturating_mul(1_000)),
             senders: Senders::default(),
             history: History::default(),
             refused: RefusedList::default(),
             escalations: Escalations::default(),
-            pair: Pair::new(call.now),
-            watchdog: Watchdog::new(call.now),
+            pair: Pair::new(call.now()),
+            watchdog: Watchdog::new(call.now()),
             actions: Actions::default(),
             inhibited: InhibitedAlerts::default(),
             counts: BridgeCounts::default(),
@@ -65,51 +65,11 @@ impl Parts {
                 (RecordKey::Robot(name), Some(RecordValue::Robot(times))) => {
                     robots.insert(name, times);
                 }
-                (key, value) => parts.restore(key, value),
+                (key, value) => restore(&mut parts, key, value),
             }
         }
         parts.senders = Senders::load(robots, call);
         parts
-    }
-
-    /// Gives one record to the part that wrote it.
-    fn restore(&mut self, key: RecordKey, value: Option<RecordValue>) {
-        match (key, value) {
-            (RecordKey::Pending(lane), Some(RecordValue::Pending(pending))) => {
-                self.queue.restore_pending(lane, pending);
-            }
-            (RecordKey::Message(id), Some(RecordValue::Message(sending))) => {
-                self.queue.restore_message(id, sending);
-            }
-            (RecordKey::Told(lane), Some(RecordValue::Told(told))) => {
-                self.history.restore(lane, told)
-            }
-            (RecordKey::Action(name), Some(RecordValue::Action(at_ms))) => {
-                self.actions.restore(name, at_ms)
-            }
-            (RecordKey::Refused(id), Some(RecordValue::Refused(refused))) => {
-                self.queue.pass_id(id);
-                self.refused.restore(id, *refused);
-            }
-            (RecordKey::Unacknowledged(key), Some(RecordValue::Unacknowledged(group))) => {
-                self.escalations.restore(key, *group);
-            }
-            (RecordKey::Deadman, Some(RecordValue::Deadman(since_ms))) => {
-                self.watchdog.restore(since_ms)
-            }
-            // A value of another kind than its key is nothing that was written here.
-            (
-                RecordKey::Pending(_)
-                | RecordKey::Message(_)
-                | RecordKey::Told(_)
-                | RecordKey::Robot(_)
-                | RecordKey::Action(_)
-                | RecordKey::Deadman
-                | RecordKey::Refused(_)
-                | RecordKey::Unacknowledged(_),
-                Some(_) | None,
-            ) => {}
-        }
     }
 
     /// Everything that is kept, as the queue's file would have it.
@@ -124,21 +84,59 @@ impl Parts {
         self.refused.records(&mut all);
         all
     }
+}
 
-    /// Counts what nobody will be told, and says so.
-    pub(super) fn give_up(
-        &mut self,
-        lane: &ChatQueue,
-        count: usize,
-        why: GivenUp,
-        call: &mut Call<'_>,
-    ) {
-        let channel = call.options().channel(&lane.chat).unwrap_or_default();
-        let count = count as u64;
-        self.counts.add(why.count(channel), count);
-        let why = why.words();
-        call.tell(BridgeWarning::GivenUp { chat: lane.chat.clone(), count, why });
+/// Gives one record to the part that wrote it.
+fn restore(parts: &mut Parts, key: RecordKey, value: Option<RecordValue>) {
+    match (key, value) {
+        (RecordKey::Pending(lane), Some(RecordValue::Pending(pending))) => {
+            parts.queue.restore_pending(lane, pending);
+        }
+        (RecordKey::Message(id), Some(RecordValue::Message(sending))) => {
+            parts.queue.restore_message(id, sending);
+        }
+        (RecordKey::Told(lane), Some(RecordValue::Told(told))) => parts.history.restore(lane, told),
+        (RecordKey::Action(name), Some(RecordValue::Action(at_ms))) => {
+            parts.actions.restore(name, at_ms)
+        }
+        (RecordKey::Refused(id), Some(RecordValue::Refused(refused))) => {
+            parts.queue.pass_id(id);
+            parts.refused.restore(id, *refused);
+        }
+        (RecordKey::Unacknowledged(key), Some(RecordValue::Unacknowledged(group))) => {
+            parts.escalations.restore(key, *group);
+        }
+        (RecordKey::Deadman, Some(RecordValue::Deadman(since_ms))) => {
+            parts.watchdog.restore(since_ms)
+        }
+        // A value of another kind than its key is nothing that was written here.
+        (
+            RecordKey::Pending(_)
+            | RecordKey::Message(_)
+            | RecordKey::Told(_)
+            | RecordKey::Robot(_)
+            | RecordKey::Action(_)
+            | RecordKey::Deadman
+            | RecordKey::Refused(_)
+            | RecordKey::Unacknowledged(_),
+            Some(_) | None,
+        ) => {}
     }
+}
+
+/// Counts what nobody will be told, and says so.
+pub(super) fn give_up(
+    parts: &mut Parts,
+    lane: &ChatQueue,
+    count: usize,
+    why: GivenUp,
+    call: &mut Call<'_>,
+) {
+    let channel = call.options().channel(&lane.chat).unwrap_or_default();
+    let count = count as u64;
+    parts.counts.add(why.count(channel), count);
+    let why = why.words();
+    call.tell(BridgeWarning::GivenUp { chat: lane.chat.clone(), count, why });
 }
 
 impl GivenUp {

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 use super::call::Call;
 use super::known::note;
 use super::output::BridgeWarning;
-use super::pair::{LANES_MAX, PairAnswer, PairQuestion, hash};
+use super::pair::{LANES_MAX, hash};
+use super::pair_messages::{PairAnswer, PairQuestion};
 use super::parts::Parts;
+use super::queue::take_arrived;
 use crate::alert::model::pending::{AlertLine, ChatQueue};
 use crate::alert::model::told::{AlertChange, AlertState, SentState};
 
@@ -19,7 +21,7 @@ const WAITING_MAX: usize = 10_000;
 /// Passes the turns of chats that cannot be told from here, if the other bridge lives and
 /// something waits.
 pub(super) fn pass_turns(parts: &mut Parts, call: &mut Call<'_>) {
-    let (now, options) = (call.now, call.options());
+    let (now, options) = (call.now(), call.options());
     if !parts.pair.can_pass(now, options) {
         return;
     }
@@ -53,7 +55,7 @@ pub(super) fn pass_turns(parts: &mut Parts, call: &mut Call<'_>) {
 fn give_back(parts: &mut Parts, chat: &str, call: &mut Call<'_>) {
     for id in parts.queue.left_for(chat) {
         let Some(sending) = parts.queue.sending_mut(id) else { continue };
-        let arrived = sending.take_arrived();
+        let arrived = take_arrived(sending);
         sending.pending.doubtful |= sending.again;
         let (lane, of) = (sending.lane.clone(), sending.pending.clone());
         note(parts, &lane, &arrived, &of, call);
@@ -71,7 +73,7 @@ pub(super) fn answer(parts: &Parts, question: PairQuestion, call: &Call<'_>) -> 
     }
     let until_ms = match told.get(count) {
         Some((_, next)) => next.at_ms,
-        None => call.now.unix_ms,
+        None => call.now().unix_ms,
     };
     let is_few = parts.queue.lanes().nth(WAITING_MAX).is_none();
     PairAnswer {
@@ -79,7 +81,7 @@ pub(super) fn answer(parts: &Parts, question: PairQuestion, call: &Call<'_>) -> 
         until_ms,
         more: count < told.len(),
         under_way: parts.queue.leaving(),
-        acknowledged_ago: parts.escalations.acknowledged_ago(call.now),
+        acknowledged_ago: parts.escalations.acknowledged_ago(call.now()),
         role: Some(parts.pair.role(call.options())),
         turns: parts.pair.turns(),
         waiting: is_few.then(|| parts.queue.lanes().map(hash).collect()),
@@ -96,12 +98,12 @@ pub(super) fn hear(parts: &mut Parts, answer: Option<PairAnswer>, call: &mut Cal
         }
         return;
     };
-    parts.pair.hear(call.now, &mut answer);
+    parts.pair.hear(call.now(), &mut answer);
     if parts.pair.hear_role(call.options(), answer.role) {
         call.tell(BridgeWarning::SameRole);
     }
     for (chat, &number) in &answer.turns {
-        if parts.pair.hear_turn(call.now, call.options(), chat, number) {
+        if parts.pair.hear_turn(call.now(), call.options(), chat, number) {
             parts.senders.begin_turn(chat);
         }
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::call::Call;
 use super::record::{JournalRecord, RecordKey, RecordValue, Sending};
 use crate::alert::model::alert::{Alert, WebhookPayload};
-use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts};
+use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, merge};
 use crate::alert::options::Options;
 
 /// A lane whose message waits for what can be found out.
@@ -123,7 +123,7 @@ impl AlertQueue {
         for id in stale {
             // What has arrived stays told.
             if let Some(message) = self.messages.get_mut(&id) {
-                message.sending.take_arrived();
+                take_arrived(&mut message.sending);
             }
             self.requeue(id, call);
         }
@@ -159,7 +159,7 @@ impl AlertQueue {
             before.words.extend(newer.words);
             before.doubtful |= newer.doubtful;
             for (fingerprint, line) in newer.lines {
-                before.merge(fingerprint, line);
+                merge(&mut before.lines, fingerprint, line);
             }
         }
         self.set(lane, before, call);
@@ -194,7 +194,7 @@ impl AlertQueue {
         let was_there = self.pending.contains_key(&lane);
         let pending = self.pending.entry(lane.clone()).or_insert_with(|| QueuedAlerts {
             group_labels: payload.group_labels.clone(),
-            since_ms: call.now.unix_ms,
+            since_ms: call.now().unix_ms,
             external_url: payload.external_url.clone(),
             ..QueuedAlerts::default()
         });
@@ -203,7 +203,7 @@ impl AlertQueue {
         pending.truncated_critical |= payload.truncated_critical;
         unknown_route.clone_into(&mut pending.unknown_route);
         for (fingerprint, line) in update.lines {
-            pending.merge(fingerprint, line);
+            merge(&mut pending.lines, fingerprint, line);
         }
         call.keep(RecordKey::Pending(lane), RecordValue::Pending(pending.clone()));
         was_there
@@ -270,7 +270,8 @@ impl AlertQueue {
     /// What outlived its cause for too long is told.
     pub(super) fn release(&mut self, call: &mut Call<'_>) {
         for (lane, pending) in &mut self.pending {
-            if pending.release(call.now.unix_ms) {
+            if let Some(released) = pending.released(call.now().unix_ms) {
+                *pending = released;
                 call.keep(RecordKey::Pending(lane.clone()), RecordValue::Pending(pending.clone()));
             }
         }
@@ -345,8 +346,8 @@ impl AlertQueue {
                 max => max.min(alerts_max),
             };
         }
-        let piece = waiting.next_piece();
-        self.set(lane.clone(), waiting, call);
+        let (piece, rest) = waiting.split();
+        self.set(lane.clone(), rest, call);
         Some(piece)
     }
 
@@ -500,7 +501,7 @@ impl AlertQueue {
         age_ms_max: u64,
         call: &mut Call<'_>,
     ) -> Vec<(ChatQueue, usize)> {
-        let now_ms = call.now.unix_ms;
+        let now_ms = call.now().unix_ms;
         let is_old = |pending: &QueuedAlerts| now_ms.saturating_sub(pending.since_ms) > age_ms_max;
         let lanes = self.pending.iter();
         let old = lanes.filter(|(lane, pending)| is_old(pending) && !self.is_gathering(lane));
@@ -541,6 +542,17 @@ impl AlertQueue {
         let oldest_ms = waiting.clone().map(|pending| pending.since_ms).min();
         (waiting.map(|pending| pending.told().count() as u64).sum(), oldest_ms)
     }
+}
+
+/// Takes the alerts out of a message whose part has arrived.
+pub(super) fn take_arrived(sending: &mut Sending) -> BTreeMap<String, AlertLine> {
+    let mut arrived = BTreeMap::new();
+    for fingerprint in sending.parts.iter().take(sending.sent).flat_map(|part| &part.fingerprints) {
+        if let Some(line) = sending.pending.lines.remove(fingerprint) {
+            arrived.insert(fingerprint.clone(), line);
+        }
+    }
+    arrived
 }
 
 /// Whether a lane is one that its route has.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::escalation::Unacknowledged;
-use super::refused::RefusedMessage;
 use super::sender;
 use crate::alert::message::MessagePart;
+use crate::alert::model::alert::Pairs;
 use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts};
 use crate::alert::model::told::SentState;
+use crate::base::Timestamps;
 
 /// Whose value it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,16 +75,64 @@ pub struct Sending {
     pub about: Vec<u64>,
 }
 
-impl Sending {
-    /// Takes out the alerts whose part has arrived.
-    pub fn take_arrived(&mut self) -> BTreeMap<String, AlertLine> {
-        let mut arrived = BTreeMap::new();
-        for fingerprint in self.parts.iter().take(self.sent).flat_map(|part| &part.fingerprints) {
-            if let Some(line) = self.pending.lines.remove(fingerprint) {
-                arrived.insert(fingerprint.clone(), line);
-            }
-        }
-        arrived
+/// A message that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedMessage {
+    /// Its lane.
+    pub lane: ChatQueue,
+    /// The chat that refused it.
+    pub chat: String,
+    /// The robot that said so.
+    pub robot: String,
+    /// What it said.
+    pub code: i64,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// What it would have told: one alert.
+    pub pending: QueuedAlerts,
+    /// The chat has been told that there is something that it refused.
+    pub is_told: bool,
+}
+
+/// A group whose critical alerts were told and not acknowledged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unacknowledged {
+    /// By fingerprint.
+    pub alerts: BTreeMap<String, UnacknowledgedAlert>,
+    /// What they have in common.
+    pub group_labels: Pairs,
+    /// Where Alertmanager is.
+    pub external_url: String,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnacknowledgedAlert {
+    /// As it was told.
+    pub line: AlertLine,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// The second chat has heard of it.
+    pub is_escalated: bool,
+}
+
+impl Unacknowledged {
+    /// Whether the second chat has heard of any of it.
+    pub(super) fn was_escalated(&self) -> bool {
+        self.alerts.values().any(|alert| alert.is_escalated)
+    }
+
+    /// The names of its alerts.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.alerts.values().map(|alert| alert.line.alert.label("alertname"))
+    }
+}
+
+impl UnacknowledgedAlert {
+    /// Whether the second chat hears of it now.
+    pub(super) fn is_due(&self, after_s: u64, now: Timestamps) -> bool {
+        let waited_ms = now.unix_ms.saturating_sub(self.since_ms);
+        !self.is_escalated && waited_ms >= after_s * 1_000
     }
 }
 
@@ -99,7 +147,7 @@ pub struct JournalRecord {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pair::PairAnswer;
+    use super::super::pair_messages::PairAnswer;
     use super::*;
 
     const LANE: &str = r#"{"route":"page","chat":"ops","group_key":"g"}"#;

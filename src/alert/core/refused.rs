@@ -9,45 +9,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::call::Call;
-use super::record::{JournalRecord, RecordKey, RecordValue};
-use crate::alert::model::pending::{ChatQueue, QueuedAlerts};
+use super::record::{JournalRecord, RecordKey, RecordValue, RefusedMessage};
 
 /// Messages in the list; over it the oldest is dropped, and counted.
 const REFUSED_MAX: usize = 500;
 
 /// How long one stays there, in ms.
 const REFUSED_MS_MAX: u64 = 7 * 86_400_000;
-
-/// A message that was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusedMessage {
-    /// Its lane.
-    pub lane: ChatQueue,
-    /// The chat that refused it.
-    pub chat: String,
-    /// The robot that said so.
-    pub robot: String,
-    /// What it said.
-    pub code: i64,
-    /// When, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// What it would have told: one alert.
-    pub pending: QueuedAlerts,
-    /// The chat has been told that there is something that it refused.
-    pub is_told: bool,
-}
-
-/// What somebody decides about a refused message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusedDecision {
-    /// It is told again.
-    Retry,
-    /// It goes.
-    Drop,
-}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -142,7 +111,7 @@ impl RefusedList {
 
     /// Forgets what is too old.
     pub(super) fn tidy(&mut self, call: &mut Call<'_>) {
-        let now_ms = call.now.unix_ms;
+        let now_ms = call.now().unix_ms;
         let is_old = |one: &RefusedMessage| now_ms.saturating_sub(one.at_ms) > REFUSED_MS_MAX;
         let old = self.all.iter().filter(|(_, one)| is_old(one));
         let old: Vec<u64> = old.map(|(id, _)| *id).collect();

@@ -154,7 +154,7 @@ impl Senders {
     /// A message leaves by this robot; what it is.
     pub(super) fn send(&mut self, index: usize, call: &mut Call<'_>) -> &Robot {
         let speaker = &mut self.all[index];
-        speaker.sends(call.now);
+        speaker.sends(call.now());
         keep(speaker, call);
         speaker.robot()
     }
@@ -163,8 +163,8 @@ impl Senders {
     pub(super) fn hear(&mut self, name: &str, answer: &SendOutcome, call: &mut Call<'_>) {
         let Some(index) = self.free(name) else { return };
         let speaker = &mut self.all[index];
-        speaker.is_heard(answer, call.now.tick);
-        let pause_ms = speaker.hears(answer, call.now.unix_ms);
+        speaker.is_heard(answer, call.now().tick);
+        let pause_ms = speaker.hears(answer, call.now().unix_ms);
         if *answer == SendOutcome::Delivered {
             return;
         }
@@ -188,7 +188,7 @@ impl Senders {
         if !speaker.refuses_all() {
             return false;
         }
-        let pause_ms = speaker.breaks(call.now.unix_ms);
+        let pause_ms = speaker.breaks(call.now().unix_ms);
         keep(speaker, call);
         let answer = SendOutcome::Stranger(code);
         call.tell(BridgeWarning::Robot { robot: name.to_owned(), answer, pause_ms });

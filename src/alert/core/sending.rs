@@ -28,11 +28,11 @@ pub(super) fn send(parts: &mut Parts, id: u64, robot: usize, call: &mut Call<'_>
         message: id,
         robot: robot.name.clone(),
         channel: robot.channel,
-        url: message::url(robot, call.now.unix_ms),
+        url: message::url(robot, call.now().unix_ms),
         bearer: if is_program { robot.token.value.clone() } else { String::new() },
         body: message::body(part, robot, language, attempt, &part_id),
         id: part_id,
     };
     parts.queue.keep_message(id, call);
-    call.out.push(CoreOutput::Send(request));
+    call.push(CoreOutput::Send(request));
 }

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::counts::BridgeCounts;
-use super::pair::PairQuestion;
-use super::refused::RefusedMessage;
+use super::pair_messages::PairQuestion;
+use super::record::RefusedMessage;
 
 /// What `/metrics` shows of a robot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

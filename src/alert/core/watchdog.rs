@@ -64,7 +64,7 @@ impl Watchdog {
 
     /// It is heard.
     pub(super) fn beat(&mut self, call: &mut Call<'_>) -> Option<WatchdogChange> {
-        self.heard = call.now;
+        self.heard = call.now();
         let since_ms = self.silent_since_ms.take()?;
         call.forget(RecordKey::Deadman);
         Some(WatchdogChange::HeardAgain { since_ms })
@@ -73,11 +73,11 @@ impl Watchdog {
     /// Whether it is heard often enough.
     pub(super) fn watch(&mut self, call: &mut Call<'_>) -> Option<WatchdogChange> {
         let deadman_ms = call.options().deadman_s * 1_000;
-        let is_silent = call.now.tick.ms_since(self.heard.tick) > deadman_ms;
+        let is_silent = call.now().tick.ms_since(self.heard.tick) > deadman_ms;
         if deadman_ms == 0 || !is_silent || self.silent_since_ms.is_some() {
             return None;
         }
-        let since_ms = call.now.unix_ms;
+        let since_ms = call.now().unix_ms;
         self.silent_since_ms = Some(since_ms);
         call.keep(RecordKey::Deadman, RecordValue::Deadman(since_ms));
         call.tell(BridgeWarning::Silent);

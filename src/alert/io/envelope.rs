@@ -4,8 +4,7 @@
 
 use tokio::sync::oneshot;
 
-use crate::alert::core::pair::PairAnswer;
-use crate::alert::core::{CoreInput, Ticket};
+use crate::alert::core::{CoreInput, PairAnswer, Ticket};
 
 /// What an input became.
 #[derive(Clone, Debug, PartialEq, Eq)]

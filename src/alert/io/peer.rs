@@ -10,8 +10,8 @@ use tokio::time;
 use super::client::{Client, ClientRequest, ClientRoute};
 use super::envelope::Envelope;
 use super::shared::SharedState;
-use crate::alert::core::CoreInput;
-use crate::alert::core::pair::{ASK_MS, PairAnswer, PairQuestion};
+use crate::alert::core::pair::ASK_MS;
+use crate::alert::core::{CoreInput, PairAnswer, PairQuestion};
 
 /// How long the other one may take to answer, in ms.
 const ANSWER_MS_MAX: u64 = 2_000;

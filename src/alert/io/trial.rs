@@ -43,7 +43,7 @@ pub fn try_route(
     let mut pending = QueuedAlerts { since_ms: at, ..QueuedAlerts::default() };
     let alert = message::sample(at);
     let line = AlertLine::new(alert, Transition::Firing);
-    pending.merge("test".to_owned(), line);
+    pending.lines.insert("test".to_owned(), line);
     let evidence = Snapshots::new();
     let chats = route.chats.iter().chain(Some(&route.fallback).filter(|chat| !chat.is_empty()));
     let mut tried = Vec::new();

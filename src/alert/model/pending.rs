@@ -126,26 +126,28 @@ const OTHERS_FIRST_MS: u64 = 5_000;
 const TRIES_REST_MS_MAX: u64 = 40_000;
 
 impl SendAttempts {
-    /// One more failed, by a robot that rests until `ready_ms` and delivered something
+    /// The same, when one more failed, by a robot that rests until `ready_ms` and delivered something
     /// last at `delivered_ms`. The first try after it may be another robot's, at once; later
     /// ones let others go first.
-    pub fn fail(&mut self, now_ms: u64, ready_ms: u64, delivered_ms: u64) {
-        if self.count > 0 && delivered_ms > self.failed_ms {
-            self.alone_count = self.alone_count.saturating_add(1);
-        }
-        self.failed_ms = now_ms;
-        self.count = self.count.saturating_add(1);
-        let rest_ms = match self.count {
+    pub fn failed(self, now_ms: u64, ready_ms: u64, delivered_ms: u64) -> SendAttempts {
+        let is_alone = self.count > 0 && delivered_ms > self.failed_ms;
+        let count = self.count.saturating_add(1);
+        let rest_ms = match count {
             0 | 1 => 0,
             _ => ready_ms.saturating_sub(now_ms) + OTHERS_FIRST_MS,
         };
-        self.rests_until_ms = now_ms.saturating_add(rest_ms.min(TRIES_REST_MS_MAX));
+        SendAttempts {
+            count,
+            failed_ms: now_ms,
+            rests_until_ms: now_ms.saturating_add(rest_ms.min(TRIES_REST_MS_MAX)),
+            alone_count: self.alone_count.saturating_add(u32::from(is_alone)),
+        }
     }
 
-    /// One was refused: the next one is another, and waits for nothing.
-    pub fn refuse(&mut self, now_ms: u64) {
-        self.count = self.count.saturating_add(1);
-        (self.failed_ms, self.rests_until_ms) = (now_ms, 0);
+    /// The same, when one was refused: the next one is another, and waits for nothing.
+    pub fn refused(self, now_ms: u64) -> SendAttempts {
+        let count = self.count.saturating_add(1);
+        SendAttempts { count, failed_ms: now_ms, rests_until_ms: 0, ..self }
     }
 
     /// Whether others go first for now. A clock that was set back holds nothing up.
@@ -182,80 +184,81 @@ impl QueuedAlerts {
         self.lines.is_empty() && self.words.is_empty()
     }
 
-    /// What has outlived its cause for too long is an alert of its own; whether there is
-    /// such.
-    pub fn release(&mut self, now_ms: u64) -> bool {
-        let was_held = self.is_held();
-        let mut is_released = false;
-        for line in self.lines.values_mut() {
-            if line.held_until_ms > 0 && line.held_until_ms <= now_ms {
-                line.held_until_ms = 0;
-                is_released = true;
-            }
+    /// The same, where what has outlived its cause for too long is an alert of its own; `None`
+    /// where there is no such.
+    pub fn released(&self, now_ms: u64) -> Option<QueuedAlerts> {
+        let is_over = |line: &AlertLine| line.held_until_ms > 0 && line.held_until_ms <= now_ms;
+        if !self.lines.values().any(is_over) {
+            return None;
         }
-        if was_held && is_released {
-            self.since_ms = now_ms;
+        let mut released = self.clone();
+        for line in released.lines.values_mut().filter(|line| is_over(line)) {
+            line.held_until_ms = 0;
         }
-        is_released
+        if self.is_held() {
+            released.since_ms = now_ms;
+        }
+        Some(released)
     }
 
-    /// What is told next, when a message may not have all of it; the rest stays here.
-    pub fn next_piece(&mut self) -> QueuedAlerts {
-        let mut piece = self.clone();
-        self.words.clear();
+    /// What is told next, when a message may not have all of it, and the rest.
+    pub fn split(self) -> (QueuedAlerts, QueuedAlerts) {
+        let (mut piece, mut rest) = (self.clone(), self);
+        rest.words.clear();
         let mut order: Vec<(&String, &AlertLine)> =
-            self.lines.iter().filter(|(_, line)| line.held_until_ms == 0).collect();
-        if self.piece_max == 0 || order.len() <= self.piece_max {
+            rest.lines.iter().filter(|(_, line)| line.held_until_ms == 0).collect();
+        if rest.piece_max == 0 || order.len() <= rest.piece_max {
             piece.lines.retain(|_, line| line.held_until_ms == 0);
-            self.lines.retain(|_, line| line.held_until_ms > 0);
-            (self.plain, self.doubtful, self.tries) = (false, false, SendAttempts::default());
-            return piece;
+            rest.lines.retain(|_, line| line.held_until_ms > 0);
+            (rest.plain, rest.doubtful, rest.tries) = (false, false, SendAttempts::default());
+            return (piece, rest);
         }
         order.sort_by_key(|(_, line)| line.rank());
         let first: Vec<String> =
-            order.into_iter().take(self.piece_max).map(|(name, _)| name.clone()).collect();
+            order.into_iter().take(rest.piece_max).map(|(name, _)| name.clone()).collect();
         piece.lines.clear();
         for name in first {
-            if let Some(line) = self.lines.remove(&name) {
+            if let Some(line) = rest.lines.remove(&name) {
                 piece.lines.insert(name, line);
             }
         }
         // What is counted is counted in the last piece.
         (piece.still, piece.truncated, piece.truncated_critical) = (0, 0, false);
-        (self.plain, self.doubtful) = (false, false);
-        piece
+        (rest.plain, rest.doubtful) = (false, false);
+        (piece, rest)
     }
 
     /// What it takes in memory, roughly.
     pub fn bytes(&self) -> usize {
         self.lines.values().map(|line| line.alert.bytes()).sum::<usize>() + 256
     }
+}
 
-    /// Takes what is newer; both stay in order of time, `newer` coming after.
-    pub fn merge(&mut self, fingerprint: String, newer: AlertLine) {
-        let Some(line) = self.lines.get_mut(&fingerprint) else {
-            self.lines.insert(fingerprint, newer);
-            return;
-        };
-        line.story = match (line.story, newer.story) {
-            // Nobody has heard that it began.
-            (Transition::Firing | Transition::FiredAndRecovered, Transition::Recovered) => {
-                Transition::FiredAndRecovered
-            }
-            (Transition::Firing, Transition::Still) => Transition::Firing,
-            (
-                Transition::Firing
-                | Transition::Still
-                | Transition::FiredAndRecovered
-                | Transition::Recovered,
-                story,
-            ) => story,
-        };
-        if !newer.action.is_empty() {
-            line.action = newer.action;
+/// Takes what is newer about an alert into the lines of a lane; both stay in order of time,
+/// `newer` coming after.
+pub fn merge(lines: &mut BTreeMap<String, AlertLine>, fingerprint: String, newer: AlertLine) {
+    let Some(line) = lines.get_mut(&fingerprint) else {
+        lines.insert(fingerprint, newer);
+        return;
+    };
+    line.story = match (line.story, newer.story) {
+        // Nobody has heard that it began.
+        (Transition::Firing | Transition::FiredAndRecovered, Transition::Recovered) => {
+            Transition::FiredAndRecovered
         }
-        line.alert = newer.alert;
+        (Transition::Firing, Transition::Still) => Transition::Firing,
+        (
+            Transition::Firing
+            | Transition::Still
+            | Transition::FiredAndRecovered
+            | Transition::Recovered,
+            story,
+        ) => story,
+    };
+    if !newer.action.is_empty() {
+        line.action = newer.action;
     }
+    line.alert = newer.alert;
 }
 
 #[cfg(test)]
@@ -278,8 +281,8 @@ mod tests {
         #[track_caller]
         fn check(waits: Transition, comes: Transition, want: Transition) {
             let mut pending = QueuedAlerts::default();
-            pending.merge("a".to_owned(), line(waits, 1));
-            pending.merge("a".to_owned(), line(comes, 2));
+            merge(&mut pending.lines, "a".to_owned(), line(waits, 1));
+            merge(&mut pending.lines, "a".to_owned(), line(comes, 2));
             let merged = &pending.lines["a"];
             assert_eq!((pending.lines.len(), merged.story, merged.alert.starts_ms), (1, want, 2));
         }
@@ -299,13 +302,14 @@ mod tests {
         let mut pending =
             QueuedAlerts { piece_max: 2, still: 3, plain: true, ..QueuedAlerts::default() };
         for name in ["a", "b", "c", "d", "e"] {
-            pending.merge(name.to_owned(), line(Transition::Firing, 1));
+            merge(&mut pending.lines, name.to_owned(), line(Transition::Firing, 1));
         }
         let critical = ("severity".to_owned(), "critical".to_owned());
         pending.lines.get_mut("e").unwrap().alert.labels.insert(critical.0, critical.1);
         let mut pieces = Vec::new();
         while !pending.lines.is_empty() {
-            let piece = pending.next_piece();
+            let piece;
+            (piece, pending) = pending.split();
             pieces.push((piece.lines.keys().cloned().collect::<String>(), piece.still));
         }
         assert_eq!(pieces, [("ae".to_owned(), 0), ("bc".to_owned(), 0), ("d".to_owned(), 3)]);
@@ -314,14 +318,14 @@ mod tests {
     #[test]
     fn what_fails_by_itself_lets_others_go_first() {
         let mut tries = SendAttempts::default();
-        tries.fail(1_000, 3_000, 0);
+        tries = tries.failed(1_000, 3_000, 0);
         assert!(!tries.rests(1_000), "another robot may try at once");
-        tries.fail(1_000, 3_000, 0);
+        tries = tries.failed(1_000, 3_000, 0);
         assert!(tries.rests(1_000) && tries.rests(7_999) && !tries.rests(8_000));
-        tries.fail(5_000, 999_000, 0);
+        tries = tries.failed(5_000, 999_000, 0);
         assert!(!tries.rests(45_000) && tries.rests(44_999) && tries.alone_count == 0);
-        tries.fail(50_000, 0, 6_000);
-        tries.fail(51_000, 0, 6_000);
+        tries = tries.failed(50_000, 0, 6_000);
+        tries = tries.failed(51_000, 0, 6_000);
         assert_eq!(tries.alone_count, 1, "others arrived between");
         assert!(!tries.rests(0), "a clock that was set back");
     }
@@ -331,9 +335,9 @@ mod tests {
         let mut pending = QueuedAlerts::default();
         let mut critical = line(Transition::Firing, 1);
         critical.alert.labels.insert("severity".to_owned(), "critical".to_owned());
-        pending.merge("a".to_owned(), line(Transition::Firing, 1));
+        merge(&mut pending.lines, "a".to_owned(), line(Transition::Firing, 1));
         assert!(!pending.is_critical());
-        pending.merge("b".to_owned(), critical.clone());
+        merge(&mut pending.lines, "b".to_owned(), critical.clone());
         assert!(pending.is_critical());
         critical.story = Transition::Recovered;
         pending.lines.insert("b".to_owned(), critical);

@@ -92,18 +92,19 @@ pub struct SentState {
 }
 
 impl SentState {
-    /// Notes that these lines have arrived.
-    pub fn note<'a>(
-        &mut self,
+    /// The same, when these lines have arrived.
+    pub fn after<'a>(
+        self,
         lines: impl Iterator<Item = (&'a String, &'a AlertLine)>,
         now_ms: u64,
-    ) {
+    ) -> SentState {
+        let mut states = self.states;
         for (fingerprint, line) in lines {
-            let known = self.states.get(fingerprint).copied();
+            let known = states.get(fingerprint).copied();
             let state = AlertState::from(&line.alert).after(known);
-            self.states.insert(fingerprint.clone(), state);
+            states.insert(fingerprint.clone(), state);
         }
-        self.at_ms = now_ms;
+        SentState { states, at_ms: now_ms }
     }
 
     /// Whether nothing of it fires.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::alert::core::PairAnswer;
+use crate::alert::core::RefusedDecision;
 use crate::alert::core::answer::SendOutcome;
 use crate::alert::core::counts::Count;
 use crate::alert::core::outlive::InhibitedAlert;
-use crate::alert::core::pair::PairAnswer;
 use crate::alert::core::record::{JournalRecord, RecordKey};
-use crate::alert::core::refused::RefusedDecision;
 use crate::alert::core::{
     BridgeWarning, Core, CoreInput, CoreOutput, CoreReply, SendRequest, Ticket,
 };

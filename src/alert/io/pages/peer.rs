@@ -11,8 +11,8 @@ use axum::routing::post;
 
 use super::desk::PageState;
 use crate::alert::core::CoreInput;
+use crate::alert::core::PairQuestion;
 use crate::alert::core::counts::Count;
-use crate::alert::core::pair::PairQuestion;
 use crate::alert::message::signature;
 
 /// Bytes of a question.

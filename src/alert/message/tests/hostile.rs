@@ -50,7 +50,7 @@ fn no_words_of_strangers_have_a_meaning_in_any_channel() {
         pending.group_labels.insert("alertname".to_owned(), words.clone());
         pending.external_url.clone_from(&words);
         let line = AlertLine::new(alert, Transition::Firing);
-        pending.merge("test".to_owned(), line);
+        pending.lines.insert("test".to_owned(), line);
         for language in Language::ALL {
             for channel in Messenger::ALL {
                 let draft = MessageInput {
@@ -93,7 +93,7 @@ fn rooms_are_hashed_where_the_route_says_so() {
     let alert = Alert { fingerprint: "f1".to_owned(), ..sample(0) };
     let mut pending = QueuedAlerts::default();
     let line = AlertLine::new(alert, Transition::Firing);
-    pending.merge("f1".to_owned(), line);
+    pending.lines.insert("f1".to_owned(), line);
     let route = Route { hash_rooms: true, ..route(Language::En) };
     let draft = MessageInput {
         pending: &pending,

@@ -50,7 +50,7 @@ fn pending(payload: &WebhookPayload) -> QueuedAlerts {
     for alert in &payload.alerts {
         let story = if alert.firing { Transition::Firing } else { Transition::Recovered };
         let line = AlertLine::new(alert.clone(), story);
-        pending.merge(alert.fingerprint.clone(), line);
+        pending.lines.insert(alert.fingerprint.clone(), line);
     }
     pending
 }

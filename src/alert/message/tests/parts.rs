@@ -11,7 +11,7 @@ fn a_template_that_fails_gives_a_plain_text_that_says_so() {
     let mut pending = QueuedAlerts::default();
     pending.group_labels.insert("job".to_owned(), "chat".to_owned());
     let line = AlertLine::new(sample(0), Transition::Firing);
-    pending.merge("test".to_owned(), line);
+    pending.lines.insert("test".to_owned(), line);
     let draft = MessageInput {
         pending: &pending,
         evidence: &Snapshots::new(),
@@ -57,7 +57,7 @@ fn parts_are_whole_alerts_within_the_limit_and_the_rest_is_counted() {
                 alert.annotations.insert("description".to_owned(), "停\"\\".repeat(chars / 3));
                 alert.annotations.insert("summary".to_owned(), format!("about {index}."));
                 let line = AlertLine::new(alert, Transition::Firing);
-                pending.merge(format!("{index}"), line);
+                pending.lines.insert(format!("{index}"), line);
             }
             let draft = MessageInput {
                 pending: &pending,

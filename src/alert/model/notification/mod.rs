@@ -110,14 +110,14 @@ pub fn read(
         if !is_cut {
             return Err(NotificationError::Json { line: error.line(), column: error.column() });
         }
-        raw.read_tail(&body.tail);
+        raw = raw.with_tail(&body.tail);
         // The one that is cut is not read, and perhaps not counted.
         skipped = skipped.max(1);
     }
     if !raw.has_alerts {
         return Err(NotificationError::NoAlerts);
     }
-    raw.tell_apart();
+    raw = raw.told_apart();
     let group_labels: Pairs = raw
         .group_labels
         .into_iter()

@@ -46,22 +46,25 @@ pub(super) struct RawAlert {
 }
 
 impl RawNotification {
-    /// Alerts are their labels: of several with one fingerprint and other labels, each gets
+    /// The same, with alerts told apart. They are their labels: of several with one fingerprint and other labels, each gets
     /// one of its own.
-    pub(super) fn tell_apart(&mut self) {
+    pub(super) fn told_apart(self) -> RawNotification {
+        let mut raw = self;
         let mut first: BTreeMap<String, u64> = BTreeMap::new();
-        for alert in self.alerts.iter_mut().filter(|alert| !alert.fingerprint.is_empty()) {
+        for alert in raw.alerts.iter_mut().filter(|alert| !alert.fingerprint.is_empty()) {
             let labels = hash(&alert.labels);
             let known = *first.entry(alert.fingerprint.clone()).or_insert(labels);
             if known != labels {
                 alert.fingerprint = format!("{}#{labels:016x}", alert.fingerprint);
             }
         }
+        raw
     }
 
-    /// What Alertmanager writes behind the alerts. Within a text, the quotes of such a
+    /// The same, with what Alertmanager writes behind the alerts. Within a text, the quotes of such a
     /// name would be escaped; of several, the last one is the body's own.
-    pub(super) fn read_tail(&mut self, tail: &[u8]) {
+    pub(super) fn with_tail(self, tail: &[u8]) -> RawNotification {
+        let mut raw = self;
         let tail = String::from_utf8_lossy(tail);
         fn behind<'a, T: Deserialize<'a>>(tail: &'a str, name: &str) -> Option<T> {
             let (_, rest) = tail.rsplit_once(name)?;
@@ -69,17 +72,18 @@ impl RawNotification {
             T::deserialize(&mut json).ok()
         }
         if let Some(Text(key)) = behind(&tail, "\"groupKey\":") {
-            self.group_key = key;
+            raw.group_key = key;
         }
         if let Some(Text(url)) = behind(&tail, "\"externalURL\":") {
-            self.external_url = url;
+            raw.external_url = url;
         }
         if let Some(LoosePairs(labels)) = behind(&tail, "\"groupLabels\":") {
-            self.group_labels = labels;
+            raw.group_labels = labels;
         }
         if let Some(count) = behind::<u64>(&tail, "\"truncatedAlerts\":") {
-            self.truncated = count;
+            raw.truncated = count;
         }
+        raw
     }
 }
 
