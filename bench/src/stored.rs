@@ -51,7 +51,7 @@ pub fn write(dir: &Path, content: &Content, name: impl Fn(u32) -> String) -> Res
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", dir.display());
     fs::create_dir_all(dir).map_err(|error| failed(&error))?;
     let options = store::Options { dir: dir.to_owned(), ..store::Options::default() };
-    let disk = FjallDisk::open(&options).map_err(|fault| failed(&fault))?;
+    let disk = store::open(&options).map_err(|fault| failed(&fault))?;
     let kept = Retention {
         // Synced once, at the end.
         durability: Durability::Interval,

@@ -41,7 +41,7 @@ fn engine(dir: &Path) -> Engine<FjallDisk> {
         age_ms_max: u64::MAX,
         channel_ms_max: u64::MAX,
     };
-    let disk = FjallDisk::open(&options).unwrap();
+    let disk = store::open(&options).unwrap();
     let setup = EngineSetup {
         options,
         retention: vec![kept],

@@ -325,7 +325,7 @@ fn opener(setup: &ServerSetup, new_name_key: [u8; 16]) -> storage::OpenEngine<Fj
     let (options, retention) = (store.options.clone(), store.retention.clone());
     let namespaces = setup.shard.room.namespaces.clone();
     Box::new(move || {
-        let disk = FjallDisk::open(&options)?;
+        let disk = store::open(&options)?;
         // A channel of a namespace that is no more is kept by the rules of none.
         let namespace_of =
             move |channel: &str| namespace_of(&namespaces, channel).unwrap_or(u16::MAX);

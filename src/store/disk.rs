@@ -11,6 +11,15 @@ use std::ops::{Bound, ControlFlow};
 
 use super::messages::ReadOrder;
 
+/// Which channels may have lost something that nothing tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// None.
+    None,
+    /// All: a part of the journal is gone.
+    Everywhere,
+}
+
 /// Keys of different kinds. Each is ordered by the bytes of its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StoreKeyspace {

@@ -5,7 +5,8 @@
 //! them is bounded, and goes on in the next turn (`queue.rs`). All answers of a turn
 //! leave after its commit, so none tells of something that is not kept.
 //!
-//! Invariants: an `Append` is exactly one above its channel's head; a batch is
+//! Invariants: asked = answered + waiting, after each turn; an `Append` is exactly one above
+//! its channel's head; a batch is
 //! planned from what is read through `BatchOverlay`, and a failed one is dropped with
 //! everything that was remembered of it; writes of one shard take effect in their
 //! order, and a read sees every write that was asked for before it.
@@ -14,6 +15,7 @@
 
 mod append_gate;
 mod boot;
+mod budget;
 mod channels;
 mod dead_letter_scan;
 mod heads;
@@ -32,15 +34,18 @@ mod tests;
 
 use crate::base::{Prng, ShardId};
 
+use super::OpenError;
 use super::disk::{Capacity, Disk, DiskError, SyncMode};
 use super::messages::{
     Append, RequestId, StoreError, StoreOp, StoreReply, StoreRequest, StoreResult, WriteEpoch,
 };
 use super::record::DecodeError;
 use append_gate::AppendGate;
+use boot::EarlierLives;
+use budget::Budget;
 use channels::ChannelStore;
 use health::{DiskHealth, Healed};
-use queue::{Budget, QueuedRead, RequestQueue};
+use queue::{QueuedRead, RequestQueue};
 use upkeep::Upkeep;
 use writes::append::{self, Size, Written};
 use writes::markers::{self, Cleared, MarkerWrite};
@@ -61,6 +66,9 @@ pub struct Engine<D> {
     health: DiskHealth,
     upkeep: Upkeep,
     counts: StoreCounts,
+    /// Requests that were taken, and those of them that were answered.
+    asked_count: u64,
+    answered_count: u64,
 }
 
 /// What a turn has so far: answers that wait for its commit.
@@ -75,6 +83,31 @@ struct Plan {
 }
 
 impl<D: Disk> Engine<D> {
+    /// Opens the store of a disk, and makes it one when it is empty.
+    pub fn open(mut disk: D, setup: EngineSetup) -> Result<Engine<D>, OpenError> {
+        let EarlierLives { name_key, losses_count } = boot::begin(&mut disk, &setup)?;
+        Ok(Engine {
+            name_key,
+            queue: RequestQueue::default(),
+            gate: AppendGate::default(),
+            health: DiskHealth::new(),
+            upkeep: Upkeep::new(&setup.retention),
+            channels: ChannelStore::new(disk, setup, losses_count),
+            counts: StoreCounts::default(),
+            asked_count: 0,
+            answered_count: 0,
+        })
+    }
+
+    /// Puts everything that was answered on the disk, at the end, and says there that
+    /// nothing was lost.
+    pub fn close(self) -> Result<D, DiskError> {
+        let losses_count = self.channels.losses_count();
+        let mut disk = self.channels.into_disk();
+        boot::end(&mut disk, losses_count)?;
+        Ok(disk)
+    }
+
     /// What names are hashed with, the same in every life of this store.
     pub fn name_key(&self) -> [u8; 16] {
         self.name_key
@@ -128,6 +161,7 @@ impl<D: Disk> Engine<D> {
     pub fn take(&mut self, from: ShardId, request: StoreRequest) {
         let has_room = self.has_room_for(&request.op);
         assert!(has_room, "who gives requests asks first whether there is room");
+        self.asked_count += 1;
         self.queue.push(from, request);
     }
 
@@ -158,7 +192,7 @@ impl<D: Disk> Engine<D> {
         self.clear_on(&mut plan);
         while let Some((from, request)) = self.queue.next_write(&mut budget) {
             self.write(from, request, &mut plan);
-            budget.batch_bytes = self.channels.staged().staged_bytes();
+            budget.set_batch_bytes(self.channels.staged().staged_bytes());
         }
         while let Some(read) = self.queue.next_read(&mut budget) {
             self.read_on(read, &mut budget, &mut plan);
@@ -169,6 +203,9 @@ impl<D: Disk> Engine<D> {
             upkeep.sweep(channels, counts, now_unix_ms, plan.appends.len());
         }
         self.finish(plan, now_unix_ms, out);
+        let waiting_count = self.queue.len() as u64;
+        let known_count = self.answered_count + waiting_count;
+        assert_eq!(self.asked_count, known_count, "each request is answered once, or waits");
         let commits_count = self.counts.commits;
         if self.health.reclaim(now_unix_ms, commits_count, &mut self.channels).is_err() {
             self.fail(now_unix_ms);
@@ -181,7 +218,7 @@ impl<D: Disk> Engine<D> {
         let is_append = matches!(op, StoreOp::Append(_));
         let outcome =
             self.outcome(from, request_id, write_epoch, op, plan).unwrap_or_else(|failure| {
-                self.counts.on_failure(failure);
+                self.counts = self.counts.and_failed(failure);
                 Some(StoreResult::Failed(failure))
             });
         let Some(outcome) = outcome else { return };
@@ -258,7 +295,7 @@ impl<D: Disk> Engine<D> {
             Ok(Some(outcome)) => outcome,
             Ok(None) => return self.queue.put_back(read),
             Err(failure) => {
-                self.counts.on_failure(failure);
+                self.counts = self.counts.and_failed(failure);
                 StoreResult::Failed(failure)
             }
         };
@@ -283,7 +320,7 @@ impl<D: Disk> Engine<D> {
                 clearing.outcome
             }
             Err(failure) => {
-                self.counts.on_failure(failure);
+                self.counts = self.counts.and_failed(failure);
                 StoreResult::Failed(failure)
             }
         };
@@ -350,6 +387,7 @@ impl<D: Disk> Engine<D> {
 
     /// Commits what was planned, and only then lets the answers go.
     fn finish(&mut self, plan: Plan, now_unix_ms: u64, out: &mut Vec<(ShardId, StoreReply)>) {
+        self.answered_count += plan.answers.len() as u64;
         let committed = self.channels.commit(plan.durable, now_unix_ms, &mut self.counts);
         if committed.is_err() {
             self.fail(now_unix_ms);
@@ -370,6 +408,7 @@ impl<D: Disk> Engine<D> {
             }
             while let Some(clearing) = self.queue.next_clearing() {
                 self.counts.broken += 1;
+                self.answered_count += 1;
                 let outcome = StoreResult::Failed(StoreError::Broken);
                 out.push((clearing.from, StoreReply { request_id: clearing.request_id, outcome }));
             }

@@ -13,7 +13,8 @@
 //! Invariants: `open` is `None` only while reading it again failed; a failed write
 //! poisons the database until then, and reading goes on.
 //!
-//! Deliberately absent: when to sync, what to do when it is full.
+//! Deliberately absent: when to sync, what to do when it is full, and what is done about damage
+//! (`opening`).
 
 mod journal;
 mod layout;
@@ -30,10 +31,10 @@ use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::disk::{Batch, Capacity, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode};
-use super::inspect::{CheckFinding, Inspection};
+use super::disk::{
+    Batch, Capacity, Disk, DiskError, Doubt, KeyRange, OnEntry, StoreKeyspace, SyncMode,
+};
 use super::messages::ReadOrder;
-use super::salvage::{Salvaged, salvage};
 use super::{OpenError, Options};
 
 /// Memory of a keyspace for what is not in tables yet.
@@ -96,14 +97,11 @@ impl std::fmt::Debug for FjallDisk {
 }
 
 impl FjallDisk {
-    /// Opens the store of a directory, which must exist, and makes one in it when
-    /// there is none. A damaged one is opened only when the options say so, without
-    /// what is damaged.
-    pub fn open(options: &Options) -> Result<FjallDisk, OpenError> {
+    /// Makes an empty store in a directory, which must exist, if there is none.
+    pub(super) fn make_if_missing(options: &Options) -> Result<(), OpenError> {
         let dir = &options.dir;
         layout::check_dir(dir)?;
-        let db_dir = layout::db_dir(dir);
-        if !layout::exists(dir, &db_dir)? {
+        if !layout::exists(dir, &layout::db_dir(dir))? {
             let new_dir = layout::fresh_dir(dir)?;
             let fault = |error| open_fault(dir, error);
             let made = Handles::open(&new_dir, options.cache_bytes, Workers::One).map_err(fault)?;
@@ -111,32 +109,12 @@ impl FjallDisk {
             drop(made);
             layout::adopt(dir, &new_dir)?;
         }
-        if options.ignore_damage {
-            FjallDisk::leave_damage(options)?;
-        } else if layout::damage_was_met(dir) {
-            let what = "blocks of its tables do not match their checksums".to_owned();
-            return Err(OpenError::Damaged { dir: dir.clone(), what });
-        }
-        FjallDisk::open_existing(options, Workers::One)
+        Ok(())
     }
 
-    /// Looks through everything, and goes on without what is damaged, if anything is.
-    fn leave_damage(options: &Options) -> Result<(), OpenError> {
-        let found = Inspection::open(options, Workers::None);
-        let is_whole = match found.map(|store| store.check(&mut |_| {})) {
-            Ok(Ok(checked)) => checked.findings_count == 0,
-            Ok(Err(_)) | Err(OpenError::Damaged { .. }) => false,
-            Err(fault) => return Err(fault),
-        };
-        if is_whole {
-            return Ok(());
-        }
-        let salvaged = FjallDisk::go_on_without(options, &mut |finding| {
-            tracing::warn!("the store goes on without something: {finding}");
-        })?;
-        let Salvaged { channels_count, messages_count, .. } = salvaged;
-        tracing::warn!(channels_count, messages_count, "the store was damaged, and is copied");
-        Ok(())
+    /// Whether somebody met damage there before.
+    pub(super) fn damage_was_met(dir: &Path) -> bool {
+        layout::damage_was_met(dir)
     }
 
     /// Opens the store of a directory as it is; there must be one.
@@ -154,37 +132,30 @@ impl FjallDisk {
         Ok(FjallDisk::over(dir, *cache_bytes, workers, handles))
     }
 
-    /// Copies what can be read into a new database, which takes the place of the
-    /// old one; that stays as `db.damaged-<number>`. For a store that is told to go
-    /// on without what is damaged.
-    pub fn go_on_without(
-        options: &Options,
-        on_finding: &mut dyn FnMut(CheckFinding),
-    ) -> Result<Salvaged, OpenError> {
+    /// Cuts the journal where it is damaged, and says what that leaves in doubt.
+    pub(super) fn cut_damage(options: &Options) -> Result<Doubt, OpenError> {
         let dir = &options.dir;
         let db_dir = layout::db_dir(dir);
         layout::check_dir(dir)?;
         layout::check_lock(dir, &db_dir)?;
-        let doubt = journal::cut_damage(dir, &db_dir)?;
-        let old = Inspection::open(options, Workers::None)?;
+        journal::cut_damage(dir, &db_dir)
+    }
+
+    /// An empty database beside the one that is there, and where it is.
+    pub(super) fn beside(options: &Options) -> Result<(FjallDisk, PathBuf), OpenError> {
+        let Options { dir, cache_bytes, .. } = options;
         let new_dir = layout::fresh_dir(dir)?;
-        let handles = Handles::open(&new_dir, options.cache_bytes, Workers::One);
+        let handles = Handles::open(&new_dir, *cache_bytes, Workers::One);
         let handles = handles.map_err(|error| open_fault(dir, error))?;
-        let mut new = FjallDisk::over(dir, options.cache_bytes, Workers::One, handles);
-        let salvaged = salvage(&old, &mut new, doubt, on_finding);
-        let salvaged = salvaged.and_then(|salvaged| new.sync().map(|()| salvaged));
-        // Both locks go before their directories do.
-        drop((old, new));
-        let salvaged = salvaged.map_err(|fault| match fault {
-            DiskError::Full => OpenError::NoSpace(dir.clone()),
-            DiskError::Broken | DiskError::Damaged => {
-                OpenError::System { dir: dir.clone(), what: "copying it failed".into() }
-            }
-        })?;
-        layout::put_aside(dir, &db_dir)?;
+        Ok((FjallDisk::over(dir, *cache_bytes, Workers::One, handles), new_dir))
+    }
+
+    /// Lets that one take the place of the other, which stays as `db.damaged-<number>`. Both
+    /// are closed.
+    pub(super) fn replace_by(dir: &Path, new_dir: &Path) -> Result<(), OpenError> {
+        layout::put_aside(dir, &layout::db_dir(dir))?;
         layout::forget_damage(dir)?;
-        layout::adopt(dir, &new_dir)?;
-        Ok(salvaged)
+        layout::adopt(dir, new_dir)
     }
 
     fn over(dir: &Path, cache_bytes: u64, workers: Workers, handles: Handles) -> FjallDisk {

@@ -2,10 +2,13 @@
 //! letters.
 //!
 //! A damaged block is met once and ends a scan, so everything here walks from both
-//! ends and then asks for what lies between, one by one.
+//! ends and then asks for what lies between, one by one. What is found says itself in a
+//! sentence, since it is for people only.
 //!
-//! Deliberately absent: words for people, and anything that the server does.
+//! Deliberately absent: what is done about it (`opening`, `salvage`), and anything that the
+//! server does.
 
+mod channel_walk;
 mod dead_letters;
 mod reactions;
 
@@ -25,6 +28,7 @@ use super::messages::ReadOrder;
 use super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
 use super::{OpenError, Options, engine, key};
 
+pub(super) use channel_walk::{ChannelWalk, walk_channel};
 pub use dead_letters::{DeadLetter, DeadLetterFilter};
 
 /// A store that nobody else has open.
@@ -202,9 +206,9 @@ impl<D: Disk> Inspection<D> {
         let channels = self.channels(&mut tell)?;
         for (room, record) in &channels {
             checked.channels_count += 1;
-            let walked = self.walk_channel(*room, record, &mut |_| {})?;
-            checked.messages_count += walked.good_count;
-            for (first, last, loss) in walked.losses {
+            let walk = walk_channel(&self.disk, *room, record, &mut |_| {})?;
+            checked.messages_count += walk.good_count();
+            for &(first, last, loss) in walk.losses() {
                 let (tenant, channel) = (record.tenant.clone(), record.channel.clone());
                 tell(CheckFinding::Lost { tenant, channel, first, last, loss });
             }
@@ -262,8 +266,8 @@ impl<D: Disk> Inspection<D> {
             |record: &ChannelRecord| &*record.tenant == tenant && &*record.channel == channel;
         let found = channels.iter().find(|(_, record)| is_it(record));
         let (room, record) = found.ok_or(DumpError::Unknown)?;
-        let walked = self.walk_channel(*room, record, on_message).map_err(DumpError::Disk)?;
-        Ok(walked.losses)
+        let walk = walk_channel(&self.disk, *room, record, on_message).map_err(DumpError::Disk)?;
+        Ok(walk.losses().to_vec())
     }
 
     pub(super) fn disk(&self) -> &D {
@@ -378,78 +382,6 @@ impl<D: Disk> Inspection<D> {
             Err(fault) => Err(fault),
         }
     }
-
-    /// The messages of a channel in their order, and the offsets between them that
-    /// have none.
-    pub(super) fn walk_channel(
-        &self,
-        room: RoomId,
-        record: &ChannelRecord,
-        on_message: &mut dyn FnMut(&Publication),
-    ) -> Result<Walked, DiskError> {
-        let mut walked = Walked { next: record.first, good_count: 0, losses: Vec::new() };
-        let range = key::messages(room, record.first, u64::MAX);
-        let forwards = self.disk.scan(
-            StoreKeyspace::Messages,
-            &range,
-            ReadOrder::OldestFirst,
-            &mut |key, value| {
-                walked.take(key, value, on_message);
-                ControlFlow::Continue(())
-            },
-        );
-        match forwards {
-            Ok(()) => {
-                walked.lose_up_to(record.head.saturating_add(1), Loss::Missing);
-                return Ok(walked);
-            }
-            Err(DiskError::Damaged) => {}
-            Err(fault) => return Err(fault),
-        }
-        // Where does the good part at the end begin?
-        let (mut begin, mut end) = (None, record.head);
-        let range = key::messages(room, walked.next, u64::MAX);
-        let backwards = self.disk.scan(
-            StoreKeyspace::Messages,
-            &range,
-            ReadOrder::NewestFirst,
-            &mut |key, _| {
-                let Some((_, offset)) = key::message_of(key) else { return ControlFlow::Break(()) };
-                end = end.max(offset);
-                begin = Some(offset);
-                ControlFlow::Continue(())
-            },
-        );
-        if let Err(fault @ (DiskError::Full | DiskError::Broken)) = backwards {
-            return Err(fault);
-        }
-        for offset in walked.next..begin.unwrap_or(end.saturating_add(1)) {
-            let key = key::message(room, offset);
-            match self.disk.get(StoreKeyspace::Messages, &key) {
-                Ok(Some(value)) => walked.take(&key, &value, on_message),
-                Ok(None) => walked.lose_up_to(offset + 1, Loss::Missing),
-                Err(DiskError::Damaged) => walked.lose_up_to(offset + 1, Loss::Damaged),
-                Err(fault) => return Err(fault),
-            }
-        }
-        if begin.is_none() && end < walked.next {
-            // What is damaged is the end itself: nobody knows how far it went.
-            walked.lose_up_to(walked.next + 1, Loss::Damaged);
-        }
-        let range = key::messages(room, walked.next, u64::MAX);
-        match self.disk.scan(
-            StoreKeyspace::Messages,
-            &range,
-            ReadOrder::OldestFirst,
-            &mut |key, value| {
-                walked.take(key, value, on_message);
-                ControlFlow::Continue(())
-            },
-        ) {
-            Ok(()) | Err(DiskError::Damaged) => Ok(walked),
-            Err(fault) => Err(fault),
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -457,41 +389,6 @@ pub(super) enum Walk {
     Whole,
     /// A damaged part lies between.
     Cut,
-}
-
-/// How far a walk through a channel came.
-pub(super) struct Walked {
-    pub next: u64,
-    pub good_count: u64,
-    pub losses: Vec<(u64, u64, Loss)>,
-}
-
-impl Walked {
-    fn take(&mut self, key: &[u8], value: &[u8], on_message: &mut dyn FnMut(&Publication)) {
-        let Some((_, offset)) = key::message_of(key) else { return };
-        self.lose_up_to(offset, Loss::Missing);
-        match record::take_message(value, offset) {
-            Ok((publication, _)) => {
-                self.good_count += 1;
-                self.next = offset.saturating_add(1);
-                on_message(&publication);
-            }
-            Err(record::DecodeError) => self.lose_up_to(offset.saturating_add(1), Loss::Damaged),
-        }
-    }
-
-    /// Everything below `end` that was not met is lost; neighbours are one loss.
-    fn lose_up_to(&mut self, end: u64, loss: Loss) {
-        if end <= self.next {
-            return;
-        }
-        let (first, last) = (self.next, end - 1);
-        self.next = end;
-        match self.losses.last_mut() {
-            Some((_, before, of)) if *before + 1 == first && *of == loss => *before = last,
-            Some(_) | None => self.losses.push((first, last, loss)),
-        }
-    }
 }
 
 pub(super) fn tell_records(

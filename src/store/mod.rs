@@ -16,13 +16,16 @@ mod fjall_disk;
 mod inspect;
 mod key;
 mod messages;
+mod opening;
 mod options;
 mod record;
 mod salvage;
 mod simulated;
 
 pub use change::{ChangeKind, MessageChange};
-pub use disk::{Batch, Capacity, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode};
+pub use disk::{
+    Batch, Capacity, Disk, DiskError, Doubt, KeyRange, OnEntry, StoreKeyspace, SyncMode,
+};
 pub use engine::{DeadLetterTotals, Engine, EngineSetup, StoreCounts, TurnResult};
 pub use fault::OpenError;
 pub use fjall_disk::{FjallDisk, Workers};
@@ -37,8 +40,9 @@ pub use messages::{
     ReactionsQuery, ReadMarkers, ReadMarkersQuery, ReadOrder, RequestId, Requester, StoreError,
     StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult, WriteEpoch,
 };
+pub use opening::{go_on_without, open};
 pub use options::{Durability, Options, Retention};
-pub use salvage::{Doubt, Salvaged};
+pub use salvage::Salvaged;
 pub use simulated::{Crash, DiskFaultProfile, SimulatedDisk};
 
 /// The number of the directory's format; a higher one is refused.

@@ -13,24 +13,15 @@ use std::ops::ControlFlow;
 
 use crate::base::RoomId;
 
-use super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
+use super::disk::{Batch, Disk, DiskError, Doubt, StoreKeyspace, SyncMode};
 use super::engine::new_epoch;
-use super::inspect::{CheckFinding, Inspection, Walked};
+use super::inspect::{ChannelWalk, CheckFinding, Inspection, walk_channel};
 use super::key;
 use super::messages::{ReactionTotals, ReadMarkers, ReadOrder};
 use super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
 
 /// Bytes of a batch, about.
 const BATCH_BYTES: usize = 1 << 20;
-
-/// Which channels may have lost something that nothing tells of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
-    /// None.
-    None,
-    /// All: a part of the journal is gone.
-    Everywhere,
-}
 
 /// What was copied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,12 +58,12 @@ pub fn salvage<D: Disk, E: Disk>(
     })?;
     let mut places = Vec::new();
     for (room, record) in from.channels(&mut tell)? {
-        let walked = from.walk_channel(room, &record, &mut |_| {})?;
-        for (first, last, loss) in &walked.losses {
+        let walk = walk_channel(from.disk(), room, &record, &mut |_| {})?;
+        for (first, last, loss) in walk.losses() {
             let (tenant, channel) = (record.tenant.clone(), record.channel.clone());
             tell(CheckFinding::Lost { tenant, channel, first: *first, last: *last, loss: *loss });
         }
-        places.push(copier.channel(from, room, record, &walked, doubt)?);
+        places.push(copier.channel(from, room, record, &walk, doubt)?);
     }
     for space in [
         StoreKeyspace::Markers,
@@ -95,14 +86,14 @@ impl<E: Disk> Copier<'_, E> {
         from: &Inspection<D>,
         room: RoomId,
         mut record: ChannelRecord,
-        walked: &Walked,
+        walk: &ChannelWalk,
         doubt: Doubt,
     ) -> Result<Place, DiskError> {
-        let head = walked.next - 1;
-        if let Some((_, last, _)) = walked.losses.last() {
+        let head = walk.last();
+        if let Some((_, last, _)) = walk.losses().last() {
             (record.first, record.head) = (last + 1, head);
         }
-        if !walked.losses.is_empty() || doubt == Doubt::Everywhere {
+        if !walk.losses().is_empty() || doubt == Doubt::Everywhere {
             record.epoch = new_epoch(record.epoch, head as u32);
             record.created_unix_ms = 0;
         }

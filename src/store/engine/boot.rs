@@ -1,4 +1,4 @@
-//! How an engine begins and ends.
+//! How a life of a store begins and ends.
 //!
 //! A channel whose messages are answered before their sync may lose some of them
 //! after they were shown: in a power cut, or when a sync fails. So losses are counted
@@ -11,55 +11,47 @@ use std::path::Path;
 use super::super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
 use super::super::record::BootRecord;
 use super::super::{FORMAT, OpenError, key};
-use super::append_gate::AppendGate;
-use super::channels::ChannelStore;
-use super::health::DiskHealth;
-use super::queue::RequestQueue;
-use super::upkeep::Upkeep;
-use super::{Engine, EngineSetup, StoreCounts};
+use super::setup::EngineSetup;
 
-impl<D: Disk> Engine<D> {
-    /// Opens the store of a disk, and makes it one when it is empty.
-    pub fn open(mut disk: D, setup: EngineSetup) -> Result<Engine<D>, OpenError> {
-        let dir = &setup.options.dir;
-        let fault = |fault: DiskError| open_fault(dir, fault);
-        let name_key = match name_key(&disk, dir)? {
-            Some(name_key) => name_key,
-            None => create(&mut disk, setup.new_name_key).map_err(fault)?,
-        };
-        // What a process that was killed left in the kernel is shown from now on.
-        disk.sync().map_err(fault)?;
-        let last = match disk.get(StoreKeyspace::Meta, key::BOOT).map_err(fault)? {
-            Some(bytes) => BootRecord::take(&bytes).map_err(|_| fault(DiskError::Damaged))?,
-            None => BootRecord::default(),
-        };
-        let is_same = [0, disk.boot_id()].contains(&last.boot_id);
-        let losses_count = last.losses_count.saturating_add(u32::from(!is_same));
-        let boot_record = BootRecord { boot_id: disk.boot_id(), losses_count };
-        if boot_record != last {
-            put_boot_record(&mut disk, losses_count).map_err(fault)?;
-        }
-        Ok(Engine {
-            name_key,
-            queue: RequestQueue::default(),
-            gate: AppendGate::default(),
-            health: DiskHealth::new(),
-            upkeep: Upkeep::new(&setup.retention),
-            channels: ChannelStore::new(disk, setup, losses_count),
-            counts: StoreCounts::default(),
-        })
-    }
+/// What a store remembers of its earlier lives.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EarlierLives {
+    /// What names are hashed with.
+    pub name_key: [u8; 16],
+    /// How often something may have been lost that was not synced.
+    pub losses_count: u32,
+}
 
-    /// Puts everything that was answered on the disk, at the end, and says there that
-    /// nothing was lost.
-    pub fn close(self) -> Result<D, DiskError> {
-        let mut batch = Batch::default();
-        let record = BootRecord { boot_id: 0, losses_count: self.channels.losses_count() };
-        batch.put(StoreKeyspace::Meta, key::BOOT, record.put());
-        let mut disk = self.channels.into_disk();
-        disk.commit(&batch, SyncMode::Now)?;
-        Ok(disk)
+/// Opens the store of a disk, and makes it one when it is empty.
+pub(super) fn begin<D: Disk>(disk: &mut D, setup: &EngineSetup) -> Result<EarlierLives, OpenError> {
+    let dir = &setup.options.dir;
+    let fault = |fault: DiskError| open_fault(dir, fault);
+    let name_key = match name_key(disk, dir)? {
+        Some(name_key) => name_key,
+        None => create(disk, setup.new_name_key).map_err(fault)?,
+    };
+    // What a process that was killed left in the kernel is shown from now on.
+    disk.sync().map_err(fault)?;
+    let last = match disk.get(StoreKeyspace::Meta, key::BOOT).map_err(fault)? {
+        Some(bytes) => BootRecord::take(&bytes).map_err(|_| fault(DiskError::Damaged))?,
+        None => BootRecord::default(),
+    };
+    let is_same = [0, disk.boot_id()].contains(&last.boot_id);
+    let losses_count = last.losses_count.saturating_add(u32::from(!is_same));
+    let boot_record = BootRecord { boot_id: disk.boot_id(), losses_count };
+    if boot_record != last {
+        put_boot_record(disk, losses_count).map_err(fault)?;
     }
+    Ok(EarlierLives { name_key, losses_count })
+}
+
+/// Puts everything that was answered on the disk, at the end, and says there that
+/// nothing was lost.
+pub(super) fn end<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskError> {
+    let mut batch = Batch::default();
+    let record = BootRecord { boot_id: 0, losses_count };
+    batch.put(StoreKeyspace::Meta, key::BOOT, record.put());
+    disk.commit(&batch, SyncMode::Now)
 }
 
 /// The key of names in a store of our format; `None` when the disk is empty.
@@ -81,6 +73,7 @@ pub(in super::super) fn name_key<D: Disk>(
     name_key.map(Some).ok_or_else(|| fault(DiskError::Damaged))
 }
 
+/// Says which life this is.
 pub(super) fn put_boot_record<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskError> {
     let mut batch = Batch::default();
     let record = BootRecord { boot_id: disk.boot_id(), losses_count };

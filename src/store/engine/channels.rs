@@ -18,10 +18,10 @@ use super::super::key;
 use super::super::messages::{ChannelCreated, KnownId, ReadMarkers, ReadOrder, StoreError};
 use super::super::options::Retention;
 use super::super::record::{self, ChannelRecord};
+use super::budget::Budget;
 use super::heads::{self, ChannelHead, EpochState, Heads};
 use super::ids::{IdCursor, KnownIds};
 use super::losses::LossCount;
-use super::queue::Budget;
 use super::staged::{Committed, StagedDisk};
 use super::{EngineSetup, StoreCounts};
 
@@ -139,6 +139,9 @@ impl<D: Disk> ChannelStore<D> {
             return Ok(Some(head));
         }
         let Some(record) = self.record(room)? else { return Ok(None) };
+        if record.head.saturating_add(1) < record.first || record.total_bytes < record.below_bytes {
+            return Err(StoreError::Damaged);
+        }
         let namespace = (self.setup.namespace_of)(&record.channel);
         let is_sure = self.durable(namespace) == SyncMode::Now;
         let losses_count = self.losses_count();
@@ -187,6 +190,8 @@ impl<D: Disk> ChannelStore<D> {
 
     /// A channel stands here from now on.
     pub fn set_head(&mut self, room: RoomId, head: ChannelHead) {
+        let is_in_order = head.first <= head.offset + 1 && head.below_bytes <= head.total_bytes;
+        assert!(is_in_order, "what went from a channel's beginning had been put in");
         self.heads.set(room, head);
     }
 

@@ -58,7 +58,7 @@ impl DeadLetterScan {
             ReadOrder::OldestFirst,
             &mut |key, value| {
                 if let Ok(record) = DeadLetterRecord::take(value) {
-                    found.add(record.at_unix_ms);
+                    *found = found.and(record.at_unix_ms);
                 }
                 last = key.to_vec();
                 seen_count += 1;
@@ -76,7 +76,7 @@ impl DeadLetterScan {
     /// One more is written.
     pub fn add(&mut self, key: &[u8], at_unix_ms: u64) {
         if self.at.as_ref().is_none_or(|at| key <= &at[..]) {
-            self.found.add(at_unix_ms);
+            self.found = self.found.and(at_unix_ms);
         }
         self.stays(at_unix_ms);
     }
@@ -103,8 +103,9 @@ impl DeadLetterScan {
 }
 
 impl DeadLetterTotals {
-    fn add(&mut self, at_unix_ms: u64) {
-        self.count += 1;
-        self.oldest_unix_ms = self.oldest_unix_ms.into_iter().chain([at_unix_ms]).min();
+    /// The same, and one that was given up then.
+    fn and(self, at_unix_ms: u64) -> DeadLetterTotals {
+        let oldest_unix_ms = self.oldest_unix_ms.into_iter().chain([at_unix_ms]).min();
+        DeadLetterTotals { count: self.count + 1, oldest_unix_ms }
     }
 }

@@ -17,7 +17,7 @@ use super::super::disk::{Disk, StoreKeyspace};
 use super::super::key;
 use super::super::messages::{KnownId, ReadOrder, StoreError};
 use super::super::record;
-use super::queue::Budget;
+use super::budget::Budget;
 use super::staged::StagedDisk;
 
 /// From where on a room's ids are looked for.

@@ -26,92 +26,13 @@ use super::super::messages::{
     Flow, RequestId, Requester, StoreError, StoreOp, StoreOpClass, StoreReply, StoreRequest,
     StoreResult,
 };
+use super::budget::Budget;
 use super::reads::PartialRead;
 
 /// Writes that wait; who gives them keeps the rest.
 const WRITES_QUEUED_MAX: usize = 16_384;
 /// Reads that have begun and hold what they found so far.
 const BEGUN_MAX: usize = 64;
-
-/// Writes that one turn makes.
-const TURN_WRITES_MAX: usize = 1_024;
-/// Bytes of one turn's batch, about.
-const TURN_BATCH_BYTES_MAX: usize = 4 << 20;
-
-/// Entries that one turn reads, about: when a commit waits for it, and else.
-const TURN_ENTRIES_MAX: (usize, usize) = (256, 1_024);
-/// Bytes that one turn reads, about: when a commit waits for it, and else.
-const TURN_READ_BYTES_MAX: (usize, usize) = (128 << 10, 512 << 10);
-/// Entries of one slice of a read, about.
-const SLICE_ENTRIES_MAX: usize = 256;
-/// Bytes of one slice of a read, about.
-const SLICE_BYTES_MAX: usize = 128 << 10;
-/// What finding a place costs, in entries that are read on from there.
-const SEEK_ENTRIES: usize = 16;
-/// What reading a single key costs, in the same.
-const GET_ENTRIES: usize = 4;
-
-/// What a turn did so far.
-#[derive(Debug, Default)]
-pub struct Budget {
-    writes_count: usize,
-    /// Bytes of its batch.
-    pub batch_bytes: usize,
-    /// Of all reads of the turn,
-    read: Spent,
-    /// and of the slice at hand.
-    slice: Spent,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Spent {
-    entries_count: usize,
-    bytes: usize,
-}
-
-impl Budget {
-    /// An entry was read.
-    pub fn read(&mut self, bytes: usize) {
-        self.spend(1, bytes);
-    }
-
-    /// A range is looked for.
-    pub fn seek(&mut self) {
-        self.spend(SEEK_ENTRIES, 0);
-    }
-
-    /// A single key was read.
-    pub fn got(&mut self, bytes: usize) {
-        self.spend(GET_ENTRIES, bytes);
-    }
-
-    /// Whether the read at hand has to go on another time.
-    pub fn is_slice_over(&self) -> bool {
-        SLICE_ENTRIES_MAX <= self.slice.entries_count || SLICE_BYTES_MAX <= self.slice.bytes
-    }
-
-    fn spend(&mut self, entries_count: usize, bytes: usize) {
-        for spent in [&mut self.read, &mut self.slice] {
-            spent.entries_count += entries_count;
-            spent.bytes += bytes;
-        }
-    }
-
-    fn begin_slice(&mut self) {
-        self.slice = Spent::default();
-    }
-
-    fn has_written_enough(&self) -> bool {
-        TURN_WRITES_MAX <= self.writes_count || TURN_BATCH_BYTES_MAX <= self.batch_bytes
-    }
-
-    fn has_read_enough(&self) -> bool {
-        let pick =
-            |(beside_writes, alone)| if self.writes_count == 0 { alone } else { beside_writes };
-        pick(TURN_ENTRIES_MAX) <= self.read.entries_count
-            || pick(TURN_READ_BYTES_MAX) <= self.read.bytes
-    }
-}
 
 /// A question that waits, or is half answered.
 #[derive(Debug)]
@@ -185,10 +106,12 @@ impl RequestQueue {
 
     /// True when nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.writes.is_empty()
-            && self.reads_count == 0
-            && self.clearing.is_empty()
-            && self.abandoned.is_empty()
+        self.len() == 0
+    }
+
+    /// Requests that are not answered.
+    pub fn len(&self) -> usize {
+        self.writes.len() + self.reads_count + self.clearing.len() + self.abandoned.len()
     }
 
     /// One more.
@@ -226,7 +149,7 @@ impl RequestQueue {
         }
         let next = self.writes.pop_front()?;
         self.writes_taken += 1;
-        budget.writes_count += 1;
+        budget.write();
         Some(next)
     }
 

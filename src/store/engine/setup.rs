@@ -80,14 +80,14 @@ pub struct StoreCounts {
 }
 
 impl StoreCounts {
-    /// A request failed.
-    pub(super) fn on_failure(&mut self, failure: StoreError) {
+    /// The same, and a request that failed.
+    pub(super) fn and_failed(self, failure: StoreError) -> StoreCounts {
         match failure {
-            StoreError::Full => self.full += 1,
-            StoreError::Stale => self.stale += 1,
-            StoreError::Broken => self.broken += 1,
-            StoreError::Damaged => self.damaged += 1,
-            StoreError::Abandoned | StoreError::Crowded => {}
+            StoreError::Full => StoreCounts { full: self.full + 1, ..self },
+            StoreError::Stale => StoreCounts { stale: self.stale + 1, ..self },
+            StoreError::Broken => StoreCounts { broken: self.broken + 1, ..self },
+            StoreError::Damaged => StoreCounts { damaged: self.damaged + 1, ..self },
+            StoreError::Abandoned | StoreError::Crowded => self,
         }
     }
 }

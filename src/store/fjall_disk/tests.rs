@@ -7,7 +7,7 @@ use crate::base::{RoomId, ShardId};
 use crate::store::messages::{
     Append, ChannelCreated, OpenChannel, RequestId, StoreOp, StoreRequest, StoreResult, WriteEpoch,
 };
-use crate::store::{Engine, EngineSetup, Requester};
+use crate::store::{self, Engine, EngineSetup, Inspection, Requester};
 use crate::wire::{Epoch, Payload, Publication};
 
 fn options(dir: &Path) -> Options {
@@ -15,11 +15,11 @@ fn options(dir: &Path) -> Options {
 }
 
 fn open(dir: &Path) -> FjallDisk {
-    FjallDisk::open(&options(dir)).expect("a directory of its own opens")
+    store::open(&options(dir)).expect("a directory of its own opens")
 }
 
 fn fault(dir: &Path) -> OpenError {
-    FjallDisk::open(&options(dir)).expect_err("it must not open")
+    store::open(&options(dir)).expect_err("it must not open")
 }
 
 type Entry<'a> = (StoreKeyspace, &'a [u8], Option<&'a [u8]>);
@@ -211,7 +211,7 @@ fn a_store_goes_on_without_what_is_damaged() {
     assert!(matches!(fault(dir.path()), OpenError::Damaged { .. }));
     let mut findings = Vec::new();
     assert!(!dir.path().join("db.damaged-1").exists(), "not without being told");
-    let salvaged = FjallDisk::go_on_without(&options(dir.path()), &mut |finding| {
+    let salvaged = store::go_on_without(&options(dir.path()), &mut |finding| {
         findings.push(finding);
     })
     .unwrap();
@@ -320,13 +320,13 @@ fn a_damaged_table_is_told_remembered_and_left_when_told() {
     assert!(findings[0].ends_with(" are damaged"), "{findings:?}");
     drop(inspection);
     let ignoring = Options { ignore_damage: true, ..options(dir.path()) };
-    drop(FjallDisk::open(&ignoring).unwrap());
+    drop(store::open(&ignoring).unwrap());
     drop(open(dir.path()));
     let inspection = Inspection::open(&options(dir.path()), Workers::None).unwrap();
     let checked = inspection.check(&mut |finding| panic!("{finding}")).unwrap();
     assert_eq!(checked.channels_count, 2);
     drop(inspection);
-    drop(FjallDisk::open(&ignoring).unwrap());
+    drop(store::open(&ignoring).unwrap());
     assert!(!dir.path().join("db.damaged-2").exists(), "a whole one stays where it is");
 }
 

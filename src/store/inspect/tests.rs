@@ -1,8 +1,9 @@
+use super::super::disk::Doubt;
 use super::super::messages::{
     Addressee, Append, ChannelCreated, DeadLetterCause, NewDeadLetter, React, ReadMarkers,
     RequestId, Requester, StoreOp, StoreRequest, WriteEpoch,
 };
-use super::super::salvage::{Doubt, salvage};
+use super::super::salvage::salvage;
 use super::super::{Batch, DiskFaultProfile, Engine, EngineSetup, SimulatedDisk, SyncMode};
 use super::*;
 use crate::base::{ClientId, ShardId, UserHash};

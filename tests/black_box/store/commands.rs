@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rookery::base::{RoomId, ShardId};
 use rookery::session::NameKey;
 use rookery::store::{
-    Batch, DeadLetterCause, Disk as _, Engine, EngineSetup, FjallDisk, NewDeadLetter, Options,
+    self, Batch, DeadLetterCause, Disk as _, Engine, EngineSetup, NewDeadLetter, Options,
     RequestId, Requester, StoreKeyspace, StoreOp, StoreRequest, SyncMode, WriteEpoch,
 };
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ fn options(dir: &Path) -> Options {
 
 /// What a server does when it gives a message up.
 fn bury(dir: &Path) {
-    let disk = FjallDisk::open(&options(dir)).expect("it is at rest");
+    let disk = store::open(&options(dir)).expect("it is at rest");
     let retention = Vec::new();
     let namespace_of = Box::new(|_: &str| 0);
     let new_name_key = [7; 16];
@@ -146,7 +146,7 @@ fn a_store_in_use_or_nowhere_is_refused() {
 #[test]
 fn what_is_missing_is_named() {
     let (_server, dir) = told(&[json!(1), json!(2), json!(3)]);
-    let mut disk = FjallDisk::open(&options(&dir)).expect("it is at rest");
+    let mut disk = store::open(&options(&dir)).expect("it is at rest");
     let key =
         disk.get(StoreKeyspace::Meta, b"name_key").expect("it can be read").expect("it is there");
     let names = NameKey::from_bytes(key.try_into().expect("16 bytes"));
@@ -172,7 +172,7 @@ fn what_is_missing_is_named() {
 fn what_does_not_match_its_checksum_is_named() {
     let text = "here is the bit that turns";
     let (mut server, dir) = told(&[json!(text)]);
-    let mut disk = FjallDisk::open(&options(&dir)).expect("it is at rest");
+    let mut disk = store::open(&options(&dir)).expect("it is at rest");
     // Out of the journal, into a table.
     disk.reopen().expect("it works");
     drop(disk);

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
-use rookery::store::{Batch, Disk as _, FjallDisk, Options, StoreKeyspace, SyncMode};
+use rookery::store::{self, Batch, Disk as _, Options, StoreKeyspace, SyncMode};
 use tempfile::TempDir;
 
 use super::{kept, kept_in};
@@ -48,7 +48,7 @@ fn check(folder: &TempDir, code: i32, words: &[&str]) {
 fn store_with(folder: &TempDir, batches: &[(&[u8], &[u8])]) -> Options {
     let options = Options { dir: folder.path().join("store"), ..Options::default() };
     fs::create_dir(&options.dir).expect("it can be made");
-    let mut disk = FjallDisk::open(&options).expect("it is empty");
+    let mut disk = store::open(&options).expect("it is empty");
     for (key, value) in batches {
         let mut batch = Batch::default();
         batch.put(StoreKeyspace::Meta, key, value.to_vec());

@@ -9,9 +9,9 @@ use super::{PartialRead, Slice};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_BYTES_MAX;
 use crate::store::disk::{Disk, StoreKeyspace};
+use crate::store::engine::budget::Budget;
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::ChannelHead;
-use crate::store::engine::queue::Budget;
 use crate::store::messages::{
     Conversation, ConversationsQuery, ReadOrder, StoreError, StoreResult,
 };

@@ -10,10 +10,10 @@ use super::reactions::reacted_span;
 use super::{PartialRead, Slice, message};
 use crate::base::RoomId;
 use crate::store::disk::{Disk, StoreKeyspace};
+use crate::store::engine::budget::Budget;
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::ChannelHead;
 use crate::store::engine::ids::IdCursor;
-use crate::store::engine::queue::Budget;
 use crate::store::key;
 use crate::store::messages::{
     KnownId, OpenChannel, OpenedChannel, ReadOrder, StoreError, StoreResult,

@@ -9,8 +9,8 @@ use super::{ENTRIES_MAX, PAGE_BYTES_MAX, PartialRead, Slice};
 use crate::base::RoomId;
 use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::StoreCounts;
+use crate::store::engine::budget::Budget;
 use crate::store::engine::channels::ChannelStore;
-use crate::store::engine::queue::Budget;
 use crate::store::key;
 use crate::store::messages::{PendingMessage, PendingQuery, ReadOrder, StoreError, StoreResult};
 use crate::store::record::{self, PendingRecord};
@@ -69,7 +69,7 @@ pub(super) fn pending<D: Disk>(
                     so_far.found.push(due);
                 }
                 // The others shall arrive all the same; this one will expire.
-                Err(StoreError::Damaged) => counts.on_failure(StoreError::Damaged),
+                Err(StoreError::Damaged) => *counts = counts.and_failed(StoreError::Damaged),
                 Err(failure) => return Err(failure),
             }
             so_far.after = Some((room, offset));

@@ -9,8 +9,8 @@ use super::history;
 use super::{PartialRead, Slice};
 use crate::base::{RoomId, UserHash};
 use crate::store::disk::{Disk, StoreKeyspace};
+use crate::store::engine::budget::Budget;
 use crate::store::engine::channels::ChannelStore;
-use crate::store::engine::queue::Budget;
 use crate::store::messages::{
     MessageReactions, ReactedMessages, ReactionPage, ReactionsQuery, ReadOrder, StoreError,
     StoreResult,

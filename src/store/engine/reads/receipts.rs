@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 
 use super::{ENTRIES_MAX, PartialRead, Slice};
 use crate::store::disk::{Disk, StoreKeyspace};
+use crate::store::engine::budget::Budget;
 use crate::store::engine::channels::ChannelStore;
-use crate::store::engine::queue::Budget;
 use crate::store::messages::{ReadMarkersQuery, ReadOrder, StoreError, StoreResult};
 use crate::store::{key, record};
 

@@ -148,7 +148,7 @@ impl Upkeep {
                     }
                     left_count -= count.max(1);
                 }
-                Err(failure) => counts.on_failure(failure),
+                Err(failure) => *counts = counts.and_failed(failure),
             }
             self.sweeper.end_over_limit(room);
         }
@@ -176,7 +176,7 @@ impl Upkeep {
             }
         });
         if let Err(fault) = seen {
-            counts.on_failure(fault.into());
+            *counts = counts.and_failed(fault.into());
         }
         let is_last = keys.len() < STEP_CHANNELS;
         let mut at = after;
@@ -191,7 +191,7 @@ impl Upkeep {
                     }
                     left_count -= count;
                 }
-                Err(failure) => counts.on_failure(failure),
+                Err(failure) => *counts = counts.and_failed(failure),
             }
             match remove_channel(channels, room, now_unix_ms) {
                 Ok(ChannelRemoval::Partly) => {
@@ -201,7 +201,7 @@ impl Upkeep {
                     self.sweeper.set(SweepOf::Conversations, Sweep::Rests(now_unix_ms));
                 }
                 Ok(ChannelRemoval::Keep | ChannelRemoval::Gone) => (),
-                Err(failure) => counts.on_failure(failure),
+                Err(failure) => *counts = counts.and_failed(failure),
             }
             at = key;
         }
@@ -293,7 +293,7 @@ impl Upkeep {
                     channels.staged_mut().remove(StoreKeyspace::Dead, &key);
                     self.dead_letter_scan.remove(&key);
                 }
-                Err(failure) => counts.on_failure(failure),
+                Err(failure) => *counts = counts.and_failed(failure),
             }
         }
         let next = match at {
@@ -330,7 +330,7 @@ impl Upkeep {
             match room.and_then(|room| channels.head(room)) {
                 Ok(Some(_)) => (),
                 Ok(None) => channels.staged_mut().remove(StoreKeyspace::Conversations, &key),
-                Err(failure) => counts.on_failure(failure),
+                Err(failure) => *counts = counts.and_failed(failure),
             }
         }
     }
@@ -349,7 +349,7 @@ impl Upkeep {
         let Some(after) = self.sweeper.begin(SweepOf::Ids, now_unix_ms) else { return };
         let over = ids_over(channels.staged(), &after, now_unix_ms, count_max);
         if let Some(failure) = over.failure {
-            counts.on_failure(failure);
+            *counts = counts.and_failed(failure);
         }
         for key in &over.keys {
             channels.staged_mut().remove(StoreKeyspace::Ids, key);
@@ -377,7 +377,7 @@ fn page<D: Disk>(
         if found.len() < count_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
     if let Err(fault) = seen {
-        counts.on_failure(fault.into());
+        *counts = counts.and_failed(fault.into());
     }
     found
 }

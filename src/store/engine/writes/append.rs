@@ -128,6 +128,7 @@ impl AppendPlan {
     pub fn write<D: Disk>(self, channels: &mut ChannelStore<D>, append: &Append) -> Written {
         let AppendPlan { head, begins, replaced, reactions, addressee, author, renamed } = self;
         let (room, publication) = (append.room, &append.publication);
+        assert_eq!(publication.offset, head.offset + 1, "it is written where it was planned");
         if let Some(ChannelRecord { tenant, channel, .. }) = renamed {
             channels.put_record(room, &head, &tenant, &channel);
         }
