@@ -153,7 +153,7 @@ impl<T> LaneSender<T> {
     /// this writer as soon as there is room.
     pub fn post(&mut self, items: &mut Vec<T>) -> usize {
         let batch_items_max = self.batch_items_max as usize;
-        let waiting_count = items.len();
+        let (waiting_count, sent_before_count) = (items.len(), self.sent_count);
         while !items.is_empty() && self.has_room() {
             if items.len() <= batch_items_max {
                 self.send(mem::take(items).into());
@@ -166,6 +166,8 @@ impl<T> LaneSender<T> {
             }
         }
         let posted_count = waiting_count - items.len();
+        let sent_count = self.sent_count - sent_before_count;
+        assert_eq!(sent_count, posted_count as u64, "what is given is sent, or stays");
         if 0 < posted_count {
             self.reader.ready.raise(self.own, Release);
         }

@@ -43,7 +43,7 @@ pub(super) fn serve(
         && let Some(chat_type) = refused_type(cx, method, verb.as_ref().ok())
     {
         let result = unpublished(refusal.code());
-        reply.outcome().unpublished.push((chat_type, result));
+        reply.outcome().count_unpublished(chat_type, result);
     }
     done
 }

@@ -13,9 +13,11 @@ use super::access::{Access, CommandResult};
 use super::commands::chat_method;
 use super::identity::Peer;
 use super::names::conversation;
+use super::publishing::{chat_type, unpublished};
+use super::state::SessionState;
 use super::subscribing::Membership;
 use super::unanswered::Unanswered;
-use super::{CommandError, Context};
+use super::{CommandError, Context, SessionOutput};
 use crate::base::RoomId;
 use crate::wire::chat::{self, ChatRequest};
 use crate::wire::{ErrorCode, Request, SubscribeRequest};
@@ -66,13 +68,13 @@ pub(super) fn apply_deferred(
 ) -> CommandResult {
     match (request, done) {
         (Request::Subscribe(SubscribeRequest { channel, .. }), _) => {
-            forget_deferred(cx, membership.peer, channel);
+            forget_deferred(cx, membership.peer_mut(), channel);
             if done == Err(CommandError::Code(ErrorCode::TooManyRequests)) {
-                defer_subscribe(cx, membership.peer, channel);
+                defer_subscribe(cx, membership.peer_mut(), channel);
             }
         }
         (Request::Unsubscribe { channel }, Ok(())) => {
-            forget_deferred(cx, membership.peer, channel);
+            forget_deferred(cx, membership.peer_mut(), channel);
         }
         (request, Err(CommandError::Code(ErrorCode::PermissionDenied)))
             if is_deferred(cx, membership.access(), request) =>
@@ -84,8 +86,25 @@ pub(super) fn apply_deferred(
     done
 }
 
+/// A command was refused with 111 at once, because its client asks too much: what is counted
+/// of it, and what that means to what comes behind.
+pub(super) fn note_throttled(
+    cx: &Context<'_>,
+    state: &mut SessionState,
+    request: &Request<'_>,
+    out: &mut SessionOutput,
+) {
+    if let Request::Publish { channel, .. } = request {
+        let result = unpublished(ErrorCode::TooManyRequests);
+        out.count_unpublished(chat_type(cx, channel), result);
+    }
+    if let (Request::Subscribe(request), SessionState::Ready(peer)) = (request, state) {
+        defer_subscribe(cx, peer, &request.channel);
+    }
+}
+
 /// A subscribe to this channel was refused with 111 at once.
-pub(super) fn defer_subscribe(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
+fn defer_subscribe(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
     let room = cx.names.room(peer.tenant(), channel);
     peer.deferred_mut().insert(room);
 }

@@ -72,7 +72,7 @@ impl<'o> CommandOut<'o> {
     fn send_request_as(&mut self, id: u32, room: RoomId, op: RoomOp) {
         self.unanswered.on_asked(id);
         let reply_to = ReplyTo { id, ..self.reply_to };
-        self.out.effects.push(Effect::SendRequest(RoomRequest { room, reply_to, op }));
+        self.out.effect(Effect::SendRequest(RoomRequest { room, reply_to, op }));
     }
 
     /// Answers the command.
@@ -92,7 +92,7 @@ impl<'o> CommandOut<'o> {
 
     /// What the shard has to do.
     pub fn effect(&mut self, effect: Effect) {
-        self.out.effects.push(effect);
+        self.out.effect(effect);
     }
 
     /// Ends the session.

@@ -8,7 +8,9 @@ use super::access::{Access, CommandResult};
 use super::command_out::CommandOut;
 use super::presence::presence;
 use super::publishing::{self, PublishArgs};
-use super::{Context, chat_commands, position_seal};
+use super::quota::Quota;
+use super::unanswered::Unanswered;
+use super::{Context, QuotaDecision, chat_commands, position_seal};
 use crate::auth::Allow;
 use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::room::{HistoryOrder, HistoryPage, HistoryQuery, RoomOp};
@@ -48,6 +50,24 @@ impl CommandLoad {
             | Request::PresenceStats { .. }
             | Request::Send { .. }
             | Request::SubRefresh { .. } => CommandLoad::Short,
+        }
+    }
+
+    /// Whether a command waits for its turn: too many are not answered yet, or long
+    /// answers are not paid for.
+    pub fn admission(
+        self,
+        cx: &Context<'_>,
+        unanswered: Unanswered,
+        quota: &Quota,
+    ) -> QuotaDecision {
+        match self {
+            CommandLoad::Free => QuotaDecision::Served,
+            CommandLoad::Short | CommandLoad::Long if unanswered.is_full() => {
+                QuotaDecision::Throttled
+            }
+            CommandLoad::Short => QuotaDecision::Served,
+            CommandLoad::Long => quota.on_long_question(cx.now.tick, cx.options),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::names::{ChannelKind, INBOX_NAMESPACE, namespace_of};
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
 use super::subscriptions::Subscriptions;
 use super::tokens::{ConnectCommandError, authenticate, json_payload, left_s};
+use super::unanswered::Unanswered;
 use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput};
 use crate::auth::Allow;
 use crate::base::{ClientId, MonotonicMs, RoomId};
@@ -109,6 +110,21 @@ pub fn wanted(
     Ok(wanted)
 }
 
+/// Where a user may have one connection only, the home of its personal channel knows which.
+pub(super) fn request_single_session(
+    cx: &Context<'_>,
+    peer: &Peer,
+    unanswered: &mut Unanswered,
+    op: RoomOp,
+    out: &mut SessionOutput,
+) {
+    let (tenant, user) = (peer.tenant(), &peer.info().user);
+    if cx.options.is_single_session(tenant) && !user.is_empty() {
+        let inbox = cx.names.inbox(tenant, user);
+        CommandOut::new(cx, peer, 0, unanswered, out).send_request(inbox, op);
+    }
+}
+
 impl PendingConnect {
     /// The peer that a connect command's token describes, and what the server subscribes it
     /// to. Its upgrade was done at `since`.
@@ -181,7 +197,7 @@ impl PendingConnect {
                 one.subscribed = Some(*subscribed);
                 let rules = &cx.rooms.namespaces[usize::from(one.channel_key.namespace)];
                 let wants_join_leave = rules.push_join_leave;
-                out.effects.push(Effect::AddSubscriber { room, name, wants_join_leave });
+                out.effect(Effect::AddSubscriber { room, name, wants_join_leave });
                 subscriptions.begin_subscribe_by_server(room, one.channel_key.clone());
                 return true;
             }
@@ -232,9 +248,9 @@ impl PendingConnect {
         }
         // With one room nothing waits: its answer completes the connect.
         if 1 < self.wanted.len() {
-            out.effects.push(Effect::Release);
+            out.effect(Effect::Release);
         }
-        out.of_tenant = self.peer.counted_as().map(|tenant| (tenant, ConnectionEvent::Opened));
+        out.count_connection(self.peer.counted_as(), ConnectionEvent::Opened);
         (self.peer, self.held)
     }
 

@@ -46,8 +46,8 @@ impl Heartbeat {
         let (now, load) = (cx.now.tick, cx.load.core_connections);
         match self.0.on_due(now, cx.options, load, &mut cx.chance.jitter) {
             HeartbeatAction::Rest => (),
-            HeartbeatAction::Ping => out.effects.push(Effect::Ping),
-            HeartbeatAction::Suspect => out.effects.push(Effect::Suspect(Suspicion::Silence)),
+            HeartbeatAction::Ping => out.effect(Effect::Ping),
+            HeartbeatAction::Suspect => out.effect(Effect::Suspect(Suspicion::Silence)),
             // It reads nothing: what waits for it would wait for ever.
             HeartbeatAction::Unsent => out.close(Fault::Slow),
         }
@@ -72,7 +72,7 @@ impl Heartbeat {
         let (now, load) = (cx.now.tick, cx.load.core_connections);
         let found = self.0.judge(now, cx.options, load, signs, &mut cx.chance.jitter);
         if found == PongVerdict::Again {
-            out.effects.push(Effect::Ping);
+            out.effect(Effect::Ping);
         }
         found
     }

@@ -13,26 +13,25 @@ use std::sync::Arc;
 
 use super::access::{Access, CommandResult};
 use super::backlog::{HeldServed, Remaining, SubscribeOutcome};
-use super::command_order::{apply_deferred, defer_subscribe, may_follow_connect, waits_for};
+use super::command_order::{apply_deferred, may_follow_connect, note_throttled, waits_for};
 use super::command_out::CommandOut;
 use super::commands::CommandLoad;
-use super::connect::{self, PendingConnect};
+use super::connect::request_single_session;
 use super::context::ends_now;
+use super::greeting::Greeting;
 use super::heartbeat::Heartbeat;
 #[cfg(test)]
 use super::identity::Peer;
-use super::identity::StartTime24;
 use super::publishing::{chat_type, unpublished};
 use super::quota::Quota;
 use super::state::SessionState;
 use super::subscribing::Membership;
 use super::subscriptions::{Removal, SubscriptionSide, Subscriptions};
-use super::tokens::ConnectCommandError;
 use super::unanswered::Unanswered;
 use super::{
-    CommandError, ConnectionEvent, Context, CorePace, Effect, Fault, HeldCommands, NameKey,
-    Options, PeerIdentity, PongVerdict, QuotaDecision, SessionOutput, SubscriberSlot, Suspicion,
-    answers, refresh, serving,
+    CommandError, ConnectionEvent, Context, Effect, Fault, HeldCommands, NameKey, Options,
+    PeerIdentity, PongVerdict, QuotaDecision, SessionOutput, SubscriberSlot, Suspicion, answers,
+    connect, refresh, serving,
 };
 use crate::base::{MonotonicMs, PeerSigns, RoomId, UserHash};
 use crate::metrics::{Agent, Tenant};
@@ -55,12 +54,8 @@ impl Session {
     /// A peer whose upgrade is done, and the longest time between two pings that it asked
     /// for.
     pub fn open(cx: &Context<'_>, agent: Agent, ping_s: Option<u32>) -> Session {
-        let tick = cx.now.tick;
         Session {
-            state: SessionState::Greeting {
-                deadline: tick.plus_ms(cx.options.connect_ms_max),
-                refused: None,
-            },
+            state: SessionState::Greeting(Greeting::begin(cx.now.tick, cx.options)),
             subscriptions: Subscriptions::default(),
             quota: Quota::new(),
             heartbeat: Heartbeat::new(ping_s),
@@ -90,7 +85,7 @@ impl Session {
         out: &mut SessionOutput,
     ) -> QuotaDecision {
         match &self.state {
-            SessionState::Greeting { .. } => self.quota.take_strangers_frames(cx, count, out),
+            SessionState::Greeting(_) => self.quota.take_strangers_frames(cx, count, out),
             SessionState::Connecting(_) | SessionState::Ready(_) => {
                 self.quota.take_frames(cx, count, out)
             }
@@ -120,32 +115,22 @@ impl Session {
             {
                 out.close(Fault::BadRequest);
             }
-            (SessionState::Greeting { .. }, Request::Connect(request)) if id != 0 => {
+            (SessionState::Greeting(_), Request::Connect(request)) if id != 0 => {
                 self.on_connect(cx, id, &request, out);
             }
-            (SessionState::Greeting { refused: Some(code), .. }, request)
-                if may_follow_connect(id, &request) =>
-            {
-                let code = *code;
-                self.quota.refuse_behind(cx, id, code, admission, out);
-            }
-            (SessionState::Greeting { .. }, _) | (_, Request::Connect(_)) => {
-                out.close(Fault::BadRequest);
-            }
+            (SessionState::Greeting(greeting), request) => match greeting.refused() {
+                Some(code) if may_follow_connect(id, &request) => {
+                    self.quota.refuse_behind(cx, id, code, admission, out);
+                }
+                Some(_) | None => out.close(Fault::BadRequest),
+            },
+            (_, Request::Connect(_)) => out.close(Fault::BadRequest),
             (SessionState::Connecting(_) | SessionState::Ready(_), request) => {
                 let within = self.quota.on_command(cx.now.tick, cx.options);
                 if within == QuotaDecision::Served && admission == QuotaDecision::Served {
                     self.serve_or_hold(cx, Command { id, request }, out);
                 } else {
-                    if let Request::Publish { channel, .. } = &request {
-                        let result = unpublished(ErrorCode::TooManyRequests);
-                        out.unpublished.push((chat_type(cx, channel), result));
-                    }
-                    if let (Request::Subscribe(request), SessionState::Ready(peer)) =
-                        (&request, &mut self.state)
-                    {
-                        defer_subscribe(cx, peer, &request.channel);
-                    }
+                    note_throttled(cx, &mut self.state, &request, out);
                     self.quota.throttle(cx, id, out);
                 }
             }
@@ -162,9 +147,9 @@ impl Session {
         let id = command.id;
         let done = match &mut self.state {
             SessionState::Connecting(connecting) => {
-                connecting.hold(out.encoding, &command).map_err(CommandError::from)
+                connecting.hold(out.encoding(), &command).map_err(CommandError::from)
             }
-            SessionState::Ready(_) | SessionState::Greeting { .. } | SessionState::Closed => {
+            SessionState::Ready(_) | SessionState::Greeting(_) | SessionState::Closed => {
                 self.serve_or_wait(cx, command, out)
             }
         };
@@ -183,9 +168,9 @@ impl Session {
         out: &mut SessionOutput,
     ) {
         self.unanswered.on_answered(id);
-        let before = out.messages.len();
+        let before = out.messages_bytes();
         self.take_answer(cx, room, id, answer, out);
-        let bytes = out.messages.len().saturating_sub(before);
+        let bytes = out.messages_bytes().saturating_sub(before);
         self.quota.on_answer(cx.now.tick, cx.options, bytes);
     }
 
@@ -198,12 +183,12 @@ impl Session {
         out: &mut SessionOutput,
     ) {
         match (&mut self.state, answer) {
-            (SessionState::Closed | SessionState::Greeting { .. }, RoomReply::Subscribed(_)) => {
+            (SessionState::Closed | SessionState::Greeting(_), RoomReply::Subscribed(_)) => {
                 // Nobody waits for this subscription any more.
                 let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
                 reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
             }
-            (SessionState::Closed | SessionState::Greeting { .. }, _) => (),
+            (SessionState::Closed | SessionState::Greeting(_), _) => (),
             (SessionState::Connecting(connecting), answer) => {
                 if connecting.on_answer(cx, room, answer, &mut self.subscriptions, out) {
                     self.finish_connecting(cx, out);
@@ -273,21 +258,7 @@ impl Session {
         let SessionState::Ready(peer) = &mut self.state else { return None };
         let reply = CommandOut::new(cx, peer, id, &mut self.unanswered, out);
         let (subscriptions, agent) = (&mut self.subscriptions, self.agent);
-        Some((Membership { peer, subscriptions, agent }, reply))
-    }
-
-    /// Whether a command waits for its turn: too many are not answered yet, or long
-    /// answers are not paid for.
-    fn admits(&self, cx: &Context<'_>, request: &Request<'_>) -> QuotaDecision {
-        match CommandLoad::of(request) {
-            // These ask no room.
-            CommandLoad::Free => QuotaDecision::Served,
-            CommandLoad::Short | CommandLoad::Long if self.unanswered.is_full() => {
-                QuotaDecision::Throttled
-            }
-            CommandLoad::Short => QuotaDecision::Served,
-            CommandLoad::Long => self.quota.on_long_question(cx.now.tick, cx.options),
-        }
+        Some((Membership::new(peer, subscriptions, agent), reply))
     }
 
     /// A command that is within the quota: it is served now, or waits for the room that
@@ -303,7 +274,7 @@ impl Session {
             Some(room) => self.hold(room, &command, out),
         };
         if let (Request::Publish { channel, .. }, Err(refusal)) = (&command.request, done) {
-            out.unpublished.push((chat_type(cx, channel), unpublished(refusal.code())));
+            out.count_unpublished(chat_type(cx, channel), unpublished(refusal.code()));
         }
         done
     }
@@ -317,7 +288,7 @@ impl Session {
 
     fn hold(&mut self, room: RoomId, command: &Command<'_>, out: &SessionOutput) -> CommandResult {
         let SessionState::Ready(peer) = &mut self.state else { return Ok(()) };
-        Ok(peer.backlogs_mut().push(room, out.encoding, command)?)
+        Ok(peer.backlogs_mut().push(room, out.encoding(), command)?)
     }
 
     /// Serves a command of a connected peer, and notes what that means to what comes behind.
@@ -328,7 +299,8 @@ impl Session {
         request: &Request<'_>,
         out: &mut SessionOutput,
     ) -> CommandResult {
-        let admission = self.admits(cx, request);
+        let load = CommandLoad::of(request);
+        let admission = load.admission(cx, self.unanswered, &self.quota);
         let Some((mut membership, mut reply)) = self.ready(cx, id, out) else {
             return Err(ErrorCode::Unauthorized.into());
         };
@@ -352,7 +324,8 @@ impl Session {
         count_max: usize,
         out: &mut SessionOutput,
     ) -> (usize, Option<HeldCommands>) {
-        let (served_count, rest) = held.serve(out.encoding, count_max, |command, room, outcome| {
+        let encoding = out.encoding();
+        let (served_count, rest) = held.serve(encoding, count_max, |command, room, outcome| {
             if room.is_some() && self.waits_for(cx, &command.request) == room {
                 return HeldServed::WaitsAgain;
             }
@@ -386,7 +359,7 @@ impl Session {
         let SessionState::Ready(peer) = &mut self.state else { return };
         if let Some(backlog) = peer.take_backlog(room).filter(|backlog| !backlog.is_empty()) {
             let held = HeldCommands::after_room(backlog, room, outcome);
-            out.effects.push(Effect::Resume(held));
+            out.effect(Effect::Resume(held));
         }
     }
 
@@ -493,7 +466,7 @@ impl Session {
     /// Time has passed.
     pub fn on_timer(&mut self, cx: &mut Context<'_>, out: &mut SessionOutput) {
         if self.state.missed_deadline(cx).is_some() {
-            out.effects.push(Effect::Suspect(Suspicion::Deadline));
+            out.effect(Effect::Suspect(Suspicion::Deadline));
         }
         while let SessionState::Ready(peer) = &self.state
             && let Some((room, end)) = peer.first_expiry()
@@ -517,20 +490,16 @@ impl Session {
 
     /// Ends the session: it is removed from its channels and rooms.
     pub fn leave(&mut self, cx: &Context<'_>, out: &mut SessionOutput) {
-        self.request_single_session(cx, RoomOp::Release, out);
-        out.of_tenant = self.counted_as().map(|tenant| (tenant, ConnectionEvent::Closed));
+        if let SessionState::Ready(peer) = &self.state {
+            request_single_session(cx, peer, &mut self.unanswered, RoomOp::Release, out);
+        }
+        out.count_connection(self.counted_as(), ConnectionEvent::Closed);
         self.state = SessionState::Closed;
         let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
         // The answer to what was asked for will find nobody, and is undone then.
         for (room, place) in self.subscriptions.take_active_slots() {
             reply.effect(Effect::RemoveSubscriber(place));
             reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
-        }
-    }
-
-    fn remember_refusal(&mut self, code: ErrorCode) {
-        if let SessionState::Greeting { refused, .. } = &mut self.state {
-            *refused = Some(code);
         }
     }
 
@@ -542,33 +511,13 @@ impl Session {
         out: &mut SessionOutput,
     ) {
         self.agent = connect::agent(self.agent, &request.name);
-        if cx.load.pace == CorePace::FarBehind {
-            self.remember_refusal(ErrorCode::TooManyRequests);
-            // No mistake of the client's, so it is not counted as one.
-            return out.refuse(id, ErrorCode::TooManyRequests);
-        }
-        let age_ms = self.age_ms(cx.now.tick, cx.options);
-        let started_at = StartTime24::new(MonotonicMs(cx.now.tick.0.saturating_sub(age_ms)));
-        let SessionState::Greeting { deadline, .. } = &self.state else { return };
-        let opened_at = MonotonicMs(deadline.0.saturating_sub(cx.options.connect_ms_max));
-        match PendingConnect::begin(cx, id, request, opened_at, started_at) {
-            Err(ConnectCommandError::Refuse(code)) => {
-                self.remember_refusal(code);
-                self.quota.refuse_stranger(cx, id, code, out);
-            }
-            Err(ConnectCommandError::Close(fault)) => out.close(fault),
-            Ok(connecting) if connecting.is_blocked(cx, self.agent) => {
-                out.close(Fault::Quarantined);
-            }
-            Ok(connecting) => {
-                self.quota.on_admitted();
-                let peer = connecting.peer();
-                let mut reply = CommandOut::new(cx, peer, 0, &mut self.unanswered, out);
-                connecting.ask_rooms(&mut reply);
-                self.state = SessionState::Connecting(Box::new(connecting));
-                self.finish_connecting(cx, out);
-            }
-        }
+        let SessionState::Greeting(greeting) = &mut self.state else { return };
+        let begun = greeting.on_connect(cx, id, request, self.agent, &mut self.quota, out);
+        let Some(connecting) = begun else { return };
+        let mut reply = CommandOut::new(cx, connecting.peer(), 0, &mut self.unanswered, out);
+        connecting.ask_rooms(&mut reply);
+        self.state = SessionState::Connecting(Box::new(connecting));
+        self.finish_connecting(cx, out);
     }
 
     fn finish_connecting(&mut self, cx: &mut Context<'_>, out: &mut SessionOutput) {
@@ -580,23 +529,12 @@ impl Session {
             mem::replace(&mut self.state, SessionState::Closed)
         {
             let (peer, held) = connecting.finish(cx, &mut self.heartbeat, out);
+            request_single_session(cx, &peer, &mut self.unanswered, RoomOp::Claim, out);
             self.state = SessionState::Ready(peer);
-            self.request_single_session(cx, RoomOp::Claim, out);
             // After the subscribers: a held command may need the last one.
             if !held.is_empty() {
-                out.effects.push(Effect::Resume(held.after_connect()));
+                out.effect(Effect::Resume(held.after_connect()));
             }
-        }
-    }
-
-    /// Where a user may have one connection only, the home of its personal channel
-    /// knows which.
-    fn request_single_session(&mut self, cx: &Context<'_>, op: RoomOp, out: &mut SessionOutput) {
-        let SessionState::Ready(peer) = &self.state else { return };
-        let (tenant, user) = (peer.tenant(), &peer.info().user);
-        if cx.options.is_single_session(tenant) && !user.is_empty() {
-            let inbox = cx.names.inbox(tenant, user);
-            CommandOut::new(cx, peer, 0, &mut self.unanswered, out).send_request(inbox, op);
         }
     }
 
@@ -613,7 +551,7 @@ impl Session {
             (None, SessionState::Ready(_)) => return self.heartbeat.judge(cx, signs, out),
             (
                 None,
-                SessionState::Greeting { .. } | SessionState::Connecting(_) | SessionState::Closed,
+                SessionState::Greeting(_) | SessionState::Connecting(_) | SessionState::Closed,
             ) => (),
         }
         PongVerdict::Alive

@@ -21,6 +21,7 @@ mod commands;
 mod connect;
 mod context;
 mod fault;
+mod greeting;
 mod heartbeat;
 mod identity;
 mod load;
@@ -54,7 +55,7 @@ pub use load::{CoreLoad, CorePace};
 pub use machine::Session;
 pub use names::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
-pub use outcome::{CommandError, ConnectionEvent, Effect, SessionOutput, Suspicion};
+pub use outcome::{CommandError, ConnectionEvent, Effect, OutputCounts, SessionOutput, Suspicion};
 pub use ping_timer::PongVerdict;
 pub use quarantine::{
     BlockedBy, BlockedPrefix, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, SuspectResult,

@@ -3,12 +3,13 @@
 //!
 //! Deliberately absent: whoever carries it out (`shard::sessions`), frames and outboxes.
 
+use std::mem;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
 use super::{Fault, HeldCommands, SubscriberSlot};
-use crate::base::{MonotonicMs, RoomId};
+use crate::base::{MonotonicMs, RoomId, trim_list};
 use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
 use crate::room::RoomRequest;
 use crate::wire::chat::Field;
@@ -19,11 +20,17 @@ use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
 #[derive(Debug)]
 pub struct SessionOutput {
     /// How the client reads.
-    pub encoding: Encoding,
+    encoding: Encoding,
     /// Messages that will share one frame.
-    pub messages: BytesMut,
+    messages: BytesMut,
     /// What the shard has to do.
-    pub effects: Vec<Effect>,
+    effects: Vec<Effect>,
+    counts: OutputCounts,
+}
+
+/// What of a session's decisions is counted and measured.
+#[derive(Debug, Default)]
+pub struct OutputCounts {
     /// Answers among the messages.
     pub answers_count: u64,
     /// Why commands were refused, one for each refusal among the answers.
@@ -138,18 +145,64 @@ impl SessionOutput {
             encoding,
             messages: BytesMut::new(),
             effects: Vec::new(),
-            answers_count: 0,
-            refused: Vec::new(),
-            unpublished: Vec::new(),
-            of_tenant: None,
-            observed: Vec::new(),
+            counts: OutputCounts::default(),
         }
+    }
+
+    /// The next decision is about a client that reads this way.
+    pub fn begin(&mut self, encoding: Encoding) {
+        self.encoding = encoding;
+    }
+
+    /// How the client reads.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// Bytes of the messages so far.
+    pub fn messages_bytes(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Takes the messages for the client, if there are any.
+    pub fn take_messages(&mut self) -> Option<BytesMut> {
+        (!self.messages.is_empty()).then(|| mem::take(&mut self.messages))
+    }
+
+    /// Takes what the shard has to do.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        mem::take(&mut self.effects)
+    }
+
+    /// Gives back a list that was taken, for its capacity, unless there is something again.
+    pub fn keep_effects(&mut self, effects: Vec<Effect>) {
+        assert!(effects.is_empty(), "what was decided is carried out");
+        if self.effects.is_empty() {
+            self.effects = effects;
+        }
+    }
+
+    /// What is to be counted, for whoever counts it.
+    pub fn counts_mut(&mut self) -> &mut OutputCounts {
+        &mut self.counts
+    }
+
+    /// Whether all that is to be carried out was taken.
+    pub fn is_empty(&self) -> bool {
+        self.effects.is_empty() && self.messages.is_empty()
+    }
+
+    /// Gives back what very many decisions have left of the lists.
+    pub fn trim(&mut self) {
+        trim_list(&mut self.effects);
+        trim_list(&mut self.counts.unpublished);
+        trim_list(&mut self.counts.observed);
     }
 
     /// An answer to command `id`. Commands without an id get none.
     pub fn answer(&mut self, id: u32, answer: Answer<'_>) {
         if id != 0 {
-            self.answers_count += 1;
+            self.counts.answers_count += 1;
             self.say(&Message::Reply { id, answer });
         }
     }
@@ -158,7 +211,7 @@ impl SessionOutput {
     pub fn refuse(&mut self, id: u32, refusal: impl Into<CommandError>) {
         let refusal = refusal.into();
         if id != 0 {
-            self.refused.push(refusal.code());
+            self.counts.refused.push(refusal.code());
         }
         self.answer(id, refusal.answer());
     }
@@ -170,12 +223,27 @@ impl SessionOutput {
 
     /// Something took from then until now.
     pub fn observe(&mut self, histogram: Histogram, since: MonotonicMs, now: MonotonicMs) {
-        self.observed.push((histogram, now.ms_since(since) * 1_000));
+        self.counts.observed.push((histogram, now.ms_since(since) * 1_000));
+    }
+
+    /// The shard has to do something.
+    pub fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    /// A publish of which no room was asked.
+    pub fn count_unpublished(&mut self, chat_type: ChatType, result: PublishResult) {
+        self.counts.unpublished.push((chat_type, result));
+    }
+
+    /// A client of this tenant came, or went; nobody's are not counted.
+    pub fn count_connection(&mut self, tenant: Option<Tenant>, event: ConnectionEvent) {
+        self.counts.of_tenant = tenant.map(|tenant| (tenant, event));
     }
 
     /// The end of the session.
     pub fn close(&mut self, fault: Fault) {
-        self.effects.push(Effect::Close(fault));
+        self.effect(Effect::Close(fault));
     }
 
     /// True when the last thing decided was the end.
@@ -190,5 +258,28 @@ impl SessionOutput {
             wire::separate(self.encoding, &mut self.messages);
         }
         wire::encode(self.encoding, message, &mut self.messages);
+    }
+}
+
+#[cfg(test)]
+impl SessionOutput {
+    /// What the shard has to do.
+    pub fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
+
+    /// The same, to change.
+    pub fn effects_mut(&mut self) -> &mut Vec<Effect> {
+        &mut self.effects
+    }
+
+    /// Messages that will share one frame.
+    pub fn messages(&self) -> &[u8] {
+        &self.messages
+    }
+
+    /// What is to be counted.
+    pub fn counts(&self) -> &OutputCounts {
+        &self.counts
     }
 }

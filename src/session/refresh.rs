@@ -24,7 +24,7 @@ pub(super) fn refresh(
     token: &str,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let Membership { peer, subscriptions, .. } = membership;
+    let (peer, subscriptions) = membership.parts_mut();
     let claims = match cx.keys.connection(token, cx.now.unix_s()) {
         Ok(claims) => claims,
         // A backend's cache, or its clock. SDKs take a refusal for the end; from this
@@ -75,16 +75,16 @@ pub(super) fn review(
     wanted: &[RoomId],
     reply: &mut CommandOut<'_>,
 ) {
-    let mut all: Vec<(RoomId, Arc<str>)> = membership.subscriptions.pending_names().collect();
+    let mut all: Vec<(RoomId, Arc<str>)> = membership.subscriptions().pending_names().collect();
     all.extend_from_slice(active);
     for (room, channel) in all {
-        let Some(maker) = membership.subscriptions.maker(room) else { continue };
+        let Some(maker) = membership.subscriptions().maker(room) else { continue };
         let is_wanted = wanted.contains(&room);
         let stays = match maker {
             SubscriptionSide::Server => is_wanted,
             // What the token names is made by the server, unless it is there already.
             SubscriptionSide::Client => {
-                let by_sub = membership.subscriptions.allow(room);
+                let by_sub = membership.subscriptions().allow(room);
                 is_wanted || may_stay(membership, cx, &channel, by_sub)
             }
         };

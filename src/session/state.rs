@@ -4,19 +4,18 @@
 
 use super::connect::PendingConnect;
 use super::context::{is_long_over, is_over};
+use super::greeting::Greeting;
 use super::heartbeat::Heartbeat;
 use super::identity::Peer;
 use super::{Context, Fault, Options};
 use crate::base::MonotonicMs;
 use crate::base::limits::LOOK_AGAIN_MS;
-use crate::wire::ErrorCode;
 
 /// Each state holds exactly what that state may touch.
 #[derive(Debug)]
 pub(super) enum SessionState {
-    /// A connect command has to come, and by then. If one was refused, what came behind
-    /// it is, too.
-    Greeting { deadline: MonotonicMs, refused: Option<ErrorCode> },
+    /// A connect command has to come.
+    Greeting(Greeting),
     /// Rooms are asked; commands meanwhile wait, and over their limit are refused
     /// as temporary.
     Connecting(Box<PendingConnect>),
@@ -32,15 +31,15 @@ impl SessionState {
         match self {
             SessionState::Ready(peer) => Some(peer),
             SessionState::Connecting(connecting) => Some(connecting.peer()),
-            SessionState::Greeting { .. } | SessionState::Closed => None,
+            SessionState::Greeting(_) | SessionState::Closed => None,
         }
     }
 
     /// Why it ends if nothing of the peer is left to be read: what had to come by now has not.
     pub fn missed_deadline(&self, cx: &Context<'_>) -> Option<Fault> {
         match self {
-            SessionState::Greeting { deadline, .. } => {
-                (*deadline <= cx.now.tick).then_some(Fault::Stale)
+            SessionState::Greeting(greeting) => {
+                (greeting.deadline() <= cx.now.tick).then_some(Fault::Stale)
             }
             SessionState::Ready(peer) => {
                 let is_over = peer.expires_unix_s().is_some_and(|end| is_over(cx, end));
@@ -54,8 +53,8 @@ impl SessionState {
     /// though nobody is judged now.
     pub fn is_judged_late(&self, cx: &Context<'_>) -> bool {
         match self {
-            SessionState::Greeting { deadline, .. } => {
-                deadline.plus_ms(cx.options.connect_ms_max) <= cx.now.tick
+            SessionState::Greeting(greeting) => {
+                greeting.deadline().plus_ms(cx.options.connect_ms_max) <= cx.now.tick
             }
             SessionState::Ready(peer) => {
                 peer.expires_unix_s().is_some_and(|end| is_long_over(cx, end))
@@ -67,9 +66,7 @@ impl SessionState {
     /// How long ago its upgrade was done, to a quarter of a second.
     pub fn age_ms(&self, now: MonotonicMs, options: &Options) -> u64 {
         match self {
-            SessionState::Greeting { deadline, .. } => {
-                options.connect_ms_max.saturating_sub(deadline.ms_since(now))
-            }
+            SessionState::Greeting(greeting) => greeting.age_ms(now, options),
             SessionState::Ready(_) | SessionState::Connecting(_) | SessionState::Closed => {
                 self.peer().map_or(0, |peer| peer.started_at().age_ms(now))
             }
@@ -80,15 +77,17 @@ impl SessionState {
     pub fn held_recovery_bytes(&self) -> usize {
         match self {
             SessionState::Connecting(connecting) => connecting.recovery_bytes(),
-            SessionState::Greeting { .. } | SessionState::Ready(_) | SessionState::Closed => 0,
+            SessionState::Greeting(_) | SessionState::Ready(_) | SessionState::Closed => 0,
         }
     }
 
     /// When something of it is due next.
     pub fn next_timer(&self, cx: &Context<'_>, heartbeat: &Heartbeat) -> MonotonicMs {
         match self {
-            SessionState::Greeting { deadline, .. } if cx.now.tick < *deadline => *deadline,
-            SessionState::Greeting { .. } => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
+            SessionState::Greeting(greeting) if cx.now.tick < greeting.deadline() => {
+                greeting.deadline()
+            }
+            SessionState::Greeting(_) => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
             SessionState::Connecting(_) => MonotonicMs(u64::MAX),
             SessionState::Ready(peer) => {
                 let first = peer.first_expiry().map(|(_, end)| end);

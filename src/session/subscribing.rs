@@ -23,12 +23,36 @@ use crate::wire::{Answer, ErrorCode, Push, SubscribeRequest, SubscribeResult};
 
 /// A connected peer with what it is subscribed to, to change.
 pub(super) struct Membership<'s> {
-    pub peer: &'s mut Peer,
-    pub subscriptions: &'s mut Subscriptions,
-    pub agent: Agent,
+    peer: &'s mut Peer,
+    subscriptions: &'s mut Subscriptions,
+    agent: Agent,
 }
 
-impl Membership<'_> {
+impl<'s> Membership<'s> {
+    /// That of this peer, whose program is this one.
+    pub fn new(
+        peer: &'s mut Peer,
+        subscriptions: &'s mut Subscriptions,
+        agent: Agent,
+    ) -> Membership<'s> {
+        Membership { peer, subscriptions, agent }
+    }
+
+    /// The peer, to change.
+    pub fn peer_mut(&mut self) -> &mut Peer {
+        self.peer
+    }
+
+    /// What it is subscribed to.
+    pub fn subscriptions(&self) -> &Subscriptions {
+        self.subscriptions
+    }
+
+    /// Both, to change.
+    pub fn parts_mut(&mut self) -> (&mut Peer, &mut Subscriptions) {
+        (self.peer, self.subscriptions)
+    }
+
     /// The same, to look at.
     pub fn access(&self) -> Access<'_> {
         Access::new(self.peer, self.subscriptions, self.agent)

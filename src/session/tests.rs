@@ -213,13 +213,14 @@ impl Desk {
         self.now = self.now.plus_ms(ms);
         self.step(|session, cx, out| {
             session.on_timer(cx, out);
-            let before = out.effects.len();
-            out.effects.retain(|effect| !matches!(effect, Effect::Suspect(_)));
-            if out.effects.len() < before && session.judge(cx, signs, out) == PongVerdict::Silent {
+            let before = out.effects().len();
+            out.effects_mut().retain(|effect| !matches!(effect, Effect::Suspect(_)));
+            if out.effects().len() < before && session.judge(cx, signs, out) == PongVerdict::Silent
+            {
                 out.close(Fault::NoPong);
             }
         });
-        if self.out.effects.iter().any(|effect| matches!(effect, Effect::Ping)) {
+        if self.out.effects().iter().any(|effect| matches!(effect, Effect::Ping)) {
             self.session.on_sent(self.now.tick, &self.options);
         }
     }
@@ -230,13 +231,13 @@ impl Desk {
     }
 
     fn text(&self) -> String {
-        String::from_utf8(self.out.messages.to_vec()).unwrap()
+        String::from_utf8(self.out.messages().to_vec()).unwrap()
     }
 
     /// The one question that the last step asked, beside what it brought to inboxes.
     #[track_caller]
     fn asked(&self) -> (RoomId, &RoomOp) {
-        let mut asks = self.out.effects.iter().filter_map(|effect| match effect {
+        let mut asks = self.out.effects().iter().filter_map(|effect| match effect {
             Effect::SendRequest(RoomRequest { op: RoomOp::Deliver(_), .. }) => None,
             Effect::SendRequest(ask) => Some((ask.room, &ask.op)),
             Effect::AddSubscriber { .. }
@@ -256,7 +257,7 @@ impl Desk {
 
     #[track_caller]
     fn check_closed(&self, fault: Fault) {
-        let last = self.out.effects.last();
+        let last = self.out.effects().last();
         assert!(matches!(last, Some(Effect::Close(why)) if *why == fault), "{last:?}");
     }
 
@@ -302,7 +303,7 @@ fn rights_are_the_namespaces_and_a_token_can_add_to_them() {
 #[track_caller]
 fn check_unpublished(mut desk: Desk, channel: &str, data: &str, result: PublishResult) {
     desk.command(&format!(r#""publish":{{"channel":"{channel}","data":{data}}}"#));
-    assert_eq!(desk.out.unpublished, [(ChatType::Group, result)], "{}", desk.text());
+    assert_eq!(desk.out.counts().unpublished, [(ChatType::Group, result)], "{}", desk.text());
 }
 
 #[test]
@@ -318,7 +319,7 @@ fn publishes_that_come_to_no_room_are_counted_by_cause() {
     check_unpublished(tired, "room:1", "1", PublishResult::Limited);
     let (mut good, _) = Desk::subscribed_session();
     good.command(r#""publish":{"channel":"room:1","data":1}"#);
-    assert!(good.out.unpublished.is_empty(), "its room counts it");
+    assert!(good.out.counts().unpublished.is_empty(), "its room counts it");
 }
 
 #[test]
@@ -366,12 +367,12 @@ fn who_leaves_frees_what_it_has_and_only_that() {
     desk.command(r#""subscribe":{"channel":"room:2"}"#);
     desk.step(|session, cx, out| session.leave(cx, out));
     let stood = |effect: &Effect| matches!(effect, Effect::RemoveSubscriber(place) if *place == SubscriberSlot { channel: 3, index: 4 });
-    assert!(desk.out.effects.iter().any(stood));
+    assert!(desk.out.effects().iter().any(stood));
     assert!(
         matches!(desk.asked(), (left, RoomOp::Unsubscribe(LeaveReason::Disconnected)) if left == room)
     );
     desk.command(r#""ping":{}"#);
-    assert!(desk.text().is_empty() && desk.out.effects.is_empty(), "it is over");
+    assert!(desk.text().is_empty() && desk.out.effects().is_empty(), "it is over");
 }
 
 #[test]
@@ -481,7 +482,7 @@ fn what_a_send_calls_is_served_without_an_answer() {
     assert!(matches!(desk.asked().1, RoomOp::Typing(info) if *info.user == *"ann"));
     assert!(desk.text().is_empty());
     desk.raw(r#"{"send":{"data":[1]}}"#);
-    assert!(desk.text().is_empty() && desk.out.effects.is_empty());
+    assert!(desk.text().is_empty() && desk.out.effects().is_empty());
     let shared = desk.info();
     assert_eq!(&*shared.user, "ann");
 }

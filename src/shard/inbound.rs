@@ -427,7 +427,7 @@ fn serve(
     let (admission, count_max) = (serving.admission, serving.share.left());
     let (mut commands_count, mut read_bytes) = (0, message.len());
     let decided = sessions.try_session(cx, serving.id, |session, cx, out| {
-        let mut commands = wire::commands_behind(out.encoding, message, given);
+        let mut commands = wire::commands_behind(out.encoding(), message, given);
         while let Some(command) = commands.next() {
             match command {
                 Ok(command) => {

@@ -15,11 +15,12 @@ use super::Options;
 use crate::auth::Keys;
 use crate::base::{
     Chance, ConnId, Csprng, MonotonicMs, PanicError, SealKey, SealPurpose, Timestamps, UserHash,
-    catch_panic, trim_list,
+    catch_panic,
 };
 use crate::metrics::{Agent, Counter, MetricsWriter};
 use crate::session::{
-    Context, CoreLoad, CorePace, Effect, NameKey, Prefix, Session, SessionOutput, Tracer,
+    Context, CoreLoad, CorePace, Effect, NameKey, OutputCounts, Prefix, Session, SessionOutput,
+    Tracer,
 };
 use crate::wire::Encoding;
 
@@ -103,7 +104,7 @@ impl SessionEnv {
             self.metrics.work_for(who.client);
         }
         let (mut cx, out) = self.split(now, id);
-        out.encoding = encoding;
+        out.begin(encoding);
         let decided = catch_panic("a session", || decide(session, &mut cx, out));
         if decided.is_err() {
             self.metrics.add(Counter::Panics, 1);
@@ -122,39 +123,33 @@ impl SessionEnv {
         self.assert_empty();
         self.tracer.forget(id);
         let (cx, out) = self.split(now, id);
-        out.encoding = encoding;
+        out.begin(encoding);
         session.leave(&cx, out);
     }
 
     /// Takes the messages for the client, if there are any.
     pub fn take_messages(&mut self) -> Option<BytesMut> {
-        let messages = &mut self.outcome.messages;
-        (!messages.is_empty()).then(|| std::mem::take(messages))
+        self.outcome.take_messages()
     }
 
     /// Takes what the shard has to do.
     pub fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.outcome.effects)
+        self.outcome.take_effects()
     }
 
     /// Gives back a list that was taken, for its capacity, unless there is something again.
     pub fn keep_effects(&mut self, effects: Vec<Effect>) {
-        assert!(effects.is_empty(), "what was decided is carried out");
-        if self.outcome.effects.is_empty() {
-            self.outcome.effects = effects;
-        }
+        self.outcome.keep_effects(effects);
     }
 
     /// What was decided, for whoever counts it.
-    pub fn outcome(&mut self) -> &mut SessionOutput {
-        &mut self.outcome
+    pub fn counts_mut(&mut self) -> &mut OutputCounts {
+        self.outcome.counts_mut()
     }
 
     /// Everything that was decided must have been taken.
     pub fn assert_empty(&self) {
-        let out = &self.outcome;
-        let is_empty = out.effects.is_empty() && out.messages.is_empty();
-        assert!(is_empty, "what a session decides is carried out at once");
+        assert!(self.outcome.is_empty(), "what a session decides is carried out at once");
     }
 
     /// Tokens are checked with these from now on.
@@ -194,9 +189,7 @@ impl SessionEnv {
 
     /// Frees the spare capacity that a large turn has left.
     pub fn trim(&mut self) {
-        trim_list(&mut self.outcome.effects);
-        trim_list(&mut self.outcome.unpublished);
-        trim_list(&mut self.outcome.observed);
+        self.outcome.trim();
     }
 
     fn split(&mut self, now: Timestamps, conn: ConnId) -> (Context<'_>, &mut SessionOutput) {

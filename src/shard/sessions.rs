@@ -183,7 +183,7 @@ impl Sessions {
 
     /// Carries out the decisions of a session, in order.
     fn carry_out(&mut self, cx: &mut TurnContext<'_>, id: ConnId) {
-        cx.observer.count_outcome(self.env.outcome());
+        cx.observer.count_outcome(self.env.counts_mut());
         if let Some(messages) = self.env.take_messages() {
             self.queue.append_messages(&mut self.connections, id, messages);
         }
@@ -197,7 +197,7 @@ impl Sessions {
                         SubscriberClass { encoding: conn.send().encoding(), wants_join_leave };
                     self.add_subscriber(cx, id, room, name, class);
                 }
-                Effect::RemoveSubscriber(place) => self.remove_subscriber(place),
+                Effect::RemoveSubscriber(place) => self.remove_subscriber(id, place),
                 Effect::Release => self.queue.release(&mut self.connections, id),
                 Effect::Resume(held) => self.resume_held(cx, id, held),
                 Effect::Review(wanted) => self.review(cx, id, &wanted),
@@ -489,8 +489,8 @@ impl Sessions {
         }
     }
 
-    fn remove_subscriber(&mut self, place: SubscriberSlot) {
-        let Some((room, subscriber)) = self.fanout.remove(place) else { return };
+    fn remove_subscriber(&mut self, id: ConnId, place: SubscriberSlot) {
+        let Some((room, subscriber)) = self.fanout.remove(id.slot, place) else { return };
         if let Some((_, conn)) = self.connections.subscriber_mut(subscriber.slot())
             && let ConnStage::Open(_, session) = conn.stage_mut()
         {

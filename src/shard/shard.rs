@@ -90,6 +90,8 @@ impl Shard {
                     let (sessions, _, mut cx) = self.split(now);
                     sessions.observing(&mut cx).on_batch(&batch);
                 }
+                // Nobody has decided anything.
+                return;
             }
             Event::Ended(id) => {
                 let (sessions, inbound, mut cx) = self.split(now);

@@ -83,7 +83,7 @@ impl Desk {
     /// The one answer of the last step, as its client reads it.
     #[track_caller]
     fn heard(&self) -> ClientAnswer {
-        let mut all = messages(self.encoding, &self.out.messages);
+        let mut all = messages(self.encoding, self.out.messages());
         let first = all.next().expect("something is answered").unwrap();
         assert!(all.next().is_none());
         match first {
@@ -110,7 +110,7 @@ impl Desk {
             }
             other => panic!("{other:?}"),
         }
-        let asks = self.out.effects.iter().any(|effect| matches!(effect, Effect::SendRequest(_)));
+        let asks = self.out.effects().iter().any(|effect| matches!(effect, Effect::SendRequest(_)));
         assert!(!asks, "what is refused reaches no room");
     }
 
@@ -371,7 +371,7 @@ fn typing_is_for_those_who_are_there() {
         desk.check_denied("outside");
         desk.call("chat.typing", &json!({ "channel": "dm#ann,bob" }));
         assert!(matches!(desk.asked_of("dm#ann,bob"), RoomOp::Typing(_)));
-        let brought = desk.out.effects.iter().find_map(|effect| match effect {
+        let brought = desk.out.effects().iter().find_map(|effect| match effect {
             Effect::SendRequest(RoomRequest { room, op: RoomOp::Deliver(delivery), .. }) => {
                 Some((room, delivery))
             }
@@ -452,8 +452,8 @@ fn what_needs_no_answer_can_be_sent() {
             desk.step(|session, cx, out| {
                 session.on_command(cx, command, QuotaDecision::Served, out);
             });
-            assert!(desk.out.messages.is_empty());
-            let asked = desk.out.effects.iter().filter_map(|effect| match effect {
+            assert!(desk.out.messages().is_empty());
+            let asked = desk.out.effects().iter().filter_map(|effect| match effect {
                 Effect::SendRequest(ask) => Some((ask.room, ask.reply_to.id)),
                 _ => None,
             });
@@ -464,7 +464,7 @@ fn what_needs_no_answer_can_be_sent() {
                 desk.step(|session, cx, out| {
                     session.on_answer(cx, RoomId(1), 0, answer, out);
                 });
-                assert!(desk.out.messages.is_empty());
+                assert!(desk.out.messages().is_empty());
             }
             room
         };

@@ -18,7 +18,7 @@ fn a_token_that_ends_is_refreshed_or_ends_the_connection() {
     desk.command(&format!(r#""refresh":{{"token":"{}"}}"#, token(&ends(100))));
     assert!(desk.text().contains(r#""refresh":{"client":""#), "{}", desk.text());
     desk.pass(70_000 + desk.options.expiry_grace_ms - 1_000);
-    assert!(desk.out.effects.is_empty());
+    assert!(desk.out.effects().is_empty());
     desk.pass(1_000);
     desk.check_closed(Fault::Expired);
 }
@@ -75,5 +75,5 @@ fn a_subscription_that_ends_is_refreshed_or_ends_alone() {
     assert!(desk.text().contains(r#""unsubscribe":{"code":2501"#), "{}", desk.text());
     assert!(matches!(desk.asked().1, RoomOp::Unsubscribe(_)));
     desk.pass(1_000);
-    assert!(desk.text().is_empty() && desk.out.effects.is_empty());
+    assert!(desk.text().is_empty() && desk.out.effects().is_empty());
 }

@@ -48,7 +48,7 @@ fn check_without_id(request: &str, fault: Option<Fault>) {
     desk.raw(&format!("{{{request}}}"));
     match fault {
         Some(fault) => desk.check_closed(fault),
-        None => assert!(desk.out.effects.is_empty() && desk.text().is_empty()),
+        None => assert!(desk.out.effects().is_empty() && desk.text().is_empty()),
     }
 }
 
@@ -79,7 +79,7 @@ fn only_what_has_no_answer_comes_without_an_id() {
 fn silence_before_connect_is_stale_at_the_deadline() {
     let mut desk = Desk::new();
     desk.pass(desk.options.connect_ms_max - 1);
-    assert!(desk.out.effects.is_empty());
+    assert!(desk.out.effects().is_empty());
     desk.pass(1);
     desk.check_closed(Fault::Stale);
 }
@@ -91,7 +91,7 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     desk.rooms.namespaces.push(open_namespace("@"));
     desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
     assert!(desk.text().is_empty(), "the answer waits for the rooms");
-    let asked = desk.out.effects.iter().map(|effect| match effect {
+    let asked = desk.out.effects().iter().map(|effect| match effect {
         Effect::SendRequest(ask) => (ask.room, ask.reply_to.user),
         other => panic!("{other:?}"),
     });
@@ -108,7 +108,7 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     let text = desk.text();
     assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
     assert!(matches!(
-        &desk.out.effects[..],
+        desk.out.effects(),
         [Effect::AddSubscriber { .. }, Effect::Release, Effect::Resume(blocked_prefixes)]
             if blocked_prefixes.message().ends_with(br#""ping":{}}"#)
     ));
@@ -126,7 +126,7 @@ fn an_expiry_while_the_room_is_asked_leaves_one_answer_to_the_command() {
     desk.command(&format!(r#""subscribe":{{"channel":"room:1","token":"{token}"}}"#));
     let (room, id) = (desk.asked().0, desk.next_id);
     desk.pass(2_000 + desk.options.expiry_grace_ms);
-    assert!(desk.text().is_empty() && desk.out.effects.is_empty());
+    assert!(desk.text().is_empty() && desk.out.effects().is_empty());
     desk.next_id = id;
     desk.answer(room, RoomReply::Subscribed(subscribed(0)));
     desk.check_refused(ErrorCode::TokenExpired);
@@ -155,7 +155,7 @@ fn check_single(tenants: &[&str], user_name: &str, wanted: bool) {
     let token = if user_name.is_empty() { String::new() } else { user(user_name) };
     desk.connect(&token);
     let asks = |desk: &Desk| {
-        let asks = desk.out.effects.iter().filter_map(|effect| match effect {
+        let asks = desk.out.effects().iter().filter_map(|effect| match effect {
             Effect::SendRequest(ask) => Some(format!("{:?}", ask.op)),
             _ => None,
         });

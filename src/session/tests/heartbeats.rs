@@ -7,7 +7,7 @@ fn pings_come_in_their_interval_and_pongs_in_their_time() {
     let mut desk = Desk::new();
     desk.options = Options { ping_interval_ms: 1_000, pong_ms_max: 300, ..Options::default() };
     desk.connect(&user("ann"));
-    let pinged = |desk: &Desk| matches!(desk.out.effects[..], [Effect::Ping]);
+    let pinged = |desk: &Desk| matches!(desk.out.effects()[..], [Effect::Ping]);
     let mut pings = Vec::new();
     for ms in (0..10_000).step_by(10) {
         desk.pass(10);
@@ -23,11 +23,11 @@ fn pings_come_in_their_interval_and_pongs_in_their_time() {
         desk.pass(10);
     }
     desk.pass(290);
-    assert!(desk.out.effects.is_empty());
+    assert!(desk.out.effects().is_empty());
     desk.pass(10);
     assert!(pinged(&desk), "it is asked again");
     desk.pass(290);
-    assert!(desk.out.effects.is_empty());
+    assert!(desk.out.effects().is_empty());
     desk.pass(10);
     desk.check_closed(Fault::NoPong);
 }
@@ -37,7 +37,7 @@ fn pinged_desk() -> Desk {
     let mut desk = Desk::new();
     desk.options = Options::default();
     desk.connect(&user("ann"));
-    while !matches!(desk.out.effects[..], [Effect::Ping]) {
+    while !matches!(desk.out.effects()[..], [Effect::Ping]) {
         desk.pass(100);
         assert!(!desk.out.is_closing());
     }
@@ -51,7 +51,7 @@ fn who_talks_is_not_suspected_and_pinged_all_the_same() {
     desk.step(|session, cx, out| _ = session.on_bytes(cx, 3, out));
     for _ in 0..300 {
         desk.pass(100);
-        match desk.out.effects[..] {
+        match desk.out.effects()[..] {
             [] => (),
             [Effect::Ping] => return,
             ref other => panic!("{other:?}"),
@@ -78,7 +78,7 @@ fn a_missing_pong_is_judged_by_what_the_kernel_knows() {
         let mut again = 0;
         for _ in 0..4 {
             desk.pass_and_judge(8_000, signs);
-            again += usize::from(matches!(desk.out.effects[..], [Effect::Ping]));
+            again += usize::from(matches!(desk.out.effects()[..], [Effect::Ping]));
             if desk.out.is_closing() {
                 break;
             }
@@ -103,30 +103,30 @@ fn patience_counts_from_when_the_ping_left_and_grows_with_the_cores_lag() {
         desk.step(|session, cx, out| session.on_timer(cx, out));
     };
     let suspected =
-        |desk: &Desk| matches!(desk.out.effects[..], [Effect::Suspect(Suspicion::Silence)]);
+        |desk: &Desk| matches!(desk.out.effects()[..], [Effect::Suspect(Suspicion::Silence)]);
     on_timer(&mut desk, 30_000);
-    assert!(matches!(desk.out.effects[..], [Effect::Ping]));
+    assert!(matches!(desk.out.effects()[..], [Effect::Ping]));
     // The socket takes it late.
     desk.session.on_ping_queued();
     for _ in 0..2 {
         on_timer(&mut desk, 5_000);
-        assert!(desk.out.effects.is_empty());
+        assert!(desk.out.effects().is_empty());
         desk.session.on_sent(desk.now.tick, &desk.options);
     }
     on_timer(&mut desk, 299);
-    assert!(desk.out.effects.is_empty());
+    assert!(desk.out.effects().is_empty());
     desk.load.lag_ms = 400;
     on_timer(&mut desk, 400);
-    assert!(desk.out.effects.is_empty());
+    assert!(desk.out.effects().is_empty());
     on_timer(&mut desk, 1);
     assert!(suspected(&desk));
     // What came in between counts for it, and what is late is not measured again.
     desk.raw("{}");
-    assert_eq!(desk.out.observed, [(Histogram::HeartbeatRtt, 700_000)]);
+    assert_eq!(desk.out.counts().observed, [(Histogram::HeartbeatRtt, 700_000)]);
     desk.step(|session, cx, out| {
         assert_eq!(session.judge(cx, PeerSigns::default(), out), PongVerdict::Alive);
     });
-    assert!(desk.out.effects.is_empty());
+    assert!(desk.out.effects().is_empty());
 }
 
 #[test]
@@ -138,11 +138,11 @@ fn a_ping_that_does_not_leave_ends_who_does_not_read() {
     while pings == 0 {
         desk.now = desk.now.plus_ms(100);
         desk.step(|session, cx, out| session.on_timer(cx, out));
-        pings = desk.out.effects.len();
+        pings = desk.out.effects().len();
     }
     desk.now = desk.now.plus_ms(44_900);
     desk.step(|session, cx, out| session.on_timer(cx, out));
-    assert!(desk.out.effects.is_empty());
+    assert!(desk.out.effects().is_empty());
     desk.now = desk.now.plus_ms(100);
     desk.step(|session, cx, out| session.on_timer(cx, out));
     desk.check_closed(Fault::Slow);
@@ -157,7 +157,7 @@ fn a_late_core_gives_newcomers_twice_their_time_and_no_more() {
         desk.now = desk.now.plus_ms(ms);
         desk.step(|session, cx, out| {
             session.on_timer(cx, out);
-            assert!(matches!(out.effects[..], [Effect::Suspect(Suspicion::Deadline)]));
+            assert!(matches!(out.effects()[..], [Effect::Suspect(Suspicion::Deadline)]));
             if session.spare(cx) {
                 assert_eq!(session.judge(cx, PeerSigns::default(), out), PongVerdict::Alive);
             }
@@ -202,15 +202,15 @@ fn waits_are_measured_where_they_end() {
     desk.pass(70);
     desk.connect(&user("ann"));
     let auth = Histogram::HandshakeStage(HandshakeStage::Auth);
-    assert_eq!(desk.out.observed, [(auth, 70_000)]);
-    desk.out.observed.clear();
-    while !matches!(desk.out.effects[..], [Effect::Ping]) {
+    assert_eq!(desk.out.counts().observed, [(auth, 70_000)]);
+    desk.out.counts_mut().observed.clear();
+    while !matches!(desk.out.effects()[..], [Effect::Ping]) {
         desk.pass(10);
     }
     desk.pass(40);
     desk.raw("{}");
-    assert_eq!(desk.out.observed, [(Histogram::HeartbeatRtt, 40_000)]);
-    desk.out.observed.clear();
+    assert_eq!(desk.out.counts().observed, [(Histogram::HeartbeatRtt, 40_000)]);
+    desk.out.counts_mut().observed.clear();
     desk.raw("{}");
-    assert!(desk.out.observed.is_empty(), "nobody asked");
+    assert!(desk.out.counts().observed.is_empty(), "nobody asked");
 }

@@ -106,7 +106,7 @@ impl Line {
                 self.pushes.push(line.to_owned());
             }
         }
-        for effect in std::mem::take(&mut self.desk.out.effects) {
+        for effect in std::mem::take(self.desk.out.effects_mut()) {
             match effect {
                 Effect::SendRequest(RoomRequest { room, reply_to, op }) => {
                     if let RoomOp::Subscribe(subscribe) = &op {
@@ -325,8 +325,8 @@ fn a_subscribe_beyond_the_own_quota_puts_off_what_follows_within_it() {
     line.desk.pass(2_000);
     line.say(&[PUBLISH]);
     assert_eq!(line.codes(), [0, 0, 111, 111]);
-    let results = line.desk.out.unpublished.iter().map(|(_, result)| *result);
-    assert!(results.eq([PublishResult::Limited]), "{:?}", line.desk.out.unpublished);
+    let results = line.desk.out.counts().unpublished.iter().map(|(_, result)| *result);
+    assert!(results.eq([PublishResult::Limited]), "{:?}", line.desk.out.counts().unpublished);
 }
 
 #[test]

@@ -22,7 +22,7 @@ impl Desk {
     }
 
     fn is_closed_with(&self, fault: Fault) -> bool {
-        matches!(self.out.effects.last(), Some(Effect::Close(found)) if *found == fault)
+        matches!(self.out.effects().last(), Some(Effect::Close(found)) if *found == fault)
     }
 }
 
@@ -42,7 +42,7 @@ fn a_client_that_answers_pings_and_pings_itself_is_never_throttled() {
         desk.now = desk.now.plus_ms(1_000);
         assert_eq!(desk.frames(2), 2);
         desk.raw("{}");
-        assert!(desk.out.effects.is_empty());
+        assert!(desk.out.effects().is_empty());
     }
 }
 
@@ -93,7 +93,7 @@ fn long_answers_are_paid_for_before_there_are_more() {
         }
         let id = desk.next_id;
         desk.step(|session, cx, out| session.on_answer(cx, room, id, long_history(500_000), out));
-        bytes += desk.out.messages.len();
+        bytes += desk.out.messages().len();
     }
     let burst = desk.options.answer_bytes_burst as usize;
     assert!((burst..burst + burst / 20).contains(&bytes), "{bytes} bytes");
@@ -112,11 +112,11 @@ fn long_answers_are_paid_for_before_there_are_more() {
         [r#""publish":{"channel":"room:1","data":{}}"#, r#""subscribe":{"channel":"room:2"}"#]
     {
         desk.command(short);
-        assert!(matches!(desk.out.effects.first(), Some(Effect::SendRequest(_))), "{short}");
+        assert!(matches!(desk.out.effects().first(), Some(Effect::SendRequest(_))), "{short}");
     }
     desk.now = desk.now.plus_ms(1_000);
     desk.command(r#""history":{"channel":"room:1","limit":100}"#);
-    assert!(matches!(desk.out.effects.first(), Some(Effect::SendRequest(_))), "{}", desk.text());
+    assert!(matches!(desk.out.effects().first(), Some(Effect::SendRequest(_))), "{}", desk.text());
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_connection_may_have_so_many_questions_that_are_not_answered() {
     let mut asked = 0;
     loop {
         desk.command(r#""presence_stats":{"channel":"room:1"}"#);
-        match desk.out.effects.first() {
+        match desk.out.effects().first() {
             Some(Effect::SendRequest(_)) => asked += 1,
             _ => break,
         }
@@ -136,5 +136,5 @@ fn a_connection_may_have_so_many_questions_that_are_not_answered() {
     let answer = RoomReply::PresenceStats { clients: 1, users: 1 };
     desk.step(|session, cx, out| session.on_answer(cx, room, 5, answer, out));
     desk.command(r#""presence_stats":{"channel":"room:1"}"#);
-    assert!(matches!(desk.out.effects.first(), Some(Effect::SendRequest(_))));
+    assert!(matches!(desk.out.effects().first(), Some(Effect::SendRequest(_))));
 }

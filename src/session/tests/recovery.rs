@@ -59,7 +59,7 @@ impl Stream {
             room,
             RoomReply::Subscribed(Box::new(Subscribed { recovery, ..*subscribed(HEAD) })),
         );
-        let heard = messages(self.encoding, &desk.out.messages).next().unwrap().unwrap();
+        let heard = messages(self.encoding, desk.out.messages()).next().unwrap().unwrap();
         let ClientMessage::Reply { answer: ClientAnswer::Subscribe(result), .. } = heard else {
             panic!("{heard:?}")
         };
@@ -188,7 +188,7 @@ fn the_same_holds_for_what_the_server_subscribes_to() {
     assert_eq!(since, Epoch::FOREIGN, "a bare epoch is nobody's own");
     let lost = Subscribed { recovery: RecoveryOutcome::Lost, ..*subscribed(HEAD) };
     desk.answer(room, RoomReply::Subscribed(Box::new(lost)));
-    let heard = messages(Encoding::Json, &desk.out.messages).next().unwrap().unwrap();
+    let heard = messages(Encoding::Json, desk.out.messages()).next().unwrap().unwrap();
     let ClientMessage::Reply { answer: ClientAnswer::Connect(result), .. } = heard else {
         panic!("{heard:?}")
     };

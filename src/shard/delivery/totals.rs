@@ -45,10 +45,12 @@ impl OutboxTotals {
         let (bytes, publications) = (outbox.waiting_bytes() as u64, outbox.publications_count());
         let changed = change(outbox);
         let after = outbox.waiting_bytes() as u64;
-        self.bytes = self.bytes - bytes + after;
+        let others = self.bytes.checked_sub(bytes).expect("what waits in one waits in all");
+        self.bytes = others + after;
         let is_slow = |bytes: u64| u64::from(self.slow_bytes_min < bytes);
         self.slow_count = self.slow_count - is_slow(bytes) + is_slow(after);
-        let others = self.publications_count - publications;
+        let others = self.publications_count.checked_sub(publications);
+        let others = others.expect("what one has to send is part of what all have");
         self.publications_count = others + outbox.publications_count();
         changed
     }

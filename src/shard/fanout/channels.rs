@@ -130,11 +130,17 @@ impl Channels {
         SubscriberSlot { channel, index: 0 }
     }
 
-    /// Removes a subscriber. The last one of the list moves to its slot and is returned. The
-    /// channel ends with its last subscriber.
-    pub fn remove(&mut self, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
+    /// Frees the seat of the connection in `slot`. The last one in the row takes its place:
+    /// whose that is, is returned. The channel ends with its last seat.
+    pub fn remove(&mut self, slot: u32, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
         self.subscribers_count -= 1;
         let channel = &mut self.channels[place.channel];
+        let subscriber = channel.subscribers().get(place.index as usize);
+        assert_eq!(
+            subscriber.map(|subscriber| subscriber.slot()),
+            Some(slot),
+            "sessions and channels agree"
+        );
         let room = channel.room;
         if channel.subscribers.all().len() == 1 {
             let channels = &self.channels;
@@ -217,7 +223,7 @@ mod tests {
                 model.push((room, slot, channels.add(room, "c".into(), subscriber)));
             } else {
                 let left = model.swap_remove(prng.below(model.len() as u64) as usize);
-                if let Some((room, subscriber)) = channels.remove(left.2) {
+                if let Some((room, subscriber)) = channels.remove(left.1, left.2) {
                     let moved = model.iter_mut().find(|m| m.0 == room && m.1 == subscriber.slot());
                     moved.unwrap().2 = left.2;
                 }

@@ -91,9 +91,9 @@ impl Fanout {
         self.channels.add(room, name, subscriber)
     }
 
-    /// Removes a subscriber. Returns the one that moved to its slot.
-    pub fn remove(&mut self, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
-        self.channels.remove(place)
+    /// Frees the seat of the connection in `slot`. Whose seat took its place, is returned.
+    pub fn remove(&mut self, slot: u32, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
+        self.channels.remove(slot, place)
     }
 
     /// All channels.
@@ -173,7 +173,7 @@ mod tests {
         let mut fanout = Fanout::default();
         let place = add(&mut fanout, 1, false);
         fanout.on_room_event(RoomEvent::Notice(RoomId(1), data()));
-        assert_eq!(fanout.remove(place), None);
+        assert_eq!(fanout.remove(1, place), None);
         let left: Vec<RoomId> = fanout.take_all().iter().map(FanoutBuffer::room).collect();
         assert_eq!(left, [RoomId(1)]);
         assert!(fanout.channels().of(RoomId(1)).is_none());

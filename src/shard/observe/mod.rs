@@ -34,7 +34,7 @@ use super::connections::Connections;
 use crate::base::{MonotonicMs, Timestamps};
 use crate::metrics::{ChatType, DeliveryOutcome, LaneKind, MetricsWriter, RejectReason, Suspected};
 use crate::room::RecoveryOutcome;
-use crate::session::{self, Fault, NameKey, Session, SessionOutput};
+use crate::session::{self, Fault, NameKey, OutputCounts, Session};
 
 /// All that is measured, noted down, sampled and looked for.
 pub struct Observer {
@@ -80,7 +80,7 @@ impl Observer {
     }
 
     /// Takes out of what a session decided whatever is only counted.
-    pub fn count_outcome(&self, decided: &mut SessionOutput) {
+    pub fn count_outcome(&self, decided: &mut OutputCounts) {
         self.counts.count_outcome(decided);
     }
 

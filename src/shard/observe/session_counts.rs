@@ -10,7 +10,7 @@ use crate::metrics::{
     TenantGauge,
 };
 use crate::room::RecoveryOutcome;
-use crate::session::{ConnectionEvent, Fault, SessionOutput};
+use crate::session::{ConnectionEvent, Fault, OutputCounts};
 use crate::wire::ErrorCode;
 use crate::ws::UpgradeError;
 
@@ -44,7 +44,7 @@ impl SessionCounts {
     }
 
     /// Takes out of what a session decided whatever is only counted.
-    pub fn count_outcome(&self, decided: &mut SessionOutput) {
+    pub fn count_outcome(&self, decided: &mut OutputCounts) {
         self.metrics.add(Counter::Replies, std::mem::take(&mut decided.answers_count));
         for code in decided.refused.drain(..) {
             self.metrics.add(Counter::ErrorsSent(error_reply(code)), 1);
