@@ -33,10 +33,12 @@ fn the_tree_is_tidy_but_for_the_exceptions() {
     found.extend(arrows::findings(&files));
     found.extend(circles::findings(&files));
     found.extend(shape::findings(&files));
+    found.extend(shape::long_files(&source::sizes()));
     found.extend(fields::findings(&files));
     found.extend(names::findings(&files));
     found.extend(unused::findings(&files));
     found.extend(links::findings());
+    found.extend(arrows::table_findings(include_str!("../ARCHITECTURE.md")));
     let text = include_str!("tidy/exceptions.txt");
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     let listed: BTreeSet<(&str, &str)> =
@@ -96,8 +98,8 @@ fn each_rule_sees_what_it_forbids() {
     assert_eq!(arrows, ["src/room/example.rs: ring", "src/room/example.rs: shard"]);
     let room = "//! Header.\nuse super::super::io::{self, X};\nuse super::queue;\nuse crate::base;\n\
                 use crate::alert::Y;\nuse crate::runtime::Z;\nfn act() { tokio::spawn(x) }";
-    let found = arrows::findings(&[source::File::parse("src/alert/core/example.rs", room)]);
-    let place = |used: &str| format!("src/alert/core/example.rs: {used}");
+    let found = arrows::findings(&[source::File::parse("src/alert/core/dispatch.rs", room)]);
+    let place = |used: &str| format!("src/alert/core/dispatch.rs: {used}");
     let wanted = [
         ("arrow", place("alert")),
         ("arrow", place("alert/io")),
@@ -117,6 +119,12 @@ fn each_rule_sees_what_it_forbids() {
     let wanted = ["src/room/stream.rs: room", "src/room/stream.rs: rooms"].map(place);
     assert_eq!(order("src/room/stream.rs"), wanted);
     assert_eq!(order("src/room/room_set.rs"), [place("src/room/room_set.rs: rooms")]);
+    let text = "//! Header.\nuse super::queue::Line;\nuse crate::store::salvage;";
+    let file = source::File::parse("src/store/engine/budget.rs", text);
+    let wanted = ["salvage", "queue"].map(|used| format!("src/store/engine/budget.rs: {used}"));
+    let found: Vec<String> =
+        arrows::findings(&[file]).into_iter().map(|(_, place)| place).collect();
+    assert_eq!(found.iter().collect::<BTreeSet<_>>(), wanted.iter().collect());
     let alone = source::File::parse("src/signals.rs", "//! Header.\nuse crate::server::run;");
     let found = arrows::findings(&[alone]);
     assert_eq!(found, [("arrow", "src/signals.rs: server".to_owned())]);
@@ -124,8 +132,14 @@ fn each_rule_sees_what_it_forbids() {
                 impl Open { fn more(&mut self) { self.count += 1 } }\n\
                 struct Value { pub count: u32 }\nimpl Value { fn twice(&self) -> u32 { 2 } }\n\
                 struct Part { count: u32 }\nimpl Part { fn more(&mut self) { self.count += 1 } }";
+    let elsewhere = "//! Header.\nimpl Value { fn set(&mut self) {} }";
     let found = fields::findings(&[source::File::parse("src/shard/open.rs", open)]);
     assert_eq!(found, [("visible-field", "src/shard/open.rs: Open".to_owned())]);
+    let files = [("open", open), ("elsewhere", elsewhere)]
+        .map(|(name, text)| source::File::parse(&format!("src/store/{name}.rs"), text));
+    let wanted =
+        ["Open", "Value"].map(|name| ("visible-field", format!("src/store/open.rs: {name}")));
+    assert_eq!(fields::findings(&files), wanted);
     let round = [
         source::File::parse("src/ws/one.rs", "//! Header.\nuse super::{two, three::Three};"),
         source::File::parse("src/ws/two.rs", "//! Header.\nuse crate::ws::one::One;"),
@@ -140,4 +154,19 @@ fn each_rule_sees_what_it_forbids() {
     let long = format!("//! Header.\nfn long() {{\n{}}}", "    call();\n".repeat(70));
     let found = shape::findings(&[source::File::parse("src/ws/long.rs", &long)]);
     assert_eq!(found, [("long-function", "src/ws/long.rs: long".to_owned())]);
+    let map = include_str!("../ARCHITECTURE.md");
+    for (row, wrong, module) in [
+        ("| `ws` | base |", "| `ws` | base, wire |", "ws"),
+        ("| `wire` | base | yes |", "| `wire` | base | no |", "wire"),
+        ("| `auth` |", "| `keys` |", "auth"),
+    ] {
+        assert!(map.contains(row), "{row}");
+        let found = arrows::table_findings(&map.replace(row, wrong));
+        assert!(
+            found.contains(&("arrow-table", format!("ARCHITECTURE.md: {module}"))),
+            "{found:?}"
+        );
+    }
+    let sizes = [("src/ws/short.rs".to_owned(), 600), ("tests/long.rs".to_owned(), 601)];
+    assert_eq!(shape::long_files(&sizes), [("long-file", "tests/long.rs".to_owned())]);
 }

@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("signals", ""),
     ("lane", "base"),
     ("logs", "base signals clock"),
-    ("ring", "base metrics"),
+    ("ring", "base metrics clock"),
     ("ws", "base"),
     ("wire", "base"),
     ("auth", "base"),
@@ -61,15 +61,31 @@ const ROOMS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Modules whose files stand in an order: each may name only those before it, so what decides
-/// about everything stands at the end, and nobody below it knows it.
+/// Modules and folders whose files stand in an order: each may name only those before it, so
+/// what decides about everything stands at the end, and nobody below it knows it.
 const ORDERS: &[(&str, &str)] = &[
     (
         "session",
         "backlog clocks fault load names options ping_timer quarantine rights unanswered \
          context outcome quota position_seal identity subscriptions heartbeat tracer tokens \
          access answers command_out presence publishing reactions chat_commands commands connect \
-         state subscribing refresh command_order serving machine",
+         greeting state subscribing refresh command_order serving machine",
+    ),
+    (
+        "store",
+        "fault change messages options disk key record engine simulated fjall_disk inspect salvage \
+         opening",
+    ),
+    (
+        "store/engine",
+        "append_gate budget heads losses dead_letter_scan setup staged boot ids channels health \
+         reads queue writes upkeep",
+    ),
+    (
+        "alert/core",
+        "answer outlive counts pair_messages questions sender record input output stats call \
+         actions history queue refused escalation senders watchdog pair parts known sending \
+         blame acknowledge answers peer intake dispatch",
     ),
     (
         "room",
@@ -129,6 +145,39 @@ pub fn findings(files: &[File]) -> Vec<Finding> {
     found.into_iter().collect()
 }
 
+/// Rows in which the table of the map (ARCHITECTURE.md) says something else than what is held
+/// here, in its columns "may use" and "pure".
+pub fn table_findings(map: &str) -> Vec<Finding> {
+    let (_, rest) = map.split_once("| module | may use | pure |").expect("the map has a table");
+    let rows = rest.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let mut told: Vec<(String, BTreeSet<String>, bool)> = rows.map(row_of).collect();
+    let mut held: Vec<(String, BTreeSet<String>, bool)> = MAY_USE
+        .iter()
+        .map(|(module, uses)| {
+            let uses = uses.split_whitespace().map(str::to_owned).collect();
+            ((*module).to_owned(), uses, has(PURE, module))
+        })
+        .collect();
+    told.sort();
+    held.sort();
+    let differing =
+        |one: &(String, BTreeSet<String>, bool)| !(told.contains(one) && held.contains(one));
+    let names: BTreeSet<&str> =
+        told.iter().chain(&held).filter(|one| differing(one)).map(|(name, ..)| &**name).collect();
+    names.into_iter().map(|name| ("arrow-table", format!("ARCHITECTURE.md: {name}"))).collect()
+}
+
+/// A module, what it may use, and whether it is pure as a whole, from a row of the table.
+fn row_of(line: &str) -> (String, BTreeSet<String>, bool) {
+    let mut cells = line.split('|').skip(1).map(str::trim);
+    let mut cell = || cells.next().expect("a row of the table has four cells");
+    let (module, uses, pure) = (cell().trim_matches('`'), cell(), cell());
+    // What stands in brackets is for readers.
+    let uses = uses.split('(').next().unwrap_or_default();
+    let uses = uses.split([',', ' ', '–']).filter(|word| !word.is_empty()).map(str::to_owned);
+    (module.to_owned(), uses.collect(), pure.starts_with("yes"))
+}
+
 fn has(list: &str, word: &str) -> bool {
     list.split_whitespace().any(|item| item == word)
 }
@@ -155,16 +204,23 @@ fn wrong_room(file: &File, used: &[String]) -> Option<String> {
 /// order of their module.
 fn later_file(file: &File, used: &[String]) -> Option<String> {
     let own = place(file);
-    // The root of the module has no place in the order, and neither have tests.
-    let [module, own, ..] = &own[..] else { return None };
-    let (_, order) = ORDERS.iter().find(|(name, _)| name == module)?;
-    let position = |name: &str| order.split_whitespace().position(|one| one == name);
-    let used = used.get(1).filter(|_| used.first() == Some(module) && own != "tests")?;
-    let used_position = position(used)?;
-    match position(own) {
-        Some(own) => (own < used_position).then(|| used.clone()),
-        None => Some("it has no place in the order".to_owned()),
-    }
+    ORDERS.iter().find_map(|(folder, order)| {
+        let folder: Vec<&str> = folder.split('/').collect();
+        let inside = |place: &[String]| {
+            let is_inside =
+                folder.len() < place.len() && place.iter().zip(&folder).all(|(a, b)| a == b);
+            is_inside.then(|| place[folder.len()].clone())
+        };
+        let position = |name: &str| order.split_whitespace().position(|one| one == name);
+        // The root of the folder has no place in the order, and neither have tests.
+        let own = inside(&own).filter(|own| own != "tests")?;
+        let used = inside(used)?;
+        let used_position = position(&used)?;
+        match position(&own) {
+            Some(own) => (own < used_position).then_some(used),
+            None => Some("it has no place in the order".to_owned()),
+        }
+    })
 }
 
 /// The room that a place lies in, or is.

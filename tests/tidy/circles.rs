@@ -10,10 +10,16 @@ use super::source::File;
 
 /// Folders whose files use each other in no circle. The list only gets longer.
 const ORDERED: &str = "bench/src bench/src/engine bench/src/loads bench/src/report sim/src \
-                       src/admin src/admin/debug src/alert src/alert/io src/alert/message \
-                       src/auth src/base src/cli src/cli/doctor src/listener src/logs \
-                       src/metrics src/outbound src/probe src/ring src/server src/store/record \
-                       src/wire/chat src/ws";
+                       src/admin src/admin/debug src/alert src/alert/core src/alert/io \
+                       src/alert/io/pages src/alert/message src/alert/model src/auth src/base \
+                       src/cli src/cli/doctor src/config src/config/bridge src/config/server \
+                       src/lane src/listener src/logs src/metrics src/outbound src/probe \
+                       src/ring src/ring/kernel src/ring/simulated src/room \
+                       src/room/store_client src/server src/server/traces src/session \
+                       src/shard/delivery src/shard/fanout src/shard/liveness \
+                       src/shard/observe src/store src/store/engine src/store/engine/reads \
+                       src/store/engine/upkeep src/store/engine/writes src/store/fjall_disk \
+                       src/store/inspect src/store/record src/wire src/wire/chat src/ws";
 
 /// The files of a folder and the folders in it, each with those that it uses.
 type Uses = BTreeMap<String, BTreeSet<String>>;

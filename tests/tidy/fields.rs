@@ -9,23 +9,27 @@ use super::source::File;
 
 /// Modules whose structs have parts instead of fields that others change: a struct with a
 /// method that changes it keeps its fields to its file. A plain value may show them.
-const COMPOSED: &str = "shard";
+const COMPOSED: &str = "shard session store alert";
 
 /// Structs that change themselves and show their fields.
 pub fn findings(files: &[File]) -> Vec<Finding> {
-    let is_composed = |file: &&File| {
-        file.module().is_some_and(|module| COMPOSED.split(' ').any(|one| one == module))
-    };
-    let found = files.iter().filter(is_composed).flat_map(|file| {
-        let names = visible(&file.items);
-        names.map(|name| ("visible-field", format!("{}: {name}", file.path)))
-    });
-    found.collect()
+    let mut found = Vec::new();
+    for module in COMPOSED.split(' ') {
+        let files = || files.iter().filter(|file| file.module() == Some(module));
+        // Whichever file of the module has the method.
+        let changing: BTreeSet<String> = files()
+            .flat_map(|file| file.items.iter().filter_map(changed))
+            .map(|ident| ident.to_string())
+            .collect();
+        for file in files() {
+            let names = visible(&file.items, &changing);
+            found.extend(names.map(|name| ("visible-field", format!("{}: {name}", file.path))));
+        }
+    }
+    found
 }
 
-fn visible(items: &[Item]) -> impl Iterator<Item = String> {
-    let changing: BTreeSet<String> =
-        items.iter().filter_map(changed).map(|ident| ident.to_string()).collect();
+fn visible(items: &[Item], changing: &BTreeSet<String>) -> impl Iterator<Item = String> {
     items.iter().filter_map(move |item| {
         let Item::Struct(item) = item else { return None };
         let is_visible = |field: &Field| !matches!(field.vis, Visibility::Inherited);

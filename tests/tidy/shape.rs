@@ -1,4 +1,4 @@
-//! Headers, the length of functions, their parameters, and the arms of matches.
+//! Headers, the length of files and functions, their parameters, and the arms of matches.
 
 use std::collections::BTreeSet;
 
@@ -14,6 +14,19 @@ use super::source::File;
 
 /// A longer function does several things.
 const FUNCTION_LINES_MAX: usize = 70;
+
+/// A longer file is about several things.
+const FILE_LINES_MAX: usize = 600;
+
+/// Where files may still be longer. The list only gets shorter.
+const OPEN: [&str; 2] = ["sim/src/", "src/room/"];
+
+/// Files of one subject are short: of these sizes, in lines, some are not. Tests count, too.
+pub fn long_files(sizes: &[(String, usize)]) -> Vec<Finding> {
+    let is_held = |path: &str| !OPEN.iter().any(|folder| path.starts_with(folder));
+    let long = sizes.iter().filter(|(path, lines)| FILE_LINES_MAX < *lines && is_held(path));
+    long.map(|(path, _)| ("long-file", path.clone())).collect()
+}
 
 /// What is wrong with the shape of files and functions.
 pub fn findings(files: &[File]) -> Vec<Finding> {

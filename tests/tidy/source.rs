@@ -1,7 +1,7 @@
 //! Source files, parsed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use syn::{Attribute, Item};
 
@@ -43,6 +43,27 @@ pub fn all() -> Vec<File> {
     files.sort_by(|a, b| a.path.cmp(&b.path));
     assert!(300 < files.len(), "only {} files were found", files.len());
     files
+}
+
+/// How many lines each file of Rust has, those of tests, too.
+pub fn sizes() -> Vec<(String, usize)> {
+    let mut sizes = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        ["src", "bench", "sim", "fuzz", "tests"].iter().map(PathBuf::from).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let lines = fs::read_to_string(&path).unwrap().lines().count();
+                sizes.push((path.to_str().unwrap().to_owned(), lines));
+            }
+        }
+    }
+    sizes.sort();
+    assert!(400 < sizes.len(), "only {} files were found", sizes.len());
+    sizes
 }
 
 fn walk(dir: &Path, files: &mut Vec<File>) {
