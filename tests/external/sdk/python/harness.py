@@ -424,3 +424,9 @@ def fresh_channel(namespace="room"):
 
 def fresh_user(name):
     return f"{name}-{next(_fresh_count)}"
+
+
+async def chat(people, client, method, **fields):
+    """The answer to one of chat's methods."""
+    result = await client.rpc(f"chat.{method}", people.pack(fields))
+    return people.unpack(result.data)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import pytest_asyncio
 from centrifuge import ReplyError
-from harness import TRANSPORT_CLOSED, WAIT_S_MAX, People, Server, fresh_channel, fresh_user
+from harness import TRANSPORT_CLOSED, WAIT_S_MAX, People, Server, chat, fresh_channel, fresh_user
 
 
 @pytest_asyncio.fixture
@@ -18,12 +18,6 @@ async def server():
 async def people(request):
     async with People(request.param) as made:
         yield made
-
-
-async def chat(people, client, method, **fields):
-    """The answer to one of chat's methods."""
-    result = await client.rpc(f"chat.{method}", people.pack(fields))
-    return people.unpack(result.data)
 
 
 def words(people, publications):
