@@ -1,11 +1,14 @@
-//! Many peers: in what order messages happened, who is there, what a
-//! late-comer may see.
+//! Rooms: in what order messages happened, who is there, what a late-comer may see.
 //!
-//! A room lives on its home shard only; other shards hold a subscription. All
-//! that enters is an `RoomRequest`, all that leaves is a `RoomEvent`, and every ask is
-//! answered exactly once.
+//! A room lives on its home shard only; other shards hold a subscription. Requests of shards
+//! (`RoomRequest`) and replies of the store enter. What leaves is in `RoomOutput`: events for
+//! shards (`RoomEvent`), requests to other rooms and to the store, and what is counted
+//! and measured. Every request is answered exactly once.
 //!
-//! Deliberately absent: sockets, encodings, other nodes of the cluster.
+//! Rooms make the data of their notices by `wire::chat`: it is JSON for every client, like the
+//! data of a message.
+//!
+//! Deliberately absent: sockets, and in which encoding a client gets what a room says.
 #![forbid(unsafe_code)]
 
 mod changes;
