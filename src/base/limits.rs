@@ -1,4 +1,7 @@
-//! The ceilings that are not configurable, and the relations between them.
+//! Limits that no setting changes, on what turns, lanes, the store and peers may take, and the
+//! relations between them: here all are seen, and compared, in one place.
+//!
+//! Deliberately absent: what bounds only the work of one file, and stands there.
 
 /// Shards in one process; 60 carry a million connections where a descriptor
 /// table ends at 20,000.
@@ -10,7 +13,7 @@ pub const LISTENERS_MAX: usize = 16;
 /// Events that one turn of a core takes from the `Io`.
 pub const TURN_EVENTS_MAX: usize = 4_096;
 
-/// Letters that one turn of a core takes from the lanes of its neighbours.
+/// Messages that one turn of a core takes from the lanes of its neighbours.
 pub const TURN_MESSAGES_MAX: usize = 8_192;
 
 /// Answers of the store that one turn of a core takes.
@@ -79,7 +82,7 @@ pub const LANE_PUSHES_MAX: usize = 8_192;
 /// Batches that wait in one lane from core to core.
 pub const LANE_BATCHES_MAX: usize = 4;
 
-/// Letters in one of them.
+/// Messages in one of them.
 pub const LANE_BATCH_MESSAGES_MAX: usize = LANE_PUSHES_MAX / LANE_BATCHES_MAX;
 
 /// Batches that wait in one lane from a core to the store, or back.
@@ -88,10 +91,10 @@ pub const STORE_LANE_BATCHES_MAX: usize = 8;
 /// Requests or answers in one of them.
 pub const STORE_LANE_BATCH_ITEMS_MAX: usize = 2_048;
 
-/// Orders of the control thread that wait for one core.
+/// Commands of the control thread that wait for one core.
 pub const LANE_COMMANDS_MAX: usize = 8;
 
-/// Notes that wait in the lane of one shard to the control thread.
+/// Trace events that wait in the lane of one shard to the control thread.
 pub const LANE_TRACE_EVENTS_MAX: usize = 1_024;
 
 /// Rooms that a home names when it lost their publications on the way to another
@@ -125,7 +128,7 @@ pub const USER_WAITING_BYTES_MAX: usize = WAITING_BYTES_MAX / 4;
 /// or given up. So whoever speaks to somebody who is away fills no disk.
 pub const CONVERSATION_WAITING_BYTES_MAX: u64 = 16 << 20;
 
-/// Reads of the store that one shard has under way, or in line, for recoveries,
+/// Reads of the store that one shard has under way, or queued, for recoveries,
 /// histories, conversations and receipts; over it they are refused (111).
 pub const READINGS_MAX: usize = 8_192;
 
@@ -144,8 +147,8 @@ pub const READINGS_IN_LINE_MAX: usize = READINGS_MAX / 4;
 /// is told that it must read anew.
 pub const READINGS_BYTES_MAX: usize = 64 << 20;
 
-/// Requests that one shard has under way at the store; over it messages, marks and
-/// retractions are refused (111).
+/// Requests that one shard has under way at the store; over it messages, read
+/// markers and retractions are refused (111).
 pub const STORE_REQUESTS_MAX: usize = 32_768;
 
 /// Messages of one step of such a read.
@@ -240,10 +243,10 @@ pub const HISTORY_ANSWER_BYTES_MAX: usize = 512 << 10;
 /// Messages in one history answer, whatever the client asks for.
 pub const HISTORY_ANSWER_MAX: u32 = 1_000;
 
-/// Users of one shard whose beginnings are counted.
+/// Users of one shard whose new rooms are counted.
 pub const ROOM_CREATORS_MAX: usize = 65_536;
 
-/// Users of one room whose coming and going is counted.
+/// Users of one room whose joins and leaves are counted.
 pub const MEMBER_NEWS_USERS_MAX: usize = 2_048;
 
 /// Users of one room whose typing is remembered, so that it is told once a second;
