@@ -167,6 +167,8 @@ fn each_rule_sees_what_it_forbids() {
             "{found:?}"
         );
     }
+    let tables = "| a | b |\n|---|---|\n| 1 | 2 |\n\n| cut | off |\n\n```\n| in code |\n```\n";
+    assert_eq!(links::lone_rows(tables), [5]);
     let sizes = [("src/ws/short.rs".to_owned(), 600), ("tests/long.rs".to_owned(), 601)];
     assert_eq!(shape::long_files(&sizes), [("long-file", "tests/long.rs".to_owned())]);
 }
