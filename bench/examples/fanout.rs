@@ -1,5 +1,5 @@
 //! One shard, one room, so many messages to all of it, and nothing else: to be run where
-//! instructions are counted (`scripts/metrics-cost`). The plane is missing, so what is
+//! instructions are counted (`scripts/metrics-cost`). The ring is missing, so what is
 //! counted is what the shard does for a delivery; the kernel's part is far larger.
 //!
 //! `fanout <subscribers> <messages>`; two numbers of messages give the price of one.

@@ -1,6 +1,6 @@
 //! The bare ring: a server that upgrades, and then does with frames the least
 //! that the load's shape needs. What it costs is the floor under any server on
-//! the same plane; what a chat server costs more is its own doing.
+//! the same ring; what a chat server costs more is its own doing.
 //!
 //! A frame is sent by itself, also when several wait for one connection: this
 //! is the single send that gathering is compared with.
@@ -95,7 +95,7 @@ impl Floor {
     }
 }
 
-/// A shard's plane, listening.
+/// A shard's ring, listening.
 fn begin(options: Options) -> Result<(KernelIo, SocketAddr), String> {
     if 1 < options.shards {
         ring::unshare_descriptor_table().map_err(|error| error.to_string())?;

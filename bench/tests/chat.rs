@@ -1,4 +1,4 @@
-//! Every load against rookery's own core, hosted on a bare plane in this
+//! Every load against rookery's own core, hosted on a bare ring in this
 //! process: both encodings, with tokens.
 
 use std::net::SocketAddr;

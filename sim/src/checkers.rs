@@ -15,7 +15,7 @@ use rookery::shard::{Audit, ShardMessage, TraceEvent, home};
 use crate::scenario::TurnLimits;
 use crate::violation::{CheckResult, Checker, demand};
 
-/// Sends that one core gave to its plane.
+/// Sends that one core gave to its `Io`.
 #[derive(Debug, Default)]
 pub struct Sends(BTreeSet<ConnId>);
 
@@ -84,7 +84,7 @@ pub fn check_membership(
 /// What a world knows that counters should know, too.
 #[derive(Clone, Debug, Default)]
 pub struct SimCounters {
-    /// Connections that planes handed over.
+    /// Connections that were accepted.
     pub accepted: u64,
     /// Rpcs that panic, sent by clients.
     pub panics_sent: u64,

@@ -1,7 +1,7 @@
-//! Whole servers in one thread, from a seed: shards over simulated planes, lanes
+//! Whole servers in one thread, from a seed: shards over simulated rings, lanes
 //! between them, clients that misbehave, and checkers that look on.
 //!
-//! A seed decides everything: the options, the weather, what each client does
+//! A seed decides everything: the options, the faults, what each client does
 //! and when. The same seed tells the same story for ever, so a failure is a
 //! number. A world passes three phases: chaos; calm, in which everything under
 //! way must arrive; and a drain, after which everything must be empty. Worlds with

@@ -1,4 +1,4 @@
-//! Ways to break a world on purpose, between its shards and its planes: each
+//! Ways to break a world on purpose, between its shards and their rings: each
 //! proves that one checker looks.
 
 use std::collections::BTreeMap;

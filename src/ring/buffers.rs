@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::{Submitter, types::BufRingEntry};
 
-/// The only buffer group of a plane's ring.
+/// The only buffer group of a ring.
 pub(super) const GROUP: u16 = 0;
 
 /// A provided buffer ring (io_uring_register_buf_ring(3)) and its memory.

@@ -1,5 +1,5 @@
-//! The connections of one core as the kernel plane sees them, by slot: the socket, the
-//! requests under way, and how far the connection's life has come.
+//! The connections of one core as `KernelIo` sees them, by slot: the socket, the
+//! requests under way, and the phase that it is in.
 //!
 //! Invariant: a slot is free only when the kernel has answered all requests of its tenant.
 //!
@@ -26,7 +26,7 @@ pub(super) struct ConnSlot {
     pub in_flight: u32,
     /// Requests that the kernel has not answered finally.
     pub under_way: PendingOps,
-    /// How far the connection's life has come.
+    /// The phase that the connection is in.
     pub phase: ConnPhase,
     /// Whether the slot stands in line for a receive buffer; outlives the tenant.
     pub place: QueuePosition,
@@ -36,10 +36,10 @@ pub(super) struct ConnSlot {
 
 const _: () = assert!(size_of::<Option<ConnSlot>>() == 16);
 
-/// A connection's life.
+/// The phases of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConnPhase {
-    /// Nobody lives here.
+    /// The slot has no connection.
     Free,
     /// Outgoing, not answered yet.
     Connecting,

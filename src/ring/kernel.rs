@@ -1,4 +1,4 @@
-//! The plane over the kernel: what completions mean for connections.
+//! The `Io` over the kernel: what completions mean for connections.
 //!
 //! A connection is closed in three steps. It is marked as leaving; when all
 //! requests that name its descriptor are with the kernel, the socket is shut
@@ -66,7 +66,7 @@ pub struct KernelIo {
     neighbours: Arc<[Waker]>,
     started: Instant,
     counters: RingCounters,
-    /// What of the tally the scribe knows already.
+    /// What of the counters the metrics have already.
     written: RingCounters,
     metrics: Rc<MetricsWriter>,
     /// Whether the last `reap` left nothing.
@@ -83,7 +83,7 @@ enum Watch {
 }
 
 impl KernelIo {
-    /// A plane for the calling thread, which writes what it counts with
+    /// An `Io` for the calling thread, which writes what it counts with
     /// `metrics`. A refusal says what to do about it.
     pub fn new(options: &Options, metrics: Rc<MetricsWriter>) -> Result<KernelIo, IoSetupError> {
         let mut uring = Uring::new(options)?;
@@ -91,7 +91,7 @@ impl KernelIo {
         KernelIo::over(uring, address, options, metrics)
     }
 
-    /// A plane that neighbours wake through `address`.
+    /// One that neighbours wake through `address`.
     fn over(
         uring: Uring,
         address: Option<RawFd>,
@@ -137,7 +137,7 @@ impl KernelIo {
         Ok(id)
     }
 
-    /// Wakes this plane's core; for other threads to keep.
+    /// Wakes the core of this `Io`; for other threads to keep.
     pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
@@ -585,7 +585,7 @@ fn earlier(a: Option<MonotonicMs>, b: Option<MonotonicMs>) -> Option<MonotonicMs
     a.into_iter().chain(b).min()
 }
 
-/// The clock that all planes of a process share.
+/// The clock that all cores of a process share.
 pub fn moment() -> MonotonicUs {
     static BEGAN: LazyLock<Instant> = LazyLock::new(clock::now);
     MonotonicUs(BEGAN.elapsed().as_micros() as u64)

@@ -1,4 +1,4 @@
-//! What this kernel offers, asked without a running plane.
+//! What this kernel offers, asked without a running ring.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -72,7 +72,7 @@ pub fn probe() -> Vec<Feature> {
     features
 }
 
-/// What a plane needs; `seen` is what shows that it is there.
+/// What a ring needs; `seen` is what shows that it is there.
 fn needed<T>(name: &'static str, seen: Option<T>) -> Feature {
     Feature { name, present: seen.is_some(), needed: true, advice: NEWER.to_owned() }
 }
@@ -120,7 +120,7 @@ fn requests(ring: Option<&IoUring>) -> Vec<Feature> {
     codes.map(|(name, code)| needed(name, known.filter(|_| answers.is_supported(code)))).to_vec()
 }
 
-/// As a plane asks it.
+/// As a ring asks it.
 fn passes_messages() -> bool {
     let options = Options {
         recv_buffers: 8,

@@ -1,9 +1,9 @@
-//! The I/O plane of one core: work in, events out.
+//! The input and output of one core: actions in, events out.
 //!
-//! `base::Io` says what it is. Implemented twice: over the kernel (one io_uring a core),
-//! and over a scripted world in tests and the simulator. Whoever drives a plane repeats one turn:
-//! `reap` what happened, decide, `submit` what follows, and sleep when a turn
-//! found nothing.
+//! `base::Io` says what that is. There are two of them here: over the kernel (one io_uring a
+//! core), and over a scripted world for tests and the simulator, which puts a third around it
+//! that watches. Whoever drives an `Io` repeats one turn: `reap` what happened, decide,
+//! `submit` what follows, and sleep when a turn found nothing.
 //!
 //! Invariants: events of one connection come in the order in which they
 //! happened; `Event::Gone` comes once, last, and only when the kernel has given
@@ -31,7 +31,7 @@ pub use simulated::SimulatedIo;
 pub use socket::{PortUse, listener, steer_by_cpu, unshare_descriptor_table};
 pub use waker::Waker;
 
-/// The sizes of one core's plane. Memory is `recv_buffers * recv_buffer_bytes`,
+/// The sizes of one core's ring. Memory is `recv_buffers * recv_buffer_bytes`,
 /// 64 B a submission entry, 16 B a completion entry, and 16 B a connection.
 #[derive(Clone, Debug)]
 pub struct Options {

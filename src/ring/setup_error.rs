@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 
-/// Why a plane cannot work here. Displays as one sentence: what is missing and
+/// Why a ring cannot work here. Displays as one sentence: what is missing and
 /// what to do about it.
 #[derive(Debug)]
 pub enum IoSetupError {

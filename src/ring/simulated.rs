@@ -1,4 +1,4 @@
-//! The plane over a scripted world: tests play the peers, a seed plays the
+//! The `Io` over a scripted world: tests play the peers, a seed plays the
 //! network and the kernel.
 //!
 //! What peers do arrives late, in pieces cut anywhere, and in any order across

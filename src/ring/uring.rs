@@ -30,8 +30,8 @@ use super::socket;
 use super::user_data::{RequestKind, UserData};
 use super::{IoSetupError, Options};
 
-/// How often a plane that ends hears nothing from the kernel before it rather
-/// loses the memory that it lent.
+/// How often a ring that ends may find no completion before it rather loses the memory
+/// that it lent.
 const QUIESCE_ROUNDS: usize = 1_000;
 
 /// How often in a row the kernel is asked for more before a turn begins.

@@ -10,7 +10,7 @@ use crate::base::ConnId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UserData(pub u64);
 
-/// The kinds of request that a plane has under way.
+/// The kinds of request that a ring has under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestKind {
     /// An accept of one peer; the slot is the listener's number.

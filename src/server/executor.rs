@@ -3,7 +3,7 @@
 //! `shard::turn` has the order of a turn. When one found nothing, the core sleeps until
 //! its `Io` has something, its next deadline passes, or its waker is notified.
 //!
-//! Everything that several threads use by descriptor (doorbells, and the
+//! Everything that several threads use by descriptor (wakers, and the
 //! runtime of the control thread) is made before descriptor tables split, so
 //! that its number means the same in all tables; what belongs to one core
 //! (listener, connections) is made afterwards and is in its own table only.
@@ -107,7 +107,7 @@ pub(super) enum CoreEvent {
 /// What a core tells the control thread. Each is sent once, in this order.
 #[derive(Debug)]
 pub(super) enum CoreReport {
-    /// The plane exists.
+    /// The ring exists.
     Made(Result<Waker, IoSetupError>),
     /// Peers are accepted there.
     Listening(Result<Vec<SocketAddr>, ListenError>),

@@ -26,7 +26,7 @@ const CAP_IPC_LOCK: u32 = 14;
 /// The capability to raise limits, which the server does.
 const CAP_SYS_RESOURCE: u32 = 24;
 
-/// What the kernel counts for one shard with such a plane.
+/// What the kernel counts for one shard with such a ring.
 pub fn shard_locked_bytes(ring: &ring::Options) -> u64 {
     (ring.locked_bytes() + EXECUTOR_BYTES).max(EXECUTOR_BYTES_MIN)
 }

@@ -34,7 +34,7 @@ const DESCRIPTORS_OF_PROCESS: u64 = 24;
 /// time, and small ones not less.
 const SHARED_RECV_BUFFER_BYTES: u32 = 2_048;
 
-/// The least that a plane gets along with, however many share a core.
+/// The least that a ring gets along with, however many share a core.
 const RECV_BUFFERS_MIN: u32 = 128;
 /// The kernel's own limit.
 const RECV_BUFFERS_MAX: u32 = 1 << 15;
@@ -184,7 +184,7 @@ impl Plan {
         self.cores.iter().filter(|&&core| core == self.cores[0]).count() as u16
     }
 
-    /// The sizes of one shard's plane, when `whole` is right for a shard that has
+    /// The sizes of one shard's ring, when `whole` is right for a shard that has
     /// a core for itself. Shards that share a core share its work, so each gets
     /// along with a part, and sixty of them do not take sixty times the memory.
     pub fn ring(&self, whole: &ring::Options) -> ring::Options {

@@ -1,4 +1,4 @@
-//! Runs a scenario against a server: threads with planes of their own, stages
+//! Runs a scenario against a server: threads with rings of their own, stages
 //! that all of them go through together, and an outcome.
 //!
 //! Invariants: a connection belongs to one thread; a stage begins when every

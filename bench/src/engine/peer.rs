@@ -50,7 +50,7 @@ impl State {
 /// answer with the worker, bytes that wait in a box.
 #[derive(Debug)]
 pub struct Peer {
-    /// The plane's name for it; of the last one while `Absent`.
+    /// The ring's name for it; of the last one while `Absent`.
     pub conn: ConnId,
     /// How far it is.
     pub state: State,

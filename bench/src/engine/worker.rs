@@ -1,4 +1,4 @@
-//! One thread of the load generator: its plane, its connections, its part of
+//! One thread of the load generator: its ring, its connections, its part of
 //! the load. Turns as a server's: reap, decide, submit, and sleep when a turn
 //! found nothing.
 //!
@@ -72,7 +72,7 @@ const JOIN_IDS: u32 = 2;
 /// How many complaints one thread keeps; the counts have the rest.
 const ERROR_MESSAGES_MAX: usize = 4;
 
-/// Everything of a thread but its plane.
+/// Everything of a thread but its ring.
 pub struct Worker {
     setup: WorkerSetup,
     first_connection: u32,

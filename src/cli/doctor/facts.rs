@@ -15,9 +15,9 @@ use crate::server;
 pub(super) struct Facts {
     /// Major and minor version.
     pub(super) kernel: (u32, u32),
-    /// Whether a plane can be made, or what the kernel says against it.
+    /// Whether a ring can be made, or what the kernel says against it.
     pub(super) io_uring: Result<(), String>,
-    /// What of the kernel a plane needs or would use.
+    /// What of the kernel a ring needs or would use.
     pub(super) features: Vec<ring::Feature>,
     /// CPUs that the process may use.
     pub(super) cores: Vec<usize>,
@@ -101,8 +101,8 @@ fn try_ring() -> Result<(), String> {
         connections_max: 1,
         ..ring::Options::default()
     };
-    let plane = ring::KernelIo::new(&small, Cells::new().claim().into());
-    plane.map(drop).map_err(|refusal| refusal.to_string())
+    let io = ring::KernelIo::new(&small, Cells::new().claim().into());
+    io.map(drop).map_err(|refusal| refusal.to_string())
 }
 
 fn text(path: impl AsRef<Path>) -> Option<String> {

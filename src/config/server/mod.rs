@@ -24,7 +24,7 @@ pub const NAMESPACES_MAX: usize = 64;
 pub struct Config {
     /// Addresses, threads, the process.
     pub server: server::Options,
-    /// One core's plane.
+    /// One core's ring.
     pub ring: ring::Options,
     /// One shard: frames, connections, rooms.
     pub shard: shard::Options,

@@ -1,4 +1,4 @@
-//! What the kernel plane counts during a turn, and writes to the metrics at its end.
+//! What `KernelIo` counts during a turn, and writes to the metrics at its end.
 
 use crate::metrics::{AcceptFailure, Counter, MetricsWriter};
 

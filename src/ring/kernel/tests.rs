@@ -25,7 +25,7 @@ enum Seen {
     Gone(ConnId, Ending),
 }
 
-/// A plane, a listener, and everything that happened.
+/// An `Io`, a listener, and everything that happened.
 struct World {
     io: KernelIo,
     addr: SocketAddr,
@@ -463,7 +463,7 @@ fn a_hosted_plane_sleeps_in_its_executor() {
             }
         }
         peer.join().unwrap();
-        assert!(turns < 500, "a hosted plane sleeps instead of turning: {turns}");
+        assert!(turns < 500, "a hosted ring sleeps instead of turning: {turns}");
         // A deadline wakes it, too.
         let soon = world.io.now().tick.plus_ms(20);
         while world.io.now().tick < soon {
@@ -536,7 +536,7 @@ fn what_the_kernel_knows_of_a_silent_peer() {
     let signs = world.io.signs(id);
     assert!(!signs.has_unread);
     assert!(signs.heard_ms_ago.unwrap() < 10_000 && signs.acknowledged_ms_ago.is_some());
-    // The plane takes no turn: what comes lies in the socket, or its receive has it already.
+    // No turn is taken: what comes lies in the socket, or its receive has it already.
     for _ in 0..20 {
         peer.write_all(&pattern(1_000)).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Planes that end in the middle of their work.
+//! Rings that end in the middle of their work.
 
 use super::*;
 
