@@ -35,7 +35,7 @@ impl Sends {
 pub fn check_turn(limits: TurnLimits, events: usize, messages: usize) -> CheckResult {
     let within = events <= limits.events_max && messages <= limits.messages_max;
     demand(within, Checker::TurnLimits, || {
-        format!("{events} events and {messages} letters in one turn, with {limits:?}")
+        format!("{events} events and {messages} messages in one turn, with {limits:?}")
     })
 }
 
@@ -139,7 +139,7 @@ pub fn check_counters(
     equal("bytes that wait", sum("chat_send_queue_bytes", ""), waiting)?;
     check_recipients(&sum, audits, counters)?;
     let messages = |direction: &str| sum("chat_letters_total", direction);
-    equal("letters in lanes", messages("sent") - messages("received"), in_lanes)?;
+    equal("messages in lanes", messages("sent") - messages("received"), in_lanes)?;
     let panics = sum("chat_session_panics_total", "");
     equal("panics", sum("chat_conn_closed_total", "reason=\"panic\""), panics)?;
     let blamed = sum("chat_conn_closed_blame_total", "");

@@ -242,7 +242,7 @@ impl Lanes for WatchedLanes<'_> {
                 before += 1;
                 if self.verdict.is_ok() {
                     self.verdict = demand(posted.serial == before, Checker::Lanes, || {
-                        format!("letter {} where {before} comes next", posted.serial)
+                        format!("message {} where {before} comes next", posted.serial)
                     });
                 }
                 self.mutator.borrow().restore_reply_to(&mut posted.message);

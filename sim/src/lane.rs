@@ -37,7 +37,7 @@ pub struct CoreMesh {
 #[derive(Default)]
 struct Transit {
     messages: VecDeque<Posted>,
-    /// Letters that the writer put in.
+    /// Messages that the writer put in.
     sent_count: u64,
 }
 
@@ -45,7 +45,7 @@ struct Transit {
 pub struct Posted {
     /// When it arrives.
     due: MonotonicMs,
-    /// The how manieth of its lane.
+    /// Its number in its lane, from 1.
     pub serial: u64,
     /// What it says.
     pub message: ShardMessage,
@@ -104,22 +104,22 @@ impl CoreMesh {
         self.mailboxes[to].name_unblocked(&mut |from| wake(ShardId(from)));
     }
 
-    /// Letters of one lane that arrived.
+    /// Messages of one lane that arrived.
     pub fn received_count(&self, from: usize, to: usize) -> u64 {
         self.mailboxes[to].received_count(from as u16)
     }
 
-    /// Letters of all lanes that arrived.
+    /// Messages of all lanes that arrived.
     pub fn all_received_count(&self) -> u64 {
         self.pairs().map(|(from, to)| self.received_count(from, to)).sum()
     }
 
-    /// Letters of all lanes that are under way.
+    /// Messages of all lanes that are under way.
     pub fn all_waiting_count(&self) -> usize {
         self.pairs().map(|(from, to)| self.len(from, to)).sum()
     }
 
-    /// Letters on their way, by writer and reader.
+    /// Messages on their way, by writer and reader.
     pub fn on_the_way(&self) -> impl Iterator<Item = (ShardId, ShardId, &ShardMessage)> {
         self.pairs().flat_map(|(from, to)| {
             let (writer, reader) = (ShardId(from as u16), ShardId(to as u16));
@@ -167,7 +167,7 @@ impl CoreMesh {
         Ok(())
     }
 
-    /// Letters of one lane that are under way.
+    /// Messages of one lane that are under way.
     fn len(&self, from: usize, to: usize) -> usize {
         let Some(sender) = &self.senders[from][to] else { return 0 };
         let in_lane_count = sender.sent_count() - self.received_count(from, to);

@@ -96,9 +96,9 @@ pub enum ClientProfile {
 pub struct LaneFaultProfile {
     /// A message arrives at most this much later.
     pub delay_ms_max: u64,
-    /// Letters that wait in one lane.
+    /// Messages that wait in one lane.
     pub messages_max: usize,
-    /// How many of 1,000 posts lose all news among them, as a full lane does.
+    /// How many of 1,000 posts lose all notices among them, as a full lane does.
     pub losses_per_1_000: u64,
 }
 

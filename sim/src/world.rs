@@ -66,7 +66,7 @@ pub struct Summary {
     pub accepted: u64,
     /// Messages whose publishers were told that they are out.
     pub published: u64,
-    /// Letters that arrived at another core.
+    /// Messages that arrived at another core.
     pub messages: u64,
     /// How often the process ended and began again.
     pub crashes: u64,

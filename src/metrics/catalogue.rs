@@ -160,11 +160,11 @@ catalogue! {
     BufferHits = "chat_buffer_pool_hits_total".article("1", "buffer pool");
     /// Receives that found the pool empty, and waited.
     BufferMisses = "chat_buffer_pool_misses_total".article("1", "buffer pool");
-    /// Letters between cores.
+    /// Messages between cores.
     LettersSent = "chat_letters_total" {direction = "sent"};
-    /// Letters between cores.
+    /// Messages between cores.
     LettersReceived = "chat_letters_total" {direction = "received"};
-    /// Letters refused because the lane to the other core was full.
+    /// Messages between cores that were refused because the lane was full.
     LaneFull(lane: LaneKind) = "chat_core_mailbox_full_total".by_core();
 
     /// Messages that the store keeps since the start.
@@ -184,7 +184,7 @@ catalogue! {
     /// Direct messages that were given up.
     DeadLetters(reason: DeadLetterReason) = "chat_dead_letter_total".store();
 
-    /// Spans for the collector, and notes of what went wrong, by what became of them.
+    /// Spans for the collector, and incidents of messages, by what became of them.
     Spans(outcome: SpanOutcome) = "chat_trace_spans_total".process();
     /// Log lines that nobody can read, by why.
     LogLinesLost(reason: LostLine) = "chat_log_lines_lost_total".process();
@@ -231,7 +231,7 @@ catalogue! {
     TimerLag = "chat_core_timer_lag_seconds".by_core().in_ms();
     /// Connections of the core, in whatever stage.
     CoreConnections = "chat_core_connections".by_core();
-    /// Letters that wait for neighbours of the core to take them.
+    /// Messages of other cores that the core has not taken yet.
     MailboxDepth = "chat_core_mailbox_depth".by_core();
     /// Descriptors in use in the core's table; where cores share one, all of them.
     FdSlotsUsed = "chat_fd_slots_used".by_core();

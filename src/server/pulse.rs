@@ -19,7 +19,7 @@ pub(super) const SLEEP_MS_MAX: u64 = 1_000;
 pub(super) struct PulseInputs {
     /// Connections of the ring.
     pub connections: u32,
-    /// Letters in the lanes to this core.
+    /// Messages in the lanes to this core.
     pub messages: usize,
     /// Bytes that the outboxes of its connections may hold together.
     pub outbox_bytes_max: u64,
