@@ -154,12 +154,12 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// How many values live here.
+    /// How many values it has.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// True when nothing lives here.
+    /// True when it is empty.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }

@@ -213,7 +213,7 @@ impl SimulatedIo {
         id
     }
 
-    /// Who lives under `id`, unless the core was told the end or asked for it.
+    /// Which peer has `id`, unless the core was told the end or asked for it.
     fn tenant(&self, id: ConnId) -> Option<u32> {
         self.slots.tenant(id).filter(|peer| self.ends[*peer as usize].ending.is_none())
     }

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Wakes one core from any thread.
 ///
-/// Costs a system call only when the core sleeps. Whoever leaves something for
-/// the core rings afterwards; the core looks at everything after it woke.
+/// Costs a system call only when the core sleeps. Whoever leaves something for the core
+/// notifies it afterwards; the core looks at everything after it woke.
 #[derive(Clone, Debug)]
 pub struct Waker {
     state: Arc<WakerState>,
@@ -30,14 +30,14 @@ struct WakerState {
     /// The ring of the core, where it takes messages. A number like any other: should
     /// it be somebody else's by then, the message fails or wakes that one for nothing.
     ring: Option<RawFd>,
-    /// Set by ringing; a core does not fall asleep over it.
+    /// Set by `notify`; a core does not fall asleep over it.
     notified: AtomicBool,
     /// Set while the core sleeps or is about to.
     parked: AtomicBool,
 }
 
 impl Waker {
-    /// For the core behind `notify`, if that takes messages.
+    /// For the core with this ring, if it takes messages.
     pub(super) fn new(ring: Option<RawFd>) -> io::Result<Waker> {
         // SAFETY: no memory is involved; the call makes a descriptor or fails.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
@@ -57,8 +57,8 @@ impl Waker {
         }
     }
 
-    /// Rings without a sound. True when the core sleeps, and whoever is told so has to
-    /// wake it: nobody else will.
+    /// Notifies without a system call. True when the core sleeps, and whoever is told so has
+    /// to wake it: nobody else will.
     #[must_use]
     pub(super) fn set_notified(&self) -> bool {
         self.state.notified.store(true, Ordering::SeqCst);
@@ -69,7 +69,7 @@ impl Waker {
 
     /// Wakes the core by a system call.
     pub(super) fn wake_by_eventfd(&self) {
-        // Fails only when the counter is at 2^64 - 1, and then it is loud enough.
+        // Fails only when the counter is at 2^64 - 1, and then the core is woken already.
         let _ = (&self.state.file).write(&1u64.to_ne_bytes());
     }
 
@@ -78,8 +78,8 @@ impl Waker {
         self.state.ring
     }
 
-    /// Tells ringers to be loud from here on. False, and quiet again, when
-    /// somebody rang since the core woke up: then it must not sleep.
+    /// From here on whoever notifies the core wakes it, too. False, and no longer so, when
+    /// somebody notified it since it woke up: then it must not sleep.
     pub(super) fn prepare_park(&self) -> bool {
         self.state.parked.store(true, Ordering::SeqCst);
         let notified = self.state.notified.swap(false, Ordering::SeqCst);
@@ -117,15 +117,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_core_does_not_sleep_over_a_ring() {
+    fn a_core_that_was_notified_does_not_sleep() {
         let waker = Waker::new(None).unwrap();
         waker.notify();
         assert!(!waker.prepare_park());
-        assert!(waker.prepare_park(), "one ring makes one turn");
+        assert!(waker.prepare_park(), "one notify makes one turn");
         waker.unpark();
         waker.notify();
         waker.unpark();
-        assert!(waker.prepare_park(), "what was rung before waking is seen by that turn");
+        assert!(waker.prepare_park(), "what was notified before waking is seen by that turn");
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(super) struct StoreStatus {
 /// How the thread gets its engine.
 pub(super) type OpenEngine<D> = Box<dyn FnOnce() -> Result<Engine<D>, OpenError> + Send>;
 
-/// Starts the thread. It opens the store when it gets the doorbells: descriptor
+/// Starts the thread. It opens the store when it gets the wakers: descriptor
 /// tables have split then, and none of the copies holds a file of the store open
 /// that is deleted later.
 pub(super) fn start<D: Disk + 'static>(
@@ -97,7 +97,7 @@ pub(super) fn start<D: Disk + 'static>(
     let thread = thread::Builder::new().name("store".to_owned()).spawn({
         let stop = Arc::clone(&stop);
         move || {
-            // No doorbells come when the server does not start.
+            // No wakers come when the server does not start.
             let Ok(wakers) = wakers.recv() else { return };
             match open() {
                 Ok(engine) => serve(engine, requests, answers, &wakers, &store_status, &stop),
@@ -178,7 +178,7 @@ fn serve<D: Disk>(
         }
         if is_last {
             assert_eq!(requests.waiting_count(), 0, "an engine that is idle has room");
-            // Says to the next life that nothing was lost.
+            // The next start finds there that nothing was lost.
             if engine.close().is_err() {
                 tracing::error!("the store could not be closed well");
             }

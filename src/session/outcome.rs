@@ -91,7 +91,7 @@ pub enum Suspicion {
     Deadline,
 }
 
-/// What a client did at the door.
+/// A client came or went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionEvent {
     /// It was let in.

@@ -257,14 +257,14 @@ fn ceilings(config: &Config, wanted: u64, table_files: u64, facts: &Facts) -> Ve
     };
     let files = with_reserve(wanted);
     let backlog = u64::from(config.server.backlog);
-    // A quarter of all may be knocking at a time, after a restart.
-    let knocking = (wanted / 4).clamp(1_024, 262_144);
+    // A quarter of all may be connecting at a time, after a restart.
+    let connecting = (wanted / 4).clamp(1_024, 262_144);
     let backlog_script = "backlog-and-syn-queue.sh";
     [
         at_least("fs.file-max", facts.file_max, files, wanted, "descriptors.sh"),
         at_least("fs.nr_open", facts.nr_open, table_files, 0, "descriptors.sh"),
         at_least("net.core.somaxconn", facts.somaxconn, backlog, 0, backlog_script),
-        at_least("net.ipv4.tcp_max_syn_backlog", facts.syn_backlog, knocking, 0, backlog_script),
+        at_least("net.ipv4.tcp_max_syn_backlog", facts.syn_backlog, connecting, 0, backlog_script),
     ]
     .into_iter()
     .flatten()

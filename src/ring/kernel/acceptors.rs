@@ -22,9 +22,9 @@ const BACKOFF_MS: u64 = 100;
 /// Peers are accepted one by one, so many a turn as the core says: who waits in the
 /// backlog costs nothing, and a storm does not become one turn.
 ///
-/// Invariant: a door that is open has as many accepts under way as `arm` gives it in
-/// each turn, so accepting never stops silently; all doors together have no more than
-/// there is room for connections.
+/// Invariant: an acceptor that is open has as many accepts under way as `arm` gives it in
+/// each turn, so accepting never stops silently; all together have no more than there is
+/// room for connections.
 #[derive(Debug)]
 pub(super) struct Acceptors {
     acceptors: Vec<Acceptor>,
@@ -35,7 +35,7 @@ pub(super) struct Acceptors {
 
 #[derive(Debug)]
 struct Acceptor {
-    /// Closed when the door is shut and the kernel has answered its accepts.
+    /// Closed when the acceptor is and the kernel has answered its accepts.
     listener: Option<TcpListener>,
     state: State,
     /// Accepts that the kernel has not answered.
@@ -81,7 +81,7 @@ impl Acceptors {
         self.from = Some(from);
     }
 
-    /// Begins this turn's accepts: each door has its part of them, and all have no
+    /// Begins this turn's accepts: each acceptor has its part of them, and all have no
     /// more than `room`.
     pub fn arm(&mut self, uring: &mut Uring, now: MonotonicMs, room: u32) {
         if self.from.is_some_and(|from| now < from) {

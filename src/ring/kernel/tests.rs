@@ -418,14 +418,14 @@ fn who_waits_in_the_backlog_of_a_stopped_listener_is_refused() {
 }
 
 #[test]
-fn the_doorbell_and_the_deadline_end_a_sleep() {
+fn the_waker_and_the_deadline_end_a_sleep() {
     let mut world = World::new(&small());
     world.turn();
     for _ in 0..3 {
         let waker = world.io.waker();
-        let ringer = thread::spawn(move || waker.notify());
+        let notifier = thread::spawn(move || waker.notify());
         world.io.park(None);
-        ringer.join().unwrap();
+        notifier.join().unwrap();
         world.turn();
     }
     let deadline = world.io.now().tick.plus_ms(30);

@@ -41,7 +41,7 @@ impl FaultProfile {
     }
 }
 
-/// The weather, and the chance that decides each case.
+/// The faults, and the chance that decides each case.
 #[derive(Debug)]
 pub(super) struct FaultInjector {
     prng: Prng,

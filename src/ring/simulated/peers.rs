@@ -1,6 +1,6 @@
 //! The peers' side of the world: what a test makes them do, and what they see.
 //!
-//! Deliberately absent: when the core learns of it; the weather says that.
+//! Deliberately absent: when the core learns of it; the faults say that.
 
 use std::collections::VecDeque;
 
@@ -63,7 +63,7 @@ impl End {
 }
 
 impl SimulatedIo {
-    /// A peer knocks.
+    /// A peer connects.
     pub fn peer_connect(&mut self) -> SimulatedPeer {
         let peer = self.ends.len() as u32;
         self.ends.push(End {

@@ -4,7 +4,7 @@ use crate::base::ConnId;
 
 use super::super::user_data::GENERATION_BITS;
 
-/// The slots of one core's connections, and which peer lives in each.
+/// The slots of one core's connections, and which peer has each.
 #[derive(Debug, Default)]
 pub(super) struct PeerSlots {
     slots: Vec<Slot>,
@@ -38,7 +38,7 @@ impl PeerSlots {
         self.free.push(id.slot);
     }
 
-    /// Who lives under `id`.
+    /// Which peer has `id`.
     pub fn tenant(&self, id: ConnId) -> Option<u32> {
         let slot = self.slots.get(id.slot as usize).filter(|s| s.generation == id.generation)?;
         slot.tenant

@@ -29,7 +29,7 @@ fn io(known: Known, no_ring: RawFd) -> KernelIo {
 }
 
 /// A core that does nothing but sleep, woken a thousand times by another: a wake that
-/// is lost, or not worth a turn, hangs. Returns the bell that was rung.
+/// is lost, or not worth a turn, hangs. Returns the waker that was notified.
 #[track_caller]
 fn check(known: Known) -> Waker {
     let no_ring = File::open("/dev/null").unwrap();
