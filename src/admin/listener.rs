@@ -149,7 +149,7 @@ mod tests {
         }
     }
 
-    /// The answers to requests for a page of the evidence, with these tokens.
+    /// The answers to requests for a page of diagnostics, with these tokens.
     fn debug(diagnostics: DiagnosticsState, target: &str, tokens: &[Option<&str>]) -> Vec<String> {
         control().block_on(async {
             let listener = AdminListener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();

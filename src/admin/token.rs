@@ -1,4 +1,4 @@
-//! Who may see the evidence: a token, compared in a time that tells nothing, and a
+//! Who may see the diagnostics: a token, compared in a time that tells nothing, and a
 //! limit on what is said to those who guess. The right one is let in at any time; what
 //! makes guessing useless is its length.
 //!

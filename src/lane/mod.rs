@@ -2,8 +2,8 @@
 //! which carry batches of items.
 //!
 //! All that travels between threads while the server serves goes through these: messages
-//! from core to core, requests to the store and its answers, notes for the control thread
-//! and its orders. The simulator uses them as they are.
+//! from core to core, requests to the store and its answers, trace events for the
+//! control thread and its commands. The simulator uses them as they are.
 //!
 //! A lane is *bounded* in batches and in items of a batch; what finds no room stays with
 //! its writer. It is *counted*: writer and reader number the items, and the reader checks

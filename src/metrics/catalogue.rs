@@ -84,7 +84,7 @@ catalogue! {
     Closed(reason: CloseReason) = "chat_conn_closed_total".article("2.3", "conn_close_reason").of_17(5, 5);
     /// Upgraded connections that ended, by who has to do something about it.
     ClosedBy(blame: Blame) = "chat_conn_closed_blame_total";
-    /// Connections refused because their client's prefix is locked out for a while.
+    /// Connections refused because their client's prefix is blocked for a while.
     Quarantined = "chat_conn_quarantined_total".article("2.3", "client_id isolation");
     /// Pings sent.
     Pings = "chat_pings_sent_total";

@@ -120,7 +120,7 @@ pub struct MetricsWriter {
 }
 
 impl MetricsWriter {
-    /// Notes down what went wrong. The oldest of its layer's 128 gives way.
+    /// Records what went wrong. The oldest of its layer's 128 gives way.
     pub fn note(&self, flight: &FlightRecord<'_>) {
         let mut counts = self.noted.get();
         self.cells.flights.note(&mut counts, flight);

@@ -84,7 +84,7 @@ pub enum FlightCause {
     StoreFailure(StoreFailure),
     /// There was no room in the lane to another core.
     LaneFull(LaneKind),
-    /// A client was sent away because its prefix is locked out.
+    /// A client was sent away because its prefix is blocked.
     Quarantined,
 }
 
@@ -182,7 +182,7 @@ pub struct Stages {
     pub consume_us: Option<u32>,
 }
 
-/// What a core notes down.
+/// What a core records.
 #[derive(Clone, Copy, Debug)]
 pub struct FlightRecord<'a> {
     /// When.

@@ -290,9 +290,9 @@ label! {
         DebugTasks = "GET /debug/tasks",
         /// Where time and memory go.
         DebugProfile = "GET /debug/profile",
-        /// Who is locked out.
+        /// Who is blocked.
         QuarantineList = "GET /debug/quarantine",
-        /// Locks somebody out.
+        /// Blocks somebody.
         QuarantineHold = "POST /debug/quarantine",
         /// Lets somebody in again.
         QuarantineLift = "DELETE /debug/quarantine",
@@ -437,7 +437,7 @@ label! {
         ProtocolError = "protocol_error",
         /// A token that is bad, expired or not enough.
         Auth = "auth",
-        /// The client's prefix is locked out for a while.
+        /// The client's prefix is blocked for a while.
         Quarantine = "quarantine",
         /// The server drains (3001).
         Shutdown = "shutdown",

@@ -1,12 +1,12 @@
 //! The control thread: starts the cores, serves the admin pages, and turns
-//! signals into orders. It never makes a core wait.
+//! signals into commands. It never makes a core wait.
 //!
 //! | signal | what happens |
 //! |---|---|
 //! | SIGTERM, SIGINT | the first drains, or gives a start up; the second ends at once |
 //! | SIGHUP | keys are read again; when that fails, the old ones stay |
 //!
-//! Invariant: a signal is heard in whatever the server is doing, so what may hang with a
+//! Invariant: a signal is handled whatever the server is doing, so what may hang with a
 //! disk, which is opening and closing the store and reading files, is done on a thread
 //! beside this one.
 
@@ -249,7 +249,7 @@ async fn drain(
     let reloads = async {
         loop {
             match signals.next().await {
-                // Whoever insists is heard by `run`.
+                // `run` sees who insists.
                 SignalRequest::Stop(_) => (),
                 SignalRequest::Reload => tracing::warn!("keys are not read again during a drain"),
             }

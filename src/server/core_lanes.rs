@@ -1,5 +1,5 @@
 //! What joins one core to the other threads: its ends of the lanes to other cores, to the
-//! store and back, to the control thread, and its orders.
+//! store and back, to the control thread, and its commands.
 //!
 //! Deliberately absent: what travels in them.
 

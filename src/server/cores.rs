@@ -1,5 +1,5 @@
 //! All cores and the storage thread, as the control thread sees them: how they start and
-//! listen, how they are given orders, and how they end.
+//! listen, how they get commands, and how they end.
 //!
 //! Invariants: cores listen one after the other, and only when all of them and the store
 //! exist; a core that hangs keeps the control thread from nothing.
@@ -36,17 +36,17 @@ use crate::session::{NameKey, namespace_of};
 use crate::shard::{ShardCommand, TraceEvent};
 use crate::store::{self, Engine, FjallDisk};
 
-/// Of the errands that wait for one core, so many may be questions: what must be done finds
+/// Of the commands that wait for one core, so many may be questions: what must be done finds
 /// room behind them.
 const QUESTIONS_WAITING_MAX: usize = COMMAND_LANE.batches_max / 2;
 
 /// Reports that wait for the control thread, for each core; it sends three.
 const REPORTS_MAX: usize = 3;
 
-/// A core takes its orders in each turn, so room comes soon.
+/// A core takes its commands in each turn, so room comes soon.
 const SEND_RETRY_MS: u64 = 5;
 
-/// Times that an order is offered to a core before it counts as hung.
+/// Times that a command is offered to a core before it counts as hung.
 const SEND_TRIES_MAX: u32 = 200;
 
 /// How long the sockets of a server that was killed may stand in the way, in ms. Its
@@ -225,7 +225,7 @@ impl CoreHandles {
         Ok(addresses)
     }
 
-    /// Gives the order to every core. One that does not take its orders hangs,
+    /// Gives the command to every core. One that does not take its commands hangs,
     /// and must not keep the control thread from the next signal.
     pub async fn send(&mut self, command: &ShardCommand) {
         for (index, core) in self.cores.iter_mut().enumerate() {
@@ -237,13 +237,13 @@ impl CoreHandles {
             match core.commands.push(CoreCommand::Shard(command.clone())) {
                 Ok(()) => core.wake(),
                 Err(_) => {
-                    tracing::error!("shard {index} hangs: it takes no orders");
+                    tracing::error!("shard {index} hangs: it takes no commands");
                 }
             }
         }
     }
 
-    /// Gives an errand to one core, if that takes errands at the moment; waits for
+    /// Gives a command to one core, if that takes commands at the moment; waits for
     /// nobody.
     pub fn try_send(&mut self, core: usize, command: CoreCommand) -> bool {
         let Some(core) = self.cores.get_mut(core) else { return false };

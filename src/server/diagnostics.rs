@@ -1,9 +1,9 @@
-//! The control thread's part in the evidence: it carries an operator's questions to
+//! The control thread's part in diagnostics: it carries an operator's questions to
 //! the cores and their findings back, keeps the quarantine, and writes leaks down.
 //!
 //! Invariants: one look is under way at a time, and it ends at its deadline, whoever
-//! has answered by then; a core that takes no orders gets none, and is told who is
-//! locked out when it does again.
+//! has answered by then; a core that takes no commands gets none, and is told who is
+//! blocked when it does again.
 //!
 //! Deliberately absent: HTTP, and what a core looks at.
 
@@ -51,12 +51,12 @@ pub(super) struct DiagnosticsSetup {
     pub leak_hold_ms: u64,
 }
 
-/// Everything of the control thread's that concerns evidence.
+/// Everything of the control thread's that concerns diagnostics.
 pub(super) struct Diagnostics {
     setup: DiagnosticsSetup,
     began: Instant,
     quarantine: Quarantine,
-    /// By core: whether it knows who is locked out.
+    /// By core: whether it knows who is blocked.
     told: Vec<bool>,
     /// Prefixes whose share is to be counted.
     suspects: VecDeque<Prefix>,
@@ -88,7 +88,7 @@ enum Purpose {
     Share { prefix: Prefix, having: u64, all: u64 },
 }
 
-/// What happened that the desk has to do something about.
+/// What happened that `Diagnostics` has to do something about.
 pub(super) enum DiagnosticsTask {
     Question(OperatorQuestion),
     CoreEvent(CoreEvent),
@@ -142,7 +142,7 @@ impl Diagnostics {
 
     #[cfg_attr(
         not(feature = "faults"),
-        expect(unused_variables, reason = "only a demonstration orders something at once")
+        expect(unused_variables, reason = "only a demonstration commands something at once")
     )]
     fn on_question(&mut self, cores: &mut CoreHandles, question: OperatorQuestion) {
         let now = self.now();
@@ -199,7 +199,7 @@ impl Diagnostics {
         match self.quarantine.block(now, prefix, hold_ms, BlockedBy::Operator) {
             SuspectResult::Blocked => {
                 self.told.fill(false);
-                tracing::info!("a client prefix is locked out: an operator said so");
+                tracing::info!("a client prefix is blocked: an operator said so");
                 Ok(())
             }
             SuspectResult::Full | SuspectResult::Spared | SuspectResult::Forgotten => {
@@ -329,7 +329,7 @@ impl Diagnostics {
             SuspectResult::Blocked => {
                 self.told.fill(false);
                 tracing::warn!(
-                    "a client prefix is locked out for {} s: its sessions panicked soon after \
+                    "a client prefix is blocked for {} s: its sessions panicked soon after \
                      they began; GET /debug/quarantine names it",
                     self.setup.quarantine.hold_ms / 1_000
                 );
@@ -340,13 +340,13 @@ impl Diagnostics {
             ),
             SuspectResult::Full => tracing::warn!(
                 "sessions of a client prefix panic soon after they begin, and it stays: \
-                 {PREFIXES_MAX} are locked out already"
+                 {PREFIXES_MAX} are blocked already"
             ),
             SuspectResult::Forgotten => (),
         }
     }
 
-    /// Tells cores who is locked out, those that do not know.
+    /// Tells those cores who is blocked that do not know.
     fn tell(&mut self, cores: &mut CoreHandles) {
         if self.told.iter().all(|told| *told) {
             return;

@@ -1,4 +1,4 @@
-//! Files with evidence, in a directory of the operator's.
+//! Files with diagnostics, in a directory of the operator's.
 //!
 //! Invariant: of the files that this server names, no more than `FILES_MAX` stay.
 

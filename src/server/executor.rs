@@ -111,7 +111,7 @@ pub(super) enum CoreReport {
     Made(Result<Waker, IoSetupError>),
     /// Peers are accepted there.
     Listening(Result<Vec<SocketAddr>, ListenError>),
-    /// A drain was ordered, and nobody is left.
+    /// A drain was begun, and nobody is left.
     Drained,
 }
 

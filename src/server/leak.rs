@@ -1,4 +1,4 @@
-//! When the evidence of a leak is written down: tasks of one connection that do not
+//! When the diagnostics of a leak are written down: tasks of one connection that do not
 //! come back, for two minutes.
 
 use crate::base::MonotonicMs;

@@ -75,7 +75,7 @@ pub struct StoreSetup {
     pub retention: Vec<store::Retention>,
 }
 
-/// When the evidence of a leak is written down, and where.
+/// When the diagnostics of a leak are written down, and where.
 #[derive(Clone, Debug)]
 pub struct DiagnosticsOptions {
     /// A directory; `None` for nowhere.

@@ -1,6 +1,6 @@
-//! What shards tell of single messages: spans go to a collector, troubles into the log.
+//! What shards tell of single messages: spans go to a collector, incidents into the log.
 //!
-//! A shard leaves its notes in a lane of its own and never waits. The control thread
+//! A shard leaves its trace events in a lane of its own and never waits. The control thread
 //! takes them a few times a second, and a collector that is gone or slow costs nothing
 //! but the spans that find no room meanwhile; they are counted.
 //!
@@ -27,11 +27,11 @@ use crate::shard::{ChannelLabel, IncidentCause, MessageIncident, Span, TraceEven
 
 pub(super) use otlp::{Collector, OtlpResource};
 
-/// The bound of the lane of one shard. Notes are few, and each is a batch.
+/// The bound of the lane of one shard. Trace events are few, and each is a batch.
 pub(super) const TRACE_EVENT_LANE: LaneLimits =
     LaneLimits { batches_max: LANE_TRACE_EVENTS_MAX, batch_items_max: 1 };
 
-/// Notes that one look takes from all lanes.
+/// Trace events that one look takes from all lanes.
 const LOOK_EVENTS_MAX: usize = LANE_TRACE_EVENTS_MAX * SHARDS_MAX as usize;
 
 /// Spans that wait for the collector.
@@ -61,7 +61,7 @@ const LINES_PER_S_MAX: u32 = 10;
 /// same message slow, and each tells how it began.
 const SENT_SPANS_MAX: usize = 4_096;
 
-/// The task that takes notes, and how it is ended.
+/// The task that takes trace events, and how it is ended.
 pub(super) struct ExporterTask {
     end: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -90,7 +90,7 @@ impl ExporterTask {
     }
 }
 
-/// Takes notes and passes them on.
+/// Takes trace events and passes them on.
 struct TraceExporter {
     trace_events: Mailbox<TraceEvent>,
     collector: Option<Arc<Collector>>,

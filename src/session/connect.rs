@@ -156,7 +156,7 @@ impl PendingConnect {
         self.recovery_bytes
     }
 
-    /// Whether clients such as this one are locked out for a while.
+    /// Whether clients such as this one are blocked for a while.
     pub fn is_blocked(&self, cx: &Context<'_>, agent: Agent) -> bool {
         let (tenant, user) = (self.peer.tenant(), &self.peer.info().user);
         cx.blocked_prefixes.iter().any(|prefix| prefix.is_of(tenant, user, agent))

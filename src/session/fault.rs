@@ -35,7 +35,7 @@ pub enum Fault {
     NoPong,
     /// The user came by another connection, and may have only one.
     Replaced,
-    /// Clients of this kind made sessions panic, and are locked out for a while.
+    /// Clients of this kind made sessions panic, and are blocked for a while.
     Quarantined,
     /// Too many commands or bytes, in spite of being told.
     TooManyRequests,

@@ -1,15 +1,15 @@
-//! Client prefixes that are locked out for a while because their sessions panic.
+//! Client prefixes that are blocked for a while because their sessions panic.
 //!
 //! The server makes the ids of clients, so a prefix is made of what a client brings
 //! along: its tenant, its user's name up to the first `:` or `-`, and the class of
 //! its software. One broken version of a bot is one prefix, whatever its number.
 //!
 //! Early panics of all cores come together in a [`Quarantine`], which belongs to the
-//! control thread. Before it locks a prefix out, it asks how many of the open
-//! connections have it: a prefix that many have stays, because being locked out
+//! control thread. Before it blocks a prefix, it asks how many of the open
+//! connections have it: a prefix that many have stays, because being blocked
 //! would hurt more people than the panics do.
 //!
-//! Invariants: at most `PREFIXES_MAX` prefixes are locked out and as many are
+//! Invariants: at most `PREFIXES_MAX` prefixes are blocked and as many are
 //! suspected; each is listed once.
 //!
 //! Deliberately absent: who panicked, cores, clocks.
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use crate::base::MonotonicMs;
 use crate::metrics::Agent;
 
-/// Prefixes that are locked out at a time, and prefixes that are suspected.
+/// Prefixes that are blocked at a time, and prefixes that are suspected.
 pub const PREFIXES_MAX: usize = 64;
 
 /// Bytes of the tenant, and bytes of the user's name, that count.
@@ -30,7 +30,7 @@ const PART_BYTES_MAX: usize = 32;
 /// Between the parts of a prefix; nothing else in it looks like that.
 const SEPARATOR: char = '~';
 
-/// When a prefix is locked out.
+/// When a prefix is blocked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantineOptions {
     /// So many early panics; 0 for never.
@@ -124,7 +124,7 @@ pub enum BlockedBy {
     Operator,
 }
 
-/// A prefix that is locked out.
+/// A prefix that is blocked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockedPrefix {
     /// Which.
@@ -141,7 +141,7 @@ pub struct BlockedPrefix {
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SuspectResult {
-    /// It is locked out.
+    /// It is blocked.
     Blocked,
     /// Too many clients have it.
     Spared,
@@ -159,7 +159,7 @@ struct Suspect {
     panics: VecDeque<MonotonicMs>,
 }
 
-/// What is locked out, and what may be next.
+/// What is blocked, and what may be next.
 #[derive(Debug)]
 pub struct Quarantine {
     options: QuarantineOptions,
@@ -168,12 +168,12 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
-    /// Nobody is locked out.
+    /// Nobody is blocked.
     pub fn new(options: QuarantineOptions) -> Quarantine {
         Quarantine { options, suspects: Vec::new(), blocked: Vec::new() }
     }
 
-    /// What is locked out.
+    /// What is blocked.
     pub fn blocked(&self) -> &[BlockedPrefix] {
         &self.blocked
     }
@@ -224,7 +224,7 @@ impl Quarantine {
         self.block(now, prefix.clone(), self.options.hold_ms, BlockedBy::Server)
     }
 
-    /// Locks a prefix out; one that is already gets the new time.
+    /// Blocks a prefix; one that is already gets the new time.
     pub fn block(
         &mut self,
         now: MonotonicMs,
@@ -244,7 +244,7 @@ impl Quarantine {
         SuspectResult::Blocked
     }
 
-    /// Lets a prefix in again. False when it is not locked out.
+    /// Lets a prefix in again. False when it is not blocked.
     pub fn unblock(&mut self, prefix: &Prefix) -> bool {
         let before = self.blocked.len();
         self.blocked.retain(|blocked| blocked.prefix != *prefix);
@@ -315,7 +315,7 @@ mod tests {
         assert!(!all.on_panic(MonotonicMs(60_001), &bot()), "the first is too long ago");
         assert!(all.on_panic(MonotonicMs(61_000), &bot()));
         assert_eq!(all.on_share(MonotonicMs(61_000), &bot(), 0, 0), SuspectResult::Blocked);
-        assert!(!all.on_panic(MonotonicMs(61_001), &bot()), "it is locked out already");
+        assert!(!all.on_panic(MonotonicMs(61_001), &bot()), "it is blocked already");
         assert!(!all.expire(MonotonicMs(661_000 - 1)));
         assert!(all.expire(MonotonicMs(661_000)));
         assert!(all.blocked().is_empty());

@@ -125,14 +125,14 @@ impl Server {
         line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
     }
 
-    /// The status and body of a page of the evidence, with the tests' token.
+    /// The status and body of a page of diagnostics, with the tests' token.
     #[track_caller]
     pub fn debug(&self, method: &str, path: &str) -> (u16, String) {
         let (status, body) = self.ask(method, path, Some(ADMIN_TOKEN)).expect("it answers");
         (status, String::from_utf8(body).expect("it is a text"))
     }
 
-    /// The JSON of a page of the evidence.
+    /// The JSON of a page of diagnostics.
     #[track_caller]
     pub fn evidence(&self, path: &str) -> serde_json::Value {
         let (status, body) = self.debug("GET", path);
@@ -140,7 +140,7 @@ impl Server {
         serde_json::from_str(&body).expect("it is JSON")
     }
 
-    /// Waits until the JSON of a page of the evidence is as wanted, and returns it.
+    /// Waits until the JSON of a page of diagnostics is as wanted, and returns it.
     #[track_caller]
     pub fn wait_for_evidence(
         &self,

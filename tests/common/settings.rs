@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// What the tests' servers want to see before they show evidence.
+/// What the tests' servers want to see before they show diagnostics.
 pub const ADMIN_TOKEN: &str = "a-token-that-only-the-black-box-tests-know";
 
 /// A configuration with only what a test cares about; the rest is the tests' base.

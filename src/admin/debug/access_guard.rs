@@ -25,7 +25,7 @@ const CLOSED: &str = "there is no admin token: set one with admin.token_file in 
                       or with ROOKERY_ADMIN_TOKEN in the environment, and send SIGHUP or start \
                       again\n";
 
-/// What stands before all pages of the evidence.
+/// What stands before all pages of diagnostics.
 #[derive(Clone)]
 pub(super) struct AccessGuard {
     token: watch::Receiver<Option<AdminToken>>,

@@ -1,12 +1,12 @@
-//! `/debug`: the evidence, for those who have the token.
+//! `/debug`: the diagnostics, for those who have the token.
 //!
 //! | path | answer | asks shards |
 //! |---|---|---|
 //! | `GET /debug/snapshot` | what went wrong lately, newest first | no |
 //! | `GET /debug/tasks` | what each core is doing | no |
-//! | `GET /debug/conns` | the worst connections | yes, by orders, with a deadline |
+//! | `GET /debug/conns` | the worst connections | yes, by commands, with a deadline |
 //! | `GET /debug/profile` | where time or memory goes, as pprof | no |
-//! | `GET`, `POST /debug/quarantine`, `DELETE /debug/quarantine/{prefix}` | who is locked out | the control thread |
+//! | `GET`, `POST /debug/quarantine`, `DELETE /debug/quarantine/{prefix}` | who is blocked | the control thread |
 //!
 //! Invariant: no page of these answers before the token was seen.
 //!
@@ -41,7 +41,7 @@ pub use questions::{
 };
 pub use tasks::report as tasks_report;
 
-/// What the evidence is made of.
+/// What the diagnostics are made of.
 #[derive(Clone)]
 pub struct DiagnosticsState {
     /// What a request must show; changed by a reload.
@@ -58,7 +58,7 @@ pub struct DiagnosticsState {
     pub cpu_profiles: CpuProfiles,
 }
 
-/// The routes below `/debug`, behind their door.
+/// The routes below `/debug`, behind the token.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(diagnostics: DiagnosticsState) -> Router<S> {
     let guard = access_guard::AccessGuard::new(diagnostics.token.clone());
     let pages = Router::new()

@@ -12,7 +12,7 @@ pub(super) struct QueryParams(Vec<(String, String)>);
 const PARAMETERS_MAX: usize = 8;
 
 impl QueryParams {
-    /// Reads what stands behind the `?`. The pages of the evidence know what they
+    /// Reads what stands behind the `?`. The pages of diagnostics know what they
     /// take: what is misspelt is an error and not the default.
     pub fn read(raw: Option<&str>, known: &[&str]) -> Result<QueryParams, QueryError> {
         let mut all: Vec<(String, String)> = Vec::new();

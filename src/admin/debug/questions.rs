@@ -55,9 +55,9 @@ pub enum OperatorQuestion {
         /// To whom.
         answer: AnswerSender<ConnectionsAnswer>,
     },
-    /// Who is locked out.
+    /// Who is blocked.
     Held(AnswerSender<Vec<BlockedPrefixRow>>),
-    /// Locks somebody out.
+    /// Blocks somebody.
     Hold {
         /// Whom, as it was written.
         prefix: String,
@@ -125,7 +125,7 @@ pub struct ConnectionRow {
     pub peer: Option<SocketAddr>,
 }
 
-/// A prefix that is locked out.
+/// A prefix that is blocked.
 #[derive(Clone, Debug)]
 pub struct BlockedPrefixRow {
     /// Which.
@@ -161,7 +161,7 @@ fn refusal(refused: QuestionError) -> Response {
         QuestionError::Busy => {
             (StatusCode::TOO_MANY_REQUESTS, "another question is under way; ask again\n")
         }
-        QuestionError::Full => (StatusCode::CONFLICT, "as many are locked out as can be\n"),
+        QuestionError::Full => (StatusCode::CONFLICT, "as many are blocked as can be\n"),
         QuestionError::Unknown => (StatusCode::NOT_FOUND, "there is none of that name\n"),
         QuestionError::Malformed => (
             StatusCode::BAD_REQUEST,

@@ -32,7 +32,7 @@ pub struct Config {
     pub store: store::Options,
     /// Tokens.
     pub auth: Auth,
-    /// Who may see the evidence, and where it is kept.
+    /// Who may see the diagnostics, and where they are kept.
     pub admin: Admin,
     /// Variables that look like ours and set nothing, each with the one that was probably
     /// meant.

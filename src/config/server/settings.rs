@@ -466,13 +466,13 @@ pub static SETTINGS: &[SettingRow<Config>] = &[
         shard.quarantine.hold_ms,
         1_000..=DAY_MS,
         "ms",
-        "How long a prefix is locked out."
+        "How long a prefix is blocked."
     ),
     count!(
         "quarantine.share_percent_max",
         shard.quarantine.share_percent_max,
         0..=100,
         "percent",
-        "A prefix to which more of the open connections belong is never locked out by itself: that would hurt more people than the panics."
+        "A prefix to which more of the open connections belong is never blocked by itself: that would hurt more people than the panics."
     ),
 ];

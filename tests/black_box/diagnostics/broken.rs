@@ -14,7 +14,7 @@ const BLOCK_S: u64 = 6;
 fn block(server: &Server, core: u64) {
     let path = format!("/debug/faults/block?core={core}&seconds={BLOCK_S}");
     assert_eq!(server.debug("POST", &path).0, 200);
-    // It takes the errand at its next turn.
+    // It takes the command at its next turn.
     server.wait_for_evidence("/debug/tasks", |page| {
         page["cores"][core as usize]["phase"] == json!("orders")
     });

@@ -1,4 +1,4 @@
-//! Who may see the evidence.
+//! Who may see the diagnostics.
 
 use std::fs;
 use std::process::Command;
