@@ -231,7 +231,7 @@ pub struct BatchOverlay<'a, D> {
 }
 
 impl<'a, D: Disk> BatchOverlay<'a, D> {
-    /// Of `disk` behind `batch`.
+    /// An overlay of `batch` over `disk`.
     pub fn new(disk: &'a D, batch: &'a Batch) -> BatchOverlay<'a, D> {
         BatchOverlay { disk, batch }
     }

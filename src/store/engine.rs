@@ -108,7 +108,7 @@ impl<D: Disk> Engine<D> {
         Ok(disk)
     }
 
-    /// What names are hashed with, the same in every life of this store.
+    /// What names are hashed with, the same after every start of this store.
     pub fn name_key(&self) -> [u8; 16] {
         self.name_key
     }
@@ -126,7 +126,7 @@ impl<D: Disk> Engine<D> {
         self.channels.staged_mut().disk_mut()
     }
 
-    /// The disk, for the next life of this store.
+    /// The disk, for the next start of this store.
     pub fn into_disk(self) -> D {
         self.channels.into_disk()
     }

@@ -43,7 +43,7 @@ const MEMTABLE_BYTES: u64 = 16 << 20;
 const BUFFER_BYTES_MAX: u64 = 64 << 20;
 /// How long a write waits before it gives up, and between two looks.
 const BUFFER_WAIT: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(1));
-/// Of all journals together. A keyspace that is seldom written pins old ones.
+/// Bytes of all journals together. A keyspace that is seldom written pins old ones.
 const JOURNALS_BYTES_MAX: u64 = 128 << 20;
 /// One table: a compaction needs the space of some of them again.
 const TABLE_BYTES: u64 = 16 << 20;
@@ -56,7 +56,7 @@ const BLOCK_BYTES: u32 = 4 << 10;
 /// Descriptors that stay open.
 const FILES_MAX: usize = 256;
 
-/// Of so many looks at the disk's capacity, one counts the files: there may be
+/// One look at the disk's capacity in so many counts the files: there may be
 /// thousands.
 const LOOKS_PER_COUNT: u32 = 10;
 

@@ -43,9 +43,9 @@ pub enum CheckFinding {
     /// Messages that do not match their checksum, or are not there: each from the
     /// first of these offsets to the last.
     Lost {
-        /// Whose channel.
+        /// The tenant whose channel it is.
         tenant: Arc<str>,
-        /// Which.
+        /// The channel's name.
         channel: Arc<str>,
         /// From this offset,
         first: u64,
@@ -54,18 +54,18 @@ pub enum CheckFinding {
         /// What is wrong with them.
         loss: Loss,
     },
-    /// A message is awaited or dead, and its content is nowhere.
+    /// A message is pending or a dead letter, and its content is nowhere.
     NoContent {
-        /// Whose channel.
+        /// The tenant whose channel it is.
         tenant: Arc<str>,
-        /// Which.
+        /// The channel's name.
         channel: Arc<str>,
         /// The message's offset.
         offset: u64,
     },
     /// Records of this kind cannot be read; they name no channel any more.
     Records {
-        /// Of which kind.
+        /// The kind.
         space: StoreKeyspace,
         /// How many are known to be there and are unreadable; 0 when a block with
         /// an unknown number of them is.
@@ -91,7 +91,7 @@ pub struct StoreStats {
     pub messages_count: u64,
     /// Bytes of their records.
     pub messages_bytes: u64,
-    /// Marks of users.
+    /// Read markers of users.
     pub markers_count: u64,
     /// Messages that wait for their reader.
     pub pending_count: u64,
@@ -183,7 +183,7 @@ impl Inspection<FjallDisk> {
 }
 
 impl<D: Disk> Inspection<D> {
-    /// Of a disk that is open; of an unknown format it is refused.
+    /// An inspection of a disk that is open; one of an unknown format is refused.
     pub fn of(disk: D, options: &Options) -> Result<Inspection<D>, OpenError> {
         match engine::name_key(&disk, &options.dir)? {
             Some(_) => Ok(Inspection { disk }),

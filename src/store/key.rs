@@ -17,20 +17,20 @@ const ID_BYTES: usize = PERIOD_BYTES + MESSAGE_BYTES;
 const USER_BYTES: usize = 8;
 const REACTION_BYTES: usize = MESSAGE_BYTES + USER_BYTES;
 
-/// Of the format's number, in `Meta`.
+/// The key of the format's number, in `Meta`.
 pub const FORMAT: &[u8] = b"format";
-/// Of the key that names are hashed with, in `Meta`.
+/// The key of what names are hashed with, in `Meta`.
 pub const NAME_KEY: &[u8] = b"name_key";
 
-/// Of the life that wrote last, and the losses so far, in `Meta`.
+/// The key of the boot record, in `Meta`: in which boot was written last, and the losses so far.
 pub const BOOT: &[u8] = b"life";
 
-/// Of a channel's record.
+/// The key of a channel's record.
 pub fn channel(room: RoomId) -> [u8; ROOM_BYTES] {
     { room.0 }.to_be_bytes()
 }
 
-/// Of a message.
+/// The key of a message.
 pub fn message(room: RoomId, offset: u64) -> [u8; MESSAGE_BYTES] {
     let mut key = [0; MESSAGE_BYTES];
     key[..ROOM_BYTES].copy_from_slice(&channel(room));
@@ -38,17 +38,18 @@ pub fn message(room: RoomId, offset: u64) -> [u8; MESSAGE_BYTES] {
     key
 }
 
-/// Of messages from one offset to another, both included.
+/// The keys of messages from one offset to another, both included.
 pub fn messages(room: RoomId, first: u64, last: u64) -> KeyRange {
     KeyRange { first: message(room, first).to_vec(), last: message(room, last).to_vec() }
 }
 
-/// Of a user's marks in a room, or of a channel among an inbox's conversations.
+/// The key of a user's read markers in a room, or of a channel among an inbox's
+/// conversations.
 pub fn named(room: RoomId, name: &str) -> Vec<u8> {
     [&channel(room), name.as_bytes()].concat()
 }
 
-/// Of the names behind `after`; all but the empty one when that is empty.
+/// The keys of the names behind `after`; of all but the empty one when that is empty.
 pub fn names_behind(room: RoomId, after: &str) -> KeyRange {
     KeyRange {
         first: [&channel(room), after.as_bytes(), &[0]].concat(),
@@ -56,7 +57,7 @@ pub fn names_behind(room: RoomId, after: &str) -> KeyRange {
     }
 }
 
-/// Of a message that waits, or is dead.
+/// The key of a message that is pending, or a dead letter.
 pub fn pending(inbox: RoomId, room: RoomId, offset: u64) -> [u8; PENDING_BYTES] {
     let mut key = [0; PENDING_BYTES];
     key[..ROOM_BYTES].copy_from_slice(&channel(inbox));
@@ -64,7 +65,7 @@ pub fn pending(inbox: RoomId, room: RoomId, offset: u64) -> [u8; PENDING_BYTES] 
     key
 }
 
-/// Of what waits in an inbox for messages of one room, both offsets included.
+/// The keys of one room's pending messages in an inbox, both offsets included.
 pub fn pending_of(inbox: RoomId, room: RoomId, first: u64, last: u64) -> KeyRange {
     KeyRange {
         first: pending(inbox, room, first).to_vec(),
@@ -72,7 +73,7 @@ pub fn pending_of(inbox: RoomId, room: RoomId, first: u64, last: u64) -> KeyRang
     }
 }
 
-/// Of all that waits in an inbox, behind a message.
+/// The keys of all pending messages in an inbox, behind a message.
 pub fn pending_behind(inbox: RoomId, after: Option<(RoomId, u64)>) -> KeyRange {
     let first = match after {
         None => pending(inbox, RoomId(0), 0).to_vec(),
@@ -87,7 +88,7 @@ pub fn period(time_unix_ms: u64) -> u64 {
     time_unix_ms / IDS_MS
 }
 
-/// Of the id that an author gave to a message.
+/// The key of the id that an author gave to a message.
 pub fn id(period: u64, room: RoomId, offset: u64) -> [u8; ID_BYTES] {
     let mut key = [0; ID_BYTES];
     key[..PERIOD_BYTES].copy_from_slice(&period.to_be_bytes());
@@ -95,19 +96,19 @@ pub fn id(period: u64, room: RoomId, offset: u64) -> [u8; ID_BYTES] {
     key
 }
 
-/// Of all ids from one place on.
+/// The keys of all ids from one place on.
 pub fn ids_from(period: u64, room: RoomId, offset: u64) -> KeyRange {
     let last = id(u64::MAX, RoomId(u128::MAX), u64::MAX).to_vec();
     KeyRange { first: id(period, room, offset).to_vec(), last }
 }
 
-/// Of all ids behind a key, up to and with a period.
+/// The keys of all ids behind a key, up to and with a period.
 pub fn ids_up_to(after: &[u8], period: u64) -> KeyRange {
     let last = id(period, RoomId(u128::MAX), u64::MAX).to_vec();
     KeyRange { first: rest(after).first, last }
 }
 
-/// Of what a user reacted to a message with.
+/// The key of what a user reacted to a message with.
 pub fn reaction(room: RoomId, offset: u64, user: UserHash) -> [u8; REACTION_BYTES] {
     let mut key = [0; REACTION_BYTES];
     key[..MESSAGE_BYTES].copy_from_slice(&message(room, offset));
@@ -115,7 +116,7 @@ pub fn reaction(room: RoomId, offset: u64, user: UserHash) -> [u8; REACTION_BYTE
     key
 }
 
-/// Of all reactions to a message.
+/// The keys of all reactions to a message.
 pub fn reactions_to(room: RoomId, offset: u64) -> KeyRange {
     let message = message(room, offset);
     let last = [&message[..], &[u8::MAX; USER_BYTES]].concat();
@@ -140,7 +141,7 @@ pub fn message_of(key: &[u8]) -> Option<(RoomId, u64)> {
     Some((room_of(room)?, u64::from_be_bytes(offset.try_into().ok()?)))
 }
 
-/// Inbox, room and offset of what waits or is dead.
+/// Inbox, room and offset of what is pending, or a dead letter.
 pub fn pending_from(key: &[u8]) -> Option<(RoomId, RoomId, u64)> {
     let (inbox, message) = key.split_at_checked(ROOM_BYTES)?;
     let (room, offset) = message_of(message)?;

@@ -184,7 +184,7 @@ impl Append {
 /// The record of a new channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelCreated {
-    /// Whose.
+    /// The tenant whose channel it is.
     pub tenant: Arc<str>,
     /// Its name.
     pub channel: Arc<str>,
@@ -269,7 +269,7 @@ pub enum MarkerPosition {
 /// A page of a channel's read markers, by user.
 #[derive(Clone, Debug)]
 pub struct ReadMarkersQuery {
-    /// Of which channel.
+    /// The channel.
     pub room: RoomId,
     /// Users after this one, by name.
     pub after: Box<str>,
@@ -385,26 +385,26 @@ pub enum StoreResult {
 }
 
 impl StoreResult {
-    /// Of `Open`: the channel, and the count of losses of unsynced data.
+    /// The answer to `Open`: the channel, and the count of losses of unsynced data.
     pub fn opened(self) -> Result<(Option<Box<OpenedChannel>>, u32), StoreError> {
         let StoreResult::Opened(opened, losses_count) = self else { return Err(self.failure()) };
         Ok((opened, losses_count))
     }
 
-    /// Of `Append`.
+    /// The answer to `Append`.
     pub fn appended(self) -> Result<(), StoreError> {
         let StoreResult::Appended = self else { return Err(self.failure()) };
         Ok(())
     }
 
-    /// Of `Read`: the messages.
+    /// The answer to `Read`: the messages.
     pub fn history(self) -> Result<Vec<Arc<Publication>>, StoreError> {
         let StoreResult::History(found) = self else { return Err(self.failure()) };
         Ok(found)
     }
 
-    /// Of `Read`, or of `Reactions` for a part of a channel: the messages, and what they are
-    /// reacted to with as far as that was asked for.
+    /// The answer to `Read`, or to `Reactions` for a part of a channel: the messages, and what
+    /// they are reacted to with, as far as that was asked for.
     pub fn reacted_passage(self) -> Result<ReactionPage, StoreError> {
         match self {
             StoreResult::History(messages) => Ok(ReactionPage { messages, reactions: Vec::new() }),
@@ -412,31 +412,31 @@ impl StoreResult {
         }
     }
 
-    /// Of `ReadMarkers`: users with their markers.
+    /// The answer to `ReadMarkers`: users with their markers.
     pub fn markers(self) -> Result<Vec<(Box<str>, ReadMarkers)>, StoreError> {
         let StoreResult::ReadMarkers(all) = self else { return Err(self.failure()) };
         Ok(all)
     }
 
-    /// Of `Conversations`: a page, and the channel that the next one comes after.
+    /// The answer to `Conversations`: a page, and the channel that the next one comes after.
     pub fn conversations(self) -> Result<(Vec<Conversation>, Option<Box<str>>), StoreError> {
         let StoreResult::Conversations(all, next) = self else { return Err(self.failure()) };
         Ok((all, next))
     }
 
-    /// Of `Pending`: a page of pending messages.
+    /// The answer to `Pending`: a page of pending messages.
     pub fn pending(self) -> Result<DuePage, StoreError> {
         let StoreResult::Pending(due, next) = self else { return Err(self.failure()) };
         Ok(DuePage { due, next })
     }
 
-    /// Of `React`: what it came to.
+    /// The answer to `React`: what it came to.
     pub fn reacted(self) -> Result<ReactionResult, StoreError> {
         let StoreResult::Reacted(result) = self else { return Err(self.failure()) };
         Ok(result)
     }
 
-    /// Of `Reactions`: a page.
+    /// The answer to `Reactions`: a page.
     pub fn reactions(self) -> Result<ReactionPage, StoreError> {
         let StoreResult::Reactions(page) = self else { return Err(self.failure()) };
         Ok(page)

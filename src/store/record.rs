@@ -1,8 +1,9 @@
 //! Values: what a record holds, and its bytes.
 //!
 //! Compact, because most records are messages: 20 bytes and the author's name
-//! around the data of an ordinary one, and 16 for the trace of one without an id. The first byte is the record's version.
-//! Numbers are varints; the last field has no length, it takes what is left.
+//! around the data of an ordinary one, and 16 for the trace of one without an id. The first
+//! byte is the record's version. Numbers are varints; the last field has no length, it takes
+//! what is left.
 //!
 //! Invariants: what was put reads back equal; other bytes are `DecodeError`, never a
 //! panic, and never an allocation larger than the bytes.
@@ -34,12 +35,12 @@ pub struct DecodeError;
 
 const VERSION: u8 = 1;
 
-/// Of a channel's record that knows when its stream began and ended; before it there was
-/// `VERSION`, which is read, too.
+/// The version of a channel's record that knows when its stream began and ended; before it
+/// there was `VERSION`, which is read, too.
 const CHANNEL_VERSION: u8 = 2;
 
-/// Of a message up to which something was changed in its channel: it counts that. All
-/// others have `VERSION`.
+/// The version of a message up to which something was changed in its channel: it counts
+/// that. All others have `VERSION`.
 const COUNTED_VERSION: u8 = 2;
 
 const DATA_IS_JSON: u8 = 1;
@@ -197,7 +198,7 @@ pub struct ChannelRecord {
     pub last_unix_ms: u64,
     /// Inboxes of the two of a conversation.
     pub parties: Option<[RoomId; 2]>,
-    /// Whose.
+    /// The tenant whose channel it is.
     pub tenant: Arc<str>,
     /// Its name.
     pub channel: Arc<str>,
@@ -258,10 +259,10 @@ impl ChannelRecord {
     }
 }
 
-/// Which life of the disk wrote last, and what was lost.
+/// In which boot of the machine the store was written last, and what was lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootRecord {
-    /// Of the disk; 0 when everything was synced at the end.
+    /// The number of that boot; 0 when everything was synced at the end.
     pub boot_id: u64,
     /// How often what was not synced may have been lost.
     pub losses_count: u32,
@@ -286,7 +287,7 @@ impl BootRecord {
     }
 }
 
-/// The bytes of a user's marks.
+/// The bytes of a user's read markers.
 pub fn put_markers(markers: ReadMarkers) -> Vec<u8> {
     let mut to = vec![VERSION];
     put_number(&mut to, markers.delivered);
@@ -294,7 +295,7 @@ pub fn put_markers(markers: ReadMarkers) -> Vec<u8> {
     to
 }
 
-/// The marks of these bytes.
+/// The read markers of these bytes.
 pub fn take_markers(bytes: &[u8]) -> Result<ReadMarkers, DecodeError> {
     let mut from = RecordFields::versioned(bytes, VERSION)?;
     let markers = ReadMarkers { delivered: from.number()?, read: from.number()? };

@@ -227,7 +227,7 @@ impl<E: Disk> Copier<'_, E> {
     }
 }
 
-/// What waits or is dead, if its content is copied, or can be taken along.
+/// What is pending or a dead letter, if its content is copied, or can be taken along.
 fn with_content<D: Disk>(
     from: &Inspection<D>,
     space: StoreKeyspace,
@@ -273,7 +273,7 @@ fn place_of(places: &[Place], room: RoomId) -> Option<Place> {
     Some(places[index])
 }
 
-/// Marks do not stand above what is left.
+/// Read markers do not stand above what is left.
 fn markers(key: &[u8], value: &[u8], head: &dyn Fn(RoomId) -> Option<u64>) -> Option<Vec<u8>> {
     let (room, _) = key::name_of(key)?;
     let head = head(room)?;

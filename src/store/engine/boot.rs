@@ -1,4 +1,4 @@
-//! How a life of a store begins and ends.
+//! How a store starts and ends.
 //!
 //! A channel whose messages are answered before their sync may lose some of them
 //! after they were shown: in a power cut, or when a sync fails. So losses are counted
@@ -13,7 +13,7 @@ use super::super::record::BootRecord;
 use super::super::{FORMAT, OpenError, key};
 use super::setup::EngineSetup;
 
-/// What a store remembers of its earlier lives.
+/// What a store remembers of its earlier starts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EarlierLives {
     /// What names are hashed with.
@@ -73,7 +73,7 @@ pub(in super::super) fn name_key<D: Disk>(
     name_key.map(Some).ok_or_else(|| fault(DiskError::Damaged))
 }
 
-/// Says which life this is.
+/// Writes which boot of the machine this is.
 pub(super) fn put_boot_record<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskError> {
     let mut batch = Batch::default();
     let record = BootRecord { boot_id: disk.boot_id(), losses_count };

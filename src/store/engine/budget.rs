@@ -28,9 +28,9 @@ pub struct Budget {
     writes_count: usize,
     /// Bytes of its batch.
     batch_bytes: usize,
-    /// Of all reads of the turn,
+    /// What all reads of the turn took,
     read: Spent,
-    /// and of the slice at hand.
+    /// and what the slice at hand took.
     slice: Spent,
 }
 

@@ -69,7 +69,7 @@ impl<D: Disk> ChannelStore<D> {
         &mut self.staged
     }
 
-    /// The disk, for the next life of the store.
+    /// The disk, for the next start of the store.
     pub fn into_disk(self) -> D {
         self.staged.into_disk()
     }
@@ -231,7 +231,7 @@ impl<D: Disk> ChannelStore<D> {
         self.heads.remove(room);
     }
 
-    /// The marks of a user in a room.
+    /// The read markers of a user in a room.
     pub fn markers_at(&self, key: &[u8]) -> Result<Option<ReadMarkers>, StoreError> {
         let value = self.staged.get(StoreKeyspace::Markers, key)?;
         Ok(value.map(|value| record::take_markers(&value)).transpose()?)

@@ -51,7 +51,7 @@ pub struct QueuedRead {
     behind: u64,
 }
 
-/// An acknowledgement whose marks are written: what it acknowledged is removed from
+/// An acknowledgement whose read markers are written: what it acknowledged is removed from
 /// what waits, some of it in each turn.
 #[derive(Debug)]
 pub struct Clearing {
@@ -61,7 +61,7 @@ pub struct Clearing {
     pub request_id: RequestId,
     /// Where the messages wait.
     pub inbox: RoomId,
-    /// Of which channel they are.
+    /// The channel that they are of.
     pub room: RoomId,
     /// The lowest offset that may still wait.
     pub first: u64,
@@ -82,7 +82,7 @@ pub struct RequestQueue {
     writes_taken: u64,
     /// What is asked in each flow, in its order, without what has begun.
     lines: BTreeMap<Flow, VecDeque<QueuedRead>>,
-    /// Whose turn is next.
+    /// The flows in the order of their turns.
     turn: VecDeque<Flow>,
     /// Half answered; whose turn is next is in front.
     begun: VecDeque<QueuedRead>,

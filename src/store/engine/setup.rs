@@ -55,7 +55,7 @@ impl EngineSetup {
 pub struct StoreCounts {
     /// Batches that were committed.
     pub commits: u64,
-    /// Of these and beside these: syncs.
+    /// Syncs, of these batches and beside them.
     pub syncs: u64,
     /// Messages that were kept.
     pub appended: u64,

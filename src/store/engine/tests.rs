@@ -177,7 +177,7 @@ pub(super) fn message(offset: u64, text: &str, user: &str, time_unix_ms: u64) ->
     }
 }
 
-/// With a birth, which only counts for a channel that is new.
+/// With the record of a new channel, which only counts for one that is new.
 pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
     let publication = Arc::new(message(offset, &format!("m{offset}"), "ann", 1_000_000 + offset));
     let channel_created = ChannelCreated {

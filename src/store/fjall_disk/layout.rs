@@ -50,7 +50,7 @@ pub fn remember_damage(dir: &Path) {
     }
 }
 
-/// Whether a damaged block was read in an earlier life.
+/// Whether a damaged block was read before this start.
 pub fn damage_was_met(dir: &Path) -> bool {
     dir.join(DAMAGE_MARK).exists()
 }

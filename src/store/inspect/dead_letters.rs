@@ -11,7 +11,7 @@ use super::super::messages::DeadLetterCause;
 use super::super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
 use super::Inspection;
 
-/// Letters of one batch.
+/// Dead letters of one batch.
 const BATCH_DEAD_LETTERS_MAX: usize = 1_000;
 
 /// A message that was given up.
@@ -19,7 +19,7 @@ const BATCH_DEAD_LETTERS_MAX: usize = 1_000;
 pub struct DeadLetter {
     /// The personal channel of the user whom it did not reach.
     pub inbox: RoomId,
-    /// Whose channel.
+    /// The tenant whose channel it is.
     pub tenant: Arc<str>,
     /// The conversation.
     pub channel: Arc<str>,
@@ -44,14 +44,14 @@ pub enum DeadLetterFilter {
     All,
     /// Those of one conversation.
     Channel {
-        /// Whose.
+        /// The tenant whose conversation it is.
         tenant: String,
         /// Its name.
         channel: String,
     },
     /// A single one.
     Letter {
-        /// Whose conversation.
+        /// The tenant whose conversation it is.
         tenant: String,
         /// Its name.
         channel: String,

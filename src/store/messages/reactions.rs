@@ -53,9 +53,9 @@ pub enum ReactionRefusal {
 /// What was reacted to messages with is asked for.
 #[derive(Clone, Debug)]
 pub struct ReactionsQuery {
-    /// Of which channel.
+    /// The channel.
     pub room: RoomId,
-    /// Whose own reaction is wanted, too; `NOBODY` for nobody's.
+    /// The user whose own reaction is wanted, too; `NOBODY` for nobody's.
     pub user: UserHash,
     /// To which messages.
     pub of: ReactedMessages,

@@ -19,7 +19,7 @@ use crate::store::{key, record};
 use crate::wire::{Publication, chat};
 
 /// Conversations in one answer: each is a read of its channel's record, its head, the
-/// user's marks and the last message.
+/// user's read markers and the last message.
 const CONVERSATIONS_MAX: u32 = 256;
 
 /// Names of conversations that are looked up together.
@@ -123,7 +123,7 @@ fn conversation<D: Disk>(
         last = Some(Arc::new(record::take_message(&value, head.offset)?.0));
         budget.got(value.len());
     }
-    // Its record, its marks, and its head are a read each.
+    // Its record, its read markers, and its head are a read each.
     (0..3).for_each(|_| budget.got(0));
     let unread = unread(channels, room, &head, markers.read, budget)?;
     Ok(Some(Conversation { channel, head: head.offset, markers, unread, last }))

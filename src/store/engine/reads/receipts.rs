@@ -11,7 +11,7 @@ use crate::store::engine::channels::ChannelStore;
 use crate::store::messages::{ReadMarkersQuery, ReadOrder, StoreError, StoreResult};
 use crate::store::{key, record};
 
-/// A page of a channel's marks is asked for.
+/// A page of a channel's read markers is asked for.
 pub(super) fn markers_page<D: Disk>(
     channels: &mut ChannelStore<D>,
     page: &ReadMarkersQuery,

@@ -45,7 +45,7 @@ enum Lie {
     Messages,
     /// It writes a message over the one before, too.
     Twice,
-    /// It drops some marks.
+    /// It drops some read markers.
     Markers,
     /// It does not remove what waits.
     Removals,
@@ -170,7 +170,7 @@ struct Model {
     sent: BTreeMap<u64, BTreeMap<u64, BTreeSet<String>>>,
     /// By room and reader.
     markers: BTreeMap<(u64, usize), ReadMarkers>,
-    /// Direct messages that are answered as buried.
+    /// Direct messages that are answered as dead letters.
     dead_lettered: BTreeSet<(u64, u64)>,
 }
 
@@ -398,7 +398,7 @@ impl World {
         Ok(self)
     }
 
-    /// What was answered before its sync may be gone, and marks of it with it.
+    /// What was answered before its sync may be gone, and read markers of it with it.
     fn forget_what_may_be_lost(&mut self) {
         self.model.answered.retain(|_, (_, durable)| *durable == SyncMode::Now);
         self.model.markers.retain(|(room, _), _| namespace_of(channel(*room)) != 1);

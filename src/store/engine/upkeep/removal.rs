@@ -2,10 +2,10 @@
 //! nothing is kept: their records, how far their readers are, and their places among
 //! conversations.
 //!
-//! Invariants: a channel's readers go before its record, so that a channel that is born
-//! again begins without them; a channel for which something waits, or is dead, stays, as
-//! does one in which a message may still be repeated; of a dead letter no body is left
-//! when its message would have been too old.
+//! Invariants: a channel's readers go before its record, so that a channel that is created
+//! again begins without them; a channel with a pending message or a dead letter stays, as
+//! does one in which a message may still be repeated; of a dead letter no body is left when
+//! its message would have been too old.
 //!
 //! Deliberately absent: which of them is looked at, and when.
 
@@ -111,7 +111,7 @@ pub(super) fn remove_channel<D: Disk>(
     Ok(forgotten)
 }
 
-/// Whether something waits for a reader there, or is dead.
+/// Whether a message is pending there, or a dead letter.
 fn is_waited_for<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,

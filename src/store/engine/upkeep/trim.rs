@@ -197,7 +197,7 @@ fn end_edits<D: Disk>(
     Ok(())
 }
 
-/// Gives its content to what waits for a reader, or is dead, before it goes.
+/// Gives its content to the pending message or dead letter, before it goes.
 fn take_along<D: Disk>(
     channels: &mut ChannelStore<D>,
     room: RoomId,
@@ -226,7 +226,7 @@ fn take_along<D: Disk>(
             StoreKeyspace::Dead => {
                 let said = record::take_account(message)?.time_unix_ms;
                 if said.saturating_add(age_ms_max) <= now_unix_ms {
-                    continue; // its body lives no longer than the message did
+                    continue; // its body stays no longer than the message did
                 }
                 let mut record = DeadLetterRecord::take(&value)?;
                 record.pending.message.clone_from(message);

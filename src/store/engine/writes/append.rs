@@ -30,7 +30,7 @@ pub(in crate::store::engine) struct AppendPlan {
     replaced: Replaced,
     /// What a message that it takes back was reacted to with.
     reactions: ReactionKeys,
-    /// Whom it waits for.
+    /// The user whom it waits for.
     addressee: Option<Addressee>,
     /// How far its author is then, where that changes.
     author: Option<Put>,
@@ -203,7 +203,7 @@ fn is_crowded<D: Disk>(
     Ok(CONVERSATION_WAITING_BYTES_MAX < head.total_bytes.saturating_sub(said_before))
 }
 
-/// Whom the message waits for, and how long.
+/// The user whom the message waits for, and how long.
 fn waits_for<D: Disk>(
     channels: &ChannelStore<D>,
     append: &Append,
@@ -217,7 +217,7 @@ fn waits_for<D: Disk>(
 }
 
 /// Who had read all of a conversation has read what it says there, too: the
-/// author's marks, if they change.
+/// author's read markers, if they change.
 fn markers_of_author<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,

@@ -72,7 +72,7 @@ pub(in crate::store::engine) fn end_edits<D: Disk>(
     Ok(puts)
 }
 
-/// Whom an edit waits for, no longer than the message does that it changes.
+/// The user whom an edit waits for, no longer than the message does that it changes.
 pub(in crate::store::engine) fn outlived<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,

@@ -17,7 +17,7 @@ use crate::store::{key, record};
 /// for a step, and not for all that one user let wait.
 const CLEARED_AT_ONCE_MAX: usize = 256;
 
-/// How far a user's mark got.
+/// How far the write of a user's read markers got.
 pub(in crate::store::engine) enum MarkerWrite {
     /// All of it is planned.
     Whole(StoreResult),

@@ -36,7 +36,8 @@ pub(in crate::store::engine) fn tried<D: Disk>(
     Ok((StoreResult::Done, SyncMode::Later))
 }
 
-/// A waiting message is given up; `None` where it was acknowledged, or is dead already.
+/// A pending message is given up; `None` where it was acknowledged, or is a dead letter
+/// already.
 pub(in crate::store::engine) fn dead_letter<D: Disk>(
     channels: &mut ChannelStore<D>,
     new_dead_letter: &NewDeadLetter,
