@@ -1,4 +1,4 @@
-//! The signals that a process hears on its control thread: the server's and the bridge's.
+//! The signals that a process handles on its control thread: the server's and the bridge's.
 //!
 //! Deliberately absent: what is done about one (`server`, `alert`).
 
@@ -51,7 +51,7 @@ pub(crate) enum SignalRequest {
 }
 
 impl Signals {
-    /// Hears them from here on; each listener hears all of them. Fails where the process may
+    /// Listens for them from here on; each listener gets all of them. Fails where the process may
     /// not have one descriptor more.
     pub fn listen() -> io::Result<Signals> {
         Ok(Signals {

@@ -136,7 +136,7 @@ mod tests {
 
     const TOKEN: &str = "a token that only these tests know";
 
-    /// Of two cores, and a control thread that answers no questions.
+    /// The diagnostics of two cores, and of a control thread that answers no questions.
     fn diagnostics(token: Option<&str>) -> DiagnosticsState {
         let token = token.map(|token| AdminToken::new(token.replace(' ', "-").as_bytes()).unwrap());
         DiagnosticsState {

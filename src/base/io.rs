@@ -27,7 +27,7 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// Whose it is.
+    /// The connection that it is of.
     pub fn conn(&self) -> ConnId {
         match *self {
             Event::Accepted(id)
@@ -74,7 +74,7 @@ pub enum Action {
     StopAccepting,
 }
 
-/// What the `Io` knows of a peer that has not been heard.
+/// What the `Io` knows of a peer from which nothing has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PeerSigns {
     /// Bytes of it that have not been received: in its socket, or because its receive waits
@@ -95,11 +95,11 @@ pub trait Io {
     /// they happened to each connection. Returns how many.
     fn reap(&mut self, max: usize, on_event: &mut dyn FnMut(Event<'_>)) -> usize;
 
-    /// Whether the last `reap` handed out all that had happened. Who was not heard then
-    /// has said nothing that the kernel knows of.
+    /// Whether the last `reap` handed out all that had happened. A peer from which
+    /// nothing came then has sent nothing that the kernel knows of.
     fn is_drained(&self) -> bool;
 
-    /// What is known of a peer that was not heard. A system call or two: for a few that
+    /// What is known of a peer from which nothing came. A system call or two: for a few that
     /// are suspected, not for every turn.
     fn signs(&mut self, id: ConnId) -> PeerSigns;
 

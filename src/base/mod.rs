@@ -1,5 +1,5 @@
-//! Words every layer shares: identities, limits, time, chance, containers with
-//! limits, and what a core and the world say to each other.
+//! Types that every layer shares: identities, limits, time, chance, containers with
+//! limits, and what goes between a core and the world outside.
 //!
 //! Deliberately absent: I/O, anything that knows about chat.
 #![forbid(unsafe_code)]

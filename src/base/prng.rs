@@ -8,7 +8,7 @@
 #[derive(Clone, Debug)]
 pub struct Prng(u64);
 
-/// Of its last step.
+/// The multiplier of its last step.
 const MULTIPLIER: u64 = 0x2545_F491_4F6C_DD1D;
 
 impl Prng {

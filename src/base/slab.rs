@@ -141,7 +141,7 @@ fn split(slot: u32) -> (usize, usize) {
 #[derive(Debug)]
 pub struct Slab<T> {
     slots: Slots<T>,
-    /// Of each chunk, which slots are free.
+    /// The free slots of each chunk, by bit.
     free: Vec<[u64; WORDS]>,
     open: BTreeSet<u32>,
     lowest: u32,

@@ -19,7 +19,7 @@ use crate::outbound::{BodyEnd, Connector, Exchange, HttpUrl, ProxyError, ProxyRu
 /// For one question with its answer.
 const EXCHANGE_S_MAX: u64 = 10;
 
-/// Of a refusal, what is repeated.
+/// Characters of a refusal that are repeated.
 const WORDS_CHARS_MAX: usize = 300;
 
 /// Who is asked.

@@ -1,4 +1,4 @@
-//! `rookery silence`: what deploys say to Alertmanager.
+//! `rookery silence`: what deploys tell Alertmanager.
 //!
 //! A silence of this command belongs to one cluster and one job: `CLUSTER-JOB` stands
 //! in front of its comment, and ends it again. One that somebody made by hand has no
@@ -88,7 +88,7 @@ enum Command {
     },
 }
 
-/// Whose alerts.
+/// The servers whose alerts are meant.
 #[derive(Clone, Debug, Args)]
 struct Place {
     /// The cluster, as Prometheus' external labels call it.

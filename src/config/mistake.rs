@@ -59,7 +59,7 @@ pub enum ConfigErrorKind {
     Syntax(String),
     /// There is no such setting; perhaps this one was meant.
     Unknown(Option<String>),
-    /// Of another form than the setting.
+    /// It has another form than the setting.
     Form {
         /// What it must be.
         wanted: SettingKind,

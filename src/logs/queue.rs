@@ -79,7 +79,7 @@ pub(super) struct LineQueue {
 struct Meters {
     waiting_bytes: AtomicU64,
     taken: AtomicU64,
-    /// Of those taken, so many are written or lost.
+    /// Those of the taken ones that are written or lost.
     done: AtomicU64,
     lost: [AtomicU64; LogLoss::ALL.len()],
 }

@@ -26,11 +26,11 @@ const MESSAGE_US: &[u64] = &[
 /// A tenant's latencies are told coarsely: there are fifty of them.
 const TENANT_US: &[u64] = &[100_000, 400_000, 800_000, 2_000_000, 10_000_000];
 
-/// From a client that fell over its own feet to one that stayed for half a day.
+/// From a client that failed in its first second to one that stayed for half a day.
 const UP_TIME_US: &[u64] =
     &[1_000_000, 10_000_000, 60_000_000, 300_000_000, 1_800_000_000, 7_200_000_000, 43_200_000_000];
 
-/// On the same continent, on another one, on a bad train.
+/// From the same continent to the worst mobile network.
 const ROUND_TRIP_US: &[u64] =
     &[5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000];
 

@@ -38,7 +38,7 @@ pub enum ExpositionFormat {
 /// What a scrape asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScrapeQuery {
-    /// Of the server, or of each core.
+    /// Whether the whole server is shown, or each core.
     pub cores: ScrapeScope,
     /// Only families of these names, or that have samples of them; empty for all.
     pub names: Vec<String>,

@@ -114,7 +114,7 @@ label! {
     Suspected {
         /// Nobody was judged then: the core was late, or many were missing at once.
         Spared = "spared",
-        /// The client had said something that was not read, or was heard since.
+        /// The client had sent something that was not read, or something came since.
         Alive = "alive",
         /// It was pinged again.
         AskedAgain = "asked_again",
@@ -168,7 +168,7 @@ label! {
 }
 
 label! {
-    /// Whose wait a latency is.
+    /// The side that waits for so long.
     Direction {
         /// The sender's: until the message is answered.
         Send = "send",
@@ -353,8 +353,8 @@ label! {
     }
 }
 
-/// What to look for in a `User-Agent`, the tellingest first: everybody claims to
-/// be Mozilla, and Chrome claims to be Safari, too.
+/// What to look for in a `User-Agent`, the most specific first: everybody claims to be
+/// Mozilla, and Chrome claims to be Safari, too.
 const AGENTS: &[(&str, Agent)] = &[
     ("firefox/", Agent::Firefox),
     ("okhttp", Agent::Android),
@@ -425,7 +425,7 @@ label! {
         Panic = "panic",
         /// The socket broke.
         NetError = "net_error",
-        /// The kernel heard nothing of the peer for too long.
+        /// Nothing came from the peer to the kernel for too long.
         PeerGone = "peer_gone",
         /// The outbox was full (3008).
         SlowConsumer = "slow_consumer",

@@ -102,7 +102,7 @@ pub struct PulseReading {
     pub since_unix_ms: u64,
     /// Which turn it is, from 1.
     pub turn: u64,
-    /// Whose work it does there.
+    /// The connection, client and room that it works for.
     pub busy_with: BusyWith,
     /// What was under way when the last turn ended.
     pub under_way: CoreWork,

@@ -35,7 +35,7 @@ pub struct Exchange<'a> {
     /// The method, the headers that belong to the question, and the body. Where it goes,
     /// `Host` and credentials of the address are filled in.
     pub request: Request<Full<Bytes>>,
-    /// Of the answer.
+    /// Bytes of the answer.
     pub bytes_max: usize,
     /// For all of it. What has come of a body until then is kept.
     pub ms_max: u64,

@@ -30,7 +30,7 @@ pub struct Proxy {
 pub enum ProxyError {
     /// Not the address of one.
     Address(UrlError),
-    /// Of a kind that is not spoken.
+    /// It is of a kind that is not supported.
     Scheme,
     /// It has a path.
     Path,

@@ -18,7 +18,7 @@ use super::target::ProbeTarget;
 use crate::ws::client::{parse_upgrade_response, put_masked_frame, upgrade_request};
 use crate::ws::{Incoming, Opcode, ReadBuffer, Reader, Role, Rules, Subprotocol};
 
-/// Of a message: a history that comes with a subscription is none of ours.
+/// Bytes of a message: a history that comes with a subscription is none of ours.
 const MESSAGE_BYTES_MAX: u32 = 1 << 20;
 const RULES: Rules = Rules { role: Role::Client, message_bytes_max: MESSAGE_BYTES_MAX };
 

@@ -62,7 +62,7 @@ pub struct KernelIo {
     gone: VecDeque<(ConnId, Ending)>,
     waker: Waker,
     watch: Watch,
-    /// Whom `wake` wakes.
+    /// The wakers of the other cores, by number.
     neighbours: Arc<[Waker]>,
     started: Instant,
     counters: RingCounters,
@@ -142,8 +142,8 @@ impl KernelIo {
         self.waker.clone()
     }
 
-    /// Whose numbers `wake` is told. Their rings must have been made before descriptor
-    /// tables split.
+    /// Sets the wakers of the cores whose numbers `wake` is told. Their rings must have been
+    /// made before descriptor tables split.
     pub fn set_peers(&mut self, neighbours: Arc<[Waker]>) {
         self.neighbours = neighbours;
     }

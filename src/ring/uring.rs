@@ -236,7 +236,7 @@ impl Uring {
 
     /// Deliberately absent: `MSG_WAITALL`. A send that has to take all takes the error of its
     /// socket, too, when that comes in the middle, and is answered with the bytes that had
-    /// left: nobody hears then why the connection ended. So what has no room is a rest.
+    /// left: nobody learns then why the connection ended. So what has no room is a rest.
     fn push_send(&mut self, token: UserData, fd: RawFd, index: u32, ioprio: u16) {
         let outgoing = &self.lent.sends[index];
         let rest = &outgoing.bytes[outgoing.sent..];

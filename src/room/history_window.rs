@@ -15,8 +15,8 @@ use crate::wire::{Epoch, Position, Publication, chat};
 /// The last messages of a room, limited by count, bytes and age.
 ///
 /// Invariants: offsets in `publications` are consecutive and end at `head`; `bytes` is
-/// the sum of the costs in `publications`; `edits` has the offsets of the edits in `publications` that say
-/// words.
+/// the sum of the costs in `publications`; `edits` has the offsets of the edits in
+/// `publications` that say words.
 #[derive(Debug)]
 pub struct HistoryWindow {
     publications: VecDeque<Arc<Publication>>,

@@ -23,7 +23,7 @@ pub(super) const COMMAND_LANE: LaneLimits =
 /// What the control thread wants of a core.
 #[derive(Clone, Debug)]
 pub(super) enum CoreCommand {
-    /// Of its shard.
+    /// A command for its shard.
     Shard(ShardCommand),
     /// That it stands still, for a demonstration.
     #[cfg(feature = "faults")]

@@ -36,8 +36,8 @@ use crate::session::{NameKey, namespace_of};
 use crate::shard::{ShardCommand, TraceEvent};
 use crate::store::{self, Engine, FjallDisk};
 
-/// Of the commands that wait for one core, so many may be questions: what must be done finds
-/// room behind them.
+/// Questions among the commands that wait for one core: what must be done finds room behind
+/// them.
 const QUESTIONS_WAITING_MAX: usize = COMMAND_LANE.batches_max / 2;
 
 /// Reports that wait for the control thread, for each core; it sends three.
@@ -67,7 +67,7 @@ pub(super) struct CoreHandles {
 pub(super) struct Reporting {
     /// By core.
     pub cells: Vec<Arc<Cells>>,
-    /// Of the store, if there is one.
+    /// The state of the store, if there is one.
     pub store_status: Option<StoreStatus>,
     /// One for all cores, or one for each.
     pub tables: Vec<Arc<TableUse>>,

@@ -88,7 +88,7 @@ enum Version {
     Two,
 }
 
-/// Of each hierarchy that may have quotas: the own group's folder, and the top one.
+/// The hierarchies that may have quotas: the own group's folder of each, and the top one.
 fn hierarchies(groups: &str, mounts: &str) -> Vec<(Version, PathBuf, PathBuf)> {
     let mut found = Vec::new();
     for line in mounts.lines() {

@@ -21,7 +21,7 @@ pub enum ServerEnd {
 }
 
 impl ServerEnd {
-    /// What the process says to its parent: 0 after a drain, whoever was left;
+    /// The exit code of the process: 0 after a drain, whoever was left;
     /// 128 and the signal's number (130, 143) when a second one cut it short.
     pub fn exit_code(self) -> u8 {
         match self {
@@ -71,12 +71,12 @@ pub enum StartError {
     Table(io::Error),
     /// Another process listens there.
     InUse(SocketAddr),
-    /// Whatever else the kernel says to the address.
+    /// The kernel refuses the address for another reason.
     Listen(SocketAddr, io::Error),
 }
 
 impl StartError {
-    /// What the process says to its parent. Supervisors can tell a store that does
+    /// The exit code of the process. Supervisors can tell a store that does
     /// not open from all that a later try may bring in order.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -49,7 +49,7 @@ pub struct Options {
     pub shards: u16,
     /// CPUs to run on, by number; empty for all that the process may use.
     pub cores: Vec<usize>,
-    /// Whose limit `RLIMIT_NOFILE` is.
+    /// Whether `RLIMIT_NOFILE` limits the process or each shard.
     pub descriptor_table: DescriptorTable,
     /// Connections of the whole server. Each shard takes its share and an
     /// eighth more, since the kernel spreads peers by chance.

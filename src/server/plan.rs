@@ -60,7 +60,7 @@ impl Machine {
     }
 }
 
-/// Whose table a descriptor is in. `Auto` is decided here.
+/// Whether there is one descriptor table, or one for each shard. `Auto` is decided here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
     /// One for the process.

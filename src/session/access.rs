@@ -46,7 +46,7 @@ pub(super) struct Access<'s> {
 }
 
 impl<'s> Access<'s> {
-    /// Of a peer, with what it is subscribed to.
+    /// The access of a peer, with what it is subscribed to.
     pub fn new(peer: &'s Peer, subscriptions: &'s Subscriptions, agent: Agent) -> Access<'s> {
         Access { peer, subscriptions, agent }
     }

@@ -58,7 +58,7 @@ pub(super) fn waits_for(
     access.subscriptions().asked(room).map(|_| room)
 }
 
-/// Notes what a subscribe came to. Behind one that was put off, what is not allowed is
+/// Remembers what a subscribe came to. Behind one that was put off, what is not allowed is
 /// put off, too, until that is asked again or given up.
 pub(super) fn apply_deferred(
     cx: &Context<'_>,

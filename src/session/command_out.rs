@@ -21,7 +21,7 @@ pub(super) struct CommandOut<'o> {
 }
 
 impl<'o> CommandOut<'o> {
-    /// Of a peer's command; 0 where the server acts for it.
+    /// The way out of a peer's command, by its id; 0 where the server acts for it.
     pub fn new(
         cx: &Context<'_>,
         peer: &Peer,
@@ -33,7 +33,7 @@ impl<'o> CommandOut<'o> {
         CommandOut { reply_to: ReplyTo { conn: cx.conn, user, id }, unanswered, out }
     }
 
-    /// Of a connection that is nobody's.
+    /// The way out of a connection that is nobody's.
     pub fn of_nobody(
         cx: &Context<'_>,
         unanswered: &'o mut Unanswered,
@@ -100,7 +100,7 @@ impl<'o> CommandOut<'o> {
         self.out.close(fault);
     }
 
-    /// What the client hears, and what else is counted.
+    /// What the client is sent, and what else is counted.
     pub fn outcome(&mut self) -> &mut SessionOutput {
         self.out
     }

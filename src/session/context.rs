@@ -1,5 +1,5 @@
-//! What all sessions of a shard share at one moment: the time, the operator's word, keys,
-//! randomness, and what the core has to do. A value that is made for one call.
+//! What all sessions of a shard share at one moment: the time, settings, keys, randomness,
+//! and how late the core is. A value that is made for one call.
 //!
 //! Deliberately absent: whatever is one session's.
 
@@ -16,9 +16,9 @@ const LATE_EXPIRY_MS_MAX: u64 = 30_000;
 pub struct Context<'c> {
     /// What the clocks show.
     pub now: Timestamps,
-    /// The operator's word on connections.
+    /// The settings of connections.
     pub options: &'c Options,
-    /// The operator's word on channels.
+    /// The settings of channels.
     pub rooms: &'c room::Options,
     /// For tokens.
     pub keys: &'c Keys,
@@ -28,20 +28,20 @@ pub struct Context<'c> {
     pub own_positions: &'c SealKey,
     /// For identities and jitter.
     pub chance: &'c mut Chance,
-    /// Whom nobody lets in for a while.
+    /// Prefixes of clients that are blocked for a while.
     pub blocked_prefixes: &'c [Prefix],
     /// For traces and clients' clocks.
     pub tracer: &'c mut Tracer,
-    /// What the core has to do.
+    /// The load of the core.
     pub load: CoreLoad,
-    /// Whose turn it is.
+    /// The connection that is served.
     pub conn: ConnId,
 }
 
 /// Who a session's peer is.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerIdentity<'s> {
-    /// Whose names these are; empty for the only tenant.
+    /// The tenant that the names are of; empty for the only one.
     pub tenant: &'s str,
     /// Its name; empty for nobody's.
     pub user: &'s str,

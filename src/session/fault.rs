@@ -55,7 +55,7 @@ pub enum Fault {
     PeerEnded,
     /// The socket is gone.
     Broken,
-    /// The kernel heard nothing of the peer for too long, and gave up.
+    /// Nothing came from the peer to the kernel for too long, and it gave up.
     PeerGone,
     /// Our own mistake, contained to this session.
     Panicked,

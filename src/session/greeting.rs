@@ -23,7 +23,7 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// Of a session whose upgrade is done now.
+    /// The greeting of a session whose upgrade is done now.
     pub fn begin(now: MonotonicMs, options: &Options) -> Greeting {
         Greeting { deadline: now.plus_ms(options.connect_ms_max), refused: None }
     }

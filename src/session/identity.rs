@@ -56,9 +56,9 @@ impl StartTime24 {
 /// What tokens say beyond a name.
 #[derive(Debug, Default)]
 struct Extra {
-    /// Whose names these are; empty for the only tenant.
+    /// The tenant that its names are of; empty for the only one.
     tenant: Arc<str>,
-    /// As whose it is counted.
+    /// The tenant that it is counted for.
     counted_as: Option<Tenant>,
     /// Rights by channel from the connection token.
     caps: Vec<Cap>,
@@ -155,12 +155,12 @@ impl Peer {
         self.identity
     }
 
-    /// Whose names its names are.
+    /// The tenant that its names are of; empty for the only one.
     pub fn tenant(&self) -> &str {
         self.extra.as_ref().map_or("", |extra| &extra.tenant)
     }
 
-    /// As whose it is counted, where there are tenants.
+    /// The tenant that it is counted for, where there are tenants.
     pub fn counted_as(&self) -> Option<Tenant> {
         self.extra.as_ref()?.counted_as
     }

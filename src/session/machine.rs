@@ -158,7 +158,7 @@ impl Session {
         }
     }
 
-    /// What a room's home says to something this session asked.
+    /// The answer of a room's home to a request of this session.
     pub fn on_answer(
         &mut self,
         cx: &mut Context<'_>,
@@ -291,7 +291,7 @@ impl Session {
         Ok(peer.backlogs_mut().push(room, out.encoding(), command)?)
     }
 
-    /// Serves a command of a connected peer, and notes what that means to what comes behind.
+    /// Serves a command of a connected peer, and remembers what that means for later ones.
     fn serve(
         &mut self,
         cx: &mut Context<'_>,

@@ -21,8 +21,8 @@ pub const CONVERSATION_NAMESPACE: &str = "dm";
 /// Before the names of the two.
 const CONVERSATION_PREFIX: &str = "dm#";
 
-/// The server's key for names: with it, and only with it, can one tell which
-/// room lives where. Equal on all shards.
+/// The server's key for names: with it, and only with it, can one tell which shard is the
+/// home of which room. Equal on all shards.
 #[derive(Clone, Copy, Debug)]
 pub struct NameKey(pub [u64; 2]);
 

@@ -104,7 +104,7 @@ pub enum HeartbeatAction {
 /// What a missing pong was found to mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PongVerdict {
-    /// Nothing was missing, or something was heard.
+    /// Nothing was missing, or something came.
     Alive,
     /// It is pinged again.
     Again,

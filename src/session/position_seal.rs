@@ -19,7 +19,7 @@ pub enum ReadAccess {
     OfItsOwn,
 }
 
-/// Whose position in which room.
+/// A user with a position in a room.
 #[derive(Clone, Copy, Debug)]
 pub struct PositionOwner<'o> {
     /// The room.

@@ -133,7 +133,7 @@ pub struct BlockedPrefix {
     pub since: MonotonicMs,
     /// Until when.
     pub until: MonotonicMs,
-    /// By whom.
+    /// Who blocked it.
     pub by: BlockedBy,
 }
 

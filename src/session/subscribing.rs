@@ -238,8 +238,8 @@ impl<'s> Membership<'s> {
         Some(SubscribeOutcome::Settled)
     }
 
-    /// The server ends a subscription: removes the subscriber, unsubscribes at the home, and tells the
-    /// client.
+    /// The server ends a subscription: removes the subscriber, unsubscribes at the home, and
+    /// tells the client.
     pub fn end(&mut self, room: RoomId, channel: &str, why: Removal, reply: &mut CommandOut<'_>) {
         self.peer.forget(room);
         match self.subscriptions.cancel(room, why.refusal()) {

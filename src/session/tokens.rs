@@ -1,4 +1,4 @@
-//! What tokens say to a session, and what a peer is told about one that is not good.
+//! What tokens mean for a session, and what a peer is told about one that is not good.
 //!
 //! Deliberately absent: checking them (`auth`), and what they allow (`access`).
 

@@ -14,7 +14,7 @@ use crate::wire::trace_of;
 pub struct TracerOptions {
     /// Whether anybody wants spans.
     pub exports: bool,
-    /// Of a million messages, so many are told, by their trace id.
+    /// So many of a million messages are told, by their trace id.
     pub sample_per_million: u32,
     /// Messages a second of one shard that are told because of their trace id or
     /// because their client wishes so; 0 for no limit.

@@ -40,7 +40,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// What a process says to its parent that ends for this reason.
+    /// The exit code of a process that ends for this reason.
     pub fn exit_code(&self) -> u8 {
         match self {
             OpenError::Missing(_) => 10,

@@ -144,7 +144,7 @@ impl Publication {
 pub struct Position {
     /// The last message seen.
     pub offset: u64,
-    /// Of which stream.
+    /// The stream.
     pub epoch: Epoch,
 }
 
@@ -209,7 +209,7 @@ pub struct EpochSeal {
 /// An epoch as a client wrote it; whether its seal is good, only the server's key says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrittenEpoch {
-    /// Of which stream.
+    /// The stream.
     pub epoch: Epoch,
     /// What stood behind it.
     pub seal: Option<EpochSeal>,
@@ -312,7 +312,7 @@ pub struct SubscribeRequest<'a> {
 /// Asks for messages that are kept.
 #[derive(Debug, PartialEq)]
 pub struct HistoryRequest<'a> {
-    /// Of which channel.
+    /// The channel.
     pub channel: Cow<'a, str>,
     /// At most so many; 0 asks for the position only, below 0 for all that the
     /// server gives at once.

@@ -31,7 +31,7 @@ pub struct Upgrade {
     pub used: usize,
     /// What stood behind the `?`, as it came; shorter than the head.
     pub query: String,
-    /// How both sides will speak.
+    /// The format of messages in both directions.
     pub format: PayloadFormat,
     /// What the client calls itself, fit for a log: printable ASCII.
     pub user_agent: Option<Box<str>>,

@@ -48,7 +48,7 @@ pub struct DiagnosticsState {
     pub token: watch::Receiver<Option<AdminToken>>,
     /// Which server this is, as its answers say.
     pub instance: Arc<str>,
-    /// Whose cells are read.
+    /// The threads whose cells are read.
     pub threads: Threads,
     /// Where questions for cores go.
     pub questions: mpsc::Sender<OperatorQuestion>,

@@ -48,39 +48,39 @@ pub enum QuestionError {
 pub enum OperatorQuestion {
     /// The worst connections of each core.
     Conns {
-        /// By what.
+        /// What makes a connection one of the worst.
         sort: Sort,
-        /// So many of each core.
+        /// Connections of each core.
         count: usize,
-        /// To whom.
+        /// Where the answer goes.
         answer: AnswerSender<ConnectionsAnswer>,
     },
     /// Who is blocked.
     Held(AnswerSender<Vec<BlockedPrefixRow>>),
     /// Blocks somebody.
     Hold {
-        /// Whom, as it was written.
+        /// The prefix, as it was written.
         prefix: String,
         /// For how long; the configured time for none.
         hold_ms: Option<u64>,
-        /// To whom.
+        /// Where the answer goes.
         answer: AnswerSender<()>,
     },
     /// Lets somebody in again.
     Lift {
-        /// Whom, as it was written.
+        /// The prefix, as it was written.
         prefix: String,
-        /// To whom.
+        /// Where the answer goes.
         answer: AnswerSender<()>,
     },
     /// Keeps a core from its work, for a demonstration.
     #[cfg(feature = "faults")]
     Block {
-        /// Which.
+        /// The core.
         core: u16,
         /// For how long.
         block_ms: u64,
-        /// To whom.
+        /// Where the answer goes.
         answer: AnswerSender<()>,
     },
 }
@@ -105,11 +105,11 @@ pub struct ConnectionRow {
     pub client: Option<String>,
     /// Who it is; empty for nobody.
     pub user: String,
-    /// Whose names those are; empty for the only tenant.
+    /// The tenant that the names are of; empty for the only one.
     pub tenant: String,
     /// Since the upgrade.
     pub age_ms: u64,
-    /// How it speaks.
+    /// The encoding of its messages.
     pub encoding: &'static str,
     /// What kind of program it is.
     pub user_agent: &'static str,
@@ -128,11 +128,11 @@ pub struct ConnectionRow {
 /// A prefix that is blocked.
 #[derive(Clone, Debug)]
 pub struct BlockedPrefixRow {
-    /// Which.
+    /// The prefix.
     pub prefix: String,
     /// For how long still.
     pub left_ms: u64,
-    /// Since when.
+    /// How long it has been so.
     pub held_ms: u64,
     /// `server` or `operator`.
     pub by: &'static str,

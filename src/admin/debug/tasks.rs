@@ -25,7 +25,8 @@ pub fn report(instance: &str, now_unix_ms: u64, cores: &[Arc<Cells>]) -> Value {
     })
 }
 
-/// Whose work a core does; `null` when it does none. What is not known is not there.
+/// The connection, client and room that a core works for; `null` when it works for none. What
+/// is not known is not there.
 pub(super) fn busy_with(reading: &PulseReading) -> Value {
     let BusyWith { connection, client, room } = &reading.busy_with;
     let mut busy = Map::new();

@@ -5,8 +5,8 @@
 use crate::base::Ending;
 
 /// How a connection ended whose request failed so. One that the kernel gave up, because
-/// nothing was acknowledged in time, has as its error the last that was heard of the way, if
-/// anything was: nobody answers to the address, or a router's ICMP (`sk_err_soft`). While a
+/// nothing was acknowledged in time, has as its error the last one of the way, if there was
+/// any: nobody answers to the address, or a router's ICMP (`sk_err_soft`). While a
 /// connection lives it fails for none of those.
 pub fn ending(errno: i32) -> Ending {
     match errno {

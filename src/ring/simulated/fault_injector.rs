@@ -88,7 +88,7 @@ impl FaultInjector {
         self.prng.percent(50)
     }
 
-    /// Whose turn it is among `count`.
+    /// The one of `count` whose turn it is.
     pub fn chooses(&mut self, count: usize) -> usize {
         self.prng.below(count as u64) as usize
     }

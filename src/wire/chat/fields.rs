@@ -25,7 +25,7 @@ enum Found<'a> {
 }
 
 impl<'a> ChatFields<'a> {
-    /// Of a method's data; what is no object is wrong as a whole. No data and
+    /// The fields of a method's data; what is no object is wrong as a whole. No data and
     /// `null` are an object without fields.
     pub(super) fn of(bytes: &'a [u8]) -> Result<ChatFields<'a>, Field> {
         if bytes.is_empty() {
