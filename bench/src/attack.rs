@@ -224,7 +224,7 @@ pub struct Outcome {
     pub sent: u64,
     /// Messages that came back.
     pub answered: u64,
-    /// Of these, errors.
+    /// Errors among these.
     pub refused: u64,
     /// Ends of connections, by what they were.
     pub ended: BTreeMap<String, u64>,

@@ -134,7 +134,7 @@ enum Command {
     },
     /// Takes a part of every core, until it is ended.
     Busy {
-        /// Of each core.
+        /// The part of each core that is taken.
         #[arg(long, default_value_t = 33, value_parser = clap::value_parser!(u32).range(1..=99))]
         percent: u32,
     },

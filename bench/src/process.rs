@@ -19,7 +19,7 @@ pub struct Sample {
     pub cpu_ns: u64,
     /// Resident memory (VmRSS).
     pub resident_bytes: u64,
-    /// Of it, what no other process has (Private_Clean and Private_Dirty).
+    /// The part of it that no other process has (Private_Clean and Private_Dirty).
     pub private_bytes: Option<u64>,
     /// Charged to its cgroup, user and kernel, without the page cache. Only
     /// when the process has a cgroup that is not ours.
@@ -37,7 +37,7 @@ pub struct Sample {
 pub struct Slab {
     /// In use.
     pub objects: u64,
-    /// Of all its pages.
+    /// Bytes of all its pages.
     pub bytes: u64,
 }
 
@@ -286,7 +286,7 @@ fn busy_ns(stat: &str) -> Option<u64> {
     Some(ticks * NS_PER_TICK)
 }
 
-/// Of /proc/stat and /proc/PID/stat: hundredths of a second.
+/// One tick of /proc/stat and /proc/PID/stat: a hundredth of a second.
 const NS_PER_TICK: u64 = 10_000_000;
 
 /// The TCP sockets of the whole machine; only the administrator may look.

@@ -17,7 +17,7 @@ use crate::violation::{CheckResult, Checker, Violation, demand};
 pub enum PendingCommand {
     /// With what it asked to recover.
     Connect(Vec<(String, Place, KnownBefore)>),
-    /// With where it asked to recover from, and what it wants to hear.
+    /// With where it asked to recover from, and which joins and leaves it wants.
     Subscribe(String, Option<Place>, KnownBefore, MemberEvents),
     /// Who is in this channel.
     Presence(String),
@@ -25,7 +25,7 @@ pub enum PendingCommand {
     Unsubscribe(String),
     /// Which message.
     Publish(u64),
-    /// Of which channel.
+    /// Which channel.
     History(String, KnownBefore),
     /// Which message, by a chat method.
     Post(u64),
@@ -37,15 +37,15 @@ pub enum PendingCommand {
     Retract(u64),
     /// Which message is to have which version of its words.
     Edit(u64, u64),
-    /// Of which channel.
+    /// Which channel.
     Receipts(&'static str, KnownBefore),
     /// To which message, and with what, if with anything.
     React(&'static str, u64, Reaction),
-    /// Of which messages, with what is known of reactions there.
+    /// Which messages, with what is known of reactions there.
     Reactions(&'static str, Vec<u64>, Known),
     /// With what is known of each conversation.
     Rooms(Vec<(&'static str, KnownBefore)>),
-    /// Whose answer means nothing to a checker.
+    /// Anything whose answer means nothing to a checker.
     Other,
 }
 

@@ -1,6 +1,6 @@
 //! What must be true of cores and of what they count, each as a small checker of its own.
 //!
-//! A checker sees what crosses a border (an action, a message between cores, a note) and
+//! A checker sees what crosses a border (an action, a message between cores, a trace event) and
 //! objects.
 //!
 //! Deliberately absent: what clients read; `reading`, `answers` and `member_view` check that.

@@ -115,13 +115,13 @@ pub struct ClientContext<'w> {
     pub now: Timestamps,
     /// How often the world went on before.
     pub step: u64,
-    /// Of the core at which the client is.
+    /// The sockets of the core at which the client is.
     pub io: &'w mut SimulatedIo,
     /// What is true for everybody.
     pub oracle: &'w mut Oracle,
     /// What counters should know.
     pub counters: &'w mut SimCounters,
-    /// Whether clients tell what they hear.
+    /// Whether clients print what they receive.
     pub trace: Trace,
     /// What is sent arrives at most this much later.
     pub latency_ms_max: u64,
@@ -268,7 +268,7 @@ impl Client {
         line.is_some_and(|line| io.conn_of(line.peer) == Some(conn))
     }
 
-    /// Its core has told it to go, which it hears later.
+    /// Its core has told it to go, which it learns later.
     pub fn told_to_go(&mut self, now: MonotonicMs) {
         if let Some(line) = &mut self.line {
             line.told_at = Some(now);
@@ -508,7 +508,7 @@ impl Client {
     /// What the server is to subscribe it to.
     pub(crate) fn draw_channels(&mut self) -> Vec<String> {
         let channels: &[&str] = match self.prng.below(4) {
-            // What it hears would take the world's time, and nobody else's.
+            // What it receives would take the world's time, and nobody else's.
             _ if self.profile == ClientProfile::Crowding => &[],
             0 => &["room:0"],
             1 => &["room:1", "news:0"],

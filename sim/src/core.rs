@@ -49,7 +49,7 @@ pub struct ControlLanes {
 }
 
 impl ControlLanes {
-    /// Nothing is ordered, and nothing is told.
+    /// No commands, and nothing is told.
     pub fn new() -> ControlLanes {
         ControlLanes {
             commands: alone(LANE_COMMANDS_MAX),
@@ -57,9 +57,9 @@ impl ControlLanes {
         }
     }
 
-    /// Orders something.
+    /// Sends a command.
     pub fn order(&mut self, order: ShardCommand) {
-        assert!(self.commands.0.push(order).is_ok(), "a world orders less than a lane holds");
+        assert!(self.commands.0.push(order).is_ok(), "a lane holds all commands of a world");
     }
 
     fn take_command(&mut self) -> Option<ShardCommand> {
@@ -71,7 +71,7 @@ impl ControlLanes {
         order
     }
 
-    /// Carries notes to the control thread.
+    /// Carries trace events to the control thread.
     fn carry(&mut self, trace_events: &mut TraceEvents) -> Vec<TraceEvent> {
         let dropped_count = trace_events.take_dropped();
         self.trace_events.0.post_or_drop(trace_events.waiting(), dropped_count);
@@ -96,7 +96,7 @@ fn alone<T>(items_max: usize) -> (LaneSender<T>, Mailbox<T>) {
 pub struct WatchedIo<'w> {
     /// The sockets.
     pub io: &'w mut SimulatedIo,
-    /// Whose they are.
+    /// The core whose they are.
     pub core: usize,
     /// Which connections have a send in flight.
     pub sends: &'w mut Sends,
@@ -108,7 +108,7 @@ pub struct WatchedIo<'w> {
     pub counters: &'w mut SimCounters,
     /// Changes what is seen.
     pub mutator: &'w RefCell<Mutator>,
-    /// Hears of all of it.
+    /// Is told all of it.
     pub digest: &'w RefCell<Digest>,
     /// Who is at the other ends.
     pub clients: &'w mut [Client],
@@ -197,7 +197,7 @@ impl Io for WatchedIo<'_> {
 
 /// A core's lanes for one turn: what they carry is late, perhaps changed, and perhaps lost.
 pub struct WatchedLanes<'w> {
-    /// Whose they are.
+    /// The core whose they are.
     pub core: usize,
     /// What the clocks show.
     pub now: Timestamps,
@@ -215,9 +215,9 @@ pub struct WatchedLanes<'w> {
     pub prng: &'w mut Prng,
     /// Changes what is carried.
     pub mutator: &'w RefCell<Mutator>,
-    /// Hears how much it was.
+    /// Is told how much it was.
     pub digest: &'w RefCell<Digest>,
-    /// News of members that were lost.
+    /// Joins and leaves that were lost.
     pub lost: Vec<RoomEvent>,
     /// The first thing that is wrong.
     pub verdict: CheckResult,

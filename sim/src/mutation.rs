@@ -183,7 +183,7 @@ impl Mutator {
         }
     }
 
-    /// Whoever asked is told, and hears nothing of it.
+    /// Gives an answer the user back of whoever asked, whose shard notices nothing.
     pub fn restore_reply_to(&self, message: &mut ShardMessage) {
         if let ShardMessage::Event(RoomEvent::Reply(_, reply_to, _)) = message
             && let Some(user) = self.whose.get(&reply_to.user)

@@ -14,7 +14,7 @@ pub fn is_retracted(publication: &proto::Publication) -> bool {
     publication.tags.contains_key("retracted")
 }
 
-/// Of which message this one says that it was taken back.
+/// The message that this one says was taken back.
 pub fn retracted_offset(publication: &proto::Publication) -> Option<u64> {
     publication.tags.get("retracts")?.parse().ok()
 }
@@ -37,7 +37,7 @@ pub fn edit_offset(publication: &proto::Publication) -> Option<u64> {
 /// Words of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Words {
-    /// Of which.
+    /// The message.
     pub number: u64,
     /// Which they are: 0 for the first ones.
     pub version: u64,

@@ -31,7 +31,7 @@ pub struct Reading {
 /// A place in a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Of which stream; empty where there is none.
+    /// The stream; empty where there is none.
     pub epoch: String,
     /// The last message.
     pub offset: u64,

@@ -53,9 +53,9 @@ pub struct StoreScenario {
     pub reserve_bytes: u64,
     /// How many of 1,000 steps leave the disk little room for a while.
     pub squeezes_per_1_000: u64,
-    /// A bag arrives at most this much later.
+    /// A batch arrives at most this much later.
     pub delay_ms_max: u64,
-    /// Bags that wait in one lane.
+    /// Batches that wait in one lane.
     pub bags_max: usize,
     /// How many of 1,000 steps end the process.
     pub crashes_per_1_000: u64,

@@ -1,9 +1,9 @@
 //! The store of a world: the engine over a disk that is watched, and lanes to and
-//! from each core: the server's own, and before each of them a way on which bags are late.
+//! from each core: the server's own, and before each of them a way on which batches are late.
 //!
 //! Invariants: requests of one core reach the engine in their order, and answers
 //! reach the core in theirs; a way that is full keeps what it has no room for with
-//! its writer; what the engine has no room for stays in its lane, and a bag leaves its way
+//! its writer; what the engine has no room for stays in its lane, and a batch leaves its way
 //! only when its lane is empty.
 //!
 //! Deliberately absent: what requests mean, and what must be on the disk.
@@ -215,7 +215,7 @@ impl Store {
         lane.late_requests.push_back((due, std::mem::take(requests)));
     }
 
-    /// One bag of answers for a core, if it has arrived.
+    /// One batch of answers for a core, if it has arrived.
     pub fn take(&mut self, core: usize, now: MonotonicMs) -> Vec<StoreReply> {
         let StoreLane { late_replies, replies, mailbox, .. } = &mut self.lanes[core];
         if mailbox.waiting_count() == 0

@@ -62,7 +62,7 @@ pub enum Checker {
     Syncs,
     /// What was taken back is not shown again.
     Retracted,
-    /// Of a message the last words are shown, and no others.
+    /// The last words of a message are shown, and no others.
     Edited,
     /// A user who may have one connection has one.
     Singles,

@@ -329,7 +329,7 @@ impl<'s> World<'s> {
         let is_torn = self.prng.percent(50);
         if is_torn {
             store.tear_next();
-            // Whatever it answers, nobody hears.
+            // Nobody reads its answer.
             store.turn(self.now, scenario, &mut self.prng, &mut Mutator::new(Mutation::None, 0))?;
         }
         let index = self.prng.below(scenario.crashes.len() as u64) as usize;

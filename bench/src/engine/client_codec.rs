@@ -1,7 +1,7 @@
-//! What a client says, and how it hears: the three framings behind one set of
+//! What a client sends, and how it reads: the three framings behind one set of
 //! words.
 //!
-//! Deliberately absent: sockets, and what the load does with what it hears.
+//! Deliberately absent: sockets, and what the load does with what is read.
 
 use bytes::{Bytes, BytesMut};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -45,7 +45,7 @@ pub struct ClientCodec {
 pub struct Recovery<'a> {
     /// The last message it saw.
     pub offset: u64,
-    /// Of which stream.
+    /// The stream.
     pub epoch: &'a str,
 }
 

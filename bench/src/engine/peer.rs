@@ -62,7 +62,7 @@ pub struct Peer {
     pub last_id: u32,
     /// The last message that it saw in its room. Outlives the connection.
     pub offset: u64,
-    /// Of frames; owns nothing between messages.
+    /// Reads frames; owns nothing between messages.
     pub reader: Reader,
     /// What is sent when the send in flight has left.
     waiting: Option<Box<BytesMut>>,

@@ -81,7 +81,7 @@ pub struct Worker {
     by_slot: Vec<u32>,
     /// Answers to upgrades that came in pieces, by peer.
     heads: BTreeMap<u32, Vec<u8>>,
-    /// Of peers that may come back: an epoch may be good for the user alone who was given it.
+    /// The epochs of peers that may come back: one may be good for the user alone who was given it.
     epochs: BTreeMap<u32, Box<str>>,
     to_dial: VecDeque<u32>,
     /// Who is not in yet and was turned away for now.

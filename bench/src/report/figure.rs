@@ -111,7 +111,7 @@ impl Goal {
 pub struct Definition {
     /// In the JSON.
     pub name: &'static str,
-    /// Of value and floor.
+    /// The unit of value and floor.
     pub unit: &'static str,
     /// To be reached.
     pub goal: Goal,
@@ -435,7 +435,7 @@ fn bystander_text(attack: Attack) -> &'static str {
 pub struct Figure {
     /// See `FigureName::definition`.
     pub name: String,
-    /// Of value and floor.
+    /// The unit of value and floor.
     pub unit: String,
     /// The value of each run, in their order.
     pub runs: Vec<f64>,

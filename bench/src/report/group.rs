@@ -8,7 +8,7 @@ use crate::attack::Attack;
 /// How large everything is.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// Of the run for which a million is the goal.
+    /// Connections of the run for which a million is the goal.
     pub connections: u32,
     /// Beside the messages whose latency is measured.
     pub idle: u32,
@@ -17,7 +17,7 @@ pub struct Sizes {
     pub hold_ms: u64,
     /// Members of the one room.
     pub subscribers: u32,
-    /// Of each load with messages.
+    /// How long each load with messages is measured.
     pub measure_ms: u64,
     /// Messages a second among idle connections.
     pub rate: u32,

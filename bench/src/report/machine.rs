@@ -15,7 +15,7 @@ pub struct Machine {
     pub cpu: String,
     /// That this process may use.
     pub cores: usize,
-    /// Of main memory.
+    /// Bytes of main memory.
     pub memory_bytes: u64,
     /// Its release.
     pub kernel: String,

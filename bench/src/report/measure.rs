@@ -46,7 +46,7 @@ pub struct Bench {
     pub sizes: Sizes,
     /// How the chat protocol is encoded.
     pub speech: Speech,
-    /// Of every scenario; the round is added.
+    /// The seed of every scenario; the round is added.
     pub seed: u64,
     /// Where servers keep messages.
     pub stores: Stores,
@@ -70,7 +70,7 @@ const DATA_BYTES: u32 = 128;
 const SCRAPE_INTERVAL: Duration = Duration::from_secs(10);
 const SCRAPE_OFTEN: Duration = Duration::from_secs(1);
 
-/// Of every core, for others.
+/// The part of every core that others take.
 const BUSY_PERCENT: u32 = 33;
 
 /// What connect and subscribe with a token take, about.

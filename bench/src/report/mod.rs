@@ -93,7 +93,7 @@ enum Encoding {
 pub struct Report {
     /// On which machine.
     pub machine: Machine,
-    /// Of which commit; `-dirty` behind it when files were changed since.
+    /// The commit; `-dirty` behind it when files were changed since.
     pub commit: String,
     /// What was measured.
     pub figures: Vec<Figure>,

@@ -24,7 +24,7 @@ use crate::progress::Silent;
 use crate::scenario::{Load, Scenario};
 use crate::stats::median;
 
-/// Of one core.
+/// The part of one core that the server has.
 const QUOTA_PERCENT: u32 = 25;
 
 /// Connections that one step of the storm asks for, and how many of them at a time.

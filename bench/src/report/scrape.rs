@@ -17,7 +17,7 @@ pub(super) struct Scrape {
     pub members: u64,
     /// Time of the control thread.
     pub cpu_ns: u64,
-    /// Of the compressed page.
+    /// Bytes of the compressed page.
     pub page_bytes: u64,
 }
 
@@ -43,7 +43,7 @@ impl Scraper {
 
     /// Ends, and gives what was found, or why a scrape failed.
     pub(super) fn finish(self) -> Result<Vec<Scrape>, String> {
-        // A thread that failed hears nothing, and says why below.
+        // A thread that failed receives nothing, and says why below.
         let _ = self.end.send(());
         self.thread.join().map_err(|_| "the thread that scrapes panicked".to_owned())?
     }

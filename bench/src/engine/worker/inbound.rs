@@ -1,4 +1,4 @@
-//! What a worker hears: upgrades, frames, answers, and deliveries, each of which
+//! What a worker reads: upgrades, frames, answers, and deliveries, each of which
 //! must be the next one of its room, and whole.
 //!
 //! A frame of nothing but publications is looked at where it lies; any other is
@@ -344,7 +344,7 @@ impl Worker {
             self.found.tally.damaged += 1;
             self.note_error(peer, "a message at another's place");
         }
-        // In a storm only those who stayed hear what is new; the others catch up.
+        // In a storm only those who stayed are sent what is new; the others catch up.
         let is_new = self.stage == Stage::Return && self.stays(peer);
         if self.stage == Stage::Measure || is_new {
             self.found.latency.record(now_ns.saturating_sub(stamp.time_ns));
