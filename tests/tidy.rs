@@ -33,7 +33,7 @@ fn the_tree_is_tidy_but_for_the_exceptions() {
     found.extend(arrows::findings(&files));
     found.extend(circles::findings(&files));
     found.extend(shape::findings(&files));
-    found.extend(shape::long_files(&source::sizes()));
+    found.extend(shape::text_findings(&source::texts()));
     found.extend(fields::findings(&files));
     found.extend(names::findings(&files));
     found.extend(unused::findings(&files));
@@ -82,16 +82,8 @@ fn each_rule_sees_what_it_forbids() {
     found.extend(shape::findings(&files));
     found.extend(names::findings(&files));
     let rules: BTreeSet<&str> = found.iter().map(|(rule, _)| *rule).collect();
-    let wanted = [
-        "arrow",
-        "inner-arrow",
-        "pure",
-        "unsafe",
-        "bool-parameter",
-        "catch-all",
-        "header",
-        "type-name",
-    ];
+    let wanted =
+        ["arrow", "inner-arrow", "pure", "unsafe", "bool-parameter", "catch-all", "type-name"];
     assert_eq!(rules, BTreeSet::from(wanted), "{found:?}");
     let arrows: Vec<&str> =
         found.iter().filter(|(rule, _)| *rule == "arrow").map(|(_, place)| &**place).collect();
@@ -169,6 +161,14 @@ fn each_rule_sees_what_it_forbids() {
     }
     let tables = "| a | b |\n|---|---|\n| 1 | 2 |\n\n| cut | off |\n\n```\n| in code |\n```\n";
     assert_eq!(links::lone_rows(tables), [5]);
-    let sizes = [("src/ws/short.rs".to_owned(), 600), ("tests/long.rs".to_owned(), 601)];
-    assert_eq!(shape::long_files(&sizes), [("long-file", "tests/long.rs".to_owned())]);
+    let lines = |count: usize| format!("//! Header.\n{}", "call();\n".repeat(count - 1));
+    let texts = [
+        ("src/ws/short.rs", lines(600)),
+        ("tests/long.rs", lines(601)),
+        ("src/ws/short/tests.rs", "use super::*;\n//! Late.".to_owned()),
+    ];
+    let texts = texts.map(|(path, text)| (path.to_owned(), text));
+    let wanted = [("long-file", "tests/long.rs"), ("header", "src/ws/short/tests.rs")];
+    let wanted = wanted.map(|(rule, place)| (rule, place.to_owned()));
+    assert_eq!(shape::text_findings(&texts), wanted);
 }

@@ -1,3 +1,4 @@
+//! A frame in Protobuf.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rookery_fuzz::wire_protobuf(bytes));

@@ -1,3 +1,5 @@
+//! The protocol from bytes nobody would send, in both encodings, and the data of chat methods.
+
 use bytes::BytesMut;
 use prost::Message as _;
 use rookery::base::limits;

@@ -1,3 +1,5 @@
+//! WebSocket from bytes nobody would send: frames however they are cut, and upgrade requests.
+
 use rookery::ws::{
     self, FrameError, HEAD_BYTES_MAX, Incoming, Options, ReadBuffer, Reader, Role, Rules,
     close_code_is_valid,

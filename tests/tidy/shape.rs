@@ -21,20 +21,26 @@ const FILE_LINES_MAX: usize = 600;
 /// Where files may still be longer. The list only gets shorter.
 const OPEN: [&str; 2] = ["sim/src/", "src/room/"];
 
-/// Files of one subject are short: of these sizes, in lines, some are not. Tests count, too.
-pub fn long_files(sizes: &[(String, usize)]) -> Vec<Finding> {
+/// What is wrong with files by their path and text, those of tests, too: those of one subject
+/// are short, and begin with what it is.
+pub fn text_findings(texts: &[(String, String)]) -> Vec<Finding> {
     let is_held = |path: &str| !OPEN.iter().any(|folder| path.starts_with(folder));
-    let long = sizes.iter().filter(|(path, lines)| FILE_LINES_MAX < *lines && is_held(path));
-    long.map(|(path, _)| ("long-file", path.clone())).collect()
+    let mut found = Vec::new();
+    for (path, text) in texts {
+        if FILE_LINES_MAX < text.lines().count() && is_held(path) {
+            found.push(("long-file", path.clone()));
+        }
+        if !text.trim_start().starts_with("//!") {
+            found.push(("header", path.clone()));
+        }
+    }
+    found
 }
 
-/// What is wrong with the shape of files and functions.
+/// What is wrong with the shape of functions.
 pub fn findings(files: &[File]) -> Vec<Finding> {
     let mut found = BTreeSet::new();
     for file in files {
-        if !file.text.trim_start().starts_with("//!") {
-            found.insert(("header", file.path.clone()));
-        }
         let mut shape = Shape {
             path: &file.path,
             is_pure: arrows::is_pure(file),

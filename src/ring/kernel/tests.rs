@@ -1,3 +1,6 @@
+//! A ring over the kernel, against real sockets of this machine: bytes, ends, sleep, and what
+//! is lent and given back.
+
 mod quiesce;
 mod scarcity;
 mod silent;

@@ -1,3 +1,5 @@
+//! A scripted world keeps the promises of `Io`, and equal seeds make equal worlds.
+
 use super::*;
 use crate::base::Prng;
 

@@ -1,3 +1,5 @@
+//! A database in a directory: order, starts, torn and damaged files, and space.
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;

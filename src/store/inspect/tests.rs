@@ -1,3 +1,5 @@
+//! What an inspection finds in a store that is whole, and in stores with one thing wrong.
+
 use super::super::disk::Doubt;
 use super::super::messages::{
     Addressee, Append, ChannelCreated, DeadLetterCause, NewDeadLetter, React, ReadMarkers,

@@ -1,3 +1,5 @@
+//! Records read back equal, are small, and other bytes are errors and never panics.
+
 use super::*;
 use crate::base::{Csprng, Prng};
 

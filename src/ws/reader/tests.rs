@@ -1,3 +1,5 @@
+//! Frames and messages: those of RFC 6455, every cut of a stream, limits, and each fault.
+
 use super::*;
 use crate::ws::Role;
 

@@ -1,3 +1,5 @@
+//! Upgrade requests: that of RFC 6455, every cut, limits, and what each wrong one is answered.
+
 use super::*;
 
 const REQUEST: &str = "GET /connection/websocket HTTP/1.1\r\n\
