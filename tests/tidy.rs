@@ -148,9 +148,9 @@ fn each_rule_sees_what_it_forbids() {
     assert_eq!(found, [("long-function", "src/ws/long.rs: long".to_owned())]);
     let map = include_str!("../ARCHITECTURE.md");
     for (row, wrong, module) in [
-        ("| `ws` | base |", "| `ws` | base, wire |", "ws"),
-        ("| `wire` | base | yes |", "| `wire` | base | no |", "wire"),
-        ("| `auth` |", "| `keys` |", "auth"),
+        ("[`ws`](src/ws) | base |", "[`ws`](src/ws) | base, wire |", "ws"),
+        ("[`wire`](src/wire) | base | yes |", "[`wire`](src/wire) | base | no |", "wire"),
+        ("[`auth`]", "[`keys`]", "auth"),
     ] {
         assert!(map.contains(row), "{row}");
         let found = arrows::table_findings(&map.replace(row, wrong));

@@ -171,8 +171,9 @@ pub fn table_findings(map: &str) -> Vec<Finding> {
 fn row_of(line: &str) -> (String, BTreeSet<String>, bool) {
     let mut cells = line.split('|').skip(1).map(str::trim);
     let mut cell = || cells.next().expect("a row of the table has four cells");
-    let (module, uses, pure) = (cell().trim_matches('`'), cell(), cell());
-    // What stands in brackets is for readers.
+    let (module, uses, pure) = (cell(), cell(), cell());
+    // The name stands in backticks, within a link. What stands in brackets is for readers.
+    let module = module.split('`').nth(1).unwrap_or(module);
     let uses = uses.split('(').next().unwrap_or_default();
     let uses = uses.split([',', ' ', '–']).filter(|word| !word.is_empty()).map(str::to_owned);
     (module.to_owned(), uses.collect(), pure.starts_with("yes"))
