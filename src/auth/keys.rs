@@ -137,7 +137,7 @@ impl KeySpec {
 pub struct KeyError {
     /// Which key, counted from 0 as they were given.
     pub index: usize,
-    /// Why.
+    /// Why it cannot be used.
     pub trouble: KeyErrorKind,
 }
 

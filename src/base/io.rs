@@ -63,11 +63,11 @@ pub enum Action {
     /// `Event::Gone`. For a connection that is gone already, nothing happens.
     Close(ConnId),
     /// So many new peers a turn at most from then on, and none before; the others wait in
-    /// the backlog. Without a word it is `PEERS_PER_TURN_MAX`.
+    /// the backlog. It is `PEERS_PER_TURN_MAX` until this comes.
     PaceAccepting {
         /// A peer costs more than anything else that a turn takes.
         peers_per_turn_max: u16,
-        /// Not before.
+        /// None is taken before.
         from: MonotonicMs,
     },
     /// No new peers from here on; those waiting in the backlog are refused.

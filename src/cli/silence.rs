@@ -60,7 +60,7 @@ enum Command {
         /// How long, such as 90s, 15m, 1h; at most 4h.
         #[arg(long, value_parser = duration)]
         duration: u64,
-        /// Why.
+        /// Why the alerts are silenced.
         #[arg(long, value_name = "TEXT", value_parser = word)]
         comment: String,
         /// Who; without it, the name that is logged in.

@@ -44,11 +44,11 @@ impl fmt::Display for SourceLocation {
 /// never in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Where.
+    /// Where it stands.
     pub place: SourceLocation,
     /// Which setting; empty where it is the whole file.
     pub key: String,
-    /// What.
+    /// What is wrong with it.
     pub why: ConfigErrorKind,
 }
 
@@ -76,7 +76,7 @@ pub enum ConfigErrorKind {
     Relation(String),
     /// A file that it names cannot be read.
     File {
-        /// Which.
+        /// The file.
         path: String,
         /// What the system says.
         error: String,

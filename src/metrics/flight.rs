@@ -185,7 +185,7 @@ pub struct Stages {
 /// What a core records.
 #[derive(Clone, Copy, Debug)]
 pub struct FlightRecord<'a> {
-    /// When.
+    /// When it happened.
     pub unix_ms: u64,
     /// What, and why.
     pub cause: FlightCause,
@@ -222,7 +222,7 @@ impl FlightRecord<'_> {
 /// An event as it is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedEvent {
-    /// When.
+    /// When it happened.
     pub unix_ms: u64,
     /// What, and why.
     pub cause: FlightCause,

@@ -28,9 +28,9 @@ const CONNECT_MS_MAX: u64 = 5_000;
 
 /// What is asked, and where.
 pub struct Exchange<'a> {
-    /// Where.
+    /// The address that is asked.
     pub url: &'a HttpUrl,
-    /// By which proxy.
+    /// The proxy that it goes by.
     pub proxy: Option<&'a Proxy>,
     /// The method, the headers that belong to the question, and the body. Where it goes,
     /// `Host` and credentials of the address are filled in.

@@ -39,7 +39,7 @@ pub struct QuarantineOptions {
     pub early_ms_max: u64,
     /// All within this time.
     pub window_ms: u64,
-    /// For how long.
+    /// How long it is blocked then.
     pub hold_ms: u64,
     /// Unless more of the open connections have it, in percent.
     pub share_percent_max: u32,
@@ -127,11 +127,11 @@ pub enum BlockedBy {
 /// A prefix that is blocked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockedPrefix {
-    /// Which.
+    /// The prefix.
     pub prefix: Prefix,
-    /// Since when.
+    /// When that began.
     pub since: MonotonicMs,
-    /// Until when.
+    /// When that ends.
     pub until: MonotonicMs,
     /// Who blocked it.
     pub by: BlockedBy,

@@ -25,7 +25,7 @@ const STRANGERS_FRAMES: Rate = Rate { per_s: 4, burst: 16 };
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuotaDecision {
-    /// It is.
+    /// It is served.
     Served,
     /// It is answered with 111.
     Throttled,

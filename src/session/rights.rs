@@ -28,7 +28,7 @@ pub enum Identity {
 /// Whether the peer is in the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MembershipStatus {
-    /// It is.
+    /// It is in the channel.
     Subscribed,
     /// It is not, or not yet.
     Outside,

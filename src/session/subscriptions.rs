@@ -53,9 +53,9 @@ pub enum SubscriptionSide {
 pub struct PendingSubscribe {
     /// The client's command; 0 for a subscription that the server makes.
     pub id: u32,
-    /// When.
+    /// When it was asked for.
     pub at: MonotonicMs,
-    /// Which room.
+    /// The channel.
     pub channel_key: ChannelKey,
     /// Wanted: recovery later.
     pub recoverable: bool,
@@ -182,7 +182,7 @@ impl Subscription {
 }
 
 impl Subscriptions {
-    /// How many.
+    /// The number of subscriptions.
     pub fn len(&self) -> usize {
         self.all().len()
     }

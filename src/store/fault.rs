@@ -16,23 +16,23 @@ pub enum OpenError {
     Locked(PathBuf),
     /// Written by a later version.
     Newer {
-        /// Which.
+        /// Its directory.
         dir: PathBuf,
         /// Its format, if that can be read.
         found: Option<u32>,
     },
     /// What is there does not match its checksums.
     Damaged {
-        /// Which.
+        /// Its directory.
         dir: PathBuf,
-        /// What, as far as it is known.
+        /// What does not match, as far as it is known.
         what: String,
     },
     /// There is no space even to open it.
     NoSpace(PathBuf),
     /// The operating system says no.
     System {
-        /// Which.
+        /// Its directory.
         dir: PathBuf,
         /// Its words.
         what: String,

@@ -142,7 +142,7 @@ impl StoreOp {
 /// A request to open a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenChannel {
-    /// Which.
+    /// The channel.
     pub room: RoomId,
     /// Largest number of its newest messages.
     pub count_max: u32,
@@ -359,9 +359,9 @@ pub enum StoreResult {
     History(Vec<Arc<Publication>>),
     /// To `AdvanceMarker`: the markers before and after.
     MarkerAdvanced {
-        /// Before.
+        /// The markers before.
         before: ReadMarkers,
-        /// From now on.
+        /// The markers from now on.
         after: ReadMarkers,
     },
     /// To `AdvanceMarker`: it would go backwards; nothing changed.

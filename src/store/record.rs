@@ -259,7 +259,7 @@ impl ChannelRecord {
     }
 }
 
-/// In which boot of the machine the store was written last, and what was lost.
+/// The boot of the machine in which the store was written last, and what was lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BootRecord {
     /// The number of that boot; 0 when everything was synced at the end.
@@ -369,9 +369,9 @@ impl PendingRecord {
 /// A message that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterRecord {
-    /// Why.
+    /// Why it was given up.
     pub cause: DeadLetterCause,
-    /// When, Unix ms.
+    /// When it was given up, Unix ms.
     pub at_unix_ms: u64,
     /// What it was before.
     pub pending: PendingRecord,

@@ -102,7 +102,7 @@ impl SimulatedDisk {
         }
     }
 
-    /// From now on.
+    /// Sets what goes wrong from now on.
     pub fn set_fault_profile(&mut self, fault_profile: DiskFaultProfile) {
         self.fault_profile = fault_profile;
     }

@@ -39,9 +39,9 @@ pub enum ClientMessage {
     },
     /// Something happened.
     Push {
-        /// Where; empty when the connection as a whole is meant.
+        /// The channel; empty when the connection as a whole is meant.
         channel: String,
-        /// What.
+        /// What happened.
         push: ClientPush,
     },
     /// The server's ping.

@@ -39,7 +39,7 @@ pub enum QuestionError {
     Full,
     /// There is no such thing.
     Unknown,
-    /// It is none.
+    /// It cannot be understood.
     Malformed,
 }
 
@@ -78,7 +78,7 @@ pub enum OperatorQuestion {
     Block {
         /// The core.
         core: u16,
-        /// For how long.
+        /// How long it stands still.
         block_ms: u64,
         /// Where the answer goes.
         answer: AnswerSender<()>,

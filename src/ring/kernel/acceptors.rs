@@ -52,7 +52,7 @@ enum State {
     Retrying,
     /// It was, and has no outcome yet.
     Retried,
-    /// Never again.
+    /// Takes no peers any more.
     Closed,
 }
 

@@ -20,11 +20,11 @@ pub(super) struct StagedDisk<D> {
 
 /// A write that is planned: where, key, value.
 pub(super) struct Put {
-    /// Where.
+    /// The keyspace.
     pub space: StoreKeyspace,
-    /// Under which key.
+    /// The key.
     pub key: Vec<u8>,
-    /// What.
+    /// The value.
     pub value: Vec<u8>,
 }
 

@@ -16,13 +16,13 @@ use crate::wire::Publication;
 /// A user reacts to a message, in another way, or not any more.
 #[derive(Clone, Debug)]
 pub struct React {
-    /// In which channel.
+    /// The channel.
     pub room: RoomId,
-    /// To which message.
+    /// The message.
     pub offset: u64,
-    /// Who,
+    /// The user,
     pub user: UserHash,
-    /// and by which name.
+    /// and the user's name.
     pub name: Box<str>,
     /// With what; `None` takes back what the user reacted with.
     pub value: Option<Box<str>>,
@@ -57,7 +57,7 @@ pub struct ReactionsQuery {
     pub room: RoomId,
     /// The user whose own reaction is wanted, too; `NOBODY` for nobody's.
     pub user: UserHash,
-    /// To which messages.
+    /// The messages.
     pub of: ReactedMessages,
 }
 

@@ -67,7 +67,7 @@ impl Sweep {
 /// Whether it is time for a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StepTime {
-    /// It is.
+    /// It is time.
     Due,
     /// The last one was a moment ago.
     Between,

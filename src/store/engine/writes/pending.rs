@@ -14,9 +14,9 @@ use crate::store::record::{DeadLetterRecord, PendingRecord};
 pub(in crate::store::engine) struct DeadLettered {
     /// Where it lies.
     pub key: Vec<u8>,
-    /// Why.
+    /// Why it is one.
     pub cause: DeadLetterCause,
-    /// Since when, Unix ms.
+    /// Since when it is one, Unix ms.
     pub at_unix_ms: u64,
 }
 
