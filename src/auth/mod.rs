@@ -11,18 +11,18 @@
 //! Deliberately absent: files, HTTP, clocks; encrypted tokens; key sets by URL.
 #![forbid(unsafe_code)]
 
-mod allow;
 mod claims;
 mod fault;
 mod keys;
+mod permissions;
 mod sign;
 #[cfg(test)]
 mod tests;
 
-pub use allow::{Allow, Cap, Match, allowed};
 pub use claims::{ChannelClaims, Claims, Demands};
 pub use fault::{Remedy, TokenError};
 pub use keys::{Algorithm, KeyError, KeyErrorKind, KeySpec, Keys, Material, WeakKey};
+pub use permissions::{Allow, Cap, Match, allowed};
 pub use sign::{NewToken, SignError, sign};
 
 use crate::base::limits;
