@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use common::{Running, binary, free_port, run, until};
-use rookery::auth::{Algorithm, KeySpec, Keys, Material};
+use rookery::auth::{Algorithm, KeyMaterial, KeySpec, Keys};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("it writes UTF-8")
@@ -131,7 +131,7 @@ fn a_token_is_taken_by_a_server_with_the_same_configuration() {
     let spec = KeySpec {
         kid: Some("a".to_owned()),
         algorithm: Algorithm::Hs256,
-        material: Material::Secret(b"0123456789abcdef0123456789abcdef".to_vec()),
+        material: KeyMaterial::Secret(b"0123456789abcdef0123456789abcdef".to_vec()),
     };
     let verify = Keys::build(&[spec]).expect("the key is good");
     let base = ["token", "--config", &file, "--user", "ann"];

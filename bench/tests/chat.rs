@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use rookery::auth::{Algorithm, KeySpec, Keys, Material};
+use rookery::auth::{Algorithm, KeyMaterial, KeySpec, Keys};
 use rookery::base::{Csprng, Io, ShardId};
 use rookery::metrics::Cells;
 use rookery::ring::{self, KernelIo, PortUse};
@@ -63,7 +63,7 @@ fn server_with(options: Options) -> SocketAddr {
         let metrics = Rc::new(Cells::new().claim());
         let ring_options = ring::Options { recv_buffers: 64, ..ring::Options::default() };
         let mut io = KernelIo::new(&ring_options, Rc::clone(&metrics)).unwrap();
-        let material = Material::Secret(SECRET.as_bytes().to_vec());
+        let material = KeyMaterial::Secret(SECRET.as_bytes().to_vec());
         let spec = KeySpec { kid: None, algorithm: Algorithm::Hs256, material };
         let mut shard = Shard::new(ShardSetup {
             id: ShardId(0),

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use rookery::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
+use rookery::auth::{Algorithm, ClaimRequirements, KeyMaterial, KeySpec, Keys, NewToken, sign};
 use rookery::base::Prng;
 use rookery::ring::simulated::FaultProfile;
 use rookery::room::{self, JoinLeaveScope, Namespace, Permission};
@@ -430,7 +430,7 @@ pub fn keys() -> Arc<Keys> {
 
 /// A token that the keys of every world accept.
 pub fn token(token: &NewToken<'_>) -> String {
-    sign(&key(), &Demands::default(), token).expect("a secret can sign")
+    sign(&key(), &ClaimRequirements::default(), token).expect("a secret can sign")
 }
 
 /// What is told of messages: of none, some or all.
@@ -445,7 +445,7 @@ fn tracing(seed: u64) -> TracingOptions {
 }
 
 fn key() -> KeySpec {
-    let material = Material::Secret(b"a secret that everybody here knows".to_vec());
+    let material = KeyMaterial::Secret(b"a secret that everybody here knows".to_vec());
     KeySpec { kid: None, algorithm: Algorithm::Hs256, material }
 }
 

@@ -8,12 +8,14 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Allow, CAP_CHANNELS_MAX, CAPS_MAX, Cap, INFO_BYTES_MAX, Match, TokenError};
+use super::{
+    CAP_CHANNELS_MAX, CAPS_MAX, Capability, INFO_BYTES_MAX, PatternKind, PermissionSet, TokenError,
+};
 use crate::base::{json_depth, limits};
 
 /// What a token must say beside being signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Demands {
+pub struct ClaimRequirements {
     /// One of its audiences.
     pub audience: Option<String>,
     /// Its issuer.
@@ -36,7 +38,7 @@ pub struct Claims {
     /// `tenant`; empty for the only one.
     pub tenant: Box<str>,
     /// `caps`: rights by channel. The first entry that covers a channel decides.
-    pub caps: Vec<Cap>,
+    pub caps: Vec<Capability>,
 }
 
 /// What a subscription token says.
@@ -55,7 +57,7 @@ pub struct ChannelClaims {
     /// `tenant`; the connection must have the same.
     pub tenant: Box<str>,
     /// `allow`, and always to subscribe: that is what such a token is for.
-    pub allow: Allow,
+    pub allow: PermissionSet,
 }
 
 /// The last second of the year 9999. What is beyond it counts milliseconds: of today, they
@@ -68,7 +70,7 @@ const NOT_YET_S_MAX: u64 = 300;
 /// Reads the claims of a connection token whose signature was good.
 pub(super) fn connection_claims(
     payload: &[u8],
-    demands: &Demands,
+    requirements: &ClaimRequirements,
     now_unix_s: u64,
 ) -> Result<Claims, TokenError> {
     let claims = parse(payload)?;
@@ -76,7 +78,7 @@ pub(super) fn connection_claims(
     if claims.channel.is_some() || claims.client.is_some() || claims.allow.is_some() {
         return Err(TokenError::Kind);
     }
-    let expires_at_unix_s = claims.check(demands, now_unix_s)?;
+    let expires_at_unix_s = claims.check(requirements, now_unix_s)?;
     let channels = claims.channels.unwrap_or_default();
     if channels.len() > limits::CHANNELS_PER_CONNECTION_MAX {
         return Err(TokenError::Claims);
@@ -98,14 +100,14 @@ pub(super) fn connection_claims(
 /// Reads the claims of a subscription token whose signature was good.
 pub(super) fn subscription_claims(
     payload: &[u8],
-    demands: &Demands,
+    requirements: &ClaimRequirements,
     now_unix_s: u64,
 ) -> Result<ChannelClaims, TokenError> {
     let claims = parse(payload)?;
     if claims.channel.is_none() || claims.channels.is_some() || claims.caps.is_some() {
         return Err(TokenError::Kind);
     }
-    let expires_at_unix_s = claims.check(demands, now_unix_s)?;
+    let expires_at_unix_s = claims.check(requirements, now_unix_s)?;
     Ok(ChannelClaims {
         user: name_or_empty(claims.sub)?,
         channel: name(claims.channel.ok_or(TokenError::Kind)?)?,
@@ -113,7 +115,7 @@ pub(super) fn subscription_claims(
         expires_at_unix_s,
         info: info(claims.info, claims.b64info)?,
         tenant: name_or_empty(claims.tenant)?,
-        allow: allow(&claims.allow.unwrap_or_default())? | Allow::SUBSCRIBE,
+        allow: allow(&claims.allow.unwrap_or_default())? | PermissionSet::SUBSCRIBE,
     })
 }
 
@@ -151,30 +153,34 @@ struct CapJson<'a> {
 
 impl ClaimsJson<'_> {
     /// Whether the token is for here and now; when what it stands for ends.
-    fn check(&self, demands: &Demands, now_unix_s: u64) -> Result<Option<u64>, TokenError> {
+    fn check(
+        &self,
+        requirements: &ClaimRequirements,
+        now_unix_s: u64,
+    ) -> Result<Option<u64>, TokenError> {
         let times = [self.exp, self.nbf, self.iat, self.expire_at];
         if times.iter().flatten().any(|time| UNIX_S_MAX < time.0) {
             return Err(TokenError::Claims);
         }
-        let is_over = |end: u64| now_unix_s >= end.saturating_add(demands.leeway_s);
+        let is_over = |end: u64| now_unix_s >= end.saturating_add(requirements.leeway_s);
         if let Some(UnixSeconds(exp)) = self.exp
             && is_over(exp)
         {
             return Err(TokenError::Expired);
         }
         if let Some(UnixSeconds(nbf)) = self.nbf
-            && now_unix_s.saturating_add(demands.leeway_s) < nbf
+            && now_unix_s.saturating_add(requirements.leeway_s) < nbf
         {
             // Waiting for it is no way out where that takes hours.
             let is_soon = nbf - now_unix_s <= NOT_YET_S_MAX;
             return Err(if is_soon { TokenError::NotYet } else { TokenError::Claims });
         }
-        if let Some(wanted) = &demands.audience
+        if let Some(wanted) = &requirements.audience
             && !self.aud.as_ref().is_some_and(|aud| aud.0.contains(wanted))
         {
             return Err(TokenError::Audience);
         }
-        if let Some(wanted) = &demands.issuer
+        if let Some(wanted) = &requirements.issuer
             && self.iss.as_deref() != Some(wanted)
         {
             return Err(TokenError::Issuer);
@@ -279,10 +285,10 @@ fn info(
     if fits { Ok(Some(info)) } else { Err(TokenError::Claims) }
 }
 
-fn cap(cap: CapJson<'_>) -> Result<Cap, TokenError> {
-    let wildcard = match cap.how.as_deref() {
-        None | Some("" | "exact") => Match::Exact,
-        Some("wildcard") => Match::Wildcard,
+fn cap(cap: CapJson<'_>) -> Result<Capability, TokenError> {
+    let pattern_kind = match cap.how.as_deref() {
+        None | Some("" | "exact") => PatternKind::Exact,
+        Some("wildcard") => PatternKind::Wildcard,
         // A rule that is not understood must not be taken for another.
         Some(_) => return Err(TokenError::Claims),
     };
@@ -291,10 +297,11 @@ fn cap(cap: CapJson<'_>) -> Result<Cap, TokenError> {
         return Err(TokenError::Claims);
     }
     let channels = channels.into_iter().map(name).collect::<Result<_, _>>()?;
-    Ok(Cap { channels, wildcard, allow: allow(&cap.allow.unwrap_or_default())? })
+    Ok(Capability { channels, pattern_kind, allow: allow(&cap.allow.unwrap_or_default())? })
 }
 
-fn allow(words: &[Cow<'_, str>]) -> Result<Allow, TokenError> {
-    let mut each = words.iter().map(|word| Allow::from_word(word).ok_or(TokenError::Claims));
-    each.try_fold(Allow::NONE, |all, one| Ok(all | one?))
+fn allow(words: &[Cow<'_, str>]) -> Result<PermissionSet, TokenError> {
+    let mut each =
+        words.iter().map(|word| PermissionSet::from_word(word).ok_or(TokenError::Claims));
+    each.try_fold(PermissionSet::NONE, |all, one| Ok(all | one?))
 }

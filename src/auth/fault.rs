@@ -30,21 +30,21 @@ pub enum TokenError {
 
 /// What mends a token's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remedy {
+pub enum TokenRecovery {
     /// A fresh token of the same kind.
     FreshToken,
     /// The same token, a little later.
-    Patience,
+    RetryLater,
     /// Nothing that the client could do.
     None,
 }
 
 impl TokenError {
     /// What a client can do about it.
-    pub fn remedy(self) -> Remedy {
+    pub fn recovery(self) -> TokenRecovery {
         match self {
-            TokenError::Expired => Remedy::FreshToken,
-            TokenError::NotYet => Remedy::Patience,
+            TokenError::Expired => TokenRecovery::FreshToken,
+            TokenError::NotYet => TokenRecovery::RetryLater,
             TokenError::Malformed
             | TokenError::Algorithm
             | TokenError::UnknownKey
@@ -52,7 +52,7 @@ impl TokenError {
             | TokenError::Kind
             | TokenError::Audience
             | TokenError::Issuer
-            | TokenError::Claims => Remedy::None,
+            | TokenError::Claims => TokenRecovery::None,
         }
     }
 

@@ -8,7 +8,9 @@ use std::fmt;
 
 use jsonwebtoken::{DecodingKey, crypto};
 
-use super::claims::{ChannelClaims, Claims, Demands, connection_claims, subscription_claims};
+use super::claims::{
+    ChannelClaims, ClaimRequirements, Claims, connection_claims, subscription_claims,
+};
 use super::{KEYS_MAX, TOKEN_BYTES_MAX, TokenError};
 
 /// How a token is signed. A key serves exactly one of these.
@@ -80,18 +82,18 @@ impl Algorithm {
 
 /// What a key is made of.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Material {
+pub enum KeyMaterial {
     /// For HMAC: who can check a token can also make one.
     Secret(Vec<u8>),
     /// For the others: a public key to check with, a private one to sign with.
     Pem(String),
 }
 
-impl fmt::Debug for Material {
+impl fmt::Debug for KeyMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Material::Secret(_) => "Secret(…)",
-            Material::Pem(_) => "Pem(…)",
+            KeyMaterial::Secret(_) => "Secret(…)",
+            KeyMaterial::Pem(_) => "Pem(…)",
         })
     }
 }
@@ -104,7 +106,7 @@ pub struct KeySpec {
     /// What it serves.
     pub algorithm: Algorithm,
     /// What it is.
-    pub material: Material,
+    pub material: KeyMaterial,
 }
 
 /// A key that works and yet is not good enough.
@@ -124,10 +126,10 @@ impl KeySpec {
     pub fn weakness(&self) -> Option<WeakKey> {
         let bytes_wanted = self.algorithm.digest_bytes()?;
         match &self.material {
-            Material::Secret(secret) if secret.len() < bytes_wanted => {
+            KeyMaterial::Secret(secret) if secret.len() < bytes_wanted => {
                 Some(WeakKey { bytes: secret.len(), bytes_wanted })
             }
-            Material::Secret(_) | Material::Pem(_) => None,
+            KeyMaterial::Secret(_) | KeyMaterial::Pem(_) => None,
         }
     }
 }
@@ -199,7 +201,7 @@ impl fmt::Display for KeyErrorKind {
 #[derive(Debug, Default)]
 pub struct Keys {
     keys: Vec<Key>,
-    demands: Demands,
+    requirements: ClaimRequirements,
 }
 
 #[derive(Debug)]
@@ -235,13 +237,20 @@ impl Keys {
                 Err(trouble) => refuse(trouble),
             }
         }
-        if faults.is_empty() { Ok(Keys { keys, demands: Demands::default() }) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(Keys { keys, requirements: ClaimRequirements::default() })
+        } else {
+            Err(faults)
+        }
     }
 
     /// The same keys, for tokens that meet these demands too.
-    pub fn demanding(self, demands: Demands) -> Keys {
-        assert!(demands.leeway_s <= super::LEEWAY_S_MAX, "the configuration bounds the leeway");
-        Keys { demands, ..self }
+    pub fn requiring(self, requirements: ClaimRequirements) -> Keys {
+        assert!(
+            requirements.leeway_s <= super::LEEWAY_S_MAX,
+            "the configuration bounds the leeway"
+        );
+        Keys { requirements, ..self }
     }
 
     /// Whether there is no key, so that no token can be good.
@@ -252,14 +261,14 @@ impl Keys {
     /// What a connection token says, if it is good now.
     pub fn connection(&self, token: &str, now_unix_s: u64) -> Result<Claims, TokenError> {
         let payload = self.payload(token)?;
-        connection_claims(&payload, &self.demands, now_unix_s)
+        connection_claims(&payload, &self.requirements, now_unix_s)
     }
 
     /// What a subscription token says, if it is good now. That it speaks of the
     /// right user and channel is the caller's to check.
     pub fn subscription(&self, token: &str, now_unix_s: u64) -> Result<ChannelClaims, TokenError> {
         let payload = self.payload(token)?;
-        subscription_claims(&payload, &self.demands, now_unix_s)
+        subscription_claims(&payload, &self.requirements, now_unix_s)
     }
 
     /// The claims as JSON text; whoever made them had one of the keys.
@@ -339,7 +348,7 @@ fn decoding_key(spec: &KeySpec) -> Result<DecodingKey, KeyErrorKind> {
     let algorithm = spec.algorithm;
     let is_hmac = algorithm.digest_bytes().is_some();
     match &spec.material {
-        Material::Secret(secret) if is_hmac => {
+        KeyMaterial::Secret(secret) if is_hmac => {
             if secret.trim_ascii_start().starts_with(b"-----BEGIN") {
                 return Err(KeyErrorKind::PemAsSecret);
             }
@@ -348,8 +357,8 @@ fn decoding_key(spec: &KeySpec) -> Result<DecodingKey, KeyErrorKind> {
             }
             Ok(DecodingKey::from_secret(secret))
         }
-        Material::Pem(pem) if !is_hmac => public_key(algorithm, pem.as_bytes()),
-        Material::Secret(_) | Material::Pem(_) => Err(KeyErrorKind::WrongKind(algorithm)),
+        KeyMaterial::Pem(pem) if !is_hmac => public_key(algorithm, pem.as_bytes()),
+        KeyMaterial::Secret(_) | KeyMaterial::Pem(_) => Err(KeyErrorKind::WrongKind(algorithm)),
     }
 }
 

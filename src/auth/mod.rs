@@ -19,10 +19,10 @@ mod sign;
 #[cfg(test)]
 mod tests;
 
-pub use claims::{ChannelClaims, Claims, Demands};
-pub use fault::{Remedy, TokenError};
-pub use keys::{Algorithm, KeyError, KeyErrorKind, KeySpec, Keys, Material, WeakKey};
-pub use permissions::{Allow, Cap, Match, allowed};
+pub use claims::{ChannelClaims, ClaimRequirements, Claims};
+pub use fault::{TokenError, TokenRecovery};
+pub use keys::{Algorithm, KeyError, KeyErrorKind, KeyMaterial, KeySpec, Keys, WeakKey};
+pub use permissions::{Capability, PatternKind, PermissionSet, allowed};
 pub use sign::{NewToken, SignError, sign};
 
 use crate::base::limits;

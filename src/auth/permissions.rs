@@ -6,51 +6,51 @@ use std::ops::BitOr;
 
 /// A set of things that a token may let a peer do in a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Allow(u8);
+pub struct PermissionSet(u8);
 
-impl Allow {
+impl PermissionSet {
     /// Nothing.
-    pub const NONE: Allow = Allow(0);
+    pub const NONE: PermissionSet = PermissionSet(0);
     /// To be in the channel (`sub`).
-    pub const SUBSCRIBE: Allow = Allow(1);
+    pub const SUBSCRIBE: PermissionSet = PermissionSet(1);
     /// To publish (`pub`).
-    pub const PUBLISH: Allow = Allow(2);
+    pub const PUBLISH: PermissionSet = PermissionSet(2);
     /// To ask who is there (`prs`).
-    pub const PRESENCE: Allow = Allow(4);
+    pub const PRESENCE: PermissionSet = PermissionSet(4);
     /// To read what was said (`hst`).
-    pub const HISTORY: Allow = Allow(8);
+    pub const HISTORY: PermissionSet = PermissionSet(8);
     /// To take back what others said (`mod`).
-    pub const MODERATE: Allow = Allow(16);
+    pub const MODERATE: PermissionSet = PermissionSet(16);
 
     /// Whether all of `needed` is in the set.
-    pub fn contains(self, needed: Allow) -> bool {
+    pub fn contains(self, needed: PermissionSet) -> bool {
         self.0 & needed.0 == needed.0
     }
 
     /// The word of a token; `None` for one that means nothing.
-    pub(super) fn from_word(word: &str) -> Option<Allow> {
+    pub(super) fn from_word(word: &str) -> Option<PermissionSet> {
         match word {
-            "sub" => Some(Allow::SUBSCRIBE),
-            "pub" => Some(Allow::PUBLISH),
-            "prs" => Some(Allow::PRESENCE),
-            "hst" => Some(Allow::HISTORY),
-            "mod" => Some(Allow::MODERATE),
+            "sub" => Some(PermissionSet::SUBSCRIBE),
+            "pub" => Some(PermissionSet::PUBLISH),
+            "prs" => Some(PermissionSet::PRESENCE),
+            "hst" => Some(PermissionSet::HISTORY),
+            "mod" => Some(PermissionSet::MODERATE),
             _ => None,
         }
     }
 }
 
-impl BitOr for Allow {
-    type Output = Allow;
+impl BitOr for PermissionSet {
+    type Output = PermissionSet;
 
-    fn bitor(self, other: Allow) -> Allow {
-        Allow(self.0 | other.0)
+    fn bitor(self, other: PermissionSet) -> PermissionSet {
+        PermissionSet(self.0 | other.0)
     }
 }
 
-/// How the names of a `Cap` are meant.
+/// How the names of a `Capability` are meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Match {
+pub enum PatternKind {
     /// Each is one channel.
     #[default]
     Exact,
@@ -60,29 +60,29 @@ pub enum Match {
 
 /// What a connection token lets its peer do in some channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cap {
+pub struct Capability {
     /// Channels, or patterns of channels.
     pub channels: Vec<Box<str>>,
     /// Which of the two.
-    pub wildcard: Match,
+    pub pattern_kind: PatternKind,
     /// What is allowed there.
-    pub allow: Allow,
+    pub allow: PermissionSet,
 }
 
-impl Cap {
+impl Capability {
     /// Whether the channel is one of these.
     pub fn covers(&self, channel: &str) -> bool {
-        self.channels.iter().any(|name| match self.wildcard {
-            Match::Exact => **name == *channel,
-            Match::Wildcard => matches_pattern(name.as_bytes(), channel.as_bytes()),
+        self.channels.iter().any(|name| match self.pattern_kind {
+            PatternKind::Exact => **name == *channel,
+            PatternKind::Wildcard => matches_pattern(name.as_bytes(), channel.as_bytes()),
         })
     }
 }
 
 /// What the capabilities of a token say about a channel. The first entry that
 /// covers it decides alone, so a narrow entry can stand before a wide one.
-pub fn allowed(caps: &[Cap], channel: &str) -> Allow {
-    caps.iter().find(|cap| cap.covers(channel)).map_or(Allow::NONE, |cap| cap.allow)
+pub fn allowed(caps: &[Capability], channel: &str) -> PermissionSet {
+    caps.iter().find(|cap| cap.covers(channel)).map_or(PermissionSet::NONE, |cap| cap.allow)
 }
 
 /// Stars match greedily and only the last one ever moves, so the time is at
@@ -112,8 +112,8 @@ fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn cap(wildcard: Match, channel: &str, allow: Allow) -> Cap {
-        Cap { channels: vec![channel.into()], wildcard, allow }
+    fn cap(pattern_kind: PatternKind, channel: &str, allow: PermissionSet) -> Capability {
+        Capability { channels: vec![channel.into()], pattern_kind, allow }
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
             ("**", &["", "a"], &[]),
             ("日*本", &["日本", "日x本"], &["日"]),
         ] {
-            let cap = cap(Match::Wildcard, pattern, Allow::SUBSCRIBE);
+            let cap = cap(PatternKind::Wildcard, pattern, PermissionSet::SUBSCRIBE);
             covered.iter().for_each(|text| assert!(cap.covers(text), "{pattern} {text}"));
             not_covered.iter().for_each(|text| assert!(!cap.covers(text), "{pattern} {text}"));
         }
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_exact_name_is_no_pattern() {
-        let cap = cap(Match::Exact, "room:*", Allow::SUBSCRIBE);
+        let cap = cap(PatternKind::Exact, "room:*", PermissionSet::SUBSCRIBE);
         assert!(cap.covers("room:*"));
         assert!(!cap.covers("room:1"));
     }
@@ -142,19 +142,22 @@ mod tests {
     #[test]
     fn the_first_entry_that_covers_a_channel_decides_alone() {
         let caps = [
-            cap(Match::Exact, "room:1", Allow::SUBSCRIBE),
-            cap(Match::Wildcard, "room:*", Allow::SUBSCRIBE | Allow::PUBLISH),
+            cap(PatternKind::Exact, "room:1", PermissionSet::SUBSCRIBE),
+            cap(PatternKind::Wildcard, "room:*", PermissionSet::SUBSCRIBE | PermissionSet::PUBLISH),
         ];
-        assert_eq!(allowed(&caps, "room:1"), Allow::SUBSCRIBE);
-        assert_eq!(allowed(&caps, "room:2"), Allow::SUBSCRIBE | Allow::PUBLISH);
-        assert_eq!(allowed(&caps, "news:1"), Allow::NONE);
+        assert_eq!(allowed(&caps, "room:1"), PermissionSet::SUBSCRIBE);
+        assert_eq!(allowed(&caps, "room:2"), PermissionSet::SUBSCRIBE | PermissionSet::PUBLISH);
+        assert_eq!(allowed(&caps, "news:1"), PermissionSet::NONE);
     }
 
     #[test]
     fn a_set_contains_what_was_put_into_it() {
-        let set = Allow::SUBSCRIBE | Allow::HISTORY;
-        assert!(set.contains(Allow::SUBSCRIBE) && set.contains(Allow::HISTORY));
-        assert!(!set.contains(Allow::PUBLISH) && !set.contains(Allow::PUBLISH | Allow::HISTORY));
-        assert!(set.contains(Allow::NONE) && !Allow::NONE.contains(set));
+        let set = PermissionSet::SUBSCRIBE | PermissionSet::HISTORY;
+        assert!(set.contains(PermissionSet::SUBSCRIBE) && set.contains(PermissionSet::HISTORY));
+        assert!(
+            !set.contains(PermissionSet::PUBLISH)
+                && !set.contains(PermissionSet::PUBLISH | PermissionSet::HISTORY)
+        );
+        assert!(set.contains(PermissionSet::NONE) && !PermissionSet::NONE.contains(set));
     }
 }

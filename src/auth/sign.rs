@@ -8,8 +8,8 @@ use jsonwebtoken::{EncodingKey, crypto};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::keys::{Algorithm, KeySpec, Material};
-use super::{Demands, TOKEN_BYTES_MAX};
+use super::keys::{Algorithm, KeyMaterial, KeySpec};
+use super::{ClaimRequirements, TOKEN_BYTES_MAX};
 
 /// A token to be made. For development and tests: in production the backend of
 /// an application makes them.
@@ -60,7 +60,11 @@ impl fmt::Display for SignError {
 impl std::error::Error for SignError {}
 
 /// The signed token, meeting the demands of the server it is for.
-pub fn sign(spec: &KeySpec, demands: &Demands, token: &NewToken<'_>) -> Result<String, SignError> {
+pub fn sign(
+    spec: &KeySpec,
+    requirements: &ClaimRequirements,
+    token: &NewToken<'_>,
+) -> Result<String, SignError> {
     let info = token.info.map(serde_json::from_str::<&RawValue>).transpose();
     let claims = ClaimsJson {
         sub: token.user,
@@ -69,8 +73,8 @@ pub fn sign(spec: &KeySpec, demands: &Demands, token: &NewToken<'_>) -> Result<S
         info: info.map_err(|_| SignError::Info)?,
         channels: token.channels,
         tenant: token.tenant,
-        aud: demands.audience.as_deref(),
-        iss: demands.issuer.as_deref(),
+        aud: requirements.audience.as_deref(),
+        iss: requirements.issuer.as_deref(),
     };
     let header = HeaderJson { alg: spec.algorithm.name(), typ: "JWT", kid: spec.kid.as_deref() };
     let message = format!("{}.{}", encode_part(&header), encode_part(&claims));
@@ -116,13 +120,13 @@ fn encode_part(part: &impl Serialize) -> String {
 
 fn encoding_key(spec: &KeySpec) -> Option<EncodingKey> {
     match (&spec.material, spec.algorithm) {
-        (Material::Secret(secret), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => {
+        (KeyMaterial::Secret(secret), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => {
             Some(EncodingKey::from_secret(secret))
         }
-        (Material::Pem(pem), Algorithm::Rs256) => EncodingKey::from_rsa_pem(pem.as_bytes()).ok(),
-        (Material::Pem(pem), Algorithm::Es256) => EncodingKey::from_ec_pem(pem.as_bytes()).ok(),
-        (Material::Pem(pem), Algorithm::EdDsa) => EncodingKey::from_ed_pem(pem.as_bytes()).ok(),
-        (Material::Secret(_), Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa)
-        | (Material::Pem(_), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => None,
+        (KeyMaterial::Pem(pem), Algorithm::Rs256) => EncodingKey::from_rsa_pem(pem.as_bytes()).ok(),
+        (KeyMaterial::Pem(pem), Algorithm::Es256) => EncodingKey::from_ec_pem(pem.as_bytes()).ok(),
+        (KeyMaterial::Pem(pem), Algorithm::EdDsa) => EncodingKey::from_ed_pem(pem.as_bytes()).ok(),
+        (KeyMaterial::Secret(_), Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa)
+        | (KeyMaterial::Pem(_), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => None,
     }
 }

@@ -25,11 +25,11 @@ const EC_384: &str = include_str!("../../tests/keys/ec384.public.pem");
 const RSA_1024: &str = include_str!("../../tests/keys/rsa1024.public.pem");
 
 fn secret(algorithm: Algorithm) -> KeySpec {
-    KeySpec { kid: None, algorithm, material: Material::Secret(SECRET.to_vec()) }
+    KeySpec { kid: None, algorithm, material: KeyMaterial::Secret(SECRET.to_vec()) }
 }
 
 fn pem(algorithm: Algorithm, pem: &str) -> KeySpec {
-    KeySpec { kid: None, algorithm, material: Material::Pem(pem.to_owned()) }
+    KeySpec { kid: None, algorithm, material: KeyMaterial::Pem(pem.to_owned()) }
 }
 
 /// What signs, and what checks.
@@ -79,7 +79,7 @@ fn check(claims: Value, want: Result<Claims, TokenError>) {
 fn every_algorithm_reads_what_it_signed_and_nothing_of_the_others() {
     let token = NewToken { user: "ann", ..NewToken::default() };
     for signs in Algorithm::ALL {
-        let signed = sign(&pair(signs).0, &Demands::default(), &token).unwrap();
+        let signed = sign(&pair(signs).0, &ClaimRequirements::default(), &token).unwrap();
         for checks in Algorithm::ALL {
             let got = keys(&[pair(checks).1]).connection(&signed, NOW);
             if signs == checks {
@@ -96,7 +96,7 @@ fn no_byte_of_a_token_can_be_changed() {
     let token = NewToken { user: "ann", info: Some("{\"a\":1}"), ..NewToken::default() };
     for algorithm in Algorithm::ALL {
         let (private, public) = pair(algorithm);
-        let signed = sign(&named(private, "k"), &Demands::default(), &token).unwrap();
+        let signed = sign(&named(private, "k"), &ClaimRequirements::default(), &token).unwrap();
         let keys = keys(&[named(public, "k")]);
         assert!(keys.connection(&signed, NOW).is_ok());
         for at in 0..signed.len() {
@@ -158,15 +158,16 @@ fn a_public_key_is_never_taken_for_a_secret() {
     let forged_with = KeySpec {
         kid: None,
         algorithm: Algorithm::Hs256,
-        material: Material::Secret(RSA[1].as_bytes().to_vec()),
+        material: KeyMaterial::Secret(RSA[1].as_bytes().to_vec()),
     };
-    let forged = sign(&forged_with, &Demands::default(), &NewToken::default()).unwrap();
+    let forged = sign(&forged_with, &ClaimRequirements::default(), &NewToken::default()).unwrap();
     let real = named(pem(Algorithm::Rs256, RSA[1]), "k");
     assert_eq!(
         keys(std::slice::from_ref(&real)).connection(&forged, NOW),
         Err(TokenError::Algorithm)
     );
-    let forged = sign(&named(forged_with.clone(), "k"), &Demands::default(), &NewToken::default());
+    let forged =
+        sign(&named(forged_with.clone(), "k"), &ClaimRequirements::default(), &NewToken::default());
     assert_eq!(keys(&[real]).connection(&forged.unwrap(), NOW), Err(TokenError::Algorithm));
     let trouble = KeyErrorKind::PemAsSecret;
     assert_eq!(Keys::build(&[forged_with]).unwrap_err(), [KeyError { index: 0, trouble }]);
@@ -177,10 +178,10 @@ fn keys_rotate_by_name_and_without() {
     let other = |kid: Option<&str>| KeySpec {
         kid: kid.map(str::to_owned),
         algorithm: Algorithm::Hs256,
-        material: Material::Secret(b"another secret of enough bytes".to_vec()),
+        material: KeyMaterial::Secret(b"another secret of enough bytes".to_vec()),
     };
     let token = NewToken { user: "ann", ..NewToken::default() };
-    let sign = |spec: &KeySpec| sign(spec, &Demands::default(), &token).unwrap();
+    let sign = |spec: &KeySpec| sign(spec, &ClaimRequirements::default(), &token).unwrap();
     let old = named(secret(Algorithm::Hs256), "old");
     let (by_old, by_new, by_unnamed) = (sign(&old), sign(&other(Some("new"))), sign(&other(None)));
     let both = keys(&[old.clone(), other(Some("new"))]);
@@ -204,7 +205,7 @@ fn keys_that_cannot_work_are_named_all_at_once() {
     let short = |bytes: usize| KeySpec {
         kid: None,
         algorithm: Algorithm::Hs256,
-        material: Material::Secret(vec![7; bytes]),
+        material: KeyMaterial::Secret(vec![7; bytes]),
     };
     use Algorithm::{EdDsa, Es256, Hs256, Rs256};
     let specs = [
@@ -247,7 +248,7 @@ fn keys_that_cannot_work_are_named_all_at_once() {
 #[test]
 fn a_secret_shorter_than_its_digest_is_weak() {
     let weakness = |algorithm, bytes| {
-        KeySpec { kid: None, algorithm, material: Material::Secret(vec![7; bytes]) }.weakness()
+        KeySpec { kid: None, algorithm, material: KeyMaterial::Secret(vec![7; bytes]) }.weakness()
     };
     for (algorithm, bytes_wanted) in
         [(Algorithm::Hs256, 32), (Algorithm::Hs384, 48), (Algorithm::Hs512, 64)]
@@ -335,8 +336,8 @@ fn expire_at_decides_over_exp_when_the_connection_ends() {
 
 #[test]
 fn leeway_widens_both_ends() {
-    let demands = Demands { leeway_s: 10, ..Demands::default() };
-    let keys = keys(&[secret(Algorithm::Hs256)]).demanding(demands);
+    let requirements = ClaimRequirements { leeway_s: 10, ..ClaimRequirements::default() };
+    let keys = keys(&[secret(Algorithm::Hs256)]).requiring(requirements);
     let at = |claims: Value| keys.connection(&raw(r#"{"alg":"HS256"}"#, &claims.to_string()), NOW);
     assert!(at(json!({ "exp": NOW - 9 })).is_ok());
     assert_eq!(at(json!({ "exp": NOW - 10 })), Err(TokenError::Expired));
@@ -346,12 +347,12 @@ fn leeway_widens_both_ends() {
 
 #[test]
 fn audience_and_issuer_count_only_when_demanded() {
-    let demands = Demands {
+    let requirements = ClaimRequirements {
         audience: Some("chat".to_owned()),
         issuer: Some("app".to_owned()),
-        ..Demands::default()
+        ..ClaimRequirements::default()
     };
-    let strict = keys(&[secret(Algorithm::Hs256)]).demanding(demands.clone());
+    let strict = keys(&[secret(Algorithm::Hs256)]).requiring(requirements.clone());
     let lax = keys(&[secret(Algorithm::Hs256)]);
     for (claims, want) in [
         (json!({ "aud": "chat", "iss": "app" }), Ok(())),
@@ -367,7 +368,7 @@ fn audience_and_issuer_count_only_when_demanded() {
         assert_eq!(strict.connection(&token, NOW).map(drop), want, "{claims}");
         assert!(lax.connection(&token, NOW).is_ok(), "{claims}");
     }
-    let made = sign(&secret(Algorithm::Hs256), &demands, &NewToken::default()).unwrap();
+    let made = sign(&secret(Algorithm::Hs256), &requirements, &NewToken::default()).unwrap();
     assert!(strict.connection(&made, NOW).is_ok());
 }
 
@@ -391,17 +392,21 @@ fn claims_are_read_as_backends_write_them() {
             channels: vec!["room:1".into(), "news:a".into()],
             tenant: "acme".into(),
             caps: vec![
-                Cap {
+                Capability {
                     channels: vec!["room:*".into()],
-                    wildcard: Match::Wildcard,
-                    allow: Allow::SUBSCRIBE | Allow::PUBLISH,
+                    pattern_kind: PatternKind::Wildcard,
+                    allow: PermissionSet::SUBSCRIBE | PermissionSet::PUBLISH,
                 },
-                Cap {
+                Capability {
                     channels: vec!["news:a".into()],
-                    wildcard: Match::Exact,
-                    allow: Allow::PRESENCE | Allow::HISTORY,
+                    pattern_kind: PatternKind::Exact,
+                    allow: PermissionSet::PRESENCE | PermissionSet::HISTORY,
                 },
-                Cap { channels: vec![], wildcard: Match::Exact, allow: Allow::NONE },
+                Capability {
+                    channels: vec![],
+                    pattern_kind: PatternKind::Exact,
+                    allow: PermissionSet::NONE,
+                },
             ],
         }),
     );
@@ -483,11 +488,11 @@ fn a_subscription_token_is_for_one_channel() {
         expires_at_unix_s: Some(NOW + 1),
         info: Some(b"7".to_vec().into()),
         tenant: "acme".into(),
-        allow: Allow::SUBSCRIBE | Allow::PUBLISH | Allow::HISTORY,
+        allow: PermissionSet::SUBSCRIBE | PermissionSet::PUBLISH | PermissionSet::HISTORY,
     };
     assert_eq!(subscription(&claims.to_string()), Ok(want));
     let least = subscription(r#"{"channel":"room:1"}"#).unwrap();
-    assert_eq!((least.allow, &*least.user), (Allow::SUBSCRIBE, ""));
+    assert_eq!((least.allow, &*least.user), (PermissionSet::SUBSCRIBE, ""));
     for bad in [json!({ "channel": "" }), json!({ "channel": "a", "allow": ["x"] })] {
         assert_eq!(subscription(&bad.to_string()), Err(TokenError::Claims), "{bad}");
     }
@@ -505,7 +510,7 @@ fn tokens_are_made_as_asked() {
         tenant: "acme",
     };
     let key = secret(Algorithm::Hs384);
-    let signed = sign(&key, &Demands::default(), &token).unwrap();
+    let signed = sign(&key, &ClaimRequirements::default(), &token).unwrap();
     let claims = keys(std::slice::from_ref(&key)).connection(&signed, NOW).unwrap();
     let want = Claims {
         user: "ann".into(),
@@ -516,7 +521,8 @@ fn tokens_are_made_as_asked() {
         caps: vec![],
     };
     assert_eq!(claims, want);
-    let fault = |key: &KeySpec, token: NewToken<'_>| sign(key, &Demands::default(), &token);
+    let fault =
+        |key: &KeySpec, token: NewToken<'_>| sign(key, &ClaimRequirements::default(), &token);
     let none = NewToken::default();
     assert_eq!(fault(&key, NewToken { info: Some("{"), ..none.clone() }), Err(SignError::Info));
     let long = "x".repeat(TOKEN_BYTES_MAX);

@@ -9,7 +9,7 @@ use clap::Args;
 use super::inputs::{self, Inputs};
 use super::output::{fail, print};
 use super::{Base, FAILED, MISUSED};
-use crate::auth::{KeySpec, Material, NewToken, sign};
+use crate::auth::{KeyMaterial, KeySpec, NewToken, sign};
 use crate::clock::unix_s;
 use crate::config::Config;
 
@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &TokenArguments) -> u8 {
         info: arguments.info.as_deref(),
         tenant: &arguments.tenant,
     };
-    let signed = match sign(&key, &config.auth.demands, &token) {
+    let signed = match sign(&key, &config.auth.requirements, &token) {
         Ok(signed) => signed,
         Err(fault) => return fail(FAILED, &fault.to_string()),
     };
@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &TokenArguments) -> u8 {
 
 fn signing_key(arguments: &TokenArguments, config: &Config) -> Result<KeySpec, (u8, String)> {
     let can_sign = |key: &&KeySpec| {
-        arguments.private_key.is_some() != matches!(key.material, Material::Secret(_))
+        arguments.private_key.is_some() != matches!(key.material, KeyMaterial::Secret(_))
     };
     let found = match &arguments.key {
         Some(kid) => config.auth.keys.iter().find(|key| key.kid.as_ref() == Some(kid)),
@@ -114,7 +114,7 @@ fn signing_key(arguments: &TokenArguments, config: &Config) -> Result<KeySpec, (
     if let Some(path) = &arguments.private_key {
         let pem =
             inputs::read(path).map_err(|error| (FAILED, format!("{}: {error}", path.display())))?;
-        key.material = Material::Pem(String::from_utf8_lossy(&pem).into_owned());
+        key.material = KeyMaterial::Pem(String::from_utf8_lossy(&pem).into_owned());
     }
     Ok(key)
 }
@@ -122,12 +122,12 @@ fn signing_key(arguments: &TokenArguments, config: &Config) -> Result<KeySpec, (
 /// A token for a user that lives so long, by the first configured key that can sign.
 pub(super) fn for_user(config: &Config, user: &str, seconds: u64) -> Result<String, String> {
     let mut keys = config.auth.keys.iter();
-    let key = keys.find(|key| matches!(key.material, Material::Secret(_)));
+    let key = keys.find(|key| matches!(key.material, KeyMaterial::Secret(_)));
     let key = key.ok_or("no secret is configured; give --token-file FILE")?;
     let expires_at_unix_s = Some(unix_s().saturating_add(seconds));
     let token =
         NewToken { user, channel: None, channels: &[], expires_at_unix_s, info: None, tenant: "" };
-    sign(key, &config.auth.demands, &token).map_err(|fault| fault.to_string())
+    sign(key, &config.auth.requirements, &token).map_err(|fault| fault.to_string())
 }
 
 /// Reads one as people write it.

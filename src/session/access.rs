@@ -10,7 +10,7 @@ use super::position_seal::ReadAccess;
 use super::rights::{MembershipStatus, Subject, TokenGrant, may};
 use super::subscriptions::Subscriptions;
 use super::{CommandError, Context};
-use crate::auth::Allow;
+use crate::auth::PermissionSet;
 use crate::base::RoomId;
 use crate::metrics::Agent;
 use crate::room::{ChannelKey, Namespace, Permission, RetractRight};
@@ -94,7 +94,7 @@ impl<'s> Access<'s> {
         cx: &Context<'_>,
         target: &ChannelTarget<'_, '_>,
         who: Permission,
-        needed: Allow,
+        needed: PermissionSet,
     ) -> CommandResult {
         let standing = self.standing(target.room);
         let grant = grant(self.allowance(target), needed);
@@ -114,7 +114,7 @@ impl<'s> Access<'s> {
         match self.standing(target.room) {
             MembershipStatus::Subscribed => Ok(()),
             MembershipStatus::Outside => {
-                self.check(cx, target, target.rules.see_history, Allow::HISTORY)
+                self.check(cx, target, target.rules.see_history, PermissionSet::HISTORY)
             }
         }
     }
@@ -135,7 +135,7 @@ impl<'s> Access<'s> {
     }
 
     /// What tokens say about the channel.
-    fn allowance(self, target: &ChannelTarget<'_, '_>) -> Allow {
+    fn allowance(self, target: &ChannelTarget<'_, '_>) -> PermissionSet {
         self.subscriptions.allow(target.room) | self.peer.capability(target.channel)
     }
 
@@ -154,7 +154,7 @@ impl<'s> Access<'s> {
 
     /// A moderator is whom a token calls so, where it has any business at all.
     pub fn right(self, cx: &Context<'_>, target: &ChannelTarget<'_, '_>) -> RetractRight {
-        let by_token = grant(self.allowance(target), Allow::MODERATE) == TokenGrant::Given;
+        let by_token = grant(self.allowance(target), PermissionSet::MODERATE) == TokenGrant::Given;
         let admitted = target.kind.admits(&self.peer.info().user);
         let moderates = admitted && (by_token || cx.options.insecure);
         if moderates { RetractRight::Moderator } else { RetractRight::Author }
@@ -189,10 +189,10 @@ pub(super) fn reader(
     peer: &Peer,
     channel: &str,
     rules: &Namespace,
-    by_sub: Allow,
+    by_sub: PermissionSet,
 ) -> ReadAccess {
     let Some(kind) = ChannelKind::of(channel) else { return ReadAccess::OfItsOwn };
-    let grant = grant(by_sub | peer.capability(channel), Allow::HISTORY);
+    let grant = grant(by_sub | peer.capability(channel), PermissionSet::HISTORY);
     let standing = MembershipStatus::Subscribed;
     let subject = Subject { identity: peer.identity(), standing, grant };
     if peer_may(cx, peer, kind, rules.see_history, subject) {
@@ -202,6 +202,6 @@ pub(super) fn reader(
     }
 }
 
-pub(super) fn grant(allow: Allow, needed: Allow) -> TokenGrant {
+pub(super) fn grant(allow: PermissionSet, needed: PermissionSet) -> TokenGrant {
     if allow.contains(needed) { TokenGrant::Given } else { TokenGrant::Silent }
 }

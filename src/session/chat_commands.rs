@@ -16,7 +16,7 @@ use super::publishing::{
 use super::reactions;
 use super::rights::MembershipStatus;
 use super::{CommandError, Context, Effect, INBOX_NAMESPACE};
-use crate::auth::Allow;
+use crate::auth::PermissionSet;
 use crate::base::RoomId;
 use crate::metrics::ChatType;
 use crate::room::{
@@ -226,7 +226,7 @@ fn typing(
     if !is_there {
         return Err(ErrorCode::PermissionDenied.into());
     }
-    access.check(cx, &target, target.rules.publish, Allow::PUBLISH)?;
+    access.check(cx, &target, target.rules.publish, PermissionSet::PUBLISH)?;
     let info = Arc::clone(access.peer().info());
     let inbox = target.kind.other_than(&info.user).map(|other| access.inbox(cx, other));
     reply.send_request(target.room, RoomOp::Typing(Arc::clone(&info)));

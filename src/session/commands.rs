@@ -11,7 +11,7 @@ use super::publishing::{self, PublishArgs};
 use super::quota::Quota;
 use super::unanswered::Unanswered;
 use super::{Context, QuotaDecision, chat_commands, position_seal};
-use crate::auth::Allow;
+use crate::auth::PermissionSet;
 use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::room::{HistoryOrder, HistoryPage, HistoryQuery, RoomOp};
 use crate::wire::chat::Method;
@@ -136,7 +136,7 @@ fn history(
     if !target.rules.keeps_history() {
         return Err(ErrorCode::NotAvailable.into());
     }
-    access.check(cx, &target, target.rules.see_history, Allow::HISTORY)?;
+    access.check(cx, &target, target.rules.see_history, PermissionSet::HISTORY)?;
     let since = request.since.as_ref();
     let query = HistoryQuery {
         limit: u32::try_from(request.limit).unwrap_or(HISTORY_ANSWER_MAX),

@@ -16,7 +16,7 @@ use super::subscriptions::Subscriptions;
 use super::tokens::{ConnectCommandError, authenticate, json_payload, left_s};
 use super::unanswered::Unanswered;
 use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput};
-use crate::auth::Allow;
+use crate::auth::PermissionSet;
 use crate::base::{ClientId, MonotonicMs, RoomId};
 use crate::metrics::{Agent, HandshakeStage, Histogram};
 use crate::room::{ChannelKey, RoomOp, RoomReply, RoomSubscribe, Subscribed};
@@ -99,7 +99,7 @@ pub fn wanted(
         let keeps_history = cx.rooms.namespaces[usize::from(namespace)].keeps_history();
         let recovering = recovering.filter(|_| keeps_history);
         let rules = &cx.rooms.namespaces[usize::from(namespace)];
-        let reader = reader(cx, peer, &channel, rules, Allow::NONE);
+        let reader = reader(cx, peer, &channel, rules, PermissionSet::NONE);
         let owner = PositionOwner { room, user: &peer.info().user };
         let since =
             recovering.map(|sub| RecoveryPoint::read(cx, owner, reader, sub.offset, &sub.epoch));
@@ -261,7 +261,7 @@ impl PendingConnect {
             let rules = &cx.rooms.namespaces[usize::from(one.channel_key.namespace)];
             let owner = PositionOwner { room: one.room, user: &self.peer.info().user };
             let channel = &one.channel_key.channel;
-            let reader = reader(cx, &self.peer, channel, rules, Allow::NONE);
+            let reader = reader(cx, &self.peer, channel, rules, PermissionSet::NONE);
             let own_from = one.since.map(|since| since.own_from);
             let result = SubscribeResult {
                 recoverable: rules.keeps_history(),

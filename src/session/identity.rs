@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::backlog::{Backlog, Backlogs, DeferredSubscribes};
 use super::rights::Identity;
-use crate::auth::{Allow, Cap, allowed};
+use crate::auth::{Capability, PermissionSet, allowed};
 use crate::base::{MonotonicMs, RoomId};
 use crate::metrics::Tenant;
 use crate::wire::{ClientInfo, Payload};
@@ -61,7 +61,7 @@ struct Extra {
     /// The tenant that it is counted for.
     counted_as: Option<Tenant>,
     /// Rights by channel from the connection token.
-    caps: Vec<Cap>,
+    caps: Vec<Capability>,
     /// By room: what a subscription's token says.
     channels: BTreeMap<RoomId, ChannelExtra>,
     /// Commands that wait for rooms' answers to subscribes.
@@ -97,7 +97,7 @@ impl Peer {
         expires_unix_s: Option<u64>,
         tenant: Box<str>,
         counted_as: Option<Tenant>,
-        caps: Vec<Cap>,
+        caps: Vec<Capability>,
         started_at: StartTime24,
     ) -> Peer {
         let plain = tenant.is_empty() && caps.is_empty();
@@ -132,7 +132,7 @@ impl Peer {
         &mut self,
         expires_unix_s: Option<u64>,
         conn_info: Option<Box<Payload>>,
-        caps: Vec<Cap>,
+        caps: Vec<Capability>,
     ) {
         self.set_expiry(expires_unix_s);
         if self.info.conn_info != conn_info {
@@ -171,8 +171,8 @@ impl Peer {
     }
 
     /// What the connection token allows in this channel.
-    pub fn capability(&self, channel: &str) -> Allow {
-        self.extra.as_ref().map_or(Allow::NONE, |extra| allowed(&extra.caps, channel))
+    pub fn capability(&self, channel: &str) -> PermissionSet {
+        self.extra.as_ref().map_or(PermissionSet::NONE, |extra| allowed(&extra.caps, channel))
     }
 
     /// What the subscription's token said, if it said more than the channel.

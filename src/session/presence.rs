@@ -5,7 +5,7 @@
 use super::Context;
 use super::access::{Access, CommandResult};
 use super::command_out::CommandOut;
-use crate::auth::Allow;
+use crate::auth::PermissionSet;
 use crate::room::RoomOp;
 use crate::wire::ErrorCode;
 
@@ -21,7 +21,7 @@ pub(super) fn presence(
     if !target.rules.presence {
         return Err(ErrorCode::NotAvailable.into());
     }
-    access.check(cx, &target, target.rules.see_presence, Allow::PRESENCE)?;
+    access.check(cx, &target, target.rules.see_presence, PermissionSet::PRESENCE)?;
     reply.send_request(target.room, op);
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::access::{Access, ChannelTarget, CommandResult};
 use super::command_out::CommandOut;
 use super::tracer::TracedMessage;
 use super::{Context, namespace_of};
-use crate::auth::Allow;
+use crate::auth::PermissionSet;
 use crate::base::{ClientId, Csprng};
 use crate::metrics::{ChatType, PublishResult};
 use crate::room::{ChangeAction, ChangeRequest, IdSource, PublishMode, RoomOp, RoomPublish};
@@ -85,7 +85,7 @@ pub(super) fn publish(
     if (target.rules.data_bytes_max as usize) < args.data.bytes.len() {
         return Err(ErrorCode::LimitExceeded.into());
     }
-    access.check(cx, target, target.rules.publish, Allow::PUBLISH)?;
+    access.check(cx, target, target.rules.publish, PermissionSet::PUBLISH)?;
     if args.edits.is_some() && !target.rules.keeps_history() {
         return Err(ErrorCode::NotAvailable.into());
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::Context;
 use super::access::{Access, ChannelTarget, CommandResult};
 use super::command_out::CommandOut;
-use crate::auth::Allow;
+use crate::auth::PermissionSet;
 use crate::room::{Reaction, ReactionsPage, RoomOp};
 use crate::wire::ErrorCode;
 
@@ -63,5 +63,5 @@ fn check(cx: &Context<'_>, access: Access<'_>, target: &ChannelTarget<'_, '_>) -
     if !target.rules.keeps_history() {
         return Err(ErrorCode::NotAvailable.into());
     }
-    access.check(cx, target, target.rules.see_history, Allow::HISTORY)
+    access.check(cx, target, target.rules.see_history, PermissionSet::HISTORY)
 }

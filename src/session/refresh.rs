@@ -12,7 +12,7 @@ use super::subscribing::Membership;
 use super::subscriptions::{Removal, SubscriptionSide};
 use super::tokens::{ConnectCommandError, json_payload, left_s, token_refusal};
 use super::{Context, Effect, Fault};
-use crate::auth::{Allow, Remedy};
+use crate::auth::{PermissionSet, TokenRecovery};
 use crate::base::RoomId;
 use crate::room::{RoomOp, RoomSubscribe};
 use crate::wire::{Answer, ErrorCode};
@@ -29,7 +29,7 @@ pub(super) fn refresh(
         Ok(claims) => claims,
         // A backend's cache, or its clock. SDKs take a refusal for the end; from this
         // close they come back, and bring a fresh token.
-        Err(fault) if fault.remedy() == Remedy::FreshToken => {
+        Err(fault) if fault.recovery() == TokenRecovery::FreshToken => {
             reply.close(Fault::Expired);
             return Ok(());
         }
@@ -95,9 +95,14 @@ pub(super) fn review(
 }
 
 /// Whether it could subscribe now, with what its subscription's token says.
-fn may_stay(membership: &Membership<'_>, cx: &Context<'_>, channel: &str, by_sub: Allow) -> bool {
+fn may_stay(
+    membership: &Membership<'_>,
+    cx: &Context<'_>,
+    channel: &str,
+    by_sub: PermissionSet,
+) -> bool {
     let access = membership.access();
     let Ok(target) = access.target(cx, channel) else { return false };
-    let grant = grant(by_sub | access.peer().capability(channel), Allow::SUBSCRIBE);
+    let grant = grant(by_sub | access.peer().capability(channel), PermissionSet::SUBSCRIBE);
     access.may(cx, &target, target.rules.subscribe, MembershipStatus::Outside, grant)
 }

@@ -15,7 +15,7 @@ use super::rights::MembershipStatus;
 use super::subscriptions::{Cancelled, PendingSubscribe, Removal, SubscriptionSide, Subscriptions};
 use super::tokens::{channel_claims, json_payload, left_s, token_refusal};
 use super::{Context, Effect};
-use crate::auth::{Allow, ChannelClaims};
+use crate::auth::{ChannelClaims, PermissionSet};
 use crate::base::RoomId;
 use crate::metrics::{Agent, Histogram};
 use crate::room::{LeaveReason, RecoveryOutcome, RoomOp, RoomSubscribe, Subscribed};
@@ -75,8 +75,9 @@ impl<'s> Membership<'s> {
             return Err(ErrorCode::LimitExceeded.into());
         }
         let claims = channel_claims(cx, self.peer, &request.channel, &request.token)?;
-        let by_token = claims.as_ref().map_or(Allow::NONE, |claims| claims.allow);
-        let grant = grant(self.peer.capability(&request.channel) | by_token, Allow::SUBSCRIBE);
+        let by_token = claims.as_ref().map_or(PermissionSet::NONE, |claims| claims.allow);
+        let grant =
+            grant(self.peer.capability(&request.channel) | by_token, PermissionSet::SUBSCRIBE);
         if !access.may(cx, &target, target.rules.subscribe, MembershipStatus::Outside, grant) {
             return Err(ErrorCode::PermissionDenied.into());
         }
@@ -101,7 +102,7 @@ impl<'s> Membership<'s> {
         claims: Option<ChannelClaims>,
         id: u32,
     ) -> (PendingSubscribe, RoomSubscribe) {
-        let allow = claims.as_ref().map_or(Allow::NONE, |claims| claims.allow);
+        let allow = claims.as_ref().map_or(PermissionSet::NONE, |claims| claims.allow);
         let chan_info = claims.as_ref().and_then(|claims| claims.info.clone());
         let recovers = request.recover && target.rules.keeps_history();
         let since = recovers.then(|| {

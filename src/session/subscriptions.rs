@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::{mem, slice};
 
 use super::rights::MembershipStatus;
-use crate::auth::Allow;
+use crate::auth::PermissionSet;
 use crate::base::{MonotonicMs, RoomId};
 use crate::room::{ChannelKey, LeaveReason};
 use crate::wire::ErrorCode;
@@ -36,7 +36,7 @@ enum SubscriptionState {
     /// The home has been asked.
     Pending(Box<PendingSubscribe>),
     /// The session is in, its token allows this, and this end made it.
-    Active(SubscriberSlot, Allow, SubscriptionSide),
+    Active(SubscriberSlot, PermissionSet, SubscriptionSide),
 }
 
 /// Who made a subscription: only its maker can make it again.
@@ -66,7 +66,7 @@ pub struct PendingSubscribe {
     /// The token's end, Unix seconds.
     pub expires_unix_s: Option<u64>,
     /// What the token allows.
-    pub allow: Allow,
+    pub allow: PermissionSet,
     /// From where on what was missed is the client's own, if it asked for that.
     pub own_from: Option<u64>,
     /// It ends as soon as it begins, and the command is refused with this.
@@ -143,7 +143,7 @@ impl PendingSubscribe {
         PendingSubscribe {
             id: 0,
             at: MonotonicMs(0),
-            allow: Allow::NONE,
+            allow: PermissionSet::NONE,
             own_from: None,
             channel_key,
             recoverable: true,
@@ -157,7 +157,7 @@ impl PendingSubscribe {
 
 impl Subscription {
     /// What its token allows.
-    fn allow(&self) -> Allow {
+    fn allow(&self) -> PermissionSet {
         match &self.stage {
             SubscriptionState::Pending(asked) => asked.allow,
             SubscriptionState::Active(_, allow, _) => *allow,
@@ -201,8 +201,8 @@ impl Subscriptions {
     }
 
     /// What the token of a room's subscription allows.
-    pub fn allow(&self, room: RoomId) -> Allow {
-        self.at(room).map_or(Allow::NONE, Subscription::allow)
+    pub fn allow(&self, room: RoomId) -> PermissionSet {
+        self.at(room).map_or(PermissionSet::NONE, Subscription::allow)
     }
 
     /// Who made a room's subscription.
@@ -256,7 +256,7 @@ impl Subscriptions {
     }
 
     /// A fresh token allows this, where the session sits.
-    pub fn set_allow(&mut self, room: RoomId, allow: Allow) {
+    pub fn set_allow(&mut self, room: RoomId, allow: PermissionSet) {
         let stage = self.at_mut(room).map(|sub| &mut sub.stage);
         if let Some(SubscriptionState::Active(_, allowed, _)) = stage {
             *allowed = allow;
@@ -373,7 +373,7 @@ mod tests {
         let place = SubscriberSlot { channel, index: 0 };
         Subscription {
             room,
-            stage: SubscriptionState::Active(place, Allow::NONE, SubscriptionSide::Client),
+            stage: SubscriptionState::Active(place, PermissionSet::NONE, SubscriptionSide::Client),
         }
     }
 

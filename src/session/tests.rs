@@ -15,7 +15,7 @@ use super::{
     Context, CoreLoad, CorePace, Effect, Fault, NameKey, Options, PongVerdict, Prefix, Session,
     SessionOutput, SubscriberSlot, Suspicion, Tracer, TracerOptions,
 };
-use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
+use crate::auth::{Algorithm, ClaimRequirements, KeyMaterial, KeySpec, Keys, NewToken, sign};
 use crate::base::{
     Chance, ConnId, Csprng, MonotonicMs, PeerSigns, Prng, RoomId, SealKey, SealPurpose, Timestamps,
 };
@@ -49,12 +49,12 @@ struct Desk {
 }
 
 fn key() -> KeySpec {
-    let material = Material::Secret(b"sixteen bytes and many more here".to_vec());
+    let material = KeyMaterial::Secret(b"sixteen bytes and many more here".to_vec());
     KeySpec { kid: None, algorithm: Algorithm::Hs256, material }
 }
 
 fn token(new: &NewToken<'_>) -> String {
-    sign(&key(), &Demands::default(), new).unwrap()
+    sign(&key(), &ClaimRequirements::default(), new).unwrap()
 }
 
 /// A token with these claims, whatever they are.
@@ -63,7 +63,7 @@ fn signed(claims: &str) -> String {
     let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let part = |json: &str| engine.encode(json);
     let message = format!("{}.{}", part(r#"{"alg":"HS256","typ":"JWT"}"#), part(claims));
-    let Material::Secret(secret) = key().material else { panic!("it is a secret") };
+    let KeyMaterial::Secret(secret) = key().material else { panic!("it is a secret") };
     let secret = jsonwebtoken::EncodingKey::from_secret(&secret);
     let algorithm = jsonwebtoken::Algorithm::HS256;
     let tag = jsonwebtoken::crypto::sign(message.as_bytes(), &secret, algorithm).unwrap();

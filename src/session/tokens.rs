@@ -4,7 +4,7 @@
 
 use super::identity::Peer;
 use super::{Context, Fault};
-use crate::auth::{self, ChannelClaims, Claims, Remedy};
+use crate::auth::{self, ChannelClaims, Claims, TokenRecovery};
 use crate::wire::{ErrorCode, Payload};
 
 /// Why a connect command fails.
@@ -26,10 +26,10 @@ pub(super) fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, Conn
             Err(ConnectCommandError::Refuse(ErrorCode::Unauthorized))
         };
     }
-    cx.keys.connection(token, cx.now.unix_s()).map_err(|fault| match fault.remedy() {
-        Remedy::FreshToken => ConnectCommandError::Refuse(ErrorCode::TokenExpired),
-        Remedy::Patience => ConnectCommandError::Refuse(ErrorCode::TooManyRequests),
-        Remedy::None => ConnectCommandError::Close(Fault::InvalidToken),
+    cx.keys.connection(token, cx.now.unix_s()).map_err(|fault| match fault.recovery() {
+        TokenRecovery::FreshToken => ConnectCommandError::Refuse(ErrorCode::TokenExpired),
+        TokenRecovery::RetryLater => ConnectCommandError::Refuse(ErrorCode::TooManyRequests),
+        TokenRecovery::None => ConnectCommandError::Close(Fault::InvalidToken),
     })
 }
 
@@ -54,10 +54,10 @@ pub(super) fn channel_claims(
 
 /// What a connected peer is told about a token that is not good.
 pub(super) fn token_refusal(fault: auth::TokenError) -> ErrorCode {
-    match fault.remedy() {
-        Remedy::FreshToken => ErrorCode::TokenExpired,
-        Remedy::Patience => ErrorCode::TooManyRequests,
-        Remedy::None => ErrorCode::PermissionDenied,
+    match fault.recovery() {
+        TokenRecovery::FreshToken => ErrorCode::TokenExpired,
+        TokenRecovery::RetryLater => ErrorCode::TooManyRequests,
+        TokenRecovery::None => ErrorCode::PermissionDenied,
     }
 }
 

@@ -20,7 +20,7 @@ use super::observe::work_in;
 use super::{
     Gap, Options, ScanRequest, ScanResult, Shard, ShardCommand, ShardMessage, ShardSetup, TopBy,
 };
-use crate::auth::{Algorithm, Demands, KeySpec, Keys, Material, NewToken, sign};
+use crate::auth::{Algorithm, ClaimRequirements, KeyMaterial, KeySpec, Keys, NewToken, sign};
 use crate::base::limits::LANE_PUSHES_MAX;
 use crate::base::{
     Action, ConnId, Csprng, Ending, Event, MonotonicMs, PeerSigns, RoomId, ShardId, Timestamps,
@@ -305,7 +305,7 @@ fn publish(channel: &str, id: u32) -> String {
 }
 
 fn key() -> KeySpec {
-    let material = Material::Secret(b"sixteen bytes and many more here".to_vec());
+    let material = KeyMaterial::Secret(b"sixteen bytes and many more here".to_vec());
     KeySpec { kid: None, algorithm: Algorithm::Hs256, material }
 }
 

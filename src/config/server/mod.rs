@@ -11,7 +11,7 @@ pub mod settings;
 
 use self::namespaces::standard_namespaces;
 use crate::admin::AdminToken;
-use crate::auth::{Demands, KeySpec, Keys};
+use crate::auth::{ClaimRequirements, KeySpec, Keys};
 use crate::room::Namespace;
 use crate::store::{Durability, Retention};
 use crate::{ring, room, server, shard, store};
@@ -83,7 +83,7 @@ pub struct Auth {
     /// The keys, ready for use.
     pub keys: Vec<KeySpec>,
     /// What a token must say beside being signed.
-    pub demands: Demands,
+    pub requirements: ClaimRequirements,
     /// The keys as they were written, for printing.
     pub entries: Vec<KeyEntry>,
 }
@@ -141,7 +141,7 @@ impl Config {
     /// The keys, with the demands on tokens.
     pub fn keys(&self) -> Keys {
         let keys = Keys::build(&self.auth.keys).expect("resolve has built them before");
-        keys.demanding(self.auth.demands.clone())
+        keys.requiring(self.auth.requirements.clone())
     }
 
     /// What the store is to be like; `None` when no namespace keeps anything there.

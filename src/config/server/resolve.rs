@@ -14,7 +14,7 @@ use super::relations;
 use super::settings::SETTINGS;
 use super::{Config, KeyEntry, NAMESPACES_MAX};
 use crate::admin::AdminToken;
-use crate::auth::{Algorithm, KEYS_MAX, KeySpec, Keys, Material};
+use crate::auth::{Algorithm, KEYS_MAX, KeyMaterial, KeySpec, Keys};
 use crate::base::limits::LISTENERS_MAX;
 use crate::config::draft::ConfigDraft;
 use crate::config::given::SourceValue;
@@ -229,13 +229,13 @@ fn key_spec(
 ) -> Result<KeySpec, ConfigErrorKind> {
     let one_of_three = "one of secret, secret_file and pem_file must be given, and only one";
     let material = match (&*entry.secret, &*entry.secret_file, &*entry.pem_file) {
-        (secret, "", "") if !secret.is_empty() => Material::Secret(secret.as_bytes().to_vec()),
+        (secret, "", "") if !secret.is_empty() => KeyMaterial::Secret(secret.as_bytes().to_vec()),
         ("", path, "") if !path.is_empty() => {
-            Material::Secret(without_line_end(&read(path, load)?).to_vec())
+            KeyMaterial::Secret(without_line_end(&read(path, load)?).to_vec())
         }
         ("", "", path) if !path.is_empty() => {
             let text = String::from_utf8(read(path, load)?);
-            Material::Pem(text.map_err(|_| ConfigErrorKind::File {
+            KeyMaterial::Pem(text.map_err(|_| ConfigErrorKind::File {
                 path: path.to_owned(),
                 error: "it is not a text, so it is no PEM".to_owned(),
             })?)

@@ -400,17 +400,17 @@ pub static SETTINGS: &[SettingRow<Config>] = &[
     ),
     optional_text!(
         "auth.audience",
-        auth.demands.audience,
+        auth.requirements.audience,
         "An audience (`aud`) that every token must have. Empty demands none."
     ),
     optional_text!(
         "auth.issuer",
-        auth.demands.issuer,
+        auth.requirements.issuer,
         "The issuer (`iss`) that every token must have. Empty demands none."
     ),
     count!(
         "auth.leeway_s",
-        auth.demands.leeway_s,
+        auth.requirements.leeway_s,
         0..=LEEWAY_S_MAX,
         "s",
         "By how much the clocks of a backend and of this host may differ."

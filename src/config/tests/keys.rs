@@ -21,7 +21,7 @@ fn keys_come_from_the_file_from_files_and_from_the_environment() {
     );
     assert_eq!((keys[0].kid.as_deref(), keys[1].kid.as_deref()), (Some("a"), None));
     assert_eq!(keys[0].material, keys[1].material);
-    assert_eq!(config.auth.demands.audience.as_deref(), Some("chat"));
+    assert_eq!(config.auth.requirements.audience.as_deref(), Some("chat"));
     assert!(!config.keys().is_empty() && config.is_useless().is_none());
     assert_eq!(
         config.warnings(),

@@ -336,7 +336,7 @@ fn what_editors_of_other_systems_leave_behind_is_no_part_of_a_value() {
                 let config = case.good();
                 let key = &config.auth.keys[0].material;
                 assert!(
-                    matches!(key, crate::auth::Material::Secret(key) if key == SECRET.as_bytes())
+                    matches!(key, crate::auth::KeyMaterial::Secret(key) if key == SECRET.as_bytes())
                 );
                 assert_eq!(
                     config.admin.ready,
@@ -351,5 +351,5 @@ fn what_editors_of_other_systems_leave_behind_is_no_part_of_a_value() {
     let binary = b"\xef\xbb\xbf\xff 0123456789abcdef";
     let config = Case::file(text).with("token", SECRET.as_bytes()).with("key", binary).good();
     let key = &config.auth.keys[0].material;
-    assert!(matches!(key, crate::auth::Material::Secret(key) if key == binary));
+    assert!(matches!(key, crate::auth::KeyMaterial::Secret(key) if key == binary));
 }

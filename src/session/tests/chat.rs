@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::identity::Peer;
 use super::*;
-use crate::auth::{Allow, Cap, Match};
+use crate::auth::{Capability, PatternKind, PermissionSet};
 use crate::base::ShardId;
 use crate::room::{
     ChangeAction, ChangeRequest, ChannelKey, InboxDelivery, MembersPage, PublishAck, PublishMode,
@@ -73,9 +73,13 @@ impl Desk {
     }
 
     /// Rights from the connection token.
-    fn grant(&mut self, channel: &str, allow: Allow) {
+    fn grant(&mut self, channel: &str, allow: PermissionSet) {
         let (peer, _) = self.session.connected();
-        let cap = Cap { channels: vec![channel.into()], wildcard: Match::Wildcard, allow };
+        let cap = Capability {
+            channels: vec![channel.into()],
+            pattern_kind: PatternKind::Wildcard,
+            allow,
+        };
         let info = (**peer.info()).clone();
         *peer = Peer::new(info, None, "".into(), None, vec![cap], peer.started_at());
     }
@@ -243,7 +247,7 @@ fn publish_needs_the_right_to_publish_and_room_for_the_data() {
         desk.check_denied("outside");
         desk.call("chat.publish", &json!({ "channel": "room:1", "data": 12345 }));
         desk.check_error(106, "limit exceeded");
-        desk.grant("room:*", Allow::PUBLISH);
+        desk.grant("room:*", PermissionSet::PUBLISH);
         desk.call("chat.publish", &json!({ "channel": "room:1", "data": 1234 }));
         assert!(matches!(desk.asked_of("room:1"), RoomOp::Publish(_)));
         let room = desk.asked().0;
@@ -303,7 +307,7 @@ fn who_may_read_may_mark_and_see_receipts() {
             plain.call(method, &data);
             plain.check_error(108, "not available");
         }
-        outside.grant("room:*", Allow::HISTORY);
+        outside.grant("room:*", PermissionSet::HISTORY);
         for (method, data) in calls("room:1") {
             outside.call(method, &data);
             assert!(matches!(
@@ -412,7 +416,7 @@ fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
         let [from, to] = ["ann", "bob"].map(|user| NAMES.inbox("", user));
         assert_eq!(wanted.publish.mode, PublishMode::Send { from, to, ttl_ms: 0 });
         assert_eq!(channel(wanted.publish.channel_key.as_ref()), Some("dm#ann,bob"));
-        desk.grant("*", Allow::MODERATE);
+        desk.grant("*", PermissionSet::MODERATE);
         let by_moderator = ChangeAction::Retract(RetractRight::Moderator);
         for (channel, kept) in [("room:1", true), ("kept:1", true), ("plain:1", false)] {
             call(&mut desk, channel);
@@ -434,7 +438,7 @@ fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
 #[test]
 fn a_subscriptions_token_can_make_a_moderator() {
     let (mut desk, room) = Desk::subscribed_session();
-    desk.session.connected().1.set_allow(room, Allow::MODERATE);
+    desk.session.connected().1.set_allow(room, PermissionSet::MODERATE);
     desk.call("chat.retract", &json!({ "channel": "room:1", "offset": 3 }));
     let by_moderator = ChangeAction::Retract(RetractRight::Moderator);
     assert_eq!(changed(desk.asked().1).action, by_moderator);

@@ -41,7 +41,7 @@ fn commands_behind_a_connect_have_its_seats() {
     });
     let channels: Vec<String> = (0..6).map(|n| format!("room:{n}")).collect();
     let new = NewToken { user: "ann", channels: &channels, ..NewToken::default() };
-    let token = sign(&key, &Demands::default(), &new).unwrap();
+    let token = sign(&key, &ClaimRequirements::default(), &new).unwrap();
     let ann = world.upgrade(0);
     let mut message = format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#);
     for (n, channel) in channels.iter().enumerate() {

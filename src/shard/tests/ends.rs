@@ -104,7 +104,7 @@ fn of_two_connections_of_one_user_one_stays() {
         options.session.single_session_tenants = vec![String::new()];
     });
     let new = NewToken { user: "ann", ..NewToken::default() };
-    let token = sign(&key(), &Demands::default(), &new).unwrap();
+    let token = sign(&key(), &ClaimRequirements::default(), &new).unwrap();
     let connect = format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#);
     let peers = [world.upgrade(0), world.upgrade(1)];
     peers.iter().for_each(|&peer| world.queue(peer, &frame(&connect)));

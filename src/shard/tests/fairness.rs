@@ -125,7 +125,7 @@ fn a_connect_recovers_no_more_than_the_outbox_holds() {
         }
     }
     let new = NewToken { user: "ann", channels: &channels, ..NewToken::default() };
-    let token = sign(&key(), &Demands::default(), &new).unwrap();
+    let token = sign(&key(), &ClaimRequirements::default(), &new).unwrap();
     let subs = subs.join(",");
     let peer = world.upgrade(0);
     world.say(peer, &format!(r#"{{"id":1,"connect":{{"token":"{token}","subs":{{{subs}}}}}}}"#));

@@ -132,7 +132,11 @@ fn an_acknowledgement_ends_the_way() {
     let mut world = World::with_keys(2, keys, |options| options.tracing.tracer = all_wishes());
     let (channel, ann, _) = far_room(&mut world);
     // Who acknowledges has a name.
-    let token = sign(&key(), &Demands::default(), &NewToken { user: "bob", ..NewToken::default() });
+    let token = sign(
+        &key(),
+        &ClaimRequirements::default(),
+        &NewToken { user: "bob", ..NewToken::default() },
+    );
     let bob = world.upgrade(0);
     world.say(bob, &format!(r#"{{"id":1,"connect":{{"token":"{}"}}}}"#, token.unwrap()));
     world.say(bob, &format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#));
@@ -291,7 +295,7 @@ fn a_tenant_has_numbers_of_its_own() {
     });
     let mut join = |shard: usize, user: &str, tenant: &str| {
         let new = NewToken { user, tenant, ..NewToken::default() };
-        let token = sign(&key(), &Demands::default(), &new).unwrap();
+        let token = sign(&key(), &ClaimRequirements::default(), &new).unwrap();
         let peer = world.upgrade(shard);
         world.say(peer, &format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#));
         world.say(peer, r#"{"id":2,"subscribe":{"channel":"room:1"}}"#);
@@ -323,7 +327,7 @@ fn an_answer_that_comes_late_is_not_counted_for_who_came_after() {
     });
     let connect = |user, tenant| {
         let new = NewToken { user, tenant, ..NewToken::default() };
-        let token = sign(&key(), &Demands::default(), &new).unwrap();
+        let token = sign(&key(), &ClaimRequirements::default(), &new).unwrap();
         frame(&format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#))
     };
     let channel = world.channel_of(1);

@@ -110,8 +110,11 @@ fn a_conversation_and_an_inbox_are_nobody_elses() {
                     namespace.see_presence = Permission::Anyone;
                     namespace.see_history = Permission::Anyone;
                 }
-                let all = Allow::SUBSCRIBE | Allow::PUBLISH | Allow::PRESENCE | Allow::HISTORY;
-                desk.grant("*", all | Allow::MODERATE);
+                let all = PermissionSet::SUBSCRIBE
+                    | PermissionSet::PUBLISH
+                    | PermissionSet::PRESENCE
+                    | PermissionSet::HISTORY;
+                desk.grant("*", all | PermissionSet::MODERATE);
                 if channel == "@" && user.is_empty() {
                     return; // Nobody's inbox: there is none.
                 }

@@ -40,10 +40,10 @@ fn who_may_publish_may_edit_where_messages_are_kept() {
         desk.check_error(106, "limit exceeded");
         desk.call("chat.edit", &edit("room:1", &json!(1)));
         desk.check_denied("outside");
-        desk.grant("*", Allow::MODERATE | Allow::HISTORY);
+        desk.grant("*", PermissionSet::MODERATE | PermissionSet::HISTORY);
         desk.call("chat.edit", &edit("room:1", &json!(1)));
         desk.check_denied("a moderator says nothing in somebody's place");
-        desk.grant("*", Allow::PUBLISH);
+        desk.grant("*", PermissionSet::PUBLISH);
         desk.call("chat.edit", &edit("room:1", &json!(1)));
         let wanted = changed(desk.asked_of("room:1"));
         assert_eq!(channel(wanted.publish.channel_key.as_ref()), Some("room:1"));

@@ -66,12 +66,12 @@ fn who_may_read_the_history_may_react_as_long_as_that_is_so() {
             plain.call(method, &data);
             plain.check_error(108, "not available");
         }
-        outside.grant("room:*", Allow::HISTORY);
+        outside.grant("room:*", PermissionSet::HISTORY);
         for (method, data) in calls("room:1") {
             outside.call(method, &data);
             assert!(matches!(outside.asked_of("room:1"), RoomOp::React(_) | RoomOp::Reactions(_)));
         }
-        outside.grant("room:*", Allow::PUBLISH);
+        outside.grant("room:*", PermissionSet::PUBLISH);
         for (method, data) in calls("room:1") {
             outside.call(method, &data);
             outside.check_denied(method);
