@@ -10,7 +10,9 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use rookery::base::limits::{LANE_COMMANDS_MAX, LANE_TRACE_EVENTS_MAX};
-use rookery::base::{Action, ConnId, Event, Io, MonotonicMs, PeerSigns, Prng, ShardId, Timestamps};
+use rookery::base::{
+    Action, ConnId, Event, Io, MonotonicMs, Prng, ShardId, TcpLiveness, Timestamps,
+};
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
 use rookery::ring::SimulatedIo;
 use rookery::room::RoomEvent;
@@ -156,12 +158,12 @@ impl Io for WatchedIo<'_> {
         self.io.is_drained() || self.mutator.borrow().holds(Mutation::JudgeUnread)
     }
 
-    fn signs(&mut self, id: ConnId) -> PeerSigns {
+    fn tcp_liveness(&mut self, id: ConnId) -> TcpLiveness {
         let mutator = self.mutator.borrow();
         if mutator.holds(Mutation::JudgeUnread) || mutator.holds(Mutation::LosePongs) {
-            return PeerSigns::default();
+            return TcpLiveness::default();
         }
-        self.io.signs(id)
+        self.io.tcp_liveness(id)
     }
 
     fn wake(&mut self, neighbour: ShardId) {

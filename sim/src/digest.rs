@@ -7,7 +7,7 @@
 //!
 //! Deliberately absent: whether what happened is right; checkers say that.
 
-use rookery::base::{Action, ConnId, Ending, Event, MonotonicMs};
+use rookery::base::{Action, ConnId, DisconnectReason, Event, MonotonicMs};
 use rookery::store::{Batch, StoreKeyspace};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -32,13 +32,13 @@ impl Digest {
             }
             Event::Sent(id) => self.of_connection(4, *id),
             Event::Ended(id) => self.of_connection(5, *id),
-            Event::Gone(id, ending) => {
+            Event::Gone(id, reason) => {
                 self.of_connection(6, *id);
-                self.numbers([match ending {
-                    Ending::Closed => 0,
-                    Ending::Reset => 1,
-                    Ending::TimedOut => 2,
-                    Ending::Unreachable => 3,
+                self.numbers([match reason {
+                    DisconnectReason::Closed => 0,
+                    DisconnectReason::Reset => 1,
+                    DisconnectReason::TimedOut => 2,
+                    DisconnectReason::Unreachable => 3,
                 }]);
             }
         }

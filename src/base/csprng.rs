@@ -54,7 +54,7 @@ impl fmt::Debug for Csprng {
 /// What a shard decides by chance. The two share no seed: from jitter, which everybody
 /// can see, follows nothing about an identity.
 #[derive(Debug)]
-pub struct Chance {
+pub struct RandomSources {
     /// When something happens.
     pub jitter: Prng,
     /// Who and what something is.

@@ -23,7 +23,7 @@ pub enum Event<'a> {
     Ended(ConnId),
     /// The connection is over, and all that was lent for it is back. The last
     /// event of this `ConnId`.
-    Gone(ConnId, Ending),
+    Gone(ConnId, DisconnectReason),
 }
 
 impl Event<'_> {
@@ -42,7 +42,7 @@ impl Event<'_> {
 
 /// How a connection ended, seen from the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum DisconnectReason {
     /// We asked for it by `Action::Close`.
     Closed,
     /// The peer or the network broke it.
@@ -76,7 +76,7 @@ pub enum Action {
 
 /// What the `Io` knows of a peer from which nothing has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PeerSigns {
+pub struct TcpLiveness {
     /// Bytes of it that have not been received: in its socket, or because its receive waits
     /// for a buffer.
     pub has_unread: bool,
@@ -101,7 +101,7 @@ pub trait Io {
 
     /// What is known of a peer from which nothing came. A system call or two: for a few that
     /// are suspected, not for every turn.
-    fn signs(&mut self, id: ConnId) -> PeerSigns;
+    fn tcp_liveness(&mut self, id: ConnId) -> TcpLiveness;
 
     /// Wakes another core of this process, at the latest with the next `submit`.
     fn wake(&mut self, neighbour: ShardId);

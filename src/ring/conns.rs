@@ -7,7 +7,7 @@
 
 use std::os::fd::RawFd;
 
-use crate::base::{ConnId, Ending, Slots};
+use crate::base::{ConnId, DisconnectReason, Slots};
 
 use super::user_data::GENERATION_BITS;
 
@@ -48,7 +48,7 @@ pub(super) enum ConnPhase {
     /// The peer sends no more.
     Ended,
     /// Over; what is under way comes back first.
-    Leaving(Ending),
+    Leaving(DisconnectReason),
 }
 
 /// Where a slot stands in the line for receive buffers.

@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::base::{
-    Action, ConnId, Ending, Event, Io, MonotonicMs, MonotonicUs, PeerSigns, ShardId, Timestamps,
-    trim_queue,
+    Action, ConnId, DisconnectReason, Event, Io, MonotonicMs, MonotonicUs, ShardId, TcpLiveness,
+    Timestamps, trim_queue,
 };
 use crate::clock;
 use crate::metrics::{AcceptFailure, MetricsWriter};
@@ -41,7 +41,7 @@ use super::waker::Waker;
 use super::{IoSetupError, Options};
 use acceptors::{Accepted, Acceptors};
 use counters::RingCounters;
-use errno::ending;
+use errno::disconnect_reason;
 
 /// Buffers that a connection gets in one service, if it has so much to read. A
 /// message that fits into them is received whole before the next in line is
@@ -59,7 +59,7 @@ pub struct KernelIo {
     /// descriptor: a number that is closed may be another's socket at once.
     leaving: Vec<ConnId>,
     /// Endings that wait for the next `reap`.
-    gone: VecDeque<(ConnId, Ending)>,
+    gone: VecDeque<(ConnId, DisconnectReason)>,
     waker: Waker,
     watch: Watch,
     /// The wakers of the other cores, by number.
@@ -124,7 +124,7 @@ impl KernelIo {
     }
 
     /// Begins a connection from `from`, or any address, to `to`. Answered by
-    /// `Event::Connected`, or `Event::Gone` with `Ending::Unreachable`.
+    /// `Event::Connected`, or `Event::Gone` with `DisconnectReason::Unreachable`.
     pub fn connect(&mut self, from: Option<SocketAddr>, to: SocketAddr) -> io::Result<ConnId> {
         if self.conns.is_full() {
             return Err(io::Error::other("the ring has as many connections as it may have"));
@@ -233,11 +233,11 @@ impl KernelIo {
         self.uring.submit();
     }
 
-    fn leave(&mut self, id: ConnId, ending: Ending) {
+    fn leave(&mut self, id: ConnId, reason: DisconnectReason) {
         let conn = self.conns.at_mut(id).expect("only a live connection leaves");
         match conn.phase {
             ConnPhase::Connecting | ConnPhase::Open | ConnPhase::Ended => {
-                conn.phase = ConnPhase::Leaving(ending);
+                conn.phase = ConnPhase::Leaving(reason);
                 self.leaving.push(id);
             }
             ConnPhase::Leaving(_) => {}
@@ -248,11 +248,11 @@ impl KernelIo {
     /// Announces the end of a leaving connection when nothing is left of it.
     fn release(&mut self, id: ConnId) {
         let conn = self.conns.at_mut(id).expect("it is released once");
-        if let ConnPhase::Leaving(ending) = conn.phase
+        if let ConnPhase::Leaving(reason) = conn.phase
             && conn.fd < 0
             && conn.under_way.is_empty()
         {
-            self.gone.push_back((id, ending));
+            self.gone.push_back((id, reason));
         }
     }
 
@@ -405,7 +405,7 @@ impl KernelIo {
             libc::ENOBUFS | libc::EAGAIN | libc::EINTR | libc::ECANCELED | libc::ENOMEM => {}
             errno => {
                 self.discard(done);
-                self.leave(id, ending(errno));
+                self.leave(id, disconnect_reason(errno));
                 return 0;
             }
         }
@@ -451,7 +451,7 @@ impl KernelIo {
             return 0;
         }
         if progress == SendProgress::Partial {
-            self.leave(id, ending(-done.result));
+            self.leave(id, disconnect_reason(-done.result));
             return 0;
         }
         on_event(Event::Sent(id));
@@ -493,7 +493,7 @@ impl KernelIo {
             return 0;
         }
         if done.result < 0 {
-            self.leave(id, Ending::Unreachable);
+            self.leave(id, DisconnectReason::Unreachable);
             return 0;
         }
         conn.phase = ConnPhase::Open;
@@ -512,10 +512,10 @@ impl Io for KernelIo {
         self.uring.gather(max);
         let mut events = 0;
         while events < max {
-            if let Some((id, ending)) = self.gone.pop_front() {
+            if let Some((id, reason)) = self.gone.pop_front() {
                 self.conns.remove(id);
                 self.acceptors.resume();
-                on_event(Event::Gone(id, ending));
+                on_event(Event::Gone(id, reason));
                 events += 1;
                 continue;
             }
@@ -531,12 +531,15 @@ impl Io for KernelIo {
         self.is_drained
     }
 
-    fn signs(&mut self, id: ConnId) -> PeerSigns {
+    fn tcp_liveness(&mut self, id: ConnId) -> TcpLiveness {
         let Some(conn) = self.conns.at_mut(id).filter(|conn| 0 <= conn.fd) else {
-            return PeerSigns::default();
+            return TcpLiveness::default();
         };
-        let signs = socket::signs(conn.fd);
-        PeerSigns { has_unread: signs.has_unread || conn.place == QueuePosition::InLine, ..signs }
+        let tcp_liveness = socket::tcp_liveness(conn.fd);
+        TcpLiveness {
+            has_unread: tcp_liveness.has_unread || conn.place == QueuePosition::InLine,
+            ..tcp_liveness
+        }
     }
 
     /// Costs no system call of its own where the kernel passes messages between rings.
@@ -559,7 +562,7 @@ impl Io for KernelIo {
                 Action::Send(id, bytes) => self.send(id, bytes),
                 Action::Close(id) => {
                     if self.conns.at_mut(id).is_some() {
-                        self.leave(id, Ending::Closed);
+                        self.leave(id, DisconnectReason::Closed);
                     }
                 }
                 Action::PaceAccepting { peers_per_turn_max, from } => {

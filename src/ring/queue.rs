@@ -69,7 +69,7 @@ impl SlotList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Ending, Prng};
+    use crate::base::{DisconnectReason, Prng};
 
     fn leave(conns: &mut ConnTable, id: ConnId) {
         conns.at_mut(id).unwrap().fd = -1;
@@ -84,7 +84,7 @@ mod tests {
             queue.push(&mut conns, ids[id]);
         }
         leave(&mut conns, ids[0]);
-        conns.at_mut(ids[3]).unwrap().phase = ConnPhase::Leaving(Ending::Closed);
+        conns.at_mut(ids[3]).unwrap().phase = ConnPhase::Leaving(DisconnectReason::Closed);
         assert_eq!(queue.pop(&mut conns), Some(ids[2]));
         assert_eq!(queue.pop(&mut conns), Some(ids[1]));
         assert_eq!(queue.pop(&mut conns), None);

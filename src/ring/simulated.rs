@@ -22,7 +22,9 @@ mod tests;
 use bytes::Bytes;
 
 use crate::base::limits::PEERS_PER_TURN_MAX;
-use crate::base::{Action, ConnId, Ending, Event, Io, MonotonicMs, PeerSigns, ShardId, Timestamps};
+use crate::base::{
+    Action, ConnId, DisconnectReason, Event, Io, MonotonicMs, ShardId, TcpLiveness, Timestamps,
+};
 
 use fault_injector::FaultInjector;
 use peers::{End, PeerAction};
@@ -53,7 +55,7 @@ pub struct SimulatedIo {
 enum Step {
     In,
     Out,
-    Gone(Ending),
+    Gone(DisconnectReason),
 }
 
 impl SimulatedIo {
@@ -93,15 +95,15 @@ impl SimulatedIo {
     /// A send goes on when its time has come and the peer has room.
     fn outgoing_due(&self, end: &End) -> Option<MonotonicMs> {
         let (due, _) = end.outgoing.as_ref()?;
-        (end.ending.is_none() && 0 < self.fault_injector.room(end.inbox.len())).then_some(*due)
+        (end.reason.is_none() && 0 < self.fault_injector.room(end.inbox.len())).then_some(*due)
     }
 
     /// What can be told about `peer` now; chance decides between several.
     fn step_of(&mut self, peer: u32) -> Option<Step> {
         let end = &self.ends[peer as usize];
         let passed = |due: MonotonicMs| due <= self.now.tick;
-        if let Some((due, ending)) = end.ending {
-            return passed(due).then_some(Step::Gone(ending));
+        if let Some((due, reason)) = end.reason {
+            return passed(due).then_some(Step::Gone(reason));
         }
         let comes = end.incoming.front().is_some_and(|(due, _)| passed(*due));
         let leaves = self.outgoing_due(end).is_some_and(passed);
@@ -120,14 +122,14 @@ impl SimulatedIo {
         match step {
             Step::In | Step::Out if breaks && self.ends[peer as usize].id.is_some() => {
                 self.ends[peer as usize].state = PeerState::Reset;
-                self.end(peer, Ending::Reset);
+                self.end(peer, DisconnectReason::Reset);
                 false
             }
             Step::In => self.take_in(peer, on_event),
             Step::Out => self.take_out(peer, on_event),
-            Step::Gone(ending) => {
+            Step::Gone(reason) => {
                 let id = self.move_out(peer);
-                on_event(Event::Gone(id, ending));
+                on_event(Event::Gone(id, reason));
                 true
             }
         }
@@ -155,7 +157,7 @@ impl SimulatedIo {
             }
             PeerAction::HalfClose => on_event(Event::Ended(known(end))),
             PeerAction::Reset => {
-                self.end(peer, Ending::Reset);
+                self.end(peer, DisconnectReason::Reset);
                 return false;
             }
         }
@@ -188,11 +190,11 @@ impl SimulatedIo {
     }
 
     /// From here on only the end is told.
-    fn end(&mut self, peer: u32, ending: Ending) {
+    fn end(&mut self, peer: u32, reason: DisconnectReason) {
         let due = self.fault_injector.after(self.now.tick);
         let end = &mut self.ends[peer as usize];
-        if end.ending.is_none() {
-            end.ending = Some((due, ending));
+        if end.reason.is_none() {
+            end.reason = Some((due, reason));
             end.incoming.clear();
             end.outgoing = None;
         }
@@ -206,7 +208,7 @@ impl SimulatedIo {
 
     fn move_out(&mut self, peer: u32) -> ConnId {
         let end = &mut self.ends[peer as usize];
-        end.ending = None;
+        end.reason = None;
         let id = end.id.take().expect("the end is told once");
         self.slots.move_out(id);
         self.live.retain(|other| *other != peer);
@@ -215,7 +217,7 @@ impl SimulatedIo {
 
     /// Which peer has `id`, unless the core was told the end or asked for it.
     fn tenant(&self, id: ConnId) -> Option<u32> {
-        self.slots.tenant(id).filter(|peer| self.ends[*peer as usize].ending.is_none())
+        self.slots.tenant(id).filter(|peer| self.ends[*peer as usize].reason.is_none())
     }
 
     fn send(&mut self, id: ConnId, bytes: Bytes) {
@@ -239,7 +241,7 @@ impl SimulatedIo {
         if end.state == PeerState::Open {
             end.state = PeerState::Closed;
         }
-        self.end(peer, Ending::Closed);
+        self.end(peer, DisconnectReason::Closed);
     }
 
     fn stop_accepting(&mut self) {
@@ -285,13 +287,13 @@ impl Io for SimulatedIo {
         self.is_drained
     }
 
-    fn signs(&mut self, id: ConnId) -> PeerSigns {
-        let Some(peer) = self.tenant(id) else { return PeerSigns::default() };
+    fn tcp_liveness(&mut self, id: ConnId) -> TcpLiveness {
+        let Some(peer) = self.tenant(id) else { return TcpLiveness::default() };
         let end = &self.ends[peer as usize];
         let arrived = |(due, what): &(MonotonicMs, PeerAction)| {
             *due <= self.now.tick && matches!(what, PeerAction::Bytes(_))
         };
-        PeerSigns {
+        TcpLiveness {
             has_unread: end.incoming.iter().any(arrived),
             heard_ms_ago: end.heard_at.map(|at| self.now.tick.ms_since(at) as u32),
             // A host acknowledges what it has room for.

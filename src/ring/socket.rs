@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, RawFd};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use crate::base::PeerSigns;
+use crate::base::TcpLiveness;
 
 /// How long what was sent, a ping included, may stay unacknowledged. An outage is
 /// survived up to about half of it, because retries grow apart.
@@ -160,7 +160,7 @@ pub(super) fn peer(fd: RawFd) -> Option<SocketAddr> {
 }
 
 /// What the kernel knows of the other end of a socket.
-pub(super) fn signs(fd: RawFd) -> PeerSigns {
+pub(super) fn tcp_liveness(fd: RawFd) -> TcpLiveness {
     let mut unread: libc::c_int = 0;
     // SAFETY: the kernel writes one `c_int` during the call. The caller owns `fd` and
     // keeps it open; on another kind of descriptor the call fails.
@@ -186,7 +186,7 @@ pub(super) fn signs(fd: RawFd) -> PeerSigns {
         let written = outcome == 0 && (at + 1) * size_of::<u32>() <= len as usize;
         written.then_some(info[at])
     };
-    PeerSigns {
+    TcpLiveness {
         has_unread,
         heard_ms_ago: word(LAST_DATA_RECEIVED),
         acknowledged_ms_ago: word(LAST_ACK_RECEIVED),

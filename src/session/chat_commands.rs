@@ -130,7 +130,7 @@ fn post(
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
     let target = access.target(cx, channel)?;
-    let args = PublishArgs::of_chat(said, 0, &mut cx.chance.ids);
+    let args = PublishArgs::of_chat(said, 0, &mut cx.random.ids);
     publishing::publish(cx, access, &target, args, reply)
 }
 
@@ -149,7 +149,7 @@ fn send_to(
     let channel = conversation(user, to).ok_or(Field::To)?;
     let target = access.target(cx, &channel)?;
     let ttl_ms = ttl_s.map_or(0, |ttl_s| ttl_s.saturating_mul(1_000));
-    let args = PublishArgs::of_chat(said, ttl_ms, &mut cx.chance.ids);
+    let args = PublishArgs::of_chat(said, ttl_ms, &mut cx.random.ids);
     publishing::publish(cx, access, &target, args, reply)
 }
 
@@ -263,7 +263,7 @@ fn retract(
     let (data, tag) = chat::retraction(offset);
     let parts = PublishParts {
         data,
-        tags: vec![(ID_TAG.into(), made_id(&mut cx.chance.ids)), tag],
+        tags: vec![(ID_TAG.into(), made_id(&mut cx.random.ids)), tag],
         chan_info: None,
         id_source: IdSource::Server,
         mode,
@@ -284,7 +284,7 @@ fn edit(
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
     let target = access.target(cx, channel)?;
-    let args = PublishArgs::of_chat(said, 0, &mut cx.chance.ids).editing(offset);
+    let args = PublishArgs::of_chat(said, 0, &mut cx.random.ids).editing(offset);
     publishing::publish(cx, access, &target, args, reply)
 }
 

@@ -137,7 +137,7 @@ impl PendingConnect {
     ) -> Result<PendingConnect, ConnectCommandError> {
         let claims = authenticate(cx, &request.token)?;
         let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
-        let client = ClientId::from_random(cx.chance.ids.draw_u128());
+        let client = ClientId::from_random(cx.random.ids.draw_u128());
         let info = ClientInfo { user: claims.user, client, conn_info };
         let counted_as = cx.options.tenants.of(&claims.tenant);
         let (expires, tenant) = (claims.expires_at_unix_s, claims.tenant);

@@ -5,7 +5,7 @@
 
 use super::{CoreLoad, CorePace, NameKey, Options, Prefix, Tracer};
 use crate::auth::Keys;
-use crate::base::{Chance, ClientId, ConnId, SealKey, Timestamps};
+use crate::base::{ClientId, ConnId, RandomSources, SealKey, Timestamps};
 use crate::metrics::Agent;
 use crate::room;
 
@@ -27,7 +27,7 @@ pub struct Context<'c> {
     /// For positions from which their owners may recover.
     pub own_positions: &'c SealKey,
     /// For identities and jitter.
-    pub chance: &'c mut Chance,
+    pub random: &'c mut RandomSources,
     /// Prefixes of clients that are blocked for a while.
     pub blocked_prefixes: &'c [Prefix],
     /// For traces and clients' clocks.

@@ -5,7 +5,7 @@
 
 use super::ping_timer::{HeartbeatAction, PingTimer, PongVerdict};
 use super::{Context, Effect, Fault, Options, SessionOutput, Suspicion};
-use crate::base::{MonotonicMs, PeerSigns};
+use crate::base::{MonotonicMs, TcpLiveness};
 use crate::metrics::Histogram;
 
 /// One connection's heartbeat.
@@ -26,7 +26,7 @@ impl Heartbeat {
     /// The client is told of its pings from now on. Gives the interval.
     pub fn settle(&mut self, cx: &mut Context<'_>) -> u64 {
         let (now, load) = (cx.now.tick, cx.load.core_connections);
-        self.0.settle(now, cx.options, load, &mut cx.chance.jitter);
+        self.0.settle(now, cx.options, load, &mut cx.random.jitter);
         self.0.interval_ms(cx.options)
     }
 
@@ -44,7 +44,7 @@ impl Heartbeat {
             return;
         }
         let (now, load) = (cx.now.tick, cx.load.core_connections);
-        match self.0.on_due(now, cx.options, load, &mut cx.chance.jitter) {
+        match self.0.on_due(now, cx.options, load, &mut cx.random.jitter) {
             HeartbeatAction::Rest => (),
             HeartbeatAction::Ping => out.effect(Effect::Ping),
             HeartbeatAction::Suspect => out.effect(Effect::Suspect(Suspicion::Silence)),
@@ -56,7 +56,7 @@ impl Heartbeat {
     /// A pong came.
     pub fn on_pong(&mut self, cx: &mut Context<'_>, out: &mut SessionOutput) {
         let (now, load) = (cx.now.tick, cx.load.core_connections);
-        if let Some(pinged) = self.0.on_pong(now, cx.options, load, &mut cx.chance.jitter) {
+        if let Some(pinged) = self.0.on_pong(now, cx.options, load, &mut cx.random.jitter) {
             out.observe(Histogram::HeartbeatRtt, pinged, now);
             cx.tracer.on_round_trip(now, cx.conn, now.ms_since(pinged));
         }
@@ -66,11 +66,11 @@ impl Heartbeat {
     pub fn judge(
         &mut self,
         cx: &mut Context<'_>,
-        signs: PeerSigns,
+        tcp_liveness: TcpLiveness,
         out: &mut SessionOutput,
     ) -> PongVerdict {
         let (now, load) = (cx.now.tick, cx.load.core_connections);
-        let found = self.0.judge(now, cx.options, load, signs, &mut cx.chance.jitter);
+        let found = self.0.judge(now, cx.options, load, tcp_liveness, &mut cx.random.jitter);
         if found == PongVerdict::Again {
             out.effect(Effect::Ping);
         }
@@ -80,7 +80,7 @@ impl Heartbeat {
     /// Nobody is judged: the client is pinged again in its time, as if it had answered.
     pub fn spare(&mut self, cx: &mut Context<'_>) {
         let (now, load) = (cx.now.tick, cx.load.core_connections);
-        self.0.spare(now, cx.options, load, &mut cx.chance.jitter);
+        self.0.spare(now, cx.options, load, &mut cx.random.jitter);
     }
 
     /// Whether a pong is missing.

@@ -33,7 +33,7 @@ use super::{
     PeerIdentity, PongVerdict, QuotaDecision, SessionOutput, SubscriberSlot, Suspicion, answers,
     connect, refresh, serving,
 };
-use crate::base::{MonotonicMs, PeerSigns, RoomId, UserHash};
+use crate::base::{MonotonicMs, RoomId, TcpLiveness, UserHash};
 use crate::metrics::{Agent, Tenant};
 use crate::room::{LeaveReason, RoomOp, RoomReply, Subscribed};
 use crate::wire::{Command, ConnectRequest, ErrorCode, Request};
@@ -543,12 +543,12 @@ impl Session {
     pub fn judge(
         &mut self,
         cx: &mut Context<'_>,
-        signs: PeerSigns,
+        tcp_liveness: TcpLiveness,
         out: &mut SessionOutput,
     ) -> PongVerdict {
-        match (self.state.missed_deadline(cx).filter(|_| !signs.has_unread), &self.state) {
+        match (self.state.missed_deadline(cx).filter(|_| !tcp_liveness.has_unread), &self.state) {
             (Some(fault), _) => out.close(fault),
-            (None, SessionState::Ready(_)) => return self.heartbeat.judge(cx, signs, out),
+            (None, SessionState::Ready(_)) => return self.heartbeat.judge(cx, tcp_liveness, out),
             (
                 None,
                 SessionState::Greeting(_) | SessionState::Connecting(_) | SessionState::Closed,

@@ -12,7 +12,7 @@
 //! Deliberately absent: clocks, sockets, and how late the core is.
 
 use super::Options;
-use crate::base::{Deadline32, MonotonicMs, PeerSigns, Prng};
+use crate::base::{Deadline32, MonotonicMs, Prng, TcpLiveness};
 
 /// Intervals in seconds. The first means the one that the configuration fixes; the others
 /// follow the number of connections, or what a client asked for.
@@ -277,19 +277,22 @@ impl PingTimer {
         now: MonotonicMs,
         options: &Options,
         core_connections: u64,
-        signs: PeerSigns,
+        tcp_liveness: TcpLiveness,
         prng: &mut Prng,
     ) -> PongVerdict {
         let Step::Suspected { missed } = self.step() else { return PongVerdict::Alive };
         let since_ms = now.ms_since(self.pinged_at(now, options));
         let is_later = |ago: Option<u32>| ago.is_some_and(|ago| u64::from(ago) <= since_ms);
-        if signs.has_unread || is_later(signs.heard_ms_ago) {
+        if tcp_liveness.has_unread || is_later(tcp_liveness.heard_ms_ago) {
             self.spare(now, options, core_connections, prng);
             return PongVerdict::Alive;
         }
         let missed = missed + 1;
-        let missed_max =
-            if is_later(signs.acknowledged_ms_ago) { MISSED_ACKNOWLEDGED_MAX } else { MISSED_MAX };
+        let missed_max = if is_later(tcp_liveness.acknowledged_ms_ago) {
+            MISSED_ACKNOWLEDGED_MAX
+        } else {
+            MISSED_MAX
+        };
         if missed_max <= missed {
             return PongVerdict::Silent;
         }
@@ -519,12 +522,12 @@ mod tests {
                 10..20 => {
                     // Known in a third of the cases.
                     let ago = |draw: u64| (draw < 20_000).then_some(draw as u32);
-                    let signs = PeerSigns {
+                    let tcp_liveness = TcpLiveness {
                         has_unread: prng.percent(10),
                         heard_ms_ago: ago(prng.below(60_000)),
                         acknowledged_ms_ago: ago(prng.below(60_000)),
                     };
-                    let found = timer.judge(now, &options, 1, signs, &mut prng);
+                    let found = timer.judge(now, &options, 1, tcp_liveness, &mut prng);
                     if found == PongVerdict::Silent {
                         silent += 1;
                         timer.settle(now, &options, 1, &mut prng);

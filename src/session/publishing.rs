@@ -131,7 +131,7 @@ pub(super) fn room_publish(
     let PublishParts { data, tags, chan_info, id_source, mode, sent_at_unix_ms } = parts;
     let (chat_type, agent) = (target.rules.chat_type(), access.agent());
     let traced = TracedMessage { tags: &tags, sent_at_unix_ms, chat_type, agent };
-    let (trace, timing) = cx.tracer.begin(cx.now, &mut cx.chance.ids, cx.conn, &traced);
+    let (trace, timing) = cx.tracer.begin(cx.now, &mut cx.random.ids, cx.conn, &traced);
     let channel_key = access.channel_key_if_needed(target);
     let info = Some(Arc::clone(access.peer().info()));
     RoomPublish { channel_key, data, info, chan_info, tags, id_source, mode, trace, timing }

@@ -17,7 +17,8 @@ use super::{
 };
 use crate::auth::{Algorithm, ClaimRequirements, KeyMaterial, KeySpec, Keys, NewToken, sign};
 use crate::base::{
-    Chance, ConnId, Csprng, MonotonicMs, PeerSigns, Prng, RoomId, SealKey, SealPurpose, Timestamps,
+    ConnId, Csprng, MonotonicMs, Prng, RandomSources, RoomId, SealKey, SealPurpose, TcpLiveness,
+    Timestamps,
 };
 use crate::metrics::{
     Agent, Blame, ChatType, CloseReason, HandshakeStage, Histogram, PublishResult,
@@ -37,7 +38,7 @@ struct Desk {
     options: Options,
     rooms: room::Options,
     keys: Keys,
-    chance: Chance,
+    random: RandomSources,
     blocked_prefixes: Vec<Prefix>,
     tracer: Tracer,
     load: CoreLoad,
@@ -100,7 +101,7 @@ impl Desk {
         let now = Timestamps::at(MonotonicMs(50), START_UNIX_S * 1_000);
         let keys = Keys::build(&[key()]).unwrap();
         let ids = Csprng::from_key([1; 16]);
-        let mut chance = Chance { jitter: Prng::from_seed(1), ids };
+        let mut random = RandomSources { jitter: Prng::from_seed(1), ids };
         let names = NameKey([1, 2]);
         let mut tracer = Tracer::new(TracerOptions::default());
         let cx = Context {
@@ -110,7 +111,7 @@ impl Desk {
             keys: &keys,
             names,
             own_positions: &own_positions(names),
-            chance: &mut chance,
+            random: &mut random,
             blocked_prefixes: &[],
             tracer: &mut tracer,
             load: CoreLoad::default(),
@@ -127,7 +128,7 @@ impl Desk {
             options,
             rooms,
             keys,
-            chance,
+            random,
             blocked_prefixes,
             tracer,
             load,
@@ -166,7 +167,7 @@ impl Desk {
             keys: &self.keys,
             names,
             own_positions: &own_positions(names),
-            chance: &mut self.chance,
+            random: &mut self.random,
             blocked_prefixes: &self.blocked_prefixes,
             tracer: &mut self.tracer,
             load: self.load,
@@ -206,16 +207,17 @@ impl Desk {
 
     /// Time passes; what is suspected is judged at once, and nothing is known of the peer.
     fn pass(&mut self, ms: u64) {
-        self.pass_and_judge(ms, PeerSigns::default());
+        self.pass_and_judge(ms, TcpLiveness::default());
     }
 
-    fn pass_and_judge(&mut self, ms: u64, signs: PeerSigns) {
+    fn pass_and_judge(&mut self, ms: u64, tcp_liveness: TcpLiveness) {
         self.now = self.now.plus_ms(ms);
         self.step(|session, cx, out| {
             session.on_timer(cx, out);
             let before = out.effects().len();
             out.effects_mut().retain(|effect| !matches!(effect, Effect::Suspect(_)));
-            if out.effects().len() < before && session.judge(cx, signs, out) == PongVerdict::Silent
+            if out.effects().len() < before
+                && session.judge(cx, tcp_liveness, out) == PongVerdict::Silent
             {
                 out.close(Fault::NoPong);
             }

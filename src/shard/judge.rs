@@ -8,7 +8,7 @@ use super::observe::Observer;
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
 use super::upgrades;
-use crate::base::{ConnId, MonotonicMs, PeerSigns};
+use crate::base::{ConnId, MonotonicMs, TcpLiveness};
 use crate::metrics::Suspected;
 use crate::session::{CoreLoad, CorePace, Fault, PongVerdict};
 use crate::ws::UpgradeError;
@@ -42,14 +42,14 @@ pub fn count_lateness(lateness: &mut Lateness, observer: &Observer) {
     observer.on_lateness(late_ms, rests_count, lateness.worst_ms());
 }
 
-/// Checks some of the connections whose deadline has passed; `signs` returns the socket's
+/// Checks some of the connections whose deadline has passed; `tcp_liveness` returns the socket's
 /// signs of life.
 pub fn judge(
     sessions: &mut Sessions,
     cx: &mut TurnContext<'_>,
     pace: CorePace,
     events_read: EventsRead,
-    signs: &mut dyn FnMut(ConnId) -> PeerSigns,
+    tcp_liveness: &mut dyn FnMut(ConnId) -> TcpLiveness,
 ) {
     let now = cx.now.tick;
     let judging = cx.suspects.judging(now, pace, sessions.connections().len());
@@ -57,33 +57,38 @@ pub fn judge(
         (Judging::Held, _) => {
             for id in cx.suspects.take_held() {
                 if spare(sessions, cx, id) && events_read == EventsRead::All {
-                    judge_one(sessions, cx, id, signs(id));
+                    judge_one(sessions, cx, id, tcp_liveness(id));
                 }
             }
         }
         (Judging::Open, EventsRead::All) => {
             for id in cx.suspects.take(now) {
-                judge_one(sessions, cx, id, signs(id));
+                judge_one(sessions, cx, id, tcp_liveness(id));
             }
         }
         (Judging::Open, EventsRead::Some) => (),
     }
 }
 
-fn judge_one(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, signs: PeerSigns) {
+fn judge_one(
+    sessions: &mut Sessions,
+    cx: &mut TurnContext<'_>,
+    id: ConnId,
+    tcp_liveness: TcpLiveness,
+) {
     let Some(conn) = sessions.connections().get(id) else { return };
     match conn.stage() {
         ConnStage::Upgrading(upgrading) => {
             let over_ms = cx.now.tick.ms_since(upgrading.since);
             let is_over = sessions.options().session.upgrade_ms_max <= over_ms;
-            if is_over && !signs.has_unread {
+            if is_over && !tcp_liveness.has_unread {
                 upgrades::refuse(sessions, cx, id, UpgradeError::TimedOut);
             }
         }
         ConnStage::Open(_, session) => {
             let was_suspected = session.is_suspected();
-            let found =
-                sessions.with_session(cx, id, |session, cx, out| session.judge(cx, signs, out));
+            let found = sessions
+                .with_session(cx, id, |session, cx, out| session.judge(cx, tcp_liveness, out));
             if was_suspected {
                 act_on(sessions, cx, id, found.unwrap_or(PongVerdict::Alive));
             }

@@ -14,8 +14,8 @@ use bytes::BytesMut;
 use super::Options;
 use crate::auth::Keys;
 use crate::base::{
-    Chance, ConnId, Csprng, MonotonicMs, PanicError, SealKey, SealPurpose, Timestamps, UserHash,
-    catch_panic,
+    ConnId, Csprng, MonotonicMs, PanicError, RandomSources, SealKey, SealPurpose, Timestamps,
+    UserHash, catch_panic,
 };
 use crate::metrics::{Agent, Counter, MetricsWriter};
 use crate::session::{
@@ -36,7 +36,7 @@ pub struct SessionEnv {
     /// What the core has to do, as of the beginning of the turn.
     load: CoreLoad,
     names: NameKey,
-    chance: Chance,
+    random: RandomSources,
     /// Traces that begin here, and clients' clocks.
     tracer: Tracer,
     /// Kept between decisions for its capacity only.
@@ -50,7 +50,7 @@ impl SessionEnv {
         options: Arc<Options>,
         keys: Arc<Keys>,
         names: NameKey,
-        chance: Chance,
+        random: RandomSources,
         metrics: Rc<MetricsWriter>,
     ) -> SessionEnv {
         SessionEnv {
@@ -59,7 +59,7 @@ impl SessionEnv {
             own_positions: SealKey::derive(names.0, SealPurpose::OwnPosition),
             load: CoreLoad::default(),
             names,
-            chance,
+            random,
             tracer: Tracer::new(options.tracing.tracer.clone()),
             outcome: SessionOutput::new(Encoding::Json),
             options,
@@ -179,12 +179,12 @@ impl SessionEnv {
 
     /// For identities.
     pub fn ids(&mut self) -> &mut Csprng {
-        &mut self.chance.ids
+        &mut self.random.ids
     }
 
     /// A time below this one, so that not all do the same at once.
     pub fn jitter_below(&mut self, bound_ms: u64) -> u64 {
-        self.chance.jitter.below(bound_ms)
+        self.random.jitter.below(bound_ms)
     }
 
     /// Frees the spare capacity that a large turn has left.
@@ -200,7 +200,7 @@ impl SessionEnv {
             own_positions,
             load,
             names,
-            chance,
+            random,
             tracer,
             outcome,
             metrics: _,
@@ -213,7 +213,7 @@ impl SessionEnv {
             keys,
             names,
             own_positions,
-            chance,
+            random,
             blocked_prefixes,
             tracer,
             load,

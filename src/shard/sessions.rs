@@ -30,7 +30,8 @@ use super::turn_context::TurnContext;
 use super::{Gap, Options, ShardSetup, answers, upgrades};
 use crate::base::limits::{LOOK_AGAIN_MS, TURN_TIMERS_MAX};
 use crate::base::{
-    Action, Chance, ConnId, Ending, MonotonicMs, PanicError, Prng, RoomId, ShardId, Timestamps,
+    Action, ConnId, DisconnectReason, MonotonicMs, PanicError, Prng, RandomSources, RoomId,
+    ShardId, Timestamps,
 };
 use crate::metrics::{Counter, Gauge, LaneKind, MetricsWriter, RejectReason};
 use crate::room::{ReplyTo, RoomEvent, RoomRequest};
@@ -68,12 +69,12 @@ impl Sessions {
     /// No sessions yet.
     pub fn new(setup: ShardSetup) -> Sessions {
         let ShardSetup { id, shards_count, options, keys, names, seed, ids, now, metrics } = setup;
-        let chance = Chance { jitter: Prng::from_seed(seed), ids };
+        let random = RandomSources { jitter: Prng::from_seed(seed), ids };
         let (place, ping_interval_ms) = ((id, shards_count), options.session.ping_interval_ms);
         let each = || Rc::clone(&metrics);
         Sessions {
             connections: Connections::new(now.tick, place, ping_interval_ms, each()),
-            env: SessionEnv::new(Arc::clone(&options), keys, names, chance, each()),
+            env: SessionEnv::new(Arc::clone(&options), keys, names, random, each()),
             fanout: Fanout::default(),
             queue: FlushQueue::new(id, &options.session, &metrics),
             postponed: Postponed::default(),
@@ -288,13 +289,15 @@ impl Sessions {
     }
 
     /// A socket is gone.
-    pub fn on_gone(&mut self, cx: &mut TurnContext<'_>, id: ConnId, ending: Ending) {
+    pub fn on_gone(&mut self, cx: &mut TurnContext<'_>, id: ConnId, reason: DisconnectReason) {
         let Some(conn) = self.connections.get(id) else { return };
-        let fault = match ending {
-            Ending::Closed | Ending::Reset | Ending::Unreachable => Fault::Broken,
+        let fault = match reason {
+            DisconnectReason::Closed | DisconnectReason::Reset | DisconnectReason::Unreachable => {
+                Fault::Broken
+            }
             // Its kernel may have acknowledged all the time, but it took no more bytes.
-            Ending::TimedOut if conn.send().is_sending() => Fault::Slow,
-            Ending::TimedOut => Fault::PeerGone,
+            DisconnectReason::TimedOut if conn.send().is_sending() => Fault::Slow,
+            DisconnectReason::TimedOut => Fault::PeerGone,
         };
         match conn.stage_kind() {
             StageKind::Upgrading | StageKind::Open => self.end(cx, id, fault),

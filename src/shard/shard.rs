@@ -22,7 +22,7 @@ use super::observe::{EarlyPanic, Observer, ScanResult, TraceEvents, work_in};
 use super::sessions::{Sessions, SlowReaders};
 use super::turn_context::{Drains, TurnContext};
 use super::{ShardCommand, ShardMessage, ShardSetup, TurnCounts, upgrades};
-use crate::base::{Action, ConnId, Event, MonotonicMs, PeerSigns, ShardId, Timestamps};
+use crate::base::{Action, ConnId, Event, MonotonicMs, ShardId, TcpLiveness, Timestamps};
 use crate::metrics::{CoreWork, Counter, Gauge, LaneKind, MetricsWriter, TurnPhase};
 use crate::room::{ReplyTo, RoomEvent, RoomRequest};
 use crate::store::{StoreReply, StoreRequest};
@@ -97,9 +97,9 @@ impl Shard {
                 let (sessions, inbound, mut cx) = self.split(now);
                 inbound.on_ended(sessions, &mut cx, id);
             }
-            Event::Gone(id, ending) => {
+            Event::Gone(id, reason) => {
                 let (sessions, inbound, mut cx) = self.split(now);
-                sessions.on_gone(&mut cx, id, ending);
+                sessions.on_gone(&mut cx, id, reason);
                 inbound.forget(id);
             }
         }
@@ -152,17 +152,17 @@ impl Shard {
         self.observer.on_expired(count);
     }
 
-    /// Checks some of the connections whose deadline has passed; `signs` returns the socket's
+    /// Checks some of the connections whose deadline has passed; `tcp_liveness` returns the socket's
     /// signs of life.
     pub fn judge(
         &mut self,
         now: Timestamps,
         events_read: EventsRead,
-        signs: &mut dyn FnMut(ConnId) -> PeerSigns,
+        tcp_liveness: &mut dyn FnMut(ConnId) -> TcpLiveness,
     ) {
         let pace = self.lateness.pace(now.tick);
         let (sessions, _, mut cx) = self.split(now);
-        judge::judge(sessions, &mut cx, pace, events_read, signs);
+        judge::judge(sessions, &mut cx, pace, events_read, tcp_liveness);
     }
 
     /// Ends a turn: timers, messages to ourselves, and one send for each connection that has

@@ -23,7 +23,8 @@ use super::{
 use crate::auth::{Algorithm, ClaimRequirements, KeyMaterial, KeySpec, Keys, NewToken, sign};
 use crate::base::limits::LANE_PUSHES_MAX;
 use crate::base::{
-    Action, ConnId, Csprng, Ending, Event, MonotonicMs, PeerSigns, RoomId, ShardId, Timestamps,
+    Action, ConnId, Csprng, DisconnectReason, Event, MonotonicMs, RoomId, ShardId, TcpLiveness,
+    Timestamps,
 };
 use crate::metrics::{Agent, BusyWith, Cells, Tenants};
 use crate::room::{self, Namespace, Permission};
@@ -180,7 +181,8 @@ impl World {
             let mut busy = false;
             for index in 0..self.shards.len() {
                 let mut out = Vec::new();
-                self.shards[index].judge(self.now, EventsRead::All, &mut |_| PeerSigns::default());
+                self.shards[index]
+                    .judge(self.now, EventsRead::All, &mut |_| TcpLiveness::default());
                 self.shards[index].finish_turn(self.now, &mut out);
                 busy |= !out.is_empty() || !self.shards[index].sessions().postponed().is_empty();
                 out.into_iter().for_each(|action| self.act(index, action));
@@ -202,7 +204,7 @@ impl World {
     /// One turn of one shard; its messages stay where they are.
     fn turn(&mut self, shard: usize) {
         let mut out = Vec::new();
-        self.shards[shard].judge(self.now, EventsRead::All, &mut |_| PeerSigns::default());
+        self.shards[shard].judge(self.now, EventsRead::All, &mut |_| TcpLiveness::default());
         self.shards[shard].finish_turn(self.now, &mut out);
         out.into_iter().for_each(|action| self.act(shard, action));
     }
@@ -240,7 +242,7 @@ impl World {
             }
             Action::Close(conn) => {
                 self.peers.get_mut(&Peer(shard, conn.slot)).unwrap().gone = true;
-                self.shards[shard].on_event(self.now, Event::Gone(conn, Ending::Closed));
+                self.shards[shard].on_event(self.now, Event::Gone(conn, DisconnectReason::Closed));
             }
             Action::PaceAccepting { .. } | Action::StopAccepting => (),
         }

@@ -88,7 +88,7 @@ pub fn turn<I: Io, L: Lanes>(
     assert!(events_count <= TURN_EVENTS_MAX, "a turn takes a bounded number of events");
     let is_drained = io.is_drained();
     let events_read = if is_drained { EventsRead::All } else { EventsRead::Some };
-    shard.judge(now, events_read, &mut |id| io.signs(id));
+    shard.judge(now, events_read, &mut |id| io.tcp_liveness(id));
 
     shard.enter(TurnPhase::Letters);
     let messages_count = lanes.take_messages(

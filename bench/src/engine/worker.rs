@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rookery::base::limits::TURN_EVENTS_MAX;
-use rookery::base::{Action, ConnId, Ending, Event, Io};
+use rookery::base::{Action, ConnId, DisconnectReason, Event, Io};
 use rookery::ring::KernelIo;
 
 use super::client_codec::ClientCodec;
@@ -246,9 +246,9 @@ impl Worker {
                     self.turned_away(peer, "the server ended the connection");
                 }
             }
-            Event::Gone(id, ending) => {
+            Event::Gone(id, reason) => {
                 if let Some(peer) = self.peer_of(id) {
-                    self.on_gone(peer, ending, now_ns);
+                    self.on_gone(peer, reason, now_ns);
                 }
             }
         }
@@ -260,12 +260,12 @@ impl Worker {
         (known.conn == id).then_some(peer)
     }
 
-    fn on_gone(&mut self, peer: u32, ending: Ending, now_ns: u64) {
-        match ending {
-            Ending::Closed => self.turned_away(peer, "closed"),
-            Ending::Reset => self.turned_away(peer, "reset"),
-            Ending::TimedOut => self.give_up(peer, "timed out"),
-            Ending::Unreachable => self.give_up(peer, "could not connect"),
+    fn on_gone(&mut self, peer: u32, reason: DisconnectReason, now_ns: u64) {
+        match reason {
+            DisconnectReason::Closed => self.turned_away(peer, "closed"),
+            DisconnectReason::Reset => self.turned_away(peer, "reset"),
+            DisconnectReason::TimedOut => self.give_up(peer, "timed out"),
+            DisconnectReason::Unreachable => self.give_up(peer, "could not connect"),
         }
         self.retry.on_gone(peer, now_ns);
         let one = &mut self.peers[peer as usize];

@@ -2,13 +2,13 @@
 //!
 //! Deliberately absent: those of accepting (`acceptors`).
 
-use crate::base::Ending;
+use crate::base::DisconnectReason;
 
 /// How a connection ended whose request failed so. One that the kernel gave up, because
 /// nothing was acknowledged in time, has as its error the last one of the way, if there was
 /// any: nobody answers to the address, or a router's ICMP (`sk_err_soft`). While a
 /// connection lives it fails for none of those.
-pub fn ending(errno: i32) -> Ending {
+pub fn disconnect_reason(errno: i32) -> DisconnectReason {
     match errno {
         libc::ETIMEDOUT
         | libc::EHOSTUNREACH
@@ -19,7 +19,7 @@ pub fn ending(errno: i32) -> Ending {
         | libc::ENOPROTOOPT
         | libc::EOPNOTSUPP
         | libc::EPROTO
-        | libc::EACCES => Ending::TimedOut,
-        _ => Ending::Reset,
+        | libc::EACCES => DisconnectReason::TimedOut,
+        _ => DisconnectReason::Reset,
     }
 }

@@ -25,7 +25,7 @@ enum Seen {
     Received(ConnId, Vec<u8>),
     Sent(ConnId),
     Ended(ConnId),
-    Gone(ConnId, Ending),
+    Gone(ConnId, DisconnectReason),
 }
 
 /// An `Io`, a listener, and everything that happened.
@@ -79,7 +79,7 @@ impl World {
                 }
                 Event::Sent(id) => Seen::Sent(id),
                 Event::Ended(id) => Seen::Ended(id),
-                Event::Gone(id, ending) => Seen::Gone(id, ending),
+                Event::Gone(id, reason) => Seen::Gone(id, reason),
             });
         });
         self.io.submit(work);
@@ -159,7 +159,7 @@ fn bytes_come_and_go_and_the_end_is_told_once() {
     assert_eq!(&answer, b"welcome");
     world.work.push(Action::Close(id));
     world.work.push(Action::Close(id));
-    let gone = Seen::Gone(id, Ending::Closed);
+    let gone = Seen::Gone(id, DisconnectReason::Closed);
     world.until("the end", |world| world.has(&gone));
     assert_eq!(peer.read(&mut answer).unwrap(), 0);
     world.work.extend([Action::Close(id), Action::Send(id, Bytes::from_static(b"late"))]);
@@ -175,7 +175,7 @@ fn the_other_end_of_a_connection_has_an_address() {
     let former = ConnId { generation: id.generation + 1, ..id };
     assert_eq!(world.io.peer(former), None);
     world.work.push(Action::Close(id));
-    world.until("the end", |world| world.has(&Seen::Gone(id, Ending::Closed)));
+    world.until("the end", |world| world.has(&Seen::Gone(id, DisconnectReason::Closed)));
     assert_eq!(world.io.peer(id), None);
 }
 
@@ -184,7 +184,7 @@ fn a_send_before_a_close_in_one_turn_still_arrives() {
     let (mut world, mut peer, id) = with_peer(&small());
     world.work.push(Action::Send(id, Bytes::from_static(b"last words")));
     world.work.push(Action::Close(id));
-    world.until("the end", |world| world.has(&Seen::Gone(id, Ending::Closed)));
+    world.until("the end", |world| world.has(&Seen::Gone(id, DisconnectReason::Closed)));
     let mut all = Vec::new();
     peer.read_to_end(&mut all).unwrap();
     assert_eq!(all, b"last words");
@@ -200,7 +200,7 @@ fn a_half_closed_peer_still_gets_its_answer() {
     world.work.push(Action::Send(id, Bytes::from_static(b"answer")));
     world.until("sent", |world| world.has(&Seen::Sent(id)));
     world.work.push(Action::Close(id));
-    world.until("the end", |world| world.has(&Seen::Gone(id, Ending::Closed)));
+    world.until("the end", |world| world.has(&Seen::Gone(id, DisconnectReason::Closed)));
     let mut all = Vec::new();
     peer.read_to_end(&mut all).unwrap();
     assert_eq!(all, b"answer");
@@ -211,7 +211,7 @@ fn a_reset_ends_the_connection() {
     let (mut world, peer, id) = with_peer(&small());
     socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
     drop(peer);
-    world.until("the reset", |world| world.has(&Seen::Gone(id, Ending::Reset)));
+    world.until("the reset", |world| world.has(&Seen::Gone(id, DisconnectReason::Reset)));
     assert_eq!(world.io.connections(), 0);
 }
 
@@ -247,7 +247,7 @@ fn a_close_ends_a_send_that_the_peer_does_not_read() {
     world.work.push(Action::Send(id, Bytes::from(pattern(8 << 20))));
     world.turn();
     world.work.push(Action::Close(id));
-    world.until("the end", |world| world.has(&Seen::Gone(id, Ending::Closed)));
+    world.until("the end", |world| world.has(&Seen::Gone(id, DisconnectReason::Closed)));
     assert!(!world.has(&Seen::Sent(id)));
     drop(peer);
 }
@@ -371,7 +371,7 @@ fn without_descriptors_accepting_rests_and_goes_on() {
         assert_eq!(world.accepted().len(), 1);
         filler.truncate(filler.len() - 10);
         world.accept(2);
-        assert!(!world.has(&Seen::Gone(id, Ending::Closed)));
+        assert!(!world.has(&Seen::Gone(id, DisconnectReason::Closed)));
     });
     outcome.join().unwrap();
 }
@@ -392,7 +392,7 @@ fn outgoing_connections_come_up_or_are_unreachable() {
     let nowhere = closed.local_addr().unwrap();
     drop(closed);
     let lost = world.io.connect(None, nowhere).unwrap();
-    world.until("refusal", |world| world.has(&Seen::Gone(lost, Ending::Unreachable)));
+    world.until("refusal", |world| world.has(&Seen::Gone(lost, DisconnectReason::Unreachable)));
 }
 
 #[test]
@@ -405,7 +405,7 @@ fn an_outgoing_connection_that_nobody_answers_can_be_closed() {
     let pending = world.io.connect(None, addr).unwrap();
     world.turn();
     world.work.push(Action::Close(pending));
-    world.until("the end", |world| world.has(&Seen::Gone(pending, Ending::Closed)));
+    world.until("the end", |world| world.has(&Seen::Gone(pending, DisconnectReason::Closed)));
     assert_eq!(world.io.connections(), 0);
 }
 
@@ -536,15 +536,17 @@ fn what_the_kernel_knows_of_a_silent_peer() {
     world.until("bytes", |world| world.received(id) == b"hello");
     while 0 < world.turn() {}
     assert!(world.io.is_drained());
-    let signs = world.io.signs(id);
-    assert!(!signs.has_unread);
-    assert!(signs.heard_ms_ago.unwrap() < 10_000 && signs.acknowledged_ms_ago.is_some());
+    let tcp_liveness = world.io.tcp_liveness(id);
+    assert!(!tcp_liveness.has_unread);
+    assert!(
+        tcp_liveness.heard_ms_ago.unwrap() < 10_000 && tcp_liveness.acknowledged_ms_ago.is_some()
+    );
     // No turn is taken: what comes lies in the socket, or its receive has it already.
     for _ in 0..20 {
         peer.write_all(&pattern(1_000)).unwrap();
     }
     world.io.uring.gather(1);
-    assert!(world.io.signs(id).has_unread, "there are 8 buffers of 64 bytes");
+    assert!(world.io.tcp_liveness(id).has_unread, "there are 8 buffers of 64 bytes");
     let former = ConnId { generation: id.generation + 1, ..id };
-    assert_eq!(world.io.signs(former), PeerSigns::default());
+    assert_eq!(world.io.tcp_liveness(former), TcpLiveness::default());
 }

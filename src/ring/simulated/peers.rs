@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::base::{ConnId, Ending, MonotonicMs};
+use crate::base::{ConnId, DisconnectReason, MonotonicMs};
 
 use super::SimulatedIo;
 
@@ -38,7 +38,7 @@ pub(super) struct End {
     pub outgoing: Option<(MonotonicMs, Bytes)>,
     /// What the peer has received and not read.
     pub inbox: Vec<u8>,
-    pub ending: Option<(MonotonicMs, Ending)>,
+    pub reason: Option<(MonotonicMs, DisconnectReason)>,
     /// When the last bytes that the core has seen arrived.
     pub heard_at: Option<MonotonicMs>,
 }
@@ -55,7 +55,7 @@ pub(super) enum PeerAction {
 impl End {
     /// When something of the peer, or the end, can be told.
     pub fn due(&self) -> Option<MonotonicMs> {
-        match self.ending {
+        match self.reason {
             Some((due, _)) => Some(due),
             None => self.incoming.front().map(|(due, _)| *due),
         }
@@ -73,7 +73,7 @@ impl SimulatedIo {
             incoming: VecDeque::new(),
             outgoing: None,
             inbox: Vec::new(),
-            ending: None,
+            reason: None,
             heard_at: None,
         });
         if self.accepting {

@@ -15,7 +15,7 @@ struct Conn {
     waiting: Vec<u8>,
     sending: bool,
     ended: bool,
-    gone: Option<Ending>,
+    gone: Option<DisconnectReason>,
 }
 
 impl Echo {
@@ -31,7 +31,7 @@ impl Echo {
             Event::Received(id, bytes) => (*id, &|conn| conn.waiting.extend(bytes.iter())),
             Event::Sent(id) => (*id, &|conn| conn.sending = false),
             Event::Ended(id) => (*id, &|conn| conn.ended = true),
-            Event::Gone(id, ending) => (*id, &|conn| conn.gone = Some(*ending)),
+            Event::Gone(id, reason) => (*id, &|conn| conn.gone = Some(*reason)),
         };
         let conn = self.conns.iter_mut().find(|conn| conn.id == id && conn.gone.is_none());
         change(conn.expect("events only of a connection that was accepted and is not gone"));
@@ -95,7 +95,10 @@ fn check_streams(seed: u64, fault_profile: FaultProfile) {
     }
     assert!(heard == said, "a stream differs, seed {seed}");
     assert!(peers.iter().all(|peer| io.peer_state(*peer) == PeerState::Closed));
-    assert!(echo.conns.iter().all(|conn| conn.gone == Some(Ending::Closed)), "seed {seed}");
+    assert!(
+        echo.conns.iter().all(|conn| conn.gone == Some(DisconnectReason::Closed)),
+        "seed {seed}"
+    );
     assert!(io.live.is_empty());
 }
 

@@ -195,7 +195,7 @@ fn who_is_locked_out_is_sent_away_and_nobody_else() {
 /// What a connection with this chance shows of itself and of a message that it says.
 fn shown(seed: u64, key: [u8; 16]) -> [String; 2] {
     let (mut desk, _) = Desk::subscribed_session();
-    desk.chance = Chance { jitter: Prng::from_seed(seed), ids: Csprng::from_key(key) };
+    desk.random = RandomSources { jitter: Prng::from_seed(seed), ids: Csprng::from_key(key) };
     let mut session = desk.step_opened();
     std::mem::swap(&mut desk.session, &mut session);
     desk.connect(&user("ann"));

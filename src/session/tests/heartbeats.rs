@@ -62,12 +62,12 @@ fn who_talks_is_not_suspected_and_pinged_all_the_same() {
 
 #[test]
 fn a_missing_pong_is_judged_by_what_the_kernel_knows() {
-    let unread = PeerSigns { has_unread: true, ..PeerSigns::default() };
-    let heard = |ms| PeerSigns { heard_ms_ago: Some(ms), ..PeerSigns::default() };
-    let acknowledged = |ms| PeerSigns { acknowledged_ms_ago: Some(ms), ..PeerSigns::default() };
+    let unread = TcpLiveness { has_unread: true, ..TcpLiveness::default() };
+    let heard = |ms| TcpLiveness { heard_ms_ago: Some(ms), ..TcpLiveness::default() };
+    let acknowledged = |ms| TcpLiveness { acknowledged_ms_ago: Some(ms), ..TcpLiveness::default() };
     // How often a silent client is asked again before it is closed; `None` when it is not.
-    for (signs, want) in [
-        (PeerSigns::default(), Some(1)),
+    for (tcp_liveness, want) in [
+        (TcpLiveness::default(), Some(1)),
         (heard(8_001), Some(1)),
         (acknowledged(8_001), Some(1)),
         (acknowledged(7_900), Some(2)),
@@ -77,7 +77,7 @@ fn a_missing_pong_is_judged_by_what_the_kernel_knows() {
         let mut desk = pinged_desk();
         let mut again = 0;
         for _ in 0..4 {
-            desk.pass_and_judge(8_000, signs);
+            desk.pass_and_judge(8_000, tcp_liveness);
             again += usize::from(matches!(desk.out.effects()[..], [Effect::Ping]));
             if desk.out.is_closing() {
                 break;
@@ -86,9 +86,9 @@ fn a_missing_pong_is_judged_by_what_the_kernel_knows() {
         match want {
             Some(want) => {
                 desk.check_closed(Fault::NoPong);
-                assert_eq!(again, want, "{signs:?}");
+                assert_eq!(again, want, "{tcp_liveness:?}");
             }
-            None => assert!(!desk.out.is_closing(), "{signs:?}"),
+            None => assert!(!desk.out.is_closing(), "{tcp_liveness:?}"),
         }
     }
 }
@@ -124,7 +124,7 @@ fn patience_counts_from_when_the_ping_left_and_grows_with_the_cores_lag() {
     desk.raw("{}");
     assert_eq!(desk.out.counts().observed, [(Histogram::HeartbeatRtt, 700_000)]);
     desk.step(|session, cx, out| {
-        assert_eq!(session.judge(cx, PeerSigns::default(), out), PongVerdict::Alive);
+        assert_eq!(session.judge(cx, TcpLiveness::default(), out), PongVerdict::Alive);
     });
     assert!(desk.out.effects().is_empty());
 }
@@ -159,7 +159,7 @@ fn a_late_core_gives_newcomers_twice_their_time_and_no_more() {
             session.on_timer(cx, out);
             assert!(matches!(out.effects()[..], [Effect::Suspect(Suspicion::Deadline)]));
             if session.spare(cx) {
-                assert_eq!(session.judge(cx, PeerSigns::default(), out), PongVerdict::Alive);
+                assert_eq!(session.judge(cx, TcpLiveness::default(), out), PongVerdict::Alive);
             }
         });
         assert_eq!(desk.out.is_closing(), closes);
@@ -167,7 +167,7 @@ fn a_late_core_gives_newcomers_twice_their_time_and_no_more() {
     desk.check_closed(Fault::Stale);
     // What it said and nobody read is no silence.
     let mut desk = Desk::new();
-    let unread = PeerSigns { has_unread: true, ..PeerSigns::default() };
+    let unread = TcpLiveness { has_unread: true, ..TcpLiveness::default() };
     desk.pass_and_judge(connect_ms_max, unread);
     assert!(!desk.out.is_closing());
     desk.pass(250);

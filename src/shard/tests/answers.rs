@@ -99,7 +99,7 @@ fn commands_behind_a_subscribe_take_effect_in_order() {
             world.queue(ann, &frame(&command(id, what)));
         }
         // And it goes before the answers.
-        world.shards[0].on_event(world.now, Event::Gone(id(ann), Ending::Closed));
+        world.shards[0].on_event(world.now, Event::Gone(id(ann), DisconnectReason::Closed));
         world.settle();
         let members: u32 =
             world.shards[usize::from(home)].home().rooms().members().map(|one| one.2).sum();
@@ -160,7 +160,7 @@ fn what_else_a_connection_is_told_does_not_overtake_its_answers() {
 #[test]
 fn who_leaves_while_answers_wait_leaves_nothing_behind() {
     let (mut world, ann) = half_answered(&PING_AND_FAR);
-    world.shards[0].on_event(world.now, Event::Gone(id(ann), Ending::Reset));
+    world.shards[0].on_event(world.now, Event::Gone(id(ann), DisconnectReason::Reset));
     world.turn(0);
     assert!(world.shards[0].sessions().queue().len() == 0);
     world.settle();

@@ -93,7 +93,7 @@ fn half_messages_have_a_bound_for_all_together_and_the_largest_goes() {
     world.settle();
     assert!(world.take(small).iter().any(|text| text.contains(r#""id":9"#)), "the small one stays");
     for peer in peers.into_iter().chain([small]) {
-        world.shards[0].on_event(world.now, Event::Gone(id(peer), Ending::Reset));
+        world.shards[0].on_event(world.now, Event::Gone(id(peer), DisconnectReason::Reset));
     }
     world.settle();
     assert_eq!(world.shards[0].audit().partial_messages_bytes, 0);
@@ -228,7 +228,7 @@ fn what_waits_has_a_bound_and_is_served_beyond_it() {
     world.settle();
     assert_eq!(answered(&world.take(heavy)).len(), 4_000);
     world.queue(heavy, &text.repeat(3));
-    world.shards[0].on_event(world.now, Event::Gone(id(heavy), Ending::Reset));
+    world.shards[0].on_event(world.now, Event::Gone(id(heavy), DisconnectReason::Reset));
     assert_eq!(world.shards[0].audit().postponed_bytes, 0);
 }
 

@@ -176,7 +176,7 @@ fn a_recipient_whose_connection_dies_is_counted_as_failed() {
         world.say(ann, &publish(&channel, id));
     }
     world.check_recipients(3, 0, 3);
-    world.shards[0].on_event(world.now, Event::Gone(id(bob), Ending::Reset));
+    world.shards[0].on_event(world.now, Event::Gone(id(bob), DisconnectReason::Reset));
     world.settle();
     world.check_recipients(3, 3, 0);
     assert!(world.shards.iter().all(|shard| shard.audit().batches_count == 0));
@@ -235,7 +235,7 @@ fn who_is_given_up_by_the_kernel_was_gone_or_did_not_read() {
     world.peers.get_mut(&bob).unwrap().stuck = true;
     world.say(ann, &publish("room:1", 3));
     for peer in [ann, bob] {
-        world.shards[0].on_event(world.now, Event::Gone(id(peer), Ending::TimedOut));
+        world.shards[0].on_event(world.now, Event::Gone(id(peer), DisconnectReason::TimedOut));
     }
     world.settle();
     for (reason, want) in [("peer_gone", 1), ("slow_consumer", 1), ("net_error", 0)] {
@@ -337,7 +337,7 @@ fn an_answer_that_comes_late_is_not_counted_for_who_came_after() {
     world.queue(ann, &frame(&publish(&channel, 3)));
     world.turn(0);
     let mut late = world.posted(0);
-    world.shards[0].on_event(world.now, Event::Gone(id(ann), Ending::Reset));
+    world.shards[0].on_event(world.now, Event::Gone(id(ann), DisconnectReason::Reset));
     world.turn(0);
     late.append(&mut world.posted(0));
     let zed = ConnId { generation: 1, ..id(ann) };

@@ -92,7 +92,7 @@ fn who_leaves_while_it_waits_is_forgotten_and_its_successor_is_not() {
     world.until("all bytes", |world| {
         staying.iter().all(|id| world.received(*id) == pattern(500))
             && successors.iter().all(|id| world.received(*id) == pattern(300))
-            && leaving.iter().all(|id| world.has(&Seen::Gone(*id, Ending::Closed)))
+            && leaving.iter().all(|id| world.has(&Seen::Gone(*id, DisconnectReason::Closed)))
     });
     assert_eq!(world.io.connections(), PEERS as u32);
 }

@@ -39,7 +39,7 @@ fn who_acknowledges_nothing_is_given_up_in_time() {
     world.work.push(Action::Send(id, Bytes::from_static(b"are you there?")));
     world.until("the end", is_over);
     let seen = &world.seen[1..];
-    assert_eq!(seen, [Seen::Sent(id), Seen::Gone(id, Ending::TimedOut)]);
+    assert_eq!(seen, [Seen::Sent(id), Seen::Gone(id, DisconnectReason::TimedOut)]);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn who_acknowledges_nothing_of_what_fills_its_socket_is_given_up_in_time() {
     fall_silent(&peer);
     world.work.push(Action::Send(id, Bytes::from(pattern(LARGE_BYTES))));
     world.until("the end", is_over);
-    assert_eq!(world.seen[1..], [Seen::Gone(id, Ending::TimedOut)]);
+    assert_eq!(world.seen[1..], [Seen::Gone(id, DisconnectReason::TimedOut)]);
     assert!(0 < world.io.counters.bytes_out, "a part had left before");
 }
 
@@ -57,7 +57,7 @@ fn who_takes_nothing_is_given_up_in_time() {
     let (mut world, peer, id) = with_peer_of_little_time();
     world.work.push(Action::Send(id, Bytes::from(pattern(LARGE_BYTES))));
     world.until("the end", is_over);
-    assert_eq!(world.seen[1..], [Seen::Gone(id, Ending::TimedOut)]);
+    assert_eq!(world.seen[1..], [Seen::Gone(id, DisconnectReason::TimedOut)]);
     drop(peer);
 }
 
@@ -69,7 +69,7 @@ fn who_resets_amid_a_send_was_not_silent() {
     SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
     drop(peer);
     world.until("the end", is_over);
-    assert_eq!(world.seen[1..], [Seen::Gone(id, Ending::Reset)]);
+    assert_eq!(world.seen[1..], [Seen::Gone(id, DisconnectReason::Reset)]);
 }
 
 #[test]
@@ -91,9 +91,9 @@ fn who_is_back_in_time_gets_all_that_was_sent() {
 #[test]
 fn a_given_up_connection_says_what_was_heard_last_on_the_way() {
     for errno in [libc::ECONNRESET, libc::EPIPE] {
-        assert_eq!(ending(errno), Ending::Reset);
+        assert_eq!(disconnect_reason(errno), DisconnectReason::Reset);
     }
     for errno in [libc::ETIMEDOUT, libc::EHOSTUNREACH, libc::ENETUNREACH, libc::EACCES] {
-        assert_eq!(ending(errno), Ending::TimedOut);
+        assert_eq!(disconnect_reason(errno), DisconnectReason::TimedOut);
     }
 }
