@@ -11,9 +11,9 @@
 //! Deliberately absent: who scrapes, and any label whose values peers choose.
 #![forbid(unsafe_code)]
 
-mod busy;
 mod catalogue;
 mod cells;
+mod current_work;
 mod exemplar;
 mod exposition;
 mod flight;
@@ -25,9 +25,9 @@ mod reference;
 mod row;
 mod tenants;
 
-pub use busy::BusyWith;
 pub use catalogue::{Counter, Gauge, Histogram, TenantCounter, TenantGauge, TenantHistogram};
 pub use cells::{Cells, MetricsWriter, SharedMetricsWriter};
+pub use current_work::BusyWith;
 pub use exemplar::Exemplar;
 pub use exposition::{
     Exposition, ExpositionError, ExpositionFormat, OPEN_METRICS_TYPE, ScrapeQuery, TEXT_TYPE,

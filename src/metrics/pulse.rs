@@ -9,7 +9,7 @@
 use std::array;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::busy::{Busy, BusyWith};
+use super::current_work::{Busy, BusyWith};
 use crate::base::limits::SHARDS_MAX;
 
 /// What a turn consists of, in order.
