@@ -2,8 +2,8 @@
 
 use super::labels::{
     AcceptFailure, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome, Direction,
-    ErrorReply, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, LostLine, Page, Protocol,
-    PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
+    ErrorReply, HandshakeOutcome, HandshakeStage, HeartbeatOutcome, LaneKind, LostLine, Page,
+    Protocol, PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
     StoreFailure, Suspected, TenantOutcome,
 };
 use super::row::{Axis, MetricKind, MetricRow, catalogue, exemplar_places, places};
@@ -89,7 +89,7 @@ catalogue! {
     /// Pings sent.
     Pings = "chat_pings_sent_total";
     /// Heartbeats that ended.
-    Heartbeats(outcome: Heartbeat) = "chat_heartbeat_total".article("4.1", "survival rate");
+    Heartbeats(outcome: HeartbeatOutcome) = "chat_heartbeat_total".article("4.1", "survival rate");
     /// Pongs that were missing, by what became of the suspicion.
     Suspicions(outcome: Suspected) = "chat_pong_suspicions_total";
 
@@ -364,7 +364,7 @@ impl Histogram {
 
 /// A row, and where its series begin.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Placed {
+pub(super) struct IndexedRow {
     pub row: &'static MetricRow,
     /// Its first cell, among the core's or the tenant's.
     pub cell: usize,
@@ -373,17 +373,17 @@ pub(super) struct Placed {
 }
 
 /// All rows in the order of their cells.
-pub(super) fn rows() -> impl Iterator<Item = Placed> {
-    let own = placed([Counter::ROWS, Gauge::ROWS, Histogram::ROWS]);
-    own.chain(placed([TenantCounter::ROWS, TenantGauge::ROWS, TenantHistogram::ROWS]))
+pub(super) fn rows() -> impl Iterator<Item = IndexedRow> {
+    let own = indexed([Counter::ROWS, Gauge::ROWS, Histogram::ROWS]);
+    own.chain(indexed([TenantCounter::ROWS, TenantGauge::ROWS, TenantHistogram::ROWS]))
 }
 
-fn placed(tables: [&'static [MetricRow]; 3]) -> impl Iterator<Item = Placed> {
+fn indexed(tables: [&'static [MetricRow]; 3]) -> impl Iterator<Item = IndexedRow> {
     tables.into_iter().flatten().scan((0, 0), |(cell, exemplar), row| {
-        let placed = Placed { row, cell: *cell, exemplar: *exemplar };
+        let indexed = IndexedRow { row, cell: *cell, exemplar: *exemplar };
         *cell += row.series() * row.cells_per_series();
         *exemplar += row.series() * row.exemplars_per_series();
-        Some(placed)
+        Some(indexed)
     })
 }
 
@@ -391,7 +391,7 @@ fn placed(tables: [&'static [MetricRow]; 3]) -> impl Iterator<Item = Placed> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::row::{Home, Merge};
+    use super::super::row::{Merge, MetricSource};
     use super::*;
 
     #[test]
@@ -403,7 +403,7 @@ mod tests {
         let stage = Histogram::HandshakeStage(HandshakeStage::Upgrade);
         assert_eq!(last.index() + HANDSHAKE_US.len() + 2, stage.index());
         let end = |merge: fn(Merge) -> bool| {
-            let last = rows().filter(|placed| merge(placed.row.merge)).last().unwrap();
+            let last = rows().filter(|indexed| merge(indexed.row.merge)).last().unwrap();
             last.cell + last.row.series() * last.row.cells_per_series()
         };
         assert_eq!(end(|merge| merge != Merge::ByTenant), CELLS);
@@ -448,7 +448,7 @@ mod tests {
     fn names_follow_the_rules_of_prometheus() {
         let snake = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         let prefixes = ["chat_", "http_", "process_"];
-        for Placed { row, .. } in rows() {
+        for IndexedRow { row, .. } in rows() {
             assert!(prefixes.iter().any(|prefix| row.name.starts_with(prefix)), "{}", row.name);
             assert!(row.name.chars().all(snake), "{}", row.name);
             assert_eq!(
@@ -462,19 +462,19 @@ mod tests {
             assert!(row.bounds_us.is_sorted_by(|a, b| a < b), "{}", row.name);
             let is_scaled = ["seconds", "cores"].contains(&row.unit());
             assert_eq!(is_scaled, row.per_unit != 1, "{}", row.name);
-            assert!(!row.exemplars || row.home == Home::Core, "{}", row.name);
+            assert!(!row.exemplars || row.source == MetricSource::Core, "{}", row.name);
         }
     }
 
     #[test]
     fn rows_of_a_family_stand_together_and_agree() {
-        let rows: Vec<&MetricRow> = rows().map(|placed| placed.row).collect();
+        let rows: Vec<&MetricRow> = rows().map(|indexed| indexed.row).collect();
         let mut seen = BTreeSet::new();
         for family in rows.chunk_by(|a, b| a.name == b.name) {
             assert!(seen.insert(family[0].name), "{} stands apart", family[0].name);
             for row in family {
                 let shape =
-                    |row: &MetricRow| (row.kind, row.help, row.home, row.merge, row.article);
+                    |row: &MetricRow| (row.kind, row.help, row.source, row.merge, row.article);
                 assert_eq!(shape(row), shape(family[0]), "{}", row.name);
             }
             let fixed: BTreeSet<_> = family.iter().map(|row| row.fixed).collect();

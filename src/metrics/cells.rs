@@ -12,7 +12,7 @@ use super::catalogue::{
 use super::exemplar::{Exemplar, ExemplarResult, ExemplarSlot, StoredExemplar};
 use super::flight::{FlightCounts, FlightRecord, FlightRecorder, RecordedEvent};
 use super::pulse::{CorePulse, CoreWork, PulseReading, TurnPhase};
-use super::row::{Home, Merge, MetricRow};
+use super::row::{Merge, MetricRow, MetricSource};
 use super::tenants::{TENANTS_MAX, Tenant};
 use crate::base::{ClientId, ConnId};
 
@@ -27,36 +27,36 @@ pub struct Cells {
     examples: [ExemplarSlot; Histogram::EXEMPLARS],
     flights: FlightRecorder,
     pulse: CorePulse,
-    home: Home,
+    source: MetricSource,
     claimed: AtomicBool,
 }
 
 impl Cells {
     /// Those of a core, all series at 0.
     pub fn new() -> Arc<Cells> {
-        Cells::of(Home::Core)
+        Cells::of(MetricSource::Core)
     }
 
     /// Those of the storage thread.
     pub fn of_store() -> Arc<Cells> {
-        Cells::of(Home::Store)
+        Cells::of(MetricSource::Store)
     }
 
     /// Those of the process, and the right to write them.
     pub fn of_process() -> (Arc<Cells>, SharedMetricsWriter) {
-        let cells = Cells::of(Home::Process);
+        let cells = Cells::of(MetricSource::Process);
         (Arc::clone(&cells), SharedMetricsWriter { cells })
     }
 
-    fn of(home: Home) -> Arc<Cells> {
+    fn of(source: MetricSource) -> Arc<Cells> {
         Arc::new(Cells {
             values: array::from_fn(|_| AtomicU64::new(0)),
             tenants: array::from_fn(|_| array::from_fn(|_| AtomicU64::new(0))),
             examples: array::from_fn(|_| ExemplarSlot::new()),
             flights: FlightRecorder::new(),
             pulse: CorePulse::new(),
-            home,
-            claimed: AtomicBool::new(home == Home::Process),
+            source,
+            claimed: AtomicBool::new(source == MetricSource::Process),
         })
     }
 
@@ -105,7 +105,7 @@ impl Cells {
     /// another's cells no scrape would look for it.
     #[inline]
     fn cell(&self, row: &MetricRow, place: usize) -> &AtomicU64 {
-        debug_assert_eq!(row.home, self.home, "{} is written elsewhere", row.name);
+        debug_assert_eq!(row.source, self.source, "{} is written elsewhere", row.name);
         &self.values[place]
     }
 }
@@ -142,30 +142,30 @@ impl MetricsWriter {
     /// What comes next is of this connection, of that core.
     #[inline]
     pub fn work_on(&self, core: u16, id: ConnId) {
-        self.cells.pulse.busy.connection(core, id);
+        self.cells.pulse.current_work.connection(core, id);
     }
 
     /// And the connection is this client's.
     #[inline]
     pub fn work_for(&self, client: ClientId) {
-        self.cells.pulse.busy.client(client);
+        self.cells.pulse.current_work.client(client);
     }
 
     /// What comes next happens in this room; one that has no name to tell, by its hash.
     #[inline]
     pub fn work_in(&self, name: Option<&str>, hash: u64) {
-        self.cells.pulse.busy.room(name, hash);
+        self.cells.pulse.current_work.room(name, hash);
     }
 
     /// What is under way at the end of a turn.
     #[inline]
-    pub fn tell(&self, under_way: &CoreWork) {
-        self.cells.pulse.tell(under_way);
+    pub fn set_work(&self, under_way: &CoreWork) {
+        self.cells.pulse.set_work(under_way);
     }
 
     /// So many questions to this core are open.
-    pub fn tell_lane(&self, to: u16, questions: u32) {
-        self.cells.pulse.tell_lane(to, questions);
+    pub fn set_open_requests(&self, to: u16, questions: u32) {
+        self.cells.pulse.set_open_requests(to, questions);
     }
 
     /// Counts `n` more. Of a time, in the unit of its cell.

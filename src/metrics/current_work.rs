@@ -28,7 +28,7 @@ const HASHED: u64 = 2;
 
 /// One writer, any number of readers.
 #[derive(Debug)]
-pub(super) struct Busy {
+pub(super) struct CurrentWorkCell {
     /// Core, slot and generation.
     connection: AtomicU64,
     client: [AtomicU64; 2],
@@ -38,7 +38,7 @@ pub(super) struct Busy {
 
 /// What a reader sees of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BusyWith {
+pub struct CurrentWork {
     /// The connection, and its core, which may be another one.
     pub connection: Option<(u16, ConnId)>,
     /// What SDKs call it, if it is of this core and connected.
@@ -47,9 +47,9 @@ pub struct BusyWith {
     pub room: Option<String>,
 }
 
-impl Busy {
-    pub fn new() -> Busy {
-        Busy {
+impl CurrentWorkCell {
+    pub fn new() -> CurrentWorkCell {
+        CurrentWorkCell {
             connection: AtomicU64::new(NOBODY),
             client: array::from_fn(|_| AtomicU64::new(0)),
             form: AtomicU64::new(NO_ROOM),
@@ -99,7 +99,7 @@ impl Busy {
         self.form.store(NAMED, Relaxed);
     }
 
-    pub fn read(&self) -> BusyWith {
+    pub fn read(&self) -> CurrentWork {
         let connection = self.connection.load(Relaxed);
         let slot = (connection >> GENERATION_BITS) as u32;
         let id = ConnId { slot, generation: connection as u32 & ((1 << GENERATION_BITS) - 1) };
@@ -115,7 +115,7 @@ impl Busy {
             }
             _ => None,
         };
-        BusyWith {
+        CurrentWork {
             connection: (slot != u32::MAX).then_some((core, id)),
             // The high half of an identity has the bits of its version, and is never 0.
             client: (high != 0).then_some(ClientId(u128::from(high) << 64 | u128::from(low))),
@@ -130,35 +130,35 @@ mod tests {
 
     #[test]
     fn what_was_said_last_is_read() {
-        let busy = Busy::new();
-        assert_eq!(busy.read(), BusyWith::default());
+        let current_work = CurrentWorkCell::new();
+        assert_eq!(current_work.read(), CurrentWork::default());
         let id = ConnId { slot: 7, generation: 0xff_ffff };
         let client = ClientId::from_random(u128::MAX / 3);
-        busy.connection(255, id);
-        busy.client(client);
-        busy.room(Some("room:1"), 0);
-        let all = BusyWith {
+        current_work.connection(255, id);
+        current_work.client(client);
+        current_work.room(Some("room:1"), 0);
+        let all = CurrentWork {
             connection: Some((255, id)),
             client: Some(client),
             room: Some("room:1".to_owned()),
         };
-        assert_eq!(busy.read(), all);
-        busy.room(None, 0xab);
-        assert_eq!(busy.read().room.as_deref(), Some("~00000000000000ab"));
-        busy.connection(0, ConnId { slot: 0, generation: 0 });
+        assert_eq!(current_work.read(), all);
+        current_work.room(None, 0xab);
+        assert_eq!(current_work.read().room.as_deref(), Some("~00000000000000ab"));
+        current_work.connection(0, ConnId { slot: 0, generation: 0 });
         let other = ConnId { slot: 0, generation: 0 };
-        let want = BusyWith { connection: Some((0, other)), ..BusyWith::default() };
-        assert_eq!(busy.read(), want, "the client and the room were those of another");
-        busy.connection(0, ConnId::NOBODY);
-        assert_eq!(busy.read(), BusyWith::default());
-        busy.connection(1, id);
-        busy.clear();
-        assert_eq!(busy.read(), BusyWith::default());
+        let want = CurrentWork { connection: Some((0, other)), ..CurrentWork::default() };
+        assert_eq!(current_work.read(), want, "the client and the room were those of another");
+        current_work.connection(0, ConnId::NOBODY);
+        assert_eq!(current_work.read(), CurrentWork::default());
+        current_work.connection(1, id);
+        current_work.clear();
+        assert_eq!(current_work.read(), CurrentWork::default());
     }
 
     #[test]
     fn names_are_cut_between_letters() {
-        let busy = Busy::new();
+        let current_work = CurrentWorkCell::new();
         for (name, want) in [
             ("", ""),
             ("room:12", "room:12"),
@@ -167,8 +167,8 @@ mod tests {
             ("room:of-more-than-twenty-four", "room:of-more-than-twenty"),
             ("room:聊天室聊天室聊天室", "room:聊天室聊天室"),
         ] {
-            busy.room(Some(name), 0);
-            assert_eq!(busy.read().room.as_deref(), Some(want));
+            current_work.room(Some(name), 0);
+            assert_eq!(current_work.read().room.as_deref(), Some(want));
         }
     }
 }

@@ -9,11 +9,11 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Registry, TextEncoder};
 
-use super::catalogue::{Placed, rows};
+use super::catalogue::{IndexedRow, rows};
 use super::cells::Cells;
 use super::exemplar::StoredExemplar;
 use super::openmetrics;
-use super::row::{Home, Merge, MetricKind, MetricRow, ScrapeScope};
+use super::row::{Merge, MetricKind, MetricRow, MetricSource, ScrapeScope};
 use super::tenants::{Tenant, Tenants};
 
 /// The content type of [`ExpositionFormat::Text`].
@@ -146,7 +146,7 @@ impl Exposition {
             (query.names.is_empty() || is_named)
                 && (query.tenant.is_none() || row.merge == Merge::ByTenant)
         };
-        let known = |name: &String| rows().any(|placed| placed.row.has_samples_of(name));
+        let known = |name: &String| rows().any(|indexed| indexed.row.has_samples_of(name));
         if !query.names.iter().all(known) {
             return Err(ExpositionError::UnknownName);
         }
@@ -155,10 +155,10 @@ impl Exposition {
         {
             return Err(ExpositionError::UnknownTenant);
         }
-        let chosen: Vec<Placed> = rows().filter(|placed| wanted(placed.row)).collect();
+        let chosen: Vec<IndexedRow> = rows().filter(|indexed| wanted(indexed.row)).collect();
         let cores = self.threads.cores.len();
-        let samples = |placed: &Placed| {
-            let row = placed.row;
+        let samples = |indexed: &IndexedRow| {
+            let row = indexed.row;
             let writers = match row.merge {
                 Merge::ByTenant => self.threads.tenants.shown().count(),
                 Merge::Sum | Merge::ByCore if row.shows_cores(query.cores) => cores,
@@ -179,8 +179,8 @@ impl Exposition {
 
 impl openmetrics::ExemplarSource for Exposition {
     fn of(&self, family: &str, labels: &[LabelPair]) -> Option<Vec<Option<StoredExemplar>>> {
-        let placed = rows().find(|placed| placed.row.name == family && placed.row.exemplars)?;
-        let row = placed.row;
+        let indexed = rows().find(|indexed| indexed.row.name == family && indexed.row.exemplars)?;
+        let row = indexed.row;
         let value = |name: &str| labels.iter().find(|pair| pair.name() == name);
         let series = (0..row.series()).find(|&series| {
             let labels = row.labels(series);
@@ -191,7 +191,7 @@ impl openmetrics::ExemplarSource for Exposition {
             Some(core) => self.threads.cores.get(core).map(slice::from_ref)?,
             None => &self.threads.cores[..],
         };
-        let first = placed.exemplar + series * row.exemplars_per_series();
+        let first = indexed.exemplar + series * row.exemplars_per_series();
         let newest = |place| {
             let kept = cores.iter().filter_map(|cells| cells.example(place));
             kept.max_by_key(|kept| kept.unix_ms)
@@ -202,7 +202,7 @@ impl openmetrics::ExemplarSource for Exposition {
     }
 }
 
-fn registry(threads: &Arc<Threads>, rows: Vec<Placed>, query: &ScrapeQuery) -> Registry {
+fn registry(threads: &Arc<Threads>, rows: Vec<IndexedRow>, query: &ScrapeQuery) -> Registry {
     let registry = Registry::new();
     let merging = Merging {
         descriptions: descriptions(&rows),
@@ -218,7 +218,7 @@ fn registry(threads: &Arc<Threads>, rows: Vec<Placed>, query: &ScrapeQuery) -> R
 /// Reads the cells of all threads at the moment of a scrape; keeps nothing.
 struct Merging {
     threads: Arc<Threads>,
-    rows: Vec<Placed>,
+    rows: Vec<IndexedRow>,
     descriptions: Vec<Desc>,
     cores: ScrapeScope,
     tenant: Option<String>,
@@ -226,11 +226,11 @@ struct Merging {
 
 impl Merging {
     /// All series of a row.
-    fn give(&self, placed: &Placed, give: &mut dyn FnMut(Metric)) {
-        let row = placed.row;
+    fn give(&self, indexed: &IndexedRow, give: &mut dyn FnMut(Metric)) {
+        let row = indexed.row;
         let mut series_of = |whose: Option<(&str, &str)>, load: &dyn Fn(usize) -> u64| {
             for series in 0..row.series() {
-                let place = placed.cell + series * row.cells_per_series();
+                let place = indexed.cell + series * row.cells_per_series();
                 let mut metric = value(row, &|offset| load(place + offset));
                 metric.set_label(labels(row, series, whose));
                 give(metric);
@@ -241,21 +241,23 @@ impl Merging {
             values.fold(0, u64::wrapping_add)
         };
         let Threads { cores, store, process, tenants, .. } = &*self.threads;
-        match (row.home, row.merge) {
-            (Home::Store, _) => series_of(None, &|place| sum(store.as_slice(), place)),
-            (Home::Process, _) => series_of(None, &|place| process.load(place)),
-            (Home::Core, Merge::ByTenant) => {
+        match (row.source, row.merge) {
+            (MetricSource::Store, _) => series_of(None, &|place| sum(store.as_slice(), place)),
+            (MetricSource::Process, _) => series_of(None, &|place| process.load(place)),
+            (MetricSource::Core, Merge::ByTenant) => {
                 let wanted = |name: &str| self.tenant.as_ref().is_none_or(|one| one == name);
                 for (tenant, name) in tenants.shown().filter(|(_, name)| wanted(name)) {
                     series_of(Some(("tenant_id", name)), &|place| sum_tenant(cores, tenant, place));
                 }
             }
-            (Home::Core, Merge::Sum | Merge::ByCore) if row.shows_cores(self.cores) => {
+            (MetricSource::Core, Merge::Sum | Merge::ByCore) if row.shows_cores(self.cores) => {
                 for (core, cells) in cores.iter().enumerate() {
                     series_of(Some(("core", &core.to_string())), &|place| cells.load(place));
                 }
             }
-            (Home::Core, Merge::Sum | Merge::ByCore) => series_of(None, &|place| sum(cores, place)),
+            (MetricSource::Core, Merge::Sum | Merge::ByCore) => {
+                series_of(None, &|place| sum(cores, place))
+            }
         }
     }
 }
@@ -267,12 +269,12 @@ impl Collector for Merging {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families: Vec<MetricFamily> = Vec::new();
-        for placed in &self.rows {
-            if families.last().is_none_or(|family| family.name() != placed.row.name) {
-                families.push(empty_family(placed.row));
+        for indexed in &self.rows {
+            if families.last().is_none_or(|family| family.name() != indexed.row.name) {
+                families.push(empty_family(indexed.row));
             }
             let family = families.last_mut().expect("one was just pushed");
-            self.give(placed, &mut |metric| family.mut_metric().push(metric));
+            self.give(indexed, &mut |metric| family.mut_metric().push(metric));
         }
         families
     }
@@ -283,7 +285,7 @@ fn sum_tenant(cores: &[Arc<Cells>], tenant: Tenant, place: usize) -> u64 {
     values.fold(0, u64::wrapping_add)
 }
 
-fn descriptions(rows: &[Placed]) -> Vec<Desc> {
+fn descriptions(rows: &[IndexedRow]) -> Vec<Desc> {
     let families = rows.chunk_by(|a, b| a.row.name == b.row.name).map(|family| family[0].row);
     let describe = |row: &MetricRow| {
         let labels = row.labels(0).into_iter().map(|(label, _)| label.to_owned());
@@ -461,7 +463,7 @@ mod tests {
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         // A histogram's `_count` and `+Inf` are one cell. Of tenants there are the others.
         let want: usize = rows()
-            .map(|Placed { row, .. }| {
+            .map(|IndexedRow { row, .. }| {
                 let count = usize::from(row.kind == MetricKind::Histogram);
                 row.series() * (row.cells_per_series() + count)
             })
@@ -550,9 +552,9 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
         }
         assert!(!text.contains("tenant-50"));
-        let labelled = rows().filter(|placed| placed.row.merge == Merge::ByTenant);
+        let labelled = rows().filter(|indexed| indexed.row.merge == Merge::ByTenant);
         let families: std::collections::BTreeSet<_> =
-            labelled.map(|placed| placed.row.name).collect();
+            labelled.map(|indexed| indexed.row.name).collect();
         assert_eq!(families.len(), 5, "tenant_id is a label of five families");
 
         let tenant = Some("tenant-49".to_owned());

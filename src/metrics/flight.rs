@@ -171,7 +171,7 @@ impl FlightCause {
 
 /// How long the pieces of a message's way took, in us, as far as they were measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stages {
+pub struct StageDurations {
     /// From the sender's clock to the home of the room.
     pub p2b_us: Option<u32>,
     /// Within the home.
@@ -200,7 +200,7 @@ pub struct FlightRecord<'a> {
     /// How long it took, or what else there is to say in us.
     pub value_us: u64,
     /// The pieces of that.
-    pub stages: Stages,
+    pub stages: StageDurations,
 }
 
 impl FlightRecord<'_> {
@@ -214,7 +214,7 @@ impl FlightRecord<'_> {
             agent: Agent::None,
             client_hash: 0,
             value_us: 0,
-            stages: Stages::default(),
+            stages: StageDurations::default(),
         }
     }
 }
@@ -237,7 +237,7 @@ pub struct RecordedEvent {
     /// How long it took, in us.
     pub value_us: u64,
     /// The pieces of that.
-    pub stages: Stages,
+    pub stages: StageDurations,
 }
 
 /// Events of each layer since the beginning, in the order of `Layer::ALL`.
@@ -274,7 +274,7 @@ fn encode(flight: &FlightRecord<'_>) -> [u64; WORDS] {
     let mut text = [0; FLIGHT_ROOM_BYTES_MAX];
     text[..room.len()].copy_from_slice(room);
     let small = [kind, reason, flight.agent as u8, room.len() as u8, 0, 0, 0, 0];
-    let Stages { p2b_us, queue_us, b2c_us, consume_us } = flight.stages;
+    let StageDurations { p2b_us, queue_us, b2c_us, consume_us } = flight.stages;
     let pair = |one: Option<u32>, other: Option<u32>| {
         u64::from(one.unwrap_or(NO_STAGE)) << 32 | u64::from(other.unwrap_or(NO_STAGE))
     };
@@ -309,7 +309,7 @@ fn decode(words: &[u64; WORDS]) -> Option<RecordedEvent> {
         agent: Agent::from_number(agent),
         client_hash: words[4],
         value_us: words[5],
-        stages: Stages {
+        stages: StageDurations {
             p2b_us: stage(words[6] >> 32),
             queue_us: stage(words[6]),
             b2c_us: stage(words[7] >> 32),
@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn all_of_an_event_comes_back() {
-        let stages = Stages {
+        let stages = StageDurations {
             p2b_us: Some(0),
             queue_us: None,
             b2c_us: Some(u32::MAX - 1),

@@ -101,7 +101,7 @@ label! {
 
 label! {
     /// How a heartbeat ended.
-    Heartbeat {
+    HeartbeatOutcome {
         /// The ping was answered.
         Pong = "pong",
         /// It was not, in time.

@@ -27,7 +27,7 @@ mod tenants;
 
 pub use catalogue::{Counter, Gauge, Histogram, TenantCounter, TenantGauge, TenantHistogram};
 pub use cells::{Cells, MetricsWriter, SharedMetricsWriter};
-pub use current_work::BusyWith;
+pub use current_work::CurrentWork;
 pub use exemplar::Exemplar;
 pub use exposition::{
     Exposition, ExpositionError, ExpositionFormat, OPEN_METRICS_TYPE, ScrapeQuery, TEXT_TYPE,
@@ -35,13 +35,13 @@ pub use exposition::{
 };
 pub use flight::{
     FLIGHT_ROOM_BYTES_MAX, FLIGHTS_PER_LAYER_MAX, FlightCause, FlightRecord, KINDS, Layer,
-    RecordedEvent, Stages,
+    RecordedEvent, StageDurations,
 };
 pub use labels::{
     AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
-    Direction, ErrorReply, HandshakeOutcome, HandshakeStage, Heartbeat, LaneKind, LostLine, Page,
-    Protocol, PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
-    StoreFailure, Suspected, TenantOutcome,
+    Direction, ErrorReply, HandshakeOutcome, HandshakeStage, HeartbeatOutcome, LaneKind, LostLine,
+    Page, Protocol, PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome,
+    StatusClass, StoreFailure, Suspected, TenantOutcome,
 };
 pub use pulse::{CoreWork, PulseReading, TurnPhase};
 pub use record::{RecordReader, RecordWriter, records};

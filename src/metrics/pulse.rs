@@ -9,7 +9,7 @@
 use std::array;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::current_work::{Busy, BusyWith};
+use super::current_work::{CurrentWork, CurrentWorkCell};
 use crate::base::limits::SHARDS_MAX;
 
 /// What a turn consists of, in order.
@@ -87,7 +87,7 @@ pub(super) struct CorePulse {
     /// When the turn began, Unix ms.
     since_unix_ms: AtomicU64,
     turn: AtomicU64,
-    pub(super) busy: Busy,
+    pub(super) current_work: CurrentWorkCell,
     under_way: [AtomicU64; 5],
     /// Open questions by the core that was asked.
     lanes: [AtomicU32; SHARDS_MAX as usize],
@@ -103,7 +103,7 @@ pub struct PulseReading {
     /// Which turn it is, from 1.
     pub turn: u64,
     /// The connection, client and room that it works for.
-    pub busy_with: BusyWith,
+    pub current_work: CurrentWork,
     /// What was under way when the last turn ended.
     pub under_way: CoreWork,
     /// Open questions to other cores, where there are any.
@@ -116,7 +116,7 @@ impl CorePulse {
             phase: AtomicU8::new(TurnPhase::Starting as u8),
             since_unix_ms: AtomicU64::new(0),
             turn: AtomicU64::new(0),
-            busy: Busy::new(),
+            current_work: CurrentWorkCell::new(),
             under_way: array::from_fn(|_| AtomicU64::new(0)),
             lanes: array::from_fn(|_| AtomicU32::new(0)),
         }
@@ -132,10 +132,10 @@ impl CorePulse {
     #[inline]
     pub fn enter(&self, phase: TurnPhase) {
         self.phase.store(phase as u8, Relaxed);
-        self.busy.clear();
+        self.current_work.clear();
     }
 
-    pub fn tell(&self, under_way: &CoreWork) {
+    pub fn set_work(&self, under_way: &CoreWork) {
         let CoreWork { connections, timers, questions, ring_operations, store_requests } =
             *under_way;
         let words = [connections, timers, questions, ring_operations, store_requests];
@@ -144,7 +144,7 @@ impl CorePulse {
         }
     }
 
-    pub fn tell_lane(&self, to: u16, questions: u32) {
+    pub fn set_open_requests(&self, to: u16, questions: u32) {
         self.lanes[usize::from(to)].store(questions, Relaxed);
     }
 
@@ -156,7 +156,7 @@ impl CorePulse {
             phase: TurnPhase::ALL[usize::from(self.phase.load(Relaxed))],
             since_unix_ms: self.since_unix_ms.load(Relaxed),
             turn: self.turn.load(Relaxed),
-            busy_with: self.busy.read(),
+            current_work: self.current_work.read(),
             under_way: CoreWork { connections, timers, questions, ring_operations, store_requests },
             lanes: lanes.filter(|&(_, open)| open != 0).collect(),
         }
@@ -184,10 +184,10 @@ mod tests {
             ring_operations: 4,
             store_requests: 5,
         };
-        pulse.tell(&under_way);
-        pulse.tell_lane(3, 9);
-        pulse.tell_lane(255, 1);
-        pulse.tell_lane(0, 0);
+        pulse.set_work(&under_way);
+        pulse.set_open_requests(3, 9);
+        pulse.set_open_requests(255, 1);
+        pulse.set_open_requests(0, 0);
         let reading = pulse.read();
         assert_eq!((reading.since_unix_ms, reading.turn, reading.under_way), (1_800, 2, under_way));
         assert_eq!(reading.lanes, [(3, 9), (255, 1)]);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::catalogue::rows;
 use super::exposition::seconds;
-use super::row::{Home, Merge, MetricKind, MetricRow};
+use super::row::{Merge, MetricKind, MetricRow, MetricSource};
 
 /// One metric family: rows of one name.
 struct Family {
@@ -15,7 +15,7 @@ struct Family {
 
 impl Family {
     fn all() -> Vec<Family> {
-        let rows: Vec<&MetricRow> = rows().map(|placed| placed.row).collect();
+        let rows: Vec<&MetricRow> = rows().map(|indexed| indexed.row).collect();
         let families = rows.chunk_by(|a, b| a.name == b.name);
         families.map(|rows| Family { rows: rows.to_vec() }).collect()
     }
@@ -140,10 +140,10 @@ fn describe(family: &Family) -> Value {
         "help": row.help,
         "labels": labels,
         "buckets": family.bounds().collect::<Vec<f64>>(),
-        "written_by": match row.home {
-            Home::Core => "cores",
-            Home::Store => "store",
-            Home::Process => "process",
+        "written_by": match row.source {
+            MetricSource::Core => "cores",
+            MetricSource::Store => "store",
+            MetricSource::Process => "process",
         },
         "by_core": row.merge == Merge::ByCore,
         "exemplars": row.exemplars,

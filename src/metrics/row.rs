@@ -26,7 +26,7 @@ pub(super) enum MetricKind {
 
 /// Who writes a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Home {
+pub(super) enum MetricSource {
     /// Every core, about itself.
     Core,
     /// The storage thread.
@@ -48,7 +48,7 @@ pub(super) enum Merge {
 
 /// Where the article that this product's monitoring comes from has the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Article {
+pub(super) struct ArticleReference {
     /// Its chapter.
     pub chapter: &'static str,
     /// Its name there.
@@ -71,11 +71,11 @@ pub(super) struct MetricRow {
     /// Upper bounds in microseconds, rising; exposed in seconds. Empty but for
     /// histograms. `+Inf` is not listed.
     pub bounds_us: &'static [u64],
-    pub home: Home,
+    pub source: MetricSource,
     pub merge: Merge,
     /// How many of the cell's units make one of the exposed unit.
     pub per_unit: u64,
-    pub article: Option<Article>,
+    pub article: Option<ArticleReference>,
     /// Whether the tail's buckets keep an example.
     pub exemplars: bool,
 }
@@ -110,7 +110,7 @@ impl MetricRow {
             fixed,
             axes,
             bounds_us: &[],
-            home: Home::Core,
+            source: MetricSource::Core,
             merge: Merge::Sum,
             per_unit,
             article: None,
@@ -125,13 +125,13 @@ impl MetricRow {
 
     /// Written by the storage thread.
     pub const fn store(mut self) -> MetricRow {
-        self.home = Home::Store;
+        self.source = MetricSource::Store;
         self
     }
 
     /// Written for the whole process.
     pub const fn process(mut self) -> MetricRow {
-        self.home = Home::Process;
+        self.source = MetricSource::Process;
         self
     }
 
@@ -164,7 +164,7 @@ impl MetricRow {
     }
 
     pub const fn article(mut self, chapter: &'static str, name: &'static str) -> MetricRow {
-        self.article = Some(Article { chapter, name, of_17: (0, 0) });
+        self.article = Some(ArticleReference { chapter, name, of_17: (0, 0) });
         self
     }
 
@@ -215,10 +215,11 @@ impl MetricRow {
 
     /// Whether a scrape has a series for each core.
     pub fn shows_cores(&self, cores: ScrapeScope) -> bool {
-        match (self.home, self.merge) {
-            (Home::Core, Merge::Sum) => cores == ScrapeScope::Each,
-            (Home::Core, Merge::ByCore) => true,
-            (Home::Core, Merge::ByTenant) | (Home::Store | Home::Process, _) => false,
+        match (self.source, self.merge) {
+            (MetricSource::Core, Merge::Sum) => cores == ScrapeScope::Each,
+            (MetricSource::Core, Merge::ByCore) => true,
+            (MetricSource::Core, Merge::ByTenant)
+            | (MetricSource::Store | MetricSource::Process, _) => false,
         }
     }
 

@@ -323,7 +323,7 @@ impl Core {
             let stall = FlightRecord::new(now.unix_ms, FlightCause::Stall);
             metrics.note(&FlightRecord { value_us: took_us, ..stall });
         }
-        self.tell_under_way();
+        self.publish_work();
         self.report_drained();
         self.report_findings();
         turned
@@ -340,7 +340,7 @@ impl Core {
         self.shard.trim();
         self.io.trim();
         trim_list(&mut self.work);
-        self.tell_lateness(now);
+        self.log_lateness(now);
         if let Some(expired) = &mut self.expired {
             let more = expired.take();
             self.shard.on_expired(more);
@@ -348,7 +348,7 @@ impl Core {
     }
 
     /// A line in the log when the core is late, not more often than each minute.
-    fn tell_lateness(&mut self, now: MonotonicMs) {
+    fn log_lateness(&mut self, now: MonotonicMs) {
         let lag_ms = self.shard.worst_lag_ms();
         if lag_ms < LATE_MS_NOTED || now < self.late_told_until {
             return;
@@ -362,11 +362,11 @@ impl Core {
     }
 
     /// Says what is under way, for those who look at this core from outside.
-    fn tell_under_way(&mut self) {
+    fn publish_work(&mut self) {
         let (ring_operations, operations_begun) = self.io.operations();
         let under_way = CoreWork { ring_operations, ..self.shard.under_way() };
-        self.metrics.tell(&under_way);
-        self.shard.changed_lanes(&mut |to, open| self.metrics.tell_lane(to, open));
+        self.metrics.set_work(&under_way);
+        self.shard.changed_lanes(&mut |to, open| self.metrics.set_open_requests(to, open));
         let CoreWork { timers, questions, store_requests, .. } = under_way;
         self.metrics.set(Gauge::Tasks, ring_operations + timers + questions + store_requests);
         let begun = operations_begun + self.shard.tasks_begun();

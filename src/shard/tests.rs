@@ -26,7 +26,7 @@ use crate::base::{
     Action, ConnId, Csprng, DisconnectReason, Event, MonotonicMs, RoomId, ShardId, TcpLiveness,
     Timestamps,
 };
-use crate::metrics::{Agent, BusyWith, Cells, Tenants};
+use crate::metrics::{Agent, Cells, CurrentWork, Tenants};
 use crate::room::{self, Namespace, Permission};
 use crate::session::{self, NameKey, Prefix};
 use crate::store::Durability;

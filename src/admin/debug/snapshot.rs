@@ -75,7 +75,7 @@ fn long_turns(cores: &[Arc<Cells>], wanted: Option<u16>, now_unix_ms: u64) -> Ve
                 "core": core,
                 "phase": reading.phase.word(),
                 "for_seconds": for_ms as f64 / 1e3,
-                "busy_with": tasks::busy_with(&reading),
+                "busy_with": tasks::current_work(&reading),
             })
         })
     };
@@ -142,7 +142,7 @@ fn event(core: Option<u16>, flown: &RecordedEvent) -> Value {
 mod tests {
     use super::*;
     use crate::base::ConnId;
-    use crate::metrics::{Agent, CloseReason, FlightCause, Segment, Stages};
+    use crate::metrics::{Agent, CloseReason, FlightCause, Segment, StageDurations};
 
     fn flown(unix_ms: u64, cause: FlightCause) -> RecordedEvent {
         RecordedEvent {
@@ -153,7 +153,7 @@ mod tests {
             agent: Agent::None,
             client_hash: 0,
             value_us: 0,
-            stages: Stages::default(),
+            stages: StageDurations::default(),
         }
     }
 
@@ -229,7 +229,11 @@ mod tests {
             agent: Agent::Python,
             client_hash: 0xcd,
             value_us: 1_900_000,
-            stages: Stages { p2b_us: Some(4_000), b2c_us: Some(0), ..Stages::default() },
+            stages: StageDurations {
+                p2b_us: Some(4_000),
+                b2c_us: Some(0),
+                ..StageDurations::default()
+            },
             ..flown(7, FlightCause::SlowMessage(Segment::P2b))
         };
         let want = json!({

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::DiagnosticsState;
 use crate::clock::unix_ms;
-use crate::metrics::{BusyWith, Cells, Gauge, PulseReading, TurnPhase};
+use crate::metrics::{Cells, CurrentWork, Gauge, PulseReading, TurnPhase};
 
 /// `GET /debug/tasks`
 pub(super) async fn page(State(diagnostics): State<DiagnosticsState>) -> Response {
@@ -27,8 +27,8 @@ pub fn report(instance: &str, now_unix_ms: u64, cores: &[Arc<Cells>]) -> Value {
 
 /// The connection, client and room that a core works for; `null` when it works for none. What
 /// is not known is not there.
-pub(super) fn busy_with(reading: &PulseReading) -> Value {
-    let BusyWith { connection, client, room } = &reading.busy_with;
+pub(super) fn current_work(reading: &PulseReading) -> Value {
+    let CurrentWork { connection, client, room } = &reading.current_work;
     let mut busy = Map::new();
     if let Some((core, id)) = connection {
         let place = format!("{core}.{}.{}", id.slot, id.generation);
@@ -50,7 +50,7 @@ fn line(core: u16, now_unix_ms: u64, cells: &Cells) -> Value {
     let for_ms = if since == 0 { 0 } else { now_unix_ms.saturating_sub(since) };
     json!({
         "core": core,
-        "busy_with": busy_with(&reading),
+        "busy_with": current_work(&reading),
         "phase": reading.phase.word(),
         "since_unix_ms": since,
         "for_seconds": for_ms as f64 / 1e3,

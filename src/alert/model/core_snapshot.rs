@@ -55,7 +55,7 @@ struct LongTurn {
     #[serde(default)]
     for_seconds: f64,
     #[serde(default)]
-    busy_with: Option<BusyPart>,
+    current_work: Option<BusyPart>,
 }
 
 #[derive(Default, Deserialize)]
@@ -94,7 +94,7 @@ pub fn of_answer(body: &[u8], core: &str) -> Option<CoreSnapshot> {
         return None;
     }
     let turn = turn.unwrap_or_default();
-    let busy = turn.busy_with.unwrap_or_default();
+    let busy = turn.current_work.unwrap_or_default();
     Some(CoreSnapshot {
         core,
         phase: turn.phase,

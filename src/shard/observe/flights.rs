@@ -9,7 +9,7 @@ use super::trace_events::{self, ChannelLabel, MessageIncident};
 use crate::base::{RoomId, Timestamps};
 use crate::metrics::{
     CloseReason, Counter, FlightCause, FlightRecord, HandshakeOutcome, LaneKind, MetricsWriter,
-    Stages,
+    StageDurations,
 };
 use crate::session::{Fault, NameKey, Prefix, Session};
 
@@ -123,7 +123,7 @@ pub fn note_message(
         room,
         agent: incident.agent,
         value_us: incident.segments_us.iter().flatten().sum(),
-        stages: Stages { p2b_us, queue_us, b2c_us, consume_us },
+        stages: StageDurations { p2b_us, queue_us, b2c_us, consume_us },
         ..FlightRecord::new(now.unix_ms, cause)
     });
 }

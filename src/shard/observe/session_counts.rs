@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use crate::metrics::{
-    Counter, ErrorReply, Gauge, HandshakeOutcome, HandshakeStage, Heartbeat, Histogram,
+    Counter, ErrorReply, Gauge, HandshakeOutcome, HandshakeStage, HeartbeatOutcome, Histogram,
     MetricsWriter, Recovery as Recovered, RejectReason, Suspected, Tenant, TenantCounter,
     TenantGauge,
 };
@@ -54,7 +54,7 @@ impl SessionCounts {
         }
         for (histogram, value_us) in decided.observed.drain(..) {
             if histogram == Histogram::HeartbeatRtt {
-                self.metrics.add(Counter::Heartbeats(Heartbeat::Pong), 1);
+                self.metrics.add(Counter::Heartbeats(HeartbeatOutcome::Pong), 1);
             }
             self.metrics.observe(histogram, value_us);
         }
@@ -73,7 +73,7 @@ impl SessionCounts {
         self.metrics.add(Counter::ClosedBy(fault.blame()), 1);
         // Whoever found out, the client did not answer.
         if matches!(fault, Fault::NoPong | Fault::PeerGone) {
-            self.metrics.add(Counter::Heartbeats(Heartbeat::Timeout), 1);
+            self.metrics.add(Counter::Heartbeats(HeartbeatOutcome::Timeout), 1);
         }
         if fault == Fault::Slow {
             self.metrics.add(Counter::SlowConsumersEvicted, 1);

@@ -12,11 +12,11 @@ fn whose_work_a_core_does_is_there_before_it_is_done() {
             world.shards[peer.0].sessions().connections().session(id(peer)).expect("it is open");
         session.who().map(|who| who.client)
     };
-    let busy = |world: &World, core: usize| world.cells[core].read_pulse().busy_with;
+    let busy = |world: &World, core: usize| world.cells[core].read_pulse().current_work;
     // Within the turn, when the message was read and its room was not asked yet.
     let client = client_of(&world, near);
     world.queue(near, &frame(&format!(r#"{{"id":7,"publish":{{"channel":"{room}","data":1}}}}"#)));
-    let want = BusyWith { connection: Some((0, id(near))), client, room: None };
+    let want = CurrentWork { connection: Some((0, id(near))), client, room: None };
     assert_eq!(busy(&world, 0), want);
     // A question of another core: the room, and whose question it is there.
     world.settle();
@@ -29,7 +29,7 @@ fn whose_work_a_core_does_is_there_before_it_is_done() {
     for message in messages {
         world.shards[0].on_message(world.now, ShardId(1), message);
     }
-    let want = BusyWith { connection: Some((1, connection)), client: None, room: Some(room) };
+    let want = CurrentWork { connection: Some((1, connection)), client: None, room: Some(room) };
     assert_eq!(busy(&world, 0), want);
     world.turn(0);
     assert_eq!(busy(&world, 1).room, None, "it waits for the other");
@@ -40,7 +40,7 @@ fn rooms_that_are_named_after_people_are_told_by_their_hash() {
     let world = World::new(1, |_| ());
     for (name, is_told) in [("room:1", true), ("@ann", false), ("dm#ann,bob", false)] {
         work_in(world.shards[0].metrics(), Some(name), RoomId(7 << 64 | 9));
-        let room = world.cells[0].read_pulse().busy_with.room.expect("there is one");
+        let room = world.cells[0].read_pulse().current_work.room.expect("there is one");
         assert_eq!(room == name, is_told, "{room}");
         assert_eq!(room.starts_with('~'), !is_told, "{room}");
     }
