@@ -17,8 +17,8 @@ use rookery::room::Namespace;
 use rookery::session::{NameKey, namespace_of};
 use rookery::store::{
     Batch, Capacity, Crash, Disk, DiskError, DiskFaultProfile, Engine, EngineSetup, KeyRange,
-    OnEntry, Options, ReadOrder, Retention, SimulatedDisk, StoreError, StoreKeyspace, StoreReply,
-    StoreRequest, StoreResult, SyncMode,
+    Options, ReadOrder, Retention, ScanCallback, SimulatedDisk, StoreError, StoreKeyspace,
+    StoreReply, StoreRequest, StoreResult, SyncMode,
 };
 
 use crate::digest::Digest;
@@ -71,7 +71,7 @@ impl Disk for WatchedDisk {
         space: StoreKeyspace,
         range: &KeyRange,
         order: ReadOrder,
-        on_entry: &mut OnEntry<'_>,
+        on_entry: &mut ScanCallback<'_>,
     ) -> Result<(), DiskError> {
         self.disk.scan(space, range, order, on_entry)
     }

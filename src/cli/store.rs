@@ -15,8 +15,8 @@ use super::token::{TimeToLive, time_to_live};
 use super::{Base, FAILED, OK};
 use crate::clock::unix_ms;
 use crate::store::{
-    CheckFinding, DeadLetterFilter, DiskError, DumpError, FjallDisk, Inspection, OpenError,
-    Options, Workers,
+    BackgroundThreads, CheckFinding, DeadLetterFilter, DiskError, DumpError, FjallDisk, Inspection,
+    OpenError, Options,
 };
 use show::{ObjectWriter, OutputForm};
 
@@ -158,7 +158,7 @@ type Store = Inspection<FjallDisk>;
 impl Place {
     /// Opens the store as it is and shows something of it.
     fn look(self, show: impl FnOnce(&Store, &mut View) -> u8) -> u8 {
-        match self.open(Workers::None) {
+        match self.open(BackgroundThreads::None) {
             Ok((inspection, mut view)) => {
                 let code = show(&inspection, &mut view);
                 view.end(code)
@@ -169,7 +169,7 @@ impl Place {
 
     /// Opens the store, changes dead letters, and says how many.
     fn change(self, word: &str, act: impl FnOnce(&mut Store) -> Result<u64, DiskError>) -> u8 {
-        let (mut inspection, mut view) = match self.open(Workers::One) {
+        let (mut inspection, mut view) = match self.open(BackgroundThreads::One) {
             Ok(opened) => opened,
             Err(code) => return code,
         };
@@ -185,11 +185,12 @@ impl Place {
         }
     }
 
-    fn open(self, workers: Workers) -> Result<(Store, View), u8> {
+    fn open(self, background_threads: BackgroundThreads) -> Result<(Store, View), u8> {
         let dir = self.store_dir.map(|dir| ("store.dir", dir));
         let inputs = Inputs { base: self.base, flags: dir.into_iter().collect() };
         let options = inputs.resolve().map_err(|refusal| refusal.tell())?.store;
-        let inspection = Inspection::open(&options, workers).map_err(|fault| refuse(&fault))?;
+        let inspection =
+            Inspection::open(&options, background_threads).map_err(|fault| refuse(&fault))?;
         let form = if self.json { OutputForm::Json } else { OutputForm::Text };
         Ok((inspection, View { options, form, lines: Lines::begin() }))
     }
@@ -235,12 +236,11 @@ impl From<Selection> for DeadLetterFilter {
 
 fn check(inspection: &Store, view: &mut View) -> u8 {
     let (form, lines) = (view.form, &mut view.lines);
-    let checked =
-        inspection.check(&mut |finding: CheckFinding| lines.line(&form.finding(&finding)));
-    match checked {
-        Ok(checked) => {
-            lines.line(&form.checked(checked));
-            if checked.findings_count == 0 { OK } else { view.damaged() }
+    let totals = inspection.check(&mut |finding: CheckFinding| lines.line(&form.finding(&finding)));
+    match totals {
+        Ok(totals) => {
+            lines.line(&form.check_totals(totals));
+            if totals.findings_count == 0 { OK } else { view.damaged() }
         }
         Err(fault) => view.refuse(fault),
     }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::base::UserHash;
 use crate::base::limits::ROOM_REACTIONS_MAX;
-use crate::store::{MessageReactions, ReactionRefusal, ReactionResult, ReactionTotals};
+use crate::store::{MessageReactions, ReactionRejection, ReactionResult, ReactionTotals};
 
 /// What the messages of a room are reacted to with.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl MemoryReactions {
         } else if (is_one_more && ROOM_REACTIONS_MAX <= count)
             || !message.totals.replace(before.map(|before| &**before), value)
         {
-            ReactionResult::Refused(ReactionRefusal::Limit)
+            ReactionResult::Refused(ReactionRejection::Limit)
         } else {
             all.count -= message.users.len();
             match value {
@@ -169,7 +169,7 @@ mod tests {
             reactions.react(offset, user(number), Some("a"));
         }
         assert_eq!(reactions.count(), ROOM_REACTIONS_MAX);
-        let limit = ReactionResult::Refused(ReactionRefusal::Limit);
+        let limit = ReactionResult::Refused(ReactionRejection::Limit);
         assert_eq!(reactions.react(99, user(0), Some("a")), limit);
         assert!(matches!(reactions.react(1, user(0), Some("b")), ReactionResult::Changed(_)));
         assert!(matches!(reactions.react(1, user(0), None), ReactionResult::Changed(_)));

@@ -15,7 +15,7 @@ use super::store_client::{PendingOp, ReadClass, ReplyRoute, requester};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_BYTES_MAX;
 use crate::store::{
-    HistoryRange, MessageReactions, React, ReactedMessages, ReactionRefusal, ReactionResult,
+    HistoryRange, MessageReactions, React, ReactedMessages, ReactionRejection, ReactionResult,
     ReactionTotals, ReactionsQuery, StoreError, StoreOp, StoreResult,
 };
 use crate::wire::chat::{self, Field};
@@ -57,10 +57,10 @@ pub(super) fn reacted(
     match result {
         Ok(ReactionResult::Changed(totals)) => (RoomReply::Done, Some(totals)),
         Ok(ReactionResult::Unchanged) => (RoomReply::Done, None),
-        Ok(ReactionResult::Refused(ReactionRefusal::NoMessage)) => {
+        Ok(ReactionResult::Refused(ReactionRejection::NoMessage)) => {
             (RoomReply::InvalidField(Field::Offset), None)
         }
-        Ok(ReactionResult::Refused(ReactionRefusal::Limit)) => {
+        Ok(ReactionResult::Refused(ReactionRejection::Limit)) => {
             (RoomReply::Rejected(ErrorCode::LimitExceeded), None)
         }
         Err(

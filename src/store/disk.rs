@@ -13,11 +13,11 @@ use super::messages::ReadOrder;
 
 /// Which channels may have lost something that nothing tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub enum SuspectedLoss {
     /// None.
     None,
     /// All: a part of the journal is gone.
-    Everywhere,
+    AllChannels,
 }
 
 /// Keys of different kinds. Each is ordered by the bytes of its keys.
@@ -118,7 +118,7 @@ pub struct KeyRange {
 }
 
 /// Sees an entry, and says whether it wants the next.
-pub type OnEntry<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+pub type ScanCallback<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
 /// An ordered key-value store.
 pub trait Disk {
@@ -131,7 +131,7 @@ pub trait Disk {
         space: StoreKeyspace,
         range: &KeyRange,
         order: ReadOrder,
-        on_entry: &mut OnEntry<'_>,
+        on_entry: &mut ScanCallback<'_>,
     ) -> Result<(), DiskError>;
 
     /// Writes a batch, wholly or not at all. After a failure nothing more is
@@ -250,7 +250,7 @@ impl<'a, D: Disk> BatchOverlay<'a, D> {
         space: StoreKeyspace,
         range: &KeyRange,
         order: ReadOrder,
-        on_entry: &mut OnEntry<'_>,
+        on_entry: &mut ScanCallback<'_>,
     ) -> Result<(), DiskError> {
         let changes = self.batch.range(space, range);
         match order {
@@ -269,7 +269,7 @@ impl<'a, D: Disk> BatchOverlay<'a, D> {
         range: &KeyRange,
         order: ReadOrder,
         changes: &mut std::iter::Peekable<I>,
-        on_entry: &mut OnEntry<'_>,
+        on_entry: &mut ScanCallback<'_>,
     ) -> Result<(), DiskError>
     where
         I: Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,

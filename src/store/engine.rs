@@ -41,13 +41,13 @@ use super::messages::{
 };
 use super::record::DecodeError;
 use append_gate::AppendGate;
-use boot::EarlierLives;
+use boot::BootHistory;
 use budget::Budget;
 use channels::ChannelStore;
-use health::{DiskHealth, Healed};
+use health::{DiskHealth, ReopenResult};
 use queue::{QueuedRead, RequestQueue};
 use upkeep::Upkeep;
-use writes::append::{self, Size, Written};
+use writes::append::{self, QuotaState, Written};
 use writes::markers::{self, Cleared, MarkerWrite};
 use writes::{pending, reaction};
 
@@ -85,7 +85,7 @@ struct Plan {
 impl<D: Disk> Engine<D> {
     /// Opens the store of a disk, and makes it one when it is empty.
     pub fn open(mut disk: D, setup: EngineSetup) -> Result<Engine<D>, OpenError> {
-        let EarlierLives { name_key, losses_count } = boot::begin(&mut disk, &setup)?;
+        let BootHistory { name_key, losses_count } = boot::begin(&mut disk, &setup)?;
         Ok(Engine {
             name_key,
             queue: RequestQueue::default(),
@@ -177,7 +177,7 @@ impl<D: Disk> Engine<D> {
 
     /// Does a bounded part of what waits. `now_unix_ms` is the wall clock's.
     pub fn turn(&mut self, now_unix_ms: u64, out: &mut Vec<(ShardId, StoreReply)>) -> TurnResult {
-        if self.health.heal(now_unix_ms, &mut self.channels) == Healed::Reopened {
+        if self.health.heal(now_unix_ms, &mut self.channels) == ReopenResult::Reopened {
             self.counts.reopened += 1;
         }
         self.health.look(now_unix_ms, self.channels.staged().disk());
@@ -253,9 +253,9 @@ impl<D: Disk> Engine<D> {
             StoreOp::AdvanceMarker(advance) => {
                 match markers::advance_marker(&mut self.channels, &advance, from, request_id)? {
                     (MarkerWrite::Whole(outcome), durable) => (outcome, durable),
-                    (MarkerWrite::Clears(clearing), durable) => {
+                    (MarkerWrite::Clears(cleanup), durable) => {
                         plan.durable = later(plan.durable, durable);
-                        self.queue.put_back_clearing(clearing);
+                        self.queue.put_back_cleanup(cleanup);
                         return Ok(None);
                     }
                 }
@@ -305,19 +305,19 @@ impl<D: Disk> Engine<D> {
 
     /// One step of an acknowledgement that has more to remove than fits a turn.
     fn clear_on(&mut self, plan: &mut Plan) {
-        let Some(mut clearing) = self.queue.next_clearing() else { return };
+        let Some(mut cleanup) = self.queue.next_cleanup() else { return };
         let cleared = match self.health.works() {
-            true => markers::clear(&mut self.channels, &mut clearing),
+            true => markers::clear(&mut self.channels, &mut cleanup),
             false => Err(StoreError::Broken),
         };
-        let (from, request_id) = (clearing.from, clearing.request_id);
+        let (from, request_id) = (cleanup.from, cleanup.request_id);
         let outcome = match cleared {
             Ok((cleared, durable)) => {
                 plan.durable = later(plan.durable, durable);
                 if cleared == Cleared::Partly {
-                    return self.queue.put_back_clearing(clearing);
+                    return self.queue.put_back_cleanup(cleanup);
                 }
-                clearing.outcome
+                cleanup.outcome
             }
             Err(failure) => {
                 self.counts = self.counts.and_failed(failure);
@@ -346,12 +346,12 @@ impl<D: Disk> Engine<D> {
     fn append(&mut self, append: &Append) -> Result<SyncMode, StoreError> {
         let plan = append::plan(&mut self.channels, &mut self.gate, append)?;
         let written = plan.write(&mut self.channels, append);
-        let Written { durable, replaced, expires_unix_ms, size } = written;
+        let Written { durable, replaced, expires_unix_ms, quota } = written;
         for left in &replaced {
             // What is being read shows it no more either.
             self.queue.replace(append.room, left);
         }
-        if size == Size::Over {
+        if quota == QuotaState::Over {
             self.upkeep.on_over_limit(append.room);
         }
         if let Some(expires_unix_ms) = expires_unix_ms {
@@ -406,11 +406,11 @@ impl<D: Disk> Engine<D> {
                 }
                 out.push((from, reply));
             }
-            while let Some(clearing) = self.queue.next_clearing() {
+            while let Some(cleanup) = self.queue.next_cleanup() {
                 self.counts.broken += 1;
                 self.answered_count += 1;
                 let outcome = StoreResult::Failed(StoreError::Broken);
-                out.push((clearing.from, StoreReply { request_id: clearing.request_id, outcome }));
+                out.push((cleanup.from, StoreReply { request_id: cleanup.request_id, outcome }));
             }
             return;
         }

@@ -32,7 +32,8 @@ use fjall::config::{BlockSizePolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::disk::{
-    Batch, Capacity, Disk, DiskError, Doubt, KeyRange, OnEntry, StoreKeyspace, SyncMode,
+    Batch, Capacity, Disk, DiskError, KeyRange, ScanCallback, StoreKeyspace, SuspectedLoss,
+    SyncMode,
 };
 use super::messages::ReadOrder;
 use super::{OpenError, Options};
@@ -62,7 +63,7 @@ const LOOKS_PER_COUNT: u32 = 10;
 
 /// Who works behind the scenes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Workers {
+pub enum BackgroundThreads {
     /// One thread that flushes and compacts.
     One,
     /// None: the store is looked at, and stays as it is.
@@ -73,7 +74,7 @@ pub enum Workers {
 pub struct FjallDisk {
     dir: PathBuf,
     cache_bytes: u64,
-    workers: Workers,
+    background_threads: BackgroundThreads,
     open: Option<Handles>,
     looks_count: Cell<u32>,
     used_bytes: Cell<u64>,
@@ -87,10 +88,10 @@ struct Handles {
 
 impl std::fmt::Debug for FjallDisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let FjallDisk { dir, workers, open, .. } = self;
+        let FjallDisk { dir, background_threads, open, .. } = self;
         f.debug_struct("FjallDisk")
             .field("dir", dir)
-            .field("workers", workers)
+            .field("background_threads", background_threads)
             .field("is_open", &open.is_some())
             .finish_non_exhaustive()
     }
@@ -104,7 +105,8 @@ impl FjallDisk {
         if !layout::exists(dir, &layout::db_dir(dir))? {
             let new_dir = layout::fresh_dir(dir)?;
             let fault = |error| open_fault(dir, error);
-            let made = Handles::open(&new_dir, options.cache_bytes, Workers::One).map_err(fault)?;
+            let made = Handles::open(&new_dir, options.cache_bytes, BackgroundThreads::One)
+                .map_err(fault)?;
             made.db.persist(PersistMode::SyncAll).map_err(fault)?;
             drop(made);
             layout::adopt(dir, &new_dir)?;
@@ -118,7 +120,10 @@ impl FjallDisk {
     }
 
     /// Opens the store of a directory as it is; there must be one.
-    pub fn open_existing(options: &Options, workers: Workers) -> Result<FjallDisk, OpenError> {
+    pub fn open_existing(
+        options: &Options,
+        background_threads: BackgroundThreads,
+    ) -> Result<FjallDisk, OpenError> {
         let Options { dir, cache_bytes, .. } = options;
         layout::check_dir(dir)?;
         let db_dir = layout::db_dir(dir);
@@ -127,13 +132,13 @@ impl FjallDisk {
         }
         layout::check_lock(dir, &db_dir)?;
         journal::mend(dir, &db_dir)?;
-        let handles = Handles::open(&db_dir, *cache_bytes, workers);
+        let handles = Handles::open(&db_dir, *cache_bytes, background_threads);
         let handles = handles.map_err(|error| open_fault(dir, error))?;
-        Ok(FjallDisk::over(dir, *cache_bytes, workers, handles))
+        Ok(FjallDisk::over(dir, *cache_bytes, background_threads, handles))
     }
 
     /// Cuts the journal where it is damaged, and says what that leaves in doubt.
-    pub(super) fn cut_damage(options: &Options) -> Result<Doubt, OpenError> {
+    pub(super) fn cut_damage(options: &Options) -> Result<SuspectedLoss, OpenError> {
         let dir = &options.dir;
         let db_dir = layout::db_dir(dir);
         layout::check_dir(dir)?;
@@ -145,9 +150,9 @@ impl FjallDisk {
     pub(super) fn beside(options: &Options) -> Result<(FjallDisk, PathBuf), OpenError> {
         let Options { dir, cache_bytes, .. } = options;
         let new_dir = layout::fresh_dir(dir)?;
-        let handles = Handles::open(&new_dir, *cache_bytes, Workers::One);
+        let handles = Handles::open(&new_dir, *cache_bytes, BackgroundThreads::One);
         let handles = handles.map_err(|error| open_fault(dir, error))?;
-        Ok((FjallDisk::over(dir, *cache_bytes, Workers::One, handles), new_dir))
+        Ok((FjallDisk::over(dir, *cache_bytes, BackgroundThreads::One, handles), new_dir))
     }
 
     /// Lets that one take the place of the other, which stays as `db.damaged-<number>`. Both
@@ -158,11 +163,16 @@ impl FjallDisk {
         layout::adopt(dir, new_dir)
     }
 
-    fn over(dir: &Path, cache_bytes: u64, workers: Workers, handles: Handles) -> FjallDisk {
+    fn over(
+        dir: &Path,
+        cache_bytes: u64,
+        background_threads: BackgroundThreads,
+        handles: Handles,
+    ) -> FjallDisk {
         FjallDisk {
             dir: dir.to_path_buf(),
             cache_bytes,
-            workers,
+            background_threads,
             open: Some(handles),
             looks_count: Cell::new(0),
             used_bytes: Cell::new(0),
@@ -180,7 +190,7 @@ impl FjallDisk {
 
     fn open_again(&self) -> Result<Handles, DiskError> {
         let db_dir = layout::db_dir(&self.dir);
-        Handles::open(&db_dir, self.cache_bytes, self.workers).map_err(unwritten)
+        Handles::open(&db_dir, self.cache_bytes, self.background_threads).map_err(unwritten)
     }
 
     fn handles(&self) -> Result<&Handles, DiskError> {
@@ -189,10 +199,14 @@ impl FjallDisk {
 }
 
 impl Handles {
-    fn open(db_dir: &Path, cache_bytes: u64, workers: Workers) -> fjall::Result<Handles> {
-        let threads_count = match workers {
-            Workers::One => 1,
-            Workers::None => 0,
+    fn open(
+        db_dir: &Path,
+        cache_bytes: u64,
+        background_threads: BackgroundThreads,
+    ) -> fjall::Result<Handles> {
+        let threads_count = match background_threads {
+            BackgroundThreads::One => 1,
+            BackgroundThreads::None => 0,
         };
         let db = Database::builder(db_dir)
             .cache_size(cache_bytes)
@@ -312,7 +326,7 @@ impl Disk for FjallDisk {
         space: StoreKeyspace,
         range: &KeyRange,
         order: ReadOrder,
-        on_entry: &mut OnEntry<'_>,
+        on_entry: &mut ScanCallback<'_>,
     ) -> Result<(), DiskError> {
         let prefix = prefix(space);
         let end = |key: &[u8]| [prefix, key].concat();

@@ -23,7 +23,7 @@ use crate::base::RoomId;
 use crate::wire::Publication;
 
 use super::disk::{Capacity, Disk, DiskError, KeyRange, StoreKeyspace};
-use super::fjall_disk::{FjallDisk, Workers};
+use super::fjall_disk::{BackgroundThreads, FjallDisk};
 use super::messages::ReadOrder;
 use super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
 use super::{OpenError, Options, engine, key};
@@ -52,7 +52,7 @@ pub enum CheckFinding {
         /// up to this one.
         last: u64,
         /// What is wrong with them.
-        loss: Loss,
+        loss: LossKind,
     },
     /// A message is pending or a dead letter, and its content is nowhere.
     NoContent {
@@ -75,7 +75,7 @@ pub enum CheckFinding {
 
 /// How messages are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
+pub enum LossKind {
     /// They do not match their checksum.
     Damaged,
     /// They are not there.
@@ -105,7 +105,7 @@ pub struct StoreStats {
 
 /// What `check` went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
+pub struct CheckTotals {
     /// Channels.
     pub channels_count: u64,
     /// Messages that are as they should be.
@@ -134,8 +134,8 @@ impl fmt::Display for CheckFinding {
             CheckFinding::Lost { tenant, channel, first, last, loss } => {
                 name(f, tenant, channel)?;
                 let what = match loss {
-                    Loss::Damaged => "damaged",
-                    Loss::Missing => "missing",
+                    LossKind::Damaged => "damaged",
+                    LossKind::Missing => "missing",
                 };
                 if first == last {
                     return write!(f, ": message {first} is {what}");
@@ -175,9 +175,12 @@ fn words(space: StoreKeyspace) -> &'static str {
 }
 
 impl Inspection<FjallDisk> {
-    /// Opens the store of a directory at rest. `Workers::None` leaves it is.
-    pub fn open(options: &Options, workers: Workers) -> Result<Self, OpenError> {
-        let disk = FjallDisk::open_existing(options, workers)?;
+    /// Opens the store of a directory at rest. `BackgroundThreads::None` leaves it is.
+    pub fn open(
+        options: &Options,
+        background_threads: BackgroundThreads,
+    ) -> Result<Self, OpenError> {
+        let disk = FjallDisk::open_existing(options, background_threads)?;
         Inspection::of(disk, options)
     }
 }
@@ -197,17 +200,20 @@ impl<D: Disk> Inspection<D> {
     }
 
     /// Reads everything, and tells what is wrong.
-    pub fn check(&self, on_finding: &mut dyn FnMut(CheckFinding)) -> Result<Checked, DiskError> {
-        let mut checked = Checked::default();
+    pub fn check(
+        &self,
+        on_finding: &mut dyn FnMut(CheckFinding),
+    ) -> Result<CheckTotals, DiskError> {
+        let mut totals = CheckTotals::default();
         let mut tell = |finding| {
-            checked.findings_count += 1;
+            totals.findings_count += 1;
             on_finding(finding);
         };
         let channels = self.channels(&mut tell)?;
         for (room, record) in &channels {
-            checked.channels_count += 1;
+            totals.channels_count += 1;
             let walk = walk_channel(&self.disk, *room, record, &mut |_| {})?;
-            checked.messages_count += walk.good_count();
+            totals.messages_count += walk.good_count();
             for &(first, last, loss) in walk.losses() {
                 let (tenant, channel) = (record.tenant.clone(), record.channel.clone());
                 tell(CheckFinding::Lost { tenant, channel, first, last, loss });
@@ -223,7 +229,7 @@ impl<D: Disk> Inspection<D> {
             self.check_records(space, &channels, &mut tell)?;
         }
         self.check_reactions(&mut tell)?;
-        Ok(checked)
+        Ok(totals)
     }
 
     /// Counts what is in it. What cannot be read is not counted.
@@ -260,7 +266,7 @@ impl<D: Disk> Inspection<D> {
         tenant: &str,
         channel: &str,
         on_message: &mut dyn FnMut(&Publication),
-    ) -> Result<Vec<(u64, u64, Loss)>, DumpError> {
+    ) -> Result<Vec<(u64, u64, LossKind)>, DumpError> {
         let channels = self.channels(&mut |_| {}).map_err(DumpError::Disk)?;
         let is_it =
             |record: &ChannelRecord| &*record.tenant == tenant && &*record.channel == channel;

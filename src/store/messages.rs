@@ -9,7 +9,7 @@ use crate::wire::{Epoch, Publication};
 mod reactions;
 
 pub use self::reactions::{
-    MessageReactions, React, ReactedMessages, ReactionPage, ReactionRefusal, ReactionResult,
+    MessageReactions, React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult,
     ReactionTotals, ReactionsQuery,
 };
 

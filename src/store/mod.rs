@@ -24,19 +24,21 @@ mod simulated;
 
 pub use change::{ChangeKind, MessageChange};
 pub use disk::{
-    Batch, Capacity, Disk, DiskError, Doubt, KeyRange, OnEntry, StoreKeyspace, SyncMode,
+    Batch, Capacity, Disk, DiskError, KeyRange, ScanCallback, StoreKeyspace, SuspectedLoss,
+    SyncMode,
 };
 pub use engine::{DeadLetterTotals, Engine, EngineSetup, StoreCounts, TurnResult};
 pub use fault::OpenError;
-pub use fjall_disk::{FjallDisk, Workers};
+pub use fjall_disk::{BackgroundThreads, FjallDisk};
 pub use inspect::{
-    CheckFinding, Checked, DeadLetter, DeadLetterFilter, DumpError, Inspection, Loss, StoreStats,
+    CheckFinding, CheckTotals, DeadLetter, DeadLetterFilter, DumpError, Inspection, LossKind,
+    StoreStats,
 };
 pub use messages::{
     Addressee, AdvanceMarker, Append, ChannelCreated, Conversation, ConversationsQuery,
     DeadLetterCause, DeliveryAttempt, DuePage, Flow, HistoryRange, KnownId, MarkerPosition,
     MessageReactions, NewDeadLetter, OpenChannel, OpenedChannel, PendingMessage, PendingQuery,
-    React, ReactedMessages, ReactionPage, ReactionRefusal, ReactionResult, ReactionTotals,
+    React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult, ReactionTotals,
     ReactionsQuery, ReadMarkers, ReadMarkersQuery, ReadOrder, RequestId, Requester, StoreError,
     StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult, WriteEpoch,
 };

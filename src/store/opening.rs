@@ -5,7 +5,7 @@
 //! (`salvage`).
 
 use super::disk::{Disk, DiskError};
-use super::fjall_disk::{FjallDisk, Workers};
+use super::fjall_disk::{BackgroundThreads, FjallDisk};
 use super::inspect::{CheckFinding, Inspection};
 use super::salvage::{Salvaged, salvage};
 use super::{OpenError, Options};
@@ -21,14 +21,14 @@ pub fn open(options: &Options) -> Result<FjallDisk, OpenError> {
         let what = "blocks of its tables do not match their checksums".to_owned();
         return Err(OpenError::Damaged { dir: dir.clone(), what });
     }
-    FjallDisk::open_existing(options, Workers::One)
+    FjallDisk::open_existing(options, BackgroundThreads::One)
 }
 
 /// Looks through everything, and goes on without what is damaged, if anything is.
 fn leave_damage(options: &Options) -> Result<(), OpenError> {
-    let found = Inspection::open(options, Workers::None);
+    let found = Inspection::open(options, BackgroundThreads::None);
     let is_whole = match found.map(|store| store.check(&mut |_| {})) {
-        Ok(Ok(checked)) => checked.findings_count == 0,
+        Ok(Ok(totals)) => totals.findings_count == 0,
         Ok(Err(_)) | Err(OpenError::Damaged { .. }) => false,
         Err(fault) => return Err(fault),
     };
@@ -50,10 +50,10 @@ pub fn go_on_without(
     on_finding: &mut dyn FnMut(CheckFinding),
 ) -> Result<Salvaged, OpenError> {
     let dir = &options.dir;
-    let doubt = FjallDisk::cut_damage(options)?;
-    let old = Inspection::open(options, Workers::None)?;
+    let suspected_loss = FjallDisk::cut_damage(options)?;
+    let old = Inspection::open(options, BackgroundThreads::None)?;
     let (mut new, new_dir) = FjallDisk::beside(options)?;
-    let salvaged = salvage(&old, &mut new, doubt, on_finding);
+    let salvaged = salvage(&old, &mut new, suspected_loss, on_finding);
     let salvaged = salvaged.and_then(|salvaged| new.sync().map(|()| salvaged));
     // Both locks go before their directories do.
     drop((old, new));

@@ -55,7 +55,7 @@ const HAS_TRACE: u8 = 1 << 7;
 
 /// A kept message's place in its channel's accounts, without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct MessageAccounting {
     /// When it was taken, ms since 1970.
     pub time_unix_ms: u64,
     /// Bytes of data ever put into the channel, up to and with this message.
@@ -110,27 +110,30 @@ pub fn put_message(publication: &Publication, total_bytes: u64, changes_count: u
 }
 
 /// A message's account, without reading the rest.
-pub fn take_account(bytes: &[u8]) -> Result<Account, DecodeError> {
+pub fn take_accounting(bytes: &[u8]) -> Result<MessageAccounting, DecodeError> {
     Ok(take_beginning(bytes)?.1)
 }
 
 /// A message's flags, its account, and the rest of its fields.
-fn take_beginning(bytes: &[u8]) -> Result<(u8, Account, RecordFields<'_>), DecodeError> {
+fn take_beginning(bytes: &[u8]) -> Result<(u8, MessageAccounting, RecordFields<'_>), DecodeError> {
     let is_counted = bytes.first() == Some(&COUNTED_VERSION);
     let version = if is_counted { COUNTED_VERSION } else { VERSION };
     let mut from = RecordFields::versioned(bytes, version)?;
     let flags = from.byte()?;
-    let account = Account {
+    let accounting = MessageAccounting {
         time_unix_ms: from.number()?,
         total_bytes: from.number()?,
         changes_count: if is_counted { from.number()? } else { 0 },
     };
-    Ok((flags, account, from))
+    Ok((flags, accounting, from))
 }
 
 /// The message of these bytes.
-pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account), DecodeError> {
-    let (flags, account, mut from) = take_beginning(bytes)?;
+pub fn take_message(
+    bytes: &[u8],
+    offset: u64,
+) -> Result<(Publication, MessageAccounting), DecodeError> {
+    let (flags, accounting, mut from) = take_beginning(bytes)?;
     let has = |bit: u8| flags & bit != 0;
     let is_known = (has(HAS_INFO) || !has(HAS_CONN_INFO))
         && (has(HAS_CONN_INFO) || !has(CONN_INFO_IS_JSON))
@@ -155,8 +158,8 @@ pub fn take_message(bytes: &[u8], offset: u64) -> Result<(Publication, Account),
         false => trace_of(&tags),
     };
     let data = Payload { bytes: Bytes::copy_from_slice(from.rest()), is_json: has(DATA_IS_JSON) };
-    let time_unix_ms = account.time_unix_ms;
-    Ok((Publication { offset, data, info, chan_info, tags, time_unix_ms, trace }, account))
+    let time_unix_ms = accounting.time_unix_ms;
+    Ok((Publication { offset, data, info, chan_info, tags, time_unix_ms, trace }, accounting))
 }
 
 fn take_trace(from: &mut RecordFields<'_>) -> Result<TraceId, DecodeError> {
@@ -186,12 +189,12 @@ pub struct ChannelRecord {
     pub losses_count: u32,
     /// The lowest offset that may be kept.
     pub first: u64,
-    /// `Account::total_bytes` of the message before `first`.
+    /// `MessageAccounting::total_bytes` of the message before `first`.
     pub below_bytes: u64,
     /// The last offset that was given when this was written: what says so when
     /// no message is left. A message above it says more.
     pub head: u64,
-    /// `Account::total_bytes` at `head`.
+    /// `MessageAccounting::total_bytes` at `head`.
     pub total_bytes: u64,
     /// When the last message that is gone was said, Unix ms; says something only where
     /// none is left, and 0 where nobody knows.

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 use crate::base::RoomId;
 
-use super::disk::{Batch, Disk, DiskError, Doubt, StoreKeyspace, SyncMode};
+use super::disk::{Batch, Disk, DiskError, StoreKeyspace, SuspectedLoss, SyncMode};
 use super::engine::new_epoch;
 use super::inspect::{ChannelWalk, CheckFinding, Inspection, walk_channel};
 use super::key;
@@ -44,7 +44,7 @@ struct Copier<'a, E> {
 pub fn salvage<D: Disk, E: Disk>(
     from: &Inspection<D>,
     to: &mut E,
-    doubt: Doubt,
+    suspected_loss: SuspectedLoss,
     on_finding: &mut dyn FnMut(CheckFinding),
 ) -> Result<Salvaged, DiskError> {
     let mut copier = Copier { to, batch: Batch::default(), salvaged: Salvaged::default() };
@@ -63,7 +63,7 @@ pub fn salvage<D: Disk, E: Disk>(
             let (tenant, channel) = (record.tenant.clone(), record.channel.clone());
             tell(CheckFinding::Lost { tenant, channel, first: *first, last: *last, loss: *loss });
         }
-        places.push(copier.channel(from, room, record, &walk, doubt)?);
+        places.push(copier.channel(from, room, record, &walk, suspected_loss)?);
     }
     for space in [
         StoreKeyspace::Markers,
@@ -87,13 +87,13 @@ impl<E: Disk> Copier<'_, E> {
         room: RoomId,
         mut record: ChannelRecord,
         walk: &ChannelWalk,
-        doubt: Doubt,
+        suspected_loss: SuspectedLoss,
     ) -> Result<Place, DiskError> {
         let head = walk.last();
         if let Some((_, last, _)) = walk.losses().last() {
             (record.first, record.head) = (last + 1, head);
         }
-        if !walk.losses().is_empty() || doubt == Doubt::Everywhere {
+        if !walk.losses().is_empty() || suspected_loss == SuspectedLoss::AllChannels {
             record.epoch = new_epoch(record.epoch, head as u32);
             record.created_unix_ms = 0;
         }

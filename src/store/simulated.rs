@@ -12,7 +12,9 @@ use std::ops::Bound;
 
 use crate::base::Prng;
 
-use super::disk::{Batch, Capacity, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode};
+use super::disk::{
+    Batch, Capacity, Disk, DiskError, KeyRange, ScanCallback, StoreKeyspace, SyncMode,
+};
 use super::messages::ReadOrder;
 
 /// What may go wrong, in percent of the calls, and how long things take.
@@ -180,7 +182,7 @@ impl Disk for SimulatedDisk {
         space: StoreKeyspace,
         range: &KeyRange,
         order: ReadOrder,
-        on_entry: &mut OnEntry<'_>,
+        on_entry: &mut ScanCallback<'_>,
     ) -> Result<(), DiskError> {
         if range.last < range.first {
             return Ok(());

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::text::{date, json_line, plain};
 use crate::store::{
-    CheckFinding, Checked, DeadLetter, DeadLetterCause, Loss, StoreKeyspace, StoreStats,
+    CheckFinding, CheckTotals, DeadLetter, DeadLetterCause, LossKind, StoreKeyspace, StoreStats,
 };
 use crate::wire::{Payload, Publication};
 
@@ -28,8 +28,8 @@ impl OutputForm {
             (OutputForm::Text, finding) => plain(&finding.to_string()),
             (OutputForm::Json, CheckFinding::Lost { tenant, channel, first, last, loss }) => {
                 let how = match loss {
-                    Loss::Damaged => "damaged",
-                    Loss::Missing => "missing",
+                    LossKind::Damaged => "damaged",
+                    LossKind::Missing => "missing",
                 };
                 let object = ObjectWriter::new().text("finding", how);
                 let object = object.text("tenant", tenant).text("channel", channel);
@@ -50,8 +50,8 @@ impl OutputForm {
         }
     }
 
-    pub(super) fn checked(self, checked: Checked) -> String {
-        let Checked { channels_count, messages_count, findings_count } = checked;
+    pub(super) fn check_totals(self, check_totals: CheckTotals) -> String {
+        let CheckTotals { channels_count, messages_count, findings_count } = check_totals;
         match self {
             OutputForm::Text => {
                 let found = match findings_count {
@@ -299,12 +299,12 @@ mod tests {
         let records = |count| CheckFinding::Records { space: StoreKeyspace::Markers, count };
         for (finding, text, json) in [
             (
-                lost(Loss::Damaged, 6),
+                lost(LossKind::Damaged, 6),
                 r#"channel "room:\n1" of tenant "acme": messages 4 to 6 are damaged"#,
                 r#"{"finding":"damaged","tenant":"acme","channel":"room:\n1","first":4,"last":6}"#,
             ),
             (
-                lost(Loss::Missing, 4),
+                lost(LossKind::Missing, 4),
                 r#"channel "room:\n1" of tenant "acme": message 4 is missing"#,
                 r#"{"finding":"missing","tenant":"acme","channel":"room:\n1","first":4,"last":4}"#,
             ),

@@ -15,7 +15,7 @@ use super::setup::EngineSetup;
 
 /// What a store remembers of its earlier starts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct EarlierLives {
+pub(super) struct BootHistory {
     /// What names are hashed with.
     pub name_key: [u8; 16],
     /// How often something may have been lost that was not synced.
@@ -23,7 +23,7 @@ pub(super) struct EarlierLives {
 }
 
 /// Opens the store of a disk, and makes it one when it is empty.
-pub(super) fn begin<D: Disk>(disk: &mut D, setup: &EngineSetup) -> Result<EarlierLives, OpenError> {
+pub(super) fn begin<D: Disk>(disk: &mut D, setup: &EngineSetup) -> Result<BootHistory, OpenError> {
     let dir = &setup.options.dir;
     let fault = |fault: DiskError| open_fault(dir, fault);
     let name_key = match name_key(disk, dir)? {
@@ -42,7 +42,7 @@ pub(super) fn begin<D: Disk>(disk: &mut D, setup: &EngineSetup) -> Result<Earlie
     if boot_record != last {
         put_boot_record(disk, losses_count).map_err(fault)?;
     }
-    Ok(EarlierLives { name_key, losses_count })
+    Ok(BootHistory { name_key, losses_count })
 }
 
 /// Puts everything that was answered on the disk, at the end, and says there that

@@ -172,16 +172,16 @@ impl<D: Disk> ChannelStore<D> {
             ReadOrder::NewestFirst,
             &mut |key, value| {
                 let offset = key::message_of(key).map(|(_, offset)| offset);
-                newest = Some((offset, record::take_account(value)));
+                newest = Some((offset, record::take_accounting(value)));
                 ControlFlow::Break(())
             },
         )?;
-        if let Some((offset, account)) = newest {
+        if let Some((offset, accounting)) = newest {
             let offset = offset.ok_or(StoreError::Damaged)?;
             if head.offset <= offset {
-                let account = account?;
-                (head.offset, head.total_bytes) = (offset, account.total_bytes);
-                head.changes_count = account.changes_count;
+                let accounting = accounting?;
+                (head.offset, head.total_bytes) = (offset, accounting.total_bytes);
+                head.changes_count = accounting.changes_count;
             }
         }
         self.heads.set(room, head);

@@ -52,9 +52,9 @@ pub(super) struct DiskHealth {
 
 /// Whether a disk was read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Healed {
+pub(super) enum ReopenResult {
     /// It was not broken, or still is.
-    Not,
+    NotReopened,
     /// It was, and works.
     Reopened,
 }
@@ -114,14 +114,18 @@ impl DiskHealth {
     }
 
     /// Reads a broken disk again, when it is time.
-    pub fn heal<D: Disk>(&mut self, now_unix_ms: u64, channels: &mut ChannelStore<D>) -> Healed {
+    pub fn heal<D: Disk>(
+        &mut self,
+        now_unix_ms: u64,
+        channels: &mut ChannelStore<D>,
+    ) -> ReopenResult {
         let Health::Broken { next_try_unix_ms, pause_ms } = self.state else {
-            return Healed::Not;
+            return ReopenResult::NotReopened;
         };
         // A wall clock that was set back must not make this wait for it.
         let waits = now_unix_ms < next_try_unix_ms && next_try_unix_ms - now_unix_ms <= HEAL_MS.1;
         if waits {
-            return Healed::Not;
+            return ReopenResult::NotReopened;
         }
         self.capacity_seen_unix_ms = None;
         self.look(now_unix_ms, channels.staged().disk());
@@ -136,13 +140,13 @@ impl DiskHealth {
             channels.forget();
             self.in_doubt.clear();
             self.state = Health::Works;
-            return Healed::Reopened;
+            return ReopenResult::Reopened;
         }
         self.state = Health::Broken {
             next_try_unix_ms: now_unix_ms.saturating_add(pause_ms),
             pause_ms: pause_ms.saturating_mul(2).min(HEAL_MS.1),
         };
-        Healed::Not
+        ReopenResult::NotReopened
     }
 
     /// Gets space back where it is short, when something may have come free: what

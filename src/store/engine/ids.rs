@@ -50,7 +50,7 @@ pub(super) struct KnownIds {
 }
 
 /// Ids that nobody may repeat any more.
-pub(super) struct IdsOver {
+pub(super) struct ExpiredIds {
     /// Their keys.
     pub keys: Vec<Vec<u8>>,
     /// Why there are not more, if the disk failed.
@@ -167,18 +167,18 @@ impl KnownIds {
 }
 
 /// Ids behind a key that are over, at most so many.
-pub(super) fn ids_over<D: Disk>(
+pub(super) fn expired_ids<D: Disk>(
     staged: &StagedDisk<D>,
     after: &[u8],
     now_unix_ms: u64,
     count_max: usize,
-) -> IdsOver {
+) -> ExpiredIds {
     let now = key::period(now_unix_ms);
     // The next are over when the next period begins.
     let next_unix_ms = (now + 1).saturating_mul(IDS_MS);
-    let mut over = IdsOver { keys: Vec::new(), failure: None, next_unix_ms };
+    let mut expired = ExpiredIds { keys: Vec::new(), failure: None, next_unix_ms };
     if let Some(last) = now.checked_sub(2) {
-        let (range, keys) = (key::ids_up_to(after, last), &mut over.keys);
+        let (range, keys) = (key::ids_up_to(after, last), &mut expired.keys);
         let seen =
             staged.scan(StoreKeyspace::Ids, &range, ReadOrder::OldestFirst, &mut |key, _| {
                 keys.push(key.to_vec());
@@ -188,7 +188,7 @@ pub(super) fn ids_over<D: Disk>(
                     ControlFlow::Break(())
                 }
             });
-        over.failure = seen.err().map(StoreError::from);
+        expired.failure = seen.err().map(StoreError::from);
     }
-    over
+    expired
 }

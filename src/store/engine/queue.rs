@@ -54,7 +54,7 @@ pub struct QueuedRead {
 /// An acknowledgement whose read markers are written: what it acknowledged is removed from
 /// what waits, some of it in each turn.
 #[derive(Debug)]
-pub struct Clearing {
+pub struct MarkerCleanup {
     /// Who gave it,
     pub from: ShardId,
     /// and its number there.
@@ -88,7 +88,7 @@ pub struct RequestQueue {
     begun: VecDeque<QueuedRead>,
     reads_count: usize,
     /// Acknowledgements that have more to remove; whose turn is next is in front.
-    clearing: VecDeque<Clearing>,
+    cleanup: VecDeque<MarkerCleanup>,
     /// Whether the next slice is for one that has begun.
     goes_on: bool,
     /// Answers to what nobody waits for any more.
@@ -111,7 +111,7 @@ impl RequestQueue {
 
     /// Requests that are not answered.
     pub fn len(&self) -> usize {
-        self.writes.len() + self.reads_count + self.clearing.len() + self.abandoned.len()
+        self.writes.len() + self.reads_count + self.cleanup.len() + self.abandoned.len()
     }
 
     /// One more.
@@ -154,13 +154,13 @@ impl RequestQueue {
     }
 
     /// An acknowledgement that has more to remove.
-    pub fn next_clearing(&mut self) -> Option<Clearing> {
-        self.clearing.pop_front()
+    pub fn next_cleanup(&mut self) -> Option<MarkerCleanup> {
+        self.cleanup.pop_front()
     }
 
     /// It goes on in a later turn.
-    pub fn put_back_clearing(&mut self, clearing: Clearing) {
-        self.clearing.push_back(clearing);
+    pub fn put_back_cleanup(&mut self, cleanup: MarkerCleanup) {
+        self.cleanup.push_back(cleanup);
     }
 
     /// The next read for this turn, for one slice.

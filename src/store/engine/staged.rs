@@ -6,7 +6,7 @@
 use crate::base::RoomId;
 
 use super::super::disk::{
-    Batch, BatchOverlay, Disk, DiskError, KeyRange, OnEntry, StoreKeyspace, SyncMode,
+    Batch, BatchOverlay, Disk, DiskError, KeyRange, ScanCallback, StoreKeyspace, SyncMode,
 };
 use super::super::key;
 use super::super::messages::ReadOrder;
@@ -19,7 +19,7 @@ pub(super) struct StagedDisk<D> {
 }
 
 /// A write that is planned: where, key, value.
-pub(super) struct Put {
+pub(super) struct StagedWrite {
     /// The keyspace.
     pub space: StoreKeyspace,
     /// The key.
@@ -69,7 +69,7 @@ impl<D: Disk> StagedDisk<D> {
         space: StoreKeyspace,
         range: &KeyRange,
         order: ReadOrder,
-        on_entry: &mut OnEntry<'_>,
+        on_entry: &mut ScanCallback<'_>,
     ) -> Result<(), DiskError> {
         BatchOverlay::new(&self.disk, &self.batch).scan(space, range, order, on_entry)
     }
@@ -80,8 +80,8 @@ impl<D: Disk> StagedDisk<D> {
     }
 
     /// The same, as it was prepared.
-    pub fn put_all(&mut self, puts: impl IntoIterator<Item = Put>) {
-        for Put { space, key, value } in puts {
+    pub fn put_all(&mut self, puts: impl IntoIterator<Item = StagedWrite>) {
+        for StagedWrite { space, key, value } in puts {
             self.batch.put(space, &key, value);
         }
     }

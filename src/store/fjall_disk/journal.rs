@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::super::{Doubt, OpenError};
+use super::super::{OpenError, SuspectedLoss};
 use super::layout::io_open_fault;
 
 const PAGE_BYTES: usize = 4_096;
@@ -59,10 +59,10 @@ pub fn mend(dir: &Path, db_dir: &Path) -> Result<(), OpenError> {
 /// Cuts the journals where they are damaged, after a copy was made; whether there
 /// was anything to cut. What follows the place in the same journal is lost, and
 /// nobody can tell of which channels it was.
-pub fn cut_damage(dir: &Path, db_dir: &Path) -> Result<Doubt, OpenError> {
+pub fn cut_damage(dir: &Path, db_dir: &Path) -> Result<SuspectedLoss, OpenError> {
     let fault = |error: std::io::Error| io_open_fault(dir, &error);
     let journals = journals(db_dir).map_err(fault)?;
-    let mut doubt = Doubt::None;
+    let mut suspected_loss = SuspectedLoss::None;
     for (number, path) in &journals {
         let is_newest = journals.last().is_some_and(|(newest, _)| newest == number);
         match scan(&fs::read(path).map_err(fault)?) {
@@ -72,11 +72,11 @@ pub fn cut_damage(dir: &Path, db_dir: &Path) -> Result<Doubt, OpenError> {
                 let copy = dir.join(format!("journal.damaged-{number}"));
                 fs::copy(path, copy).map_err(fault)?;
                 cut(path, at).map_err(fault)?;
-                doubt = Doubt::Everywhere;
+                suspected_loss = SuspectedLoss::AllChannels;
             }
         }
     }
-    Ok(doubt)
+    Ok(suspected_loss)
 }
 
 /// Empties the journals of a database all of whose tables are synced and hold

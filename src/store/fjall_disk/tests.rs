@@ -95,7 +95,8 @@ fn a_directory_that_cannot_be_used_is_told_by_a_sentence() {
     assert_eq!(fault(&at("store")), OpenError::Locked(at("store")));
     drop(disk);
     assert!(fault(&at("none")).to_string().contains("does not exist; create it"));
-    let empty = FjallDisk::open_existing(&options(dir.path()), Workers::None).unwrap_err();
+    let empty =
+        FjallDisk::open_existing(&options(dir.path()), BackgroundThreads::None).unwrap_err();
     assert_eq!(empty, OpenError::Missing(at("db")));
     // A user who may do everything may write here, too.
     fs::set_permissions(at("store"), fs::Permissions::from_mode(0o500)).unwrap();
@@ -315,7 +316,7 @@ fn a_damaged_table_is_told_remembered_and_left_when_told() {
     let OpenError::Damaged { what, .. } = fault(dir.path()) else { panic!() };
     assert!(what.starts_with("blocks of its tables"), "{what}");
     let mut findings = Vec::new();
-    let inspection = Inspection::open(&options(dir.path()), Workers::None).unwrap();
+    let inspection = Inspection::open(&options(dir.path()), BackgroundThreads::None).unwrap();
     inspection.check(&mut |finding| findings.push(finding.to_string())).unwrap();
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert!(findings[0].starts_with("channel \"room:"), "{findings:?}");
@@ -324,9 +325,9 @@ fn a_damaged_table_is_told_remembered_and_left_when_told() {
     let ignoring = Options { ignore_damage: true, ..options(dir.path()) };
     drop(store::open(&ignoring).unwrap());
     drop(open(dir.path()));
-    let inspection = Inspection::open(&options(dir.path()), Workers::None).unwrap();
-    let checked = inspection.check(&mut |finding| panic!("{finding}")).unwrap();
-    assert_eq!(checked.channels_count, 2);
+    let inspection = Inspection::open(&options(dir.path()), BackgroundThreads::None).unwrap();
+    let totals = inspection.check(&mut |finding| panic!("{finding}")).unwrap();
+    assert_eq!(totals.channels_count, 2);
     drop(inspection);
     drop(store::open(&ignoring).unwrap());
     assert!(!dir.path().join("db.damaged-2").exists(), "a whole one stays where it is");

@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use super::Loss;
+use super::LossKind;
 use crate::base::RoomId;
 use crate::store::disk::{Disk, DiskError, StoreKeyspace};
 use crate::store::key;
@@ -19,7 +19,7 @@ use crate::wire::Publication;
 pub(in crate::store) struct ChannelWalk {
     next: u64,
     good_count: u64,
-    losses: Vec<(u64, u64, Loss)>,
+    losses: Vec<(u64, u64, LossKind)>,
 }
 
 impl ChannelWalk {
@@ -34,25 +34,27 @@ impl ChannelWalk {
     }
 
     /// Offsets that have no message, from and to, in their order.
-    pub fn losses(&self) -> &[(u64, u64, Loss)] {
+    pub fn losses(&self) -> &[(u64, u64, LossKind)] {
         &self.losses
     }
 
     fn take(&mut self, key: &[u8], value: &[u8], on_message: &mut dyn FnMut(&Publication)) {
         let Some((_, offset)) = key::message_of(key) else { return };
-        self.lose_up_to(offset, Loss::Missing);
+        self.lose_up_to(offset, LossKind::Missing);
         match record::take_message(value, offset) {
             Ok((publication, _)) => {
                 self.good_count += 1;
                 self.next = offset.saturating_add(1);
                 on_message(&publication);
             }
-            Err(record::DecodeError) => self.lose_up_to(offset.saturating_add(1), Loss::Damaged),
+            Err(record::DecodeError) => {
+                self.lose_up_to(offset.saturating_add(1), LossKind::Damaged)
+            }
         }
     }
 
     /// Everything below `end` that was not met is lost; neighbours are one loss.
-    fn lose_up_to(&mut self, end: u64, loss: Loss) {
+    fn lose_up_to(&mut self, end: u64, loss: LossKind) {
         if end <= self.next {
             return;
         }
@@ -82,7 +84,7 @@ pub(in crate::store) fn walk_channel<D: Disk>(
         });
     match forwards {
         Ok(()) => {
-            walked.lose_up_to(record.head.saturating_add(1), Loss::Missing);
+            walked.lose_up_to(record.head.saturating_add(1), LossKind::Missing);
             return Ok(walked);
         }
         Err(DiskError::Damaged) => {}
@@ -105,14 +107,14 @@ pub(in crate::store) fn walk_channel<D: Disk>(
         let key = key::message(room, offset);
         match disk.get(StoreKeyspace::Messages, &key) {
             Ok(Some(value)) => walked.take(&key, &value, on_message),
-            Ok(None) => walked.lose_up_to(offset + 1, Loss::Missing),
-            Err(DiskError::Damaged) => walked.lose_up_to(offset + 1, Loss::Damaged),
+            Ok(None) => walked.lose_up_to(offset + 1, LossKind::Missing),
+            Err(DiskError::Damaged) => walked.lose_up_to(offset + 1, LossKind::Damaged),
             Err(fault) => return Err(fault),
         }
     }
     if begin.is_none() && end < walked.next {
         // What is damaged is the end itself: nobody knows how far it went.
-        walked.lose_up_to(walked.next + 1, Loss::Damaged);
+        walked.lose_up_to(walked.next + 1, LossKind::Damaged);
     }
     let range = key::messages(room, walked.next, u64::MAX);
     match disk.scan(StoreKeyspace::Messages, &range, ReadOrder::OldestFirst, &mut |key, value| {

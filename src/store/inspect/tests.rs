@@ -1,6 +1,6 @@
 //! What an inspection finds in a store that is whole, and in stores with one thing wrong.
 
-use super::super::disk::Doubt;
+use super::super::disk::SuspectedLoss;
 use super::super::messages::{
     Addressee, Append, ChannelCreated, DeadLetterCause, NewDeadLetter, React, ReadMarkers,
     RequestId, Requester, StoreOp, StoreRequest, WriteEpoch,
@@ -105,14 +105,14 @@ fn inspection(change: &dyn Fn(&mut SimulatedDisk)) -> Inspection<SimulatedDisk> 
     Inspection::of(disk, &Options::default()).unwrap()
 }
 
-fn check(change: &dyn Fn(&mut SimulatedDisk)) -> (Checked, Vec<CheckFinding>) {
+fn check(change: &dyn Fn(&mut SimulatedDisk)) -> (CheckTotals, Vec<CheckFinding>) {
     let mut findings = Vec::new();
-    let checked = inspection(change).check(&mut |finding| findings.push(finding)).unwrap();
-    assert_eq!(checked.findings_count, findings.len() as u64);
-    (checked, findings)
+    let totals = inspection(change).check(&mut |finding| findings.push(finding)).unwrap();
+    assert_eq!(totals.findings_count, findings.len() as u64);
+    (totals, findings)
 }
 
-fn lost(channel: &str, first: u64, last: u64, loss: Loss) -> CheckFinding {
+fn lost(channel: &str, first: u64, last: u64, loss: LossKind) -> CheckFinding {
     CheckFinding::Lost { tenant: "acme".into(), channel: channel.into(), first, last, loss }
 }
 
@@ -131,9 +131,9 @@ fn change(disk: &mut SimulatedDisk, space: StoreKeyspace, key: &[u8], value: Opt
 
 #[test]
 fn a_store_as_it_should_be_has_no_findings() {
-    let (checked, findings) = check(&|_| {});
+    let (totals, findings) = check(&|_| {});
     assert_eq!(findings, []);
-    assert_eq!((checked.channels_count, checked.messages_count), (2, 20));
+    assert_eq!((totals.channels_count, totals.messages_count), (2, 20));
     let stats = inspection(&|_| {}).stats().unwrap();
     assert_eq!((stats.channels_count, stats.messages_count), (2, 20));
     assert_eq!((stats.pending_count, stats.dead_count, stats.reactions_count), (18, 2, 4));
@@ -148,15 +148,15 @@ fn damaged_messages_are_named_by_channel_and_offset_and_the_others_are_read() {
         (&[10], vec![(10, 10)]),
         (&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], vec![(1, 1)]),
     ] {
-        let (checked, found) = check(&|disk| {
+        let (totals, found) = check(&|disk| {
             damaged
                 .iter()
                 .for_each(|offset| disk.damage(StoreKeyspace::Messages, &message(*offset)));
         });
         let want =
-            findings.iter().map(|(first, last)| lost("dm:100", *first, *last, Loss::Damaged));
+            findings.iter().map(|(first, last)| lost("dm:100", *first, *last, LossKind::Damaged));
         assert_eq!(found, want.collect::<Vec<_>>(), "{damaged:?}");
-        assert_eq!(checked.messages_count, 20 - damaged.len() as u64);
+        assert_eq!(totals.messages_count, 20 - damaged.len() as u64);
     }
 }
 
@@ -169,7 +169,7 @@ fn holes_are_named_and_so_is_what_waits_for_them() {
     });
     assert_eq!(
         findings[..2],
-        [lost("dm:100", 1, 1, Loss::Missing), lost("dm:100", 4, 5, Loss::Missing)]
+        [lost("dm:100", 1, 1, LossKind::Missing), lost("dm:100", 4, 5, LossKind::Missing)]
     );
     let missing = |offset| CheckFinding::NoContent {
         tenant: "acme".into(),
@@ -183,7 +183,7 @@ fn holes_are_named_and_so_is_what_waits_for_them() {
 fn records_that_are_none_are_counted_by_kind() {
     let (_, findings) =
         check(&|disk| change(disk, StoreKeyspace::Messages, &message(3), Some(b"?")));
-    assert_eq!(findings, [lost("dm:100", 3, 3, Loss::Damaged)]);
+    assert_eq!(findings, [lost("dm:100", 3, 3, LossKind::Damaged)]);
     let (_, findings) = check(&|disk| {
         change(disk, StoreKeyspace::Markers, b"short", Some(b"?"));
         disk.damage(StoreKeyspace::Conversations, &key::named(INBOXES[0], "dm:100"));
@@ -193,9 +193,9 @@ fn records_that_are_none_are_counted_by_kind() {
         findings,
         [records(StoreKeyspace::Markers, 1), records(StoreKeyspace::Conversations, 0)]
     );
-    let (checked, _) =
+    let (totals, _) =
         check(&|disk| disk.damage(StoreKeyspace::Channels, &key::channel(RoomId(100))));
-    assert_eq!(checked.channels_count, 1);
+    assert_eq!(totals.channels_count, 1);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_channel_is_shown_by_tenant_and_name() {
     let mut show = |tenant, channel| {
         inspection.dump(tenant, channel, &mut |message| shown.push(message.offset))
     };
-    assert_eq!(show("acme", "dm:100"), Ok(vec![(3, 3, Loss::Damaged)]));
+    assert_eq!(show("acme", "dm:100"), Ok(vec![(3, 3, LossKind::Damaged)]));
     assert_eq!(show("acme", "dm:102"), Err(DumpError::Unknown));
     assert_eq!(show("", "dm:100"), Err(DumpError::Unknown));
     assert_eq!(shown, [1, 2, 4, 5, 6, 7, 8, 9, 10]);
@@ -291,11 +291,12 @@ fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
     });
     let mut new = SimulatedDisk::new(2, DiskFaultProfile::CALM);
     let mut findings = Vec::new();
-    let salvaged = salvage(&old, &mut new, Doubt::None, &mut |finding| findings.push(finding));
+    let salvaged =
+        salvage(&old, &mut new, SuspectedLoss::None, &mut |finding| findings.push(finding));
     let salvaged = salvaged.unwrap();
     assert_eq!((salvaged.channels_count, salvaged.messages_count), (2, 13));
-    assert_eq!(findings[0], lost("dm:100", 4, 4, Loss::Damaged));
-    assert_eq!(findings[1], lost("dm:100", 7, 7, Loss::Missing));
+    assert_eq!(findings[0], lost("dm:100", 4, 4, LossKind::Damaged));
+    assert_eq!(findings[1], lost("dm:100", 7, 7, LossKind::Missing));
     let new = Inspection::of(new, &Options::default()).unwrap();
     let mut found = Vec::new();
     new.check(&mut |finding| found.push(finding)).unwrap();

@@ -38,12 +38,12 @@ pub enum ReactionResult {
     /// It was so before.
     Unchanged,
     /// Nothing changed, and why.
-    Refused(ReactionRefusal),
+    Refused(ReactionRejection),
 }
 
 /// Why somebody does not react to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReactionRefusal {
+pub enum ReactionRejection {
     /// There is no message there that may be reacted to.
     NoMessage,
     /// It is reacted to with as many values, or by as many users, as may be.

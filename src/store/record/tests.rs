@@ -72,10 +72,10 @@ fn records_read_back_equal() {
     for message in [bare(), full(), traced(), named(), empty] {
         for changes_count in [0, 1, 1 << 40] {
             let (time_unix_ms, total_bytes) = (message.time_unix_ms, 1 << 40);
-            let account = Account { time_unix_ms, total_bytes, changes_count };
+            let accounting = MessageAccounting { time_unix_ms, total_bytes, changes_count };
             let bytes = put_message(&message, total_bytes, changes_count);
-            assert_eq!(take_account(&bytes), Ok(account));
-            let known = (message.clone(), account);
+            assert_eq!(take_accounting(&bytes), Ok(accounting));
+            let known = (message.clone(), accounting);
             if message.data.bytes.is_empty() {
                 assert_eq!(take_message(&bytes, 9), Ok(known));
             } else {
@@ -155,7 +155,7 @@ fn garbage_is_garbled_and_never_a_panic() {
         }
         bytes.truncate(prng.below(bytes.len() as u64 + 1) as usize);
         undecodable_count += u32::from(take_message(&bytes, 1).is_err());
-        let _ = take_account(&bytes);
+        let _ = take_accounting(&bytes);
         let _ = ChannelRecord::take(&bytes);
         let _ = take_markers(&bytes);
         let _ = take_conversation(&bytes);

@@ -146,10 +146,10 @@ fn unread<D: Disk>(
     let value = channels.staged().get(StoreKeyspace::Messages, &key::message(room, oldest))?;
     let value = value.ok_or(StoreError::Damaged)?;
     budget.got(value.len());
-    let (message, account) = record::take_message(&value, oldest)?;
+    let (message, accounting) = record::take_message(&value, oldest)?;
     let is_unread = read < oldest;
     let is_counted = is_unread && chat::changed_offset(&message).is_some();
-    let before = account.changes_count - u64::from(is_counted);
+    let before = accounting.changes_count - u64::from(is_counted);
     Ok(behind.saturating_sub(head.changes_count.saturating_sub(before)))
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use self::conversations::PartialConversations;
 use self::history::PartialHistory;
-use self::open::Tail;
+use self::open::HistoryTail;
 use self::pending::PartialPending;
 use self::reactions::PartialReactions;
 use super::StoreCounts;
@@ -38,7 +38,7 @@ const PAGE_BYTES_MAX: u32 = 1 << 20;
 #[derive(Debug)]
 pub enum PartialRead {
     /// To `Open`.
-    Tail(Box<Tail>),
+    Tail(Box<HistoryTail>),
     /// To `Read`.
     Passage(PartialHistory),
     /// To `ReadMarkers`.

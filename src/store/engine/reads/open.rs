@@ -34,7 +34,7 @@ pub(super) fn opened<D: Disk>(
     let first = head.first_shown(channels.rules(head.namespace).count_max);
     let mut tail = match so_far {
         Some(PartialRead::Tail(tail)) if tail.head == head.offset => tail,
-        _ => Box::new(Tail::new(*open, &head)),
+        _ => Box::new(HistoryTail::new(*open, &head)),
     };
     // Retention may have let some go meanwhile.
     tail.first = first;
@@ -70,7 +70,7 @@ pub(super) fn opened<D: Disk>(
         })?;
     }
     let reacted = reacted_span(channels, open.room, budget)?;
-    let Tail { mut tail, ids, .. } = *tail;
+    let HistoryTail { mut tail, ids, .. } = *tail;
     tail.reverse();
     let (epoch, created_unix_ms, head) = (head.epoch, head.created_unix_ms, head.offset);
     let opened = OpenedChannel { epoch, created_unix_ms, head, first, tail, ids, reacted };
@@ -79,7 +79,7 @@ pub(super) fn opened<D: Disk>(
 
 /// The newest messages of a channel, newest first, and then the ids that are known.
 #[derive(Debug)]
-pub struct Tail {
+pub struct HistoryTail {
     open: OpenChannel,
     head: u64,
     first: u64,
@@ -93,9 +93,9 @@ pub struct Tail {
     ids: Vec<KnownId>,
 }
 
-impl Tail {
-    fn new(open: OpenChannel, head: &ChannelHead) -> Tail {
-        Tail {
+impl HistoryTail {
+    fn new(open: OpenChannel, head: &ChannelHead) -> HistoryTail {
+        HistoryTail {
             open,
             head: head.offset,
             first: head.first,

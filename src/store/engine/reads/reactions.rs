@@ -127,7 +127,7 @@ impl<D: Disk> Visible<'_, D> {
             let message = channels.staged().get(StoreKeyspace::Messages, &key)?;
             let message = message.ok_or(StoreError::Damaged)?;
             budget.got(message.len());
-            if since_unix_ms <= record::take_account(&message)?.time_unix_ms {
+            if since_unix_ms <= record::take_accounting(&message)?.time_unix_ms {
                 so_far.push(found(channels, query, &key, &totals, budget)?);
             }
         }

@@ -105,7 +105,7 @@ impl Disk for Liar {
         space: StoreKeyspace,
         range: &crate::store::KeyRange,
         order: ReadOrder,
-        on_entry: &mut crate::store::OnEntry<'_>,
+        on_entry: &mut crate::store::ScanCallback<'_>,
     ) -> Result<(), DiskError> {
         self.disk.scan(space, range, order, on_entry)
     }

@@ -4,7 +4,7 @@
 use super::*;
 use crate::base::limits::{REACTION_KINDS_MAX, REACTION_USERS_MAX};
 use crate::store::{
-    MessageReactions, React, ReactedMessages, ReactionPage, ReactionRefusal, ReactionResult,
+    MessageReactions, React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult,
     ReactionTotals, ReactionsQuery,
 };
 use crate::wire::chat;
@@ -102,7 +102,7 @@ fn a_user_reacts_once_and_what_was_answered_is_on_the_disk() {
 fn a_message_has_so_many_kinds_and_users() {
     let mut bench = Bench::new();
     bench.said(1..=1);
-    let limit = ReactionResult::Refused(ReactionRefusal::Limit);
+    let limit = ReactionResult::Refused(ReactionRejection::Limit);
     for number in 0..REACTION_KINDS_MAX as u64 {
         bench.reacted(1, number, Some(&format!("k{number}")));
     }
@@ -120,7 +120,7 @@ fn a_message_has_so_many_kinds_and_users() {
 #[test]
 fn only_a_message_that_is_there_is_reacted_to() {
     let mut bench = Bench::new();
-    let none = ReactionResult::Refused(ReactionRefusal::NoMessage);
+    let none = ReactionResult::Refused(ReactionRejection::NoMessage);
     assert_eq!(bench.reacted(1, 1, Some("a")), none, "of no channel");
     bench.said(1..=2);
     for offset in [0, 3, u64::MAX] {
@@ -175,7 +175,7 @@ fn what_is_taken_back_loses_its_reactions_and_gets_no_new_ones() {
     let answers = bench.answers();
     assert!(matches!(answers[0], StoreResult::Appended));
     for answer in &answers[1..] {
-        let none = ReactionResult::Refused(ReactionRefusal::NoMessage);
+        let none = ReactionResult::Refused(ReactionRejection::NoMessage);
         assert!(matches!(answer, StoreResult::Reacted(result) if *result == none));
     }
     assert_eq!(bench.counted(), [1, 1]);

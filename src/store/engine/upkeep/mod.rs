@@ -9,12 +9,12 @@
 use std::ops::ControlFlow;
 
 use self::removal::{ChannelRemoval, DeadLetterAction, action, remove_channel};
-use self::sweeper::{StepTime, Sweep, SweepOf, Sweeper};
+use self::sweeper::{StepTime, Sweep, SweepKind, Sweeper};
 use self::trim::{TrimRest, Trimmed, trim};
 use super::StoreCounts;
 use super::channels::ChannelStore;
 use super::dead_letter_scan::{DeadLetterScan, DeadLetterTotals};
-use super::ids::ids_over;
+use super::ids::expired_ids;
 use super::writes::pending::{DeadLettered, put_dead_letter};
 use crate::base::RoomId;
 use crate::store::disk::{Disk, StoreKeyspace};
@@ -162,7 +162,7 @@ impl Upkeep {
         now_unix_ms: u64,
         mut left_count: usize,
     ) {
-        let Some(after) = self.sweeper.begin(SweepOf::Channels, now_unix_ms) else { return };
+        let Some(after) = self.sweeper.begin(SweepKind::Channels, now_unix_ms) else { return };
         let mut keys = Vec::with_capacity(STEP_CHANNELS);
         let (range, order) = (key::rest(&after), ReadOrder::OldestFirst);
         // What this turn writes needs no look.
@@ -187,7 +187,7 @@ impl Upkeep {
                     counts.expired += count as u64;
                     // There may be more of it: the next step begins with it.
                     if rest == TrimRest::Some {
-                        return self.sweeper.set(SweepOf::Channels, Sweep::At(at));
+                        return self.sweeper.set(SweepKind::Channels, Sweep::At(at));
                     }
                     left_count -= count;
                 }
@@ -195,10 +195,10 @@ impl Upkeep {
             }
             match remove_channel(channels, room, now_unix_ms) {
                 Ok(ChannelRemoval::Partly) => {
-                    return self.sweeper.set(SweepOf::Channels, Sweep::At(at));
+                    return self.sweeper.set(SweepKind::Channels, Sweep::At(at));
                 }
                 Ok(ChannelRemoval::GoneButConversations) => {
-                    self.sweeper.set(SweepOf::Conversations, Sweep::Rests(now_unix_ms));
+                    self.sweeper.set(SweepKind::Conversations, Sweep::Rests(now_unix_ms));
                 }
                 Ok(ChannelRemoval::Keep | ChannelRemoval::Gone) => (),
                 Err(failure) => *counts = counts.and_failed(failure),
@@ -209,7 +209,7 @@ impl Upkeep {
             true => Sweep::Rests(self.sweeper.rest_until(now_unix_ms)),
             false => Sweep::At(at),
         };
-        self.sweeper.set(SweepOf::Channels, next);
+        self.sweeper.set(SweepKind::Channels, next);
     }
 
     /// What waited too long becomes a dead letter.
@@ -219,13 +219,13 @@ impl Upkeep {
         counts: &mut StoreCounts,
         now_unix_ms: u64,
     ) {
-        let Some(after) = self.sweeper.begin(SweepOf::Pending, now_unix_ms) else { return };
+        let Some(after) = self.sweeper.begin(SweepKind::Pending, now_unix_ms) else { return };
         if after.is_empty() {
             self.sweeper.set_found(u64::MAX);
         }
         let mut seen_count = 0;
         let mut at = Vec::new();
-        let mut over = Vec::new();
+        let mut expired = Vec::new();
         let mut found_unix_ms = self.sweeper.found_unix_ms();
         let mut undecodable_count = 0;
         let (range, order) = (key::rest(&after), ReadOrder::OldestFirst);
@@ -233,7 +233,7 @@ impl Upkeep {
             channels.staged().scan(StoreKeyspace::Pending, &range, order, &mut |key, value| {
                 match PendingRecord::take(value) {
                     Ok(record) if record.expires_unix_ms <= now_unix_ms => {
-                        over.push((key.to_vec(), record));
+                        expired.push((key.to_vec(), record));
                     }
                     Ok(record) => found_unix_ms = found_unix_ms.min(record.expires_unix_ms),
                     Err(_) => undecodable_count += 1,
@@ -247,7 +247,7 @@ impl Upkeep {
                 }
             });
         counts.damaged += undecodable_count + u64::from(seen.is_err());
-        for (key, record) in over {
+        for (key, record) in expired {
             let dead_lettered =
                 DeadLettered { key, cause: DeadLetterCause::Expired, at_unix_ms: now_unix_ms };
             put_dead_letter(channels, &dead_lettered, record);
@@ -259,7 +259,7 @@ impl Upkeep {
         } else {
             Sweep::At(at)
         };
-        self.sweeper.set(SweepOf::Pending, next);
+        self.sweeper.set(SweepKind::Pending, next);
     }
 
     /// Removes dead letters that are too old, or too many for their conversation, and
@@ -270,7 +270,7 @@ impl Upkeep {
         counts: &mut StoreCounts,
         now_unix_ms: u64,
     ) {
-        let Some(after) = self.sweeper.begin(SweepOf::Dead, now_unix_ms) else { return };
+        let Some(after) = self.sweeper.begin(SweepKind::Dead, now_unix_ms) else { return };
         let found = page(channels, counts, StoreKeyspace::Dead, &after, STEP_DEAD);
         let is_last = found.len() < STEP_DEAD;
         let at = found.last().map(|entry| entry.key.clone());
@@ -303,7 +303,7 @@ impl Upkeep {
                 Sweep::Rests(self.sweeper.rest_until(now_unix_ms))
             }
         };
-        self.sweeper.set(SweepOf::Dead, next);
+        self.sweeper.set(SweepKind::Dead, next);
     }
 
     /// Removes places among conversations whose channels are gone: when some are, and
@@ -314,7 +314,7 @@ impl Upkeep {
         counts: &mut StoreCounts,
         now_unix_ms: u64,
     ) {
-        let Some(after) = self.sweeper.begin(SweepOf::Conversations, now_unix_ms) else { return };
+        let Some(after) = self.sweeper.begin(SweepKind::Conversations, now_unix_ms) else { return };
         let found =
             page(channels, counts, StoreKeyspace::Conversations, &after, STEP_CONVERSATIONS);
         let is_last = found.len() < STEP_CONVERSATIONS;
@@ -324,7 +324,7 @@ impl Upkeep {
             Some(at) if !is_last => Sweep::At(at),
             Some(_) | None => Sweep::Rests(u64::MAX),
         };
-        self.sweeper.set(SweepOf::Conversations, next);
+        self.sweeper.set(SweepKind::Conversations, next);
         for Entry { key, value } in found {
             let room = record::take_conversation(&value).map_err(StoreError::from);
             match room.and_then(|room| channels.head(room)) {
@@ -346,19 +346,19 @@ impl Upkeep {
         if count_max == 0 {
             return;
         }
-        let Some(after) = self.sweeper.begin(SweepOf::Ids, now_unix_ms) else { return };
-        let over = ids_over(channels.staged(), &after, now_unix_ms, count_max);
-        if let Some(failure) = over.failure {
+        let Some(after) = self.sweeper.begin(SweepKind::Ids, now_unix_ms) else { return };
+        let expired = expired_ids(channels.staged(), &after, now_unix_ms, count_max);
+        if let Some(failure) = expired.failure {
             *counts = counts.and_failed(failure);
         }
-        for key in &over.keys {
+        for key in &expired.keys {
             channels.staged_mut().remove(StoreKeyspace::Ids, key);
         }
-        let next = match over.keys.last().filter(|_| over.keys.len() == count_max) {
+        let next = match expired.keys.last().filter(|_| expired.keys.len() == count_max) {
             Some(at) => Sweep::At(at.clone()),
-            None => Sweep::Rests(over.next_unix_ms),
+            None => Sweep::Rests(expired.next_unix_ms),
         };
-        self.sweeper.set(SweepOf::Ids, next);
+        self.sweeper.set(SweepKind::Ids, next);
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn action<D: Disk>(
     if dead.pending.message.is_empty() {
         return Ok(DeadLetterAction::Keep);
     }
-    let said = record::take_account(&dead.pending.message)?.time_unix_ms;
+    let said = record::take_accounting(&dead.pending.message)?.time_unix_ms;
     Ok(if is_too_old(said) { DeadLetterAction::DropBody } else { DeadLetterAction::Keep })
 }
 

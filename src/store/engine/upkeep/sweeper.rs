@@ -20,7 +20,7 @@ const SWEEP_MS: (u64, u64) = (1_000, 300_000);
 pub(super) struct Sweeper {
     /// Channels with too much.
     over_limit: BTreeSet<RoomId>,
-    sweeps: [Sweep; SweepOf::COUNT],
+    sweeps: [Sweep; SweepKind::COUNT],
     /// The earliest end of waiting that the sweep has met.
     found_unix_ms: u64,
     pause_ms: u64,
@@ -29,7 +29,7 @@ pub(super) struct Sweeper {
 
 /// What is visited from time to time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store::engine) enum SweepOf {
+pub(in crate::store::engine) enum SweepKind {
     /// Channels.
     Channels,
     /// What waits for readers.
@@ -42,7 +42,7 @@ pub(in crate::store::engine) enum SweepOf {
     Ids,
 }
 
-impl SweepOf {
+impl SweepKind {
     const COUNT: usize = 5;
 }
 
@@ -79,7 +79,7 @@ impl Sweeper {
         let age_ms = retention.iter().map(|rules| rules.age_ms_max).min().unwrap_or(u64::MAX);
         Sweeper {
             over_limit: BTreeSet::new(),
-            sweeps: [const { Sweep::Rests(0) }; SweepOf::COUNT],
+            sweeps: [const { Sweep::Rests(0) }; SweepKind::COUNT],
             found_unix_ms: u64::MAX,
             pause_ms: (age_ms / 20).clamp(SWEEP_MS.0, SWEEP_MS.1),
             last_step_unix_ms: None,
@@ -106,7 +106,7 @@ impl Sweeper {
     /// Something waits until then.
     pub fn expects(&mut self, expires_unix_ms: u64) {
         self.found_unix_ms = self.found_unix_ms.min(expires_unix_ms);
-        if let Sweep::Rests(until) = &mut self.sweeps[SweepOf::Pending as usize] {
+        if let Sweep::Rests(until) = &mut self.sweeps[SweepKind::Pending as usize] {
             *until = (*until).min(expires_unix_ms);
         }
     }
@@ -122,8 +122,8 @@ impl Sweeper {
     }
 
     /// Where a sweep goes on, when it is time.
-    pub fn begin(&mut self, of: SweepOf, now_unix_ms: u64) -> Option<Vec<u8>> {
-        match &mut self.sweeps[of as usize] {
+    pub fn begin(&mut self, kind: SweepKind, now_unix_ms: u64) -> Option<Vec<u8>> {
+        match &mut self.sweeps[kind as usize] {
             Sweep::Rests(until) if now_unix_ms < *until => None,
             Sweep::Rests(_) => Some(Vec::new()),
             Sweep::At(key) => Some(mem::take(key)),
@@ -131,13 +131,13 @@ impl Sweeper {
     }
 
     /// How far it is now.
-    pub fn set(&mut self, of: SweepOf, sweep: Sweep) {
-        self.sweeps[of as usize] = sweep;
+    pub fn set(&mut self, kind: SweepKind, sweep: Sweep) {
+        self.sweeps[kind as usize] = sweep;
     }
 
     /// What was planned did not happen: everything is visited again.
     pub fn restart(&mut self) {
-        self.sweeps = [const { Sweep::Rests(0) }; SweepOf::COUNT];
+        self.sweeps = [const { Sweep::Rests(0) }; SweepKind::COUNT];
     }
 
     /// When a sweep that found nothing more begins anew.

@@ -14,13 +14,13 @@ use crate::base::RoomId;
 use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::{ChannelHead, EpochState};
-use crate::store::engine::staged::Put;
+use crate::store::engine::staged::StagedWrite;
 use crate::store::engine::writes::change;
 use crate::store::engine::writes::reaction::{ReactionKeys, reacted_to};
 use crate::store::key;
 use crate::store::messages::{ReadOrder, StoreError};
 use crate::store::options::Retention;
-use crate::store::record::{self, Account, DeadLetterRecord, PendingRecord};
+use crate::store::record::{self, DeadLetterRecord, MessageAccounting, PendingRecord};
 use crate::wire::chat;
 
 impl Retention {
@@ -59,7 +59,7 @@ pub(super) enum TrimRest {
 /// A message that goes.
 struct Gone {
     offset: u64,
-    account: Account,
+    accounting: MessageAccounting,
     /// Its record, where something may take that along.
     message: Vec<u8>,
 }
@@ -78,8 +78,8 @@ pub(super) fn trim<D: Disk>(
     end_edits(channels, room, &head, &mut gone)?;
     let Some(newest) = gone.last() else { return Ok(Trimmed::default()) };
     head.first = newest.offset + 1;
-    head.below_bytes = newest.account.total_bytes;
-    head.last_unix_ms = newest.account.time_unix_ms;
+    head.below_bytes = newest.accounting.total_bytes;
+    head.last_unix_ms = newest.accounting.time_unix_ms;
     let record = channels.record(room)?.ok_or(StoreError::Damaged)?;
     take_along(channels, room, &head, &gone, now_unix_ms)?;
     for one in &gone {
@@ -113,8 +113,8 @@ fn over<D: Disk>(
         ReadOrder::OldestFirst,
         &mut |key, value| {
             let place = key::message_of(key).ok_or(StoreError::Damaged);
-            let account = record::take_account(value).map_err(StoreError::from);
-            let (offset, account) = match place.and_then(|(_, at)| Ok((at, account?))) {
+            let accounting = record::take_accounting(value).map_err(StoreError::from);
+            let (offset, accounting) = match place.and_then(|(_, at)| Ok((at, accounting?))) {
                 Ok(found) => found,
                 Err(failure) => {
                     fault = Some(failure);
@@ -123,14 +123,14 @@ fn over<D: Disk>(
             };
             let is_over = u64::from(rules.count_max) <= last - offset
                 || rules.bytes_max < head.total_bytes.saturating_sub(below_bytes)
-                || account.time_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms;
+                || accounting.time_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms;
             if !is_over || count_max <= gone.len() {
                 return ControlFlow::Break(());
             }
-            below_bytes = account.total_bytes;
+            below_bytes = accounting.total_bytes;
             let is_needed = head.parties.is_some() || head.changes_count != 0;
             let message = if is_needed { value.to_vec() } else { Vec::new() };
-            gone.push(Gone { offset, account, message });
+            gone.push(Gone { offset, accounting, message });
             ControlFlow::Continue(())
         },
     )?;
@@ -185,7 +185,7 @@ fn end_edits<D: Disk>(
         chat::edit_offset(&message)
     });
     let puts = change::end_edits(channels, room, head, edits)?;
-    for Put { space, key, value } in &puts {
+    for StagedWrite { space, key, value } in &puts {
         if *space == StoreKeyspace::Messages
             && let Some((_, edit)) = key::message_of(key)
             && let Ok(place) = gone.binary_search_by_key(&edit, |one| one.offset)
@@ -224,7 +224,7 @@ fn take_along<D: Disk>(
         let message = &gone[place.map_err(|_| StoreError::Damaged)?].message;
         let value = match space {
             StoreKeyspace::Dead => {
-                let said = record::take_account(message)?.time_unix_ms;
+                let said = record::take_accounting(message)?.time_unix_ms;
                 if said.saturating_add(age_ms_max) <= now_unix_ms {
                     continue; // its body stays no longer than the message did
                 }
@@ -246,7 +246,7 @@ fn take_along<D: Disk>(
                 record.put()
             }
         };
-        records.push(Put { space, key, value });
+        records.push(StagedWrite { space, key, value });
     }
     channels.staged_mut().put_all(records);
     Ok(())

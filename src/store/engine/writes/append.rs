@@ -14,7 +14,7 @@ use crate::store::disk::{Disk, StoreKeyspace, SyncMode};
 use crate::store::engine::append_gate::AppendGate;
 use crate::store::engine::channels::{ChannelStore, new_channel_head};
 use crate::store::engine::heads::{ChannelHead, EpochState};
-use crate::store::engine::staged::Put;
+use crate::store::engine::staged::StagedWrite;
 use crate::store::key;
 use crate::store::messages::{Addressee, Append, ReadMarkers, ReadOrder, StoreError};
 use crate::store::record::{self, ChannelRecord, PendingRecord};
@@ -33,7 +33,7 @@ pub(in crate::store::engine) struct AppendPlan {
     /// The user whom it waits for.
     addressee: Option<Addressee>,
     /// How far its author is then, where that changes.
-    author: Option<Put>,
+    author: Option<StagedWrite>,
     /// The record of a channel that goes on under another epoch.
     renamed: Option<ChannelRecord>,
 }
@@ -54,12 +54,12 @@ pub(in crate::store::engine) struct Written {
     /// When its waiting ends, Unix ms.
     pub expires_unix_ms: Option<u64>,
     /// Whether its channel has too much now.
-    pub size: Size,
+    pub quota: QuotaState,
 }
 
 /// Whether a channel has too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store::engine) enum Size {
+pub(in crate::store::engine) enum QuotaState {
     /// It does not.
     Within,
     /// It does.
@@ -144,7 +144,7 @@ impl AppendPlan {
             }
         }
         let said = replaced.wordless.as_ref().unwrap_or(publication);
-        let size = put_message(channels, head, said, append);
+        let quota = put_message(channels, head, said, append);
         if append.keeps_id {
             channels.put_id(room, publication);
         }
@@ -160,7 +160,7 @@ impl AppendPlan {
             durable: channels.durable(append.namespace),
             replaced: replaced.messages,
             expires_unix_ms: addressee.map(|addressee| addressee.expires_unix_ms),
-            size,
+            quota,
         }
     }
 }
@@ -191,15 +191,15 @@ fn is_crowded<D: Disk>(
     )?;
     let Some((offset, record)) = oldest else { return Ok(false) };
     let (offset, message) = (offset.ok_or(StoreError::Damaged)?, record?.message);
-    let account = match message.is_empty() {
-        false => Some(record::take_account(&message)?),
+    let accounting = match message.is_empty() {
+        false => Some(record::take_accounting(&message)?),
         true => {
             let kept =
                 channels.staged().get(StoreKeyspace::Messages, &key::message(room, offset))?;
-            kept.map(|kept| record::take_account(&kept)).transpose()?
+            kept.map(|kept| record::take_accounting(&kept)).transpose()?
         }
     };
-    let said_before = account.map_or(head.total_bytes, |account| account.total_bytes);
+    let said_before = accounting.map_or(head.total_bytes, |accounting| accounting.total_bytes);
     Ok(CONVERSATION_WAITING_BYTES_MAX < head.total_bytes.saturating_sub(said_before))
 }
 
@@ -222,13 +222,13 @@ fn markers_of_author<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
     said: &Publication,
-) -> Result<Option<Put>, StoreError> {
+) -> Result<Option<StagedWrite>, StoreError> {
     let Some(author) = &said.info else { return Ok(None) };
     let key = key::named(room, &author.user);
     let before = channels.markers_at(&key)?.unwrap_or_default();
     let after = ReadMarkers { delivered: before.delivered.max(said.offset), read: said.offset };
     let value = record::put_markers(after);
-    let put = Put { space: StoreKeyspace::Markers, key, value };
+    let put = StagedWrite { space: StoreKeyspace::Markers, key, value };
     Ok((before.read + 1 == said.offset).then_some(put))
 }
 
@@ -237,7 +237,7 @@ fn put_message<D: Disk>(
     mut head: ChannelHead,
     said: &Publication,
     append: &Append,
-) -> Size {
+) -> QuotaState {
     head.epoch_state = EpochState::Written;
     head.offset = said.offset;
     head.total_bytes += said.cost_bytes() as u64;
@@ -246,5 +246,9 @@ fn put_message<D: Disk>(
     let key = key::message(append.room, head.offset);
     channels.staged_mut().put(StoreKeyspace::Messages, &key, value);
     channels.set_head(append.room, head);
-    if channels.rules(head.namespace).is_over(&head) { Size::Over } else { Size::Within }
+    if channels.rules(head.namespace).is_over(&head) {
+        QuotaState::Over
+    } else {
+        QuotaState::Within
+    }
 }

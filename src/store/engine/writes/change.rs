@@ -13,7 +13,7 @@ use crate::store::change::ChangeKind;
 use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::ChannelHead;
-use crate::store::engine::staged::Put;
+use crate::store::engine::staged::StagedWrite;
 use crate::store::messages::{Addressee, Append, StoreError};
 use crate::store::record::{DeadLetterRecord, PendingRecord};
 use crate::store::{key, record};
@@ -23,7 +23,7 @@ use crate::wire::{Publication, chat};
 #[derive(Default)]
 pub(in crate::store::engine) struct Replaced {
     /// In the places of messages.
-    pub puts: Vec<Put>,
+    pub puts: Vec<StagedWrite>,
     /// What these messages are now, for whoever is reading them.
     pub messages: Vec<Arc<Publication>>,
     /// What the edit of a message says that went with its time: no words.
@@ -61,7 +61,7 @@ pub(in crate::store::engine) fn end_edits<D: Disk>(
     room: RoomId,
     head: &ChannelHead,
     edits: impl Iterator<Item = u64>,
-) -> Result<Vec<Put>, StoreError> {
+) -> Result<Vec<StagedWrite>, StoreError> {
     let mut puts = Vec::new();
     for edit in edits {
         if let Some(places) = Places::find(channels, room, head, edit)? {
@@ -93,7 +93,7 @@ pub(in crate::store::engine) fn outlived<D: Disk>(
 /// channel let it go.
 struct Places {
     offset: u64,
-    in_channel: Option<Put>,
+    in_channel: Option<StagedWrite>,
     copies: Vec<Copy>,
 }
 
@@ -111,7 +111,7 @@ impl Places {
             false => channels.staged().get(StoreKeyspace::Messages, &key)?,
         };
         let space = StoreKeyspace::Messages;
-        let in_channel = value.map(|value| Put { space, key: key.to_vec(), value });
+        let in_channel = value.map(|value| StagedWrite { space, key: key.to_vec(), value });
         let copies = copies(channels, head, room, offset)?;
         let is_there = in_channel.is_some() || !copies.is_empty();
         Ok(is_there.then_some(Places { offset, in_channel, copies }))
@@ -130,10 +130,10 @@ impl Places {
     }
 
     /// What stands there instead. The accounts stay: they say what was put in, not what is left.
-    fn put(self, left: &Publication) -> Result<Vec<Put>, StoreError> {
-        let account = record::take_account(self.stands())?;
-        let value = record::put_message(left, account.total_bytes, account.changes_count);
-        let in_channel = self.in_channel.map(|put| Put { value: value.clone(), ..put });
+    fn put(self, left: &Publication) -> Result<Vec<StagedWrite>, StoreError> {
+        let accounting = record::take_accounting(self.stands())?;
+        let value = record::put_message(left, accounting.total_bytes, accounting.changes_count);
+        let in_channel = self.in_channel.map(|put| StagedWrite { value: value.clone(), ..put });
         let copied = self.copies.into_iter().map(|copy| copy.with_message(value.clone()));
         Ok(in_channel.into_iter().chain(copied).collect())
     }
@@ -174,15 +174,15 @@ impl Copy {
         }
     }
 
-    fn with_message(self, message: Vec<u8>) -> Put {
+    fn with_message(self, message: Vec<u8>) -> StagedWrite {
         match self {
             Copy::Pending(key, mut record) => {
                 record.message = message;
-                Put { space: StoreKeyspace::Pending, key, value: record.put() }
+                StagedWrite { space: StoreKeyspace::Pending, key, value: record.put() }
             }
             Copy::Dead(key, mut record) => {
                 record.pending.message = message;
-                Put { space: StoreKeyspace::Dead, key, value: record.put() }
+                StagedWrite { space: StoreKeyspace::Dead, key, value: record.put() }
             }
         }
     }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use crate::base::ShardId;
 use crate::store::disk::{Disk, StoreKeyspace, SyncMode};
 use crate::store::engine::channels::ChannelStore;
-use crate::store::engine::queue::Clearing;
+use crate::store::engine::queue::MarkerCleanup;
 use crate::store::messages::{
     AdvanceMarker, MarkerPosition, ReadMarkers, ReadOrder, RequestId, StoreError, StoreResult,
 };
@@ -22,7 +22,7 @@ pub(in crate::store::engine) enum MarkerWrite {
     /// All of it is planned.
     Whole(StoreResult),
     /// Some of what it acknowledges still waits, and is removed in later turns.
-    Clears(Clearing),
+    Clears(MarkerCleanup),
 }
 
 /// How far an acknowledgement got.
@@ -65,7 +65,7 @@ pub(in crate::store::engine) fn advance_marker<D: Disk>(
         MarkerPosition::Read(read) => ReadMarkers { delivered, read: *read },
     };
     let outcome = StoreResult::MarkerAdvanced { before, after };
-    let mut clearing = Clearing {
+    let mut cleanup = MarkerCleanup {
         from,
         request_id,
         inbox: *inbox,
@@ -76,7 +76,7 @@ pub(in crate::store::engine) fn advance_marker<D: Disk>(
         outcome,
     };
     let arrived = match head.parties {
-        Some(_) => waiting(channels, &clearing)?,
+        Some(_) => waiting(channels, &cleanup)?,
         None => Vec::new(),
     };
     let mut conversation = None;
@@ -85,7 +85,7 @@ pub(in crate::store::engine) fn advance_marker<D: Disk>(
         conversation = Some(key::named(*inbox, &record.channel));
     }
     let changes = known != Some(after) || !arrived.is_empty();
-    let cleared = remove_waiting(channels, &mut clearing, arrived);
+    let cleared = remove_waiting(channels, &mut cleanup, arrived);
     if head.parties.is_some() && cleared == Cleared::All {
         channels.acknowledge(*inbox, *room, offset);
     }
@@ -101,24 +101,24 @@ pub(in crate::store::engine) fn advance_marker<D: Disk>(
     }
     let durable = if changes { channels.durable(head.namespace) } else { SyncMode::Later };
     match cleared {
-        Cleared::All => Ok((MarkerWrite::Whole(clearing.outcome), durable)),
-        Cleared::Partly => Ok((MarkerWrite::Clears(clearing), durable)),
+        Cleared::All => Ok((MarkerWrite::Whole(cleanup.outcome), durable)),
+        Cleared::Partly => Ok((MarkerWrite::Clears(cleanup), durable)),
     }
 }
 
 /// Removes some more of what was acknowledged. Says how far that got.
 pub(in crate::store::engine) fn clear<D: Disk>(
     channels: &mut ChannelStore<D>,
-    clearing: &mut Clearing,
+    cleanup: &mut MarkerCleanup,
 ) -> Result<(Cleared, SyncMode), StoreError> {
-    let arrived = waiting(channels, clearing)?;
+    let arrived = waiting(channels, cleanup)?;
     let durable = match arrived.is_empty() {
         true => SyncMode::Later,
-        false => channels.durable(clearing.namespace),
+        false => channels.durable(cleanup.namespace),
     };
-    let cleared = remove_waiting(channels, clearing, arrived);
+    let cleared = remove_waiting(channels, cleanup, arrived);
     if cleared == Cleared::All {
-        channels.acknowledge(clearing.inbox, clearing.room, clearing.last);
+        channels.acknowledge(cleanup.inbox, cleanup.room, cleanup.last);
     }
     Ok((cleared, durable))
 }
@@ -126,13 +126,13 @@ pub(in crate::store::engine) fn clear<D: Disk>(
 /// Removes this part of what is acknowledged.
 fn remove_waiting<D: Disk>(
     channels: &mut ChannelStore<D>,
-    clearing: &mut Clearing,
+    cleanup: &mut MarkerCleanup,
     arrived: Vec<(u64, Vec<u8>)>,
 ) -> Cleared {
     let is_last = arrived.len() < CLEARED_AT_ONCE_MAX;
     let cleared = if is_last { Cleared::All } else { Cleared::Partly };
     if let Some((offset, _)) = arrived.last() {
-        clearing.first = offset.saturating_add(1);
+        cleanup.first = offset.saturating_add(1);
     }
     for (_, key) in arrived {
         channels.staged_mut().remove(StoreKeyspace::Pending, &key);
@@ -144,9 +144,9 @@ fn remove_waiting<D: Disk>(
 /// acknowledged: as many as are removed at once.
 fn waiting<D: Disk>(
     channels: &ChannelStore<D>,
-    clearing: &Clearing,
+    cleanup: &MarkerCleanup,
 ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-    let Clearing { inbox, room, first, last, .. } = *clearing;
+    let MarkerCleanup { inbox, room, first, last, .. } = *cleanup;
     let mut waiting = Vec::new();
     let range = key::pending_of(inbox, room, first, last);
     channels.staged().scan(

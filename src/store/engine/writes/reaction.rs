@@ -14,7 +14,7 @@ use crate::store::disk::{Disk, DiskError, StoreKeyspace, SyncMode};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::key;
 use crate::store::messages::{
-    React, ReactionRefusal, ReactionResult, ReactionTotals, ReadOrder, StoreError,
+    React, ReactionRejection, ReactionResult, ReactionTotals, ReadOrder, StoreError,
 };
 use crate::store::record;
 use crate::wire::{Publication, chat};
@@ -26,16 +26,16 @@ pub(in crate::store::engine) fn react<D: Disk>(
 ) -> Result<(ReactionResult, SyncMode), StoreError> {
     let React { room, offset, user, name, value, said_since_unix_ms } = react;
     let refused = |refusal| Ok((ReactionResult::Refused(refusal), SyncMode::Later));
-    let Some(head) = channels.head(*room)? else { return refused(ReactionRefusal::NoMessage) };
+    let Some(head) = channels.head(*room)? else { return refused(ReactionRejection::NoMessage) };
     let first = head.first_shown(channels.rules(head.namespace).count_max);
     if !(first..=head.offset).contains(offset) {
-        return refused(ReactionRefusal::NoMessage);
+        return refused(ReactionRejection::NoMessage);
     }
     let message_key = key::message(*room, *offset);
     let kept = channels.staged().get(StoreKeyspace::Messages, &message_key)?;
     let message = record::take_message(&kept.ok_or(StoreError::Damaged)?, *offset)?.0;
     if !may_have_reactions(&message, *said_since_unix_ms) {
-        return refused(ReactionRefusal::NoMessage);
+        return refused(ReactionRejection::NoMessage);
     }
     let key = key::reaction(*room, *offset, *user);
     let before = channels.staged().get(StoreKeyspace::Reactions, &key)?;
@@ -46,7 +46,7 @@ pub(in crate::store::engine) fn react<D: Disk>(
     }
     let mut totals = totals_at(channels, *room, *offset)?;
     if !totals.replace(before.as_deref(), value.as_deref()) {
-        return refused(ReactionRefusal::Limit);
+        return refused(ReactionRejection::Limit);
     }
     let durable = channels.durable(head.namespace);
     let staged = channels.staged_mut();
