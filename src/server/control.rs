@@ -19,10 +19,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time;
 
-use super::cores::{CoreHandles, Reporting};
+use super::cores::{ControlChannels, CoreHandles};
 use super::descriptor_table::TableUse;
 use super::diagnostics::{self, Diagnostics};
-use super::plan::{Plan, Table};
+use super::plan::{StartPlan, TableKind};
 use super::process::Process;
 use super::reload::Reloading;
 use super::storage::StoreStatus;
@@ -47,7 +47,7 @@ const DRAIN_MARGIN_MS: u64 = 1_000;
 const ENDING_MS_TOLD: u64 = 5_000;
 
 /// The life of the server, until it ends by itself or somebody insists.
-pub(super) async fn run(setup: ServerSetup, plan: Plan) -> Result<ServerEnd, StartError> {
+pub(super) async fn run(setup: ServerSetup, plan: StartPlan) -> Result<ServerEnd, StartError> {
     let signals = Signals::listen().map_err(StartError::Signals)?;
     let mut insistence = Signals::listen().map_err(StartError::Signals)?;
     let insists = async {
@@ -72,17 +72,17 @@ struct Shown {
 /// From the first core to the last.
 async fn live(
     mut setup: ServerSetup,
-    plan: Plan,
+    plan: StartPlan,
     mut signals: Signals,
 ) -> Result<ServerEnd, StartError> {
     let admin = AdminListener::bind(setup.options.admin_listen).await.map_err(StartError::Admin)?;
     let admin_address = admin.address().map_err(|error| {
         StartError::Admin(admin::AdminListenerError::Listen(setup.options.admin_listen, error))
     })?;
-    let (mut shown, reporting, trace_events) = show(&mut setup, &plan, admin, admin_address);
+    let (mut shown, control_channels, trace_events) = show(&mut setup, &plan, admin, admin_address);
     let collector = collector(&setup).map_err(StartError::Collector)?;
     let starting = async {
-        let mut cores = CoreHandles::start(&setup, &plan, reporting).await?;
+        let mut cores = CoreHandles::start(&setup, &plan, control_channels).await?;
         let addresses = cores.listen(&setup, &plan).await?;
         Ok((cores, addresses))
     };
@@ -119,10 +119,10 @@ async fn live(
 /// Serves the admin pages, and makes what cores and store tell them.
 fn show(
     setup: &mut ServerSetup,
-    plan: &Plan,
+    plan: &StartPlan,
     admin: AdminListener,
     admin_address: SocketAddr,
-) -> (Shown, Reporting, Mailbox<TraceEvent>) {
+) -> (Shown, ControlChannels, Mailbox<TraceEvent>) {
     let cells: Vec<Arc<Cells>> = plan.cores.iter().map(|_| Cells::new()).collect();
     let (readiness, seen) = watch::channel(Readiness::Starting);
     let store_cells = setup.store.as_ref().map(|_| Cells::of_store());
@@ -152,8 +152,8 @@ fn show(
     });
     let profile = Arc::new(Semaphore::new(1));
     let cpu_profiles = match plan.table {
-        Table::Shared => CpuProfiles::Possible,
-        Table::PerShard => CpuProfiles::Impossible,
+        TableKind::Shared => CpuProfiles::Possible,
+        TableKind::PerShard => CpuProfiles::Impossible,
     };
     let diagnostics_state =
         DiagnosticsState { token, instance, threads, questions: asked, profile, cpu_profiles };
@@ -170,7 +170,7 @@ fn show(
     let shown = Shown { readiness, admin_token, metrics, diagnostics, pages };
     (
         shown,
-        Reporting { cells, store_status, tables, trace_events: senders, core_events: found },
+        ControlChannels { cells, store_status, tables, trace_events: senders, core_events: found },
         trace_events,
     )
 }
@@ -268,10 +268,10 @@ async fn drain(
     }
 }
 
-fn announce(plan: &Plan, addresses: &[SocketAddr], admin: SocketAddr) {
+fn announce(plan: &StartPlan, addresses: &[SocketAddr], admin: SocketAddr) {
     let table = match plan.table {
-        Table::Shared => "one descriptor table",
-        Table::PerShard => "a descriptor table for each shard",
+        TableKind::Shared => "one descriptor table",
+        TableKind::PerShard => "a descriptor table for each shard",
     };
     let steered = if plan.steers { ", peers steered by CPU" } else { "" };
     let addresses = addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" and ");
@@ -302,10 +302,10 @@ fn collector(setup: &ServerSetup) -> Result<Option<Collector>, String> {
 }
 
 /// The descriptor tables: one, or one for each shard.
-fn tables(plan: &Plan) -> Vec<Arc<TableUse>> {
+fn tables(plan: &StartPlan) -> Vec<Arc<TableUse>> {
     let count = match plan.table {
-        Table::Shared => 1,
-        Table::PerShard => plan.cores.len(),
+        TableKind::Shared => 1,
+        TableKind::PerShard => plan.cores.len(),
     };
     let table = |_| TableUse::new(plan.descriptors_at_start(), plan.descriptors_max);
     (0..count).map(table).collect()

@@ -22,7 +22,7 @@ use super::descriptor_table::TableUse;
 use super::executor::{
     self, CoreError, CoreEvent, CoreReport, CoreSetup, ListenError, StartListening, Thread,
 };
-use super::plan::Plan;
+use super::plan::StartPlan;
 use super::process::memory_limit_bytes;
 use super::pulse::LastPulse;
 use super::random::random;
@@ -64,7 +64,7 @@ pub(super) struct CoreHandles {
 }
 
 /// What cores and store tell the control thread with.
-pub(super) struct Reporting {
+pub(super) struct ControlChannels {
     /// By core.
     pub cells: Vec<Arc<Cells>>,
     /// The state of the store, if there is one.
@@ -94,10 +94,11 @@ impl CoreHandles {
     /// Starts all threads; none listens yet.
     pub async fn start(
         setup: &ServerSetup,
-        plan: &Plan,
-        reporting: Reporting,
+        plan: &StartPlan,
+        control_channels: ControlChannels,
     ) -> Result<CoreHandles, StartError> {
-        let Reporting { cells, store_status, tables, trace_events, core_events } = reporting;
+        let ControlChannels { cells, store_status, tables, trace_events, core_events } =
+            control_channels;
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let name_key = random().map_err(StartError::Random)?;
         let mut names = NameKey::from_bytes(name_key);
@@ -158,7 +159,7 @@ impl CoreHandles {
     pub async fn listen(
         &mut self,
         setup: &ServerSetup,
-        plan: &Plan,
+        plan: &StartPlan,
     ) -> Result<Vec<SocketAddr>, StartError> {
         let options = &setup.options;
         let mut wakers = Vec::new();

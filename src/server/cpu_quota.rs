@@ -44,26 +44,26 @@ impl CpuQuota {
 
 /// What a group counted of its quota since it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Periods {
+pub(super) struct QuotaPeriods {
     /// Periods of the quota in which a process of the group ran.
     pub all: u64,
     /// Those in which the quota was used up.
     pub throttled: u64,
 }
 
-impl Periods {
+impl QuotaPeriods {
     /// Where the group of a quota counts.
     pub fn file(quota: &CpuQuota) -> PathBuf {
         quota.file.with_file_name("cpu.stat")
     }
 
     /// Out of that file; both versions have the same names in it.
-    pub fn read(text: &str) -> Option<Periods> {
+    pub fn read(text: &str) -> Option<QuotaPeriods> {
         let number = |name: &str| {
             let mut rows = text.lines().filter_map(|line| line.split_once(' '));
             rows.find(|(key, _)| *key == name)?.1.trim().parse().ok()
         };
-        Some(Periods { all: number("nr_periods")?, throttled: number("nr_throttled")? })
+        Some(QuotaPeriods { all: number("nr_periods")?, throttled: number("nr_throttled")? })
     }
 }
 
@@ -271,14 +271,14 @@ mod tests {
         let two = "usage_usec 9\nuser_usec 5\nsystem_usec 4\nnr_periods 40\nnr_throttled 31\n\
             throttled_usec 2400000\nnr_bursts 0\nburst_usec 0\n";
         let one = "nr_periods 7\nnr_throttled 0\nthrottled_time 0\n";
-        assert_eq!(Periods::read(two), Some(Periods { all: 40, throttled: 31 }));
-        assert_eq!(Periods::read(one), Some(Periods { all: 7, throttled: 0 }));
+        assert_eq!(QuotaPeriods::read(two), Some(QuotaPeriods { all: 40, throttled: 31 }));
+        assert_eq!(QuotaPeriods::read(one), Some(QuotaPeriods { all: 7, throttled: 0 }));
         // Without a quota version two has the times alone.
         for none in ["", "usage_usec 9\n", "nr_periods 7\n", "nr_periods x\nnr_throttled 1\n"] {
-            assert_eq!(Periods::read(none), None);
+            assert_eq!(QuotaPeriods::read(none), None);
         }
         let quota = CpuQuota { millicpus: 250, file: "/sys/fs/cgroup/a/cpu.max".into() };
-        assert_eq!(Periods::file(&quota), Path::new("/sys/fs/cgroup/a/cpu.stat"));
+        assert_eq!(QuotaPeriods::file(&quota), Path::new("/sys/fs/cgroup/a/cpu.stat"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use glommio::{CpuSet, LocalExecutorBuilder, Placement};
 use tokio::sync::mpsc::Sender;
 
 use super::core_lanes::{CoreCommand, CoreLanes, Neighbours};
-use super::plan::Table;
+use super::plan::TableKind;
 use super::pulse::{LastPulse, PulseInputs, SLEEP_MS_MAX};
 use super::storage::StoreEnds;
 use crate::auth::Keys;
@@ -64,7 +64,7 @@ pub(super) struct CoreSetup {
     /// For jitter, and nothing that others see.
     pub seed: u64,
     pub ids: Csprng,
-    pub table: Table,
+    pub table: TableKind,
     pub neighbours: Neighbours,
     pub store: Option<StoreEnds>,
     pub trace_events: LaneSender<TraceEvent>,
@@ -230,10 +230,13 @@ async fn serve(setup: CoreSetup) {
 }
 
 /// Splits the table where asked, and only then makes what is this core's alone.
-fn open(table: Table, start_listening: &StartListening) -> Result<Vec<TcpListener>, ListenError> {
+fn open(
+    table: TableKind,
+    start_listening: &StartListening,
+) -> Result<Vec<TcpListener>, ListenError> {
     match table {
-        Table::Shared => (),
-        Table::PerShard => ring::unshare_descriptor_table().map_err(ListenError::Table)?,
+        TableKind::Shared => (),
+        TableKind::PerShard => ring::unshare_descriptor_table().map_err(ListenError::Table)?,
     }
     let mut listeners = Vec::new();
     for &address in &start_listening.addresses {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::locked::{locked_bytes, locked_bytes_max};
-use super::plan::{Plan, PlanError};
+use super::plan::{PlanError, StartPlan};
 use crate::store::OpenError;
 use crate::{admin, ring};
 
@@ -103,7 +103,7 @@ impl StartError {
     /// what a ring without memory has met.
     pub(super) fn ring(
         refusal: ring::IoSetupError,
-        plan: &Plan,
+        plan: &StartPlan,
         whole: &ring::Options,
     ) -> StartError {
         match (&refusal, locked_bytes_max()) {

@@ -10,7 +10,7 @@ use std::fs;
 
 use rustix::process::Resource;
 
-use super::plan::Plan;
+use super::plan::StartPlan;
 use super::rlimits::{UNLIMITED, limits, set_limits};
 use crate::ring;
 
@@ -33,7 +33,7 @@ pub fn shard_locked_bytes(ring: &ring::Options) -> u64 {
 
 /// What the kernel counts for all shards of a plan; `whole` is the ring of a shard that
 /// has a core for itself.
-pub(super) fn locked_bytes(plan: &Plan, whole: &ring::Options) -> u64 {
+pub(super) fn locked_bytes(plan: &StartPlan, whole: &ring::Options) -> u64 {
     plan.cores.len() as u64 * shard_locked_bytes(&plan.ring(whole))
 }
 

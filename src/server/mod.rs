@@ -53,7 +53,7 @@ pub use fault::{ServerEnd, StartError};
 pub use locked::{locked_bytes_max, shard_locked_bytes};
 pub use memory_groups::memory_groups;
 pub use options::{DescriptorTable, ListenerOptions, Options};
-pub use plan::{Machine, Plan, PlanError, Table, plan};
+pub use plan::{HostLimits, PlanError, StartPlan, TableKind, plan};
 
 /// What SIGHUP reads again.
 pub struct Secrets {
@@ -115,16 +115,16 @@ pub fn hold_reloads() {
 pub fn run(setup: ServerSetup) -> Result<ServerEnd, StartError> {
     logs::begin(setup.options.log_format, setup.options.log_level);
     logs::end_on_panic();
-    let machine = machine()?;
-    let plan = plan(&setup.options, &machine).map_err(StartError::Unfit)?;
-    if let Some(quota) = machine.quota_in_use(&setup.options) {
+    let host_limits = host_limits()?;
+    let plan = plan(&setup.options, &host_limits).map_err(StartError::Unfit)?;
+    if let Some(quota) = host_limits.quota_in_use(&setup.options) {
         tracing::info!(
             "{} shards at first, because {} allows {} of {} CPUs; set server.shards for another \
              number",
             quota.cpus(),
             quota.file.display(),
             quota.shown(),
-            machine.cores.len()
+            host_limits.cores.len()
         );
     }
     if plan.connections_max < setup.options.connections_max {
@@ -167,7 +167,7 @@ fn cpu_quota_now() -> io::Result<Option<CpuQuota>> {
 }
 
 /// What this process may use, after its limit of descriptors was raised.
-pub fn machine() -> Result<Machine, StartError> {
+pub fn host_limits() -> Result<HostLimits, StartError> {
     let cores = core_affinity::get_core_ids().ok_or(StartError::Cores)?;
     let (soft, hard) = rlimits::limits(Resource::Nofile);
     if soft < hard {
@@ -180,5 +180,5 @@ pub fn machine() -> Result<Machine, StartError> {
         let first = random().map_or(0, |[byte]: [u8; 1]| usize::from(byte) % cores.len());
         cores.rotate_left(first);
     }
-    Ok(Machine { cores, descriptors_max: hard, cpu_quota })
+    Ok(HostLimits { cores, descriptors_max: hard, cpu_quota })
 }

@@ -43,7 +43,7 @@ const COMPLETION_ENTRIES_MIN: u32 = 2_048;
 
 /// What the machine allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Machine {
+pub struct HostLimits {
     /// CPUs that the process may use, by number.
     pub cores: Vec<usize>,
     /// `RLIMIT_NOFILE` after it was raised as far as it can be.
@@ -52,7 +52,7 @@ pub struct Machine {
     pub cpu_quota: Option<CpuQuota>,
 }
 
-impl Machine {
+impl HostLimits {
     /// The quota that makes the number of shards smaller than that of the CPUs, if one does.
     pub fn quota_in_use(&self, options: &Options) -> Option<&CpuQuota> {
         let cores = if options.cores.is_empty() { &self.cores } else { &options.cores };
@@ -62,7 +62,7 @@ impl Machine {
 
 /// Whether there is one descriptor table, or one for each shard. `Auto` is decided here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
+pub enum TableKind {
     /// One for the process.
     Shared,
     /// One for each shard.
@@ -71,11 +71,11 @@ pub enum Table {
 
 /// What is going to be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct StartPlan {
     /// Shard `i` runs on `cores[i]`; a core may occur more than once.
     pub cores: Vec<usize>,
     /// Who owns descriptors.
-    pub table: Table,
+    pub table: TableKind,
     /// Connections that one shard takes at most.
     pub connections_per_shard: u32,
     /// Connections that all shards can hold together, at most what was asked for.
@@ -116,40 +116,40 @@ impl fmt::Display for PlanError {
 }
 
 /// Decides. Total: the same options and machine always give the same plan.
-pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, PlanError> {
+pub fn plan(options: &Options, host_limits: &HostLimits) -> Result<StartPlan, PlanError> {
     if SHARDS_MAX < options.shards {
         return Err(PlanError::Shards(options.shards));
     }
-    if let Some(core) = options.cores.iter().find(|core| !machine.cores.contains(core)) {
-        return Err(PlanError::Core(*core, machine.cores.clone()));
+    if let Some(core) = options.cores.iter().find(|core| !host_limits.cores.contains(core)) {
+        return Err(PlanError::Core(*core, host_limits.cores.clone()));
     }
-    let cores = if options.cores.is_empty() { &machine.cores } else { &options.cores };
+    let cores = if options.cores.is_empty() { &host_limits.cores } else { &options.cores };
     assert!(!cores.is_empty(), "a process runs on at least one CPU");
     // More shards than the quota lets run at a time would only wait for each other.
-    let busy = machine.quota_in_use(options).map_or(cores.len(), CpuQuota::cpus);
+    let busy = host_limits.quota_in_use(options).map_or(cores.len(), CpuQuota::cpus);
     let cores = &cores[..busy.min(cores.len())];
     let per_core = u16::try_from(cores.len()).unwrap_or(SHARDS_MAX).min(SHARDS_MAX);
 
     let listeners = options.addresses().len() as u64;
     let room = |limit, shards| room(limit, shards, listeners);
     let asked = u64::from(options.connections_max);
-    let limit = machine.descriptors_max;
+    let limit = host_limits.descriptors_max;
     let least = if options.shards == 0 { per_core } else { options.shards };
     let table = match options.descriptor_table {
-        DescriptorTable::Shared => Table::Shared,
-        DescriptorTable::PerShard => Table::PerShard,
-        DescriptorTable::Auto if asked <= room(limit, least) => Table::Shared,
-        DescriptorTable::Auto => Table::PerShard,
+        DescriptorTable::Shared => TableKind::Shared,
+        DescriptorTable::PerShard => TableKind::PerShard,
+        DescriptorTable::Auto if asked <= room(limit, least) => TableKind::Shared,
+        DescriptorTable::Auto => TableKind::PerShard,
     };
     let shards = match (table, options.shards) {
-        (Table::PerShard, 0) => shards_for(asked, per_core, |shards| room(limit, shards)),
-        (Table::PerShard, shards @ 1..) => shards,
-        (Table::Shared, _) => least,
+        (TableKind::PerShard, 0) => shards_for(asked, per_core, |shards| room(limit, shards)),
+        (TableKind::PerShard, shards @ 1..) => shards,
+        (TableKind::Shared, _) => least,
     };
     // Packets come to all CPUs, and a quota is no choice of some of them.
     let steers = options.steer_by_cpu
         && 1 < shards
-        && machine.quota_in_use(options).is_none()
+        && host_limits.quota_in_use(options).is_none()
         && steerable(cores, shards);
     let room = room(limit, shards);
     // Steered peers follow their packets, so one shard may have to take them all.
@@ -159,10 +159,10 @@ pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, PlanError> {
         return Err(PlanError::Descriptors(limit));
     }
     let together = match table {
-        Table::Shared => room,
-        Table::PerShard => room * u64::from(shards),
+        TableKind::Shared => room,
+        TableKind::PerShard => room * u64::from(shards),
     };
-    Ok(Plan {
+    Ok(StartPlan {
         cores: cores.iter().copied().cycle().take(usize::from(shards)).collect(),
         table,
         connections_per_shard: per_shard as u32, // at most `asked`, which is one
@@ -172,7 +172,7 @@ pub fn plan(options: &Options, machine: &Machine) -> Result<Plan, PlanError> {
     })
 }
 
-impl Plan {
+impl StartPlan {
     /// Descriptors in each table before anybody connects: what every executor, ring and
     /// waker has, and a few of the process's own.
     pub fn descriptors_at_start(&self) -> u64 {
@@ -247,9 +247,10 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(options: &Options, cores: usize, descriptors_max: u64) -> Plan {
-        let machine = Machine { cores: (0..cores).collect(), descriptors_max, cpu_quota: None };
-        let plan = plan(options, &machine).unwrap();
+    fn check(options: &Options, cores: usize, descriptors_max: u64) -> StartPlan {
+        let host_limits =
+            HostLimits { cores: (0..cores).collect(), descriptors_max, cpu_quota: None };
+        let plan = plan(options, &host_limits).unwrap();
         let shards = plan.cores.len() as u64;
         let held = DESCRIPTORS_RESERVED + DESCRIPTORS_PER_SHARD * shards;
         assert!(u64::from(plan.connections_per_shard) + held <= descriptors_max, "{plan:?}");
@@ -265,14 +266,14 @@ mod tests {
     fn one_shard_a_core_where_descriptors_are_plenty() {
         let plan = check(&options(0, 1_000_000, DescriptorTable::Auto), 4, 1 << 21);
         assert_eq!(plan.cores, [0, 1, 2, 3]);
-        assert_eq!((plan.table, plan.connections_max), (Table::Shared, 1_000_000));
+        assert_eq!((plan.table, plan.connections_max), (TableKind::Shared, 1_000_000));
         assert!(plan.steers);
     }
 
     #[test]
     fn a_million_on_two_cores_with_20_000_descriptors_takes_many_tables() {
         let plan = check(&options(0, 1_000_000, DescriptorTable::Auto), 2, 20_000);
-        assert_eq!((plan.table, plan.connections_max), (Table::PerShard, 1_000_000));
+        assert_eq!((plan.table, plan.connections_max), (TableKind::PerShard, 1_000_000));
         assert!((55..=65).contains(&plan.cores.len()), "{}", plan.cores.len());
         assert_eq!(plan.cores[..4], [0, 1, 0, 1]);
         assert!(!plan.steers);
@@ -281,13 +282,13 @@ mod tests {
     #[test]
     fn a_shared_table_holds_what_the_limit_allows() {
         let plan = check(&options(0, 1_000_000, DescriptorTable::Shared), 2, 20_000);
-        assert_eq!((plan.table, plan.connections_max), (Table::Shared, 19_792));
+        assert_eq!((plan.table, plan.connections_max), (TableKind::Shared, 19_792));
     }
 
     #[test]
     fn shards_that_were_asked_for_are_not_multiplied() {
         let plan = check(&options(3, 1_000_000, DescriptorTable::Auto), 2, 20_000);
-        assert_eq!((plan.cores, plan.table), (vec![0, 1, 0], Table::PerShard));
+        assert_eq!((plan.cores, plan.table), (vec![0, 1, 0], TableKind::PerShard));
         assert_eq!(plan.connections_max, 3 * 19_784);
     }
 
@@ -295,9 +296,9 @@ mod tests {
     fn peers_are_steered_only_to_the_core_that_their_packet_came_to() {
         let steers = |cores: &[usize], shards| {
             let options = Options { cores: cores.to_vec(), shards, ..Options::default() };
-            let machine =
-                Machine { cores: (0..8).collect(), descriptors_max: 1 << 21, cpu_quota: None };
-            plan(&options, &machine).unwrap().steers
+            let host_limits =
+                HostLimits { cores: (0..8).collect(), descriptors_max: 1 << 21, cpu_quota: None };
+            plan(&options, &host_limits).unwrap().steers
         };
         assert!(steers(&[], 0) && steers(&[2, 3], 0) && steers(&[4, 1, 2, 3], 0));
         assert!(!steers(&[1, 3], 0), "both CPUs are 1 modulo 2");
@@ -308,8 +309,8 @@ mod tests {
     fn a_quota_is_rounded_up_to_shards_where_nobody_says_how_many() {
         let plan_with = |options: &Options, millicpus: u64, descriptors_max| {
             let cpu_quota = Some(CpuQuota { millicpus, file: "/cpu.max".into() });
-            let machine = Machine { cores: vec![5, 6, 7, 0, 1], descriptors_max, cpu_quota };
-            plan(options, &machine).unwrap()
+            let host_limits = HostLimits { cores: vec![5, 6, 7, 0, 1], descriptors_max, cpu_quota };
+            plan(options, &host_limits).unwrap()
         };
         let auto = options(0, 1_000, DescriptorTable::Auto);
         for (millicpus, cores) in [
@@ -325,7 +326,7 @@ mod tests {
         let asked = options(3, 1_000, DescriptorTable::Auto);
         assert_eq!(plan_with(&asked, 1_000, 1 << 21).cores, [5, 6, 7]);
         let many = plan_with(&options(0, 100_000, DescriptorTable::Auto), 1_500, 20_000);
-        assert_eq!((many.table, &many.cores[..4]), (Table::PerShard, &[5, 6, 5, 6][..]));
+        assert_eq!((many.table, &many.cores[..4]), (TableKind::PerShard, &[5, 6, 5, 6][..]));
         assert_eq!(many.connections_max, 100_000);
         // Shards that packets are not steered to.
         let listed = Options { cores: vec![0, 1, 6, 7], ..auto };
@@ -345,9 +346,9 @@ mod tests {
     #[test]
     fn where_nothing_is_enough_the_nearest_is_taken() {
         let plan = check(&options(0, u32::MAX, DescriptorTable::Auto), 2, 1_024);
-        assert_eq!(plan.table, Table::PerShard);
+        assert_eq!(plan.table, TableKind::PerShard);
         let plan = check(&options(0, 1, DescriptorTable::Auto), 2, 1_024);
-        assert_eq!((plan.table, plan.connections_per_shard), (Table::Shared, 1));
+        assert_eq!((plan.table, plan.connections_per_shard), (TableKind::Shared, 1));
     }
 
     #[test]
@@ -373,8 +374,8 @@ mod tests {
     #[test]
     fn what_cannot_be_is_one_sentence() {
         let check = |options: &Options, descriptors_max, want: &str| {
-            let machine = Machine { cores: vec![0, 1], descriptors_max, cpu_quota: None };
-            let unfit = plan(options, &machine).unwrap_err().to_string();
+            let host_limits = HostLimits { cores: vec![0, 1], descriptors_max, cpu_quota: None };
+            let unfit = plan(options, &host_limits).unwrap_err().to_string();
             assert!(unfit.starts_with(want) && !unfit.contains('\n'), "{unfit}");
         };
         let auto = DescriptorTable::Auto;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rustix::process::Resource;
 
-use super::cpu_quota::Periods;
+use super::cpu_quota::QuotaPeriods;
 use super::descriptor_table::TableUse;
 use super::memory_groups::memory_groups;
 use super::rlimits::{UNLIMITED, limits};
@@ -85,8 +85,8 @@ impl Process {
         let all = self.cpus * 1_000;
         let allowed = quota.map_or(all, |quota| quota.millicpus.min(all));
         self.metrics.set(Gauge::CpuLimit, allowed);
-        let text = quota.and_then(|quota| fs::read_to_string(Periods::file(quota)).ok());
-        if let Some(periods) = text.and_then(|text| Periods::read(&text)) {
+        let text = quota.and_then(|quota| fs::read_to_string(QuotaPeriods::file(quota)).ok());
+        if let Some(periods) = text.and_then(|text| QuotaPeriods::read(&text)) {
             self.metrics.set_total(Counter::CpuPeriods, periods.all);
             self.metrics.set_total(Counter::CpuPeriodsThrottled, periods.throttled);
         }

@@ -60,14 +60,14 @@ impl Facts {
         let sysctl = |name: &str| text(format!("/proc/sys/{}", name.replace('.', "/")));
         let number = |name: &str| sysctl(name).and_then(|text| text.parse().ok());
         let three = |name: &str| sysctl(name).and_then(|text| numbers(&text)?.try_into().ok());
-        let machine = server::machine().ok();
+        let host_limits = server::host_limits().ok();
         Facts {
             kernel: sysctl("kernel.osrelease").and_then(|text| version(&text)).unwrap_or((0, 0)),
             io_uring: try_ring(),
             features: ring::probe(),
-            cores: machine.as_ref().map_or_else(|| vec![0], |machine| machine.cores.clone()),
-            cpu_quota: machine.as_ref().and_then(|machine| machine.cpu_quota.clone()),
-            descriptors_max: machine.map_or(0, |machine| machine.descriptors_max),
+            cores: host_limits.as_ref().map_or_else(|| vec![0], |limits| limits.cores.clone()),
+            cpu_quota: host_limits.as_ref().and_then(|limits| limits.cpu_quota.clone()),
+            descriptors_max: host_limits.map_or(0, |limits| limits.descriptors_max),
             locked_bytes_max: server::locked_bytes_max(),
             memory_bytes: memory_bytes(),
             file_max: number("fs.file-max"),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::facts::Facts;
 use crate::config::Config;
 use crate::ring::{self, Feature};
-use crate::server::{self, Machine, Plan, Table};
+use crate::server::{self, HostLimits, StartPlan, TableKind};
 
 /// What an idle connection takes in all: its TCP socket, what the kernel charges
 /// for its request, and ours. The rule of docs/OPERATING.md.
@@ -51,12 +51,12 @@ pub(super) struct Finding {
 
 /// Looks at everything, in the order in which one would mend it.
 pub(super) fn examine(config: &Config, facts: &Facts) -> Vec<Finding> {
-    let machine = Machine {
+    let host_limits = HostLimits {
         cores: facts.cores.clone(),
         descriptors_max: facts.descriptors_max,
         cpu_quota: facts.cpu_quota.clone(),
     };
-    let plan = server::plan(&config.server, &machine);
+    let plan = server::plan(&config.server, &host_limits);
     let shards = match &plan {
         Ok(plan) => plan.cores.len() as u64,
         Err(_) => u64::from(config.server.shards.max(1)),
@@ -77,7 +77,7 @@ pub(super) fn examine(config: &Config, facts: &Facts) -> Vec<Finding> {
     let ring = plan.as_ref().map_or_else(|_| config.ring.clone(), |plan| plan.ring(&config.ring));
     let table = plan.map(|plan| plan.table).ok();
     // Where each shard has a table of its own, none needs as much as the process.
-    let table_files = if table == Some(Table::Shared) { with_reserve(wanted) } else { 0 };
+    let table_files = if table == Some(TableKind::Shared) { with_reserve(wanted) } else { 0 };
     findings.extend(features(table, facts));
     findings.push(locked_memory(shards, &ring, facts));
     findings.push(memory(config, wanted, shards, facts));
@@ -121,11 +121,11 @@ fn io_uring(facts: &Facts) -> Finding {
 
 /// What the kernel has beside a ring. Where there is no ring, its features are not
 /// there either, and say nothing new.
-fn features(table: Option<Table>, facts: &Facts) -> Vec<Finding> {
+fn features(table: Option<TableKind>, facts: &Facts) -> Vec<Finding> {
     let tell = |feature: &&Feature| !feature.needed || facts.io_uring.is_ok();
     let finding = |feature: &Feature| {
-        let is_needed =
-            feature.needed || feature.name == ring::OWN_TABLES && table == Some(Table::PerShard);
+        let is_needed = feature.needed
+            || feature.name == ring::OWN_TABLES && table == Some(TableKind::PerShard);
         let grade = match (feature.present, is_needed) {
             (true, _) => Severity::Good,
             (false, true) => Severity::Blocks,
@@ -143,11 +143,11 @@ fn features(table: Option<Table>, facts: &Facts) -> Vec<Finding> {
 }
 
 /// The server's own plan says how far descriptors reach.
-fn descriptors(plan: &Plan, wanted: u64, facts: &Facts) -> Finding {
+fn descriptors(plan: &StartPlan, wanted: u64, facts: &Facts) -> Finding {
     let shards = plan.cores.len();
     let table = match plan.table {
-        Table::Shared => "one table for all",
-        Table::PerShard => "a table for each",
+        TableKind::Shared => "one table for all",
+        TableKind::PerShard => "a table for each",
     };
     let reached = u64::from(plan.connections_max);
     Finding {
