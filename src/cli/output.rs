@@ -21,14 +21,14 @@ fn outcome(written: io::Result<()>) -> u8 {
 }
 
 /// Lines on stdout, of which there may be more than memory holds.
-pub(super) struct Lines {
+pub(super) struct OutputLines {
     out: BufWriter<StdoutLock<'static>>,
     written: io::Result<()>,
 }
 
-impl Lines {
-    pub(super) fn begin() -> Lines {
-        Lines { out: BufWriter::new(io::stdout().lock()), written: Ok(()) }
+impl OutputLines {
+    pub(super) fn begin() -> OutputLines {
+        OutputLines { out: BufWriter::new(io::stdout().lock()), written: Ok(()) }
     }
 
     pub(super) fn line(&mut self, line: &str) {

@@ -10,7 +10,7 @@ mod show;
 use clap::{ArgGroup, Args, Subcommand};
 
 use super::inputs::Inputs;
-use super::output::{Lines, fail, tell};
+use super::output::{OutputLines, fail, tell};
 use super::token::{TimeToLive, time_to_live};
 use super::{Base, FAILED, OK};
 use crate::clock::unix_ms;
@@ -150,7 +150,7 @@ pub(super) fn run(arguments: StoreArguments) -> u8 {
 struct View {
     options: Options,
     form: OutputForm,
-    lines: Lines,
+    lines: OutputLines,
 }
 
 type Store = Inspection<FjallDisk>;
@@ -192,7 +192,7 @@ impl Place {
         let inspection =
             Inspection::open(&options, background_threads).map_err(|fault| refuse(&fault))?;
         let form = if self.json { OutputForm::Json } else { OutputForm::Text };
-        Ok((inspection, View { options, form, lines: Lines::begin() }))
+        Ok((inspection, View { options, form, lines: OutputLines::begin() }))
     }
 }
 

@@ -27,7 +27,7 @@ use crate::base::{
 };
 
 use fault_injector::FaultInjector;
-use peers::{End, PeerAction};
+use peers::{PeerAction, SimulatedConnection};
 use slots::PeerSlots;
 
 pub use fault_injector::FaultProfile;
@@ -44,7 +44,7 @@ pub struct SimulatedIo {
     peers_from: MonotonicMs,
     /// Whether the last `reap` left nothing.
     is_drained: bool,
-    ends: Vec<End>,
+    conns: Vec<SimulatedConnection>,
     /// Peers about whom there may still be something to tell the core.
     live: Vec<u32>,
     slots: PeerSlots,
@@ -68,7 +68,7 @@ impl SimulatedIo {
             peers_per_turn_max: PEERS_PER_TURN_MAX,
             peers_from: MonotonicMs(0),
             is_drained: false,
-            ends: Vec::new(),
+            conns: Vec::new(),
             live: Vec::new(),
             slots: PeerSlots::default(),
         }
@@ -83,30 +83,30 @@ impl SimulatedIo {
     /// When there is something to reap, at the earliest. `None` when nothing
     /// happens unless somebody acts.
     pub fn next_due(&self) -> Option<MonotonicMs> {
-        let dues = self.live.iter().filter_map(|peer| self.ends[*peer as usize].due());
+        let dues = self.live.iter().filter_map(|peer| self.conns[*peer as usize].due());
         dues.chain(self.outgoing_dues()).min()
     }
 
     fn outgoing_dues(&self) -> impl Iterator<Item = MonotonicMs> {
-        let ends = self.live.iter().map(|peer| &self.ends[*peer as usize]);
-        ends.filter_map(|end| self.outgoing_due(end))
+        let conns = self.live.iter().map(|peer| &self.conns[*peer as usize]);
+        conns.filter_map(|conn| self.outgoing_due(conn))
     }
 
     /// A send goes on when its time has come and the peer has room.
-    fn outgoing_due(&self, end: &End) -> Option<MonotonicMs> {
-        let (due, _) = end.outgoing.as_ref()?;
-        (end.reason.is_none() && 0 < self.fault_injector.room(end.inbox.len())).then_some(*due)
+    fn outgoing_due(&self, conn: &SimulatedConnection) -> Option<MonotonicMs> {
+        let (due, _) = conn.outgoing.as_ref()?;
+        (conn.reason.is_none() && 0 < self.fault_injector.room(conn.inbox.len())).then_some(*due)
     }
 
     /// What can be told about `peer` now; chance decides between several.
     fn step_of(&mut self, peer: u32) -> Option<Step> {
-        let end = &self.ends[peer as usize];
+        let conn = &self.conns[peer as usize];
         let passed = |due: MonotonicMs| due <= self.now.tick;
-        if let Some((due, reason)) = end.reason {
+        if let Some((due, reason)) = conn.reason {
             return passed(due).then_some(Step::Gone(reason));
         }
-        let comes = end.incoming.front().is_some_and(|(due, _)| passed(*due));
-        let leaves = self.outgoing_due(end).is_some_and(passed);
+        let comes = conn.incoming.front().is_some_and(|(due, _)| passed(*due));
+        let leaves = self.outgoing_due(conn).is_some_and(passed);
         match (comes, leaves) {
             (false, false) => None,
             (true, false) => Some(Step::In),
@@ -120,8 +120,8 @@ impl SimulatedIo {
     fn take(&mut self, peer: u32, step: Step, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
         let breaks = self.fault_injector.breaks();
         match step {
-            Step::In | Step::Out if breaks && self.ends[peer as usize].id.is_some() => {
-                self.ends[peer as usize].state = PeerState::Reset;
+            Step::In | Step::Out if breaks && self.conns[peer as usize].id.is_some() => {
+                self.conns[peer as usize].state = PeerState::Reset;
                 self.end(peer, DisconnectReason::Reset);
                 false
             }
@@ -136,26 +136,28 @@ impl SimulatedIo {
     }
 
     fn take_in(&mut self, peer: u32, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
-        let end = &mut self.ends[peer as usize];
-        let (due, what) = end.incoming.pop_front().expect("a step in has something to take");
-        let known = |end: &End| end.id.expect("a peer connects before it does anything else");
+        let conn = &mut self.conns[peer as usize];
+        let (due, what) = conn.incoming.pop_front().expect("a step in has something to take");
+        let known = |conn: &SimulatedConnection| {
+            conn.id.expect("a peer connects before it does anything else")
+        };
         match what {
             PeerAction::Connect => {
                 let id = self.move_in(peer);
                 on_event(Event::Accepted(id));
             }
             PeerAction::Bytes(mut bytes) => {
-                let id = known(end);
-                end.heard_at = Some(due);
+                let id = known(conn);
+                conn.heard_at = Some(due);
                 let len = self.fault_injector.received_of(bytes.len());
                 let mut received: Vec<u8> = bytes.drain(..len).collect();
                 if !bytes.is_empty() {
                     let rest = (due, PeerAction::Bytes(bytes));
-                    self.ends[peer as usize].incoming.push_front(rest);
+                    self.conns[peer as usize].incoming.push_front(rest);
                 }
                 on_event(Event::Received(id, &mut received));
             }
-            PeerAction::HalfClose => on_event(Event::Ended(known(end))),
+            PeerAction::HalfClose => on_event(Event::Ended(known(conn))),
             PeerAction::Reset => {
                 self.end(peer, DisconnectReason::Reset);
                 return false;
@@ -166,22 +168,22 @@ impl SimulatedIo {
 
     fn take_out(&mut self, peer: u32, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
         let again = self.fault_injector.after(self.now.tick);
-        let end = &self.ends[peer as usize];
-        let (_, bytes) = end.outgoing.as_ref().expect("a step out has something to send");
-        let room = self.fault_injector.room(end.inbox.len());
+        let conn = &self.conns[peer as usize];
+        let (_, bytes) = conn.outgoing.as_ref().expect("a step out has something to send");
+        let room = self.fault_injector.room(conn.inbox.len());
         let len = match bytes.len().min(room) {
             0 => 0,
             most => self.fault_injector.part_of(most),
         };
-        let end = &mut self.ends[peer as usize];
-        let (due, bytes) = end.outgoing.as_mut().expect("looked at above");
-        end.inbox.extend_from_slice(&bytes.split_to(len));
+        let conn = &mut self.conns[peer as usize];
+        let (due, bytes) = conn.outgoing.as_mut().expect("looked at above");
+        conn.inbox.extend_from_slice(&bytes.split_to(len));
         *due = again;
         if !bytes.is_empty() {
             return false;
         }
-        end.outgoing = None;
-        on_event(Event::Sent(end.id.expect("only a known connection sends")));
+        conn.outgoing = None;
+        on_event(Event::Sent(conn.id.expect("only a known connection sends")));
         true
     }
 
@@ -192,24 +194,24 @@ impl SimulatedIo {
     /// From here on only the end is told.
     fn end(&mut self, peer: u32, reason: DisconnectReason) {
         let due = self.fault_injector.after(self.now.tick);
-        let end = &mut self.ends[peer as usize];
-        if end.reason.is_none() {
-            end.reason = Some((due, reason));
-            end.incoming.clear();
-            end.outgoing = None;
+        let conn = &mut self.conns[peer as usize];
+        if conn.reason.is_none() {
+            conn.reason = Some((due, reason));
+            conn.incoming.clear();
+            conn.outgoing = None;
         }
     }
 
     fn move_in(&mut self, peer: u32) -> ConnId {
         let id = self.slots.move_in(peer);
-        self.ends[peer as usize].id = Some(id);
+        self.conns[peer as usize].id = Some(id);
         id
     }
 
     fn move_out(&mut self, peer: u32) -> ConnId {
-        let end = &mut self.ends[peer as usize];
-        end.reason = None;
-        let id = end.id.take().expect("the end is told once");
+        let conn = &mut self.conns[peer as usize];
+        conn.reason = None;
+        let id = conn.id.take().expect("the end is told once");
         self.slots.move_out(id);
         self.live.retain(|other| *other != peer);
         id
@@ -217,13 +219,13 @@ impl SimulatedIo {
 
     /// Which peer has `id`, unless the core was told the end or asked for it.
     fn tenant(&self, id: ConnId) -> Option<u32> {
-        self.slots.tenant(id).filter(|peer| self.ends[*peer as usize].reason.is_none())
+        self.slots.tenant(id).filter(|peer| self.conns[*peer as usize].reason.is_none())
     }
 
     fn send(&mut self, id: ConnId, bytes: Bytes) {
         let due = self.fault_injector.after(self.now.tick);
         if let Some(peer) = self.tenant(id) {
-            let outgoing = &mut self.ends[peer as usize].outgoing;
+            let outgoing = &mut self.conns[peer as usize].outgoing;
             assert!(outgoing.is_none(), "a connection has one send in flight");
             *outgoing = Some((due, bytes));
         }
@@ -231,29 +233,29 @@ impl SimulatedIo {
 
     fn close(&mut self, id: ConnId) {
         let Some(peer) = self.tenant(id) else { return };
-        let end = &mut self.ends[peer as usize];
-        if let Some((_, mut bytes)) = end.outgoing.take() {
+        let conn = &mut self.conns[peer as usize];
+        if let Some((_, mut bytes)) = conn.outgoing.take() {
             // Some of what was in flight arrives, as far as the peer has room.
-            let room = self.fault_injector.room(end.inbox.len());
+            let room = self.fault_injector.room(conn.inbox.len());
             let len = self.fault_injector.rest_of(bytes.len().min(room));
-            end.inbox.extend_from_slice(&bytes.split_to(len));
+            conn.inbox.extend_from_slice(&bytes.split_to(len));
         }
-        if end.state == PeerState::Open {
-            end.state = PeerState::Closed;
+        if conn.state == PeerState::Open {
+            conn.state = PeerState::Closed;
         }
         self.end(peer, DisconnectReason::Closed);
     }
 
     fn stop_accepting(&mut self) {
         self.accepting = false;
-        let ends = &mut self.ends;
+        let conns = &mut self.conns;
         self.live.retain(|peer| {
-            let end = &mut ends[*peer as usize];
-            if end.id.is_none() {
-                end.state = PeerState::Refused;
-                end.incoming.clear();
+            let conn = &mut conns[*peer as usize];
+            if conn.id.is_none() {
+                conn.state = PeerState::Refused;
+                conn.incoming.clear();
             }
-            end.id.is_some()
+            conn.id.is_some()
         });
     }
 }
@@ -268,7 +270,7 @@ impl Io for SimulatedIo {
         let (mut events, mut peers) = (0, 0);
         while events < max && !candidates.is_empty() {
             let place = self.fault_injector.chooses(candidates.len());
-            let is_new = self.ends[candidates[place] as usize].id.is_none();
+            let is_new = self.conns[candidates[place] as usize].id.is_none();
             let waits = is_new && (peers == self.peers_per_turn_max || self.rests());
             match self.step_of(candidates[place]) {
                 Some(step) if !waits => {
@@ -289,15 +291,15 @@ impl Io for SimulatedIo {
 
     fn tcp_liveness(&mut self, id: ConnId) -> TcpLiveness {
         let Some(peer) = self.tenant(id) else { return TcpLiveness::default() };
-        let end = &self.ends[peer as usize];
+        let conn = &self.conns[peer as usize];
         let arrived = |(due, what): &(MonotonicMs, PeerAction)| {
             *due <= self.now.tick && matches!(what, PeerAction::Bytes(_))
         };
         TcpLiveness {
-            has_unread: end.incoming.iter().any(arrived),
-            heard_ms_ago: end.heard_at.map(|at| self.now.tick.ms_since(at) as u32),
+            has_unread: conn.incoming.iter().any(arrived),
+            heard_ms_ago: conn.heard_at.map(|at| self.now.tick.ms_since(at) as u32),
             // A host acknowledges what it has room for.
-            acknowledged_ms_ago: (0 < self.fault_injector.room(end.inbox.len())).then_some(0),
+            acknowledged_ms_ago: (0 < self.fault_injector.room(conn.inbox.len())).then_some(0),
         }
     }
 

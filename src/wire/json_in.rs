@@ -15,7 +15,7 @@ use serde_json::StreamDeserializer;
 use serde_json::de::StrRead;
 
 use super::command_parts::{command, name};
-use super::json_values::{Flag, JsonObject, Number, Raw, Text, is_set};
+use super::json_values::{JsonBool, JsonInteger, JsonObject, JsonRaw, JsonText, is_set};
 use super::types::{
     Command, CommandParseError, ConnectRequest, HistoryRequest, Request, SubscribeRequest,
 };
@@ -47,7 +47,7 @@ impl<'a> JsonCommands<'a> {
 /// no command carries room for all of them.
 #[derive(Default)]
 struct CommandJson<'a> {
-    id: Number,
+    id: JsonInteger,
     /// The request so far, and its name.
     request: Option<(Name, Result<Request<'a>, CommandParseError>)>,
 }
@@ -183,15 +183,15 @@ impl<'de> Visitor<'de> for CommandVisitor {
 #[serde(default)]
 struct ConnectJson<'a> {
     #[serde(borrow)]
-    token: Text<'a>,
+    token: JsonText<'a>,
     #[serde(borrow)]
-    data: Raw<'a>,
+    data: JsonRaw<'a>,
     #[serde(borrow)]
     subs: Subs<'a>,
     #[serde(borrow)]
-    name: Text<'a>,
+    name: JsonText<'a>,
     #[serde(borrow)]
-    version: Text<'a>,
+    version: JsonText<'a>,
 }
 
 impl<'a> ConnectJson<'a> {
@@ -199,7 +199,7 @@ impl<'a> ConnectJson<'a> {
         if self.subs.0.len() > limits::CHANNELS_PER_CONNECTION_MAX {
             return Err(CommandParseError::Limit);
         }
-        let with_channel = |(channel, sub): (Text<'a>, SubscribeJson<'a>)| {
+        let with_channel = |(channel, sub): (JsonText<'a>, SubscribeJson<'a>)| {
             SubscribeJson { channel, ..sub }.into_request()
         };
         Ok(ConnectRequest {
@@ -216,18 +216,18 @@ impl<'a> ConnectJson<'a> {
 #[serde(default)]
 struct SubscribeJson<'a> {
     #[serde(borrow)]
-    channel: Text<'a>,
+    channel: JsonText<'a>,
     #[serde(borrow)]
-    token: Text<'a>,
-    recover: Flag,
+    token: JsonText<'a>,
+    recover: JsonBool,
     #[serde(borrow)]
-    epoch: Text<'a>,
-    offset: Number,
+    epoch: JsonText<'a>,
+    offset: JsonInteger,
     #[serde(borrow)]
-    data: Raw<'a>,
-    positioned: Flag,
-    recoverable: Flag,
-    join_leave: Flag,
+    data: JsonRaw<'a>,
+    positioned: JsonBool,
+    recoverable: JsonBool,
+    join_leave: JsonBool,
 }
 
 impl<'a> SubscribeJson<'a> {
@@ -250,11 +250,11 @@ impl<'a> SubscribeJson<'a> {
 #[serde(default)]
 struct HistoryJson<'a> {
     #[serde(borrow)]
-    channel: Text<'a>,
-    limit: Number,
+    channel: JsonText<'a>,
+    limit: JsonInteger,
     #[serde(borrow)]
     since: JsonObject<SinceJson<'a>>,
-    reverse: Flag,
+    reverse: JsonBool,
 }
 
 impl<'a> HistoryJson<'a> {
@@ -275,57 +275,57 @@ impl<'a> HistoryJson<'a> {
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct SinceJson<'a> {
-    offset: Number,
+    offset: JsonInteger,
     #[serde(borrow)]
-    epoch: Text<'a>,
+    epoch: JsonText<'a>,
 }
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct ChannelJson<'a> {
     #[serde(borrow)]
-    channel: Text<'a>,
+    channel: JsonText<'a>,
 }
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct PublishJson<'a> {
     #[serde(borrow)]
-    channel: Text<'a>,
+    channel: JsonText<'a>,
     #[serde(borrow)]
-    data: Raw<'a>,
+    data: JsonRaw<'a>,
 }
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct SendJson<'a> {
     #[serde(borrow)]
-    data: Raw<'a>,
+    data: JsonRaw<'a>,
 }
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct RpcJson<'a> {
     #[serde(borrow)]
-    method: Text<'a>,
+    method: JsonText<'a>,
     #[serde(borrow)]
-    data: Raw<'a>,
+    data: JsonRaw<'a>,
 }
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct RefreshJson<'a> {
     #[serde(borrow)]
-    token: Text<'a>,
+    token: JsonText<'a>,
 }
 
 #[derive(serde::Deserialize, Default)]
 #[serde(default)]
 struct SubRefreshJson<'a> {
     #[serde(borrow)]
-    channel: Text<'a>,
+    channel: JsonText<'a>,
     #[serde(borrow)]
-    token: Text<'a>,
+    token: JsonText<'a>,
 }
 
 #[derive(serde::Deserialize)]
@@ -333,7 +333,7 @@ struct NothingJson {}
 
 /// The map of a connect request, in its own order.
 #[derive(Default)]
-struct Subs<'a>(Vec<(Text<'a>, SubscribeJson<'a>)>);
+struct Subs<'a>(Vec<(JsonText<'a>, SubscribeJson<'a>)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Subs<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Subs<'a>, D::Error> {
@@ -358,7 +358,7 @@ impl<'de: 'a, 'a> Visitor<'de> for SubsVisitor<'a> {
         let mut subs = Vec::new();
         // One over the limit is enough to see that it is passed.
         while let Some((channel, sub)) =
-            map.next_entry::<Text<'a>, JsonObject<SubscribeJson<'a>>>()?
+            map.next_entry::<JsonText<'a>, JsonObject<SubscribeJson<'a>>>()?
         {
             if subs.len() <= limits::CHANNELS_PER_CONNECTION_MAX {
                 subs.push((channel, sub.0.unwrap_or_default()));

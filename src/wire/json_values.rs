@@ -16,9 +16,9 @@ use super::data;
 use super::types::{CommandParseError, RawData};
 
 /// `None` is `null`, the same as absent.
-pub(super) type Flag = Option<bool>;
+pub(super) type JsonBool = Option<bool>;
 
-pub(super) fn is_set(flag: Flag) -> bool {
+pub(super) fn is_set(flag: JsonBool) -> bool {
     flag.unwrap_or(false)
 }
 
@@ -58,17 +58,17 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 
 /// A text, borrowed when it holds no escape; `null` is the empty text.
 #[derive(Default)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+pub(super) struct JsonText<'a>(pub(super) Cow<'a, str>);
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text<'a>, D::Error> {
-        deserializer.deserialize_any(TextVisitor).map(Text)
+impl<'de: 'a, 'a> Deserialize<'de> for JsonText<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<JsonText<'a>, D::Error> {
+        deserializer.deserialize_any(JsonTextVisitor).map(JsonText)
     }
 }
 
-struct TextVisitor;
+struct JsonTextVisitor;
 
-impl<'de> Visitor<'de> for TextVisitor {
+impl<'de> Visitor<'de> for JsonTextVisitor {
     type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,47 +91,47 @@ impl<'de> Visitor<'de> for TextVisitor {
 /// An integer of any width, so that one out of range is told apart from
 /// something that is no integer; `null` is 0.
 #[derive(Default)]
-pub(super) struct Number(i128);
+pub(super) struct JsonInteger(i128);
 
-impl Number {
+impl JsonInteger {
     pub(super) fn fit<T: TryFrom<i128>>(self) -> Result<T, CommandParseError> {
         T::try_from(self.0).map_err(|_| CommandParseError::Limit)
     }
 }
 
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Number, D::Error> {
-        deserializer.deserialize_any(NumberVisitor)
+impl<'de> Deserialize<'de> for JsonInteger {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<JsonInteger, D::Error> {
+        deserializer.deserialize_any(JsonIntegerVisitor)
     }
 }
 
-struct NumberVisitor;
+struct JsonIntegerVisitor;
 
-impl Visitor<'_> for NumberVisitor {
-    type Value = Number;
+impl Visitor<'_> for JsonIntegerVisitor {
+    type Value = JsonInteger;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an integer")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Number, E> {
-        Ok(Number(0))
+    fn visit_unit<E: Error>(self) -> Result<JsonInteger, E> {
+        Ok(JsonInteger(0))
     }
 
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Number, E> {
-        Ok(Number(number.into()))
+    fn visit_u64<E: Error>(self, number: u64) -> Result<JsonInteger, E> {
+        Ok(JsonInteger(number.into()))
     }
 
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Number, E> {
-        Ok(Number(number.into()))
+    fn visit_i64<E: Error>(self, number: i64) -> Result<JsonInteger, E> {
+        Ok(JsonInteger(number.into()))
     }
 }
 
 /// Application data in place.
 #[derive(Default)]
-pub(super) struct Raw<'a>(Option<&'a RawValue>);
+pub(super) struct JsonRaw<'a>(Option<&'a RawValue>);
 
-impl<'a> Raw<'a> {
+impl<'a> JsonRaw<'a> {
     /// `null` is data like any other; only what is absent is empty.
     pub(super) fn required(self) -> Result<RawData<'a>, CommandParseError> {
         self.read(data::json)
@@ -158,8 +158,8 @@ impl<'a> Raw<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Raw<'a>, D::Error> {
-        <&'a RawValue>::deserialize(deserializer).map(|raw| Raw(Some(raw)))
+impl<'de: 'a, 'a> Deserialize<'de> for JsonRaw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<JsonRaw<'a>, D::Error> {
+        <&'a RawValue>::deserialize(deserializer).map(|raw| JsonRaw(Some(raw)))
     }
 }

@@ -22,7 +22,7 @@ use super::resolve;
 use crate::alert::Options;
 use crate::cli::http::{Service, ServiceKind, ServiceResult};
 use crate::cli::inputs::read;
-use crate::cli::output::{Lines, fail, tell};
+use crate::cli::output::{OutputLines, fail, tell};
 use crate::cli::{FAILED, MISUSED, OK};
 use show::MessageFormat;
 
@@ -260,7 +260,7 @@ fn pages<'a>(bridge: &'a Service, held: &mut Vec<Held<'a>>) -> ServiceResult<()>
 }
 
 fn list(census: &Census, format: MessageFormat) -> u8 {
-    let mut lines = Lines::begin();
+    let mut lines = OutputLines::begin();
     for Held { bridge, message, .. } in &census.held {
         lines.line(&match format {
             MessageFormat::Json => show::json(bridge.shown(), message),
@@ -272,7 +272,7 @@ fn list(census: &Census, format: MessageFormat) -> u8 {
 
 fn show_one(census: &Census, id: u64, format: MessageFormat) -> u8 {
     let Some(Held { bridge, message, .. }) = census.one(id) else { return FAILED };
-    let mut lines = Lines::begin();
+    let mut lines = OutputLines::begin();
     match format {
         MessageFormat::Json => lines.line(&show::json(bridge.shown(), message)),
         MessageFormat::Text => {
@@ -300,7 +300,7 @@ fn change(census: &Census, selection: &Selection, fate: Fate) -> u8 {
         Fate::Retry => ("retry", "is told again"),
         Fate::Drop => ("drop", "is dropped"),
     };
-    let mut lines = Lines::begin();
+    let mut lines = OutputLines::begin();
     for Held { bridge, id, .. } in chosen {
         match bridge.tell("POST", &format!("/v1/refused/{id}/{path}"), None) {
             Ok(_) => lines.line(&format!("{id}  {done}  {}", bridge.shown())),

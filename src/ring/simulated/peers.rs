@@ -29,7 +29,7 @@ pub enum PeerState {
 
 /// Both ends of one connection.
 #[derive(Debug)]
-pub(super) struct End {
+pub(super) struct SimulatedConnection {
     pub state: PeerState,
     /// Set while the core knows the connection.
     pub id: Option<ConnId>,
@@ -52,7 +52,7 @@ pub(super) enum PeerAction {
     Reset,
 }
 
-impl End {
+impl SimulatedConnection {
     /// When something of the peer, or the end, can be told.
     pub fn due(&self) -> Option<MonotonicMs> {
         match self.reason {
@@ -65,8 +65,8 @@ impl End {
 impl SimulatedIo {
     /// A peer connects.
     pub fn peer_connect(&mut self) -> SimulatedPeer {
-        let peer = self.ends.len() as u32;
-        self.ends.push(End {
+        let peer = self.conns.len() as u32;
+        self.conns.push(SimulatedConnection {
             state: if self.accepting { PeerState::Open } else { PeerState::Refused },
             id: None,
             half_closed: false,
@@ -85,23 +85,23 @@ impl SimulatedIo {
 
     /// A peer sends. On a connection that is over, nothing happens.
     pub fn peer_send(&mut self, peer: SimulatedPeer, bytes: &[u8]) {
-        let end = &self.ends[peer.0 as usize];
-        assert!(!end.half_closed, "a peer that ended its direction sends no more");
-        if end.state == PeerState::Open && !bytes.is_empty() {
+        let conn = &self.conns[peer.0 as usize];
+        assert!(!conn.half_closed, "a peer that ended its direction sends no more");
+        if conn.state == PeerState::Open && !bytes.is_empty() {
             self.arrive(peer.0, PeerAction::Bytes(bytes.iter().copied().collect()));
         }
     }
 
     /// A peer reads all that has reached it.
     pub fn peer_read(&mut self, peer: SimulatedPeer) -> Vec<u8> {
-        std::mem::take(&mut self.ends[peer.0 as usize].inbox)
+        std::mem::take(&mut self.conns[peer.0 as usize].inbox)
     }
 
     /// A peer sends no more, but still reads.
     pub fn peer_half_close(&mut self, peer: SimulatedPeer) {
-        let end = &mut self.ends[peer.0 as usize];
-        if end.state == PeerState::Open && !end.half_closed {
-            end.half_closed = true;
+        let conn = &mut self.conns[peer.0 as usize];
+        if conn.state == PeerState::Open && !conn.half_closed {
+            conn.half_closed = true;
             self.arrive(peer.0, PeerAction::HalfClose);
         }
     }
@@ -109,30 +109,30 @@ impl SimulatedIo {
     /// A peer breaks its connection. What it sent before may be lost.
     pub fn peer_reset(&mut self, peer: SimulatedPeer) {
         let lost = self.fault_injector.coin();
-        let end = &mut self.ends[peer.0 as usize];
-        if end.state != PeerState::Open {
+        let conn = &mut self.conns[peer.0 as usize];
+        if conn.state != PeerState::Open {
             return;
         }
-        end.state = PeerState::Reset;
+        conn.state = PeerState::Reset;
         if lost {
-            end.incoming.retain(|(_, what)| matches!(what, PeerAction::Connect));
+            conn.incoming.retain(|(_, what)| matches!(what, PeerAction::Connect));
         }
         self.arrive(peer.0, PeerAction::Reset);
     }
 
     /// What the peer knows of its connection.
     pub fn peer_state(&self, peer: SimulatedPeer) -> PeerState {
-        self.ends[peer.0 as usize].state
+        self.conns[peer.0 as usize].state
     }
 
     /// The core's name for the peer's connection, while it has one.
     pub fn conn_of(&self, peer: SimulatedPeer) -> Option<ConnId> {
-        self.ends[peer.0 as usize].id
+        self.conns[peer.0 as usize].id
     }
 
     fn arrive(&mut self, peer: u32, what: PeerAction) {
         let due = self.fault_injector.after(self.now.tick);
-        let incoming = &mut self.ends[peer as usize].incoming;
+        let incoming = &mut self.conns[peer as usize].incoming;
         // Never before what the same peer did earlier.
         let due = incoming.back().map_or(due, |(before, _)| due.max(*before));
         incoming.push_back((due, what));

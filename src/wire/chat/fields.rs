@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::wire::error_code::Field;
-use crate::wire::json_values::{JsonObject, Text};
+use crate::wire::json_values::{JsonObject, JsonText};
 use crate::wire::{RawData, data};
 
 /// The fields of one object, not looked into. What appears twice is wrong: two
@@ -43,8 +43,8 @@ impl<'a> ChatFields<'a> {
         is_right: impl FnOnce(&str) -> bool,
     ) -> Result<Option<Cow<'a, str>>, Field> {
         let Some(raw) = self.raw(field)? else { return Ok(None) };
-        match serde_json::from_str::<Text<'a>>(raw) {
-            Ok(Text(text)) if is_right(&text) => Ok(Some(text)),
+        match serde_json::from_str::<JsonText<'a>>(raw) {
+            Ok(JsonText(text)) if is_right(&text) => Ok(Some(text)),
             Ok(_) | Err(_) => Err(field),
         }
     }
@@ -129,7 +129,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ChatFields<'de>, A::Error> {
         let mut fields = ChatFields::default();
-        while let Some(Text(name)) = map.next_key::<Text<'de>>()? {
+        while let Some(JsonText(name)) = map.next_key::<JsonText<'de>>()? {
             let Some(field) = Field::ALL.into_iter().find(|field| field.name() == name) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
