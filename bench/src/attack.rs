@@ -15,7 +15,7 @@ use rookery::ws::Opcode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::blocking::{Client, Ended};
+use crate::blocking::{Client, ConnectionError};
 use crate::clock::Clock;
 use crate::engine::Target;
 
@@ -114,7 +114,7 @@ impl Attack {
     }
 
     /// What each connection does first.
-    fn enter(self, client: &mut Client) -> Result<(), Ended> {
+    fn enter(self, client: &mut Client) -> Result<(), ConnectionError> {
         match self {
             Attack::History | Attack::Recovery | Attack::Acks => {
                 client.ask(json!({ "subscribe": { "channel": ROOM } })).map(drop)
@@ -129,7 +129,7 @@ impl Attack {
     }
 
     /// What has to be there before it can begin.
-    fn prepare(self, client: &mut Client) -> Result<(), Ended> {
+    fn prepare(self, client: &mut Client) -> Result<(), ConnectionError> {
         match self {
             Attack::Conversations => patiently(client, CONVERSATIONS, |n| {
                 let data =
@@ -157,7 +157,7 @@ impl Attack {
     }
 
     /// One burst; how many commands and frames that were.
-    fn burst(self, client: &mut Client, epoch: &str) -> Result<u64, Ended> {
+    fn burst(self, client: &mut Client, epoch: &str) -> Result<u64, ConnectionError> {
         let recovery = json!({
             "channel": ROOM, "recover": true, "epoch": epoch, "offset": 0, "positioned": true,
         });
@@ -269,7 +269,7 @@ pub fn run(options: &Options, begun: impl FnOnce()) -> Result<Outcome, String> {
                 false => match attack.burst(client, &epoch) {
                     Ok(sent) => outcome.sent += sent,
                     // What came before that says why.
-                    Err(Ended::Broken(_)) => {}
+                    Err(ConnectionError::Broken(_)) => {}
                     Err(ended) => {
                         outcome.note(&ended);
                         *slot = None;
@@ -298,18 +298,22 @@ pub fn run(options: &Options, begun: impl FnOnce()) -> Result<Outcome, String> {
 }
 
 impl Outcome {
-    fn note(&mut self, ended: &Ended) {
+    fn note(&mut self, ended: &ConnectionError) {
         *self.ended.entry(ended.to_string()).or_default() += 1;
     }
 }
 
-fn say(client: &mut Client, count: usize, command: impl Fn(usize) -> Value) -> Result<u64, Ended> {
+fn say(
+    client: &mut Client,
+    count: usize,
+    command: impl Fn(usize) -> Value,
+) -> Result<u64, ConnectionError> {
     let commands: Vec<Value> = (0..count).map(command).collect();
     client.say(&commands)?;
     Ok(count as u64)
 }
 
-fn frames(client: &mut Client, opcode: Opcode, payload: &[u8]) -> Result<u64, Ended> {
+fn frames(client: &mut Client, opcode: Opcode, payload: &[u8]) -> Result<u64, ConnectionError> {
     for _ in 0..FRAMES {
         client.send(opcode, payload)?;
     }
@@ -321,7 +325,7 @@ fn patiently(
     client: &mut Client,
     count: usize,
     command: impl Fn(usize) -> Value,
-) -> Result<(), Ended> {
+) -> Result<(), ConnectionError> {
     const TRIES_MAX: usize = 500;
     for n in 0..count {
         for _ in 0..TRIES_MAX {

@@ -36,7 +36,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 /// Why a connection is of no more use.
 #[derive(Debug)]
-pub enum Ended {
+pub enum ConnectionError {
     /// The server closed it with this code; 1005 for none.
     Closed(u16),
     /// Nothing came in time; the connection may still be good.
@@ -45,18 +45,18 @@ pub enum Ended {
     Broken(String),
 }
 
-impl From<io::Error> for Ended {
-    fn from(error: io::Error) -> Ended {
-        Ended::Broken(error.to_string())
+impl From<io::Error> for ConnectionError {
+    fn from(error: io::Error) -> ConnectionError {
+        ConnectionError::Broken(error.to_string())
     }
 }
 
-impl std::fmt::Display for Ended {
+impl std::fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Ended::Closed(code) => write!(f, "closed with {code}"),
-            Ended::Late => f.write_str("nothing came in time"),
-            Ended::Broken(why) => write!(f, "broken: {why}"),
+            ConnectionError::Closed(code) => write!(f, "closed with {code}"),
+            ConnectionError::Late => f.write_str("nothing came in time"),
+            ConnectionError::Broken(why) => write!(f, "broken: {why}"),
         }
     }
 }
@@ -79,7 +79,7 @@ pub struct Client {
 
 impl Client {
     /// Connects and upgrades; no command is sent yet.
-    pub fn upgrade(target: &Target) -> Result<Client, Ended> {
+    pub fn upgrade(target: &Target) -> Result<Client, ConnectionError> {
         let mut stream = TcpStream::connect(target.addr)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER))?;
@@ -102,25 +102,27 @@ impl Client {
                     });
                 }
                 Ok(None) => read_more(&mut stream, &mut head)?,
-                Err(refused) => return Err(Ended::Broken(format!("no upgrade: {refused:?}"))),
+                Err(refused) => {
+                    return Err(ConnectionError::Broken(format!("no upgrade: {refused:?}")));
+                }
             }
         }
     }
 
     /// Connects as a user, with a token that the secret signs.
-    pub fn connect(target: &Target, user: &str, secret: &str) -> Result<Client, Ended> {
+    pub fn connect(target: &Target, user: &str, secret: &str) -> Result<Client, ConnectionError> {
         let mut client = Client::upgrade(target)?;
         let token = token(user, secret);
         let reply = client.ask(json!({ "connect": { "token": token } }))?;
         if reply["connect"].is_object() {
             Ok(client)
         } else {
-            Err(Ended::Broken(format!("not let in: {reply}")))
+            Err(ConnectionError::Broken(format!("not let in: {reply}")))
         }
     }
 
     /// Sends commands in one message; the id of the first. The others follow it.
-    pub fn say(&mut self, commands: &[Value]) -> Result<u32, Ended> {
+    pub fn say(&mut self, commands: &[Value]) -> Result<u32, ConnectionError> {
         let first = self.last_id + 1;
         let mut lines = Vec::with_capacity(commands.len());
         for command in commands {
@@ -134,14 +136,14 @@ impl Client {
     }
 
     /// Sends one frame.
-    pub fn send(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), Ended> {
+    pub fn send(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), ConnectionError> {
         let mut frame = BytesMut::new();
         put_masked_frame(&mut frame, opcode, payload, MASK);
         Ok(self.stream.write_all(&frame)?)
     }
 
     /// Sends bytes as they are.
-    pub fn send_raw(&mut self, bytes: &[u8]) -> Result<(), Ended> {
+    pub fn send_raw(&mut self, bytes: &[u8]) -> Result<(), ConnectionError> {
         self.has_sent_raw = true;
         Ok(self.stream.write_all(bytes)?)
     }
@@ -152,13 +154,13 @@ impl Client {
     }
 
     /// The reply to one command; what else comes meanwhile is dropped.
-    pub fn ask(&mut self, command: Value) -> Result<Value, Ended> {
+    pub fn ask(&mut self, command: Value) -> Result<Value, ConnectionError> {
         let id = self.say(&[command])?;
         self.reply(id)
     }
 
     /// The reply to a command that was sent; replies to others are dropped.
-    pub fn reply(&mut self, id: u32) -> Result<Value, Ended> {
+    pub fn reply(&mut self, id: u32) -> Result<Value, ConnectionError> {
         loop {
             if let Some(message) = self.messages.pop_front() {
                 if message["id"] == json!(id) {
@@ -167,7 +169,7 @@ impl Client {
                 continue;
             }
             if let Some(code) = self.closed {
-                return Err(Ended::Closed(code));
+                return Err(ConnectionError::Closed(code));
             }
             self.read()?;
         }
@@ -175,43 +177,43 @@ impl Client {
 
     /// Takes what comes within this time; how many messages that were, and how many of
     /// them were errors.
-    pub fn drain(&mut self, patience: Duration) -> Result<(u64, u64), Ended> {
+    pub fn drain(&mut self, patience: Duration) -> Result<(u64, u64), ConnectionError> {
         self.stream.set_read_timeout(Some(patience))?;
         let (mut messages, mut errors) = (0, 0);
-        let ended = loop {
+        let error = loop {
             for message in self.messages.drain(..) {
                 messages += 1;
                 errors += u64::from(message["error"].is_object());
             }
             match self.closed {
-                Some(code) => break Some(Ended::Closed(code)),
+                Some(code) => break Some(ConnectionError::Closed(code)),
                 None => match self.read() {
                     Ok(()) => {}
-                    Err(Ended::Late) => break None,
-                    Err(ended) => break Some(ended),
+                    Err(ConnectionError::Late) => break None,
+                    Err(error) => break Some(error),
                 },
             }
         };
         self.stream.set_read_timeout(Some(ANSWER))?;
-        match ended {
-            Some(ended) => Err(ended),
+        match error {
+            Some(error) => Err(error),
             None => Ok((messages, errors)),
         }
     }
 
-    fn read(&mut self) -> Result<(), Ended> {
+    fn read(&mut self) -> Result<(), ConnectionError> {
         read_more(&mut self.stream, &mut self.pending)?;
         let mut bytes = std::mem::take(&mut self.pending);
         let mut pongs = Vec::new();
         let mut input = ReadBuffer::new(&mut bytes);
         loop {
             let incoming = self.reader.next(&mut input, RULES);
-            match incoming.map_err(|fault| Ended::Broken(format!("{fault:?}")))? {
+            match incoming.map_err(|fault| ConnectionError::Broken(format!("{fault:?}")))? {
                 None => break,
                 Some(Incoming::Text(text)) => {
                     for line in text.lines() {
                         let message: Value = serde_json::from_str(line)
-                            .map_err(|error| Ended::Broken(error.to_string()))?;
+                            .map_err(|error| ConnectionError::Broken(error.to_string()))?;
                         let is_ping = message.as_object().is_some_and(|ping| ping.is_empty());
                         if is_ping {
                             pongs.push((Opcode::Text, b"{}".to_vec()));
@@ -244,18 +246,18 @@ pub fn token(user: &str, secret: &str) -> String {
     token.expect("two claims and a secret make a token")
 }
 
-fn read_more(stream: &mut TcpStream, into: &mut Vec<u8>) -> Result<(), Ended> {
+fn read_more(stream: &mut TcpStream, into: &mut Vec<u8>) -> Result<(), ConnectionError> {
     let mut buffer = vec![0; READ_BYTES];
     loop {
         match stream.read(&mut buffer) {
-            Ok(0) => return Err(Ended::Broken("the server hung up".to_owned())),
+            Ok(0) => return Err(ConnectionError::Broken("the server hung up".to_owned())),
             Ok(read) => {
                 into.extend_from_slice(&buffer[..read]);
                 return Ok(());
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
-                return Err(Ended::Late);
+                return Err(ConnectionError::Late);
             }
             Err(error) => return Err(error.into()),
         }

@@ -18,7 +18,7 @@ use crate::outcome::write_json;
 use crate::process::Process;
 use crate::progress::Progress;
 use crate::report;
-use crate::scenario::{Load, Pace, Scenario, Speech};
+use crate::scenario::{Load, Pace, Scenario, WireFormat};
 
 /// Where the secret comes from when it is not given.
 const SECRET_VARIABLE: &str = "ROOKERY_BENCH_SECRET";
@@ -227,10 +227,10 @@ impl Timing {
 
 impl Common {
     fn scenario(&self, load: Load, active: u32) -> Scenario {
-        let speech = match (self.plain, self.encoding) {
-            (true, _) => Speech::Plain,
-            (false, EncodingName::Json) => Speech::Json,
-            (false, EncodingName::Protobuf) => Speech::Protobuf,
+        let format = match (self.plain, self.encoding) {
+            (true, _) => WireFormat::Plain,
+            (false, EncodingName::Json) => WireFormat::Json,
+            (false, EncodingName::Protobuf) => WireFormat::Protobuf,
         };
         let descriptors = crate::process::descriptors_max();
         // Those who stay in a storm have a thread for themselves.
@@ -239,7 +239,7 @@ impl Common {
         Scenario {
             seed: self.seed,
             load,
-            speech,
+            format,
             connections: self.connections,
             active,
             room_members: self.room_members,

@@ -29,7 +29,7 @@ pub struct Scenario {
     /// What happens.
     pub load: Load,
     /// How the connections speak.
-    pub speech: Speech,
+    pub format: WireFormat,
     /// All of them, idle and active.
     pub connections: u32,
     /// Those that send, or receive what is measured.
@@ -115,7 +115,7 @@ pub enum Pace {
 /// What is inside the WebSocket frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Speech {
+pub enum WireFormat {
     /// The chat protocol in text frames.
     Json,
     /// The chat protocol in binary frames.
@@ -217,7 +217,7 @@ impl Scenario {
             Load::Fanout { publishers, .. } => publishers == 1,
             Load::Storm { .. } | Load::Soak { .. } => false,
         };
-        if self.speech == Speech::Plain && !plain { Err(ScenarioError::Plain) } else { Ok(()) }
+        if self.format == WireFormat::Plain && !plain { Err(ScenarioError::Plain) } else { Ok(()) }
     }
 
     /// The connections of one thread.
@@ -391,7 +391,7 @@ mod tests {
         Scenario {
             seed: 7,
             load,
-            speech: Speech::Protobuf,
+            format: WireFormat::Protobuf,
             connections,
             active,
             room_members: 10,
@@ -496,7 +496,7 @@ mod tests {
             ScenarioError::Duration,
         );
         let storm = |s: &mut Scenario| {
-            s.speech = Speech::Plain;
+            s.format = WireFormat::Plain;
             s.load = Load::Storm { missed: 3, per_s: 1, calm_ms: 1 };
         };
         check(&storm, ScenarioError::Plain);

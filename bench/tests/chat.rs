@@ -19,7 +19,7 @@ use rookery_bench::attack::{self, Attack};
 use rookery_bench::engine::{self, Setting, Target};
 use rookery_bench::outcome::Outcome;
 use rookery_bench::progress::Silent;
-use rookery_bench::scenario::{Load, Pace, Scenario, Speech};
+use rookery_bench::scenario::{Load, Pace, Scenario, WireFormat};
 
 const SECRET: &str = "a secret of sixteen bytes and more";
 
@@ -90,11 +90,11 @@ fn server_with(options: Options) -> SocketAddr {
     told.recv().unwrap()
 }
 
-fn scenario(load: Load, speech: Speech, connections: u32, active: u32) -> Scenario {
+fn scenario(load: Load, format: WireFormat, connections: u32, active: u32) -> Scenario {
     Scenario {
         seed: 5,
         load,
-        speech,
+        format,
         connections,
         active,
         room_members: 5,
@@ -107,15 +107,15 @@ fn scenario(load: Load, speech: Speech, connections: u32, active: u32) -> Scenar
 
 /// Runs a load in both encodings and wants every count to agree.
 fn check(load: Load, connections: u32, active: u32, look: impl Fn(&Outcome)) {
-    for speech in [Speech::Protobuf, Speech::Json] {
+    for format in [WireFormat::Protobuf, WireFormat::Json] {
         let target = Target::parse(&format!("ws://{}", server())).unwrap();
         let secret = Some(SECRET.to_owned());
         let setting = Setting { secret, standstill_ms: 3_000, ..Setting::default() };
-        let scenario = scenario(load, speech, connections, active);
+        let scenario = scenario(load, format, connections, active);
         let ran = engine::run(&scenario, &target, &setting, &mut Silent);
         let (outcome, error_messages) = ran.unwrap();
         let faults = outcome.tally.faults();
-        assert!(faults.is_empty(), "{speech:?} {faults:?} {error_messages:?}");
+        assert!(faults.is_empty(), "{format:?} {faults:?} {error_messages:?}");
         look(&outcome);
     }
 }
@@ -132,7 +132,7 @@ fn who_is_turned_away_for_now_comes_again_and_gets_in() {
     let target = Target::parse(&format!("ws://{server}")).unwrap();
     let secret = Some(SECRET.to_owned());
     let setting = Setting { secret, ..Setting::default() };
-    let scenario = scenario(Load::Connect { hold_ms: 1 }, Speech::Protobuf, 40, 0);
+    let scenario = scenario(Load::Connect { hold_ms: 1 }, WireFormat::Protobuf, 40, 0);
     let (outcome, error_messages) = engine::run(&scenario, &target, &setting, &mut Silent).unwrap();
     let faults = outcome.tally.faults();
     assert!(faults.is_empty(), "{faults:?} {error_messages:?}");
@@ -196,7 +196,7 @@ fn a_wrong_secret_is_a_failed_run() {
     let target = Target::parse(&format!("ws://{}", server())).unwrap();
     let secret = Some("another secret of sixteen bytes".to_owned());
     let setting = Setting { secret, standstill_ms: 3_000, ..Setting::default() };
-    let scenario = scenario(Load::Connect { hold_ms: 1 }, Speech::Protobuf, 4, 0);
+    let scenario = scenario(Load::Connect { hold_ms: 1 }, WireFormat::Protobuf, 4, 0);
     let (outcome, _) = engine::run(&scenario, &target, &setting, &mut Silent).unwrap();
     assert_eq!((outcome.tally.live, outcome.tally.failed), (0, 4));
 }

@@ -4,13 +4,13 @@ use rookery_bench::engine::{self, Setting, Target};
 use rookery_bench::floor::{Floor, Mode, Options};
 use rookery_bench::outcome::Outcome;
 use rookery_bench::progress::Silent;
-use rookery_bench::scenario::{Load, Pace, Scenario, Speech};
+use rookery_bench::scenario::{Load, Pace, Scenario, WireFormat};
 
 fn scenario(load: Load, connections: u32, active: u32) -> Scenario {
     Scenario {
         seed: 11,
         load,
-        speech: Speech::Plain,
+        format: WireFormat::Plain,
         connections,
         active,
         room_members: 10,

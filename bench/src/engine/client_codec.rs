@@ -13,7 +13,7 @@ use rookery::ws::client::{
 use rookery::ws::{Opcode, Subprotocol};
 use serde::Serialize;
 
-use crate::scenario::{Scenario, Speech};
+use crate::scenario::{Scenario, WireFormat};
 
 /// Hexadecimal digits of the time in a message, and of its number.
 const TIME_DIGITS: usize = 16;
@@ -27,7 +27,7 @@ const KEY: &str = "cm9va2VyeS1iZW5jaC1rZQ==";
 
 /// Builds everything that one thread's connections say.
 pub struct ClientCodec {
-    speech: Speech,
+    format: WireFormat,
     upgrade: Bytes,
     pong: Bytes,
     prove: Bytes,
@@ -64,14 +64,14 @@ impl ClientCodec {
         secret: Option<&str>,
         unix_s: u64,
     ) -> ClientCodec {
-        let subprotocol = match scenario.speech {
-            Speech::Protobuf => Subprotocol::Protobuf,
-            Speech::Json | Speech::Plain => Subprotocol::None,
+        let subprotocol = match scenario.format {
+            WireFormat::Protobuf => Subprotocol::Protobuf,
+            WireFormat::Json | WireFormat::Plain => Subprotocol::None,
         };
         let upgrade = upgrade_request(host, path, KEY, subprotocol, &[]);
         let mask = (scenario.seed as u32 | 0x0101_0101).to_be_bytes();
         let mut codec = ClientCodec {
-            speech: scenario.speech,
+            format: scenario.format,
             upgrade: upgrade.into(),
             pong: Bytes::new(),
             prove: Bytes::new(),
@@ -79,7 +79,7 @@ impl ClientCodec {
             signing: secret.map(|secret| EncodingKey::from_secret(secret.as_bytes())),
             token_expires_s: unix_s + TOKEN_S,
             mask,
-            data: padding(scenario.speech, scenario.data_bytes as usize),
+            data: padding(scenario.format, scenario.data_bytes as usize),
             scratch: BytesMut::new(),
         };
         codec.pong = codec.commands(&[(0, Request::Pong)]);
@@ -104,10 +104,10 @@ impl ClientCodec {
 
     /// How the chat protocol is encoded; `None` where there is none.
     pub fn encoding(&self) -> Option<Encoding> {
-        match self.speech {
-            Speech::Json => Some(Encoding::Json),
-            Speech::Protobuf => Some(Encoding::Protobuf),
-            Speech::Plain => None,
+        match self.format {
+            WireFormat::Json => Some(Encoding::Json),
+            WireFormat::Protobuf => Some(Encoding::Protobuf),
+            WireFormat::Plain => None,
         }
     }
 
@@ -141,7 +141,7 @@ impl ClientCodec {
     /// One message into a channel.
     pub fn publish(&mut self, id: u32, channel: &str, time_ns: u64, number: u64) -> Bytes {
         let mut data = std::mem::take(&mut self.data);
-        let frame = if self.speech == Speech::Plain {
+        let frame = if self.format == WireFormat::Plain {
             data[..8].copy_from_slice(&number.to_le_bytes());
             data[8..16].copy_from_slice(&time_ns.to_le_bytes());
             self.frame(Opcode::Binary, &data)
@@ -217,8 +217,8 @@ pub struct Stamp {
 }
 
 /// Reads what `ClientCodec::publish` wrote; `None` for anything else.
-pub fn stamp(speech: Speech, data: &[u8]) -> Option<Stamp> {
-    if speech == Speech::Plain {
+pub fn stamp(format: WireFormat, data: &[u8]) -> Option<Stamp> {
+    if format == WireFormat::Plain {
         let (number, rest) = data.split_first_chunk()?;
         let (time, _) = rest.split_first_chunk()?;
         return Some(Stamp {
@@ -233,9 +233,9 @@ pub fn stamp(speech: Speech, data: &[u8]) -> Option<Stamp> {
 }
 
 /// A JSON string of the wanted length, or as many bytes.
-fn padding(speech: Speech, bytes: usize) -> Vec<u8> {
+fn padding(format: WireFormat, bytes: usize) -> Vec<u8> {
     let mut data = vec![b'.'; bytes];
-    if speech != Speech::Plain {
+    if format != WireFormat::Plain {
         data[0] = b'"';
         data[bytes - 1] = b'"';
     }
@@ -270,11 +270,11 @@ mod tests {
 
     const RULES: Rules = Rules { role: Role::Server, message_bytes_max: 64 << 10 };
 
-    fn scenario(speech: Speech, data_bytes: u32) -> Scenario {
+    fn scenario(format: WireFormat, data_bytes: u32) -> Scenario {
         Scenario {
             seed: 3,
             load: Load::Connect { hold_ms: 1 },
-            speech,
+            format,
             connections: 1,
             active: 0,
             room_members: 1,
@@ -285,9 +285,9 @@ mod tests {
         }
     }
 
-    fn codec(speech: Speech, data_bytes: u32) -> ClientCodec {
+    fn codec(format: WireFormat, data_bytes: u32) -> ClientCodec {
         ClientCodec::new(
-            &scenario(speech, data_bytes),
+            &scenario(format, data_bytes),
             "h:1",
             "/connection/websocket",
             Some("s"),
@@ -314,23 +314,26 @@ mod tests {
 
     #[test]
     fn a_server_grants_the_upgrade_and_the_client_sees_it() {
-        for speech in [Speech::Json, Speech::Protobuf, Speech::Plain] {
-            let codec = codec(speech, 128);
+        for format in [WireFormat::Json, WireFormat::Protobuf, WireFormat::Plain] {
+            let codec = codec(format, 128);
             let options = ws::Options::default();
             let granted = ws::upgrade(&codec.upgrade(), &options).unwrap().unwrap();
             let used = codec.read_upgrade(&granted.response).unwrap();
             assert_eq!(used, Some(granted.response.len()));
-            assert_eq!(granted.format == ws::PayloadFormat::Protobuf, speech == Speech::Protobuf);
+            assert_eq!(
+                granted.format == ws::PayloadFormat::Protobuf,
+                format == WireFormat::Protobuf
+            );
         }
     }
 
     #[test]
     fn connect_and_subscribe_share_a_frame() {
-        for (speech, encoding) in
-            [(Speech::Json, Encoding::Json), (Speech::Protobuf, Encoding::Protobuf)]
+        for (format, encoding) in
+            [(WireFormat::Json, Encoding::Json), (WireFormat::Protobuf, Encoding::Protobuf)]
         {
             let recovery = Recovery { offset: 7, epoch: "e" };
-            let frame = codec(speech, 128).join("me", "room:1", Some(recovery));
+            let frame = codec(format, 128).join("me", "room:1", Some(recovery));
             heard(&frame, |incoming| {
                 let payload = payload(incoming);
                 let all: Vec<_> = commands(encoding, &payload).map(Result::unwrap).collect();
@@ -345,10 +348,10 @@ mod tests {
 
     #[test]
     fn a_message_has_its_length_and_gives_back_its_stamp() {
-        for speech in [Speech::Json, Speech::Protobuf, Speech::Plain] {
+        for format in [WireFormat::Json, WireFormat::Protobuf, WireFormat::Plain] {
             for data_bytes in [Scenario::DATA_BYTES_MIN, 128, Scenario::DATA_BYTES_MAX] {
                 let stamped = Stamp { time_ns: u64::MAX - 5, number: 0xdead_beef };
-                let mut codec = codec(speech, data_bytes);
+                let mut codec = codec(format, data_bytes);
                 let frame = codec.publish(3, "room:1", stamped.time_ns, stamped.number);
                 heard(&frame, |incoming| {
                     let payload = payload(incoming);
@@ -362,12 +365,12 @@ mod tests {
                         }
                     };
                     assert_eq!(data.len(), data_bytes as usize);
-                    assert_eq!(stamp(speech, &data), Some(stamped));
+                    assert_eq!(stamp(format, &data), Some(stamped));
                 });
             }
         }
-        assert_eq!(stamp(Speech::Json, b"{}"), None);
-        assert_eq!(stamp(Speech::Plain, b"short"), None);
-        assert_eq!(stamp(Speech::Json, b"\"0123456789abcdeX01234567\""), None);
+        assert_eq!(stamp(WireFormat::Json, b"{}"), None);
+        assert_eq!(stamp(WireFormat::Plain, b"short"), None);
+        assert_eq!(stamp(WireFormat::Json, b"\"0123456789abcdeX01234567\""), None);
     }
 }

@@ -66,26 +66,26 @@ impl Default for Setting {
 
 /// Why there is no outcome.
 #[derive(Debug)]
-pub enum Failure {
+pub enum RunError {
     /// The scenario contradicts itself.
-    ScenarioError(ScenarioError),
+    Scenario(ScenarioError),
     /// More threads than a run may have.
     Threads,
     /// A thread could not have what it needs.
     Thread(String),
 }
 
-impl std::fmt::Display for Failure {
+impl std::fmt::Display for RunError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Failure::ScenarioError(impossible) => impossible.fmt(f),
-            Failure::Threads => write!(f, "more than {SHARDS_MAX} threads"),
-            Failure::Thread(why) => write!(f, "a thread could not begin: {why}"),
+            RunError::Scenario(impossible) => impossible.fmt(f),
+            RunError::Threads => write!(f, "more than {SHARDS_MAX} threads"),
+            RunError::Thread(why) => write!(f, "a thread could not begin: {why}"),
         }
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for RunError {}
 
 /// Whoever watches a run.
 pub trait Watcher {
@@ -99,10 +99,10 @@ pub fn run(
     target: &Target,
     setting: &Setting,
     watcher: &mut dyn Watcher,
-) -> Result<(Outcome, Vec<String>), Failure> {
-    scenario.check().map_err(Failure::ScenarioError)?;
+) -> Result<(Outcome, Vec<String>), RunError> {
+    scenario.check().map_err(RunError::Scenario)?;
     if SHARDS_MAX < scenario.threads {
-        return Err(Failure::Threads);
+        return Err(RunError::Threads);
     }
     let shared_progress = Arc::new(SharedProgress::new(scenario.threads, scenario.spoken_rooms()));
     let clock = Clock::start();
@@ -138,7 +138,7 @@ pub fn run(
     let ramp = coordinator.ramp;
     let found: Result<Vec<Found>, String> =
         threads.into_iter().map(|thread| thread.join().expect("a worker does not panic")).collect();
-    let found = found.map_err(Failure::Thread)?;
+    let found = found.map_err(RunError::Thread)?;
     Ok(put_together(scenario, target, found, passed, ramp, server_start))
 }
 

@@ -23,7 +23,7 @@ use super::retry::RetryQueue;
 use crate::clock::Clock;
 use crate::loads::{Driver, LoadCommand, SharedProgress, Stage};
 use crate::outcome::LoadCounters;
-use crate::scenario::{Load, Pace, Scenario, Speech};
+use crate::scenario::{Load, Pace, Scenario, WireFormat};
 use crate::stats::Latency;
 
 /// With a window open wide there are millions of deliveries a second, and one
@@ -347,7 +347,7 @@ impl Worker {
         let room = scenario.room(connection);
         let number = self.setup.shared_progress.publish(room);
         let id = one.next_id();
-        let frame = if scenario.speech == Speech::Plain {
+        let frame = if scenario.format == WireFormat::Plain {
             self.found.tally.accepted += 1; // nothing in plain framing says so
             self.setup.codec.publish(id, "", intended_ns, number)
         } else {

@@ -20,7 +20,7 @@ use super::child::{Kept, Purpose, SECRET, Server};
 use super::figure::FigureName;
 use super::measure::{Bench, CLIENT_CORE, Cores};
 use crate::attack::Attack;
-use crate::blocking::{Client, Ended};
+use crate::blocking::{Client, ConnectionError};
 use crate::clock::Clock;
 use crate::stats::{Latency, Summary};
 
@@ -58,7 +58,8 @@ impl Bench {
         let kept = Kept { dir: store.dir().to_owned(), count_max: COUNT_MAX };
         let kind = self.kind_for(CONNECTIONS, Some(kept), Purpose::Public);
         let server = self.start(&kind, Cores::Apart, 1)?;
-        let failed = |ended: Ended| format!("{}: the bystander is {ended}", attack.word());
+        let failed =
+            |ended: ConnectionError| format!("{}: the bystander is {ended}", attack.word());
         let mut bystander = Client::connect(&server.target, "ben", SECRET).map_err(failed)?;
         bystander.ask(json!({ "subscribe": { "channel": CHANNEL } })).map_err(failed)?;
         let turn = Duration::from_millis(self.sizes.measure_ms) / TURNS;
@@ -96,7 +97,7 @@ fn publish_apart(
     bystander: &mut Client,
     measure: Duration,
     latency: &mut Latency,
-) -> Result<(), Ended> {
+) -> Result<(), ConnectionError> {
     thread::scope(|scope| {
         let body = || {
             if Cores::Apart.are_apart() {
@@ -109,14 +110,18 @@ fn publish_apart(
 }
 
 /// One message after the other, each a moment after the last one was answered.
-fn publish(bystander: &mut Client, measure: Duration, latency: &mut Latency) -> Result<(), Ended> {
+fn publish(
+    bystander: &mut Client,
+    measure: Duration,
+    latency: &mut Latency,
+) -> Result<(), ConnectionError> {
     let clock = Clock::start();
     while clock.elapsed() < measure {
         let sent_ns = clock.ns();
         let publish = json!({ "publish": { "channel": CHANNEL, "data": { "text": "hello" } } });
         let reply = bystander.ask(publish)?;
         if reply["error"].is_object() {
-            return Err(Ended::Broken(format!("refused: {reply}")));
+            return Err(ConnectionError::Broken(format!("refused: {reply}")));
         }
         latency.record(clock.ns() - sent_ns);
         thread::sleep(PAUSE);

@@ -21,7 +21,7 @@ use crate::floor::Mode;
 use crate::outcome::Outcome;
 use crate::process::descriptors_max;
 use crate::progress::Progress;
-use crate::scenario::{Load, Pace, Scenario, Speech};
+use crate::scenario::{Load, Pace, Scenario, WireFormat};
 
 /// What all runs of a report found.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ pub struct Bench {
     /// How large.
     pub sizes: Sizes,
     /// How the chat protocol is encoded.
-    pub speech: Speech,
+    pub format: WireFormat,
     /// The seed of every scenario; the round is added.
     pub seed: u64,
     /// Where servers keep messages.
@@ -254,7 +254,7 @@ impl Bench {
         Scenario {
             seed: self.seed + round,
             load,
-            speech: self.speech,
+            format: self.format,
             connections,
             active,
             room_members: 10,
@@ -317,7 +317,7 @@ impl Bench {
         frame_bytes: u32,
     ) -> Result<Outcome, String> {
         let data_bytes = if 0 < frame_bytes { frame_bytes } else { scenario.data_bytes };
-        let plain = Scenario { speech: Speech::Plain, load, data_bytes, ..scenario.clone() };
+        let plain = Scenario { format: WireFormat::Plain, load, data_bytes, ..scenario.clone() };
         let cores = if plain.threads == 1 { Cores::Apart } else { Cores::Any };
         self.run("floor", &Kind::Floor { mode }, &plain, cores, shards_for(plain.connections))
     }

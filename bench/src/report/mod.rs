@@ -31,7 +31,7 @@ pub use markdown::table;
 use crate::attack::Attack;
 use crate::outcome::write_json;
 use crate::plot;
-use crate::scenario::Speech;
+use crate::scenario::WireFormat;
 use group::{Group, Sizes};
 use measure::{Bench, Measured};
 use stores::Stores;
@@ -171,15 +171,15 @@ fn bench(arguments: &Arguments) -> Result<Bench, String> {
     sizes.idle = arguments.idle.unwrap_or(sizes.idle);
     sizes.channels = arguments.channels.unwrap_or(sizes.channels);
     sizes.storm = arguments.storm.unwrap_or(sizes.storm);
-    let speech = match arguments.encoding {
-        Encoding::Json => Speech::Json,
-        Encoding::Protobuf => Speech::Protobuf,
+    let format = match arguments.encoding {
+        Encoding::Json => WireFormat::Json,
+        Encoding::Protobuf => WireFormat::Protobuf,
     };
     let (port, seed) = (arguments.port, arguments.seed);
     let stores = Stores::new(&arguments.store)?;
     let attacks = attacks(arguments.only.as_deref());
     let measured = Measured::default();
-    Ok(Bench { rookery, port, sizes, speech, seed, stores, attacks, measured })
+    Ok(Bench { rookery, port, sizes, format, seed, stores, attacks, measured })
 }
 
 fn put_together(name: FigureName, measured: &Measured) -> Figure {

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::child::{Purpose, SECRET, Server};
 use super::figure::FigureName;
 use super::measure::{Bench, Cores, shards_for};
-use crate::blocking::{Client, Ended};
+use crate::blocking::{Client, ConnectionError};
 use crate::clock::Clock;
 use crate::engine::{self, Setting};
 use crate::outcome::Outcome;
@@ -127,7 +127,7 @@ fn newcomers(server: &Server, count: usize) -> Result<Vec<f64>, String> {
     (0..count).map(one).collect()
 }
 
-fn newcomer(server: &Server) -> Result<f64, Ended> {
+fn newcomer(server: &Server) -> Result<f64, ConnectionError> {
     thread::sleep(LOOK);
     let clock = Clock::start();
     let mut client = Client::connect(&server.target, "newcomer", SECRET)?;
@@ -137,7 +137,7 @@ fn newcomer(server: &Server) -> Result<f64, Ended> {
     ] {
         let reply = client.ask(command)?;
         if reply["error"].is_object() {
-            return Err(Ended::Broken(format!("refused: {reply}")));
+            return Err(ConnectionError::Broken(format!("refused: {reply}")));
         }
     }
     Ok(clock.elapsed().as_secs_f64() * 1e3)

@@ -15,7 +15,7 @@ use crate::engine::client_codec::{Recovery, stamp};
 use crate::engine::peer::State;
 use crate::engine::scan;
 use crate::loads::Stage;
-use crate::scenario::{Load, Speech};
+use crate::scenario::{Load, WireFormat};
 
 /// A server's message of more bytes is a fault. Recovery may bring a history.
 const RULES: Rules = Rules { role: Role::Client, message_bytes_max: 32 << 20 };
@@ -57,7 +57,7 @@ impl Worker {
         let scenario = &self.setup.scenario;
         let one = &mut self.peers[peer as usize];
         one.state = State::Joining;
-        if scenario.speech == Speech::Plain {
+        if scenario.format == WireFormat::Plain {
             one.offset = 0;
             match scenario.greeting_bytes {
                 0 => self.on_joined(peer),
@@ -90,7 +90,7 @@ impl Worker {
         if self.stage == Stage::Measure {
             self.found.tally.received_bytes += bytes.len() as u64;
         }
-        let is_protobuf = self.setup.scenario.speech == Speech::Protobuf;
+        let is_protobuf = self.setup.scenario.format == WireFormat::Protobuf;
         // Out of the peer while it lends its messages; back before the next event.
         let mut reader = mem::take(&mut self.peers[peer as usize].reader);
         let received_bytes = bytes.len();
@@ -305,11 +305,11 @@ impl Worker {
     fn deliver(&mut self, peer: u32, offset: u64, data: &[u8], now_ns: u64) {
         self.found.tally.delivered += 1;
         self.last_ns = now_ns;
-        let speech = self.setup.scenario.speech;
+        let format = self.setup.scenario.format;
         let mut offset = offset;
         if offset == 0 {
             // A channel without offsets: the number that we put in counts.
-            offset = stamp(speech, data).map_or(0, |stamp| stamp.number);
+            offset = stamp(format, data).map_or(0, |stamp| stamp.number);
         }
         let one = &mut self.peers[peer as usize];
         if offset == one.offset + 1 {
@@ -333,7 +333,7 @@ impl Worker {
 
     fn look_inside(&mut self, peer: u32, number: u64, data: &[u8], now_ns: u64) {
         let scenario = &self.setup.scenario;
-        let Some(stamp) = stamp(scenario.speech, data) else {
+        let Some(stamp) = stamp(scenario.format, data) else {
             self.found.tally.damaged += 1;
             self.note_error(peer, "a message that is none of ours");
             return;
