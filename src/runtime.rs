@@ -24,13 +24,13 @@ const TRIAL_STACK_BYTES: usize = 64 << 10;
 
 /// The process may have fewer threads than it needs.
 #[derive(Debug)]
-struct TooFewThreads {
+struct ThreadLimitError {
     threads: usize,
     threads_needed: usize,
     error: io::Error,
 }
 
-impl fmt::Display for TooFewThreads {
+impl fmt::Display for ThreadLimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -41,7 +41,7 @@ impl fmt::Display for TooFewThreads {
     }
 }
 
-impl std::error::Error for TooFewThreads {}
+impl std::error::Error for ThreadLimitError {}
 
 /// A runtime whose blocking threads are there already. `others` is how many threads the
 /// process will begin besides: where it may not have them, that is told here.
@@ -71,7 +71,7 @@ fn try_threads(threads_needed: usize) -> io::Result<()> {
         match thread::Builder::new().stack_size(TRIAL_STACK_BYTES).spawn(wait) {
             Ok(thread) => begun.push((hold, thread)),
             Err(error) => {
-                let few = TooFewThreads { threads, threads_needed, error };
+                let few = ThreadLimitError { threads, threads_needed, error };
                 outcome = Err(io::Error::other(few));
                 break;
             }
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn what_limits_threads_is_named_with_the_numbers() {
         let error = io::Error::from(io::ErrorKind::WouldBlock);
-        let told = TooFewThreads { threads: 3, threads_needed: 12, error }.to_string();
+        let told = ThreadLimitError { threads: 3, threads_needed: 12, error }.to_string();
         assert!(told.starts_with("it needs 12 threads more, and may have 3: "), "{told}");
         assert!(told.contains("pids.max") && told.contains("TasksMax"), "{told}");
     }

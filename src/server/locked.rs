@@ -52,18 +52,22 @@ fn counts(capabilities: u64, hard_bytes: u64) -> bool {
     !has(CAP_SYS_RESOURCE) && !is_enough
 }
 
+/// The limit in bytes that is left, with which the executors could not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LockedLimitError(pub u64);
+
 /// Raises the limit to what it may be, and further where the process has the right to and
-/// needs it. What is left when the executors could not start is the limit in bytes.
-pub(super) fn raise(needed_bytes: u64) -> Result<(), u64> {
+/// needs it.
+pub(super) fn raise(needed_bytes: u64) -> Result<(), LockedLimitError> {
     let (soft, hard) = limits(Resource::Memlock);
     let (low, target) = (hard < needed_bytes, needed_bytes.max(hard));
     if low && set_limits(Resource::Memlock, target).is_ok() {
         return Ok(());
     }
     if soft < hard && set_limits(Resource::Memlock, hard).is_err() {
-        return if soft < EXECUTOR_BYTES_MIN { Err(soft) } else { Ok(()) };
+        return if soft < EXECUTOR_BYTES_MIN { Err(LockedLimitError(soft)) } else { Ok(()) };
     }
-    if hard < EXECUTOR_BYTES_MIN { Err(hard) } else { Ok(()) }
+    if hard < EXECUTOR_BYTES_MIN { Err(LockedLimitError(hard)) } else { Ok(()) }
 }
 
 fn capabilities(status: &str) -> u64 {

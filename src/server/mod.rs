@@ -140,10 +140,8 @@ pub fn run(setup: ServerSetup) -> Result<ServerEnd, StartError> {
         tracing::warn!("freed memory stays with the process while it rests: {error}");
     }
     let locked = locked::locked_bytes(&plan, &setup.ring);
-    locked::raise(locked).map_err(|limit_bytes| StartError::LockedMemory {
-        limit_bytes,
-        needed_bytes: locked,
-        shards: plan.cores.len(),
+    locked::raise(locked).map_err(|locked::LockedLimitError(limit_bytes)| {
+        StartError::LockedMemory { limit_bytes, needed_bytes: locked, shards: plan.cores.len() }
     })?;
     // glommio does not say what it misses; the ring does, and has the same needs.
     ring::KernelIo::new(&plan.ring(&setup.ring), crate::metrics::Cells::new().claim().into())

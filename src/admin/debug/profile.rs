@@ -65,7 +65,7 @@ const SPLIT: &str = "there is no CPU profile while each shard has a descriptor t
 
 /// Why there is no profile.
 #[derive(Debug)]
-enum Trouble {
+enum ProfileError {
     /// The allocator was built without.
     Unbuilt,
     /// A mistake in making it; the log has the place.
@@ -102,7 +102,7 @@ pub(super) async fn page(
             Kind::Heap => heap(length),
         });
         drop(alone);
-        made.unwrap_or(Err(Trouble::Panicked))
+        made.unwrap_or(Err(ProfileError::Panicked))
     });
     match made.await {
         Ok(Ok(profile)) => {
@@ -112,24 +112,24 @@ pub(super) async fn page(
             ];
             Ok((types, profile).into_response())
         }
-        Ok(Err(Trouble::Unbuilt)) => {
+        Ok(Err(ProfileError::Unbuilt)) => {
             let words = "the allocator does not profile: start with \
                          MALLOC_CONF=prof:true,prof_active:false in the environment\n";
             Err((StatusCode::NOT_IMPLEMENTED, words).into_response())
         }
-        Ok(Err(Trouble::Failed(why))) => {
+        Ok(Err(ProfileError::Failed(why))) => {
             let words = format!("there is no profile: {why}\n");
             Err((StatusCode::INTERNAL_SERVER_ERROR, words).into_response())
         }
-        Ok(Err(Trouble::Panicked)) | Err(_) => {
+        Ok(Err(ProfileError::Panicked)) | Err(_) => {
             let words = "there is no profile: making it panicked\n";
             Err((StatusCode::INTERNAL_SERVER_ERROR, words).into_response())
         }
     }
 }
 
-fn cpu(length: Duration) -> Result<Vec<u8>, Trouble> {
-    let failed = |error: pprof::Error| Trouble::Failed(error.to_string());
+fn cpu(length: Duration) -> Result<Vec<u8>, ProfileError> {
+    let failed = |error: pprof::Error| ProfileError::Failed(error.to_string());
     let builder = pprof::ProfilerGuardBuilder::default().frequency(CPU_HZ).blocklist(&BLOCKED);
     let guard = builder.build().map_err(failed)?;
     thread::sleep(length);
@@ -151,18 +151,18 @@ fn cpu(length: Duration) -> Result<Vec<u8>, Trouble> {
     Ok(profile.to_pprof(("cpu", "nanoseconds"), ("cpu", "nanoseconds"), Some("thread".into())))
 }
 
-fn heap(length: Duration) -> Result<Vec<u8>, Trouble> {
-    let Some(control) = PROF_CTL.as_ref() else { return Err(Trouble::Unbuilt) };
+fn heap(length: Duration) -> Result<Vec<u8>, ProfileError> {
+    let Some(control) = PROF_CTL.as_ref() else { return Err(ProfileError::Unbuilt) };
     let mut control = control.blocking_lock();
     // Switched on from the start by whoever wanted all of it.
     let was_active = control.activated();
     if !was_active {
-        control.activate().map_err(|error| Trouble::Failed(error.to_string()))?;
+        control.activate().map_err(|error| ProfileError::Failed(error.to_string()))?;
         thread::sleep(length);
     }
     let dumped = control.dump_pprof();
     if !was_active {
-        control.deactivate().map_err(|error| Trouble::Failed(error.to_string()))?;
+        control.deactivate().map_err(|error| ProfileError::Failed(error.to_string()))?;
     }
-    dumped.map_err(|error| Trouble::Failed(error.to_string()))
+    dumped.map_err(|error| ProfileError::Failed(error.to_string()))
 }

@@ -172,12 +172,12 @@ fn needed(options: &Options) -> Vec<(Route, Messenger)> {
     needed
 }
 
-type Unread = (String, String);
+type TemplateReadError = (String, String);
 
 fn read_templates(
     dir: &Path,
     sources: &mut BridgeSources<'_>,
-) -> Result<Vec<(String, String)>, Unread> {
+) -> Result<Vec<(String, String)>, TemplateReadError> {
     const FILES_MAX: usize = 256;
     let shown = |path: &Path| path.display().to_string();
     let names = (sources.list)(dir).map_err(|error| (shown(dir), error.to_string()))?;

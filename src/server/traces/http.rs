@@ -26,15 +26,15 @@ pub(super) struct Plain;
 
 /// Why nothing was sent.
 #[derive(Debug)]
-struct NoHost;
+struct MissingHostError;
 
-impl fmt::Display for NoHost {
+impl fmt::Display for MissingHostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the address names no host")
     }
 }
 
-impl std::error::Error for NoHost {}
+impl std::error::Error for MissingHostError {}
 
 type Answered = Result<Response<Bytes>, HttpError>;
 
@@ -54,7 +54,7 @@ impl HttpClient for Plain {
 
 async fn send(request: Request<Bytes>) -> Answered {
     let (mut head, body) = request.into_parts();
-    let authority = head.uri.authority().ok_or(NoHost)?.clone();
+    let authority = head.uri.authority().ok_or(MissingHostError)?.clone();
     let port = authority.port_u16().unwrap_or(HTTP_PORT);
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let stream = TcpStream::connect((host, port)).await?;
