@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: the socket, which belongs to the `Io`, and the timer wheel.
 
-use super::delivery::SendState;
+use super::outbox::SendState;
 use crate::base::{ConnId, Deadline32, MonotonicMs};
 use crate::session::{Fault, Session};
 use crate::wire::Encoding;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::Options;
+use super::options::Options;
 use crate::base::limits::TURN_TIMERS_MAX;
 use crate::base::{
     Csprng, MonotonicMs, RoomId, SealKey, SealPurpose, ShardId, Timestamps, trim_list,

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::Options;
 use super::conn::{CloseHandshake, ConnStage, Connection, StageKind};
 use super::connections::protocol;
+use super::options::Options;
 use super::partial_messages::{FragmentOwner, PartialMessages};
 use super::postponed::{PostponedInput, TurnQuota};
 use super::sessions::Sessions;

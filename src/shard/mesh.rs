@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Gap, ShardMessage, home};
+use super::messages::{Gap, ShardMessage, home};
 use crate::base::limits::{
     LANE_GONE_MAX, LANE_PUSHES_MAX, LANE_REQUESTS_MAX, OWN_REQUESTS_MAX, USER_REQUESTS_MAX,
 };

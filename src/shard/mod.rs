@@ -13,8 +13,8 @@
 //! Deliberately absent: threads, and the kernel.
 #![forbid(unsafe_code)]
 
-mod answers;
 mod audit;
+mod batches;
 mod conn;
 mod connections;
 mod delivery;
@@ -28,9 +28,11 @@ mod mesh;
 mod messages;
 mod observe;
 mod options;
+mod outbox;
 mod partial_messages;
 mod pinger;
 mod postponed;
+mod room_events;
 mod session_env;
 mod sessions;
 mod setup;
@@ -40,6 +42,7 @@ mod shard;
 mod tests;
 mod turn;
 mod turn_context;
+mod turn_counts;
 mod upgrades;
 
 pub use audit::{Audit, SubscriberRecord};
@@ -51,4 +54,5 @@ pub use observe::{
 pub use options::{Options, TracingOptions};
 pub use setup::{ShardCommand, ShardSetup};
 pub use shard::Shard;
-pub use turn::{Lanes, TurnCounts, turn};
+pub use turn::{Lanes, turn};
+pub use turn_counts::TurnCounts;

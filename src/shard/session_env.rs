@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::Options;
+use super::options::Options;
 use crate::auth::Keys;
 use crate::base::{
     ConnId, Csprng, MonotonicMs, PanicError, RandomSources, SealKey, SealPurpose, Timestamps,

@@ -17,24 +17,27 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::batches::FanoutBatch;
 use super::conn::{CloseHandshake, ConnStage, Connection, StageKind, close_handshake};
 use super::connections::Connections;
-use super::delivery::{FanoutBatch, FlushQueue};
+use super::delivery::FlushQueue;
 use super::fanout::{Fanout, FanoutBuffer, Subscriber, SubscriberClass};
 use super::mesh::PostResult;
+use super::messages::Gap;
 use super::observe::Observing;
+use super::options::Options;
 use super::pinger::Pinger;
 use super::postponed::{Postponed, PostponedInput, TurnQuota, TurnQuotas};
 use super::session_env::SessionEnv;
+use super::setup::ShardSetup;
 use super::turn_context::TurnContext;
-use super::{Gap, Options, ShardSetup, answers, upgrades};
 use crate::base::limits::{LOOK_AGAIN_MS, TURN_TIMERS_MAX};
 use crate::base::{
     Action, ConnId, DisconnectReason, MonotonicMs, PanicError, Prng, RandomSources, RoomId,
     ShardId, Timestamps,
 };
 use crate::metrics::{Counter, Gauge, LaneKind, MetricsWriter, RejectReason};
-use crate::room::{ReplyTo, RoomEvent, RoomRequest};
+use crate::room::{ReplyTo, RoomRequest};
 use crate::session::{
     Context, Effect, Fault, HeldCommands, Session, SessionOutput, SubscriberSlot, Suspicion,
 };
@@ -106,6 +109,11 @@ impl Sessions {
         &self.fanout
     }
 
+    /// The same, mutable.
+    pub fn fanout_mut(&mut self) -> &mut Fanout {
+        &mut self.fanout
+    }
+
     /// The flush queue.
     pub fn queue(&self) -> &FlushQueue {
         &self.queue
@@ -138,7 +146,7 @@ impl Sessions {
 
     /// A context for observations.
     pub fn observing<'o>(&'o mut self, cx: &'o mut TurnContext<'_>) -> Observing<'o> {
-        Observing::new(cx, self.fanout.channels(), self.env.ids())
+        cx.observer.observing(cx.now, cx.rooms, self.fanout.channels(), self.env.ids())
     }
 
     /// The flush queue and the connections, with a context for observations.
@@ -147,7 +155,8 @@ impl Sessions {
         cx: &'o mut TurnContext<'_>,
     ) -> (&'o mut FlushQueue, &'o mut Connections, Observing<'o>) {
         let Sessions { queue, connections, fanout, env, .. } = self;
-        (queue, connections, Observing::new(cx, fanout.channels(), env.ids()))
+        let observing = cx.observer.observing(cx.now, cx.rooms, fanout.channels(), env.ids());
+        (queue, connections, observing)
     }
 
     /// Lets a session decide, puts its messages into its outbox, and carries out its
@@ -223,7 +232,7 @@ impl Sessions {
             ConnStage::Upgrading(upgrading) => {
                 let since = upgrading.since;
                 conn.begin_closing(deadline, close_handshake(fault));
-                upgrades::end(&mut self.connections, cx, since, Err(RejectReason::Gone));
+                self.end_upgrade(cx, since, Err(RejectReason::Gone));
             }
             ConnStage::Open(..) => self.end_open(cx, id, fault),
             ConnStage::Closing(closing) => {
@@ -235,6 +244,18 @@ impl Sessions {
         }
         self.connections.wake(cx.now.tick, id, deadline);
         self.queue.mark_dirty(&mut self.connections, id);
+    }
+
+    /// One upgrade less is under way; it began at `since`.
+    pub fn end_upgrade(
+        &mut self,
+        cx: &TurnContext<'_>,
+        since: MonotonicMs,
+        upgraded: Result<(), RejectReason>,
+    ) {
+        self.connections.end_upgrade();
+        let took_us = cx.now.tick.ms_since(since) * 1_000;
+        cx.observer.on_handshake(cx.now, took_us, upgraded);
     }
 
     fn end_open(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault) {
@@ -429,27 +450,6 @@ impl Sessions {
         }
     }
 
-    /// Handles an event of a room's home.
-    pub fn on_room_event(&mut self, cx: &mut TurnContext<'_>, event: RoomEvent) {
-        match event {
-            RoomEvent::Reply(room, reply_to, answer) => {
-                answers::on_answer(self, cx, room, reply_to, answer)
-            }
-            RoomEvent::Lost(room) => {
-                let home = cx.mesh.home(room);
-                self.on_gap(cx, home, Gap::Rooms(vec![room]));
-            }
-            RoomEvent::Replaced(conn) => self.end(cx, conn, Fault::Replaced),
-            event @ (RoomEvent::Published(..)
-            | RoomEvent::Joined(..)
-            | RoomEvent::Left(..)
-            | RoomEvent::Swapped(..)
-            | RoomEvent::Typing(..)
-            | RoomEvent::MembershipSummary(..)
-            | RoomEvent::Notice(..)) => self.fanout.on_room_event(event),
-        }
-    }
-
     /// A home lost publications for this shard: all subscribers of these channels subscribe again.
     pub fn on_gap(&mut self, cx: &mut TurnContext<'_>, from: ShardId, gap: Gap) {
         let hit = self.fanout.subscribers_of(gap, |room| cx.mesh.home(room) == from);
@@ -527,7 +527,7 @@ impl Sessions {
     ) {
         let Sessions { queue, connections, fanout, env, .. } = self;
         let Some(channel) = fanout.channels().of(buffer.room()) else { return };
-        let mut observing = Observing::new(cx, fanout.channels(), env.ids());
+        let mut observing = cx.observer.observing(cx.now, cx.rooms, fanout.channels(), env.ids());
         queue.flush(connections, channel, buffer, out, &mut observing);
     }
 

@@ -5,7 +5,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Options, ScanRequest};
+use super::observe::ScanRequest;
+use super::options::Options;
 use crate::auth::Keys;
 use crate::base::{Csprng, ShardId, Timestamps};
 use crate::metrics::MetricsWriter;

@@ -18,10 +18,13 @@ use super::inbound::Inbound;
 use super::judge::{self, EventsRead};
 use super::liveness::{Lateness, Suspects};
 use super::mesh::{Mesh, PostResult};
+use super::messages::ShardMessage;
 use super::observe::{EarlyPanic, Observer, ScanResult, TraceEvents, work_in};
 use super::sessions::{Sessions, SlowReaders};
+use super::setup::{ShardCommand, ShardSetup};
 use super::turn_context::{Drains, TurnContext};
-use super::{ShardCommand, ShardMessage, ShardSetup, TurnCounts, upgrades};
+use super::turn_counts::TurnCounts;
+use super::{room_events, upgrades};
 use crate::base::{Action, ConnId, Event, MonotonicMs, ShardId, TcpLiveness, Timestamps};
 use crate::metrics::{CoreWork, Counter, Gauge, LaneKind, MetricsWriter, TurnPhase};
 use crate::room::{ReplyTo, RoomEvent, RoomRequest};
@@ -228,7 +231,7 @@ impl Shard {
             ShardMessage::Request(request) => self.on_room_request(now, from, request),
             ShardMessage::Event(event) => {
                 let (sessions, _, mut cx) = self.split(now);
-                sessions.on_room_event(&mut cx, event);
+                room_events::on_room_event(sessions, &mut cx, event);
             }
             ShardMessage::Gap(gap) => {
                 let (sessions, _, mut cx) = self.split(now);

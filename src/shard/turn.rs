@@ -12,7 +12,11 @@
 //! Deliberately absent: clocks, sleeping between turns, and the watchdog of turns.
 
 use super::judge::EventsRead;
-use super::{Shard, ShardCommand, ShardMessage, TraceEvents};
+use super::messages::ShardMessage;
+use super::observe::TraceEvents;
+use super::setup::ShardCommand;
+use super::shard::Shard;
+use super::turn_counts::TurnCounts;
 use crate::base::limits::TURN_EVENTS_MAX;
 use crate::base::{Action, Event, Io, ShardId, Timestamps};
 use crate::metrics::TurnPhase;
@@ -44,30 +48,6 @@ pub trait Lanes {
 
     /// Takes all trace events; those that find no room are counted and dropped.
     fn post_trace_events(&mut self, trace_events: &mut TraceEvents);
-}
-
-/// The numbers of inputs and outputs of one turn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TurnCounts {
-    /// Events of connections.
-    pub events_count: usize,
-    /// Messages of other cores.
-    pub messages_count: usize,
-    /// Answers of the store.
-    pub replies_count: usize,
-    /// Commands of the control thread.
-    pub commands_count: usize,
-    /// Actions at connections.
-    pub actions_count: usize,
-    /// Messages and requests that were posted to other threads.
-    pub posted_count: usize,
-}
-
-impl TurnCounts {
-    /// Whether there was nothing to do, so that the core may sleep.
-    pub fn is_idle(&self) -> bool {
-        *self == TurnCounts::default()
-    }
 }
 
 /// Lets one core take a turn. `work` is empty before and after: it is the caller's for its

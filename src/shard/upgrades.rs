@@ -3,12 +3,11 @@
 //! Deliberately absent: what is in a head (`ws`), and what an upgraded connection says.
 
 use super::conn::{CloseHandshake, ConnStage};
-use super::connections::Connections;
 use super::observe::reject_reason;
 use super::sessions::Sessions;
 use super::turn_context::{Drains, TurnContext};
-use crate::base::{ConnId, MonotonicMs};
-use crate::metrics::{Agent, RejectReason};
+use crate::base::ConnId;
+use crate::metrics::Agent;
 use crate::session::CorePace;
 use crate::wire::Encoding;
 use crate::ws::UpgradeError;
@@ -45,41 +44,27 @@ pub fn open(
     ping_s: Option<u32>,
 ) {
     let session = sessions.env_mut().open(cx.now, id, agent, ping_s);
-    let connections = sessions.connections_mut();
-    let conn = connections.get_mut(id).expect("its head was just read");
+    let conn = sessions.connections_mut().get_mut(id).expect("its head was just read");
     let since = match conn.stage() {
         ConnStage::Upgrading(upgrading) => upgrading.since,
         ConnStage::Open(..) | ConnStage::Closing(_) | ConnStage::Shut => cx.now.tick,
     };
     conn.open(encoding, session);
-    end(connections, cx, since, Ok(()));
-    connections.opened(encoding);
+    sessions.end_upgrade(cx, since, Ok(()));
+    sessions.connections_mut().opened(encoding);
     sessions.set_next_timer(cx.now, id);
 }
 
 /// Answers in HTTP, and ends the connection behind the answer.
 pub fn refuse(sessions: &mut Sessions, cx: &TurnContext<'_>, id: ConnId, refusal: UpgradeError) {
     let deadline = cx.now.tick.plus_ms(sessions.options().session.close_ms_max);
-    let connections = sessions.connections_mut();
-    let Some(conn) = connections.get_mut(id) else { return };
+    let Some(conn) = sessions.connections_mut().get_mut(id) else { return };
     let since = match conn.stage() {
         ConnStage::Upgrading(upgrading) => upgrading.since,
         ConnStage::Open(..) | ConnStage::Closing(_) | ConnStage::Shut => return,
     };
     conn.begin_closing(deadline, Some(CloseHandshake::Done));
-    end(connections, cx, since, Err(reject_reason(refusal)));
-    connections.wake(cx.now.tick, id, deadline);
+    sessions.end_upgrade(cx, since, Err(reject_reason(refusal)));
+    sessions.connections_mut().wake(cx.now.tick, id, deadline);
     sessions.push_control(id, refusal.response().into());
-}
-
-/// One upgrade less is under way; it began at `since`.
-pub fn end(
-    connections: &mut Connections,
-    cx: &TurnContext<'_>,
-    since: MonotonicMs,
-    upgraded: Result<(), RejectReason>,
-) {
-    connections.end_upgrade();
-    let took_us = cx.now.tick.ms_since(since) * 1_000;
-    cx.observer.on_handshake(cx.now, took_us, upgraded);
 }

@@ -72,6 +72,12 @@ const ORDERS: &[(&str, &str)] = &[
          greeting state subscribing refresh command_order serving machine",
     ),
     (
+        "shard",
+        "options messages turn_counts batches outbox conn connections fanout pinger postponed \
+         partial_messages session_env home_rooms observe setup mesh liveness turn_context delivery \
+         sessions upgrades room_events inbound judge drain audit shard turn",
+    ),
+    (
         "store",
         "fault change messages options disk key record engine simulated fjall_disk inspect salvage \
          opening",

@@ -15,9 +15,9 @@ const ORDERED: &str = "bench/src bench/src/engine bench/src/loads bench/src/repo
                        src/cli src/cli/doctor src/config src/config/bridge src/config/server \
                        src/lane src/listener src/logs src/metrics src/outbound src/probe \
                        src/ring src/ring/kernel src/ring/simulated src/room \
-                       src/room/store_client src/server src/server/traces src/session \
-                       src/shard/delivery src/shard/fanout src/shard/liveness \
-                       src/shard/observe src/store src/store/engine src/store/engine/reads \
+                       src/room/store_client src/server src/server/traces src/session src/shard \
+                       src/shard/delivery src/shard/fanout src/shard/liveness src/shard/observe \
+                       src/shard/outbox src/store src/store/engine src/store/engine/reads \
                        src/store/engine/upkeep src/store/engine/writes src/store/fjall_disk \
                        src/store/inspect src/store/record src/wire src/wire/chat src/ws";
 

@@ -7,11 +7,12 @@ use std::rc::Rc;
 
 use smallvec::SmallVec;
 
-use super::{BatchId, FanoutBatch, InFlightBatches, PublicationCounts, Released, SendResult};
 use crate::base::{MonotonicUs, RoomId};
 use crate::metrics::{ChatType, Counter, DeliveryOutcome, MetricsWriter, Tenant};
 use crate::room::MessageTiming;
+use crate::shard::batches::{BatchId, FanoutBatch, InFlightBatches, SendResult};
 use crate::shard::observe::Observing;
+use crate::shard::outbox::{PublicationCounts, Released};
 
 /// Accounts for all sends of a shard.
 pub struct SendLedger {

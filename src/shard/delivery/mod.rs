@@ -10,32 +10,24 @@
 //!
 //! Deliberately absent: closing slow readers, and encoding publications (`fanout`).
 
-mod batches;
 mod ledger;
-mod outbox;
-mod publication_counts;
-mod send_state;
 #[cfg(test)]
 mod tests;
-mod totals;
 
 use std::rc::Rc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub use batches::FanoutBatch;
-pub use publication_counts::PublicationCounts;
-pub use send_state::SendState;
-
-use batches::{InFlightBatches, SendResult};
 use ledger::SendLedger;
-use outbox::{BatchId, FanoutFrame, Outbox, OutboxLane, OutboxLimits, PushResult, Released};
-use totals::OutboxTotals;
 
+use super::batches::{BatchId, FanoutBatch, SendResult};
 use super::conn::{ConnStage, Connection};
 use super::connections::Connections;
 use super::fanout::{Channel, FanoutBuffer, opcode};
 use super::observe::{Observing, work_in};
+use super::outbox::{
+    FanoutFrame, Outbox, OutboxLane, OutboxLimits, OutboxTotals, PushResult, Released, SendState,
+};
 use crate::base::{Action, ConnId, MonotonicMs, ShardId, trim_list};
 use crate::metrics::{Counter, MetricsWriter};
 use crate::session::{self, Session};

@@ -14,10 +14,7 @@ use crate::session::NameKey;
 use crate::shard::Options;
 use crate::shard::fanout::{Fanout, Subscriber, SubscriberClass};
 use crate::shard::home_rooms::HomeRooms;
-use crate::shard::liveness::Suspects;
-use crate::shard::mesh::Mesh;
 use crate::shard::observe::Observer;
-use crate::shard::turn_context::{Drains, TurnContext};
 use crate::wire::{Payload, Publication};
 
 /// The part, and what it is lent.
@@ -26,9 +23,7 @@ struct World {
     queue: FlushQueue,
     fanout: Fanout,
     home: HomeRooms,
-    mesh: Mesh,
     observer: Observer,
-    suspects: Suspects,
     ids: Csprng,
     now: Timestamps,
 }
@@ -48,9 +43,7 @@ impl World {
             queue: FlushQueue::new(own, &options.session, &metrics),
             fanout: Fanout::default(),
             home: HomeRooms::new(now, &options, names, ids()),
-            mesh: Mesh::new(own, 1),
             observer: Observer::new(&options, names, &metrics),
-            suspects: Suspects::default(),
             ids: ids(),
             now,
         }
@@ -61,10 +54,9 @@ impl World {
         &mut self,
         change: impl FnOnce(&mut FlushQueue, &mut Connections, &mut Observing<'_>) -> T,
     ) -> T {
-        let World { connections, queue, fanout, home, mesh, observer, suspects, ids, now } = self;
-        let (now, rooms, drains) = (*now, home.rooms(), Drains::No);
-        let mut cx = TurnContext { now, mesh, observer, suspects, rooms, drains };
-        let mut observing = Observing::new(&mut cx, fanout.channels(), ids);
+        let World { connections, queue, fanout, home, observer, ids, now } = self;
+        let (rooms, channels) = (home.rooms(), fanout.channels());
+        let mut observing = observer.observing(*now, rooms, channels, ids);
         change(queue, connections, &mut observing)
     }
 
@@ -171,10 +163,9 @@ fn a_channel_is_heard_by_who_has_room_for_it() {
     };
     world.fanout.on_room_event(RoomEvent::Published(room, Arc::new(publication), timing()));
     let buffer = world.fanout.take(room).expect("somebody is in it");
-    let World { connections, queue, fanout, home, mesh, observer, suspects, ids, now } = &mut world;
-    let (now, rooms, drains) = (*now, home.rooms(), Drains::No);
-    let mut cx = TurnContext { now, mesh, observer, suspects, rooms, drains };
-    let mut observing = Observing::new(&mut cx, fanout.channels(), ids);
+    let World { connections, queue, fanout, home, observer, ids, now } = &mut world;
+    let (rooms, channels) = (home.rooms(), fanout.channels());
+    let mut observing = observer.observing(*now, rooms, channels, ids);
     let channel = fanout.channels().of(room).expect("it has seats");
     let mut out = Vec::new();
     queue.flush(connections, channel, buffer, Some(&mut out), &mut observing);

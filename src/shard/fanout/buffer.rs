@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::channels::{Channel, SubscriberClass};
 use crate::base::RoomId;
 use crate::room::MessageTiming;
-use crate::shard::delivery::PublicationCounts;
+use crate::shard::outbox::PublicationCounts;
 use crate::wire::{self, Encoding, Message};
 use crate::ws::{self, Opcode};
 

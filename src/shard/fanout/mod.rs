@@ -17,7 +17,7 @@ pub use channels::{Channel, Channels, Subscriber, SubscriberClass};
 
 use buffer::{Audience, FanoutBuffers};
 
-use super::Gap;
+use super::messages::Gap;
 use crate::base::RoomId;
 use crate::room::{RoomEvent, Swap};
 use crate::session::SubscriberSlot;

@@ -15,10 +15,9 @@ use crate::metrics::{
     PublishResult, Sampled, Segment, Tenant, TenantCounter, TenantHistogram, TenantOutcome,
 };
 use crate::room::{DeliveryKind, MessageStep, MessageTiming, Rooms, UNKNOWN};
-use crate::shard::TracingOptions;
-use crate::shard::delivery::FanoutBatch;
+use crate::shard::batches::FanoutBatch;
 use crate::shard::fanout::Channels;
-use crate::shard::turn_context::TurnContext;
+use crate::shard::options::TracingOptions;
 
 /// The state of messages between the steps of their delivery.
 pub struct MessageTracker {
@@ -51,6 +50,17 @@ impl MessageTracker {
         &mut self.trace_events
     }
 
+    /// The moment of an observation. Identities come from those of the sessions.
+    pub fn observing<'o>(
+        &'o mut self,
+        now: Timestamps,
+        rooms: &'o Rooms,
+        channels: &'o Channels,
+        ids: &'o mut Csprng,
+    ) -> Observing<'o> {
+        Observing { now, tracker: self, channels, rooms, ids }
+    }
+
     /// These will not get it: they are counted as recipients, too, who were not yet.
     pub fn count(&mut self, chat_type: ChatType, outcome: DeliveryOutcome, count: u64) {
         self.metrics.add(Counter::Recipients, count);
@@ -68,23 +78,12 @@ pub struct Observing<'o> {
     ids: &'o mut Csprng,
 }
 
-impl<'o> Observing<'o> {
-    /// Observes at this moment. Identities come from those of the sessions.
-    pub fn new(
-        cx: &'o mut TurnContext<'_>,
-        channels: &'o Channels,
-        ids: &'o mut Csprng,
-    ) -> Observing<'o> {
-        Observing { now: cx.now, tracker: cx.observer.tracker(), channels, rooms: cx.rooms, ids }
-    }
-
+impl Observing<'_> {
     /// Which moment it is.
     pub fn now(&self) -> Timestamps {
         self.now
     }
-}
 
-impl Observing<'_> {
     /// A room did something to a message.
     pub fn on_step(&mut self, step: MessageStep) {
         match step {

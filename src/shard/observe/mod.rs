@@ -29,11 +29,12 @@ use recent::{DeliveredMessage, RecentDeliveries};
 use sampler::ConnSampler;
 use session_counts::SessionCounts;
 
-use super::Options;
 use super::connections::Connections;
-use crate::base::{MonotonicMs, Timestamps};
+use super::fanout::Channels;
+use super::options::Options;
+use crate::base::{Csprng, MonotonicMs, Timestamps};
 use crate::metrics::{ChatType, DeliveryOutcome, LaneKind, MetricsWriter, RejectReason, Suspected};
-use crate::room::RecoveryOutcome;
+use crate::room::{RecoveryOutcome, Rooms};
 use crate::session::{self, Fault, NameKey, OutputCounts, Session};
 
 /// All that is measured, noted down, sampled and looked for.
@@ -58,9 +59,15 @@ impl Observer {
         }
     }
 
-    /// The state of messages between the steps of their delivery.
-    pub fn tracker(&mut self) -> &mut MessageTracker {
-        &mut self.tracker
+    /// The moment of an observation. Identities come from those of the sessions.
+    pub fn observing<'o>(
+        &'o mut self,
+        now: Timestamps,
+        rooms: &'o Rooms,
+        channels: &'o Channels,
+        ids: &'o mut Csprng,
+    ) -> Observing<'o> {
+        self.tracker.observing(now, rooms, channels, ids)
     }
 
     /// What there is to tell of single messages, in order.

@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 
-use super::{BatchId, Outbox, PublicationCounts};
+use super::{Outbox, PublicationCounts};
+use crate::shard::batches::BatchId;
 use crate::wire::Encoding;
 
 /// The send state of one connection. Every connection has one, so it is small.
@@ -85,17 +86,17 @@ impl SendState {
     }
 
     /// True when a send could be given now.
-    pub(super) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.outbox.is_ready()
     }
 
     /// The outbox; the caller keeps the totals.
-    pub(super) fn outbox_mut(&mut self) -> &mut Outbox {
+    pub fn outbox_mut(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
 
     /// Makes a frame the send in flight, when nothing waits.
-    pub(super) fn send_at_once(
+    pub fn send_at_once(
         &mut self,
         frame: Bytes,
         publications: PublicationCounts,
@@ -106,27 +107,27 @@ impl SendState {
     }
 
     /// Sets the batch that tracks the next send.
-    pub(super) fn follow(&mut self, batch: BatchId) {
+    pub fn follow(&mut self, batch: BatchId) {
         self.batch = batch;
     }
 
     /// Takes the batch that tracked the send in flight.
-    pub(super) fn take_batch(&mut self) -> BatchId {
+    pub fn take_batch(&mut self) -> BatchId {
         std::mem::replace(&mut self.batch, BatchId::NONE)
     }
 
     /// Its index in the flush queue, if it is there.
-    pub(super) fn flush_index(&self) -> Option<usize> {
+    pub fn flush_index(&self) -> Option<usize> {
         (self.flush_index != FlushIndex::NOWHERE).then_some(self.flush_index.0 as usize)
     }
 
     /// It is in the queue, at this index.
-    pub(super) fn set_flush_index(&mut self, place: usize) {
+    pub fn set_flush_index(&mut self, place: usize) {
         self.flush_index = FlushIndex(place as u32);
     }
 
     /// It is not in the queue any more.
-    pub(super) fn clear_flush_index(&mut self) {
+    pub fn clear_flush_index(&mut self) {
         self.flush_index = FlushIndex::NOWHERE;
     }
 }

@@ -12,11 +12,19 @@
 
 use smallvec::SmallVec;
 
-use super::BatchId;
 use crate::base::limits::BATCHES_MAX;
 use crate::base::{MonotonicUs, RoomId, Slab};
 use crate::metrics::Tenant;
 use crate::room::MessageTiming;
+
+/// Names a fan-out batch of the shard that is tracked until its last send has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchId(pub u16);
+
+impl BatchId {
+    /// No batch: the frame is not tracked.
+    pub const NONE: BatchId = BatchId(u16::MAX);
+}
 
 /// The messages of one channel in one turn.
 #[derive(Debug, PartialEq, Eq)]

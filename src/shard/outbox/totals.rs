@@ -66,7 +66,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::shard::delivery::{OutboxLane, OutboxLimits, PushResult, Released};
+    use crate::shard::outbox::{OutboxLane, OutboxLimits, PushResult, Released};
 
     #[test]
     fn a_reader_is_slow_when_more_than_half_of_what_may_wait_does() {

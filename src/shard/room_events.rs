@@ -1,19 +1,43 @@
-//! Answers of a room's home to a session: they are measured, checked against the free bytes of
-//! the outbox, and undone where the session is gone.
+//! Events of a room's home: those of a channel go to its subscribers, and an answer to the
+//! session that asked. Answers are measured, checked against the free bytes of the outbox, and
+//! undone where the session is gone.
 //!
 //! Deliberately absent: the replies to clients (`session`).
 
+use super::messages::Gap;
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
 use crate::base::{ConnId, RoomId};
 use crate::room::{
-    LeaveReason, MessageTiming, RecoveryOutcome, ReplyTo, RoomOp, RoomReply, RoomRequest,
-    Subscribed,
+    LeaveReason, MessageTiming, RecoveryOutcome, ReplyTo, RoomEvent, RoomOp, RoomReply,
+    RoomRequest, Subscribed,
 };
+use crate::session::Fault;
 use crate::wire::ErrorCode;
 
+/// Handles an event of a room's home.
+pub fn on_room_event(sessions: &mut Sessions, cx: &mut TurnContext<'_>, event: RoomEvent) {
+    match event {
+        RoomEvent::Reply(room, reply_to, answer) => {
+            on_answer(sessions, cx, room, reply_to, answer)
+        }
+        RoomEvent::Lost(room) => {
+            let home = cx.mesh.home(room);
+            sessions.on_gap(cx, home, Gap::Rooms(vec![room]));
+        }
+        RoomEvent::Replaced(conn) => sessions.end(cx, conn, Fault::Replaced),
+        event @ (RoomEvent::Published(..)
+        | RoomEvent::Joined(..)
+        | RoomEvent::Left(..)
+        | RoomEvent::Swapped(..)
+        | RoomEvent::Typing(..)
+        | RoomEvent::MembershipSummary(..)
+        | RoomEvent::Notice(..)) => sessions.fanout_mut().on_room_event(event),
+    }
+}
+
 /// A room answers a connection.
-pub fn on_answer(
+fn on_answer(
     sessions: &mut Sessions,
     cx: &mut TurnContext<'_>,
     room: RoomId,

@@ -7,11 +7,19 @@
 //!
 //! Deliberately absent: sockets, and the content of frames.
 
+mod publication_counts;
+mod send_state;
+mod totals;
+
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::PublicationCounts;
+pub use publication_counts::PublicationCounts;
+pub use send_state::SendState;
+pub use totals::OutboxTotals;
+
+use super::batches::BatchId;
 use crate::base::trim_list;
 
 /// Largest send that is put together from several frames; a single larger frame goes alone
@@ -35,15 +43,6 @@ pub struct OutboxLimits {
     pub data_bytes_max: u32,
     /// Bytes that may wait in the control lane.
     pub control_bytes_max: u32,
-}
-
-/// Names a fan-out batch of the shard that is tracked until its last send has left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchId(pub u16);
-
-impl BatchId {
-    /// No batch: the frame is not tracked.
-    pub const NONE: BatchId = BatchId(u16::MAX);
 }
 
 /// Frames for one subscriber of a channel, with their publications and their batch.
