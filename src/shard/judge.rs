@@ -3,7 +3,7 @@
 //! Deliberately absent: the measure (`lateness`), and who waits to be judged (`suspects`).
 
 use super::conn::ConnStage;
-use super::liveness::{Judging, Lateness};
+use super::liveness::{SuspectChecks, Lateness};
 use super::observe::Observer;
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
@@ -52,21 +52,21 @@ pub fn judge(
     tcp_liveness: &mut dyn FnMut(ConnId) -> TcpLiveness,
 ) {
     let now = cx.now.tick;
-    let judging = cx.suspects.judging(now, pace, sessions.connections().len());
-    match (judging, events_read) {
-        (Judging::Held, _) => {
+    let checks = cx.suspects.checks(now, pace, sessions.connections().len());
+    match (checks, events_read) {
+        (SuspectChecks::Paused, _) => {
             for id in cx.suspects.take_held() {
                 if spare(sessions, cx, id) && events_read == EventsRead::All {
                     judge_one(sessions, cx, id, tcp_liveness(id));
                 }
             }
         }
-        (Judging::Open, EventsRead::All) => {
+        (SuspectChecks::Running, EventsRead::All) => {
             for id in cx.suspects.take(now) {
                 judge_one(sessions, cx, id, tcp_liveness(id));
             }
         }
-        (Judging::Open, EventsRead::Some) => (),
+        (SuspectChecks::Running, EventsRead::Some) => (),
     }
 }
 

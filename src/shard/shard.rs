@@ -22,7 +22,7 @@ use super::messages::ShardMessage;
 use super::observe::{EarlyPanic, Observer, ScanResult, TraceEvents, work_in};
 use super::sessions::{Sessions, SlowReaders};
 use super::setup::{ShardCommand, ShardSetup};
-use super::turn_context::{Drains, TurnContext};
+use super::turn_context::{DrainStatus, TurnContext};
 use super::turn_counts::TurnCounts;
 use super::{room_events, upgrades};
 use crate::base::{Action, ConnId, Event, MonotonicMs, ShardId, TcpLiveness, Timestamps};
@@ -66,9 +66,9 @@ impl Shard {
     /// one place where a shard is borrowed in pieces.
     fn split(&mut self, now: Timestamps) -> (&mut Sessions, &mut Inbound, TurnContext<'_>) {
         let Shard { sessions, inbound, home, mesh, observer, suspects, drain, .. } = self;
-        let drains = if drain.is_some() { Drains::Yes } else { Drains::No };
+        let drain_status = if drain.is_some() { DrainStatus::Draining } else { DrainStatus::Serving };
         let rooms = home.rooms();
-        (sessions, inbound, TurnContext { now, mesh, observer, suspects, rooms, drains })
+        (sessions, inbound, TurnContext { now, mesh, observer, suspects, rooms, drain_status })
     }
 
     /// Handles an event of a socket.
@@ -199,8 +199,8 @@ impl Shard {
     fn step_drain(&mut self, now: Timestamps) {
         let Shard { sessions, home, mesh, observer, suspects, drain, .. } = self;
         if let Some(drain) = drain {
-            let (rooms, drains) = (home.rooms(), Drains::Yes);
-            let mut cx = TurnContext { now, mesh, observer, suspects, rooms, drains };
+            let (rooms, drain_status) = (home.rooms(), DrainStatus::Draining);
+            let mut cx = TurnContext { now, mesh, observer, suspects, rooms, drain_status };
             drain.step(sessions, &mut cx);
         }
     }

@@ -25,14 +25,14 @@ pub struct TurnContext<'t> {
     /// The rooms of this shard, for their names only.
     pub rooms: &'t Rooms,
     /// Whether a drain is going on.
-    pub drains: Drains,
+    pub drain_status: DrainStatus,
 }
 
 /// Whether a drain is going on: connections are closed and none is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drains {
-    /// Not now.
-    No,
+pub enum DrainStatus {
+    /// No drain was ordered.
+    Serving,
     /// A drain was ordered.
-    Yes,
+    Draining,
 }

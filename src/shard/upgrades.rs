@@ -5,7 +5,7 @@
 use super::conn::{CloseHandshake, ConnStage};
 use super::observe::reject_reason;
 use super::sessions::Sessions;
-use super::turn_context::{Drains, TurnContext};
+use super::turn_context::{DrainStatus, TurnContext};
 use crate::base::ConnId;
 use crate::metrics::Agent;
 use crate::session::CorePace;
@@ -22,7 +22,7 @@ pub fn on_accepted(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId
     let has_room = connections.len() <= options.connections_max as usize
         && connections.upgrading_count() <= options.handshakes_max;
     let retry_after_s = RETRY_AFTER_S;
-    if cx.drains == Drains::Yes {
+    if cx.drain_status == DrainStatus::Draining {
         refuse(sessions, cx, id, UpgradeError::Draining { retry_after_s });
     } else if !has_room {
         refuse(sessions, cx, id, UpgradeError::NoRoom { retry_after_s });

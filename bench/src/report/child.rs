@@ -66,7 +66,7 @@ pub struct Kept {
 
 /// Where it runs.
 #[derive(Clone, Copy, Debug)]
-pub struct Where {
+pub struct Placement {
     /// Its port on 127.0.0.1; the one behind it is for its admin listener.
     pub port: u16,
     /// Rings.
@@ -92,7 +92,7 @@ pub const SECRET: &str = "a-secret-between-two-processes-of-one-report";
 
 impl Server {
     /// Starts it and waits until it listens.
-    pub fn start(kind: &Kind, place: Where) -> Result<Server, String> {
+    pub fn start(kind: &Kind, place: Placement) -> Result<Server, String> {
         let name = format!("rookery-bench-{}-{}", std::process::id(), place.port);
         let cgroup = make_cgroup(&name).ok();
         let config = std::env::temp_dir().join(format!("{name}.toml"));
@@ -188,7 +188,7 @@ fn number_of(page: &str, name: &str) -> Option<f64> {
     page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-fn command(kind: &Kind, place: Where, config: &Path) -> Result<(PathBuf, Vec<String>), String> {
+fn command(kind: &Kind, place: Placement, config: &Path) -> Result<(PathBuf, Vec<String>), String> {
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     match kind {
         Kind::Rookery { binary, connections, store, purpose } => {
@@ -214,12 +214,12 @@ fn command(kind: &Kind, place: Where, config: &Path) -> Result<(PathBuf, Vec<Str
 /// Quotas off, where a load is one very busy client; everything else as an
 /// operator would have it for rooms with history in memory, or on disk.
 fn rookery_config(
-    place: Where,
+    place: Placement,
     connections: u32,
     store: Option<&Kept>,
     purpose: Purpose,
 ) -> String {
-    let Where { port, shards, core } = place;
+    let Placement { port, shards, core } = place;
     let admin_port = port + 1;
     let cores = core.map(|core| core.to_string()).unwrap_or_default();
     // The kernel spreads peers over shards by chance.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::busy::Others;
-use super::child::{Kept, Kind, Purpose, SECRET, Server, Where};
+use super::child::{Kept, Kind, Purpose, SECRET, Server, Placement};
 use super::figure::FigureName;
 use super::group::{Group, Sizes};
 use super::machine::wait_for_rest;
@@ -342,7 +342,7 @@ impl Bench {
         shards: u16,
     ) -> Result<Server, String> {
         let core = cores.are_apart().then_some(SERVER_CORE);
-        let place = Where { port: self.port, shards, core };
+        let place = Placement { port: self.port, shards, core };
         // No port is used twice: what the last server left is no matter.
         self.port += 2;
         Server::start(kind, place)

@@ -22,7 +22,7 @@ const HTTP_PORT: u16 = 80;
 
 /// The client.
 #[derive(Debug)]
-pub(super) struct Plain;
+pub(super) struct PlainHttpClient;
 
 /// Why nothing was sent.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl std::error::Error for MissingHostError {}
 type Answered = Result<Response<Bytes>, HttpError>;
 
 // The form that `async_trait` gives the trait's only method.
-impl HttpClient for Plain {
+impl HttpClient for PlainHttpClient {
     fn send_bytes<'a, 'b>(
         &'a self,
         request: Request<Bytes>,

@@ -12,7 +12,7 @@ use opentelemetry_otlp::{Protocol, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 
-use super::http::Plain;
+use super::http::PlainHttpClient;
 use crate::base::MonotonicUs;
 use crate::clock::time_of_day;
 use crate::ring::moment;
@@ -40,7 +40,7 @@ impl Collector {
     pub(in crate::server) fn new(endpoint: &str, of: &OtlpResource) -> Result<Collector, String> {
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
-            .with_http_client(Plain)
+            .with_http_client(PlainHttpClient)
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(endpoint)
             .with_timeout(Duration::from_millis(super::EXPORT_MS_MAX))

@@ -6,4 +6,4 @@ mod lateness;
 mod suspects;
 
 pub use lateness::Lateness;
-pub use suspects::{Judging, Suspects};
+pub use suspects::{SuspectChecks, Suspects};

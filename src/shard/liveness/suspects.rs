@@ -1,8 +1,8 @@
 //! Connections whose time is over: what their peers did not do may be the server's own
 //! lateness, so each is judged later, when that can be told.
 //!
-//! Judging is held while the core is late, and while many are suspected at once: then it
-//! is not them. It is not held for ever, or peers by the thousand that keep silent on
+//! The checks are paused while the core is late, and while many are suspected at once: then it
+//! is not them. They are not paused for ever, or peers by the thousand that keep silent on
 //! purpose could stay for ever; but even then only so many are closed a second, as
 //! always.
 //!
@@ -25,10 +25,10 @@ const CROWD_PER_100: u64 = 1;
 /// At once is within this time, or twice as much: as long as a pong is waited for.
 const CROWD_WINDOW_MS: u64 = 4_000;
 
-/// Judging is held for so long at most.
+/// The longest pause of the checks.
 const HELD_MS_MAX: u64 = 300_000;
 
-/// A hold that ended so long ago is over, and the next one begins anew.
+/// A pause that ended so long ago is over, and the next one begins anew.
 const HELD_APART_MS: u64 = 30_000;
 
 /// Connections that are closed for silence in a second: a part of all, and not below this.
@@ -38,13 +38,13 @@ const CLOSED_PER_S_PER_100: u32 = 1;
 /// Between two tries when no more may be closed.
 const PACED_MS: u64 = 100;
 
-/// Whether anybody is judged now.
+/// Whether suspects are checked now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judging {
-    /// Nobody is.
-    Held,
-    /// Who is suspected is, when there is nothing more to be heard.
-    Open,
+pub enum SuspectChecks {
+    /// None is.
+    Paused,
+    /// They are, when all events of the turn were read.
+    Running,
 }
 
 /// The suspected connections of one core.
@@ -56,7 +56,7 @@ pub struct Suspects {
     /// Missing pongs of this window, of the one before, and when this one began.
     missing: [u32; 2],
     window_began: MonotonicMs,
-    /// The first and the last moment of the present hold.
+    /// The first and the last moment of the present pause.
     held: Option<(MonotonicMs, MonotonicMs)>,
     closed: Bucket,
 }
@@ -92,24 +92,24 @@ impl Suspects {
         (!self.waiting.is_empty()).then_some(self.next_at)
     }
 
-    /// Whether anybody is judged now; asked in each turn.
-    pub fn judging(
+    /// Whether suspects are checked now; asked in each turn.
+    pub fn checks(
         &mut self,
         now: MonotonicMs,
         pace: CorePace,
         connections_count: usize,
-    ) -> Judging {
+    ) -> SuspectChecks {
         self.turn_window(now);
         let missing = self.missing[0] + self.missing[1];
         let is_crowd = CROWD_COUNT_MIN <= missing
             && connections_count as u64 * CROWD_PER_100 < u64::from(missing) * 100;
         if pace == CorePace::OnTime && !is_crowd {
             self.held = self.held.filter(|(_, last)| now.ms_since(*last) < HELD_APART_MS);
-            return Judging::Open;
+            return SuspectChecks::Running;
         }
         let (since, _) = self.held.unwrap_or((now, now));
         self.held = Some((since, now));
-        if now.ms_since(since) < HELD_MS_MAX { Judging::Held } else { Judging::Open }
+        if now.ms_since(since) < HELD_MS_MAX { SuspectChecks::Paused } else { SuspectChecks::Running }
     }
 
     /// Some to be judged in this turn, the oldest.
@@ -163,46 +163,46 @@ mod tests {
         let mut suspects = Suspects::default();
         for now in (1_000..301_000).step_by(1_000) {
             assert_eq!(
-                suspects.judging(MonotonicMs(now), CorePace::Late, 10),
-                Judging::Held,
+                suspects.checks(MonotonicMs(now), CorePace::Late, 10),
+                SuspectChecks::Paused,
                 "at {now}"
             );
         }
-        assert_eq!(suspects.judging(MonotonicMs(301_000), CorePace::FarBehind, 10), Judging::Open);
+        assert_eq!(suspects.checks(MonotonicMs(301_000), CorePace::FarBehind, 10), SuspectChecks::Running);
         // A moment on time does not begin another five minutes, and half a minute does.
-        assert_eq!(suspects.judging(MonotonicMs(302_000), CorePace::OnTime, 10), Judging::Open);
-        assert_eq!(suspects.judging(MonotonicMs(303_000), CorePace::Late, 10), Judging::Open);
+        assert_eq!(suspects.checks(MonotonicMs(302_000), CorePace::OnTime, 10), SuspectChecks::Running);
+        assert_eq!(suspects.checks(MonotonicMs(303_000), CorePace::Late, 10), SuspectChecks::Running);
         for now in [304_000, 333_000, 334_000] {
-            assert_eq!(suspects.judging(MonotonicMs(now), CorePace::OnTime, 10), Judging::Open);
+            assert_eq!(suspects.checks(MonotonicMs(now), CorePace::OnTime, 10), SuspectChecks::Running);
         }
-        assert_eq!(suspects.judging(MonotonicMs(335_000), CorePace::Late, 10), Judging::Held);
+        assert_eq!(suspects.checks(MonotonicMs(335_000), CorePace::Late, 10), SuspectChecks::Paused);
     }
 
     #[test]
     fn a_crowd_is_16_and_more_than_one_in_a_hundred_within_seconds() {
         for (connections, missing, want) in [
-            (10, 15, Judging::Open),
-            (10, 16, Judging::Held),
-            (1_599, 16, Judging::Held),
-            (1_600, 16, Judging::Open),
-            (1_600, 17, Judging::Held),
-            (1_000_000, 10_000, Judging::Open),
+            (10, 15, SuspectChecks::Running),
+            (10, 16, SuspectChecks::Paused),
+            (1_599, 16, SuspectChecks::Paused),
+            (1_600, 16, SuspectChecks::Running),
+            (1_600, 17, SuspectChecks::Paused),
+            (1_000_000, 10_000, SuspectChecks::Running),
         ] {
             let mut suspects = Suspects::default();
             suspect(&mut suspects, 50_000, missing);
-            let judging = suspects.judging(MonotonicMs(50_100), CorePace::OnTime, connections);
-            assert_eq!(judging, want, "{missing} of {connections}");
+            let checks = suspects.checks(MonotonicMs(50_100), CorePace::OnTime, connections);
+            assert_eq!(checks, want, "{missing} of {connections}");
         }
         let mut suspects = Suspects::default();
         suspect(&mut suspects, 50_000, 10);
         suspect(&mut suspects, 56_000, 10);
-        assert_eq!(suspects.judging(MonotonicMs(56_000), CorePace::OnTime, 100), Judging::Held);
-        assert_eq!(suspects.judging(MonotonicMs(61_000), CorePace::OnTime, 100), Judging::Open);
+        assert_eq!(suspects.checks(MonotonicMs(56_000), CorePace::OnTime, 100), SuspectChecks::Paused);
+        assert_eq!(suspects.checks(MonotonicMs(61_000), CorePace::OnTime, 100), SuspectChecks::Running);
         let mut others = Suspects::default();
         (0..100).for_each(|slot| others.push(MonotonicMs(9), id(slot), Suspicion::Deadline));
         assert_eq!(
-            others.judging(MonotonicMs(9), CorePace::OnTime, 100),
-            Judging::Open,
+            others.checks(MonotonicMs(9), CorePace::OnTime, 100),
+            SuspectChecks::Running,
             "they never began"
         );
     }

@@ -38,18 +38,18 @@ pub(in crate::store::engine) fn replaced<D: Disk>(
 ) -> Result<Replaced, StoreError> {
     let mut replaced = Replaced::default();
     let (room, Some(change)) = (append.room, &append.change) else { return Ok(replaced) };
-    match (Places::find(channels, room, head, change.target())?, change.kind) {
-        (Some(places), _) => replaced.puts.extend(places.put(&change.replacement)?),
+    match (StoredCopies::find(channels, room, head, change.target())?, change.kind) {
+        (Some(stored), _) => replaced.puts.extend(stored.put(&change.replacement)?),
         // Retention was faster.
         (None, ChangeKind::Edit) => replaced.wordless = Some(chat::superseded(&append.publication)),
         (None, ChangeKind::Retraction) => (),
     }
     replaced.messages.push(Arc::clone(&change.replacement));
     if let Some(edit) = change.superseded
-        && let Some(places) = Places::find(channels, room, head, edit)?
+        && let Some(stored) = StoredCopies::find(channels, room, head, edit)?
     {
-        let left = Arc::new(chat::superseded(&places.message()?));
-        replaced.puts.extend(places.put(&left)?);
+        let left = Arc::new(chat::superseded(&stored.message()?));
+        replaced.puts.extend(stored.put(&left)?);
         replaced.messages.push(left);
     }
     Ok(replaced)
@@ -64,9 +64,9 @@ pub(in crate::store::engine) fn end_edits<D: Disk>(
 ) -> Result<Vec<StagedWrite>, StoreError> {
     let mut puts = Vec::new();
     for edit in edits {
-        if let Some(places) = Places::find(channels, room, head, edit)? {
-            let left = chat::superseded(&places.message()?);
-            puts.extend(places.put(&left)?);
+        if let Some(stored) = StoredCopies::find(channels, room, head, edit)? {
+            let left = chat::superseded(&stored.message()?);
+            puts.extend(stored.put(&left)?);
         }
     }
     Ok(puts)
@@ -91,20 +91,20 @@ pub(in crate::store::engine) fn outlived<D: Disk>(
 
 /// Where a message's content stands: in its channel, and where it was taken along when its
 /// channel let it go.
-struct Places {
+struct StoredCopies {
     offset: u64,
     in_channel: Option<StagedWrite>,
     copies: Vec<Copy>,
 }
 
-impl Places {
+impl StoredCopies {
     /// Those of a message, if there are any.
     fn find<D: Disk>(
         channels: &ChannelStore<D>,
         room: RoomId,
         head: &ChannelHead,
         offset: u64,
-    ) -> Result<Option<Places>, StoreError> {
+    ) -> Result<Option<StoredCopies>, StoreError> {
         let key = key::message(room, offset);
         let value = match offset < head.first {
             true => None,
@@ -114,7 +114,7 @@ impl Places {
         let in_channel = value.map(|value| StagedWrite { space, key: key.to_vec(), value });
         let copies = copies(channels, head, room, offset)?;
         let is_there = in_channel.is_some() || !copies.is_empty();
-        Ok(is_there.then_some(Places { offset, in_channel, copies }))
+        Ok(is_there.then_some(StoredCopies { offset, in_channel, copies }))
     }
 
     /// The content.
