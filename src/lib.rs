@@ -26,9 +26,9 @@ pub mod session;
 
 pub mod shard;
 
-pub mod listener;
+pub mod http_server;
 mod runtime;
-pub mod trust;
+pub mod tls_roots;
 
 pub mod outbound;
 

@@ -1,13 +1,13 @@
 //! The admin listener: a bound address, its limits, and the pages behind it.
 //!
-//! Deliberately absent: HTTP itself (`listener`), and what the pages show (`routes`).
+//! Deliberately absent: HTTP itself (`http_server`), and what the pages show (`routes`).
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
 use super::routes::{AdminState, router};
-use crate::listener::{self, HttpLimits};
+use crate::http_server::{self, HttpLimits};
 
 /// Connections served at a time; the next ones wait in the backlog.
 pub const CONNECTIONS_MAX: usize = 32;
@@ -39,7 +39,7 @@ impl fmt::Display for AdminListenerError {
                  with admin_listen, or end that process"
             ),
             AdminListenerError::Listen(address, error) => {
-                let why = listener::remedy(*address, error);
+                let why = http_server::remedy(*address, error);
                 write!(f, "cannot listen on the admin address {address}: {why}")
             }
         }
@@ -48,13 +48,13 @@ impl fmt::Display for AdminListenerError {
 
 /// A bound listener. Dropping it frees the port.
 pub struct AdminListener {
-    http: listener::Listener,
+    http: http_server::HttpServer,
 }
 
 impl AdminListener {
     /// Must be called within a tokio runtime.
     pub async fn bind(address: SocketAddr) -> Result<AdminListener, AdminListenerError> {
-        match listener::Listener::bind(address).await {
+        match http_server::HttpServer::bind(address).await {
             Ok(http) => Ok(AdminListener { http }),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 Err(AdminListenerError::InUse(address))

@@ -21,7 +21,7 @@ mod routes;
 mod scrape;
 mod token;
 
-pub use crate::listener::remedy;
+pub use crate::http_server::remedy;
 pub use debug::{
     AnswerSender, BlockedPrefixRow, CONNS_MAX, ConnectionRow, ConnectionsAnswer, CpuProfiles,
     DiagnosticsState, OperatorQuestion, QUESTIONS_MAX, QuestionError, Sort, tasks_report,

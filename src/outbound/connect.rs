@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::proxy::Proxy;
 use super::url::HttpUrl;
-use crate::trust;
+use crate::tls_roots;
 
 /// Until TCP is there, in ms; several addresses of one name share it.
 const TCP_MS_MAX: u64 = 3_000;
@@ -68,7 +68,7 @@ impl Connector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(Duration::from_millis(TCP_MS_MAX)));
-        let tls = TlsConnector::from(Arc::new(trust::client(ca_file)?));
+        let tls = TlsConnector::from(Arc::new(tls_roots::client_config(ca_file)?));
         Ok(Connector { tcp: TowerToHyperService::new(tcp), tls })
     }
 

@@ -20,9 +20,9 @@ use super::meters::{Meters, TEXT_TYPE};
 use super::options::Options;
 use super::round::{ProbeReport, round};
 use super::target::ProbeTarget;
-use crate::listener::{HttpLimits, Listener, remedy};
+use crate::http_server::{HttpLimits, HttpServer, remedy};
 use crate::runtime::control_runtime;
-use crate::trust;
+use crate::tls_roots;
 
 /// How much one who asks may take.
 const LIMITS: HttpLimits = HttpLimits {
@@ -58,7 +58,7 @@ impl fmt::Display for WatchError {
 
 /// One round with each server, in their order.
 pub fn once(options: &Options) -> Result<Vec<ProbeReport>, WatchError> {
-    let tls = trust(options)?;
+    let tls = tls_config(options)?;
     let rounds = async {
         let mut reports = Vec::new();
         for target in &options.targets {
@@ -71,7 +71,7 @@ pub fn once(options: &Options) -> Result<Vec<ProbeReport>, WatchError> {
 
 /// Runs until SIGTERM or SIGINT, with `/metrics` on `address`.
 pub fn watch(options: Options, address: SocketAddr) -> Result<(), WatchError> {
-    let tls = trust(&options)?;
+    let tls = tls_config(&options)?;
     let runtime = runtime()?;
     let ended = runtime.block_on(serve(Arc::new(options), tls, address));
     // A name that nobody resolves is nothing to wait for.
@@ -79,8 +79,8 @@ pub fn watch(options: Options, address: SocketAddr) -> Result<(), WatchError> {
     ended
 }
 
-fn trust(options: &Options) -> Result<Arc<ClientConfig>, WatchError> {
-    trust::client(&options.ca_file).map(Arc::new).map_err(WatchError::Trust)
+fn tls_config(options: &Options) -> Result<Arc<ClientConfig>, WatchError> {
+    tls_roots::client_config(&options.ca_file).map(Arc::new).map_err(WatchError::Trust)
 }
 
 fn runtime() -> Result<Runtime, WatchError> {
@@ -95,7 +95,7 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate()).map_err(WatchError::System)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(WatchError::System)?;
     let refuse = |error| WatchError::Listen(address, error);
-    let listener = Listener::bind(address).await.map_err(refuse)?;
+    let listener = HttpServer::bind(address).await.map_err(refuse)?;
     let at = listener.address().map_err(refuse)?;
     let meters = Meters::new(options.targets.iter().map(ProbeTarget::authority));
     let mut tasks = JoinSet::new();

@@ -25,17 +25,17 @@ const MAY_USE: &[(&str, &str)] = &[
     ("room", "base metrics wire store"),
     ("session", "base metrics ws wire auth room store"),
     ("shard", "base metrics ws wire auth session room store"),
-    ("listener", ""),
+    ("http_server", ""),
     ("runtime", ""),
-    ("trust", ""),
-    ("outbound", "trust clock"),
-    ("admin", "base metrics listener clock"),
+    ("tls_roots", ""),
+    ("outbound", "tls_roots clock"),
+    ("admin", "base metrics http_server clock"),
     (
         "server",
         "base metrics ring ws wire auth session room store shard admin logs runtime signals lane clock",
     ),
-    ("alert", "base listener outbound logs runtime signals clock"),
-    ("probe", "ws wire listener trust logs runtime"),
+    ("alert", "base http_server outbound logs runtime signals clock"),
+    ("probe", "ws wire http_server tls_roots logs runtime"),
     (
         "config",
         "base metrics ring ws wire auth session room store shard admin server alert outbound \
@@ -56,7 +56,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("alert/core", "alert/options alert/model alert/message base outbound"),
     (
         "alert/io",
-        "alert/options alert/model alert/message alert/core base listener outbound logs runtime \
+        "alert/options alert/model alert/message alert/core base http_server outbound logs runtime \
          signals clock",
     ),
 ];

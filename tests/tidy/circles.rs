@@ -13,7 +13,7 @@ const ORDERED: &str = "bench/src bench/src/engine bench/src/loads bench/src/repo
                        src/admin src/admin/debug src/alert src/alert/core src/alert/io \
                        src/alert/io/pages src/alert/message src/alert/model src/auth src/base \
                        src/cli src/cli/doctor src/config src/config/bridge src/config/server \
-                       src/lane src/listener src/logs src/metrics src/outbound src/probe \
+                       src/lane src/http_server src/logs src/metrics src/outbound src/probe \
                        src/ring src/ring/kernel src/ring/simulated src/room \
                        src/room/store_client src/server src/server/traces src/session src/shard \
                        src/shard/delivery src/shard/fanout src/shard/liveness src/shard/observe \

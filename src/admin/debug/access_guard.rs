@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::admin::token::{AdminToken, FailedAttempts};
 use crate::base::MonotonicMs;
-use crate::listener::PeerAddr;
+use crate::http_server::PeerAddr;
 
 /// Said where nobody can have a token.
 const CLOSED: &str = "there is no admin token: set one with admin.token_file in the configuration, \

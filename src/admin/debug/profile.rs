@@ -23,7 +23,7 @@ use jemalloc_pprof::{PROF_CTL, StackProfile, WeightedStack};
 use super::DiagnosticsState;
 use super::query::QueryParams;
 use crate::base::catch_panic;
-use crate::listener::ExchangeDeadline;
+use crate::http_server::ExchangeDeadline;
 
 /// The longest profile.
 const SECONDS_MAX: u64 = 60;

@@ -20,9 +20,9 @@ use super::pages::{self, PageState};
 use super::peer;
 use super::shared::shared_state;
 use super::used::UsedLinks;
-use super::worker::{Bridge, BridgeEnd, Reread, STOP_MS_MAX};
+use super::worker::{Bridge, BridgeEnd, SettingsReload, STOP_MS_MAX};
 use crate::alert::message::BridgeSettings;
-use crate::listener::{Listener, remedy};
+use crate::http_server::{HttpServer, remedy};
 use crate::runtime::control_runtime;
 use crate::signals::Signals;
 
@@ -94,7 +94,7 @@ async fn overdue(mut insistence: Signals) {
 /// Whoever asks meanwhile is heard when that one is read.
 fn settings_thread(
     mut read_settings: SettingsReader,
-) -> io::Result<(SyncSender<()>, mpsc::Receiver<Reread>)> {
+) -> io::Result<(SyncSender<()>, mpsc::Receiver<SettingsReload>)> {
     let (wanted, wishes) = sync_channel(1);
     let (results, read) = mpsc::channel(1);
     thread::Builder::new().name("settings".to_owned()).spawn(move || {
@@ -149,7 +149,7 @@ async fn listen(
 ) -> Result<Vec<task::JoinHandle<()>>, BridgeError> {
     let options = &settings.options;
     let bind = async |address| {
-        let listener = Listener::bind(address).await;
+        let listener = HttpServer::bind(address).await;
         listener.map_err(|error| BridgeError::Listen(address, error))
     };
     let mut pages = Vec::new();

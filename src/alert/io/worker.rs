@@ -48,7 +48,7 @@ pub enum BridgeEnd {
 }
 
 /// What the settings say now, or what is wrong with them.
-pub(super) type Reread = Result<BridgeSettings, String>;
+pub(super) type SettingsReload = Result<BridgeSettings, String>;
 
 /// Whether what changed is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Bridge {
         &mut self,
         mut signals: Signals,
         wanted: SyncSender<()>,
-        mut read: mpsc::Receiver<Reread>,
+        mut read: mpsc::Receiver<SettingsReload>,
     ) -> BridgeEnd {
         loop {
             let mut arrived = Vec::new();
@@ -273,7 +273,7 @@ impl Bridge {
     }
 
     /// Takes settings that were read again; what is wrong keeps the old ones.
-    fn change(&mut self, read: Reread) -> Option<Envelope> {
+    fn change(&mut self, read: SettingsReload) -> Option<Envelope> {
         let changed = read.and_then(|settings| {
             let client = Client::new(&settings.options).map_err(|error| error.to_string())?;
             Ok((settings, client))

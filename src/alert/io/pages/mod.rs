@@ -42,7 +42,7 @@ use crate::alert::core::CoreInput;
 use crate::alert::core::counts::Count;
 use crate::alert::message::signature;
 use crate::alert::model::text;
-use crate::listener::HttpLimits;
+use crate::http_server::HttpLimits;
 
 /// How much one who asks may take.
 pub(super) const LIMITS: HttpLimits = HttpLimits {

@@ -1,4 +1,4 @@
-//! Whose certificates are believed, where this program is the client.
+//! The root certificates that a TLS client of this program trusts.
 //!
 //! Deliberately absent: connections, and any way not to verify.
 #![forbid(unsafe_code)]
@@ -9,9 +9,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
-/// Trusts what the system trusts, and the certificates in `ca_file` if it names one. What
-/// is wrong with that file is an error, as one sentence.
-pub fn client(ca_file: &str) -> Result<ClientConfig, String> {
+/// The settings of a TLS client that trusts the roots of the system, and the certificates in
+/// `ca_file` if it names one. The error says in one sentence what is wrong with that file.
+pub fn client_config(ca_file: &str) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if !ca_file.is_empty() {

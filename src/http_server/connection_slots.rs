@@ -1,8 +1,8 @@
-//! Places for connections. When all are taken, who has not yet said what it wants makes
-//! room for whoever comes, and after it who does not take its answer: so peers that hold
-//! connections open keep no operator, scraper or health check out.
+//! The slots of a server's connections. When all are taken, a connection that has not sent
+//! its request is closed for the next one, or else one that does not read its response: so
+//! peers that hold connections open keep no operator, scraper or health check out.
 //!
-//! Deliberately absent: sockets. A place is a task that can be ended.
+//! Deliberately absent: sockets. A slot holds a task that can be aborted.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -12,11 +12,11 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{self, Instant};
 
-/// An answer that is under way for longer may give way: pages are small, and a peer that
-/// reads takes one at once.
+/// A response that has been under way for longer may be cut off: pages are small, and a peer
+/// that reads takes one at once.
 const ANSWER_MS: u64 = 1_000;
 
-/// Between two looks for somebody who gives way, in ms.
+/// Time between two looks for a connection to close, in ms.
 const LOOK_MS: u64 = 50;
 
 /// How far an exchange is.
@@ -47,38 +47,38 @@ impl ExchangeProgress {
     }
 }
 
-/// Says that a place is free, however its connection ended.
-pub(super) struct PlaceGuard(Arc<Notify>);
+/// Frees its slot when it is dropped, however the connection ended.
+pub(super) struct SlotGuard(Arc<Notify>);
 
-impl Drop for PlaceGuard {
+impl Drop for SlotGuard {
     fn drop(&mut self) {
         self.0.notify_one();
     }
 }
 
-/// All places; who came first stands first.
-pub(super) struct Places {
+/// All slots; the oldest connection stands first.
+pub(super) struct ConnectionSlots {
     connections_max: usize,
     taken: Vec<(Arc<ExchangeProgress>, AbortHandle)>,
     left: Arc<Notify>,
 }
 
-impl Places {
-    pub fn new(connections_max: usize) -> Places {
-        Places { connections_max, taken: Vec::new(), left: Arc::default() }
+impl ConnectionSlots {
+    pub fn new(connections_max: usize) -> ConnectionSlots {
+        ConnectionSlots { connections_max, taken: Vec::new(), left: Arc::default() }
     }
 
     /// To be dropped at the end of a connection.
-    pub fn leaving(&self) -> PlaceGuard {
-        PlaceGuard(Arc::clone(&self.left))
+    pub fn leaving(&self) -> SlotGuard {
+        SlotGuard(Arc::clone(&self.left))
     }
 
-    /// A connection takes a place.
+    /// A connection takes a slot.
     pub fn take(&mut self, progress: Arc<ExchangeProgress>, task: AbortHandle) {
         self.taken.push((progress, task));
     }
 
-    /// Waits until there is a place, and makes one where that is possible.
+    /// Waits until a slot is free, and frees one where that is possible.
     pub async fn free(&mut self) {
         loop {
             self.taken.retain(|(_, task)| !task.is_finished());

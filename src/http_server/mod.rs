@@ -1,15 +1,15 @@
-//! A small HTTP/1 listener with a limit on everything: connections, heads, and how
+//! A small HTTP/1 server with a limit on everything: connections, heads, and how
 //! long one exchange may take. Whoever serves pages brings them as a router.
 //!
 //! Invariant: each connection has one request, a bounded head and a bounded life,
 //! and there are never more than `connections_max` that are served; one more is accepted,
-//! and waits for a place (`places.rs`).
+//! and waits for a slot (`connection_slots.rs`).
 //!
 //! Deliberately absent: pages, who may ask, TLS. It belongs on a loopback or
 //! management address, or behind a proxy.
 #![forbid(unsafe_code)]
 
-mod places;
+mod connection_slots;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tokio::task;
 use tokio::time::{self, Instant};
 
-use places::{ExchangeProgress, Places};
+use connection_slots::{ConnectionSlots, ExchangeProgress};
 
 /// After a failed accept: descriptors do not come back by asking faster.
 const ACCEPT_RETRY_MS: u64 = 100;
@@ -73,15 +73,15 @@ impl ExchangeDeadline {
     }
 }
 
-/// A bound listener. Dropping it frees the port.
-pub struct Listener {
+/// A server with a bound listener. Dropping it frees the port.
+pub struct HttpServer {
     tcp: TcpListener,
 }
 
-impl Listener {
+impl HttpServer {
     /// Must be called within a tokio runtime. `[::]` takes both families, whatever
     /// `net.ipv6.bindv6only` says.
-    pub async fn bind(address: SocketAddr) -> io::Result<Listener> {
+    pub async fn bind(address: SocketAddr) -> io::Result<HttpServer> {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
         if address.is_ipv6() {
@@ -90,7 +90,7 @@ impl Listener {
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        Ok(Listener { tcp: TcpListener::from_std(socket.into())? })
+        Ok(HttpServer { tcp: TcpListener::from_std(socket.into())? })
     }
 
     /// Where it listens; the port is the kernel's choice when 0 was asked for.
@@ -100,19 +100,19 @@ impl Listener {
 
     /// Serves until the future is dropped.
     pub async fn serve(self, router: axum::Router, limits: HttpLimits) {
-        let mut places = Places::new(limits.connections_max);
+        let mut slots = ConnectionSlots::new(limits.connections_max);
         loop {
             let Ok((stream, peer)) = self.tcp.accept().await else {
                 time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
                 continue;
             };
-            places.free().await;
+            slots.free().await;
             let (life, until) =
                 ExchangeDeadline::new(Duration::from_millis(limits.exchange_ms_max));
             let peer = PeerAddr(peer.ip().to_canonical());
             let router = router.clone().layer(Extension(peer)).layer(Extension(life));
             let progress = Arc::new(ExchangeProgress::default());
-            let (seen, leaving) = (Arc::clone(&progress), places.leaving());
+            let (seen, leaving) = (Arc::clone(&progress), slots.leaving());
             let task = tokio::spawn(async move {
                 let _leaving = leaving;
                 tokio::select! {
@@ -121,7 +121,7 @@ impl Listener {
                     () = over(until) => (),
                 }
             });
-            places.take(progress, task.abort_handle());
+            slots.take(progress, task.abort_handle());
             // It reads what has arrived with it before anybody who comes takes its place.
             task::yield_now().await;
         }
@@ -216,7 +216,7 @@ mod tests {
     /// That somebody who asks is answered while so many others are there and say this.
     fn check(others_count: usize, request: &str) {
         Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let listener = HttpServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
             let router = axum::Router::new()
                 .route("/small", get(|| async { "alive" }))
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn a_page_that_takes_long_is_not_ended_for_others() {
         Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-            let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+            let listener = HttpServer::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
             let address = listener.address().unwrap();
             let (go, gone) = watch::channel(false);
             let slow = move || {
