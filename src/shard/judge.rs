@@ -3,7 +3,7 @@
 //! Deliberately absent: the measure (`lateness`), and who waits to be judged (`suspects`).
 
 use super::conn::ConnStage;
-use super::liveness::{SuspectChecks, Lateness};
+use super::liveness::{Lateness, SuspectChecks};
 use super::observe::Observer;
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;

@@ -18,9 +18,7 @@ use crate::wire::ErrorCode;
 /// Handles an event of a room's home.
 pub fn on_room_event(sessions: &mut Sessions, cx: &mut TurnContext<'_>, event: RoomEvent) {
     match event {
-        RoomEvent::Reply(room, reply_to, answer) => {
-            on_answer(sessions, cx, room, reply_to, answer)
-        }
+        RoomEvent::Reply(room, reply_to, answer) => on_answer(sessions, cx, room, reply_to, answer),
         RoomEvent::Lost(room) => {
             let home = cx.mesh.home(room);
             sessions.on_gap(cx, home, Gap::Rooms(vec![room]));

@@ -66,7 +66,8 @@ impl Shard {
     /// one place where a shard is borrowed in pieces.
     fn split(&mut self, now: Timestamps) -> (&mut Sessions, &mut Inbound, TurnContext<'_>) {
         let Shard { sessions, inbound, home, mesh, observer, suspects, drain, .. } = self;
-        let drain_status = if drain.is_some() { DrainStatus::Draining } else { DrainStatus::Serving };
+        let drain_status =
+            if drain.is_some() { DrainStatus::Draining } else { DrainStatus::Serving };
         let rooms = home.rooms();
         (sessions, inbound, TurnContext { now, mesh, observer, suspects, rooms, drain_status })
     }

@@ -89,8 +89,8 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "alert/core",
-        "answer outlive counts pair_messages questions sender record input output stats call \
-         actions history queue refused escalation senders watchdog pair parts known sending \
+        "answer inhibited counts pair_messages questions sender record input output stats call \
+         actions notification_log queue refused escalation senders watchdog pair parts known sending \
          blame acknowledge answers peer intake dispatch",
     ),
     (

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::busy::Others;
-use super::child::{Kept, Kind, Purpose, SECRET, Server, Placement};
+use super::child::{Kept, Kind, Placement, Purpose, SECRET, Server};
 use super::figure::FigureName;
 use super::group::{Group, Sizes};
 use super::machine::wait_for_rest;

@@ -20,17 +20,17 @@ pub(super) fn escalate(parts: &mut Parts, call: &mut Call<'_>) {
     let options = call.options();
     let due = parts.escalations.due(call.now(), options).into_iter();
     let due: Vec<(ChatQueue, String)> =
-        due.filter(|(_, chat)| parts.pair.may_tell(call.now(), options, chat)).collect();
+        due.filter(|(_, chat)| parts.pair.may_send(call.now(), options, chat)).collect();
     for (key, chat) in due {
         let Some((route, true)) = options.route(&key.route) else { continue };
         let after_s = route.escalate_after_s;
         let Some(mut pending) = parts.escalations.escalate(&key, after_s, call) else { continue };
-        let lane = ChatQueue { chat, ..key };
+        let chat_queue = ChatQueue { chat, ..key };
         // The other bridge may have done so before it went.
-        pending.lines.retain(|fingerprint, _| !fires_in(parts, &lane, fingerprint));
+        pending.lines.retain(|fingerprint, _| !fires_in(parts, &chat_queue, fingerprint));
         if !pending.is_empty() {
             parts.counts.add(Count::Escalated, pending.lines.len() as u64);
-            parts.queue.put_back(lane, pending, call);
+            parts.queue.put_back(chat_queue, pending, call);
         }
     }
 }
@@ -58,7 +58,7 @@ pub(super) fn acknowledge(
     };
     let second = Some(&route.escalation).filter(|_| group.was_escalated());
     for chat in route.chats.iter().chain(second) {
-        let lane = ChatQueue {
+        let chat_queue = ChatQueue {
             route: key.route.clone(),
             chat: chat.clone(),
             group_key: format!("{WORDS_KEY}{group_key}"),
@@ -68,7 +68,7 @@ pub(super) fn acknowledge(
             since_ms: call.now().unix_ms,
             ..QueuedAlerts::default()
         };
-        parts.queue.put_back(lane, pending, call);
+        parts.queue.put_back(chat_queue, pending, call);
     }
     true
 }

@@ -30,7 +30,7 @@ pub enum SendOutcome {
     /// It never left: there is no connection.
     Unreachable,
     /// Nobody knows: the connection ended before the answer.
-    Doubtful,
+    Unconfirmed,
 }
 
 impl SendOutcome {
@@ -48,7 +48,7 @@ impl SendOutcome {
             SendOutcome::Refused(code) => format!("it refused the message ({code})"),
             SendOutcome::Busy(code) => format!("it cannot at the moment ({code})"),
             SendOutcome::Unreachable => "it cannot be reached".to_owned(),
-            SendOutcome::Doubtful => "the connection ended before it answered".to_owned(),
+            SendOutcome::Unconfirmed => "the connection ended before it answered".to_owned(),
         }
     }
 }
@@ -136,7 +136,7 @@ fn of_code(answer: &ExchangeAnswer, meaning: fn(i64) -> SendOutcome) -> SendOutc
     match (errcode(&answer.body), answer.end) {
         (Some(code), _) => meaning(code),
         // It ended before it said whether.
-        (None, BodyEnd::Cut) => SendOutcome::Doubtful,
+        (None, BodyEnd::Cut) => SendOutcome::Unconfirmed,
         // Something between us and the robot answered in its place.
         (None, BodyEnd::Whole) => SendOutcome::Busy(0),
     }
@@ -290,8 +290,8 @@ mod tests {
             assert_eq!(answer, SendOutcome::Delivered, "{}", String::from_utf8_lossy(body));
         }
         assert_eq!(read_cut(Messenger::Dingtalk, b"{\"errcode\":0,\"errm"), SendOutcome::Delivered);
-        assert_eq!(read_cut(Messenger::Dingtalk, b"{\"errcode\":13010"), SendOutcome::Doubtful);
-        assert_eq!(read_cut(Messenger::Wecom, b""), SendOutcome::Doubtful);
+        assert_eq!(read_cut(Messenger::Dingtalk, b"{\"errcode\":13010"), SendOutcome::Unconfirmed);
+        assert_eq!(read_cut(Messenger::Wecom, b""), SendOutcome::Unconfirmed);
         assert_eq!(read_cut(Messenger::Slack, b"o"), SendOutcome::Delivered);
         assert_eq!(read_cut(Messenger::Webhook, b""), SendOutcome::Delivered);
         for body in [&b"{\"errcode\":null}"[..], b"{\"errcode\":{}}", b"errcode:0", b"[]", b"\xff"]

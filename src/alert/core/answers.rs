@@ -26,7 +26,7 @@ pub(super) fn answered(
         other => other,
     };
     parts.counts.add(Count::of_answer(&answer, channel), 1);
-    parts.senders.hear(robot, &answer, call);
+    parts.senders.on_outcome(robot, &answer, call);
     match answer {
         SendOutcome::Delivered => delivered(parts, id, call),
         SendOutcome::Refused(code) => blame::refuse(parts, id, robot, code, call),
@@ -40,10 +40,10 @@ pub(super) fn answered(
             }
             parts.queue.again(id, call);
         }
-        SendOutcome::Doubtful => {
+        SendOutcome::Unconfirmed => {
             if let Some(sending) = parts.queue.sending_mut(id) {
                 sending.again |= sending.sent > 0;
-                sending.pending.doubtful |= sending.sent == 0;
+                sending.pending.unconfirmed |= sending.sent == 0;
             }
             failed(parts, id, robot, 0, call);
         }
@@ -55,8 +55,8 @@ pub(super) fn answered(
 fn failed(parts: &mut Parts, id: u64, robot: &str, code: i64, call: &mut Call<'_>) {
     let (ready_ms, delivered_ms) = parts.senders.times(robot);
     let Some(sending) = parts.queue.sending_mut(id) else { return };
-    let tries = sending.pending.tries;
-    sending.pending.tries = tries.failed(call.now().unix_ms, ready_ms, delivered_ms);
+    let attempts = sending.pending.attempts;
+    sending.pending.attempts = attempts.failed(call.now().unix_ms, ready_ms, delivered_ms);
     match blame::is_poison(parts, id) {
         true => blame::refuse(parts, id, robot, code, call),
         false => parts.queue.again(id, call),
@@ -73,9 +73,9 @@ fn delivered(parts: &mut Parts, id: u64, call: &mut Call<'_>) {
     }
     let Some(sending) = parts.queue.finish(id, call) else { return };
     if !sending.about.is_empty() {
-        parts.refused.are_told(&sending.about, call);
+        parts.refused.mark_notified(&sending.about, call);
         return;
     }
-    note(parts, &sending.lane, &sending.pending.lines, &sending.pending, call);
-    parts.queue.widen(sending.lane, call);
+    note(parts, &sending.chat_queue, &sending.pending.lines, &sending.pending, call);
+    parts.queue.widen(sending.chat_queue, call);
 }

@@ -15,7 +15,7 @@ use super::input::RefusedDecision;
 use super::known::note;
 use super::output::BridgeWarning;
 use super::parts::{GivenUp, Parts, give_up};
-use super::queue::take_arrived;
+use super::queue::take_delivered;
 use super::record::{RefusedMessage, Sending};
 use super::sending::send;
 use crate::alert::message::link::{self, LinkPurpose};
@@ -24,7 +24,7 @@ use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, Transitio
 use crate::alert::options::{Language, Messenger, Options, Route};
 
 /// Tries that fail, each after others succeeded, until a message is as good as refused.
-const TRIES_MAX: u32 = 8;
+const ATTEMPTS_MAX: u32 = 8;
 
 /// The group of the messages that tell of refused ones. No group of Alertmanager's has
 /// a control character in its name.
@@ -33,7 +33,7 @@ const NOTICE_KEY: &str = "\u{1}refused";
 /// Whether a message fails by itself: again and again, while others of its chat arrive.
 pub(super) fn is_poison(parts: &Parts, id: u64) -> bool {
     let sending = parts.queue.sending(id);
-    sending.is_some_and(|sending| sending.pending.tries.alone_count >= TRIES_MAX)
+    sending.is_some_and(|sending| sending.pending.attempts.alone_count >= ATTEMPTS_MAX)
 }
 
 /// A part was refused for what stands in it. Of several alerts the one that is to
@@ -44,13 +44,13 @@ pub(super) fn refuse(parts: &mut Parts, id: u64, robot: &str, code: i64, call: &
         notice_refused(parts, robot, code, &sending.about, call);
         return;
     }
-    let arrived = take_arrived(&mut sending);
-    let Sending { lane, chat, mut pending, parts: pieces, sent, .. } = sending;
-    note(parts, &lane, &arrived, &pending, call);
+    let arrived = take_delivered(&mut sending);
+    let Sending { chat_queue, chat, mut pending, parts: pieces, sent, .. } = sending;
+    note(parts, &chat_queue, &arrived, &pending, call);
     let count = pieces.get(sent).map_or(0, |part| part.fingerprints.len());
     if count == 0 {
         // It only called somebody by number; what is left was told as a count.
-        note(parts, &lane, &pending.lines, &pending, call);
+        note(parts, &chat_queue, &pending.lines, &pending, call);
         return;
     }
     if pending.lines.len() > 1 {
@@ -60,50 +60,51 @@ pub(super) fn refuse(parts: &mut Parts, id: u64, robot: &str, code: i64, call: &
     } else {
         let robot = robot.to_owned();
         let at_ms = call.now().unix_ms;
-        let refused = RefusedMessage { lane, chat, robot, code, at_ms, pending, is_told: false };
+        let refused =
+            RefusedMessage { chat_queue, chat, robot, code, at_ms, pending, is_notified: false };
         put_aside(parts, refused, call);
         return;
     }
-    pending.tries = pending.tries.refused(call.now().unix_ms);
-    parts.queue.put_back(lane, pending, call);
+    pending.attempts = pending.attempts.refused(call.now().unix_ms);
+    parts.queue.put_back(chat_queue, pending, call);
 }
 
 fn put_aside(parts: &mut Parts, refused: RefusedMessage, call: &mut Call<'_>) {
-    note(parts, &refused.lane, &refused.pending.lines, &refused.pending, call);
+    note(parts, &refused.chat_queue, &refused.pending.lines, &refused.pending, call);
     let channel = call.options().channel(&refused.chat).unwrap_or_default();
     parts.counts.add(Count::Refused(channel), refused.pending.lines.len() as u64);
     let id = parts.queue.take_id();
     let (chat, code) = (refused.chat.clone(), refused.code);
     for old in parts.refused.add(id, refused, call) {
-        give_up(parts, &old.lane, old.pending.lines.len(), GivenUp::Dropped, call);
+        give_up(parts, &old.chat_queue, old.pending.lines.len(), GivenUp::Dropped, call);
     }
-    call.tell(BridgeWarning::Refused { chat, code, id });
+    call.warn(BridgeWarning::Refused { chat, code, id });
 }
 
 /// Tells each chat of what it refused, by the robot that refused it if that can.
 pub(super) fn tell_refused(parts: &mut Parts, call: &mut Call<'_>) {
     let now_ms = call.now().unix_ms;
-    for (chat, about) in parts.refused.untold() {
+    for (chat, about) in parts.refused.unnotified() {
         let Some(first) = about.first().and_then(|id| parts.refused.get(*id)).cloned() else {
             continue;
         };
-        if parts.queue.tells_of_refused(&chat) {
+        if parts.queue.has_refused_notice(&chat) {
             continue;
         }
         let robot = parts.senders.ready_or_other(&first.robot, &chat, NOTICE_KEY, now_ms);
         let Some(robot) = robot else { continue };
-        let Some((route, _)) = call.options().route(&first.lane.route) else { continue };
+        let Some((route, _)) = call.options().route(&first.chat_queue.route) else { continue };
         let all: Vec<&RefusedMessage> =
             about.iter().filter_map(|id| parts.refused.get(*id)).collect();
         let part = notice(&all, &chat, route, call.options(), now_ms);
-        let lane = ChatQueue {
+        let chat_queue = ChatQueue {
             chat: chat.clone(),
             group_key: NOTICE_KEY.to_owned(),
-            ..first.lane.clone()
+            ..first.chat_queue.clone()
         };
         let pending = QueuedAlerts { since_ms: now_ms, plain: true, ..QueuedAlerts::default() };
         let sending =
-            Sending { lane, chat, pending, parts: vec![part], about, ..Sending::default() };
+            Sending { chat_queue, chat, pending, parts: vec![part], about, ..Sending::default() };
         let id = parts.queue.take_id();
         parts.queue.start(id, sending);
         send(parts, id, robot, call);
@@ -114,7 +115,7 @@ pub(super) fn tell_refused(parts: &mut Parts, call: &mut Call<'_>) {
 fn notice_refused(parts: &mut Parts, robot: &str, code: i64, about: &[u64], call: &mut Call<'_>) {
     if !parts.senders.refuses_notice(robot, code, call) {
         // It took others meanwhile. The list, its metric and the log have it.
-        parts.refused.are_told(about, call);
+        parts.refused.mark_notified(about, call);
         return;
     }
     for id in about {
@@ -127,8 +128,8 @@ fn bring_back(parts: &mut Parts, id: u64, call: &mut Call<'_>) -> bool {
     let Some(refused) = parts.refused.remove(id, call) else { return false };
     let mut pending = refused.pending;
     (pending.plain, pending.piece_max) = (false, 0);
-    pending.tries = Default::default();
-    parts.queue.put_back(refused.lane, pending, call);
+    pending.attempts = Default::default();
+    parts.queue.put_back(refused.chat_queue, pending, call);
     true
 }
 
@@ -136,10 +137,10 @@ fn bring_back(parts: &mut Parts, id: u64, call: &mut Call<'_>) -> bool {
 pub(super) fn decide(
     parts: &mut Parts,
     id: u64,
-    wish: RefusedDecision,
+    decision: RefusedDecision,
     call: &mut Call<'_>,
 ) -> bool {
-    match wish {
+    match decision {
         RefusedDecision::Retry => bring_back(parts, id, call),
         RefusedDecision::Drop => parts.refused.remove(id, call).is_some(),
     }
@@ -157,7 +158,8 @@ fn notice(
     let channel = options.channel(chat).unwrap_or_default();
     let lines = || refused.iter().flat_map(|one| one.pending.lines.values());
     let (count, code) = (lines().count(), refused.first().map_or(0, |one| one.code));
-    let begun = |line: &&AlertLine| line.story == Transition::Firing && line.alert.is_critical();
+    let begun =
+        |line: &&AlertLine| line.transition == Transition::Firing && line.alert.is_critical();
     let critical = lines().filter(begun).count();
     let firing = lines().filter(|line| line.alert.firing).count();
     let people = match route.mentions {

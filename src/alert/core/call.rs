@@ -59,7 +59,7 @@ impl<'a> Call<'a> {
     }
 
     /// The operator is told.
-    pub(super) fn tell(&mut self, trouble: BridgeWarning) {
-        self.push(CoreOutput::Tell(trouble));
+    pub(super) fn warn(&mut self, warning: BridgeWarning) {
+        self.push(CoreOutput::Warn(warning));
     }
 }

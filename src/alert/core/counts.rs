@@ -122,7 +122,7 @@ impl Count {
             | SendOutcome::Refused(_)
             | SendOutcome::Busy(_)
             | SendOutcome::Unreachable
-            | SendOutcome::Doubtful => Count::Failed(channel),
+            | SendOutcome::Unconfirmed => Count::Failed(channel),
         }
     }
 

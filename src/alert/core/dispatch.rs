@@ -12,7 +12,7 @@ use super::peer::pass_turns;
 use super::queue::AwaitedSnapshot;
 use super::record::Sending;
 use super::sending::send;
-use super::{outlive, questions};
+use super::{inhibited, questions};
 use crate::alert::message::{self, MessageInput};
 use crate::alert::model::pending::{ChatQueue, QueuedAlerts, Transition};
 use crate::alert::model::snapshot::{Snapshots, Source};
@@ -34,7 +34,7 @@ impl Urgency {
         if pending.is_critical() { Urgency::Critical } else { Urgency::Other }
     }
 
-    fn patience_ms(self) -> u64 {
+    fn fallback_after_ms(self) -> u64 {
         match self {
             Urgency::Critical => 5_000,
             Urgency::Other => 60_000,
@@ -56,74 +56,80 @@ pub(super) fn dispatch(parts: &mut Parts, call: &mut Call<'_>) {
     // What has begun to be told is told to its end first.
     for id in parts.queue.begun(now_ms) {
         let Some(sending) = parts.queue.sending(id) else { continue };
-        let robot = parts.senders.ready(&sending.chat, &sending.lane.group_key, now_ms);
+        let robot = parts.senders.ready(&sending.chat, &sending.chat_queue.group_key, now_ms);
         if let Some(robot) = robot {
             send(parts, id, robot, call);
         }
     }
-    for (urgency, lane) in in_order(parts, call) {
+    for (urgency, chat_queue) in in_order(parts, call) {
         if !parts.senders.is_any_ready(now_ms) {
             return;
         }
-        if let Some((chat, robot)) = choose(parts, &lane, urgency, call) {
-            begin(parts, lane, chat, robot, call);
+        if let Some((chat, robot)) = choose(parts, &chat_queue, urgency, call) {
+            begin(parts, chat_queue, chat, robot, call);
         }
     }
 }
 
-/// Lanes that this bridge may tell now. What failed by itself goes behind what was not tried
+/// Chat queues that this bridge may tell now. What failed by itself goes behind what was not tried
 /// yet: it keeps nobody waiting.
 fn in_order(parts: &Parts, call: &Call<'_>) -> Vec<(Urgency, ChatQueue)> {
     let (now, options) = (call.now(), call.options());
-    let may_tell = |(lane, pending): &(&ChatQueue, &QueuedAlerts)| {
-        !parts.pair.is_told_by_other(lane)
-            && (parts.pair.may_tell(now, options, &lane.chat)
-                || parts.pair.is_unknown_to_other(now, options, lane, pending))
+    let may_send = |(chat_queue, pending): &(&ChatQueue, &QueuedAlerts)| {
+        !parts.pair.is_sent_by_other(chat_queue)
+            && (parts.pair.may_send(now, options, &chat_queue.chat)
+                || parts.pair.is_unknown_to_other(now, options, chat_queue, pending))
     };
-    let mut lanes: Vec<(Urgency, u32, u64, ChatQueue)> = parts
+    let mut chat_queues: Vec<(Urgency, u32, u64, ChatQueue)> = parts
         .queue
         .ready(now.unix_ms)
-        .filter(may_tell)
-        .map(|(lane, pending)| {
-            (Urgency::of(pending), pending.tries.count, pending.since_ms, lane.clone())
+        .filter(may_send)
+        .map(|(chat_queue, pending)| {
+            (Urgency::of(pending), pending.attempts.count, pending.since_ms, chat_queue.clone())
         })
         .collect();
-    lanes.sort_unstable();
-    lanes.into_iter().map(|(urgency, _, _, lane)| (urgency, lane)).collect()
+    chat_queues.sort_unstable();
+    chat_queues.into_iter().map(|(urgency, _, _, chat_queue)| (urgency, chat_queue)).collect()
 }
 
-/// The chat that is told, and the robot that tells it: of the lane's own chat, or of its
+/// The chat that is told, and the robot that tells it: of the chat queue's own chat, or of its
 /// fallback when those rest for too long.
 fn choose(
     parts: &Parts,
-    lane: &ChatQueue,
+    chat_queue: &ChatQueue,
     urgency: Urgency,
     call: &Call<'_>,
 ) -> Option<(String, usize)> {
     let now_ms = call.now().unix_ms;
-    if let Some(robot) = parts.senders.ready(&lane.chat, &lane.group_key, now_ms) {
-        return Some((lane.chat.clone(), robot));
+    if let Some(robot) = parts.senders.ready(&chat_queue.chat, &chat_queue.group_key, now_ms) {
+        return Some((chat_queue.chat.clone(), robot));
     }
-    let (route, _) = call.options().route(&lane.route)?;
-    let shortest_ms = parts.senders.rests_ms(&lane.chat, now_ms);
+    let (route, _) = call.options().route(&chat_queue.route)?;
+    let shortest_ms = parts.senders.rests_ms(&chat_queue.chat, now_ms);
     // A rest that is short and comes again and again is a long one.
-    let since_ms = parts.queue.pending(lane).map_or(now_ms, |pending| pending.since_ms);
+    let since_ms = parts.queue.pending(chat_queue).map_or(now_ms, |pending| pending.since_ms);
     let waited_ms = now_ms.saturating_sub(since_ms);
-    let is_patient =
-        shortest_ms == 0 || shortest_ms.saturating_add(waited_ms) <= urgency.patience_ms();
-    if route.fallback.is_empty() || is_patient {
+    let may_wait =
+        shortest_ms == 0 || shortest_ms.saturating_add(waited_ms) <= urgency.fallback_after_ms();
+    if route.fallback.is_empty() || may_wait {
         return None;
     }
-    let robot = parts.senders.ready(&route.fallback, &lane.group_key, now_ms)?;
+    let robot = parts.senders.ready(&route.fallback, &chat_queue.group_key, now_ms)?;
     Some((route.fallback.clone(), robot))
 }
 
-/// Takes a robot for a lane, and finds out what can be found out.
-fn begin(parts: &mut Parts, lane: ChatQueue, chat: String, robot: usize, call: &mut Call<'_>) {
-    let Some(pending) = parts.queue.pending(&lane) else { return };
+/// Takes a robot for a chat queue, and finds out what can be found out.
+fn begin(
+    parts: &mut Parts,
+    chat_queue: ChatQueue,
+    chat: String,
+    robot: usize,
+    call: &mut Call<'_>,
+) {
+    let Some(pending) = parts.queue.pending(&chat_queue) else { return };
     let questions = questions::plan(pending.lines.iter(), call.options(), call.now().unix_ms);
     let robot = parts.senders.reserve(robot);
-    let id = parts.queue.gather(AwaitedSnapshot { lane, chat, robot });
+    let id = parts.queue.await_snapshots(AwaitedSnapshot { chat_queue, chat, robot });
     if questions.is_empty() {
         found(parts, id, &Snapshots::new(), call);
     } else {
@@ -132,48 +138,51 @@ fn begin(parts: &mut Parts, lane: ChatQueue, chat: String, robot: usize, call: &
 }
 
 /// Writes the message, and sends its first part.
-pub(super) fn found(parts: &mut Parts, id: u64, evidence: &Snapshots, call: &mut Call<'_>) {
-    let Some(AwaitedSnapshot { lane, chat, robot }) = parts.queue.gathered(id) else { return };
+pub(super) fn found(parts: &mut Parts, id: u64, snapshots: &Snapshots, call: &mut Call<'_>) {
+    let Some(AwaitedSnapshot { chat_queue, chat, robot }) = parts.queue.take_awaited(id) else {
+        return;
+    };
     let options = call.options();
     let robot = parts.senders.free(&robot);
     // A reload may have taken the robot, the chat or the route away.
     let (Some(robot), Some(channel), Some((route, _))) =
-        (robot, options.channel(&chat), options.route(&lane.route))
+        (robot, options.channel(&chat), options.route(&chat_queue.route))
     else {
         return;
     };
     // A program is told of everything, in pieces; people are told how much it is.
     let alerts_max = if channel == Messenger::Webhook { PROGRAM_ALERTS_MAX } else { 0 };
-    let Some(pending) = parts.queue.take_piece(&lane, alerts_max, call) else { return };
-    count_snapshots(parts, &pending, evidence);
+    let Some(pending) = parts.queue.take_piece(&chat_queue, alerts_max, call) else { return };
+    count_snapshots(parts, &pending, snapshots);
     let outliving = outliving(&parts.inhibited, &pending);
-    let draft = MessageInput {
-        group_key: &lane.group_key,
+    let input = MessageInput {
+        group_key: &chat_queue.group_key,
         outliving: &outliving,
         pending: &pending,
-        evidence,
+        snapshots,
         route,
         channel,
-        instead_of: if chat == lane.chat { "" } else { lane.chat.as_str() },
+        instead_of: if chat == chat_queue.chat { "" } else { chat_queue.chat.as_str() },
         dropped: parts.queue.take_dropped(&chat),
         now_ms: call.now().unix_ms,
     };
     let rendered = match pending.lines.is_empty() {
         true => message::of_words(&pending.words, route.language, channel),
-        false => message::render(&draft, options, &call.settings().templates),
+        false => message::render(&input, options, &call.settings().templates),
     };
     if let Some(fault) = rendered.fault {
         parts.counts.add(Count::Untemplated, 1);
-        call.tell(BridgeWarning::Template(fault));
+        call.warn(BridgeWarning::Template(fault));
     }
-    let sending = Sending { lane, chat, pending, parts: rendered.parts, ..Sending::default() };
+    let sending =
+        Sending { chat_queue, chat, pending, parts: rendered.parts, ..Sending::default() };
     parts.queue.start(id, sending);
     send(parts, id, robot, call);
 }
 
 /// Those that outlive a cause whose end is told.
-fn outliving(inhibited: &outlive::InhibitedAlerts, pending: &QueuedAlerts) -> Vec<String> {
-    let over = pending.lines.iter().filter(|(_, line)| line.story == Transition::Recovered);
+fn outliving(inhibited: &inhibited::InhibitedAlerts, pending: &QueuedAlerts) -> Vec<String> {
+    let over = pending.lines.iter().filter(|(_, line)| line.transition == Transition::Recovered);
     let mut names: Vec<String> = over
         .flat_map(|(fingerprint, line)| inhibited.outliving(fingerprint, line.alert.ends_ms))
         .filter(|(fingerprint, _)| !pending.lines.contains_key(*fingerprint))
@@ -184,10 +193,10 @@ fn outliving(inhibited: &outlive::InhibitedAlerts, pending: &QueuedAlerts) -> Ve
     names
 }
 
-fn count_snapshots(parts: &mut Parts, pending: &QueuedAlerts, evidence: &Snapshots) {
-    let begun = pending.lines.iter().filter(|(_, line)| line.story == Transition::Firing);
+fn count_snapshots(parts: &mut Parts, pending: &QueuedAlerts, snapshots: &Snapshots) {
+    let begun = pending.lines.iter().filter(|(_, line)| line.transition == Transition::Firing);
     for (fingerprint, _) in begun {
-        let snapshot = evidence.get(fingerprint).and_then(|found| found.snapshot.as_ref());
+        let snapshot = snapshots.get(fingerprint).and_then(|found| found.snapshot.as_ref());
         let count = match snapshot.map(|snapshot| snapshot.source) {
             Some(Source::Exemplar) => Count::FromExemplar,
             Some(Source::Recorder) => Count::FromRecorder,

@@ -61,23 +61,23 @@ impl Escalations {
     /// what is over does not.
     pub(super) fn note(
         &mut self,
-        lane: &ChatQueue,
+        chat_queue: &ChatQueue,
         lines: &BTreeMap<String, AlertLine>,
         of: &QueuedAlerts,
         call: &mut Call<'_>,
     ) {
-        let Some((route, true)) = call.options().route(&lane.route) else { return };
-        if route.escalation.is_empty() || route.escalation == lane.chat {
+        let Some((route, true)) = call.options().route(&chat_queue.route) else { return };
+        if route.escalation.is_empty() || route.escalation == chat_queue.chat {
             return;
         }
-        let key = ChatQueue { chat: String::new(), ..lane.clone() };
+        let key = ChatQueue { chat: String::new(), ..chat_queue.clone() };
         let is_known = self.waiting.contains_key(&key);
         if !is_known && self.waiting.len() >= GROUPS_MAX {
             return;
         }
         let mut group = self.waiting.remove(&key).unwrap_or_default();
         for (fingerprint, line) in lines {
-            if line.story != Transition::Firing && line.alert.firing {
+            if line.transition != Transition::Firing && line.alert.firing {
                 continue; // a reminder
             }
             if !line.alert.firing {

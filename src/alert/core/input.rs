@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::answer::SendOutcome;
 use super::counts::Count;
-use super::outlive::InhibitedAlert;
+use super::inhibited::InhibitedAlert;
 use super::pair_messages::{PairAnswer, PairQuestion};
 use crate::alert::message::BridgeSettings;
 use crate::alert::model::alert::WebhookPayload;
@@ -14,7 +14,7 @@ use crate::alert::model::snapshot::Snapshots;
 
 /// Whoever waits for a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
+pub struct ReplyId(pub u64);
 
 /// What somebody decides about a refused message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +31,14 @@ pub enum CoreInput {
     /// Alertmanager tells something.
     Notified {
         /// Who waits for the reply.
-        ticket: Ticket,
+        reply_id: ReplyId,
         /// The route that it names.
         route: String,
         /// What it tells.
         payload: WebhookPayload,
     },
     /// The watchdog is heard.
-    Beat(Ticket),
+    Beat(ReplyId),
     /// What could be found out about a message in time.
     Found(u64, Snapshots),
     /// What became of a part.
@@ -53,16 +53,16 @@ pub enum CoreInput {
     /// Somebody decides about a refused message.
     Decided {
         /// Who waits for the reply.
-        ticket: Ticket,
+        reply_id: ReplyId,
         /// The message.
         id: u64,
         /// What is to become of it.
-        wish: RefusedDecision,
+        decision: RefusedDecision,
     },
     /// Somebody takes care of a group.
     Acknowledged {
         /// Who waits for the reply.
-        ticket: Ticket,
+        reply_id: ReplyId,
         /// The group's route.
         route: String,
         /// The group.
@@ -71,7 +71,7 @@ pub enum CoreInput {
         who: String,
     },
     /// The other bridge asks what was told.
-    PairAsked(Ticket, PairQuestion),
+    PairAsked(ReplyId, PairQuestion),
     /// What the other bridge has told; `None` when it does not answer.
     PairHeard(Option<Box<PairAnswer>>),
     /// What Alertmanager inhibits at the moment.

@@ -10,11 +10,11 @@ use super::counts::Count;
 use super::known::{Known, fires_in, known, note};
 use super::output::{BridgeWarning, CoreReply};
 use super::parts::{GivenUp, Parts, give_up};
-use super::queue::LaneUpdate;
+use super::queue::QueueUpdate;
 use super::watchdog::WatchdogChange;
 use crate::alert::model::alert::{Alert, WebhookPayload};
 use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, Transition};
-use crate::alert::model::told::{AlertChange, AlertState};
+use crate::alert::model::sent_state::{AlertChange, AlertState};
 use crate::alert::options::{Options, Route};
 
 /// Takes a notification, or has no room for it.
@@ -36,10 +36,10 @@ pub(super) fn notified(
     }
     if !is_known {
         parts.counts.add(Count::Unrouted, 1);
-        call.tell(BridgeWarning::Route);
+        call.warn(BridgeWarning::Route);
     }
     let actions = act(parts, payload, route, call);
-    let lane = |chat: &String| ChatQueue {
+    let chat_queue = |chat: &String| ChatQueue {
         route: route.name.clone(),
         chat: chat.clone(),
         group_key: payload.group_key.clone(),
@@ -48,14 +48,14 @@ pub(super) fn notified(
         let unknown = if is_known { "" } else { name };
         take(
             parts,
-            lane(chat),
+            chat_queue(chat),
             payload,
             &Extras { unknown_route: unknown, actions: &actions },
             call,
         );
     }
     if !route.escalation.is_empty() && !route.chats.contains(&route.escalation) {
-        take_escalated(parts, lane(&route.escalation), payload, call);
+        take_escalated(parts, chat_queue(&route.escalation), payload, call);
     }
     parts.counts.add(Count::Kept, 1);
     CoreReply::Kept
@@ -113,11 +113,11 @@ fn make_room(
     if !payload.alerts.iter().any(Alert::is_critical) {
         return false;
     }
-    for lane in parts.queue.oldest_warnings() {
-        let Some(pending) = parts.queue.drop_lane(&lane, call) else { continue };
+    for chat_queue in parts.queue.oldest_warnings() {
+        let Some(pending) = parts.queue.drop_queue(&chat_queue, call) else { continue };
         alerts -= pending.lines.len();
         bytes -= pending.bytes();
-        give_up(parts, &lane, pending.lines.len(), GivenUp::Dropped, call);
+        give_up(parts, &chat_queue, pending.lines.len(), GivenUp::Dropped, call);
         if fits(alerts, bytes) {
             return true;
         }
@@ -134,15 +134,15 @@ fn act(
 ) -> BTreeMap<String, String> {
     let options = call.options();
     let mut words: BTreeMap<String, String> = BTreeMap::new();
-    let may_tell = |chat: &&String| parts.pair.may_tell(call.now(), options, chat);
-    let Some(chat) = route.chats.first().filter(may_tell) else { return words };
-    let lane = ChatQueue {
+    let may_send = |chat: &&String| parts.pair.may_send(call.now(), options, chat);
+    let Some(chat) = route.chats.first().filter(may_send) else { return words };
+    let chat_queue = ChatQueue {
         route: route.name.clone(),
         chat: chat.clone(),
         group_key: payload.group_key.clone(),
     };
     for alert in payload.alerts.iter().filter(|alert| alert.firing) {
-        let known = known(parts, &lane, &alert.fingerprint).map(Known::state);
+        let known = known(parts, &chat_queue, &alert.fingerprint).map(Known::state);
         let begins = AlertState::from(alert).since(known) == AlertChange::Begun
             && held_until_ms(parts, alert, call) == 0;
         let name = alert.label("alertname");
@@ -170,35 +170,36 @@ struct Extras<'a> {
 /// What one chat has to be told of a notification.
 fn take(
     parts: &mut Parts,
-    lane: ChatQueue,
+    chat_queue: ChatQueue,
     payload: &WebhookPayload,
     extras: &Extras<'_>,
     call: &mut Call<'_>,
 ) {
-    let mut update = LaneUpdate { lines: Vec::new(), still: 0 };
+    let mut update = QueueUpdate { lines: Vec::new(), still: 0 };
     let mut waits = false;
     for alert in &payload.alerts {
-        let known = known(parts, &lane, &alert.fingerprint);
+        let known = known(parts, &chat_queue, &alert.fingerprint);
         match (AlertState::from(alert).since(known.map(Known::state)), known) {
             (AlertChange::Same, Some(Known::Waiting(_))) => waits = true,
-            (AlertChange::Same, Some(Known::Told(_)) | None) => {
+            (AlertChange::Same, Some(Known::Sent(_)) | None) => {
                 update.still += u64::from(alert.firing)
             }
             (AlertChange::Begun | AlertChange::Ended, Some(_) | None) => {
-                let story = if alert.firing { Transition::Firing } else { Transition::Recovered };
+                let transition =
+                    if alert.firing { Transition::Firing } else { Transition::Recovered };
                 let action = extras.actions.get(&alert.fingerprint).cloned().unwrap_or_default();
-                if !alert.firing && ends_held(parts, &lane, alert, call) {
+                if !alert.firing && ends_held(parts, &chat_queue, alert, call) {
                     continue;
                 }
                 let held_until_ms =
                     if alert.firing { held_until_ms(parts, alert, call) } else { 0 };
-                let line = AlertLine { alert: alert.clone(), story, action, held_until_ms };
+                let line = AlertLine { alert: alert.clone(), transition, action, held_until_ms };
                 update.lines.push((alert.fingerprint.clone(), line));
             }
         }
     }
     let is_unchanged = update.lines.is_empty() && !waits && update.still > 0;
-    if is_unchanged && parts.history.is_reminder(&lane, call) {
+    if is_unchanged && parts.notification_log.is_reminder(&chat_queue, call) {
         let firing = payload.alerts.iter().filter(|alert| alert.firing);
         let still = |alert: &Alert| {
             (alert.fingerprint.clone(), AlertLine::new(alert.clone(), Transition::Still))
@@ -210,7 +211,7 @@ fn take(
         parts.counts.add(Count::Repeated, 1);
         return;
     }
-    if parts.queue.add(lane, update, payload, extras.unknown_route, call) {
+    if parts.queue.add(chat_queue, update, payload, extras.unknown_route, call) {
         parts.counts.add(Count::Merged, 1);
     }
 }
@@ -218,11 +219,11 @@ fn take(
 /// What of a notification the second chat hears: the end of what it was told.
 fn take_escalated(
     parts: &mut Parts,
-    lane: ChatQueue,
+    chat_queue: ChatQueue,
     payload: &WebhookPayload,
     call: &mut Call<'_>,
 ) {
-    let ends = |alert: &&Alert| !alert.firing && fires_in(parts, &lane, &alert.fingerprint);
+    let ends = |alert: &&Alert| !alert.firing && fires_in(parts, &chat_queue, &alert.fingerprint);
     let alerts: Vec<Alert> = payload.alerts.iter().filter(ends).cloned().collect();
     if alerts.is_empty() {
         return;
@@ -235,7 +236,7 @@ fn take_escalated(
         ..WebhookPayload::default()
     };
     let extras = Extras { unknown_route: "", actions: &BTreeMap::new() };
-    take(parts, lane, &payload, &extras, call);
+    take(parts, chat_queue, &payload, &extras, call);
 }
 
 /// Until when an alert that fires only outlives its cause; 0 when it is told.
@@ -245,14 +246,19 @@ fn held_until_ms(parts: &Parts, alert: &Alert, call: &Call<'_>) -> u64 {
 }
 
 /// What only outlived its cause is over, too, and was never told: nor is its end.
-fn ends_held(parts: &mut Parts, lane: &ChatQueue, alert: &Alert, call: &mut Call<'_>) -> bool {
+fn ends_held(
+    parts: &mut Parts,
+    chat_queue: &ChatQueue,
+    alert: &Alert,
+    call: &mut Call<'_>,
+) -> bool {
     parts.inhibited.forget(&alert.fingerprint);
-    if !parts.queue.remove_held(lane, alert, call) {
+    if !parts.queue.remove_held(chat_queue, alert, call) {
         return false;
     }
     let line = AlertLine::new(alert.clone(), Transition::Recovered);
     let lines = BTreeMap::from([(alert.fingerprint.clone(), line)]);
-    note(parts, lane, &lines, &QueuedAlerts::default(), call);
+    note(parts, chat_queue, &lines, &QueuedAlerts::default(), call);
     parts.counts.add(Count::Outlived, 1);
     true
 }

@@ -4,12 +4,12 @@
 //! the disk has refused: a reply says which.
 //!
 //! The state stands in parts, each with its own file: what waits (`queue`), robots
-//! (`senders`), what was told (`history`), what was refused (`refused`), what nobody has
+//! (`senders`), what was told (`notification_log`), what was refused (`refused`), what nobody has
 //! acknowledged (`escalation`), the other bridge (`pair`), the watchdog and actions. What
 //! needs several of them is a function over `parts`: `intake`, `dispatch`, `answers`,
 //! `blame`, `acknowledge` and `peer`.
 //!
-//! Invariants: a lane has one message at a time; a robot has one message at a time; an
+//! Invariants: a chat queue has one message at a time; a robot has one message at a time; an
 //! alert that was kept is told, given up with a count, or still here.
 //!
 //! Deliberately absent: clocks, files and sockets.
@@ -23,11 +23,11 @@ mod call;
 pub mod counts;
 mod dispatch;
 mod escalation;
-mod history;
+pub mod inhibited;
 mod input;
 mod intake;
 mod known;
-pub mod outlive;
+mod notification_log;
 mod output;
 pub mod pair;
 mod pair_messages;
@@ -55,12 +55,12 @@ use self::stats::BridgeStats;
 use crate::alert::message::BridgeSettings;
 use crate::base::{MonotonicMs, Timestamps};
 
-pub use self::input::{CoreInput, RefusedDecision, Ticket};
+pub use self::input::{CoreInput, RefusedDecision, ReplyId};
 pub use self::output::{ActionRun, ActionState, BridgeWarning, CoreOutput, CoreReply, SendRequest};
 pub use self::pair_messages::{PairAnswer, PairQuestion};
 
 /// How often what is over is forgotten, in ms.
-const TIDY_MS: u64 = 60_000;
+const PRUNE_MS: u64 = 60_000;
 
 /// See the module.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub struct Core {
     settings: Arc<BridgeSettings>,
     parts: Parts,
     is_stopping: bool,
-    tidy_at: MonotonicMs,
+    prune_at: MonotonicMs,
 }
 
 impl Core {
@@ -83,8 +83,8 @@ impl Core {
         let mut parts = Parts::load(records, call);
         parts.queue.resume(call);
         parts.queue.reroute(call);
-        let tidy_at = now.tick.plus_ms(TIDY_MS);
-        Core { settings, parts, is_stopping: false, tidy_at }
+        let prune_at = now.tick.plus_ms(PRUNE_MS);
+        Core { settings, parts, is_stopping: false, prune_at }
     }
 
     /// Takes what comes in; what is to be done about it goes to `out`.
@@ -99,7 +99,7 @@ impl Core {
             self.parts.counts.add(Count::Silent, 1);
             intake::watchdog_changed(&mut self.parts, change, call);
         }
-        self.tidy(call);
+        self.prune(call);
         if !self.is_stopping {
             dispatch::dispatch(&mut self.parts, call);
         }
@@ -108,35 +108,37 @@ impl Core {
     fn take(&mut self, input: CoreInput, call: &mut Call<'_>) {
         let parts = &mut self.parts;
         match input {
-            CoreInput::Notified { ticket, route, payload } => {
+            CoreInput::Notified { reply_id, route, payload } => {
                 let reply = intake::notified(parts, &route, &payload, call);
-                call.push(CoreOutput::Reply(ticket, reply));
+                call.push(CoreOutput::Reply(reply_id, reply));
             }
-            CoreInput::Beat(ticket) => {
+            CoreInput::Beat(reply_id) => {
                 if let Some(change) = parts.watchdog.beat(call) {
                     intake::watchdog_changed(parts, change, call);
                 }
-                call.push(CoreOutput::Reply(ticket, CoreReply::Kept));
+                call.push(CoreOutput::Reply(reply_id, CoreReply::Kept));
             }
-            CoreInput::Found(id, evidence) => dispatch::found(parts, id, &evidence, call),
+            CoreInput::Found(id, snapshots) => dispatch::found(parts, id, &snapshots, call),
             CoreInput::Answered { message, robot, answer } => {
                 answers::answered(parts, message, &robot, answer, call);
             }
-            CoreInput::Decided { ticket, id, wish } => {
-                let is_there = blame::decide(parts, id, wish, call);
+            CoreInput::Decided { reply_id, id, decision } => {
+                let is_there = blame::decide(parts, id, decision, call);
                 let reply = if is_there { CoreReply::Kept } else { CoreReply::Unknown };
-                call.push(CoreOutput::Reply(ticket, reply));
+                call.push(CoreOutput::Reply(reply_id, reply));
             }
-            CoreInput::Acknowledged { ticket, route, group_key, who } => {
+            CoreInput::Acknowledged { reply_id, route, group_key, who } => {
                 let is_done = acknowledge::acknowledge(parts, &route, &group_key, &who, call);
                 let reply = if is_done { CoreReply::Kept } else { CoreReply::Unknown };
-                call.push(CoreOutput::Reply(ticket, reply));
+                call.push(CoreOutput::Reply(reply_id, reply));
             }
-            CoreInput::PairAsked(ticket, question) => {
+            CoreInput::PairAsked(reply_id, question) => {
                 let answer = Box::new(peer::answer(parts, question, call));
-                call.push(CoreOutput::Reply(ticket, CoreReply::Pair(answer)));
+                call.push(CoreOutput::Reply(reply_id, CoreReply::Pair(answer)));
             }
-            CoreInput::PairHeard(answer) => peer::hear(parts, answer.map(|answer| *answer), call),
+            CoreInput::PairHeard(answer) => {
+                peer::on_answer(parts, answer.map(|answer| *answer), call)
+            }
             CoreInput::Inhibited(alerts) => {
                 let outlive_ms = call.options().outlive_s * 1_000;
                 parts.inhibited.note(call.now().unix_ms, outlive_ms, alerts);
@@ -159,9 +161,9 @@ impl Core {
     /// How long nothing happens unless something comes in, in ms.
     pub fn idle_ms(&self, now: Timestamps) -> u64 {
         let parts = &self.parts;
-        let mut idle_ms = TIDY_MS;
+        let mut idle_ms = PRUNE_MS;
         let waits =
-            parts.queue.waits() || parts.refused.has_untold() || !parts.escalations.is_empty();
+            parts.queue.waits() || parts.refused.has_unnotified() || !parts.escalations.is_empty();
         if waits {
             // A fallback becomes due without any robot's being ready.
             idle_ms = parts.senders.ready_in_ms(now.unix_ms).unwrap_or(1_000).min(1_000);
@@ -186,8 +188,8 @@ impl Core {
             oldest_ms,
             robots: parts.senders.stats(now.unix_ms),
             refused: parts.refused.all(),
-            watchdog_ms: parts.watchdog.heard_ms(),
-            tells: robots.any(|robot| parts.pair.may_tell(now, options, &robot.chat)),
+            watchdog_ms: parts.watchdog.last_beat_ms(),
+            tells: robots.any(|robot| parts.pair.may_send(now, options, &robot.chat)),
             chats: parts.senders.chats_reached(now, options),
             unacknowledged: parts.escalations.len() as u64,
             question: parts.pair.question(),
@@ -196,16 +198,16 @@ impl Core {
     }
 
     /// Forgets what is over, and gives up what is too old.
-    fn tidy(&mut self, call: &mut Call<'_>) {
-        if call.now().tick < self.tidy_at {
+    fn prune(&mut self, call: &mut Call<'_>) {
+        if call.now().tick < self.prune_at {
             return;
         }
-        self.tidy_at = call.now().tick.plus_ms(TIDY_MS);
+        self.prune_at = call.now().tick.plus_ms(PRUNE_MS);
         let parts = &mut self.parts;
-        parts.refused.tidy(call);
-        parts.history.tidy(call);
-        for (lane, count) in parts.queue.expire(call.options().age_s_max * 1_000, call) {
-            give_up(parts, &lane, count, GivenUp::Expired, call);
+        parts.refused.prune(call);
+        parts.notification_log.prune(call);
+        for (chat_queue, count) in parts.queue.expire(call.options().age_s_max * 1_000, call) {
+            give_up(parts, &chat_queue, count, GivenUp::Expired, call);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Deliberately absent: doing it.
 
 use super::answer::SendOutcome;
-use super::input::Ticket;
+use super::input::ReplyId;
 use super::pair_messages::PairAnswer;
 use super::questions::SnapshotQuestion;
 use super::record::JournalRecord;
@@ -16,7 +16,7 @@ pub enum CoreOutput {
     /// To be on the disk before anything else of this call happens.
     Keep(Box<JournalRecord>),
     /// The answer to a ticket.
-    Reply(Ticket, CoreReply),
+    Reply(ReplyId, CoreReply),
     /// To be found out within two seconds.
     Ask(u64, Vec<SnapshotQuestion>),
     /// To be sent.
@@ -24,7 +24,7 @@ pub enum CoreOutput {
     /// To be done, or only written into the audit log.
     Do(ActionRun),
     /// To be told to the operator.
-    Tell(BridgeWarning),
+    Warn(BridgeWarning),
 }
 
 /// An answer to a ticket.

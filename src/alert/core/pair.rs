@@ -25,8 +25,8 @@ use crate::base::{MonotonicMs, Timestamps};
 /// Questions in a row without an answer, after which the other one is gone.
 const FAILURES_MAX: u32 = 2;
 
-/// Lanes of one answer; what is left comes with the next one.
-pub(super) const LANES_MAX: usize = 500;
+/// Chat queues of one answer; what is left comes with the next one.
+pub(super) const CHAT_QUEUES_MAX: usize = 500;
 
 /// Turns are counted up to here, which nobody reaches.
 const TURN_MAX: u64 = 1 << 53;
@@ -114,7 +114,7 @@ impl Pair {
     }
 
     /// Whether this bridge begins to tell what waits for a chat.
-    pub(super) fn may_tell(&self, now: Timestamps, options: &Options, chat: &str) -> bool {
+    pub(super) fn may_send(&self, now: Timestamps, options: &Options, chat: &str) -> bool {
         if options.peer_url.is_empty() {
             return true;
         }
@@ -124,9 +124,9 @@ impl Pair {
         }
     }
 
-    /// Whether the other bridge has a message of this lane on its way.
-    pub(super) fn is_told_by_other(&self, lane: &ChatQueue) -> bool {
-        !self.is_gone() && self.under_way.contains(lane)
+    /// Whether the other bridge has a message of this chat queue on its way.
+    pub(super) fn is_sent_by_other(&self, chat_queue: &ChatQueue) -> bool {
+        !self.is_gone() && self.under_way.contains(chat_queue)
     }
 
     /// Whether something has waited here for so long that the other one, whose turn it is,
@@ -136,7 +136,7 @@ impl Pair {
         &self,
         now: Timestamps,
         options: &Options,
-        lane: &ChatQueue,
+        chat_queue: &ChatQueue,
         pending: &QueuedAlerts,
     ) -> bool {
         let Some(waiting) = &self.waiting else { return false };
@@ -144,8 +144,8 @@ impl Pair {
         waited_ms >= options.takeover_s * 1_000
             && !self.is_gone()
             && self.is_known(now)
-            && lane.group_key != SILENT_KEY
-            && !waiting.contains(&hash(lane))
+            && chat_queue.group_key != SILENT_KEY
+            && !waiting.contains(&hash(chat_queue))
     }
 
     /// Whether turns can be passed: the other bridge lives, and knows of turns.
@@ -180,7 +180,7 @@ impl Pair {
         turns.map(|(chat, turn)| (chat.clone(), turn.number)).collect()
     }
 
-    /// It has not answered. Where that makes it gone: the lanes with a message on its way,
+    /// It has not answered. Where that makes it gone: the chat queues with a message on its way,
     /// which may have arrived.
     pub(super) fn fail(&mut self) -> BTreeSet<ChatQueue> {
         self.failures = self.failures.saturating_add(1);
@@ -191,7 +191,7 @@ impl Pair {
     }
 
     /// It has answered.
-    pub(super) fn hear(&mut self, now: Timestamps, answer: &mut PairAnswer) {
+    pub(super) fn on_answer(&mut self, now: Timestamps, answer: &mut PairAnswer) {
         self.failures = 0;
         self.heard = Some(now.tick);
         // An answer on its way is as old as the question.
@@ -205,7 +205,7 @@ impl Pair {
     }
 
     /// What it says that it is; whether that is news, and the same as this one.
-    pub(super) fn hear_role(&mut self, options: &Options, role: Option<PairRole>) -> bool {
+    pub(super) fn on_role(&mut self, options: &Options, role: Option<PairRole>) -> bool {
         let is_same = role.is_some_and(|role| role.is_first == options.peer_first);
         let is_news = is_same && self.role != role;
         self.role = role;
@@ -213,7 +213,7 @@ impl Pair {
     }
 
     /// Whose turn it says that it is in a chat; whether it is this bridge's from here on.
-    pub(super) fn hear_turn(
+    pub(super) fn on_turn(
         &mut self,
         now: Timestamps,
         options: &Options,
@@ -229,10 +229,10 @@ impl Pair {
     }
 }
 
-/// What a lane is called in an answer.
-pub(super) fn hash(lane: &ChatQueue) -> u64 {
+/// What a chat queue is called in an answer.
+pub(super) fn hash(chat_queue: &ChatQueue) -> u64 {
     let mut bytes = Vec::new();
-    for text in [&lane.route, &lane.chat, &lane.group_key] {
+    for text in [&chat_queue.route, &chat_queue.chat, &chat_queue.group_key] {
         bytes.extend_from_slice(text.as_bytes());
         bytes.push(0xff); // in no UTF-8
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::alert::model::pending::ChatQueue;
-use crate::alert::model::told::SentState;
+use crate::alert::model::sent_state::SentState;
 
 /// What one bridge asks the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,13 +19,14 @@ pub struct PairQuestion {
 /// What a bridge says about itself and about what it has told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairAnswer {
-    /// What its lanes have been told, oldest first.
-    pub told: Vec<(ChatQueue, SentState)>,
+    /// What its chat queues have been told, oldest first.
+    #[serde(rename = "told")]
+    pub sent: Vec<(ChatQueue, SentState)>,
     /// Since when to ask next.
     pub until_ms: u64,
     /// There is more than one answer has room for.
     pub more: bool,
-    /// Lanes with a message on its way: nobody else tells these at the moment.
+    /// Chat queues with a message on its way: nobody else tells these at the moment.
     pub under_way: Vec<ChatQueue>,
     /// Groups that somebody acknowledged there, and how many ms ago.
     #[serde(default)]
@@ -36,12 +37,12 @@ pub struct PairAnswer {
     /// The turns of its chats that were passed at least once.
     #[serde(default)]
     pub turns: BTreeMap<String, u64>,
-    /// Hashes of the lanes in which something waits there; `None` when these are too many.
+    /// Hashes of the chat queues in which something waits there; `None` when these are too many.
     #[serde(default)]
     pub waiting: Option<BTreeSet<u64>>,
     /// Of these, the ones whose message may have arrived.
-    #[serde(default)]
-    pub doubtful: Vec<ChatQueue>,
+    #[serde(default, rename = "doubtful")]
+    pub unconfirmed: Vec<ChatQueue>,
 }
 
 /// Which of the two a bridge is.

@@ -8,8 +8,8 @@ use super::actions::Actions;
 use super::call::Call;
 use super::counts::{BridgeCounts, Count};
 use super::escalation::Escalations;
-use super::history::History;
-use super::outlive::InhibitedAlerts;
+use super::inhibited::InhibitedAlerts;
+use super::notification_log::NotificationLog;
 use super::output::BridgeWarning;
 use super::pair::Pair;
 use super::queue::AlertQueue;
@@ -25,7 +25,7 @@ use crate::alert::options::Messenger;
 pub(super) struct Parts {
     pub(super) queue: AlertQueue,
     pub(super) senders: Senders,
-    pub(super) history: History,
+    pub(super) notification_log: NotificationLog,
     pub(super) refused: RefusedList,
     pub(super) escalations: Escalations,
     pub(super) pair: Pair,
@@ -50,7 +50,7 @@ impl Parts {
         let mut parts = Parts {
             queue: AlertQueue::new(call.now().unix_ms.saturating_mul(1_000)),
             senders: Senders::default(),
-            history: History::default(),
+            notification_log: NotificationLog::default(),
             refused: RefusedList::default(),
             escalations: Escalations::default(),
             pair: Pair::new(call.now()),
@@ -76,7 +76,7 @@ impl Parts {
     pub(super) fn records(&self) -> Vec<JournalRecord> {
         let mut all = Vec::new();
         self.queue.records(&mut all);
-        self.history.records(&mut all);
+        self.notification_log.records(&mut all);
         self.senders.records(&mut all);
         self.actions.records(&mut all);
         self.watchdog.records(&mut all);
@@ -89,13 +89,15 @@ impl Parts {
 /// Gives one record to the part that wrote it.
 fn restore(parts: &mut Parts, key: RecordKey, value: Option<RecordValue>) {
     match (key, value) {
-        (RecordKey::Pending(lane), Some(RecordValue::Pending(pending))) => {
-            parts.queue.restore_pending(lane, pending);
+        (RecordKey::Pending(chat_queue), Some(RecordValue::Pending(pending))) => {
+            parts.queue.restore_pending(chat_queue, pending);
         }
         (RecordKey::Message(id), Some(RecordValue::Message(sending))) => {
             parts.queue.restore_message(id, sending);
         }
-        (RecordKey::Told(lane), Some(RecordValue::Told(told))) => parts.history.restore(lane, told),
+        (RecordKey::Sent(chat_queue), Some(RecordValue::Sent(sent))) => {
+            parts.notification_log.restore(chat_queue, sent)
+        }
         (RecordKey::Action(name), Some(RecordValue::Action(at_ms))) => {
             parts.actions.restore(name, at_ms)
         }
@@ -113,7 +115,7 @@ fn restore(parts: &mut Parts, key: RecordKey, value: Option<RecordValue>) {
         (
             RecordKey::Pending(_)
             | RecordKey::Message(_)
-            | RecordKey::Told(_)
+            | RecordKey::Sent(_)
             | RecordKey::Robot(_)
             | RecordKey::Action(_)
             | RecordKey::Deadman
@@ -127,16 +129,16 @@ fn restore(parts: &mut Parts, key: RecordKey, value: Option<RecordValue>) {
 /// Counts what nobody will be told, and says so.
 pub(super) fn give_up(
     parts: &mut Parts,
-    lane: &ChatQueue,
+    chat_queue: &ChatQueue,
     count: usize,
     why: GivenUp,
     call: &mut Call<'_>,
 ) {
-    let channel = call.options().channel(&lane.chat).unwrap_or_default();
+    let channel = call.options().channel(&chat_queue.chat).unwrap_or_default();
     let count = count as u64;
     parts.counts.add(why.count(channel), count);
     let why = why.words();
-    call.tell(BridgeWarning::GivenUp { chat: lane.chat.clone(), count, why });
+    call.warn(BridgeWarning::GivenUp { chat: chat_queue.chat.clone(), count, why });
 }
 
 impl GivenUp {

@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use super::call::Call;
 use super::known::note;
 use super::output::BridgeWarning;
-use super::pair::{LANES_MAX, hash};
+use super::pair::{CHAT_QUEUES_MAX, hash};
 use super::pair_messages::{PairAnswer, PairQuestion};
 use super::parts::Parts;
-use super::queue::take_arrived;
+use super::queue::take_delivered;
 use crate::alert::model::pending::{AlertLine, ChatQueue};
-use crate::alert::model::told::{AlertChange, AlertState, SentState};
+use crate::alert::model::sent_state::{AlertChange, AlertState, SentState};
 
-/// Lanes that wait and are named in one answer; of more, none is.
+/// Chat queues that wait and are named in one answer; of more, none is.
 const WAITING_MAX: usize = 10_000;
 
 /// Passes the turns of chats that cannot be told from here, if the other bridge lives and
@@ -48,83 +48,88 @@ pub(super) fn pass_turns(parts: &mut Parts, call: &mut Call<'_>) {
         parts.pair.pass_turn(now, chat);
         give_back(parts, chat, call);
     }
-    call.tell(BridgeWarning::TurnPassed(passed));
+    call.warn(BridgeWarning::TurnPassed(passed));
 }
 
 /// What is not told to its end is for the other bridge; what has arrived of it stays told.
 fn give_back(parts: &mut Parts, chat: &str, call: &mut Call<'_>) {
     for id in parts.queue.left_for(chat) {
         let Some(sending) = parts.queue.sending_mut(id) else { continue };
-        let arrived = take_arrived(sending);
-        sending.pending.doubtful |= sending.again;
-        let (lane, of) = (sending.lane.clone(), sending.pending.clone());
-        note(parts, &lane, &arrived, &of, call);
+        let arrived = take_delivered(sending);
+        sending.pending.unconfirmed |= sending.again;
+        let (chat_queue, of) = (sending.chat_queue.clone(), sending.pending.clone());
+        note(parts, &chat_queue, &arrived, &of, call);
         parts.queue.requeue(id, call);
     }
 }
 
 /// What the other one asked for.
 pub(super) fn answer(parts: &Parts, question: PairQuestion, call: &Call<'_>) -> PairAnswer {
-    let told = parts.history.since(question.since_ms);
+    let sent = parts.notification_log.since(question.since_ms);
     // Those of one moment stay together, so that the next answer begins behind them.
-    let mut count = told.len().min(LANES_MAX);
-    while count > 0 && count < told.len() && told[count].1.at_ms == told[count - 1].1.at_ms {
+    let mut count = sent.len().min(CHAT_QUEUES_MAX);
+    while count > 0 && count < sent.len() && sent[count].1.at_ms == sent[count - 1].1.at_ms {
         count += 1;
     }
-    let until_ms = match told.get(count) {
+    let until_ms = match sent.get(count) {
         Some((_, next)) => next.at_ms,
         None => call.now().unix_ms,
     };
-    let is_few = parts.queue.lanes().nth(WAITING_MAX).is_none();
+    let is_few = parts.queue.chat_queues().nth(WAITING_MAX).is_none();
     PairAnswer {
-        told: told[..count].iter().map(|(l, t)| ((*l).clone(), (*t).clone())).collect(),
+        sent: sent[..count].iter().map(|(l, t)| ((*l).clone(), (*t).clone())).collect(),
         until_ms,
-        more: count < told.len(),
+        more: count < sent.len(),
         under_way: parts.queue.leaving(),
         acknowledged_ago: parts.escalations.acknowledged_ago(call.now()),
         role: Some(parts.pair.role(call.options())),
         turns: parts.pair.turns(),
-        waiting: is_few.then(|| parts.queue.lanes().map(hash).collect()),
-        doubtful: parts.queue.doubtful().take(LANES_MAX).cloned().collect(),
+        waiting: is_few.then(|| parts.queue.chat_queues().map(hash).collect()),
+        unconfirmed: parts.queue.unconfirmed().take(CHAT_QUEUES_MAX).cloned().collect(),
     }
 }
 
 /// The other one has answered, or not.
-pub(super) fn hear(parts: &mut Parts, answer: Option<PairAnswer>, call: &mut Call<'_>) {
+pub(super) fn on_answer(parts: &mut Parts, answer: Option<PairAnswer>, call: &mut Call<'_>) {
     let Some(mut answer) = answer else {
         // What was on its way when it went may have arrived.
-        for lane in parts.pair.fail() {
-            parts.queue.doubt(&lane, call);
+        for chat_queue in parts.pair.fail() {
+            parts.queue.mark_unconfirmed(&chat_queue, call);
         }
         return;
     };
-    parts.pair.hear(call.now(), &mut answer);
-    if parts.pair.hear_role(call.options(), answer.role) {
-        call.tell(BridgeWarning::SameRole);
+    parts.pair.on_answer(call.now(), &mut answer);
+    if parts.pair.on_role(call.options(), answer.role) {
+        call.warn(BridgeWarning::SameRole);
     }
     for (chat, &number) in &answer.turns {
-        if parts.pair.hear_turn(call.now(), call.options(), chat, number) {
+        if parts.pair.on_turn(call.now(), call.options(), chat, number) {
             parts.senders.begin_turn(chat);
         }
     }
-    for (lane, told) in &answer.told {
-        told_by_other(parts, lane, told, call);
+    for (chat_queue, sent) in &answer.sent {
+        sent_by_other(parts, chat_queue, sent, call);
     }
-    for lane in &answer.doubtful {
-        parts.queue.doubt(lane, call);
+    for chat_queue in &answer.unconfirmed {
+        parts.queue.mark_unconfirmed(chat_queue, call);
     }
     for (key, ago_ms) in &answer.acknowledged_ago {
         parts.escalations.acknowledged_elsewhere(key, *ago_ms, call);
     }
 }
 
-fn told_by_other(parts: &mut Parts, lane: &ChatQueue, theirs: &SentState, call: &mut Call<'_>) {
-    let Some(states) = parts.history.merge(lane, theirs, call) else { return };
-    let is_told = |fingerprint: &String, line: &AlertLine| {
+fn sent_by_other(
+    parts: &mut Parts,
+    chat_queue: &ChatQueue,
+    theirs: &SentState,
+    call: &mut Call<'_>,
+) {
+    let Some(states) = parts.notification_log.merge(chat_queue, theirs, call) else { return };
+    let is_sent = |fingerprint: &String, line: &AlertLine| {
         let known = states.get(fingerprint).copied();
         AlertState::from(&line.alert).since(known) == AlertChange::Same
     };
-    let removed = parts.queue.remove_told(lane, is_told, call);
+    let removed = parts.queue.remove_sent(chat_queue, is_sent, call);
     let Some((over, of)) = removed else { return };
-    parts.escalations.note(lane, &over, &of, call);
+    parts.escalations.note(chat_queue, &over, &of, call);
 }

@@ -48,7 +48,7 @@ pub fn plan<'a>(
     for (fingerprint, line) in lines {
         let mut question =
             SnapshotQuestion { fingerprint: fingerprint.clone(), ..SnapshotQuestion::default() };
-        match line.story {
+        match line.transition {
             Transition::Firing if snapshots < SNAPSHOTS_MAX => {
                 question.exemplars = exemplars(&line.alert, options, now_ms);
                 question.recorder = recorder(&line.alert, options);
@@ -298,14 +298,14 @@ pub fn of_value(body: &[u8], labels: &Pairs) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn line(story: Transition) -> AlertLine {
+    fn line(transition: Transition) -> AlertLine {
         let mut alert = Alert { starts_ms: 1_000_400_000, ..Alert::default() };
         for (name, value) in [("instance", "10.0.0.1:8001"), ("layer", "latency&x=1")] {
             alert.labels.insert(name.to_owned(), value.to_owned());
         }
         alert.annotations.insert("exemplar_query".to_owned(), "m{a=\"b\"}".to_owned());
         alert.generator_url = "http://p/graph?g0.expr=up+%3D%3D+0&g0.tab=1".to_owned();
-        AlertLine::new(alert, story)
+        AlertLine::new(alert, transition)
     }
 
     fn options() -> Options {

@@ -1,7 +1,7 @@
-//! What is to be told: what waits in each lane, what waits for what can be found out, and the
+//! What is to be told: what waits in each chat queue, what waits for what can be found out, and the
 //! messages under way.
 //!
-//! Invariants: a lane has one message at a time; what changes here is kept in the same call;
+//! Invariants: a chat queue has one message at a time; what changes here is kept in the same call;
 //! an alert leaves with a message that is told to its end, or is handed to whoever took it.
 //!
 //! Deliberately absent: who speaks (`senders`), and whether an alert is news (`known`).
@@ -14,10 +14,10 @@ use crate::alert::model::alert::{Alert, WebhookPayload};
 use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, merge};
 use crate::alert::options::Options;
 
-/// A lane whose message waits for what can be found out.
+/// A chat queue whose message waits for what can be found out.
 #[derive(Debug)]
 pub(super) struct AwaitedSnapshot {
-    pub(super) lane: ChatQueue,
+    pub(super) chat_queue: ChatQueue,
     pub(super) chat: String,
     pub(super) robot: String,
 }
@@ -29,8 +29,8 @@ struct InFlightMessage {
     robot: Option<String>,
 }
 
-/// What a notification has for a lane.
-pub(super) struct LaneUpdate {
+/// What a notification has for a chat queue.
+pub(super) struct QueueUpdate {
     /// What is new about alerts, by fingerprint.
     pub(super) lines: Vec<(String, AlertLine)>,
     /// Alerts that fire unchanged beside these.
@@ -41,7 +41,7 @@ pub(super) struct LaneUpdate {
 #[derive(Debug)]
 pub(super) struct AlertQueue {
     pending: BTreeMap<ChatQueue, QueuedAlerts>,
-    gathering: BTreeMap<u64, AwaitedSnapshot>,
+    awaiting: BTreeMap<u64, AwaitedSnapshot>,
     messages: BTreeMap<u64, InFlightMessage>,
     /// Alerts of a chat that were given up since its last message.
     dropped: BTreeMap<String, u64>,
@@ -53,7 +53,7 @@ impl AlertQueue {
     pub(super) fn new(first_id: u64) -> AlertQueue {
         AlertQueue {
             pending: BTreeMap::new(),
-            gathering: BTreeMap::new(),
+            awaiting: BTreeMap::new(),
             messages: BTreeMap::new(),
             dropped: BTreeMap::new(),
             next_id: first_id,
@@ -61,8 +61,8 @@ impl AlertQueue {
     }
 
     /// What waited when the process ended.
-    pub(super) fn restore_pending(&mut self, lane: ChatQueue, pending: QueuedAlerts) {
-        self.pending.insert(lane, pending);
+    pub(super) fn restore_pending(&mut self, chat_queue: ChatQueue, pending: QueuedAlerts) {
+        self.pending.insert(chat_queue, pending);
     }
 
     /// What was under way then.
@@ -74,8 +74,8 @@ impl AlertQueue {
     /// Everything, as the queue's file would have it.
     pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
         let mut keep = |key, value| all.push(JournalRecord { key, value: Some(value) });
-        for (lane, pending) in &self.pending {
-            keep(RecordKey::Pending(lane.clone()), RecordValue::Pending(pending.clone()));
+        for (chat_queue, pending) in &self.pending {
+            keep(RecordKey::Pending(chat_queue.clone()), RecordValue::Pending(pending.clone()));
         }
         for (id, message) in &self.messages {
             keep(RecordKey::Message(*id), RecordValue::Message(message.sending.clone()));
@@ -100,12 +100,12 @@ impl AlertQueue {
         for id in ids {
             let Some(message) = self.messages.get_mut(&id) else { continue };
             let sending = &mut message.sending;
-            let is_doubtful = std::mem::take(&mut sending.is_leaving);
+            let is_unconfirmed = std::mem::take(&mut sending.is_leaving);
             if sending.sent == 0 {
-                sending.pending.doubtful |= is_doubtful;
+                sending.pending.unconfirmed |= is_unconfirmed;
                 self.requeue(id, call);
             } else {
-                sending.again |= is_doubtful;
+                sending.again |= is_unconfirmed;
                 self.keep_message(id, call);
             }
         }
@@ -123,23 +123,26 @@ impl AlertQueue {
         for id in stale {
             // What has arrived stays told.
             if let Some(message) = self.messages.get_mut(&id) {
-                take_arrived(&mut message.sending);
+                take_delivered(&mut message.sending);
             }
             self.requeue(id, call);
         }
-        let lost = self.pending.keys().filter(|lane| !leads_somewhere(lane, options));
+        let lost = self.pending.keys().filter(|chat_queue| !leads_somewhere(chat_queue, options));
         let lost: Vec<ChatQueue> = lost.cloned().collect();
-        for lane in lost {
-            if self.is_gathering(&lane) {
+        for chat_queue in lost {
+            if self.is_awaiting(&chat_queue) {
                 continue; // it is told in a moment
             }
-            let Some(pending) = self.pending.remove(&lane) else { continue };
-            call.forget(RecordKey::Pending(lane.clone()));
-            let Some((route, _)) = options.route(&lane.route) else { continue };
+            let Some(pending) = self.pending.remove(&chat_queue) else { continue };
+            call.forget(RecordKey::Pending(chat_queue.clone()));
+            let Some((route, _)) = options.route(&chat_queue.route) else { continue };
             for chat in &route.chats {
-                let lane =
-                    ChatQueue { route: route.name.clone(), chat: chat.clone(), ..lane.clone() };
-                self.put_back(lane, pending.clone(), call);
+                let chat_queue = ChatQueue {
+                    route: route.name.clone(),
+                    chat: chat.clone(),
+                    ..chat_queue.clone()
+                };
+                self.put_back(chat_queue, pending.clone(), call);
             }
         }
     }
@@ -147,52 +150,52 @@ impl AlertQueue {
     /// Puts what waited before in front of what waits now.
     pub(super) fn put_back(
         &mut self,
-        lane: ChatQueue,
+        chat_queue: ChatQueue,
         mut before: QueuedAlerts,
         call: &mut Call<'_>,
     ) {
-        if let Some(newer) = self.pending.remove(&lane) {
+        if let Some(newer) = self.pending.remove(&chat_queue) {
             before.still = newer.still;
             before.truncated = before.truncated.max(newer.truncated);
             before.truncated_critical |= newer.truncated_critical;
             before.unacknowledged_s = before.unacknowledged_s.max(newer.unacknowledged_s);
             before.words.extend(newer.words);
-            before.doubtful |= newer.doubtful;
+            before.unconfirmed |= newer.unconfirmed;
             for (fingerprint, line) in newer.lines {
                 merge(&mut before.lines, fingerprint, line);
             }
         }
-        self.set(lane, before, call);
+        self.set(chat_queue, before, call);
     }
 
     /// Takes a message apart that could not be sent.
     pub(super) fn requeue(&mut self, id: u64, call: &mut Call<'_>) {
         let Some(sending) = self.finish(id, call) else { return };
-        self.put_back(sending.lane, sending.pending, call);
+        self.put_back(sending.chat_queue, sending.pending, call);
     }
 
-    /// What waits in a lane from here on.
-    fn set(&mut self, lane: ChatQueue, pending: QueuedAlerts, call: &mut Call<'_>) {
+    /// What waits in a chat queue from here on.
+    fn set(&mut self, chat_queue: ChatQueue, pending: QueuedAlerts, call: &mut Call<'_>) {
         if pending.is_empty() {
-            self.pending.remove(&lane);
-            call.forget(RecordKey::Pending(lane));
+            self.pending.remove(&chat_queue);
+            call.forget(RecordKey::Pending(chat_queue));
             return;
         }
-        call.keep(RecordKey::Pending(lane.clone()), RecordValue::Pending(pending.clone()));
-        self.pending.insert(lane, pending);
+        call.keep(RecordKey::Pending(chat_queue.clone()), RecordValue::Pending(pending.clone()));
+        self.pending.insert(chat_queue, pending);
     }
 
-    /// Adds what a notification has for a lane; whether something waited there already.
+    /// Adds what a notification has for a chat queue; whether something waited there already.
     pub(super) fn add(
         &mut self,
-        lane: ChatQueue,
-        update: LaneUpdate,
+        chat_queue: ChatQueue,
+        update: QueueUpdate,
         payload: &WebhookPayload,
         unknown_route: &str,
         call: &mut Call<'_>,
     ) -> bool {
-        let was_there = self.pending.contains_key(&lane);
-        let pending = self.pending.entry(lane.clone()).or_insert_with(|| QueuedAlerts {
+        let was_there = self.pending.contains_key(&chat_queue);
+        let pending = self.pending.entry(chat_queue.clone()).or_insert_with(|| QueuedAlerts {
             group_labels: payload.group_labels.clone(),
             since_ms: call.now().unix_ms,
             external_url: payload.external_url.clone(),
@@ -205,7 +208,7 @@ impl AlertQueue {
         for (fingerprint, line) in update.lines {
             merge(&mut pending.lines, fingerprint, line);
         }
-        call.keep(RecordKey::Pending(lane), RecordValue::Pending(pending.clone()));
+        call.keep(RecordKey::Pending(chat_queue), RecordValue::Pending(pending.clone()));
         was_there
     }
 
@@ -213,11 +216,11 @@ impl AlertQueue {
     /// such.
     pub(super) fn remove_held(
         &mut self,
-        lane: &ChatQueue,
+        chat_queue: &ChatQueue,
         alert: &Alert,
         call: &mut Call<'_>,
     ) -> bool {
-        let Some(pending) = self.pending.get_mut(lane) else { return false };
+        let Some(pending) = self.pending.get_mut(chat_queue) else { return false };
         let is_held =
             pending.lines.get(&alert.fingerprint).is_some_and(|line| line.held_until_ms > 0);
         if !is_held {
@@ -225,26 +228,29 @@ impl AlertQueue {
         }
         pending.lines.remove(&alert.fingerprint);
         if pending.lines.is_empty() {
-            self.pending.remove(lane);
-            call.forget(RecordKey::Pending(lane.clone()));
+            self.pending.remove(chat_queue);
+            call.forget(RecordKey::Pending(chat_queue.clone()));
         } else {
-            call.keep(RecordKey::Pending(lane.clone()), RecordValue::Pending(pending.clone()));
+            call.keep(
+                RecordKey::Pending(chat_queue.clone()),
+                RecordValue::Pending(pending.clone()),
+            );
         }
         true
     }
 
     /// Takes out what is told already; these, and what is left without its alerts.
-    pub(super) fn remove_told(
+    pub(super) fn remove_sent(
         &mut self,
-        lane: &ChatQueue,
-        is_told: impl Fn(&String, &AlertLine) -> bool,
+        chat_queue: &ChatQueue,
+        is_sent: impl Fn(&String, &AlertLine) -> bool,
         call: &mut Call<'_>,
     ) -> Option<(BTreeMap<String, AlertLine>, QueuedAlerts)> {
-        let pending = self.pending.get_mut(lane)?;
+        let pending = self.pending.get_mut(chat_queue)?;
         let over: BTreeMap<String, AlertLine> = pending
             .lines
             .iter()
-            .filter(|(fingerprint, line)| is_told(fingerprint, line))
+            .filter(|(fingerprint, line)| is_sent(fingerprint, line))
             .map(|(fingerprint, line)| (fingerprint.clone(), line.clone()))
             .collect();
         if over.is_empty() {
@@ -253,93 +259,101 @@ impl AlertQueue {
         pending.lines.retain(|fingerprint, _| !over.contains_key(fingerprint));
         let rest = QueuedAlerts { lines: BTreeMap::new(), ..pending.clone() };
         let left = pending.clone();
-        self.set(lane.clone(), left, call);
+        self.set(chat_queue.clone(), left, call);
         Some((over, rest))
     }
 
-    /// The newest line about an alert that waits in a lane or is under way.
-    pub(super) fn line(&self, lane: &ChatQueue, fingerprint: &str) -> Option<&AlertLine> {
+    /// The newest line about an alert that waits in a chat queue or is under way.
+    pub(super) fn line(&self, chat_queue: &ChatQueue, fingerprint: &str) -> Option<&AlertLine> {
         let under_way = || {
-            let mut messages = self.messages.values().filter(|one| one.sending.lane == *lane);
+            let mut messages =
+                self.messages.values().filter(|one| one.sending.chat_queue == *chat_queue);
             messages.find_map(|message| message.sending.pending.lines.get(fingerprint))
         };
-        let pending = self.pending.get(lane).and_then(|pending| pending.lines.get(fingerprint));
+        let pending =
+            self.pending.get(chat_queue).and_then(|pending| pending.lines.get(fingerprint));
         pending.or_else(under_way)
     }
 
     /// What outlived its cause for too long is told.
     pub(super) fn release(&mut self, call: &mut Call<'_>) {
-        for (lane, pending) in &mut self.pending {
+        for (chat_queue, pending) in &mut self.pending {
             if let Some(released) = pending.released(call.now().unix_ms) {
                 *pending = released;
-                call.keep(RecordKey::Pending(lane.clone()), RecordValue::Pending(pending.clone()));
+                call.keep(
+                    RecordKey::Pending(chat_queue.clone()),
+                    RecordValue::Pending(pending.clone()),
+                );
             }
         }
     }
 
-    /// A message of this lane may have arrived.
-    pub(super) fn doubt(&mut self, lane: &ChatQueue, call: &mut Call<'_>) {
-        let Some(pending) = self.pending.get_mut(lane).filter(|pending| !pending.doubtful) else {
+    /// A message of this chat queue may have arrived.
+    pub(super) fn mark_unconfirmed(&mut self, chat_queue: &ChatQueue, call: &mut Call<'_>) {
+        let Some(pending) = self.pending.get_mut(chat_queue).filter(|pending| !pending.unconfirmed)
+        else {
             return;
         };
-        pending.doubtful = true;
-        call.keep(RecordKey::Pending(lane.clone()), RecordValue::Pending(pending.clone()));
+        pending.unconfirmed = true;
+        call.keep(RecordKey::Pending(chat_queue.clone()), RecordValue::Pending(pending.clone()));
     }
 
     /// What is left after a refusal is told in pieces that become larger again.
-    pub(super) fn widen(&mut self, lane: ChatQueue, call: &mut Call<'_>) {
-        if let Some(rest) = self.pending.get_mut(&lane)
+    pub(super) fn widen(&mut self, chat_queue: ChatQueue, call: &mut Call<'_>) {
+        if let Some(rest) = self.pending.get_mut(&chat_queue)
             && rest.piece_max > 0
         {
             rest.piece_max = rest.piece_max.saturating_mul(2);
-            call.keep(RecordKey::Pending(lane), RecordValue::Pending(rest.clone()));
+            call.keep(RecordKey::Pending(chat_queue), RecordValue::Pending(rest.clone()));
         }
     }
 
-    /// What waits in a lane.
-    pub(super) fn pending(&self, lane: &ChatQueue) -> Option<&QueuedAlerts> {
-        self.pending.get(lane)
+    /// What waits in a chat queue.
+    pub(super) fn pending(&self, chat_queue: &ChatQueue) -> Option<&QueuedAlerts> {
+        self.pending.get(chat_queue)
     }
 
     /// What could be told now: nothing of it is under way, held back, or behind others.
     pub(super) fn ready(&self, now_ms: u64) -> impl Iterator<Item = (&ChatQueue, &QueuedAlerts)> {
         self.pending
             .iter()
-            .filter(move |(_, pending)| !pending.is_held() && !pending.tries.rests(now_ms))
-            .filter(|(lane, _)| !self.is_busy(lane))
+            .filter(move |(_, pending)| {
+                !pending.is_held() && !pending.attempts.is_backing_off(now_ms)
+            })
+            .filter(|(chat_queue, _)| !self.is_busy(chat_queue))
     }
 
-    /// Whether a lane has a message under way already.
-    fn is_busy(&self, lane: &ChatQueue) -> bool {
-        self.is_gathering(lane)
-            || self.messages.values().any(|message| message.sending.lane == *lane)
+    /// Whether a chat queue has a message under way already.
+    fn is_busy(&self, chat_queue: &ChatQueue) -> bool {
+        self.is_awaiting(chat_queue)
+            || self.messages.values().any(|message| message.sending.chat_queue == *chat_queue)
     }
 
-    fn is_gathering(&self, lane: &ChatQueue) -> bool {
-        self.gathering.values().any(|gathering| gathering.lane == *lane)
+    fn is_awaiting(&self, chat_queue: &ChatQueue) -> bool {
+        self.awaiting.values().any(|awaiting| awaiting.chat_queue == *chat_queue)
     }
 
-    /// This lane's message waits for what can be found out; the message's number.
-    pub(super) fn gather(&mut self, gathering: AwaitedSnapshot) -> u64 {
+    /// This chat queue's message waits for what can be found out; the message's number.
+    pub(super) fn await_snapshots(&mut self, awaiting: AwaitedSnapshot) -> u64 {
         let id = self.take_id();
-        self.gathering.insert(id, gathering);
+        self.awaiting.insert(id, awaiting);
         id
     }
 
     /// What was waited for is there.
-    pub(super) fn gathered(&mut self, id: u64) -> Option<AwaitedSnapshot> {
-        self.gathering.remove(&id)
+    pub(super) fn take_awaited(&mut self, id: u64) -> Option<AwaitedSnapshot> {
+        self.awaiting.remove(&id)
     }
 
-    /// Takes what the next message of a lane tells: at most `alerts_max` alerts, or all for 0.
+    /// Takes what the next message of a chat queue tells: at most `alerts_max` alerts, or all for 0.
     /// The rest waits on.
     pub(super) fn take_piece(
         &mut self,
-        lane: &ChatQueue,
+        chat_queue: &ChatQueue,
         alerts_max: usize,
         call: &mut Call<'_>,
     ) -> Option<QueuedAlerts> {
-        let mut waiting = self.pending.remove(lane)?;
+        let mut waiting = self.pending.remove(chat_queue)?;
         if alerts_max > 0 {
             waiting.piece_max = match waiting.piece_max {
                 0 => alerts_max,
@@ -347,7 +361,7 @@ impl AlertQueue {
             };
         }
         let (piece, rest) = waiting.split();
-        self.set(lane.clone(), rest, call);
+        self.set(chat_queue.clone(), rest, call);
         Some(piece)
     }
 
@@ -376,7 +390,7 @@ impl AlertQueue {
         self.messages
             .iter()
             .filter(|(_, message)| message.robot.is_none())
-            .filter(|(_, message)| !message.sending.pending.tries.rests(now_ms))
+            .filter(|(_, message)| !message.sending.pending.attempts.is_backing_off(now_ms))
             .map(|(id, _)| *id)
             .collect()
     }
@@ -423,7 +437,7 @@ impl AlertQueue {
     }
 
     /// Whether a message tells a chat of what it refused.
-    pub(super) fn tells_of_refused(&self, chat: &str) -> bool {
+    pub(super) fn has_refused_notice(&self, chat: &str) -> bool {
         let is_it =
             |one: &InFlightMessage| !one.sending.about.is_empty() && one.sending.chat == chat;
         self.messages.values().any(is_it)
@@ -431,36 +445,38 @@ impl AlertQueue {
 
     /// Whether something is to be told to a chat as soon as a robot takes it.
     pub(super) fn waits_for(&self, chat: &str) -> bool {
-        self.pending.iter().any(|(lane, pending)| lane.chat == chat && !pending.is_held())
-            || self.messages.values().any(|one| one.sending.lane.chat == chat)
+        self.pending
+            .iter()
+            .any(|(chat_queue, pending)| chat_queue.chat == chat && !pending.is_held())
+            || self.messages.values().any(|one| one.sending.chat_queue.chat == chat)
     }
 
     /// Messages about alerts for a chat that are in nobody's hands.
     pub(super) fn left_for(&self, chat: &str) -> Vec<u64> {
         self.messages
             .iter()
-            .filter(|(_, one)| one.robot.is_none() && one.sending.lane.chat == chat)
+            .filter(|(_, one)| one.robot.is_none() && one.sending.chat_queue.chat == chat)
             .filter(|(_, one)| one.sending.about.is_empty())
             .map(|(id, _)| *id)
             .collect()
     }
 
-    /// Lanes with a message in a robot's hands.
+    /// Chat queues with a message in a robot's hands.
     pub(super) fn leaving(&self) -> Vec<ChatQueue> {
         let leaving = self.messages.values().filter(|message| message.robot.is_some());
-        leaving.map(|message| message.sending.lane.clone()).collect()
+        leaving.map(|message| message.sending.chat_queue.clone()).collect()
     }
 
-    /// Lanes in which something waits or is under way, twice where both is so.
-    pub(super) fn lanes(&self) -> impl Iterator<Item = &ChatQueue> {
-        let under_way = self.messages.values().map(|message| &message.sending.lane);
+    /// Chat queues in which something waits or is under way, twice where both is so.
+    pub(super) fn chat_queues(&self) -> impl Iterator<Item = &ChatQueue> {
+        let under_way = self.messages.values().map(|message| &message.sending.chat_queue);
         self.pending.keys().chain(under_way)
     }
 
-    /// Lanes whose message may have arrived.
-    pub(super) fn doubtful(&self) -> impl Iterator<Item = &ChatQueue> {
-        let doubtful = self.pending.iter().filter(|(_, pending)| pending.doubtful);
-        doubtful.map(|(lane, _)| lane)
+    /// Chat queues whose message may have arrived.
+    pub(super) fn unconfirmed(&self) -> impl Iterator<Item = &ChatQueue> {
+        let unconfirmed = self.pending.iter().filter(|(_, pending)| pending.unconfirmed);
+        unconfirmed.map(|(chat_queue, _)| chat_queue)
     }
 
     /// Alerts that wait or are under way, and their bytes.
@@ -471,31 +487,31 @@ impl AlertQueue {
         })
     }
 
-    /// Lanes that could make room, oldest first: with nothing critical in them.
+    /// Chat queues that could make room, oldest first: with nothing critical in them.
     pub(super) fn oldest_warnings(&self) -> Vec<ChatQueue> {
         let mut warnings: Vec<(u64, &ChatQueue)> = self
             .pending
             .iter()
-            .filter(|(lane, pending)| !pending.is_critical() && !self.is_gathering(lane))
-            .map(|(lane, pending)| (pending.since_ms, lane))
+            .filter(|(chat_queue, pending)| !pending.is_critical() && !self.is_awaiting(chat_queue))
+            .map(|(chat_queue, pending)| (pending.since_ms, chat_queue))
             .collect();
         warnings.sort_unstable();
-        warnings.into_iter().map(|(_, lane)| lane.clone()).collect()
+        warnings.into_iter().map(|(_, chat_queue)| chat_queue.clone()).collect()
     }
 
-    /// Gives up what waits in a lane, to make room; the chat's next message says how much.
-    pub(super) fn drop_lane(
+    /// Gives up what waits in a chat queue, to make room; the chat's next message says how much.
+    pub(super) fn drop_queue(
         &mut self,
-        lane: &ChatQueue,
+        chat_queue: &ChatQueue,
         call: &mut Call<'_>,
     ) -> Option<QueuedAlerts> {
-        let pending = self.pending.remove(lane)?;
-        call.forget(RecordKey::Pending(lane.clone()));
-        *self.dropped.entry(lane.chat.clone()).or_default() += pending.lines.len() as u64;
+        let pending = self.pending.remove(chat_queue)?;
+        call.forget(RecordKey::Pending(chat_queue.clone()));
+        *self.dropped.entry(chat_queue.chat.clone()).or_default() += pending.lines.len() as u64;
         Some(pending)
     }
 
-    /// Gives up what has waited since before `age_ms_max`: lanes, and how much of each.
+    /// Gives up what has waited since before `age_ms_max`: chat queues, and how much of each.
     pub(super) fn expire(
         &mut self,
         age_ms_max: u64,
@@ -503,14 +519,15 @@ impl AlertQueue {
     ) -> Vec<(ChatQueue, usize)> {
         let now_ms = call.now().unix_ms;
         let is_old = |pending: &QueuedAlerts| now_ms.saturating_sub(pending.since_ms) > age_ms_max;
-        let lanes = self.pending.iter();
-        let old = lanes.filter(|(lane, pending)| is_old(pending) && !self.is_gathering(lane));
-        let old: Vec<ChatQueue> = old.map(|(lane, _)| lane.clone()).collect();
+        let chat_queues = self.pending.iter();
+        let old = chat_queues
+            .filter(|(chat_queue, pending)| is_old(pending) && !self.is_awaiting(chat_queue));
+        let old: Vec<ChatQueue> = old.map(|(chat_queue, _)| chat_queue.clone()).collect();
         let mut expired = Vec::new();
-        for lane in old {
-            let Some(pending) = self.pending.remove(&lane) else { continue };
-            call.forget(RecordKey::Pending(lane.clone()));
-            expired.push((lane, pending.lines.len()));
+        for chat_queue in old {
+            let Some(pending) = self.pending.remove(&chat_queue) else { continue };
+            call.forget(RecordKey::Pending(chat_queue.clone()));
+            expired.push((chat_queue, pending.lines.len()));
         }
         let is_over =
             |message: &InFlightMessage| message.robot.is_none() && is_old(&message.sending.pending);
@@ -519,7 +536,7 @@ impl AlertQueue {
         for id in over {
             let Some(sending) = self.finish(id, call) else { continue };
             let left = sending.parts.len() - sending.sent;
-            expired.push((sending.lane, left));
+            expired.push((sending.chat_queue, left));
         }
         expired
     }
@@ -531,7 +548,7 @@ impl AlertQueue {
 
     /// Whether something waits for a robot.
     pub(super) fn waits(&self) -> bool {
-        self.pending.len() > self.gathering.len()
+        self.pending.len() > self.awaiting.len()
             || self.messages.values().any(|message| message.robot.is_none())
     }
 
@@ -540,12 +557,12 @@ impl AlertQueue {
         let waiting = self.pending.values().filter(|pending| !pending.is_held());
         let waiting = waiting.chain(self.messages.values().map(|message| &message.sending.pending));
         let oldest_ms = waiting.clone().map(|pending| pending.since_ms).min();
-        (waiting.map(|pending| pending.told().count() as u64).sum(), oldest_ms)
+        (waiting.map(|pending| pending.unheld().count() as u64).sum(), oldest_ms)
     }
 }
 
 /// Takes the alerts out of a message whose part has arrived.
-pub(super) fn take_arrived(sending: &mut Sending) -> BTreeMap<String, AlertLine> {
+pub(super) fn take_delivered(sending: &mut Sending) -> BTreeMap<String, AlertLine> {
     let mut arrived = BTreeMap::new();
     for fingerprint in sending.parts.iter().take(sending.sent).flat_map(|part| &part.fingerprints) {
         if let Some(line) = sending.pending.lines.remove(fingerprint) {
@@ -555,8 +572,8 @@ pub(super) fn take_arrived(sending: &mut Sending) -> BTreeMap<String, AlertLine>
     arrived
 }
 
-/// Whether a lane is one that its route has.
-fn leads_somewhere(lane: &ChatQueue, options: &Options) -> bool {
-    let Some((route, true)) = options.route(&lane.route) else { return false };
-    route.chats.contains(&lane.chat) || route.escalation == lane.chat
+/// Whether a chat queue is one that its route has.
+fn leads_somewhere(chat_queue: &ChatQueue, options: &Options) -> bool {
+    let Some((route, true)) = options.route(&chat_queue.route) else { return false };
+    route.chats.contains(&chat_queue.chat) || route.escalation == chat_queue.chat
 }

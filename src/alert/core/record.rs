@@ -8,18 +8,19 @@ use super::sender;
 use crate::alert::message::MessagePart;
 use crate::alert::model::alert::Pairs;
 use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts};
-use crate::alert::model::told::SentState;
+use crate::alert::model::sent_state::SentState;
 use crate::base::Timestamps;
 
 /// Whose value it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RecordKey {
-    /// What waits in a lane.
+    /// What waits in a chat queue.
     Pending(ChatQueue),
     /// A message that is under way.
     Message(u64),
-    /// What a lane has been told.
-    Told(ChatQueue),
+    /// What a chat queue has been told.
+    #[serde(rename = "Told")]
+    Sent(ChatQueue),
     /// A robot's times.
     Robot(String),
     /// When an action was done last.
@@ -39,8 +40,9 @@ pub enum RecordValue {
     Pending(QueuedAlerts),
     /// See `RecordKey::Message`.
     Message(Sending),
-    /// See `RecordKey::Told`.
-    Told(SentState),
+    /// See `RecordKey::Sent`.
+    #[serde(rename = "Told")]
+    Sent(SentState),
     /// See `RecordKey::Robot`.
     Robot(sender::SavedSender),
     /// See `RecordKey::Action`; in milliseconds since 1970.
@@ -56,9 +58,10 @@ pub enum RecordValue {
 /// A message that is under way.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sending {
-    /// Its lane.
-    pub lane: ChatQueue,
-    /// The chat that it goes to: the lane's, or the fallback.
+    /// Its chat queue.
+    #[serde(rename = "lane")]
+    pub chat_queue: ChatQueue,
+    /// The chat that it goes to: the chat queue's, or the fallback.
     pub chat: String,
     /// What it tells.
     pub pending: QueuedAlerts,
@@ -78,8 +81,9 @@ pub struct Sending {
 /// A message that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedMessage {
-    /// Its lane.
-    pub lane: ChatQueue,
+    /// Its chat queue.
+    #[serde(rename = "lane")]
+    pub chat_queue: ChatQueue,
     /// The chat that refused it.
     pub chat: String,
     /// The robot that said so.
@@ -91,7 +95,8 @@ pub struct RefusedMessage {
     /// What it would have told: one alert.
     pub pending: QueuedAlerts,
     /// The chat has been told that there is something that it refused.
-    pub is_told: bool,
+    #[serde(rename = "is_told")]
+    pub is_notified: bool,
 }
 
 /// A group whose critical alerts were told and not acknowledged.
@@ -202,9 +207,9 @@ mod tests {
             let record: JournalRecord = serde_json::from_str(&text).expect("it is a record");
             assert_eq!(serde_json::to_string(&record).expect("it becomes JSON"), text);
         }
-        let told = r#"{"states":{},"at_ms":3}"#;
+        let sent = r#"{"states":{},"at_ms":3}"#;
         let text = format!(
-            r#"{{"told":[[{LANE},{told}]],"until_ms":1,"more":true,"under_way":[{LANE}],"acknowledged_ago":[[{LANE},2]],"role":{{"is_first":true,"began_ms":3}},"turns":{{"ops":4}},"waiting":[5],"doubtful":[{LANE}]}}"#
+            r#"{{"told":[[{LANE},{sent}]],"until_ms":1,"more":true,"under_way":[{LANE}],"acknowledged_ago":[[{LANE},2]],"role":{{"is_first":true,"began_ms":3}},"turns":{{"ops":4}},"waiting":[5],"doubtful":[{LANE}]}}"#
         );
         let answer: PairAnswer = serde_json::from_str(&text).expect("it is an answer");
         assert_eq!(serde_json::to_string(&answer).expect("it becomes JSON"), text);

@@ -51,14 +51,14 @@ impl RefusedList {
     }
 
     /// Whether a chat is yet to hear of something that it refused.
-    pub(super) fn has_untold(&self) -> bool {
-        self.all.values().any(|refused| !refused.is_told)
+    pub(super) fn has_unnotified(&self) -> bool {
+        self.all.values().any(|refused| !refused.is_notified)
     }
 
     /// What chats are yet to hear of, by chat.
-    pub(super) fn untold(&self) -> BTreeMap<String, Vec<u64>> {
+    pub(super) fn unnotified(&self) -> BTreeMap<String, Vec<u64>> {
         let mut chats: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        for (id, refused) in self.all.iter().filter(|(_, refused)| !refused.is_told) {
+        for (id, refused) in self.all.iter().filter(|(_, refused)| !refused.is_notified) {
             chats.entry(refused.chat.clone()).or_default().push(*id);
         }
         chats
@@ -73,14 +73,14 @@ impl RefusedList {
         call: &mut Call<'_>,
     ) -> Vec<RefusedMessage> {
         let is_same = |old: &RefusedMessage| {
-            (&old.lane, &old.chat) == (&refused.lane, &refused.chat)
+            (&old.chat_queue, &old.chat) == (&refused.chat_queue, &refused.chat)
                 && old.pending.lines.keys().eq(refused.pending.lines.keys())
         };
         let same = self.all.iter().find(|(_, old)| is_same(old)).map(|(id, _)| *id);
         if let Some(old) = same.and_then(|id| self.remove(id, call)) {
             // A reminder of what the chat knows to be refused says nothing new.
             let fires = |one: &RefusedMessage| one.pending.lines.values().any(|l| l.alert.firing);
-            refused.is_told = old.is_told && fires(&old) == fires(&refused);
+            refused.is_notified = old.is_notified && fires(&old) == fires(&refused);
         }
         let mut over = Vec::new();
         while self.all.len() >= REFUSED_MAX {
@@ -100,17 +100,17 @@ impl RefusedList {
     }
 
     /// Their chat knows of these.
-    pub(super) fn are_told(&mut self, about: &[u64], call: &mut Call<'_>) {
+    pub(super) fn mark_notified(&mut self, about: &[u64], call: &mut Call<'_>) {
         for id in about {
             let Some(refused) = self.all.get_mut(id) else { continue };
-            Arc::make_mut(refused).is_told = true;
+            Arc::make_mut(refused).is_notified = true;
             let value = RecordValue::Refused(Box::new(refused.as_ref().clone()));
             call.keep(RecordKey::Refused(*id), value);
         }
     }
 
     /// Forgets what is too old.
-    pub(super) fn tidy(&mut self, call: &mut Call<'_>) {
+    pub(super) fn prune(&mut self, call: &mut Call<'_>) {
         let now_ms = call.now().unix_ms;
         let is_old = |one: &RefusedMessage| now_ms.saturating_sub(one.at_ms) > REFUSED_MS_MAX;
         let old = self.all.iter().filter(|(_, one)| is_old(one));

@@ -134,7 +134,7 @@ impl SenderState {
 
     /// Notes whether it talks to us. Who is asked too often, or does not like a message,
     /// was reached, and another bridge would hear the same.
-    pub fn is_heard(&mut self, answer: &SendOutcome, now: MonotonicMs) {
+    pub fn note_reached(&mut self, answer: &SendOutcome, now: MonotonicMs) {
         match answer {
             SendOutcome::Delivered
             | SendOutcome::TooOften(_)
@@ -145,7 +145,7 @@ impl SenderState {
             SendOutcome::Stranger(_)
             | SendOutcome::Busy(_)
             | SendOutcome::Unreachable
-            | SendOutcome::Doubtful => {
+            | SendOutcome::Unconfirmed => {
                 let since = self.failing.map_or(self.left, |failing| failing.since);
                 self.failing = Some(Failing { since, last: now });
             }
@@ -213,7 +213,7 @@ impl SenderState {
     }
 
     /// Draws the consequences of an answer; how long the robot rests now.
-    pub fn hears(&mut self, answer: &SendOutcome, now_ms: u64) -> u64 {
+    pub fn on_outcome(&mut self, answer: &SendOutcome, now_ms: u64) -> u64 {
         let pause_ms = match answer {
             SendOutcome::Delivered => {
                 (self.failures, self.refusals, self.is_broken) = (0, 0, false);
@@ -222,7 +222,7 @@ impl SenderState {
             }
             SendOutcome::TooOften(0) => self.robot.pause_ms(),
             SendOutcome::TooOften(wait_ms) => *wait_ms,
-            SendOutcome::Unreachable | SendOutcome::Busy(_) | SendOutcome::Doubtful => {
+            SendOutcome::Unreachable | SendOutcome::Busy(_) | SendOutcome::Unconfirmed => {
                 self.failures = self.failures.saturating_add(1);
                 (1_000u64 << self.failures.min(10)).min(BACKOFF_MS_MAX)
             }
@@ -263,7 +263,7 @@ impl SenderState {
 mod tests {
     use super::*;
 
-    fn speaker(rate_count: u32) -> SenderState {
+    fn sender(rate_count: u32) -> SenderState {
         let robot = Robot { rate_count, rate_window_s: 60, ..Robot::default() };
         SenderState::new(robot, SavedSender::default())
     }
@@ -271,13 +271,13 @@ mod tests {
     #[test]
     fn no_window_holds_more_than_the_rate() {
         for step_ms in [1, 37, 999, 3_000, 3_400, 61_000] {
-            let mut speaker = speaker(18);
+            let mut sender = sender(18);
             let mut sent = Vec::new();
             for now_ms in (1_000_000..1_400_000).step_by(step_ms) {
-                if speaker.is_ready(now_ms) {
-                    speaker.sends(Timestamps { unix_ms: now_ms, ..Timestamps::default() });
+                if sender.is_ready(now_ms) {
+                    sender.sends(Timestamps { unix_ms: now_ms, ..Timestamps::default() });
                     sent.push(now_ms);
-                    speaker = SenderState::new(speaker.robot.clone(), speaker.kept.clone());
+                    sender = SenderState::new(sender.robot.clone(), sender.kept.clone());
                 }
             }
             assert!(sent.windows(19).all(|part| part[18] - part[0] >= 60_000), "{step_ms}");
@@ -290,10 +290,10 @@ mod tests {
         #[track_caller]
         fn check(channel: crate::alert::options::Messenger, answer: &SendOutcome, want_ms: u64) {
             let robot = Robot { channel, rate_count: 18, rate_window_s: 60, ..Robot::default() };
-            let mut speaker = SenderState::new(robot, SavedSender::default());
-            assert_eq!(speaker.hears(answer, 5_000), want_ms);
-            assert!(speaker.is_ready(5_000 + want_ms));
-            assert_eq!(speaker.is_ready(4_999 + want_ms), want_ms == 0);
+            let mut sender = SenderState::new(robot, SavedSender::default());
+            assert_eq!(sender.on_outcome(answer, 5_000), want_ms);
+            assert!(sender.is_ready(5_000 + want_ms));
+            assert_eq!(sender.is_ready(4_999 + want_ms), want_ms == 0);
         }
         use crate::alert::options::Messenger::{Dingtalk, Wecom};
         check(Wecom, &SendOutcome::TooOften(0), 60_000);
@@ -301,7 +301,7 @@ mod tests {
         check(Dingtalk, &SendOutcome::TooOften(0), 600_000);
         check(Wecom, &SendOutcome::Delivered, 0);
         check(Wecom, &SendOutcome::Unreachable, 2_000);
-        check(Wecom, &SendOutcome::Doubtful, 2_000);
+        check(Wecom, &SendOutcome::Unconfirmed, 2_000);
         check(Wecom, &SendOutcome::Stranger(93_000), 10_000);
         check(Wecom, &SendOutcome::Refused(40_008), 0);
         check(Wecom, &SendOutcome::TooLong(40_058), 0);
@@ -309,45 +309,46 @@ mod tests {
 
     #[test]
     fn failures_in_a_row_wait_longer_and_a_success_forgets_them() {
-        let mut speaker = speaker(18);
-        let waits: Vec<u64> = (0..8).map(|_| speaker.hears(&SendOutcome::Unreachable, 0)).collect();
+        let mut sender = sender(18);
+        let waits: Vec<u64> =
+            (0..8).map(|_| sender.on_outcome(&SendOutcome::Unreachable, 0)).collect();
         assert_eq!(waits, [2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000, 30_000]);
-        speaker.hears(&SendOutcome::Delivered, 0);
-        assert_eq!(speaker.hears(&SendOutcome::Unreachable, 0), 2_000);
+        sender.on_outcome(&SendOutcome::Delivered, 0);
+        assert_eq!(sender.on_outcome(&SendOutcome::Unreachable, 0), 2_000);
     }
 
     #[test]
     fn a_robot_that_takes_nothing_is_asked_often_enough_for_what_is_critical() {
-        let mut speaker = speaker(18);
+        let mut sender = sender(18);
         let waits: Vec<u64> =
-            (0..4).map(|_| speaker.hears(&SendOutcome::Stranger(404), 0)).collect();
+            (0..4).map(|_| sender.on_outcome(&SendOutcome::Stranger(404), 0)).collect();
         assert_eq!(waits, [10_000, 20_000, 40_000, 40_000]);
-        assert!(speaker.is_broken);
-        speaker.hears(&SendOutcome::Delivered, 5);
-        assert!(!speaker.is_broken && speaker.delivered_ms == 5);
+        assert!(sender.is_broken);
+        sender.on_outcome(&SendOutcome::Delivered, 5);
+        assert!(!sender.is_broken && sender.delivered_ms == 5);
     }
 
     #[test]
     fn one_refused_message_is_its_own_fault_and_all_of_them_are_the_robots() {
-        let mut speaker = speaker(18);
-        speaker.hears(&SendOutcome::Refused(400), 0);
-        assert!(!speaker.refuses_all());
-        speaker.hears(&SendOutcome::Delivered, 0);
-        speaker.hears(&SendOutcome::Refused(400), 0);
-        assert!(!speaker.refuses_all());
-        speaker.hears(&SendOutcome::Refused(400), 0);
-        assert!(speaker.refuses_all());
+        let mut sender = sender(18);
+        sender.on_outcome(&SendOutcome::Refused(400), 0);
+        assert!(!sender.refuses_all());
+        sender.on_outcome(&SendOutcome::Delivered, 0);
+        sender.on_outcome(&SendOutcome::Refused(400), 0);
+        assert!(!sender.refuses_all());
+        sender.on_outcome(&SendOutcome::Refused(400), 0);
+        assert!(sender.refuses_all());
     }
 
     #[test]
     fn a_new_token_is_tried_at_once() {
-        let mut speaker = speaker(18);
-        speaker.hears(&SendOutcome::Stranger(93_000), 1_000);
-        speaker.change(speaker.robot.clone());
-        assert!(!speaker.is_ready(1_000));
-        let mut robot = speaker.robot.clone();
+        let mut sender = sender(18);
+        sender.on_outcome(&SendOutcome::Stranger(93_000), 1_000);
+        sender.change(sender.robot.clone());
+        assert!(!sender.is_ready(1_000));
+        let mut robot = sender.robot.clone();
         robot.token.value = "new".to_owned();
-        speaker.change(robot);
-        assert!(speaker.is_ready(1_000));
+        sender.change(robot);
+        assert!(sender.is_ready(1_000));
     }
 }

@@ -46,15 +46,15 @@ impl Senders {
     pub(super) fn change(&mut self, call: &mut Call<'_>) {
         let mut before = std::mem::take(&mut self.all);
         for robot in &call.options().robots {
-            let same = before.iter().position(|speaker| speaker.name() == robot.name);
-            let speaker = match same.map(|index| before.swap_remove(index)) {
-                Some(mut speaker) => {
-                    speaker.change(robot.clone());
-                    speaker
+            let same = before.iter().position(|sender| sender.name() == robot.name);
+            let sender = match same.map(|index| before.swap_remove(index)) {
+                Some(mut sender) => {
+                    sender.change(robot.clone());
+                    sender
                 }
                 None => SenderState::new(robot.clone(), SavedSender::default()),
             };
-            self.all.push(speaker);
+            self.all.push(sender);
         }
         for gone in before {
             call.forget(RecordKey::Robot(gone.name().to_owned()));
@@ -63,38 +63,38 @@ impl Senders {
 
     /// What is kept of them, as the queue's file would have it.
     pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
-        let record = |speaker: &SenderState| JournalRecord {
-            key: RecordKey::Robot(speaker.name().to_owned()),
-            value: Some(RecordValue::Robot(speaker.kept().clone())),
+        let record = |sender: &SenderState| JournalRecord {
+            key: RecordKey::Robot(sender.name().to_owned()),
+            value: Some(RecordValue::Robot(sender.kept().clone())),
         };
         all.extend(self.all.iter().map(record));
     }
 
     /// What `/metrics` shows of them.
     pub(super) fn stats(&self, now_ms: u64) -> Vec<RobotStats> {
-        let robot = |speaker: &SenderState| RobotStats {
-            name: speaker.name().to_owned(),
-            channel: speaker.robot().channel.word(),
-            rests: speaker.rests_until_ms() > now_ms,
-            rejects: speaker.is_broken(),
+        let robot = |sender: &SenderState| RobotStats {
+            name: sender.name().to_owned(),
+            channel: sender.robot().channel.word(),
+            rests: sender.rests_until_ms() > now_ms,
+            rejects: sender.is_broken(),
         };
         self.all.iter().map(robot).collect()
     }
 
     /// Forgets what a clock that was set back says about the future.
     pub(super) fn settle(&mut self, now_ms: u64) {
-        self.all.iter_mut().for_each(|speaker| speaker.settle(now_ms));
+        self.all.iter_mut().for_each(|sender| sender.settle(now_ms));
     }
 
     /// Whether one could speak now.
     pub(super) fn is_any_ready(&self, now_ms: u64) -> bool {
-        self.all.iter().any(|speaker| speaker.is_ready(now_ms))
+        self.all.iter().any(|sender| sender.is_ready(now_ms))
     }
 
     /// How long until the next one that is free may speak; `None` when that is none.
     pub(super) fn ready_in_ms(&self, now_ms: u64) -> Option<u64> {
-        let free = self.all.iter().filter(|speaker| !speaker.is_busy());
-        let ahead = free.map(|speaker| speaker.ready_ms().saturating_sub(now_ms));
+        let free = self.all.iter().filter(|sender| !sender.is_busy());
+        let ahead = free.map(|sender| sender.ready_ms().saturating_sub(now_ms));
         ahead.filter(|&ms| ms > 0).min()
     }
 
@@ -128,14 +128,14 @@ impl Senders {
 
     /// How long every robot of a chat rests yet.
     pub(super) fn rests_ms(&self, chat: &str, now_ms: u64) -> u64 {
-        let robots = self.all.iter().filter(|speaker| speaker.robot().chat == chat);
-        let rests_ms = robots.map(|speaker| speaker.rests_until_ms().saturating_sub(now_ms));
+        let robots = self.all.iter().filter(|sender| sender.robot().chat == chat);
+        let rests_ms = robots.map(|sender| sender.rests_until_ms().saturating_sub(now_ms));
         rests_ms.min().unwrap_or(u64::MAX)
     }
 
     /// The place of a robot, if there is one of this name.
     pub(super) fn index(&self, name: &str) -> Option<usize> {
-        self.all.iter().position(|speaker| speaker.name() == name)
+        self.all.iter().position(|sender| sender.name() == name)
     }
 
     /// A message for this robot is being made; its name.
@@ -153,24 +153,24 @@ impl Senders {
 
     /// A message leaves by this robot; what it is.
     pub(super) fn send(&mut self, index: usize, call: &mut Call<'_>) -> &Robot {
-        let speaker = &mut self.all[index];
-        speaker.sends(call.now());
-        keep(speaker, call);
-        speaker.robot()
+        let sender = &mut self.all[index];
+        sender.sends(call.now());
+        keep(sender, call);
+        sender.robot()
     }
 
     /// Draws the consequences of an answer for the robot that gave it.
-    pub(super) fn hear(&mut self, name: &str, answer: &SendOutcome, call: &mut Call<'_>) {
+    pub(super) fn on_outcome(&mut self, name: &str, answer: &SendOutcome, call: &mut Call<'_>) {
         let Some(index) = self.free(name) else { return };
-        let speaker = &mut self.all[index];
-        speaker.is_heard(answer, call.now().tick);
-        let pause_ms = speaker.hears(answer, call.now().unix_ms);
+        let sender = &mut self.all[index];
+        sender.note_reached(answer, call.now().tick);
+        let pause_ms = sender.on_outcome(answer, call.now().unix_ms);
         if *answer == SendOutcome::Delivered {
             return;
         }
-        keep(speaker, call);
+        keep(sender, call);
         let answer = answer.clone();
-        call.tell(BridgeWarning::Robot { robot: name.to_owned(), answer, pause_ms });
+        call.warn(BridgeWarning::Robot { robot: name.to_owned(), answer, pause_ms });
     }
 
     /// When a robot is ready again, and when it delivered something last; 0 for one that
@@ -184,20 +184,20 @@ impl Senders {
     /// nothing at all; then it rests until somebody mends it.
     pub(super) fn refuses_notice(&mut self, name: &str, code: i64, call: &mut Call<'_>) -> bool {
         let Some(index) = self.index(name) else { return false };
-        let speaker = &mut self.all[index];
-        if !speaker.refuses_all() {
+        let sender = &mut self.all[index];
+        if !sender.refuses_all() {
             return false;
         }
-        let pause_ms = speaker.breaks(call.now().unix_ms);
-        keep(speaker, call);
+        let pause_ms = sender.breaks(call.now().unix_ms);
+        keep(sender, call);
         let answer = SendOutcome::Stranger(code);
-        call.tell(BridgeWarning::Robot { robot: name.to_owned(), answer, pause_ms });
+        call.warn(BridgeWarning::Robot { robot: name.to_owned(), answer, pause_ms });
         true
     }
 
     /// All chats that have robots.
     pub(super) fn chats(&self) -> BTreeSet<String> {
-        self.all.iter().map(|speaker| speaker.robot().chat.clone()).collect()
+        self.all.iter().map(|sender| sender.robot().chat.clone()).collect()
     }
 
     /// For how long no robot of a chat has talked to this bridge; `None` when one does, or
@@ -236,9 +236,9 @@ impl Senders {
     }
 }
 
-fn keep(speaker: &SenderState, call: &mut Call<'_>) {
+fn keep(sender: &SenderState, call: &mut Call<'_>) {
     call.keep(
-        RecordKey::Robot(speaker.name().to_owned()),
-        RecordValue::Robot(speaker.kept().clone()),
+        RecordKey::Robot(sender.name().to_owned()),
+        RecordValue::Robot(sender.kept().clone()),
     );
 }

@@ -19,7 +19,7 @@ pub(super) fn send(parts: &mut Parts, id: u64, robot: usize, call: &mut Call<'_>
     let robot = parts.senders.send(robot, call);
     let Some(sending) = parts.queue.hand_over(id, &robot.name) else { return };
     let language =
-        options.route(&sending.lane.route).map_or(Language::En, |(route, _)| route.language);
+        options.route(&sending.chat_queue.route).map_or(Language::En, |(route, _)| route.language);
     let part_id = format!("{id:x}-{}", sending.sent);
     let part = &sending.parts[sending.sent];
     let attempt = if sending.again { Attempt::Again } else { Attempt::First };

@@ -58,7 +58,7 @@ impl Watchdog {
     }
 
     /// When it was heard last, or began to be waited for, in milliseconds since 1970.
-    pub(super) fn heard_ms(&self) -> u64 {
+    pub(super) fn last_beat_ms(&self) -> u64 {
         self.heard.unix_ms
     }
 
@@ -80,7 +80,7 @@ impl Watchdog {
         let since_ms = call.now().unix_ms;
         self.silent_since_ms = Some(since_ms);
         call.keep(RecordKey::Deadman, RecordValue::Deadman(since_ms));
-        call.tell(BridgeWarning::Silent);
+        call.warn(BridgeWarning::Silent);
         Some(WatchdogChange::Silent { since_ms })
     }
 

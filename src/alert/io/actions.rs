@@ -19,28 +19,28 @@ const ACTION_MS_MAX: u64 = 30_000;
 
 /// Does what is to be done, and writes it down either way: before, so that it is known
 /// even when nobody is left to write what became of it, and after.
-pub(super) async fn act_and_write(client: Client, deed: ActionRun, dir: PathBuf, token: String) {
+pub(super) async fn run_and_audit(client: Client, run: ActionRun, dir: PathBuf, token: String) {
     let at = now().unix_ms;
-    let verdict = match deed.verdict {
+    let verdict = match run.verdict {
         ActionState::Done => "done",
         ActionState::DryRun => "dry_run",
         ActionState::TooSoon => "too_soon",
         ActionState::UnknownInstance => "unknown_instance",
     };
     let fields = json!({
-        "action": deed.action, "alert": deed.alert, "verdict": verdict,
-        "instance": text::of_operator(&deed.instance, 120),
+        "action": run.action, "alert": run.alert, "verdict": verdict,
+        "instance": text::of_operator(&run.instance, 120),
     });
-    write_down(dir.clone(), at, fields.clone()).await;
-    if deed.verdict != ActionState::Done {
+    write_audit(dir.clone(), at, fields.clone()).await;
+    if run.verdict != ActionState::Done {
         return;
     }
     let ask = ClientRequest {
-        url: &deed.url,
+        url: &run.url,
         // The token is for that listener, and for nobody on the way to it.
         way: ClientRoute::Direct,
         json: None,
-        post: deed.post,
+        post: run.post,
         bearer: &token,
         id: "",
         ms_max: ACTION_MS_MAX,
@@ -49,17 +49,17 @@ pub(super) async fn act_and_write(client: Client, deed: ActionRun, dir: PathBuf,
     let mut fields = fields;
     match client.ask(ask).await {
         Ok(ExchangeAnswer { status, body, .. }) => {
-            let (into, name) = (dir.clone(), deed.action.clone());
+            let (into, name) = (dir.clone(), run.action.clone());
             let saved = task::spawn_blocking(move || audit::save(&into, at, &name, &body)).await;
             fields["status"] = json!(status);
             fields["saved"] = json!(saved.ok().and_then(Result::ok));
         }
         Err(failed) => fields["failed"] = json!(format!("{failed:?}")),
     }
-    write_down(dir, now().unix_ms, fields).await;
+    write_audit(dir, now().unix_ms, fields).await;
 }
 
-async fn write_down(dir: PathBuf, at: u64, fields: serde_json::Value) {
+async fn write_audit(dir: PathBuf, at: u64, fields: serde_json::Value) {
     let written = task::spawn_blocking(move || audit::write(&dir, at, "action", fields)).await;
     if !matches!(written, Ok(Ok(()))) {
         tracing::error!("the audit log cannot be written");

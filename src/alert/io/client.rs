@@ -69,7 +69,7 @@ pub enum ClientError {
     /// It was not asked: the proxy does not lead there; its status.
     ByProxy(u16),
     /// It may have been asked: it did not answer in time, or not to the end.
-    Doubtful,
+    Unconfirmed,
 }
 
 /// Why there can be no client.
@@ -93,7 +93,7 @@ impl Client {
     /// Asks, and reads the whole answer.
     pub async fn ask(&self, ask: ClientRequest<'_>) -> Result<ExchangeAnswer, ClientError> {
         match self.ask_in_part(ask).await {
-            Ok(ExchangeAnswer { end: BodyEnd::Cut, .. }) => Err(ClientError::Doubtful),
+            Ok(ExchangeAnswer { end: BodyEnd::Cut, .. }) => Err(ClientError::Unconfirmed),
             other => other,
         }
     }
@@ -135,7 +135,7 @@ impl Client {
             Err(ExchangeError::Connect(ConnectError::Host(_) | ConnectError::Proxy(_))) => {
                 Err(ClientError::Unreachable)
             }
-            Err(ExchangeError::Broken(_) | ExchangeError::Late) => Err(ClientError::Doubtful),
+            Err(ExchangeError::Broken(_) | ExchangeError::Late) => Err(ClientError::Unconfirmed),
         }
     }
 }

@@ -4,11 +4,11 @@
 
 use tokio::sync::oneshot;
 
-use crate::alert::core::{CoreInput, PairAnswer, Ticket};
+use crate::alert::core::{CoreInput, PairAnswer, ReplyId};
 
 /// What an input became.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Served {
+pub(super) enum InputOutcome {
     /// It is on the disk.
     Kept,
     /// There was no room.
@@ -24,5 +24,5 @@ pub(super) enum Served {
 /// An input on its way to the core, and who waits for what it becomes.
 pub(super) struct Envelope {
     pub(super) input: CoreInput,
-    pub(super) reply: Option<(Ticket, oneshot::Sender<Served>)>,
+    pub(super) reply: Option<(ReplyId, oneshot::Sender<InputOutcome>)>,
 }

@@ -120,7 +120,7 @@ impl Journal {
     }
 
     /// Whether the next write should bring everything and not only what has changed.
-    pub fn wants_all(&self) -> bool {
+    pub fn needs_rewrite(&self) -> bool {
         self.is_broken || self.len > self.whole_len.saturating_mul(4).saturating_add(GROWTH_BYTES)
     }
 
@@ -302,7 +302,7 @@ mod tests {
         let mut journal = Journal::open(dir.path()).unwrap().journal;
         journal.file = File::open(dir.path().join("queue")).unwrap(); // not for writing
         assert!(journal.append(&[record("a", Some(1))]).is_err());
-        assert!(journal.is_broken() && journal.wants_all());
+        assert!(journal.is_broken() && journal.needs_rewrite());
         journal.rewrite(&[record("a", Some(1))]).unwrap();
         journal.append(&[record("b", Some(2))]).unwrap();
         drop(journal);

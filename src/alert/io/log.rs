@@ -5,8 +5,8 @@
 use crate::alert::core::BridgeWarning;
 use crate::alert::core::answer::SendOutcome;
 
-pub(super) fn tell(trouble: &BridgeWarning) {
-    match trouble {
+pub(super) fn log_warning(warning: &BridgeWarning) {
+    match warning {
         BridgeWarning::Robot { robot, answer, pause_ms } => match answer {
             SendOutcome::Stranger(_) | SendOutcome::Refused(_) => {
                 tracing::error!("robot {robot}: {answer}; next try in {pause_ms} ms");
@@ -16,7 +16,7 @@ pub(super) fn tell(trouble: &BridgeWarning) {
             | SendOutcome::TooLong(_)
             | SendOutcome::Busy(_)
             | SendOutcome::Unreachable
-            | SendOutcome::Doubtful => {
+            | SendOutcome::Unconfirmed => {
                 tracing::warn!("robot {robot}: {answer}; next try in {pause_ms} ms");
             }
         },

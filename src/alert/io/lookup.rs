@@ -1,7 +1,6 @@
-//! What is found out before a message leaves, and what Alertmanager inhibits: questions to
-//! Prometheus, to instances and to Alertmanager.
+//! Requests for snapshots to Prometheus and to instances, and for inhibited alerts to Alertmanager.
 //!
-//! Deliberately absent: what to ask, and the choice among the answers (`core`).
+//! Deliberately absent: the questions, and the choice among the answers (`core`).
 
 use std::time::Duration;
 
@@ -13,24 +12,24 @@ use super::client::{Client, ClientRequest, ClientRoute};
 use super::envelope::Envelope;
 use super::shared::SharedState;
 use crate::alert::core::CoreInput;
-use crate::alert::core::outlive;
+use crate::alert::core::inhibited;
 use crate::alert::core::questions::{self, SnapshotQuestion};
 use crate::alert::model::core_snapshot::{self, CoreSnapshot};
 use crate::alert::model::snapshot::{Snapshot, Snapshots};
 use crate::outbound::ExchangeAnswer;
 
-/// How long what can be found out is waited for, in ms.
+/// How long snapshots are waited for, in ms.
 const EVIDENCE_MS_MAX: u64 = 2_000;
 
-/// Bytes of an answer of Prometheus or of an instance.
+/// Most bytes of an answer of Prometheus or of an instance.
 const EVIDENCE_BYTES_MAX: usize = 4 << 20;
 
-/// How often Alertmanager is asked what it inhibits: so often in the time that such an
-/// alert may outlive its cause, and at least every so many ms.
+/// How often Alertmanager is asked for inhibited alerts: so often in `outlive_s`, and at least
+/// every so many ms.
 const INHIBITED_PARTS: u64 = 30;
 const INHIBITED_MS_MAX: u64 = 10_000;
 
-/// Asks Alertmanager again and again what it inhibits.
+/// Polls Alertmanager for inhibited alerts.
 pub(super) async fn watch_inhibited(inbox: mpsc::Sender<Envelope>, shared: SharedState) {
     loop {
         let settings = shared.settings();
@@ -41,8 +40,8 @@ pub(super) async fn watch_inhibited(inbox: mpsc::Sender<Envelope>, shared: Share
         if base.is_empty() || outlive_s == 0 {
             continue;
         }
-        let body = look(&shared.client(), &outlive::url(base), ClientRoute::Usual, "").await;
-        let Some(inhibited) = body.and_then(|body| outlive::read(&body)) else { continue };
+        let body = look(&shared.client(), &inhibited::url(base), ClientRoute::Usual, "").await;
+        let Some(inhibited) = body.and_then(|body| inhibited::read(&body)) else { continue };
         let envelope = Envelope { input: CoreInput::Inhibited(inhibited), reply: None };
         if inbox.send(envelope).await.is_err() {
             return;
@@ -56,8 +55,8 @@ enum Piece {
     Value(f64),
 }
 
-/// All questions at once; what has not come in time is not there.
-pub(super) async fn find_out(
+/// Asks all questions at once. Answers that do not come in time are missing.
+pub(super) async fn fetch_snapshots(
     client: Client,
     questions: Vec<SnapshotQuestion>,
     token: String,
@@ -82,7 +81,7 @@ pub(super) async fn find_out(
                 let body =
                     look(&client, &url, ClientRoute::Direct, &token).await.unwrap_or_default();
                 let snapshot = questions::of_recorder(&body);
-                // Where no message is known, a core says what there is to say.
+                // When there is no message, the state of the core is shown.
                 let core = (!core.is_empty() || snapshot.is_none())
                     .then(|| core_snapshot::of_answer(&body, &core));
                 let piece = Piece::Recorded(snapshot, core.flatten());
@@ -104,7 +103,7 @@ pub(super) async fn find_out(
             let Ok((fingerprint, Some(piece))) = done else { continue };
             let found = found.entry(fingerprint).or_default();
             match piece {
-                // What Prometheus says goes before what an instance says of itself.
+                // Answers of Prometheus are preferred to those of an instance.
                 Piece::Exemplar(snapshot) => found.snapshot = Some(snapshot),
                 Piece::Recorded(snapshot, core) => {
                     found.snapshot = found.snapshot.take().or(snapshot);

@@ -20,7 +20,7 @@ const ANSWER_MS_MAX: u64 = 2_000;
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
 /// Asks the other bridge again and again what it has told.
-pub(super) async fn ask_other(inbox: mpsc::Sender<Envelope>, shared: SharedState) {
+pub(super) async fn poll_peer(inbox: mpsc::Sender<Envelope>, shared: SharedState) {
     loop {
         let mut pause_ms = ASK_MS;
         let settings = shared.settings();

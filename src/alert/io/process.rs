@@ -19,8 +19,8 @@ use super::lookup::watch_inhibited;
 use super::pages::{self, PageState};
 use super::peer;
 use super::shared::shared_state;
-use super::used::UsedLinks;
-use super::worker::{Bridge, BridgeEnd, SettingsReload, STOP_MS_MAX};
+use super::used_links::UsedLinks;
+use super::worker::{Bridge, BridgeEnd, STOP_MS_MAX, SettingsReload};
 use crate::alert::message::BridgeSettings;
 use crate::http_server::{HttpServer, remedy};
 use crate::runtime::control_runtime;
@@ -70,10 +70,10 @@ pub fn run(
     let runtime = control_runtime(1).map_err(BridgeError::System)?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen().map_err(BridgeError::System)?;
-        let insistence = Signals::listen().map_err(BridgeError::System)?;
+        let second_signal = Signals::listen().map_err(BridgeError::System)?;
         tokio::select! {
             ended = serve(settings, read_settings, signals) => ended,
-            () = overdue(insistence) => Ok(BridgeEnd::UnderWay),
+            () = overdue(second_signal) => Ok(BridgeEnd::UnderWay),
         }
     });
     // An action that hangs, or a disk, is nothing to wait for.
@@ -83,10 +83,10 @@ pub fn run(
 
 /// Until the end is overdue: by its own time, or because somebody insists. Whatever the
 /// bridge waits for, such as a queue on a disk that hangs, this is heard.
-async fn overdue(mut insistence: Signals) {
-    insistence.stop().await;
+async fn overdue(mut second_signal: Signals) {
+    second_signal.stop().await;
     let limit = Duration::from_millis(STOP_MS_MAX + STOP_MARGIN_MS);
-    let _ = time::timeout(limit, insistence.stop()).await; // either way it is over
+    let _ = time::timeout(limit, second_signal.stop()).await; // either way it is over
     tracing::warn!("cut off; what is under way is told again after the next start");
 }
 
@@ -135,17 +135,17 @@ async fn open(
     }
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let (writer, shared) = shared_state(Arc::clone(&settings), client);
-    let desk = PageState::new(inbox.clone(), shared.clone(), links);
-    let mut beside = listen(&settings, desk).await?;
+    let page_state = PageState::new(inbox.clone(), shared.clone(), links);
+    let mut beside = listen(&settings, page_state).await?;
     beside.push(tokio::spawn(watch_inhibited(inbox.clone(), shared.clone())));
-    beside.push(tokio::spawn(peer::ask_other(inbox.clone(), shared)));
+    beside.push(tokio::spawn(peer::poll_peer(inbox.clone(), shared)));
     let bridge = Bridge::start(journal, records, (inbox, inputs), writer).await;
     Ok((bridge, beside))
 }
 
 async fn listen(
     settings: &BridgeSettings,
-    desk: PageState,
+    page_state: PageState,
 ) -> Result<Vec<task::JoinHandle<()>>, BridgeError> {
     let options = &settings.options;
     let bind = async |address| {
@@ -157,7 +157,7 @@ async fn listen(
         let listener = bind(address).await?;
         let at = listener.address().map_err(BridgeError::System)?;
         tracing::info!("pages for silences on {at}");
-        pages.push(tokio::spawn(listener.serve(pages::public(desk.clone()), pages::LIMITS)));
+        pages.push(tokio::spawn(listener.serve(pages::public(page_state.clone()), pages::LIMITS)));
     }
     let listener = bind(options.listen).await?;
     let at = listener.address().map_err(BridgeError::System)?;
@@ -166,6 +166,6 @@ async fn listen(
         options.routes.len(),
         options.robots.len()
     );
-    pages.push(tokio::spawn(listener.serve(pages::all(desk), pages::LIMITS)));
+    pages.push(tokio::spawn(listener.serve(pages::all(page_state), pages::LIMITS)));
     Ok(pages)
 }

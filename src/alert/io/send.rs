@@ -31,6 +31,6 @@ pub(super) async fn send(client: &Client, request: &SendRequest, options: &Optio
             SendOutcome::Unreachable
         }
         Err(ClientError::Unreachable) => SendOutcome::Unreachable,
-        Err(ClientError::Doubtful) => SendOutcome::Doubtful,
+        Err(ClientError::Unconfirmed) => SendOutcome::Unconfirmed,
     }
 }

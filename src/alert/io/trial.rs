@@ -44,14 +44,14 @@ pub fn try_route(
     let alert = message::sample(at);
     let line = AlertLine::new(alert, Transition::Firing);
     pending.lines.insert("test".to_owned(), line);
-    let evidence = Snapshots::new();
+    let snapshots = Snapshots::new();
     let chats = route.chats.iter().chain(Some(&route.fallback).filter(|chat| !chat.is_empty()));
     let mut tried = Vec::new();
     for chat in chats {
         for robot in options.robots.iter().filter(|robot| robot.chat == *chat) {
             let draft = MessageInput {
                 pending: &pending,
-                evidence: &evidence,
+                snapshots: &snapshots,
                 route,
                 channel: robot.channel,
                 instead_of: "",

@@ -13,18 +13,18 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::{task, time};
 
-use super::actions::act_and_write;
+use super::actions::run_and_audit;
 use super::client::Client;
 use super::clock::now;
-use super::envelope::{Envelope, Served};
+use super::envelope::{Envelope, InputOutcome};
 use super::journal::Journal;
-use super::log::tell;
-use super::lookup::find_out;
+use super::log::log_warning;
+use super::lookup::fetch_snapshots;
 use super::send::send;
 use super::shared::SharedStateWriter;
 use crate::alert::core::counts::Count;
 use crate::alert::core::record::JournalRecord;
-use crate::alert::core::{ActionRun, Core, CoreInput, CoreOutput, CoreReply, Ticket};
+use crate::alert::core::{ActionRun, Core, CoreInput, CoreOutput, CoreReply, ReplyId};
 use crate::alert::message::BridgeSettings;
 use crate::base::MonotonicMs;
 use crate::signals::{SignalRequest, Signals};
@@ -36,7 +36,7 @@ const TURN_MAX: usize = 64;
 pub(super) const STOP_MS_MAX: u64 = 12_000;
 
 /// How soon a queue that could not be written is tried again, in ms.
-const MEND_MS: u64 = 1_000;
+const RETRY_MS: u64 = 1_000;
 
 /// How the bridge ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(super) type SettingsReload = Result<BridgeSettings, String>;
 
 /// Whether what changed is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Saved {
+enum SaveResult {
     Kept,
     NotKept,
 }
@@ -62,8 +62,8 @@ pub(super) struct Bridge {
     core: Core,
     /// Away only while it is written.
     journal: Option<Journal>,
-    mend_at: MonotonicMs,
-    tickets: BTreeMap<Ticket, oneshot::Sender<Served>>,
+    retry_at: MonotonicMs,
+    waiting_replies: BTreeMap<ReplyId, oneshot::Sender<InputOutcome>>,
     inbox: mpsc::Sender<Envelope>,
     inputs: mpsc::Receiver<Envelope>,
     shared: SharedStateWriter,
@@ -83,8 +83,8 @@ impl Bridge {
         let mut bridge = Bridge {
             core,
             journal: Some(journal),
-            mend_at: MonotonicMs(0),
-            tickets: BTreeMap::new(),
+            retry_at: MonotonicMs(0),
+            waiting_replies: BTreeMap::new(),
             inbox,
             inputs,
             shared,
@@ -121,7 +121,7 @@ impl Bridge {
 
     fn idle_ms(&self) -> u64 {
         let idle_ms = self.core.idle_ms(now());
-        if self.is_broken() { idle_ms.min(MEND_MS) } else { idle_ms }
+        if self.is_broken() { idle_ms.min(RETRY_MS) } else { idle_ms }
     }
 
     fn is_broken(&self) -> bool {
@@ -151,9 +151,9 @@ impl Bridge {
     async fn settle(
         &mut self,
         out: Vec<CoreOutput>,
-        waiting: Vec<(Ticket, oneshot::Sender<Served>)>,
+        waiting: Vec<(ReplyId, oneshot::Sender<InputOutcome>)>,
     ) {
-        self.tickets.extend(waiting);
+        self.waiting_replies.extend(waiting);
         let mut records = Vec::new();
         let mut rest = Vec::new();
         for output in out {
@@ -173,18 +173,18 @@ impl Bridge {
     }
 
     /// Whether all that changed is on the disk.
-    async fn keep(&mut self, records: Vec<JournalRecord>) -> Saved {
-        let Some(mut journal) = self.journal.take() else { return Saved::NotKept };
+    async fn keep(&mut self, records: Vec<JournalRecord>) -> SaveResult {
+        let Some(mut journal) = self.journal.take() else { return SaveResult::NotKept };
         let was_broken = journal.is_broken();
         if records.is_empty() && !was_broken {
             self.journal = Some(journal);
-            return Saved::Kept;
+            return SaveResult::Kept;
         }
-        if was_broken && now().tick < self.mend_at {
+        if was_broken && now().tick < self.retry_at {
             self.journal = Some(journal);
-            return Saved::NotKept;
+            return SaveResult::NotKept;
         }
-        let all = journal.wants_all().then(|| self.core.records());
+        let all = journal.needs_rewrite().then(|| self.core.records());
         let written = task::spawn_blocking(move || {
             let result = match all {
                 Some(all) => journal.rewrite(&all),
@@ -204,37 +204,37 @@ impl Bridge {
                          until it can, and told all the same"
                     );
                 }
-                self.mend_at = now().tick.plus_ms(MEND_MS);
-                return Saved::NotKept;
+                self.retry_at = now().tick.plus_ms(RETRY_MS);
+                return SaveResult::NotKept;
             }
         }
-        Saved::Kept
+        SaveResult::Kept
     }
 
-    fn act(&mut self, output: CoreOutput, saved: Saved) {
+    fn act(&mut self, output: CoreOutput, saved: SaveResult) {
         match output {
             CoreOutput::Keep(_) => unreachable!("it was taken out before"),
-            CoreOutput::Reply(ticket, reply) => {
-                let served = match (reply, saved) {
-                    (CoreReply::Full, _) => Served::Full,
-                    (CoreReply::Unknown, _) => Served::Unknown,
-                    (CoreReply::Pair(answer), _) => Served::Pair(answer),
-                    (CoreReply::Kept, Saved::Kept) => Served::Kept,
-                    (CoreReply::Kept, Saved::NotKept) => Served::Unkept,
+            CoreOutput::Reply(reply_id, reply) => {
+                let outcome = match (reply, saved) {
+                    (CoreReply::Full, _) => InputOutcome::Full,
+                    (CoreReply::Unknown, _) => InputOutcome::Unknown,
+                    (CoreReply::Pair(answer), _) => InputOutcome::Pair(answer),
+                    (CoreReply::Kept, SaveResult::Kept) => InputOutcome::Kept,
+                    (CoreReply::Kept, SaveResult::NotKept) => InputOutcome::Unkept,
                 };
-                if served == Served::Unkept {
+                if outcome == InputOutcome::Unkept {
                     self.count(Count::Unkept);
                 }
-                if let Some(sender) = self.tickets.remove(&ticket) {
+                if let Some(sender) = self.waiting_replies.remove(&reply_id) {
                     // Whoever asked may have left.
-                    let _ = sender.send(served);
+                    let _ = sender.send(outcome);
                 }
             }
             CoreOutput::Ask(id, questions) => {
                 let client = self.shared.client();
                 let token = self.shared.settings().options.instances_token.value.clone();
                 self.later(async move {
-                    CoreInput::Found(id, find_out(client, questions, token).await)
+                    CoreInput::Found(id, fetch_snapshots(client, questions, token).await)
                 });
             }
             CoreOutput::Send(request) => {
@@ -245,8 +245,8 @@ impl Bridge {
                     CoreInput::Answered { message: request.message, robot: request.robot, answer }
                 });
             }
-            CoreOutput::Do(deed) => self.act_on(deed),
-            CoreOutput::Tell(trouble) => tell(&trouble),
+            CoreOutput::Do(run) => self.run_action(run),
+            CoreOutput::Warn(warning) => log_warning(&warning),
         }
     }
 
@@ -264,12 +264,12 @@ impl Bridge {
         });
     }
 
-    fn act_on(&self, deed: ActionRun) {
+    fn run_action(&self, run: ActionRun) {
         let client = self.shared.client();
         let settings = self.shared.settings();
         let options = &settings.options;
         let (dir, token) = (options.dir.clone(), options.instances_token.value.clone());
-        tokio::spawn(async move { act_and_write(client, deed, dir, token).await });
+        tokio::spawn(async move { run_and_audit(client, run, dir, token).await });
     }
 
     /// Takes settings that were read again; what is wrong keeps the old ones.

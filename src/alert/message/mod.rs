@@ -6,9 +6,9 @@
 
 mod channel;
 mod check;
-mod draft;
 mod format;
 pub mod link;
+mod message_input;
 mod notes;
 pub mod oncall;
 mod part;
@@ -24,7 +24,7 @@ mod views;
 
 pub use self::channel::{Attempt, body, url};
 pub use self::check::{check, sample};
-pub use self::draft::MessageInput;
+pub use self::message_input::MessageInput;
 pub use self::part::MessagePart;
 pub use self::render::{of_words, render};
 pub use self::settings::BridgeSettings;

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::draft::MessageInput;
+use super::message_input::MessageInput;
 use super::views::{AlertView, pair};
 use crate::alert::model::pending::AlertLine;
 use crate::alert::model::text;
@@ -46,9 +46,9 @@ pub(super) fn said(
     fingerprint: &str,
     line: &AlertLine,
     view: &AlertView,
-    draft: &MessageInput<'_>,
+    input: &MessageInput<'_>,
 ) -> AlertSummary {
-    let labels = line.alert.labels.iter().filter(|_| !draft.pending.plain);
+    let labels = line.alert.labels.iter().filter(|_| !input.pending.plain);
     AlertSummary {
         name: view.name.clone(),
         story: view.story.to_owned(),

@@ -1,14 +1,14 @@
-//! Which alerts stand in which part of a message, as a whole or as a line.
+//! Distributes alerts over the parts of a message, each in full or as one line.
 //!
-//! Invariant: no part is larger than its robot takes, counted as the robot counts; the
-//! parts are few; an alert stands in one of them, as a whole or as a line, or is counted
-//! as left out, by severity. What is critical is the last to become a count.
+//! Invariant: no part exceeds the limit of its messenger, counted in its way; the parts are few;
+//! each alert is in one of them, in full or as one line, or is counted as left out. Critical alerts
+//! are the last to be left out.
 //!
-//! Deliberately absent: the sizes that robots take (`channel`).
+//! Deliberately absent: the limits of messengers (`channel`).
 
 use super::channel::{PARTS_MAX, bytes_max, cut, encoded_bytes, joint, parts_max};
-use super::draft::MessageInput;
 use super::format::LABEL_CHARS_MAX;
+use super::message_input::MessageInput;
 use super::notes::left_out;
 use super::template::{self, Block, Templates};
 use super::views::{AlertView, MessageView, TemplateView, title};
@@ -16,16 +16,16 @@ use crate::alert::model::pending::AlertLine;
 use crate::alert::model::text;
 use crate::alert::options::{Language, Messenger};
 
-/// Alerts of one message that are shown with all that is known of them.
+/// Most alerts of one message that are shown in full.
 const WHOLE_MAX: usize = 60;
 
-/// What is kept free for a keyword, and for the words that it is sent again.
+/// Bytes that are reserved for a keyword, and for the note that it is sent again.
 const SPARE_BYTES: usize = 200;
 
 /// Each text with the indexes of its alerts.
 type Texts = Vec<(String, Vec<usize>)>;
 
-/// A template, and the robots that its texts are for.
+/// A template with the messenger that its texts are for.
 struct Layout<'a> {
     templates: &'a Templates,
     name: &'a str,
@@ -41,12 +41,12 @@ impl Layout<'_> {
         a: &AlertView,
     ) -> Result<String, template::TemplateError> {
         let text = self.templates.render(self.name, block, &TemplateView { m, a })?;
-        // A line of a template is a line, whatever the mark-up makes of a line end.
+        // Each line of a template becomes a line in the mark-up.
         let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty());
         Ok(lines.collect::<Vec<_>>().join(joint(self.channel)))
     }
 
-    /// The bytes that alerts may have beside this header and footer.
+    /// The bytes that are left for alerts beside this header and footer.
     fn budget(
         &self,
         longest: &MessageView,
@@ -58,7 +58,7 @@ impl Layout<'_> {
         Ok(bytes_max(self.channel).saturating_sub(around_bytes + SPARE_BYTES))
     }
 
-    /// Each alert as it is shown: as a whole, or as a line where that has no room.
+    /// Renders each alert in full, or as one line where that does not fit.
     fn blocks(
         &self,
         message: &MessageView,
@@ -73,19 +73,19 @@ impl Layout<'_> {
             };
             blocks.push(match encoded_bytes(self.channel, &block) <= budget {
                 true => block,
-                // What is cut anywhere could leave mark-up open.
+                // A block that is cut anywhere could leave mark-up open.
                 false => self.short(alert, budget),
             });
         }
         Ok(blocks)
     }
 
-    /// An alert as a line that fits.
+    /// An alert as one line that fits.
     fn short(&self, alert: &AlertView, budget: usize) -> String {
         cut(self.channel, &one_line(self.language, alert), budget)
     }
 
-    /// Puts alerts into parts, shorter where that has more of them told; how many are not.
+    /// Distributes alerts over parts, shortened where more fit then. Returns how many are left out.
     fn fit(
         &self,
         blocks: &mut [String],
@@ -105,30 +105,30 @@ impl Layout<'_> {
 }
 
 pub(super) fn with_template(
-    draft: &MessageInput<'_>,
+    input: &MessageInput<'_>,
     message: &MessageView,
     lines: &[(&String, &AlertLine)],
     alerts: &[AlertView],
     templates: &Templates,
     name: &str,
 ) -> Result<Texts, template::TemplateError> {
-    let (channel, language) = (draft.channel, draft.route.language);
+    let (channel, language) = (input.channel, input.route.language);
     let layout = Layout { templates, name, channel, language };
     let none = AlertView::default();
     let first = alerts.first().unwrap_or(&none);
-    // As long as they can become, so that the parts that are made fit with them.
+    // As long as header and footer can become, so that the parts fit with them.
     let longest = MessageView {
         part: PARTS_MAX,
         parts: PARTS_MAX,
         more: message.more + lines.len() as u64,
-        notes: noted(message, left_out(draft, lines)),
+        notes: noted(message, left_out(input, lines)),
         ..message.clone()
     };
     let budget = layout.budget(&longest, first)?;
     let mut blocks = layout.blocks(message, alerts, budget)?;
     let (groups, left_count) = layout.fit(&mut blocks, alerts, budget);
     let told = alerts.len() - left_count;
-    let notes = noted(message, left_out(draft, &lines[told..]));
+    let notes = noted(message, left_out(input, &lines[told..]));
     let mut texts = Vec::new();
     for (index, group) in groups.iter().enumerate() {
         let mut m = MessageView { part: index + 1, parts: groups.len(), ..message.clone() };
@@ -145,7 +145,7 @@ pub(super) fn with_template(
         }
         pieces.retain(|piece| !piece.is_empty());
         let whole = pieces.join(joint(channel));
-        // Headers and footers of an operator's own may be as long as they like.
+        // Headers and footers of custom templates may have any length.
         texts.push((cut(channel, &whole, bytes_max(channel) - SPARE_BYTES), group.clone()));
     }
     Ok(texts)
@@ -155,7 +155,7 @@ fn noted(message: &MessageView, more: Option<String>) -> Vec<String> {
     message.notes.iter().cloned().chain(more).collect()
 }
 
-/// Which alerts stand in which part, and how many in none. Whole alerts first.
+/// Assigns blocks to parts. Returns how many are left out, too.
 fn split(channel: Messenger, blocks: &[String], budget: usize) -> (Vec<Vec<usize>>, usize) {
     let mut groups = vec![Vec::new()];
     let mut used = 0;
@@ -175,41 +175,41 @@ fn split(channel: Messenger, blocks: &[String], budget: usize) -> (Vec<Vec<usize
     (groups, 0)
 }
 
-/// A short text without mark-up, for when nothing else works.
+/// A short text without mark-up, as a last resort.
 pub(super) fn plain(
-    draft: &MessageInput<'_>,
+    input: &MessageInput<'_>,
     message: &MessageView,
     alerts: &[AlertView],
     fault: Option<&template::TemplateError>,
 ) -> Texts {
     const BYTES_MAX: usize = 1_500;
-    let mut out = title(draft.route.language, message);
+    let mut out = title(input.route.language, message);
     if !message.mentions.is_empty() {
         out.push(' ');
         out.push_str(&message.mentions);
     }
     if let Some(fault) = fault {
         let fault = text::of_operator(&fault.to_string(), LABEL_CHARS_MAX);
-        out.push_str(joint(draft.channel));
-        out.push_str(&match draft.route.language {
+        out.push_str(joint(input.channel));
+        out.push_str(&match input.route.language {
             Language::En => format!("(plain, because of this fault: {fault})"),
             Language::Zh => format!("（模板有误，改用纯文本：{fault}）"),
         });
     }
     for note in &message.notes {
-        out.push_str(joint(draft.channel));
+        out.push_str(joint(input.channel));
         out.push_str(note);
     }
     let mut members = Vec::new();
-    let all = draft.pending.lines.len();
+    let all = input.pending.lines.len();
     for (index, alert) in alerts.iter().enumerate() {
-        let line = one_line(draft.route.language, alert);
+        let line = one_line(input.route.language, alert);
         if out.len() + line.len() > BYTES_MAX && index > 0 {
-            out.push_str(joint(draft.channel));
+            out.push_str(joint(input.channel));
             out.push_str(&format!("+{}", all - index));
             break;
         }
-        out.push_str(joint(draft.channel));
+        out.push_str(joint(input.channel));
         out.push_str(text::cut_bytes(&line, BYTES_MAX));
         members.push(index);
     }

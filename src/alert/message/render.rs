@@ -4,7 +4,7 @@
 //! Deliberately absent: the words (`views`, `notes`), and what fits (`parts`).
 
 use super::channel::joint;
-use super::draft::MessageInput;
+use super::message_input::MessageInput;
 use super::oncall::{self, Mentions};
 use super::part::{MessagePart, said};
 use super::parts::{plain, with_template};
@@ -26,24 +26,24 @@ pub struct Rendered {
 }
 
 /// Makes a message of what is to be told.
-pub fn render(draft: &MessageInput<'_>, options: &Options, templates: &Templates) -> Rendered {
-    let lines = in_order(draft.pending);
-    let mentions = mentions(draft, options, &lines);
-    let message = message_view(draft, options, &lines, &mentions);
+pub fn render(input: &MessageInput<'_>, options: &Options, templates: &Templates) -> Rendered {
+    let lines = in_order(input.pending);
+    let mentions = mentions(input, options, &lines);
+    let message = message_view(input, options, &lines, &mentions);
     let shown = &lines[..lines.len().min(SHOWN_MAX)];
     let alerts: Vec<AlertView> = shown
         .iter()
-        .map(|(fingerprint, line)| alert_view(fingerprint, line, draft, options))
+        .map(|(fingerprint, line)| alert_view(fingerprint, line, input, options))
         .collect();
-    let name = template::name(&draft.route.template, draft.route.language, draft.channel);
-    let (mut texts, fault) = match draft.pending.plain {
-        true => (plain(draft, &message, &alerts, None), None),
-        false => match with_template(draft, &message, &lines, &alerts, templates, &name) {
+    let name = template::name(&input.route.template, input.route.language, input.channel);
+    let (mut texts, fault) = match input.pending.plain {
+        true => (plain(input, &message, &alerts, None), None),
+        false => match with_template(input, &message, &lines, &alerts, templates, &name) {
             Ok(texts) => (texts, None),
-            Err(fault) => (plain(draft, &message, &alerts, Some(&fault)), Some(fault)),
+            Err(fault) => (plain(input, &message, &alerts, Some(&fault)), Some(fault)),
         },
     };
-    let title = title(draft.route.language, &message);
+    let title = title(input.route.language, &message);
     let count = texts.len();
     let mut parts = Vec::new();
     for (index, (text, members)) in texts.drain(..).enumerate() {
@@ -51,18 +51,18 @@ pub fn render(draft: &MessageInput<'_>, options: &Options, templates: &Templates
         if count > 1 {
             part.title = format!("{title} ({}/{count})", index + 1);
         }
-        if index == 0 && draft.channel != Messenger::Wecom {
+        if index == 0 && input.channel != Messenger::Wecom {
             part.mobiles.clone_from(&mentions.mobiles);
             part.ids.clone_from(&mentions.ids);
         }
         for member in members {
             part.fingerprints.push(lines[member].0.clone());
             let (fingerprint, line) = lines[member];
-            part.alerts.push(said(fingerprint, line, &alerts[member], draft));
+            part.alerts.push(said(fingerprint, line, &alerts[member], input));
         }
         parts.push(part);
     }
-    if draft.channel == Messenger::Wecom && !mentions.mobiles.is_empty() {
+    if input.channel == Messenger::Wecom && !mentions.mobiles.is_empty() {
         parts.push(MessagePart {
             text: title.clone(),
             title,
@@ -83,18 +83,18 @@ fn in_order(pending: &QueuedAlerts) -> Vec<(&String, &AlertLine)> {
 
 /// Only what is critical, and only when it begins, calls anybody.
 fn mentions(
-    draft: &MessageInput<'_>,
+    input: &MessageInput<'_>,
     options: &Options,
     lines: &[(&String, &AlertLine)],
 ) -> Mentions {
-    if !draft.route.mentions {
+    if !input.route.mentions {
         return Mentions::default();
     }
     let begun = lines.iter().map(|(_, line)| line);
     let critical =
-        begun.filter(|line| line.story == Transition::Firing && line.alert.is_critical());
-    let people = oncall::called(critical.map(|line| &line.alert), options, draft.now_ms);
-    oncall::mentions(draft.channel, &people)
+        begun.filter(|line| line.transition == Transition::Firing && line.alert.is_critical());
+    let people = oncall::called(critical.map(|line| &line.alert), options, input.now_ms);
+    oncall::mentions(input.channel, &people)
 }
 
 /// A message that is about no alert in particular.

@@ -109,7 +109,7 @@ pub struct SilenceRequest {
 }
 
 /// Reads what the page's form sends beside its link.
-pub fn wish(who: &str, minutes: &str) -> Result<SilenceRequest, SilenceError> {
+pub fn request(who: &str, minutes: &str) -> Result<SilenceRequest, SilenceError> {
     let who = text::of_operator(who, 64);
     let minutes: u64 = minutes.parse().map_err(|_| SilenceError::Form)?;
     let fits = !who.is_empty() && (1..=MINUTES_MAX).contains(&minutes);
@@ -117,7 +117,7 @@ pub fn wish(who: &str, minutes: &str) -> Result<SilenceRequest, SilenceError> {
 }
 
 /// The body for Alertmanager's `POST /api/v2/silences`.
-pub fn body(grant: &SilenceGrant, wish: &SilenceRequest, now_s: u64) -> String {
+pub fn body(grant: &SilenceGrant, request: &SilenceRequest, now_s: u64) -> String {
     let matchers: Vec<serde_json::Value> = grant
         .matchers
         .iter()
@@ -128,8 +128,8 @@ pub fn body(grant: &SilenceGrant, wish: &SilenceRequest, now_s: u64) -> String {
     serde_json::json!({
         "matchers": matchers,
         "startsAt": rfc3339(now_s),
-        "endsAt": rfc3339(now_s + wish.minutes * 60),
-        "createdBy": wish.who,
+        "endsAt": rfc3339(now_s + request.minutes * 60),
+        "createdBy": request.who,
         "comment": "from the link in a message of the alert bridge",
     })
     .to_string()
@@ -189,14 +189,14 @@ mod tests {
 
     #[test]
     fn four_hours_are_the_most() {
-        assert_eq!(wish("anna", "240").unwrap().minutes, 240);
-        assert_eq!(wish("<b>anna\n", "5").unwrap().who, "＜b＞anna");
+        assert_eq!(request("anna", "240").unwrap().minutes, 240);
+        assert_eq!(request("<b>anna\n", "5").unwrap().who, "＜b＞anna");
         for (who, minutes) in [("anna", "241"), ("anna", "0"), ("anna", "-1"), ("", "5"), ("a", "")]
         {
-            assert_eq!(wish(who, minutes), Err(SilenceError::Form), "{who} {minutes}");
+            assert_eq!(request(who, minutes), Err(SilenceError::Form), "{who} {minutes}");
         }
         let grant = SilenceGrant { until_s: 0, matchers: labels(&[("alertname", "A")]) };
-        let body = body(&grant, &wish("anna", "240").unwrap(), 1_700_000_000);
+        let body = body(&grant, &request("anna", "240").unwrap(), 1_700_000_000);
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body["startsAt"], "2023-11-14T22:13:20Z");
         assert_eq!(body["endsAt"], "2023-11-15T02:13:20Z");

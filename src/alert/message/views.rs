@@ -7,9 +7,9 @@
 
 use serde::Serialize;
 
-use super::draft::MessageInput;
 use super::format::{LABEL_CHARS_MAX, NAME_CHARS_MAX, duration, local_time, number};
 use super::link::{self, LinkPurpose};
+use super::message_input::MessageInput;
 use super::notes::notes;
 use super::oncall::Mentions;
 use super::{signature, silence};
@@ -93,20 +93,21 @@ pub(super) struct CoreView {
 }
 
 pub(super) fn message_view(
-    draft: &MessageInput<'_>,
+    input: &MessageInput<'_>,
     options: &Options,
     lines: &[(&String, &AlertLine)],
     mentions: &Mentions,
 ) -> MessageView {
-    let pending = draft.pending;
-    let fires = |line: &AlertLine| matches!(line.story, Transition::Firing | Transition::Still);
+    let pending = input.pending;
+    let fires =
+        |line: &AlertLine| matches!(line.transition, Transition::Firing | Transition::Still);
     let firing = lines.iter().filter(|(_, line)| fires(line)).count();
     let name = match pending.group_labels.get("alertname") {
         Some(name) if !name.is_empty() => name.as_str(),
         Some(_) | None => lines.first().map_or("", |(_, line)| line.alert.label("alertname")),
     };
     let group = pending.group_labels.iter().filter(|(name, _)| *name != "alertname");
-    let now_s = draft.now_ms / 1_000;
+    let now_s = input.now_ms / 1_000;
     MessageView {
         status: if firing > 0 { "firing" } else { "recovered" },
         critical: pending.is_critical(),
@@ -117,48 +118,49 @@ pub(super) fn message_view(
         part: 1,
         parts: 1,
         mentions: mentions.text.clone(),
-        notes: notes(draft),
+        notes: notes(input),
         still: pending.still,
         more: pending.truncated,
         silence_url: (firing > 0)
             .then(|| silence::link(options, &pending.group_labels, now_s))
             .flatten(),
-        ack_url: ack_url(draft, options, lines, now_s),
+        ack_url: ack_url(input, options, lines, now_s),
         alertmanager_url: text::link(&pending.external_url),
     }
 }
 
 /// The link by which somebody says that they take care of it.
 fn ack_url(
-    draft: &MessageInput<'_>,
+    input: &MessageInput<'_>,
     options: &Options,
     lines: &[(&String, &AlertLine)],
     now_s: u64,
 ) -> Option<String> {
-    let begun = |line: &AlertLine| line.story == Transition::Firing && line.alert.is_critical();
-    if draft.route.escalation.is_empty() || !lines.iter().any(|(_, line)| begun(line)) {
+    let begun =
+        |line: &AlertLine| line.transition == Transition::Firing && line.alert.is_critical();
+    if input.route.escalation.is_empty() || !lines.iter().any(|(_, line)| begun(line)) {
         return None;
     }
-    let group = (draft.route.name.as_str(), draft.group_key);
+    let group = (input.route.name.as_str(), input.group_key);
     link::link(options, LinkPurpose::Acknowledge, &group, now_s)
 }
 
 pub(super) fn alert_view(
     fingerprint: &str,
     line: &AlertLine,
-    draft: &MessageInput<'_>,
+    input: &MessageInput<'_>,
     options: &Options,
 ) -> AlertView {
     let alert = &line.alert;
     let label = |name: &str| text::of_operator(alert.label(name), LABEL_CHARS_MAX);
     let shown = ["alertname", "severity", "instance", "layer", "tenant_id"];
     let others = alert.labels.iter().filter(|(name, _)| !shown.contains(&name.as_str()));
-    let end_ms = if alert.ends_ms > 0 { alert.ends_ms } else { draft.now_ms };
+    let end_ms = if alert.ends_ms > 0 { alert.ends_ms } else { input.now_ms };
     let nothing = SnapshotResult::default();
-    let found = draft.evidence.get(fingerprint).unwrap_or(&nothing);
+    let found = input.snapshots.get(fingerprint).unwrap_or(&nothing);
     AlertView {
         name: text::of_operator(alert.label("alertname"), NAME_CHARS_MAX),
-        story: story(line.story),
+        story: story(line.transition),
         severity: label("severity"),
         instance: label("instance"),
         layer: label("layer"),
@@ -168,10 +170,10 @@ pub(super) fn alert_view(
         labels: others.map(pair).take(LABELS_MAX).collect(),
         started: local_time(alert.starts_ms, options.offset_minutes),
         ended: local_time(end_ms, options.offset_minutes),
-        duration: duration(end_ms.saturating_sub(alert.starts_ms), draft.route.language),
+        duration: duration(end_ms.saturating_sub(alert.starts_ms), input.route.language),
         value: found.value.map(number),
-        snapshot: snapshot(found, draft.route, options),
-        core: core(found, draft.route, options),
+        snapshot: snapshot(found, input.route, options),
+        core: core(found, input.route, options),
         runbook_url: text::link(alert.annotation("runbook_url")),
         dashboard_url: text::link(alert.annotation("dashboard_url")),
         graph_url: text::link(&alert.generator_url),

@@ -4,8 +4,8 @@
 
 /// JSON without what some write and none may read: control characters as they are within
 /// texts, and halves of characters.
-pub(super) fn mended(text: &str) -> String {
-    let mut mended = String::with_capacity(text.len());
+pub(super) fn repaired(text: &str) -> String {
+    let mut repaired = String::with_capacity(text.len());
     let mut chars = text.char_indices();
     let mut is_within = false;
     while let Some((at, c)) = chars.next() {
@@ -15,21 +15,21 @@ pub(super) fn mended(text: &str) -> String {
                 let escape = &text[at..];
                 let bytes = escaped_bytes(escape);
                 match is_half(escape) && bytes == HALF_BYTES {
-                    true => mended.push('\u{fffd}'),
-                    false => mended.push_str(&escape[..bytes]),
+                    true => repaired.push('\u{fffd}'),
+                    false => repaired.push_str(&escape[..bytes]),
                 }
                 while chars.offset() < at + bytes && chars.next().is_some() {}
                 continue;
             }
             c if is_within && c.is_ascii_control() => {
-                mended.push(' ');
+                repaired.push(' ');
                 continue;
             }
             _ => {}
         }
-        mended.push(c);
+        repaired.push(c);
     }
-    mended
+    repaired
 }
 
 /// Bytes of `\ud800`.

@@ -8,6 +8,6 @@ pub mod core_snapshot;
 pub mod json_repair;
 pub mod notification;
 pub mod pending;
+pub mod sent_state;
 pub mod snapshot;
 pub mod text;
-pub mod told;

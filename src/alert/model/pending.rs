@@ -1,9 +1,9 @@
 //! What a chat has to be told about a group.
 //!
-//! Invariant: an alert stands in a lane's pending lines at most once, with its newest
+//! Invariant: an alert stands in a chat queue's pending lines at most once, with its newest
 //! state.
 //!
-//! Deliberately absent: what a chat has been told (`told`).
+//! Deliberately absent: what a chat has been told (`sent_state`).
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,8 @@ pub struct AlertLine {
     /// The alert as it was said last.
     pub alert: Alert,
     /// What is to be told about it.
-    pub story: Transition,
+    #[serde(rename = "story")]
+    pub transition: Transition,
     /// What was done about it, in words.
     #[serde(default)]
     pub action: String,
@@ -53,18 +54,18 @@ pub struct AlertLine {
 
 impl AlertLine {
     /// What is told of an alert with which nothing was done.
-    pub fn new(alert: Alert, story: Transition) -> AlertLine {
-        AlertLine { alert, story, action: String::new(), held_until_ms: 0 }
+    pub fn new(alert: Alert, transition: Transition) -> AlertLine {
+        AlertLine { alert, transition, action: String::new(), held_until_ms: 0 }
     }
 
     /// Where it stands in a message: what begins before what ends, critical before
     /// others, older before newer.
     pub fn rank(&self) -> (Transition, bool, u64) {
-        (self.story, !self.alert.is_critical(), self.alert.starts_ms)
+        (self.transition, !self.alert.is_critical(), self.alert.starts_ms)
     }
 }
 
-/// What waits in a lane.
+/// What waits in a chat queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedAlerts {
     /// By fingerprint.
@@ -78,7 +79,8 @@ pub struct QueuedAlerts {
     /// Alerts that Alertmanager left out.
     pub truncated: u64,
     /// An earlier try may have arrived.
-    pub doubtful: bool,
+    #[serde(rename = "doubtful")]
+    pub unconfirmed: bool,
     /// A robot found its message too long, so the next one is short and plain.
     pub plain: bool,
     /// The route that was asked for, where there is no such route.
@@ -92,8 +94,8 @@ pub struct QueuedAlerts {
     #[serde(default)]
     pub piece_max: usize,
     /// How it went so far.
-    #[serde(default)]
-    pub tries: SendAttempts,
+    #[serde(default, rename = "tries")]
+    pub attempts: SendAttempts,
     /// What is told beside alerts, one line each; nothing that a stranger wrote as it is.
     #[serde(default)]
     pub words: Vec<String>,
@@ -111,7 +113,8 @@ pub struct SendAttempts {
     #[serde(default)]
     pub failed_ms: u64,
     /// Until when others go first, in milliseconds since 1970.
-    pub rests_until_ms: u64,
+    #[serde(rename = "rests_until_ms")]
+    pub backoff_until_ms: u64,
     /// How many of them failed after its robot had delivered something else since the one
     /// before.
     #[serde(default)]
@@ -123,7 +126,7 @@ const OTHERS_FIRST_MS: u64 = 5_000;
 
 /// The longest rest of what fails by itself, in ms: the longest back-off of a robot, and
 /// the time of others. What is critical is tried again within a minute.
-const TRIES_REST_MS_MAX: u64 = 40_000;
+const BACKOFF_MS_MAX: u64 = 40_000;
 
 impl SendAttempts {
     /// The same, when one more failed, by a robot that rests until `ready_ms` and delivered something
@@ -139,7 +142,7 @@ impl SendAttempts {
         SendAttempts {
             count,
             failed_ms: now_ms,
-            rests_until_ms: now_ms.saturating_add(rest_ms.min(TRIES_REST_MS_MAX)),
+            backoff_until_ms: now_ms.saturating_add(rest_ms.min(BACKOFF_MS_MAX)),
             alone_count: self.alone_count.saturating_add(u32::from(is_alone)),
         }
     }
@@ -147,36 +150,36 @@ impl SendAttempts {
     /// The same, when one was refused: the next one is another, and waits for nothing.
     pub fn refused(self, now_ms: u64) -> SendAttempts {
         let count = self.count.saturating_add(1);
-        SendAttempts { count, failed_ms: now_ms, rests_until_ms: 0, ..self }
+        SendAttempts { count, failed_ms: now_ms, backoff_until_ms: 0, ..self }
     }
 
     /// Whether others go first for now. A clock that was set back holds nothing up.
-    pub fn rests(&self, now_ms: u64) -> bool {
-        let left_ms = self.rests_until_ms.saturating_sub(now_ms);
-        (1..=TRIES_REST_MS_MAX).contains(&left_ms)
+    pub fn is_backing_off(&self, now_ms: u64) -> bool {
+        let left_ms = self.backoff_until_ms.saturating_sub(now_ms);
+        (1..=BACKOFF_MS_MAX).contains(&left_ms)
     }
 }
 
 impl QueuedAlerts {
     /// Whether somebody is to be called.
     pub fn is_critical(&self) -> bool {
-        let urgent = |line: &AlertLine| match line.story {
+        let urgent = |line: &AlertLine| match line.transition {
             Transition::Firing | Transition::Still | Transition::FiredAndRecovered => {
                 line.alert.is_critical()
             }
             Transition::Recovered => false,
         };
-        self.truncated_critical || self.told().any(urgent)
+        self.truncated_critical || self.unheld().any(urgent)
     }
 
     /// What is told of as soon as a robot takes it.
-    pub fn told(&self) -> impl Iterator<Item = &AlertLine> {
+    pub fn unheld(&self) -> impl Iterator<Item = &AlertLine> {
         self.lines.values().filter(|line| line.held_until_ms == 0)
     }
 
     /// Whether there is nothing but what only outlives its cause.
     pub fn is_held(&self) -> bool {
-        self.told().next().is_none() && self.words.is_empty()
+        self.unheld().next().is_none() && self.words.is_empty()
     }
 
     /// Whether nothing is to be told at all.
@@ -210,7 +213,7 @@ impl QueuedAlerts {
         if rest.piece_max == 0 || order.len() <= rest.piece_max {
             piece.lines.retain(|_, line| line.held_until_ms == 0);
             rest.lines.retain(|_, line| line.held_until_ms > 0);
-            (rest.plain, rest.doubtful, rest.tries) = (false, false, SendAttempts::default());
+            (rest.plain, rest.unconfirmed, rest.attempts) = (false, false, SendAttempts::default());
             return (piece, rest);
         }
         order.sort_by_key(|(_, line)| line.rank());
@@ -224,7 +227,7 @@ impl QueuedAlerts {
         }
         // What is counted is counted in the last piece.
         (piece.still, piece.truncated, piece.truncated_critical) = (0, 0, false);
-        (rest.plain, rest.doubtful) = (false, false);
+        (rest.plain, rest.unconfirmed) = (false, false);
         (piece, rest)
     }
 
@@ -234,14 +237,14 @@ impl QueuedAlerts {
     }
 }
 
-/// Takes what is newer about an alert into the lines of a lane; both stay in order of time,
+/// Takes what is newer about an alert into the lines of a chat queue; both stay in order of time,
 /// `newer` coming after.
 pub fn merge(lines: &mut BTreeMap<String, AlertLine>, fingerprint: String, newer: AlertLine) {
     let Some(line) = lines.get_mut(&fingerprint) else {
         lines.insert(fingerprint, newer);
         return;
     };
-    line.story = match (line.story, newer.story) {
+    line.transition = match (line.transition, newer.transition) {
         // Nobody has heard that it began.
         (Transition::Firing | Transition::FiredAndRecovered, Transition::Recovered) => {
             Transition::FiredAndRecovered
@@ -252,8 +255,8 @@ pub fn merge(lines: &mut BTreeMap<String, AlertLine>, fingerprint: String, newer
             | Transition::Still
             | Transition::FiredAndRecovered
             | Transition::Recovered,
-            story,
-        ) => story,
+            transition,
+        ) => transition,
     };
     if !newer.action.is_empty() {
         line.action = newer.action;
@@ -265,11 +268,11 @@ pub fn merge(lines: &mut BTreeMap<String, AlertLine>, fingerprint: String, newer
 mod tests {
     use super::*;
 
-    fn line(story: Transition, starts_ms: u64) -> AlertLine {
-        let firing = matches!(story, Transition::Firing | Transition::Still);
+    fn line(transition: Transition, starts_ms: u64) -> AlertLine {
+        let firing = matches!(transition, Transition::Firing | Transition::Still);
         AlertLine {
             alert: Alert { firing, starts_ms, ..Alert::default() },
-            story,
+            transition,
             action: String::new(),
             held_until_ms: 0,
         }
@@ -284,7 +287,10 @@ mod tests {
             merge(&mut pending.lines, "a".to_owned(), line(waits, 1));
             merge(&mut pending.lines, "a".to_owned(), line(comes, 2));
             let merged = &pending.lines["a"];
-            assert_eq!((pending.lines.len(), merged.story, merged.alert.starts_ms), (1, want, 2));
+            assert_eq!(
+                (pending.lines.len(), merged.transition, merged.alert.starts_ms),
+                (1, want, 2)
+            );
         }
         check(Firing, Firing, Firing);
         check(Firing, Still, Firing);
@@ -317,17 +323,25 @@ mod tests {
 
     #[test]
     fn what_fails_by_itself_lets_others_go_first() {
-        let mut tries = SendAttempts::default();
-        tries = tries.failed(1_000, 3_000, 0);
-        assert!(!tries.rests(1_000), "another robot may try at once");
-        tries = tries.failed(1_000, 3_000, 0);
-        assert!(tries.rests(1_000) && tries.rests(7_999) && !tries.rests(8_000));
-        tries = tries.failed(5_000, 999_000, 0);
-        assert!(!tries.rests(45_000) && tries.rests(44_999) && tries.alone_count == 0);
-        tries = tries.failed(50_000, 0, 6_000);
-        tries = tries.failed(51_000, 0, 6_000);
-        assert_eq!(tries.alone_count, 1, "others arrived between");
-        assert!(!tries.rests(0), "a clock that was set back");
+        let mut attempts = SendAttempts::default();
+        attempts = attempts.failed(1_000, 3_000, 0);
+        assert!(!attempts.is_backing_off(1_000), "another robot may try at once");
+        attempts = attempts.failed(1_000, 3_000, 0);
+        assert!(
+            attempts.is_backing_off(1_000)
+                && attempts.is_backing_off(7_999)
+                && !attempts.is_backing_off(8_000)
+        );
+        attempts = attempts.failed(5_000, 999_000, 0);
+        assert!(
+            !attempts.is_backing_off(45_000)
+                && attempts.is_backing_off(44_999)
+                && attempts.alone_count == 0
+        );
+        attempts = attempts.failed(50_000, 0, 6_000);
+        attempts = attempts.failed(51_000, 0, 6_000);
+        assert_eq!(attempts.alone_count, 1, "others arrived between");
+        assert!(!attempts.is_backing_off(0), "a clock that was set back");
     }
 
     #[test]
@@ -339,7 +353,7 @@ mod tests {
         assert!(!pending.is_critical());
         merge(&mut pending.lines, "b".to_owned(), critical.clone());
         assert!(pending.is_critical());
-        critical.story = Transition::Recovered;
+        critical.transition = Transition::Recovered;
         pending.lines.insert("b".to_owned(), critical);
         assert!(!pending.is_critical());
     }

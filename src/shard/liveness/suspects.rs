@@ -109,7 +109,11 @@ impl Suspects {
         }
         let (since, _) = self.held.unwrap_or((now, now));
         self.held = Some((since, now));
-        if now.ms_since(since) < HELD_MS_MAX { SuspectChecks::Paused } else { SuspectChecks::Running }
+        if now.ms_since(since) < HELD_MS_MAX {
+            SuspectChecks::Paused
+        } else {
+            SuspectChecks::Running
+        }
     }
 
     /// Some to be judged in this turn, the oldest.
@@ -168,14 +172,29 @@ mod tests {
                 "at {now}"
             );
         }
-        assert_eq!(suspects.checks(MonotonicMs(301_000), CorePace::FarBehind, 10), SuspectChecks::Running);
+        assert_eq!(
+            suspects.checks(MonotonicMs(301_000), CorePace::FarBehind, 10),
+            SuspectChecks::Running
+        );
         // A moment on time does not begin another five minutes, and half a minute does.
-        assert_eq!(suspects.checks(MonotonicMs(302_000), CorePace::OnTime, 10), SuspectChecks::Running);
-        assert_eq!(suspects.checks(MonotonicMs(303_000), CorePace::Late, 10), SuspectChecks::Running);
+        assert_eq!(
+            suspects.checks(MonotonicMs(302_000), CorePace::OnTime, 10),
+            SuspectChecks::Running
+        );
+        assert_eq!(
+            suspects.checks(MonotonicMs(303_000), CorePace::Late, 10),
+            SuspectChecks::Running
+        );
         for now in [304_000, 333_000, 334_000] {
-            assert_eq!(suspects.checks(MonotonicMs(now), CorePace::OnTime, 10), SuspectChecks::Running);
+            assert_eq!(
+                suspects.checks(MonotonicMs(now), CorePace::OnTime, 10),
+                SuspectChecks::Running
+            );
         }
-        assert_eq!(suspects.checks(MonotonicMs(335_000), CorePace::Late, 10), SuspectChecks::Paused);
+        assert_eq!(
+            suspects.checks(MonotonicMs(335_000), CorePace::Late, 10),
+            SuspectChecks::Paused
+        );
     }
 
     #[test]
@@ -196,8 +215,14 @@ mod tests {
         let mut suspects = Suspects::default();
         suspect(&mut suspects, 50_000, 10);
         suspect(&mut suspects, 56_000, 10);
-        assert_eq!(suspects.checks(MonotonicMs(56_000), CorePace::OnTime, 100), SuspectChecks::Paused);
-        assert_eq!(suspects.checks(MonotonicMs(61_000), CorePace::OnTime, 100), SuspectChecks::Running);
+        assert_eq!(
+            suspects.checks(MonotonicMs(56_000), CorePace::OnTime, 100),
+            SuspectChecks::Paused
+        );
+        assert_eq!(
+            suspects.checks(MonotonicMs(61_000), CorePace::OnTime, 100),
+            SuspectChecks::Running
+        );
         let mut others = Suspects::default();
         (0..100).for_each(|slot| others.push(MonotonicMs(9), id(slot), Suspicion::Deadline));
         assert_eq!(

@@ -100,7 +100,7 @@ fn a_robot_speaks_no_more_often_than_it_may() {
 fn a_message_whose_end_is_unknown_is_told_again_and_says_so() {
     let mut world = World::new(options());
     world.notify("g", vec![alert("a", true, "critical")]);
-    world.answer(SendOutcome::Doubtful);
+    world.answer(SendOutcome::Unconfirmed);
     let again = text(&world.answer(SendOutcome::Delivered));
     assert!(again.contains("perhaps a repetition"), "{again}");
     world.notify("h", vec![alert("b", true, "critical")]);
@@ -220,7 +220,7 @@ fn an_unknown_route_takes_the_default_one_and_says_so() {
     let mut world = World::new(options());
     let payload = payload("g", vec![alert("a", true, "warning")]);
     let route = "pgae<@all>".to_owned();
-    world.input(CoreInput::Notified { ticket: Ticket(0), route, payload });
+    world.input(CoreInput::Notified { reply_id: ReplyId(0), route, payload });
     let text = text(&world.answer(SendOutcome::Delivered));
     assert!(text.contains("there is no route pgae＜＠all＞"), "{text}");
     assert_eq!(world.core.parts.counts.of(Count::Unrouted), 1);
@@ -254,7 +254,7 @@ fn one_chat_that_is_down_delays_no_other() {
         world.notify(&format!("g{index}"), vec![alert(&name, true, "critical")]);
         let arrived = world.run(|request| match request.robot.as_str() {
             "d1" => SendOutcome::Delivered,
-            _ => SendOutcome::Doubtful,
+            _ => SendOutcome::Unconfirmed,
         });
         assert!(text(arrived.last().unwrap()).contains(&name));
         world.wait(500);

@@ -7,10 +7,10 @@ use crate::alert::core::PairAnswer;
 use crate::alert::core::RefusedDecision;
 use crate::alert::core::answer::SendOutcome;
 use crate::alert::core::counts::Count;
-use crate::alert::core::outlive::InhibitedAlert;
+use crate::alert::core::inhibited::InhibitedAlert;
 use crate::alert::core::record::{JournalRecord, RecordKey};
 use crate::alert::core::{
-    BridgeWarning, Core, CoreInput, CoreOutput, CoreReply, SendRequest, Ticket,
+    BridgeWarning, Core, CoreInput, CoreOutput, CoreReply, ReplyId, SendRequest,
 };
 use crate::alert::message::BridgeSettings;
 use crate::alert::message::template::Templates;
@@ -90,7 +90,7 @@ struct World {
     sent: Vec<SendRequest>,
     replies: Vec<CoreReply>,
     asked: Vec<u64>,
-    troubles: Vec<BridgeWarning>,
+    warnings: Vec<BridgeWarning>,
     said: Option<Box<PairAnswer>>,
 }
 
@@ -106,7 +106,7 @@ impl World {
             sent: Vec::new(),
             replies: Vec::new(),
             asked: Vec::new(),
-            troubles: Vec::new(),
+            warnings: Vec::new(),
             said: None,
         }
     }
@@ -133,7 +133,7 @@ impl World {
                 CoreOutput::Ask(id, _) => self.asked.push(id),
                 CoreOutput::Send(request) => self.sent.push(request),
                 CoreOutput::Do(_) => {}
-                CoreOutput::Tell(trouble) => self.troubles.push(trouble),
+                CoreOutput::Warn(warning) => self.warnings.push(warning),
             }
         }
     }
@@ -156,7 +156,11 @@ impl World {
 
     fn notify(&mut self, group: &str, alerts: Vec<Alert>) {
         let payload = payload(group, alerts);
-        self.input(CoreInput::Notified { ticket: Ticket(0), route: "default".to_owned(), payload });
+        self.input(CoreInput::Notified {
+            reply_id: ReplyId(0),
+            route: "default".to_owned(),
+            payload,
+        });
     }
 
     fn answer(&mut self, answer: SendOutcome) -> SendRequest {
@@ -199,10 +203,10 @@ impl World {
     /// Answers until no robot has anything, and gives back what arrived.
     fn run(&mut self, answer: impl Fn(&SendRequest) -> SendOutcome) -> Vec<SendRequest> {
         let mut arrived = Vec::new();
-        let mut tries = 0;
+        let mut attempts = 0;
         while let Some(request) = self.sent.first().cloned() {
-            tries += 1;
-            assert!(tries < 500, "it does not end: {request:?}");
+            attempts += 1;
+            assert!(attempts < 500, "it does not end: {request:?}");
             let answer = answer(&request);
             self.answer(answer.clone());
             if answer == SendOutcome::Delivered {
@@ -234,7 +238,7 @@ impl World {
     fn acknowledge(&mut self, group_key: &str) -> Option<CoreReply> {
         self.replies.clear();
         self.input(CoreInput::Acknowledged {
-            ticket: Ticket(1),
+            reply_id: ReplyId(1),
             route: "default".to_owned(),
             group_key: group_key.to_owned(),
             who: "anna <@all>".to_owned(),
@@ -268,7 +272,7 @@ impl Two {
             for index in 0..2 {
                 let question = self.worlds[index].core.stats(self.worlds[index].now()).question;
                 let other = &mut self.worlds[1 - index];
-                other.input(CoreInput::PairAsked(Ticket(9), question));
+                other.input(CoreInput::PairAsked(ReplyId(9), question));
                 let answer = other.said.take().filter(|_| self.hears);
                 self.worlds[index].input(CoreInput::PairHeard(answer));
             }

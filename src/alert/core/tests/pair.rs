@@ -64,7 +64,7 @@ fn who_cannot_reach_the_robots_lets_the_other_one_tell_and_nothing_is_told_twice
     let causes: [fn(&SendRequest) -> SendOutcome; 4] = [
         nobody,
         |_| SendOutcome::Busy(502),
-        |_| SendOutcome::Doubtful,
+        |_| SendOutcome::Unconfirmed,
         |_| SendOutcome::Stranger(60_020),
     ];
     for cause in causes {
@@ -104,7 +104,7 @@ fn of_two_who_both_cannot_each_tries_and_whoever_can_first_tells_once() {
         assert_eq!(count(&arrived, "about a"), [0, 0]);
         assert!(!two.reached(0, "ops") && !two.reached(1, "ops"));
         assert!(two.worlds.iter().all(|world| {
-            world.troubles.iter().any(|one| matches!(one, BridgeWarning::TurnPassed(_)))
+            world.warnings.iter().any(|one| matches!(one, BridgeWarning::TurnPassed(_)))
         }));
         let answers: [fn(&SendRequest) -> SendOutcome; 2] =
             if able == 0 { [everybody, nobody] } else { [nobody, everybody] };
@@ -142,7 +142,7 @@ fn a_chat_that_one_of_them_cannot_reach_takes_no_other_chat_with_it() {
 fn a_message_whose_end_is_unknown_is_a_repetition_at_the_other_bridge_too() {
     let mut two = Two::new();
     two.notify("g", &[alert("a", true, "critical")]);
-    let arrived = two.run(20, [|_| SendOutcome::Doubtful, everybody]);
+    let arrived = two.run(20, [|_| SendOutcome::Unconfirmed, everybody]);
     assert!(text(&arrived[1][0]).contains("perhaps a repetition"), "{}", text(&arrived[1][0]));
 }
 
@@ -168,7 +168,7 @@ fn that_one_of_them_misses_the_watchdog_is_told_by_nobody_while_the_other_one_he
     two.set(|options| options.deadman_s = 20);
     let mut arrived = [Vec::new(), Vec::new()];
     for _ in 0..30 {
-        two.worlds[0].input(CoreInput::Beat(Ticket(0)));
+        two.worlds[0].input(CoreInput::Beat(ReplyId(0)));
         let more = two.run(1, [everybody, everybody]);
         arrived.iter_mut().zip(more).for_each(|(all, more)| all.extend(more));
     }
@@ -186,7 +186,7 @@ fn two_with_the_same_role_are_told_apart_by_how_long_they_run() {
         two.notify("g", &[alert("a", true, "critical")]);
         let arrived = two.run(5, [everybody, everybody]);
         assert_eq!(count(&arrived, "about a"), [1, 0], "{peer_first}");
-        assert!(two.worlds.iter().all(|world| world.troubles.contains(&BridgeWarning::SameRole)));
+        assert!(two.worlds.iter().all(|world| world.warnings.contains(&BridgeWarning::SameRole)));
     }
 }
 

@@ -128,7 +128,7 @@ fn an_alone_robot_that_refuses_everything_loses_nothing_until_it_is_mended() {
 
 #[test]
 fn what_fails_again_and_again_while_others_arrive_is_put_aside_too() {
-    for answer in [SendOutcome::Busy(500), SendOutcome::Doubtful, SendOutcome::Stranger(403)] {
+    for answer in [SendOutcome::Busy(500), SendOutcome::Unconfirmed, SendOutcome::Stranger(403)] {
         let mut world = World::new(one_robot(Messenger::Webhook));
         world.notify("u", vec![alert("poison", true, "critical")]);
         let answers = |request: &SendRequest| match request.body.contains("poison") {
@@ -162,9 +162,9 @@ fn a_refused_message_is_told_again_or_dropped_as_somebody_decides() {
     world.run(|request| refusing(request, "poison", 400));
     let ids: Vec<u64> = world.core.parts.refused.all().into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids.len(), 2);
-    let decide = |world: &mut World, id, wish| {
+    let decide = |world: &mut World, id, decision| {
         world.replies.clear();
-        world.input(CoreInput::Decided { ticket: Ticket(7), id, wish });
+        world.input(CoreInput::Decided { reply_id: ReplyId(7), id, decision });
         world.replies.pop()
     };
     assert_eq!(decide(&mut world, ids[0], RefusedDecision::Retry), Some(CoreReply::Kept));

@@ -42,11 +42,11 @@ fn nothing_is_lost_and_nothing_told_twice_unless_it_says_so() {
                         SendOutcome::TooOften(0),
                         SendOutcome::Busy(500),
                         SendOutcome::Unreachable,
-                        SendOutcome::Doubtful,
+                        SendOutcome::Unconfirmed,
                         SendOutcome::Stranger(93_000),
                     ];
                     let answer = answers[prng.below(5) as usize].clone();
-                    if answer == SendOutcome::Doubtful && prng.below(2) == 0 {
+                    if answer == SendOutcome::Unconfirmed && prng.below(2) == 0 {
                         arrive(&world.sent[0], &mut told);
                     }
                     world.answer(answer);

@@ -11,8 +11,8 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::task;
 
-use super::desk::PageState;
 use super::form::{FORM_BYTES_MAX, field, fields, page};
+use super::page_state::PageState;
 use crate::alert::core::CoreInput;
 use crate::alert::io::audit;
 use crate::alert::io::clock::now;
@@ -29,11 +29,11 @@ pub(super) fn public() -> Router<PageState> {
     Router::new().route("/v1/acknowledge", get(ask).post(acknowledge))
 }
 
-async fn ask(State(desk): State<PageState>, RawQuery(query): RawQuery) -> Response {
+async fn ask(State(page_state): State<PageState>, RawQuery(query): RawQuery) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
-    let (_, group_key) = match group(&desk, &form) {
+    let (_, group_key) = match group(&page_state, &form) {
         Ok(group) => group,
-        Err(refused) => return desk.refuse(refused),
+        Err(refused) => return page_state.refuse(refused),
     };
     let body = format!(
         "<h1>Take care of these alerts? 接手这些告警？</h1><p>{}</p>\
@@ -48,20 +48,20 @@ async fn ask(State(desk): State<PageState>, RawQuery(query): RawQuery) -> Respon
     page(StatusCode::OK, html::whole(&body))
 }
 
-async fn acknowledge(State(desk): State<PageState>, body: Body) -> Response {
+async fn acknowledge(State(page_state): State<PageState>, body: Body) -> Response {
     let Ok(body) = axum::body::to_bytes(body, FORM_BYTES_MAX).await else {
-        return desk.refuse(SilenceError::Form);
+        return page_state.refuse(SilenceError::Form);
     };
     let form = fields(&body);
-    let (route, group_key) = match group(&desk, &form) {
+    let (route, group_key) = match group(&page_state, &form) {
         Ok(group) => group,
-        Err(refused) => return desk.refuse(refused),
+        Err(refused) => return page_state.refuse(refused),
     };
     let who = text::of_operator(field(&form, "who"), NAME_CHARS_MAX);
     if who.is_empty() {
-        return desk.refuse(SilenceError::Form);
+        return page_state.refuse(SilenceError::Form);
     }
-    let dir = desk.settings().options.dir.clone();
+    let dir = page_state.settings().options.dir.clone();
     let fields = json!({ "who": who, "route": route, "group": group_key });
     let now_ms = now().unix_ms;
     let written =
@@ -69,8 +69,8 @@ async fn acknowledge(State(desk): State<PageState>, body: Body) -> Response {
     if !matches!(written, Ok(Ok(()))) {
         tracing::error!("the audit log cannot be written");
     }
-    let input = |ticket| CoreInput::Acknowledged { ticket, route, group_key, who };
-    let status = desk.hand_in(input).await.status();
+    let input = |reply_id| CoreInput::Acknowledged { reply_id, route, group_key, who };
+    let status = page_state.submit(input).await.status();
     let words = match status {
         StatusCode::OK => "It is yours. 已确认，由你接手。",
         StatusCode::NOT_FOUND => "Somebody did already, or it is over. 已有人接手，或告警已恢复。",
@@ -80,6 +80,9 @@ async fn acknowledge(State(desk): State<PageState>, body: Body) -> Response {
 }
 
 /// The route and the group that a link was made for.
-fn group(desk: &PageState, form: &[(String, String)]) -> Result<(String, String), SilenceError> {
-    desk.linked(LinkPurpose::Acknowledge, form)
+fn group(
+    page_state: &PageState,
+    form: &[(String, String)],
+) -> Result<(String, String), SilenceError> {
+    page_state.linked(LinkPurpose::Acknowledge, form)
 }

@@ -18,8 +18,8 @@
 //! | `GET /metrics`, `/health`, `/ready` | what their names say |
 
 mod acknowledge;
-mod desk;
 mod form;
+mod page_state;
 mod peer;
 mod refused;
 mod silence;
@@ -34,10 +34,10 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-pub(super) use self::desk::PageState;
-use self::desk::Unread;
+pub(super) use self::page_state::PageState;
+use self::page_state::PayloadError;
 use super::clock::now;
-use super::meters;
+use super::exposition;
 use crate::alert::core::CoreInput;
 use crate::alert::core::counts::Count;
 use crate::alert::message::signature;
@@ -57,7 +57,7 @@ pub(super) const LIMITS: HttpLimits = HttpLimits {
 const ROUTE_BYTES_MAX: usize = 64;
 
 /// All pages.
-pub(super) fn all(desk: PageState) -> Router {
+pub(super) fn all(page_state: PageState) -> Router {
     let closed = Router::new()
         // Whatever its name looks like: what is answered with 404 is lost.
         .route("/v1/notify", post(notify))
@@ -65,18 +65,18 @@ pub(super) fn all(desk: PageState) -> Router {
         .route("/v1/notify/{*route}", post(notify))
         .route("/v1/deadman", post(deadman))
         .merge(refused::operators())
-        .route_layer(middleware::from_fn_with_state(desk.clone(), with_token));
+        .route_layer(middleware::from_fn_with_state(page_state.clone(), with_token));
     let open = Router::new()
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { "alive\n" }))
         .route("/ready", get(ready))
         .merge(peer::between());
-    closed.merge(open).with_state(desk.clone()).merge(public(desk))
+    closed.merge(open).with_state(page_state.clone()).merge(public(page_state))
 }
 
 /// Lets only those in who know the token. It is looked at before the body is read.
-async fn with_token(State(desk): State<PageState>, request: Request, next: Next) -> Response {
-    let settings = desk.settings();
+async fn with_token(State(page_state): State<PageState>, request: Request, next: Next) -> Response {
+    let settings = page_state.settings();
     let token = &settings.options.token;
     let has_none = token.file.is_empty() && token.env.is_empty();
     let given = request.headers().get(header::AUTHORIZATION);
@@ -85,7 +85,7 @@ async fn with_token(State(desk): State<PageState>, request: Request, next: Next)
     if has_none || given.is_some_and(|given| signature::is_secret(&token.value, &given)) {
         return next.run(request).await;
     }
-    desk.count(Count::Unauthorized);
+    page_state.count(Count::Unauthorized);
     let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
     (StatusCode::UNAUTHORIZED, challenge, "the token of [bridge] is wanted\n").into_response()
 }
@@ -106,46 +106,46 @@ fn secret_of(value: &str) -> Option<Vec<u8>> {
 }
 
 /// Those that people reach from their chats.
-pub(super) fn public(desk: PageState) -> Router {
+pub(super) fn public(page_state: PageState) -> Router {
     Router::new()
         .route("/v1/silence", get(silence::ask_silence).post(silence::make_silence))
         .merge(refused::public())
         .merge(acknowledge::public())
         .fallback(|| async { (StatusCode::NOT_FOUND, "no such page\n") })
-        .with_state(desk)
+        .with_state(page_state)
 }
 
-async fn notify(State(desk): State<PageState>, uri: Uri, body: Body) -> Response {
+async fn notify(State(page_state): State<PageState>, uri: Uri, body: Body) -> Response {
     let route = route_of(uri.path());
-    let payload = match desk.payload(body).await {
+    let payload = match page_state.payload(body).await {
         Ok(payload) => payload,
-        Err(why) => return unread(why),
+        Err(why) => return payload_error(why),
     };
-    desk.hand_in(|ticket| CoreInput::Notified { ticket, route, payload }).await
+    page_state.submit(|reply_id| CoreInput::Notified { reply_id, route, payload }).await
 }
 
-async fn deadman(State(desk): State<PageState>, body: Body) -> Response {
-    match desk.payload(body).await {
+async fn deadman(State(page_state): State<PageState>, body: Body) -> Response {
+    match page_state.payload(body).await {
         // A watchdog that has ended is none.
         Ok(payload) if payload.alerts.iter().any(|alert| alert.firing) => {
-            let answer = desk.hand_in(CoreInput::Beat).await;
+            let answer = page_state.submit(CoreInput::Beat).await;
             if answer.status() == StatusCode::OK {
-                desk.ping();
+                page_state.ping();
             }
             answer
         }
         Ok(_) => (StatusCode::OK, "nothing fires\n").into_response(),
-        Err(why) => unread(why),
+        Err(why) => payload_error(why),
     }
 }
 
-async fn metrics(State(desk): State<PageState>) -> Response {
-    let text = meters::text(&desk.stats(), now().unix_ms);
-    ([(header::CONTENT_TYPE, meters::TEXT_TYPE)], text).into_response()
+async fn metrics(State(page_state): State<PageState>) -> Response {
+    let text = exposition::text(&page_state.stats(), now().unix_ms);
+    ([(header::CONTENT_TYPE, exposition::TEXT_TYPE)], text).into_response()
 }
 
-async fn ready(State(desk): State<PageState>) -> Response {
-    match desk.stats().disk_ok {
+async fn ready(State(page_state): State<PageState>) -> Response {
+    match page_state.stats().disk_ok {
         true => (StatusCode::OK, "ready\n").into_response(),
         false => (StatusCode::SERVICE_UNAVAILABLE, "the queue cannot be written\n").into_response(),
     }
@@ -160,11 +160,13 @@ fn route_of(path: &str) -> String {
     text::cut_bytes(&name.unwrap_or_default(), ROUTE_BYTES_MAX).to_owned()
 }
 
-fn unread(why: Unread) -> Response {
+fn payload_error(why: PayloadError) -> Response {
     match why {
-        Unread::Cut => {
+        PayloadError::Cut => {
             (StatusCode::SERVICE_UNAVAILABLE, "the body is not whole; try again\n").into_response()
         }
-        Unread::Malformed(why) => (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response(),
+        PayloadError::Malformed(why) => {
+            (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response()
+        }
     }
 }

@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
 
-use super::desk::PageState;
 use super::form::{FORM_BYTES_MAX, field, fields, page};
+use super::page_state::PageState;
 use crate::alert::core::CoreInput;
 use crate::alert::core::RefusedDecision;
 use crate::alert::core::record::RefusedMessage;
@@ -40,7 +40,7 @@ pub(super) fn operators() -> Router<PageState> {
 }
 
 /// Those with an id above `after`, at most `limit` of them; without these, all.
-async fn list_all(State(desk): State<PageState>, RawQuery(query): RawQuery) -> Response {
+async fn list_all(State(page_state): State<PageState>, RawQuery(query): RawQuery) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
     let (Some(after), Some(limit)) = (number(&form, "after", 0), number(&form, "limit", u64::MAX))
     else {
@@ -48,12 +48,12 @@ async fn list_all(State(desk): State<PageState>, RawQuery(query): RawQuery) -> R
         return (StatusCode::BAD_REQUEST, words).into_response();
     };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let stats = desk.stats();
+    let stats = page_state.stats();
     let one = |(id, one): &(u64, std::sync::Arc<RefusedMessage>)| {
         let alerts: Vec<_> = one.pending.lines.values().map(|line| &line.alert).collect();
         json!({
             "id": id, "chat": one.chat, "robot": one.robot, "code": one.code,
-            "unix_ms": one.at_ms, "told": one.is_told, "route": one.lane.route, "alerts": alerts,
+            "unix_ms": one.at_ms, "told": one.is_notified, "route": one.chat_queue.route, "alerts": alerts,
         })
     };
     let page = stats.refused.iter().filter(|(id, _)| after < *id).take(limit);
@@ -69,49 +69,51 @@ fn number(form: &[(String, String)], name: &str, usual: u64) -> Option<u64> {
     }
 }
 
-async fn retry(State(desk): State<PageState>, Path(id): Path<u64>) -> Response {
-    let wish = RefusedDecision::Retry;
-    desk.hand_in(|ticket| CoreInput::Decided { ticket, id, wish }).await
+async fn retry(State(page_state): State<PageState>, Path(id): Path<u64>) -> Response {
+    let decision = RefusedDecision::Retry;
+    page_state.submit(|reply_id| CoreInput::Decided { reply_id, id, decision }).await
 }
 
-async fn drop_it(State(desk): State<PageState>, Path(id): Path<u64>) -> Response {
-    let wish = RefusedDecision::Drop;
-    desk.hand_in(|ticket| CoreInput::Decided { ticket, id, wish }).await
+async fn drop_it(State(page_state): State<PageState>, Path(id): Path<u64>) -> Response {
+    let decision = RefusedDecision::Drop;
+    page_state.submit(|reply_id| CoreInput::Decided { reply_id, id, decision }).await
 }
 
-async fn list(State(desk): State<PageState>, RawQuery(query): RawQuery) -> Response {
+async fn list(State(page_state): State<PageState>, RawQuery(query): RawQuery) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
-    match chat(&desk, &form) {
-        Ok(chat) => page(StatusCode::OK, show(&desk, &chat, &form)),
-        Err(refused) => desk.refuse(refused),
+    match chat(&page_state, &form) {
+        Ok(chat) => page(StatusCode::OK, show(&page_state, &chat, &form)),
+        Err(refused) => page_state.refuse(refused),
     }
 }
 
-async fn decide(State(desk): State<PageState>, body: Body) -> Response {
+async fn decide(State(page_state): State<PageState>, body: Body) -> Response {
     let Ok(body) = axum::body::to_bytes(body, FORM_BYTES_MAX).await else {
-        return desk.refuse(SilenceError::Form);
+        return page_state.refuse(SilenceError::Form);
     };
     let form = fields(&body);
-    let chat = match chat(&desk, &form) {
+    let chat = match chat(&page_state, &form) {
         Ok(chat) => chat,
-        Err(refused) => return desk.refuse(refused),
+        Err(refused) => return page_state.refuse(refused),
     };
-    let wish = match field(&form, "wish") {
+    let decision = match field(&form, "wish") {
         "retry" => RefusedDecision::Retry,
         "drop" => RefusedDecision::Drop,
-        _ => return desk.refuse(SilenceError::Form),
+        _ => return page_state.refuse(SilenceError::Form),
     };
-    let Ok(id) = field(&form, "id").parse::<u64>() else { return desk.refuse(SilenceError::Form) };
+    let Ok(id) = field(&form, "id").parse::<u64>() else {
+        return page_state.refuse(SilenceError::Form);
+    };
     let is_its =
         |(one, refused): &(u64, std::sync::Arc<RefusedMessage>)| *one == id && refused.chat == chat;
-    if !desk.stats().refused.iter().any(is_its) {
+    if !page_state.stats().refused.iter().any(is_its) {
         let words = "It is not in the list any more. 该消息已不在列表中。";
         return page(StatusCode::NOT_FOUND, html::notice(words));
     }
-    let answer = desk.hand_in(|ticket| CoreInput::Decided { ticket, id, wish }).await;
+    let answer = page_state.submit(|reply_id| CoreInput::Decided { reply_id, id, decision }).await;
     match answer.status() {
         StatusCode::OK => {
-            let words = match wish {
+            let words = match decision {
                 RefusedDecision::Retry => "It is told again. 正在重新发送。",
                 RefusedDecision::Drop => "It is dropped. 已丢弃。",
             };
@@ -122,25 +124,25 @@ async fn decide(State(desk): State<PageState>, body: Body) -> Response {
 }
 
 /// The chat that a link was made for.
-fn chat(desk: &PageState, form: &[(String, String)]) -> Result<String, SilenceError> {
-    desk.linked(LinkPurpose::Refused, form)
+fn chat(page_state: &PageState, form: &[(String, String)]) -> Result<String, SilenceError> {
+    page_state.linked(LinkPurpose::Refused, form)
 }
 
-fn show(desk: &PageState, chat: &str, form: &[(String, String)]) -> String {
-    let stats = desk.stats();
+fn show(page_state: &PageState, chat: &str, form: &[(String, String)]) -> String {
+    let stats = page_state.stats();
     let mut body = String::from("<h1>Refused by the chat 被群聊拒绝的告警</h1>");
     let mut count = 0;
     for (id, refused) in stats.refused.iter().filter(|(_, one)| one.chat == chat) {
         count += 1;
         body.push_str(&entry(*id, refused));
-        for (wish, words) in [("retry", "Tell again 重新发送"), ("drop", "Drop 丢弃")] {
+        for (decision, words) in [("retry", "Tell again 重新发送"), ("drop", "Drop 丢弃")] {
             let _ = write!(
                 body,
                 "<form method=\"post\" style=\"display:inline\">\
                  <input type=\"hidden\" name=\"d\" value=\"{}\">\
                  <input type=\"hidden\" name=\"s\" value=\"{}\">\
                  <input type=\"hidden\" name=\"id\" value=\"{id}\">\
-                 <button name=\"wish\" value=\"{wish}\">{words}</button></form> ",
+                 <button name=\"wish\" value=\"{decision}\">{words}</button></form> ",
                 html(field(form, "d")),
                 html(field(form, "s")),
             );

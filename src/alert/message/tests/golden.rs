@@ -8,7 +8,7 @@ use super::*;
 fn messages_are_those_of_the_golden_files() {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/alert/message/golden"));
     let templates = Templates::new(&[]).expect("they are good");
-    let (options, evidence) = (options(), evidence());
+    let (options, snapshots) = (options(), snapshots());
     let mut wrong = Vec::new();
     for case in ["firing", "recovered", "hostile"] {
         let body = fs::read(folder.join(format!("{case}.json"))).expect("a payload");
@@ -16,9 +16,9 @@ fn messages_are_those_of_the_golden_files() {
         let pending = pending(&notification::read(&body, &[]).expect("it is one"));
         for language in Language::ALL {
             for channel in Messenger::ALL {
-                let draft = MessageInput {
+                let input = MessageInput {
                     pending: &pending,
-                    evidence: &evidence,
+                    snapshots: &snapshots,
                     route: &route(language),
                     channel,
                     instead_of: "",
@@ -27,7 +27,7 @@ fn messages_are_those_of_the_golden_files() {
                     group_key: "g",
                     now_ms: 1_700_000_300_000,
                 };
-                let rendered = render(&draft, &options, &templates);
+                let rendered = render(&input, &options, &templates);
                 assert_eq!(rendered.fault, None);
                 let robot = Robot { channel, ..Robot::default() };
                 let bodies: Vec<String> = rendered

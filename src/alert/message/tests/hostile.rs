@@ -44,7 +44,7 @@ fn no_words_of_strangers_have_a_meaning_in_any_channel() {
             ..Snapshot::default()
         };
         let found = SnapshotResult { snapshot: Some(snapshot), ..SnapshotResult::default() };
-        let evidence = Snapshots::from([("test".to_owned(), found)]);
+        let snapshots = Snapshots::from([("test".to_owned(), found)]);
         let mut pending = QueuedAlerts::default();
         pending.unknown_route.clone_from(&words);
         pending.group_labels.insert("alertname".to_owned(), words.clone());
@@ -53,9 +53,9 @@ fn no_words_of_strangers_have_a_meaning_in_any_channel() {
         pending.lines.insert("test".to_owned(), line);
         for language in Language::ALL {
             for channel in Messenger::ALL {
-                let draft = MessageInput {
+                let input = MessageInput {
                     pending: &pending,
-                    evidence: &evidence,
+                    snapshots: &snapshots,
                     route: &route(language),
                     channel,
                     instead_of: &words,
@@ -64,7 +64,7 @@ fn no_words_of_strangers_have_a_meaning_in_any_channel() {
                     group_key: "g",
                     now_ms: 0,
                 };
-                for part in render(&draft, &options, &templates).parts {
+                for part in render(&input, &options, &templates).parts {
                     let text = &part.text;
                     for meaning in [
                         "<@all",
@@ -95,9 +95,9 @@ fn rooms_are_hashed_where_the_route_says_so() {
     let line = AlertLine::new(alert, Transition::Firing);
     pending.lines.insert("f1".to_owned(), line);
     let route = Route { hash_rooms: true, ..route(Language::En) };
-    let draft = MessageInput {
+    let input = MessageInput {
         pending: &pending,
-        evidence: &evidence(),
+        snapshots: &snapshots(),
         route: &route,
         channel: Messenger::Wecom,
         instead_of: "",
@@ -106,7 +106,7 @@ fn rooms_are_hashed_where_the_route_says_so() {
         group_key: "g",
         now_ms: 0,
     };
-    let text = render(&draft, &options(), &templates).parts.remove(0).text;
+    let text = render(&input, &options(), &templates).parts.remove(0).text;
     let room = signature::room("0123456789abcdef", "r42` <@all>");
     assert!(text.contains(&format!("room `{room}`")) && !text.contains("r42"), "{text}");
 }
@@ -133,16 +133,16 @@ fn an_alert_about_a_core_says_whose_work_it_does_and_nothing_of_it_has_a_meaning
     let body = NotificationBody::whole(&body);
     let payload = notification::read(&body, &[]).expect("it is one");
     let pending = pending(&payload);
-    let evidence = payload.alerts.iter().map(|one| (one.fingerprint.clone(), found.clone()));
-    let evidence: Snapshots = evidence.collect();
+    let snapshots = payload.alerts.iter().map(|one| (one.fingerprint.clone(), found.clone()));
+    let snapshots: Snapshots = snapshots.collect();
     let templates = Templates::new(&[]).expect("they are good");
     for channel in Messenger::ALL {
         for language in Language::ALL {
             let route = route(language);
-            let draft = MessageInput {
+            let input = MessageInput {
                 group_key: "g",
                 pending: &pending,
-                evidence: &evidence,
+                snapshots: &snapshots,
                 route: &route,
                 channel,
                 instead_of: "",
@@ -150,7 +150,7 @@ fn an_alert_about_a_core_says_whose_work_it_does_and_nothing_of_it_has_a_meaning
                 outliving: &[],
                 now_ms: 1_700_000_600_000,
             };
-            let rendered = render(&draft, &options(), &templates);
+            let rendered = render(&input, &options(), &templates);
             assert_eq!(rendered.fault, None);
             let text = &rendered.parts[0].text;
             for words in ["reaping", "12.5", "3.17.1", "6f3e8f0e", "room:1", "slow_consumer ×2"] {

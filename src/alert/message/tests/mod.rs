@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::channel::{Attempt, body, bytes_max, encoded_bytes, parts_max};
 use super::check::sample;
-use super::draft::MessageInput;
 use super::format::local_time;
+use super::message_input::MessageInput;
 use super::part::MessagePart;
 use super::render::render;
 use super::signature;
@@ -55,7 +55,7 @@ fn pending(payload: &WebhookPayload) -> QueuedAlerts {
     pending
 }
 
-fn evidence() -> Snapshots {
+fn snapshots() -> Snapshots {
     let snapshot = Snapshot {
         source: Source::Exemplar,
         value_seconds: 1.2,

@@ -12,9 +12,9 @@ fn a_template_that_fails_gives_a_plain_text_that_says_so() {
     pending.group_labels.insert("job".to_owned(), "chat".to_owned());
     let line = AlertLine::new(sample(0), Transition::Firing);
     pending.lines.insert("test".to_owned(), line);
-    let draft = MessageInput {
+    let input = MessageInput {
         pending: &pending,
-        evidence: &Snapshots::new(),
+        snapshots: &Snapshots::new(),
         route: &route(Language::En),
         channel: Messenger::Wecom,
         instead_of: "",
@@ -23,7 +23,7 @@ fn a_template_that_fails_gives_a_plain_text_that_says_so() {
         group_key: "g",
         now_ms: 0,
     };
-    let rendered = render(&draft, &options(), &templates);
+    let rendered = render(&input, &options(), &templates);
     assert!(rendered.fault.is_some());
     let text = &rendered.parts[0].text;
     assert!(text.contains("plain, because of this fault: template standard.en.wecom"), "{text}");
@@ -59,9 +59,9 @@ fn parts_are_whole_alerts_within_the_limit_and_the_rest_is_counted() {
                 let line = AlertLine::new(alert, Transition::Firing);
                 pending.lines.insert(format!("{index}"), line);
             }
-            let draft = MessageInput {
+            let input = MessageInput {
                 pending: &pending,
-                evidence: &Snapshots::new(),
+                snapshots: &Snapshots::new(),
                 route: &route(Language::En),
                 channel,
                 instead_of: "",
@@ -70,7 +70,7 @@ fn parts_are_whole_alerts_within_the_limit_and_the_rest_is_counted() {
                 group_key: "g",
                 now_ms: 0,
             };
-            let parts = render(&draft, &options(), &templates).parts;
+            let parts = render(&input, &options(), &templates).parts;
             assert!(parts.len() <= parts_max(channel));
             let robot = Robot { channel, keyword: "word".to_owned(), ..Robot::default() };
             let mut shown = 0;

@@ -16,7 +16,7 @@ use time::format_description::well_known::Rfc3339;
 
 use self::raw::{RawAlert, parse};
 use super::alert::{Alert, Pairs, WebhookPayload, hash, is_critical};
-use super::json_repair::mended;
+use super::json_repair::repaired;
 use super::text;
 
 /// Alerts of one notification that are kept, what is critical first; the rest is counted.
@@ -102,7 +102,7 @@ pub fn read(
     let text = text.trim_start_matches('\u{feff}');
     let (mut raw, mut parsed) = parse(text);
     if parsed.as_ref().is_err_and(|error| !error.is_eof()) {
-        (raw, parsed) = parse(&mended(text));
+        (raw, parsed) = parse(&repaired(text));
     }
     let mut skipped = body.skipped;
     if let Err(error) = parsed {
@@ -117,7 +117,7 @@ pub fn read(
     if !raw.has_alerts {
         return Err(NotificationError::NoAlerts);
     }
-    raw = raw.told_apart();
+    raw = raw.with_distinct_fingerprints();
     let group_labels: Pairs = raw
         .group_labels
         .into_iter()

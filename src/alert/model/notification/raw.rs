@@ -48,7 +48,7 @@ pub(super) struct RawAlert {
 impl RawNotification {
     /// The same, with alerts told apart. They are their labels: of several with one fingerprint and other labels, each gets
     /// one of its own.
-    pub(super) fn told_apart(self) -> RawNotification {
+    pub(super) fn with_distinct_fingerprints(self) -> RawNotification {
         let mut raw = self;
         let mut first: BTreeMap<String, u64> = BTreeMap::new();
         for alert in raw.alerts.iter_mut().filter(|alert| !alert.fingerprint.is_empty()) {

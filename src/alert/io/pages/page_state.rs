@@ -17,14 +17,14 @@ use tokio::time;
 use super::form::{field, page};
 use crate::alert::core::counts::Count;
 use crate::alert::core::stats::BridgeStats;
-use crate::alert::core::{CoreInput, Ticket};
+use crate::alert::core::{CoreInput, ReplyId};
 use crate::alert::io::body;
 use crate::alert::io::client::{Client, ClientRequest, ClientRoute};
 use crate::alert::io::clock::now;
-use crate::alert::io::envelope::{Envelope, Served};
+use crate::alert::io::envelope::{Envelope, InputOutcome};
 use crate::alert::io::html;
 use crate::alert::io::shared::SharedState;
-use crate::alert::io::used::UsedLinks;
+use crate::alert::io::used_links::UsedLinks;
 use crate::alert::message::BridgeSettings;
 use crate::alert::message::link::{self, LinkError, LinkPurpose};
 use crate::alert::message::silence::SilenceError;
@@ -48,7 +48,7 @@ const PING_MS_MIN: u64 = 10_000;
 #[derive(Clone)]
 pub(in crate::alert::io) struct PageState {
     inbox: mpsc::Sender<Envelope>,
-    tickets: Arc<AtomicU64>,
+    next_reply_id: Arc<AtomicU64>,
     shared: SharedState,
     links: Arc<Mutex<UsedLinks>>,
     bodies: Arc<Semaphore>,
@@ -57,7 +57,7 @@ pub(in crate::alert::io) struct PageState {
 }
 
 /// Why there is no notification.
-pub(super) enum Unread {
+pub(super) enum PayloadError {
     /// It did not come to its end.
     Cut,
     /// It is none, and would be none the next time.
@@ -73,7 +73,7 @@ impl PageState {
     ) -> PageState {
         PageState {
             inbox,
-            tickets: Arc::new(AtomicU64::new(0)),
+            next_reply_id: Arc::new(AtomicU64::new(0)),
             shared,
             links: Arc::new(Mutex::new(links)),
             bodies: Arc::new(Semaphore::new(BODIES_MAX)),
@@ -117,7 +117,7 @@ impl PageState {
     }
 
     /// Reads a notification, or says why it is none.
-    pub(super) async fn payload(&self, body: Body) -> Result<WebhookPayload, Unread> {
+    pub(super) async fn payload(&self, body: Body) -> Result<WebhookPayload, PayloadError> {
         let settings = self.settings();
         let _turn = self.bodies.acquire().await;
         let read = match body::take(body, settings.options.body_bytes_max).await {
@@ -126,7 +126,7 @@ impl PageState {
                     settings.options.people.iter().map(|person| person.label.as_str()).collect();
                 notification::read(&body, &deciding)
             }
-            None => return Err(Unread::Cut),
+            None => return Err(PayloadError::Cut),
         };
         let now_ms = now().unix_ms;
         let read = read.map(|mut payload| {
@@ -144,30 +144,32 @@ impl PageState {
             tracing::warn!("a notification was refused: {why}");
             self.count(Count::Malformed);
         }
-        read.map_err(Unread::Malformed)
+        read.map_err(PayloadError::Malformed)
     }
 
     /// Gives an input to the core and waits until it is kept.
-    pub(super) async fn hand_in(&self, input: impl FnOnce(Ticket) -> CoreInput) -> Response {
-        let ticket = Ticket(self.tickets.fetch_add(1, Relaxed));
-        let (sender, served) = oneshot::channel();
-        let envelope = Envelope { input: input(ticket), reply: Some((ticket, sender)) };
+    pub(super) async fn submit(&self, input: impl FnOnce(ReplyId) -> CoreInput) -> Response {
+        let reply_id = ReplyId(self.next_reply_id.fetch_add(1, Relaxed));
+        let (sender, outcome) = oneshot::channel();
+        let envelope = Envelope { input: input(reply_id), reply: Some((reply_id, sender)) };
         let wait = async {
             self.inbox.send(envelope).await.ok()?;
-            served.await.ok()
+            outcome.await.ok()
         };
-        let served = time::timeout(Duration::from_millis(KEEP_MS_MAX), wait).await;
-        let (status, words) = match served {
-            Ok(Some(Served::Kept)) => (StatusCode::OK, "kept\n"),
-            Ok(Some(Served::Pair(answer))) => {
+        let outcome = time::timeout(Duration::from_millis(KEEP_MS_MAX), wait).await;
+        let (status, words) = match outcome {
+            Ok(Some(InputOutcome::Kept)) => (StatusCode::OK, "kept\n"),
+            Ok(Some(InputOutcome::Pair(answer))) => {
                 let kind = [(header::CONTENT_TYPE, "application/json")];
                 return (kind, json!(answer).to_string()).into_response();
             }
-            Ok(Some(Served::Unknown)) => (StatusCode::NOT_FOUND, "there is no such message\n"),
-            Ok(Some(Served::Full)) => {
+            Ok(Some(InputOutcome::Unknown)) => {
+                (StatusCode::NOT_FOUND, "there is no such message\n")
+            }
+            Ok(Some(InputOutcome::Full)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "too much waits already; try again\n")
             }
-            Ok(Some(Served::Unkept)) => {
+            Ok(Some(InputOutcome::Unkept)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "the queue cannot be written; try again\n")
             }
             Ok(None) => (StatusCode::SERVICE_UNAVAILABLE, "the bridge ends; try again\n"),
@@ -187,9 +189,9 @@ impl PageState {
             return;
         }
         self.pinged_ms.store(now_ms, Relaxed);
-        let desk = self.clone();
+        let page_state = self.clone();
         tokio::spawn(async move {
-            let client = desk.client();
+            let client = page_state.client();
             let answer = client
                 .ask(ClientRequest {
                     url: settings.options.heartbeat(),
@@ -203,13 +205,15 @@ impl PageState {
                 })
                 .await;
             match answer {
-                Ok(answer) if (200..300).contains(&answer.status) => desk.count(Count::Pinged),
+                Ok(answer) if (200..300).contains(&answer.status) => {
+                    page_state.count(Count::Pinged)
+                }
                 Ok(answer) => {
-                    desk.count(Count::PingFailed);
+                    page_state.count(Count::PingFailed);
                     tracing::warn!("the heartbeat outside answers {}", answer.status);
                 }
                 Err(failed) => {
-                    desk.count(Count::PingFailed);
+                    page_state.count(Count::PingFailed);
                     tracing::warn!("the heartbeat outside is not reached: {failed:?}");
                 }
             }

@@ -1,4 +1,4 @@
-//! What a lane has been told of each alert, and what is new about one to whoever knows that.
+//! What a chat queue has been told of each alert, and what is new about one to whoever knows that.
 //!
 //! Invariant: what is noted here is what the robots have confirmed.
 
@@ -82,7 +82,7 @@ impl AlertState {
     }
 }
 
-/// What a lane has been told.
+/// What a chat queue has been told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentState {
     /// By fingerprint.

@@ -11,7 +11,7 @@ pub struct MessageInput<'a> {
     /// What is to be told.
     pub pending: &'a QueuedAlerts,
     /// What was found out.
-    pub evidence: &'a Snapshots,
+    pub snapshots: &'a Snapshots,
     /// How.
     pub route: &'a Route,
     /// By which kind of robot.
