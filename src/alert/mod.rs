@@ -1,7 +1,7 @@
 //! The alert bridge: from Alertmanager's webhook to the group chats of people, and
 //! nothing lost on the way. A process of its own: it must speak when the server cannot.
 //!
-//! Deciding is apart from acting, in rooms of which each uses those above it only:
+//! Decisions are apart from actions, in submodules of which each uses only those above it:
 //!
 //! | room | what it is for |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What an operator may set for the alert bridge: robots, routes, people and secrets.
+//! The settings of the alert bridge: robots, routes, people and secrets.
 //!
 //! Invariant: `Debug` never prints what a `Secret` holds.
 //!
@@ -12,7 +12,7 @@ use crate::outbound::ProxyRules;
 /// The family of templates that is built in.
 pub const STANDARD: &str = "standard";
 
-/// The kinds of robots, and how each wants to be spoken to.
+/// The messengers whose robots are supported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Messenger {
     /// A group robot of WeCom (企业微信).
@@ -20,7 +20,7 @@ pub enum Messenger {
     Wecom,
     /// A custom robot of DingTalk (钉钉).
     Dingtalk,
-    /// Whatever takes Slack's incoming webhooks: Slack, Mattermost, Rocket.Chat.
+    /// Incoming webhooks of Slack, which Mattermost and Rocket.Chat support, too.
     Slack,
     /// Any program that takes JSON.
     Webhook,
@@ -41,8 +41,7 @@ impl Messenger {
         }
     }
 
-    /// Where its robots live when nobody says otherwise; empty where there is no
-    /// such place.
+    /// The default URL of its robots; empty where there is none.
     pub fn usual_url(self) -> &'static str {
         match self {
             Messenger::Wecom => "https://qyapi.weixin.qq.com/cgi-bin/webhook/send",
@@ -52,7 +51,7 @@ impl Messenger {
         }
     }
 
-    /// How long a robot rests after it said that it was asked too often.
+    /// The default pause of a robot whose rate limit was exceeded.
     pub fn usual_pause_s(self) -> u64 {
         match self {
             Messenger::Wecom | Messenger::Slack | Messenger::Webhook => 60,
@@ -61,7 +60,7 @@ impl Messenger {
     }
 }
 
-/// What a route's messages are written in.
+/// The language of a route's messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Language {
     /// English.
@@ -84,14 +83,14 @@ impl Language {
     }
 }
 
-/// A secret, and where it comes from. Never printed.
+/// A secret with its source. It is never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret {
-    /// The file that it stands in.
+    /// The file that contains it.
     pub file: String,
-    /// The variable of the environment that it stands in.
+    /// The environment variable that contains it.
     pub env: String,
-    /// The secret itself; filled in when both are read.
+    /// The secret itself, once it was read.
     pub value: String,
 }
 
@@ -104,17 +103,17 @@ impl std::fmt::Debug for Secret {
 /// One robot in one group chat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Robot {
-    /// What metrics and logs call it.
+    /// Its name in metrics and logs.
     pub name: String,
-    /// Its kind.
+    /// Its messenger.
     pub channel: Messenger,
-    /// The group chat that it speaks in; robots of one chat share its work.
+    /// Its group chat; robots of one chat share the load.
     pub chat: String,
-    /// Where it lives, without its token; empty for its kind's usual place.
+    /// Its URL without the token; empty for the default of its messenger.
     pub url: String,
-    /// What makes it ours.
+    /// Its token.
     pub token: Secret,
-    /// DingTalk: what its messages are signed with, if they are.
+    /// DingTalk: the secret for signatures, if there is one.
     pub signature: Secret,
     /// DingTalk: a word that must be in each message, if there is one.
     pub keyword: String,
@@ -122,9 +121,9 @@ pub struct Robot {
     pub rate_count: u32,
     /// See `rate_count`.
     pub rate_window_s: u64,
-    /// How long it rests when it was asked too often; 0 for its kind's usual time.
+    /// Its pause when its rate limit was exceeded; 0 for the default of its messenger.
     pub pause_s: u64,
-    /// The proxy that leads to it; empty for the usual way, `none` for none.
+    /// Its proxy; empty for the one of all, `none` for none.
     pub proxy: String,
 }
 
@@ -138,7 +137,7 @@ impl Default for Robot {
             token: Secret::default(),
             signature: Secret::default(),
             keyword: String::new(),
-            // Theirs is 20 a minute, by a clock that is not ours.
+            // Their limit is 20 a minute, by another clock than ours.
             rate_count: 18,
             rate_window_s: 60,
             pause_s: 0,
@@ -148,38 +147,38 @@ impl Default for Robot {
 }
 
 impl Robot {
-    /// Where it lives.
+    /// Its URL, without the token.
     pub fn address(&self) -> &str {
         if self.url.is_empty() { self.channel.usual_url() } else { &self.url }
     }
 
-    /// How long it rests.
+    /// Its pause when its rate limit was exceeded, in ms.
     pub fn pause_ms(&self) -> u64 {
         let pause_s = if self.pause_s == 0 { self.channel.usual_pause_s() } else { self.pause_s };
         pause_s * 1_000
     }
 }
 
-/// What happens to what Alertmanager sends to one path.
+/// A route: what happens to the notifications of one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The last part of the path.
     pub name: String,
-    /// The chats that are told.
+    /// Its chats.
     pub chats: Vec<String>,
-    /// The chat that is told when none of a chat's robots can speak; may be empty.
+    /// The chat that is used when all robots of a chat are paused; may be empty.
     pub fallback: String,
-    /// What it is written in.
+    /// The language of its messages.
     pub language: Language,
     /// The family of templates.
     pub template: String,
-    /// Whether people are called.
+    /// Whether people are mentioned.
     pub mentions: bool,
-    /// Whether rooms are shown by a hash only.
+    /// Whether only hashes of rooms are shown.
     pub hash_rooms: bool,
-    /// The chat that is told what nobody acknowledges; may be empty.
+    /// The chat for unacknowledged critical alerts; may be empty.
     pub escalation: String,
-    /// How long somebody has to acknowledge what is critical.
+    /// The time to acknowledge a critical alert.
     pub escalate_after_s: u64,
 }
 
@@ -199,14 +198,14 @@ impl Default for Route {
     }
 }
 
-/// Whom to call for alerts with a certain label.
+/// A person who is mentioned for alerts with a certain label.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
-    /// What silences and pages call them.
+    /// Their name in silences and on pages.
     pub name: String,
-    /// The label that decides.
+    /// The name of the label.
     pub label: String,
-    /// What it must be; `*` for anything.
+    /// Its value; `*` for any.
     pub value: String,
     /// From this hour of the day on, in the time of `offset_minutes`.
     pub from_hour: u32,
@@ -222,20 +221,20 @@ pub struct Person {
     pub slack_id: String,
 }
 
-/// What is done about an alert, without asking anybody.
+/// An action that is run for an alert automatically.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlertAction {
-    /// What messages and the audit log call it.
+    /// Its name in messages and in the audit log.
     pub name: String,
-    /// The alert that it is for.
+    /// The name of its alert.
     pub alert: String,
-    /// Whether it asks (GET) or changes something (POST).
+    /// Whether its method is POST, and not GET.
     pub post: bool,
     /// The path on the admin listener of the alert's instance.
     pub path: String,
-    /// Only say what would be done.
+    /// Whether it is only reported, and not run.
     pub dry_run: bool,
-    /// At most once in this time, over all instances.
+    /// The shortest time between two runs, over all instances.
     pub interval_s: u64,
 }
 
@@ -252,28 +251,28 @@ impl Default for AlertAction {
     }
 }
 
-/// What an operator may set.
+/// The settings of the bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Where Alertmanager, Prometheus and operators reach the bridge.
+    /// The address for Alertmanager, Prometheus and operators.
     pub listen: SocketAddr,
-    /// What those must know who notify; without one everybody may, on a loopback address.
+    /// The token of notifications; without one everybody may send them, on a loopback address.
     pub token: Secret,
-    /// Where the queue, the audit log and what actions saved lie.
+    /// The directory of the journal, the audit log and saved results of actions.
     pub dir: PathBuf,
-    /// What takes notifications for routes that do not exist.
+    /// The route of notifications whose route does not exist.
     pub default_route: String,
-    /// Alerts that may wait.
+    /// Most pending alerts.
     pub alerts_max: usize,
-    /// Bytes of alerts that may wait.
+    /// Most bytes of pending alerts.
     pub bytes_max: usize,
-    /// Bytes of one notification.
+    /// Most bytes of one notification.
     pub body_bytes_max: usize,
-    /// Alerts that wait longer are given up.
+    /// Alerts that have waited longer are dropped.
     pub age_s_max: u64,
-    /// What comes again within this time, unchanged, is a retry, not a reminder.
+    /// An unchanged notification within this time is a retry, and no reminder.
     pub same_within_s: u64,
-    /// How long an alert that was inhibited may outlive its cause before it is told.
+    /// How long an inhibited alert is held after the end of its cause.
     pub outlive_s: u64,
     /// Minutes that local time is ahead of UTC; below zero where it is behind.
     pub offset_minutes: i32,
@@ -281,53 +280,53 @@ pub struct Options {
     pub templates_dir: String,
     /// Certificates to trust besides those of the system; may be empty.
     pub ca_file: String,
-    /// The proxy that leads outside; empty for the environment's, `none` for none.
+    /// The proxy for requests to the outside; empty for that of the environment, `none` for none.
     pub proxy: String,
-    /// What is reached without `proxy`.
+    /// Hosts that are reached without `proxy`.
     pub no_proxy: Vec<String>,
-    /// What both, or the environment, come to; filled in when they are read.
+    /// The rules that follow from both, or from the environment, once they were read.
     pub proxies: ProxyRules,
     /// Logs as JSON.
     pub log_json: bool,
-    /// Where Prometheus answers; empty for no snapshots from it.
+    /// The URL of Prometheus; empty for no snapshots from it.
     pub prometheus_url: String,
     /// `host:port` of admin listeners that may be asked for snapshots and actions.
     pub instances: Vec<String>,
     /// The admin token of these.
     pub instances_token: Secret,
-    /// Where Alertmanager answers; empty for no silences.
+    /// The URL of Alertmanager; empty for no silences.
     pub alertmanager_url: String,
-    /// How people reach the bridge, for the links in messages.
+    /// The URL of the bridge in links of messages.
     pub silence_url: String,
     /// An address of its own for the pages that people reach; `None` for `listen` only.
     pub silence_listen: Option<SocketAddr>,
-    /// What links are signed with.
+    /// The key for signatures of links.
     pub silence_key: Secret,
-    /// How long a link may be used.
+    /// The lifetime of a link.
     pub silence_link_s: u64,
-    /// Silence of the watchdog that is an alarm; 0 for never.
+    /// The time without a watchdog alert after which it counts as silent; 0 for never.
     pub deadman_s: u64,
-    /// The route of that alarm; empty for the default.
+    /// The route of the alert for that; empty for the default.
     pub deadman_route: String,
-    /// Who is asked, outside, each time the watchdog is heard; empty for nobody.
+    /// The URL of a heartbeat monitor that is called with each watchdog alert; empty for none.
     pub heartbeat_url: String,
-    /// Or the file or variable that the address, which may be a secret, stands in.
+    /// The same as a secret.
     pub heartbeat_secret: Secret,
-    /// Where the other bridge listens; empty when there is none.
+    /// The URL of the other bridge; empty when there is none.
     pub peer_url: String,
-    /// What the two know each other by.
+    /// The token of both bridges.
     pub peer_token: Secret,
-    /// Whether this is the one that tells while both are well.
+    /// Whether this is the one that sends while both are up.
     pub peer_first: bool,
-    /// How long the first one is not heard until the second one tells.
+    /// How long one bridge is down before the other one sends.
     pub takeover_s: u64,
-    /// Who speaks where.
+    /// The robots.
     pub robots: Vec<Robot>,
-    /// What goes where.
+    /// The routes.
     pub routes: Vec<Route>,
-    /// Who is called.
+    /// The people.
     pub people: Vec<Person>,
-    /// What is done.
+    /// The actions.
     pub actions: Vec<AlertAction>,
 }
 
@@ -384,7 +383,7 @@ impl Options {
             .or_else(|| Some((by_name(&self.default_route).or(self.routes.first())?, false)))
     }
 
-    /// Who misses us outside; empty for nobody. Never shown.
+    /// The URL of the heartbeat monitor; empty for none. It is never shown.
     pub fn heartbeat(&self) -> &str {
         if self.heartbeat_url.is_empty() {
             &self.heartbeat_secret.value
@@ -393,7 +392,7 @@ impl Options {
         }
     }
 
-    /// The kind of a chat's robots.
+    /// The messenger of a chat.
     pub fn channel(&self, chat: &str) -> Option<Messenger> {
         self.robots.iter().find(|robot| robot.chat == chat).map(|robot| robot.channel)
     }

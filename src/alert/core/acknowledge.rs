@@ -1,8 +1,8 @@
-//! Critical alerts that nobody acknowledges are told to a second chat, until they are over.
+//! Sends unacknowledged critical alerts to the escalation chat, and takes acknowledgements.
 //!
-//! Invariant: the second chat hears of an alert's end if it heard of its beginning.
+//! Invariant: the escalation chat is told of the end of each alert that it was told of.
 //!
-//! Deliberately absent: which groups wait for somebody (`escalation`).
+//! Deliberately absent: the list of unacknowledged groups (`escalation`).
 
 use super::call::Call;
 use super::counts::Count;
@@ -12,10 +12,11 @@ use crate::alert::model::pending::{ChatQueue, QueuedAlerts};
 use crate::alert::model::text;
 use crate::alert::options::Language;
 
-/// Group keys of what tells who acknowledged. No group of Alertmanager's begins so.
+/// Prefix of the group keys of messages that say who acknowledged. No group key of Alertmanager
+/// begins with it.
 const WORDS_KEY: &str = "\u{1}acknowledged ";
 
-/// Tells the second chat what nobody has acknowledged in time.
+/// Queues for the escalation chat what nobody has acknowledged in time.
 pub(super) fn escalate(parts: &mut Parts, call: &mut Call<'_>) {
     let options = call.options();
     let due = parts.escalations.due(call.now(), options).into_iter();
@@ -26,7 +27,7 @@ pub(super) fn escalate(parts: &mut Parts, call: &mut Call<'_>) {
         let after_s = route.escalate_after_s;
         let Some(mut pending) = parts.escalations.escalate(&key, after_s, call) else { continue };
         let chat_queue = ChatQueue { chat, ..key };
-        // The other bridge may have done so before it went.
+        // The other bridge may have sent them before it failed.
         pending.lines.retain(|fingerprint, _| !fires_in(parts, &chat_queue, fingerprint));
         if !pending.is_empty() {
             parts.counts.add(Count::Escalated, pending.lines.len() as u64);
@@ -35,7 +36,7 @@ pub(super) fn escalate(parts: &mut Parts, call: &mut Call<'_>) {
     }
 }
 
-/// Somebody takes care of a group; whether there was something to acknowledge.
+/// A user acknowledges a group. False when there is nothing to acknowledge.
 pub(super) fn acknowledge(
     parts: &mut Parts,
     route: &str,

@@ -1,8 +1,8 @@
-//! What is done about alerts that begin: whether, and how seldom.
+//! Decides whether the action of an alert that begins is run, and limits how often.
 //!
-//! Invariant: an action is done at most once in its interval, also over restarts.
+//! Invariant: an action is run at most once in its interval, also over restarts.
 //!
-//! Deliberately absent: doing it.
+//! Deliberately absent: running it.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ use crate::alert::options::AlertAction;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Actions {
-    /// When each was done last, or would have been, in milliseconds since 1970.
+    /// The time of the last run of each action, or dry run, in milliseconds since 1970.
     done_ms: BTreeMap<String, u64>,
 }
 
 impl Actions {
-    /// When it was done before the process ended.
+    /// Restores the time of a run.
     pub(super) fn restore(&mut self, name: String, at_ms: u64) {
         self.done_ms.insert(name, at_ms);
     }
@@ -36,7 +36,7 @@ impl Actions {
         all.extend(self.done_ms.iter().map(record));
     }
 
-    /// Does what an action is about an alert, or says why not.
+    /// Runs an action for an alert, or returns why it does not.
     pub(super) fn act(
         &mut self,
         action: &AlertAction,
@@ -78,7 +78,7 @@ impl Actions {
 }
 
 impl ActionState {
-    /// What is counted.
+    /// The counter of this state.
     pub(super) fn count(self) -> Count {
         match self {
             ActionState::UnknownInstance => Count::ActedNowhere,
@@ -88,7 +88,7 @@ impl ActionState {
         }
     }
 
-    /// What a message says about it.
+    /// The text in a message.
     pub(super) fn words(self, action: &str) -> String {
         match self {
             ActionState::Done => format!("{action}: done"),

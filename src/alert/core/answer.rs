@@ -1,5 +1,5 @@
-//! What a robot's answer means. WeCom and DingTalk say 200 whatever happens, and the
-//! truth in `errcode`.
+//! Reads the answers of robots. WeCom and DingTalk answer every request with 200, and put the
+//! result into `errcode`.
 
 use std::fmt;
 
@@ -9,33 +9,33 @@ use serde_json::Value;
 use crate::alert::options::Messenger;
 use crate::outbound::{BodyEnd, ExchangeAnswer};
 
-/// What became of a message.
+/// The outcome of a send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SendOutcome {
-    /// It stands in the chat.
+    /// It was delivered.
     Delivered,
-    /// It does not: the robot was asked too often. How long it wants to be left alone,
-    /// in ms; 0 when it did not say.
+    /// It was not delivered: the rate limit was exceeded. The time to wait, in ms; 0 when the robot
+    /// did not say.
     TooOften(u64),
-    /// It does not: it is too long (the code).
+    /// It was not delivered: it is too long. The error code.
     TooLong(i64),
-    /// It does not, and no other message would: the robot is gone, or does not know us:
-    /// token, signature, keyword or address (the code).
+    /// It was not delivered, and no other message would be: the robot is gone, or rejects our
+    /// token, signature, keyword or address. The error code.
     Stranger(i64),
-    /// It does not, for what stands in it, or for a reason that nobody knows (the code):
-    /// the same message would be refused again.
+    /// It was not delivered because of its content, or for an unknown reason: the same message
+    /// would be refused again. The error code.
     Refused(i64),
-    /// It does not, for a reason that may pass (the code).
+    /// It was not delivered for a reason that may be temporary. The error code.
     Busy(i64),
-    /// It never left: there is no connection.
+    /// It was not sent: there is no connection.
     Unreachable,
-    /// Nobody knows: the connection ended before the answer.
+    /// It may have been delivered: the connection ended before the answer.
     Unconfirmed,
 }
 
 impl SendOutcome {
-    /// What to do about it, for the log and for `alert-bridge test`. Nothing of what
-    /// the robot said is in it but a number.
+    /// A sentence for the log and for `alert-bridge test`. It contains nothing of the robot's
+    /// answer but a number.
     pub fn words(&self) -> String {
         match self {
             SendOutcome::Delivered => "sent".to_owned(),
@@ -64,8 +64,8 @@ struct Body {
     errcode: Value,
 }
 
-/// The longest rest that a robot may ask for, in ms. What it says beyond that is no
-/// reason to be silent for a day: it is asked again.
+/// The longest pause that a robot may ask for, in ms: a wrong answer must not silence a chat for a
+/// day.
 pub const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
 
 /// Reads an answer.
@@ -86,12 +86,12 @@ pub fn read(channel: Messenger, answer: &ExchangeAnswer) -> SendOutcome {
         400 if channel == Messenger::Slack && is_about_the_hook(body) => {
             return SendOutcome::Stranger(code);
         }
-        // Redirects are not followed: somebody moved the robot.
+        // Redirects are not followed: the robot has moved.
         300..=399 | 401..=403 | 404 | 405 | 407 | 410 => return SendOutcome::Stranger(code),
         _ => return SendOutcome::Refused(code),
     }
     match channel {
-        // A login, or what a proxy has to say. No robot answers with a page for people.
+        // A login page, or a page of a proxy. No robot answers with HTML.
         Messenger::Slack | Messenger::Webhook if is_page(body) => SendOutcome::Busy(code),
         Messenger::Slack if says_no(body) => SendOutcome::Refused(code),
         Messenger::Slack | Messenger::Webhook => SendOutcome::Delivered,
@@ -113,13 +113,13 @@ fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start()
 }
 
-/// What is compatible with Slack says some refusals with 200 and JSON.
+/// Servers that are compatible with Slack report some refusals with 200 and JSON.
 fn says_no(body: &[u8]) -> bool {
     let Ok(Value::Object(said)) = serde_json::from_slice::<Value>(body) else { return false };
     ["ok", "success"].iter().any(|name| said.get(*name) == Some(&Value::Bool(false)))
 }
 
-/// Slack says some of what is wrong with a webhook with 400.
+/// Slack reports some errors of a webhook with 400.
 fn is_about_the_hook(body: &[u8]) -> bool {
     const WORDS: [&[u8]; 6] = [
         b"no_team",
@@ -135,9 +135,9 @@ fn is_about_the_hook(body: &[u8]) -> bool {
 fn of_code(answer: &ExchangeAnswer, meaning: fn(i64) -> SendOutcome) -> SendOutcome {
     match (errcode(&answer.body), answer.end) {
         (Some(code), _) => meaning(code),
-        // It ended before it said whether.
+        // The answer ended before its result.
         (None, BodyEnd::Cut) => SendOutcome::Unconfirmed,
-        // Something between us and the robot answered in its place.
+        // A proxy answered in the robot's place.
         (None, BodyEnd::Whole) => SendOutcome::Busy(0),
     }
 }

@@ -1,6 +1,6 @@
-//! What follows from a robot's answer, for its message.
+//! Handles the outcome of a send for its message.
 //!
-//! Deliberately absent: what follows for the robot (`senders`).
+//! Deliberately absent: the state of the robot (`senders`).
 
 use super::answer::SendOutcome;
 use super::blame;
@@ -9,7 +9,7 @@ use super::counts::Count;
 use super::known::note;
 use super::parts::Parts;
 
-/// Draws the consequences of a robot's answer.
+/// Handles the outcome of a send.
 pub(super) fn answered(
     parts: &mut Parts,
     id: u64,
@@ -20,7 +20,7 @@ pub(super) fn answered(
     let Some(sending) = parts.queue.hand_back(id) else { return };
     let is_plain = sending.pending.plain;
     let channel = call.options().channel(&sending.chat).unwrap_or_default();
-    // What even a short plain text is too long for is no matter of length.
+    // A short plain text that is too long is refused for another reason.
     let answer = match answer {
         SendOutcome::TooLong(code) if is_plain || sending.sent > 0 => SendOutcome::Refused(code),
         other => other,
@@ -30,7 +30,7 @@ pub(super) fn answered(
     match answer {
         SendOutcome::Delivered => delivered(parts, id, call),
         SendOutcome::Refused(code) => blame::refuse(parts, id, robot, code, call),
-        // A filter between us and the robot may say of one message that we may not.
+        // A filter between us and the robot may reject one message like this.
         SendOutcome::Busy(code) | SendOutcome::Stranger(code) => {
             failed(parts, id, robot, code, call)
         }
@@ -51,7 +51,7 @@ pub(super) fn answered(
     }
 }
 
-/// A try failed for a reason that may be the message's own.
+/// An attempt failed, perhaps because of the message itself.
 fn failed(parts: &mut Parts, id: u64, robot: &str, code: i64, call: &mut Call<'_>) {
     let (ready_ms, delivered_ms) = parts.senders.times(robot);
     let Some(sending) = parts.queue.sending_mut(id) else { return };

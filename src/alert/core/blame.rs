@@ -1,11 +1,10 @@
-//! Messages that a chat refuses for what stands in them: found within a larger message,
-//! put aside, told of without their words, and told again or dropped as somebody decides.
+//! Alerts that a chat refuses for their content: they are found by bisecting a message, put aside,
+//! reported in a notice without their texts, and sent again or dropped as a user decides.
 //!
-//! Who is to blame is found out by the message that tells of it: it has nothing of the
-//! alert in it, so a robot that refuses that, too, takes nothing from us, and what it
-//! refused before waits for it to be mended.
+//! The notice tells who is to blame: it has no content of the alert, so a robot that refuses it,
+//! too, rejects everything, and what it refused before waits until it is repaired.
 //!
-//! Invariant: a refused message keeps nobody waiting but itself.
+//! Invariant: a refused message delays no other.
 //!
 //! Deliberately absent: the list (`refused`).
 
@@ -23,21 +22,22 @@ use crate::alert::message::{MessagePart, oncall};
 use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, Transition};
 use crate::alert::options::{Language, Messenger, Options, Route};
 
-/// Tries that fail, each after others succeeded, until a message is as good as refused.
+/// Failed attempts, each after others succeeded, after which a message counts as refused.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// The group of the messages that tell of refused ones. No group of Alertmanager's has
-/// a control character in its name.
+/// The group key of notices about refused messages. No group key of Alertmanager has a control
+/// character.
 const NOTICE_KEY: &str = "\u{1}refused";
 
-/// Whether a message fails by itself: again and again, while others of its chat arrive.
+/// Whether a message is a poison message: it fails again and again, while others of its chat are
+/// delivered.
 pub(super) fn is_poison(parts: &Parts, id: u64) -> bool {
     let sending = parts.queue.sending(id);
     sending.is_some_and(|sending| sending.pending.attempts.alone_count >= ATTEMPTS_MAX)
 }
 
-/// A part was refused for what stands in it. Of several alerts the one that is to
-/// blame is found by halving; it is tried as a short text, and then put aside.
+/// A part was refused for its content. Among several alerts the cause is found by bisection; it is
+/// retried as a short text, and then put aside.
 pub(super) fn refuse(parts: &mut Parts, id: u64, robot: &str, code: i64, call: &mut Call<'_>) {
     let Some(mut sending) = parts.queue.finish(id, call) else { return };
     if !sending.about.is_empty() {
@@ -49,7 +49,7 @@ pub(super) fn refuse(parts: &mut Parts, id: u64, robot: &str, code: i64, call: &
     note(parts, &chat_queue, &arrived, &pending, call);
     let count = pieces.get(sent).map_or(0, |part| part.fingerprints.len());
     if count == 0 {
-        // It only called somebody by number; what is left was told as a count.
+        // It only mentioned people by number; the rest was reported as a count.
         note(parts, &chat_queue, &pending.lines, &pending, call);
         return;
     }
@@ -81,7 +81,8 @@ fn put_aside(parts: &mut Parts, refused: RefusedMessage, call: &mut Call<'_>) {
     call.warn(BridgeWarning::Refused { chat, code, id });
 }
 
-/// Tells each chat of what it refused, by the robot that refused it if that can.
+/// Sends each chat a notice about what it refused, by the robot that refused it where that is
+/// ready.
 pub(super) fn tell_refused(parts: &mut Parts, call: &mut Call<'_>) {
     let now_ms = call.now().unix_ms;
     for (chat, about) in parts.refused.unnotified() {
@@ -111,10 +112,11 @@ pub(super) fn tell_refused(parts: &mut Parts, call: &mut Call<'_>) {
     }
 }
 
-/// A robot refused a message that has nothing of any alert in it.
+/// A robot refused a notice, which has no content of any alert.
 fn notice_refused(parts: &mut Parts, robot: &str, code: i64, about: &[u64], call: &mut Call<'_>) {
     if !parts.senders.refuses_notice(robot, code, call) {
-        // It took others meanwhile. The list, its metric and the log have it.
+        // It has accepted other messages meanwhile. The list, its metric and the log show the
+        // alert.
         parts.refused.mark_notified(about, call);
         return;
     }
@@ -123,7 +125,7 @@ fn notice_refused(parts: &mut Parts, robot: &str, code: i64, about: &[u64], call
     }
 }
 
-/// What was refused waits as if it had never been tried.
+/// Queues a refused message as if it had never been tried.
 fn bring_back(parts: &mut Parts, id: u64, call: &mut Call<'_>) -> bool {
     let Some(refused) = parts.refused.remove(id, call) else { return false };
     let mut pending = refused.pending;
@@ -133,7 +135,7 @@ fn bring_back(parts: &mut Parts, id: u64, call: &mut Call<'_>) -> bool {
     true
 }
 
-/// Does what somebody decided; whether there is such a message.
+/// Carries out a user's decision. False when there is no such message.
 pub(super) fn decide(
     parts: &mut Parts,
     id: u64,
@@ -146,8 +148,8 @@ pub(super) fn decide(
     }
 }
 
-/// What tells of refused messages: how many, how grave, and where they can be read. It
-/// has nothing in it that an alert or a stranger wrote.
+/// The notice about refused messages: their number and severity, and where they can be read. It
+/// contains no text of an alert or a stranger.
 fn notice(
     refused: &[&RefusedMessage],
     chat: &str,

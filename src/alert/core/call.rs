@@ -1,4 +1,4 @@
-//! One call of the core: what it knows from outside, and what goes out in it.
+//! One call of the core: its time, its settings, and its outputs.
 //!
 //! Deliberately absent: the state of the bridge (`parts`).
 
@@ -8,13 +8,13 @@ use crate::alert::message::BridgeSettings;
 use crate::alert::options::Options;
 use crate::base::Timestamps;
 
-/// What every part of a call is given.
+/// The context of a call.
 pub(super) struct Call<'a> {
     /// The clocks.
     now: Timestamps,
-    /// What the operator set.
+    /// The settings.
     settings: &'a BridgeSettings,
-    /// What goes out.
+    /// The outputs.
     out: &'a mut Vec<CoreOutput>,
 }
 
@@ -33,12 +33,12 @@ impl<'a> Call<'a> {
         self.now
     }
 
-    /// What the operator set, for longer than this borrow.
+    /// The settings, for longer than this borrow.
     pub(super) fn settings(&self) -> &'a BridgeSettings {
         self.settings
     }
 
-    /// Something goes out.
+    /// Adds an output.
     pub(super) fn push(&mut self, output: CoreOutput) {
         self.out.push(output);
     }
@@ -48,17 +48,17 @@ impl<'a> Call<'a> {
         &self.settings.options
     }
 
-    /// This value is on the disk before anything else of the call happens.
+    /// Writes a value, before anything else of the call is done.
     pub(super) fn keep(&mut self, key: RecordKey, value: RecordValue) {
         self.push(CoreOutput::Keep(Box::new(JournalRecord { key, value: Some(value) })));
     }
 
-    /// This key has no value any more.
+    /// Removes a key.
     pub(super) fn forget(&mut self, key: RecordKey) {
         self.push(CoreOutput::Keep(Box::new(JournalRecord { key, value: None })));
     }
 
-    /// The operator is told.
+    /// Logs a warning for the operator.
     pub(super) fn warn(&mut self, warning: BridgeWarning) {
         self.push(CoreOutput::Warn(warning));
     }

@@ -1,26 +1,26 @@
-//! What is counted, and its names in `/metrics`.
+//! The counters, and their names in `/metrics`.
 
 use std::collections::BTreeMap;
 
 use super::answer::SendOutcome;
 use crate::alert::options::Messenger;
 
-/// Something that happens, and is counted.
+/// A counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Count {
-    /// A part of a message stands in its chat.
+    /// A part of a message was delivered.
     Sent(Messenger),
-    /// A try did not bring one there; it is tried again.
+    /// An attempt to send one failed, and is retried.
     Failed(Messenger),
-    /// Alerts were given up because they were too old.
+    /// Alerts were dropped because they were too old.
     Expired(Messenger),
-    /// Warnings were given up because too much waited.
+    /// Warnings were dropped because the queue was full.
     Dropped(Messenger),
     /// Alerts were put aside because their chat refused them.
     Refused(Messenger),
-    /// A robot said that it is asked too often.
+    /// A robot reported that its rate limit was exceeded.
     Throttled(Messenger),
-    /// A notification is on the disk.
+    /// A notification was written.
     Kept,
     /// A body was no notification.
     Malformed,
@@ -30,15 +30,15 @@ pub enum Count {
     Full,
     /// The disk did not take a notification.
     Unkept,
-    /// A notification told nothing new.
+    /// A notification had no changes.
     Repeated,
-    /// A critical alert was told to the second chat.
+    /// A critical alert was sent to the escalation chat.
     Escalated,
-    /// An alert that only outlived its cause was never told.
+    /// An alert was held after the end of its cause, and ended before it was sent.
     Outlived,
-    /// A notification for a route that does not exist.
+    /// A notification named a route that does not exist.
     Unrouted,
-    /// A notification went into a message that waited already.
+    /// A notification was merged into a pending message.
     Merged,
     /// A template could not be used.
     Untemplated,
@@ -48,13 +48,13 @@ pub enum Count {
     FromRecorder,
     /// There was no snapshot for an alert that has begun.
     NoSnapshot,
-    /// An action was done.
+    /// An action was run.
     Acted,
-    /// An action would have been done.
+    /// An action was a dry run.
     ActedDry,
-    /// An action came too soon after its last time.
+    /// An action came too soon after its last run.
     ActedTooSoon,
-    /// An action was for an instance that may not be asked.
+    /// An action was for an instance that is not in the settings.
     ActedNowhere,
     /// A silence was made.
     Silenced,
@@ -64,14 +64,14 @@ pub enum Count {
     SilenceRefused,
     /// The watchdog was not heard for too long.
     Silent,
-    /// Who misses us outside was told that we are there.
+    /// A heartbeat was sent.
     Pinged,
-    /// And was not reached, or did not take it.
+    /// A heartbeat failed.
     PingFailed,
 }
 
 impl Count {
-    /// All of them: each series is there from the start.
+    /// All counters: each series exists from the start.
     pub fn all() -> impl Iterator<Item = Count> {
         let by_channel = [
             Count::Sent,
@@ -112,7 +112,7 @@ impl Count {
         by_channel.chain(others)
     }
 
-    /// What a robot's answer counts as, of a message to such a channel.
+    /// The counter of an outcome, for a message to this messenger.
     pub fn of_answer(answer: &SendOutcome, channel: Messenger) -> Count {
         match answer {
             SendOutcome::Delivered => Count::Sent(channel),
@@ -126,7 +126,7 @@ impl Count {
         }
     }
 
-    /// Its family, and its labels there.
+    /// Its metric family, and its labels.
     pub fn series(self) -> (&'static str, Vec<(&'static str, &'static str)>) {
         let of = |channel: Messenger, outcome| {
             let labels = vec![("channel", channel.word()), ("outcome", outcome)];
@@ -170,7 +170,7 @@ impl Count {
     }
 }
 
-/// What a family is about.
+/// The help text of a metric family.
 pub fn help(name: &str) -> &'static str {
     match name {
         "chatalert_notifications_total" => {
@@ -215,17 +215,17 @@ pub fn help(name: &str) -> &'static str {
     }
 }
 
-/// How often each thing happened.
+/// The values of all counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BridgeCounts(BTreeMap<Count, u64>);
 
 impl BridgeCounts {
-    /// Counts `times` more.
+    /// Adds `times` to a counter.
     pub fn add(&mut self, count: Count, times: u64) {
         *self.0.entry(count).or_default() += times;
     }
 
-    /// How often.
+    /// The value of a counter.
     pub fn of(&self, count: Count) -> u64 {
         self.0.get(&count).copied().unwrap_or(0)
     }

@@ -1,6 +1,6 @@
-//! Who speaks next: what waits, in the order in which it is told, and the robots that can.
+//! Assigns pending alerts to robots, in the order in which they are sent.
 //!
-//! Deliberately absent: what follows from their answers (`answers`).
+//! Deliberately absent: the outcomes of sends (`answers`).
 
 use super::acknowledge::escalate;
 use super::blame::tell_refused;
@@ -18,11 +18,10 @@ use crate::alert::model::pending::{ChatQueue, QueuedAlerts, Transition};
 use crate::alert::model::snapshot::{Snapshots, Source};
 use crate::alert::options::Messenger;
 
-/// Alerts of one message to a program.
+/// Most alerts in one message to a program.
 const PROGRAM_ALERTS_MAX: usize = 1_000;
 
-/// What is told first, and how long a chat's robots may rest until its fallback is told
-/// instead.
+/// What is sent first, and how long the robots of a chat may be paused before its fallback is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
     Critical,
@@ -42,7 +41,7 @@ impl Urgency {
     }
 }
 
-/// Gives work to every robot that can take some.
+/// Gives a message to every robot that is ready.
 pub(super) fn dispatch(parts: &mut Parts, call: &mut Call<'_>) {
     let now_ms = call.now().unix_ms;
     parts.senders.settle(now_ms);
@@ -53,7 +52,7 @@ pub(super) fn dispatch(parts: &mut Parts, call: &mut Call<'_>) {
         return;
     }
     tell_refused(parts, call);
-    // What has begun to be told is told to its end first.
+    // Messages in flight are finished first.
     for id in parts.queue.begun(now_ms) {
         let Some(sending) = parts.queue.sending(id) else { continue };
         let robot = parts.senders.ready(&sending.chat, &sending.chat_queue.group_key, now_ms);
@@ -71,8 +70,8 @@ pub(super) fn dispatch(parts: &mut Parts, call: &mut Call<'_>) {
     }
 }
 
-/// Chat queues that this bridge may tell now. What failed by itself goes behind what was not tried
-/// yet: it keeps nobody waiting.
+/// Chat queues that this bridge may send now. One that failed by itself goes behind those that were
+/// not tried yet, so it delays nobody.
 fn in_order(parts: &Parts, call: &Call<'_>) -> Vec<(Urgency, ChatQueue)> {
     let (now, options) = (call.now(), call.options());
     let may_send = |(chat_queue, pending): &(&ChatQueue, &QueuedAlerts)| {
@@ -92,8 +91,8 @@ fn in_order(parts: &Parts, call: &Call<'_>) -> Vec<(Urgency, ChatQueue)> {
     chat_queues.into_iter().map(|(urgency, _, _, chat_queue)| (urgency, chat_queue)).collect()
 }
 
-/// The chat that is told, and the robot that tells it: of the chat queue's own chat, or of its
-/// fallback when those rest for too long.
+/// Chooses the chat and the robot: of the chat queue's own chat, or of its fallback when the robots
+/// of the former are paused for too long.
 fn choose(
     parts: &Parts,
     chat_queue: &ChatQueue,
@@ -106,7 +105,7 @@ fn choose(
     }
     let (route, _) = call.options().route(&chat_queue.route)?;
     let shortest_ms = parts.senders.rests_ms(&chat_queue.chat, now_ms);
-    // A rest that is short and comes again and again is a long one.
+    // Short pauses that follow each other count as a long one.
     let since_ms = parts.queue.pending(chat_queue).map_or(now_ms, |pending| pending.since_ms);
     let waited_ms = now_ms.saturating_sub(since_ms);
     let may_wait =
@@ -118,7 +117,7 @@ fn choose(
     Some((route.fallback.clone(), robot))
 }
 
-/// Takes a robot for a chat queue, and finds out what can be found out.
+/// Reserves a robot for a chat queue, and asks for the snapshots.
 fn begin(
     parts: &mut Parts,
     chat_queue: ChatQueue,
@@ -137,20 +136,20 @@ fn begin(
     }
 }
 
-/// Writes the message, and sends its first part.
+/// The snapshots have come: renders the message, and sends its first part.
 pub(super) fn found(parts: &mut Parts, id: u64, snapshots: &Snapshots, call: &mut Call<'_>) {
     let Some(AwaitedSnapshot { chat_queue, chat, robot }) = parts.queue.take_awaited(id) else {
         return;
     };
     let options = call.options();
     let robot = parts.senders.free(&robot);
-    // A reload may have taken the robot, the chat or the route away.
+    // A reload may have removed the robot, the chat or the route.
     let (Some(robot), Some(channel), Some((route, _))) =
         (robot, options.channel(&chat), options.route(&chat_queue.route))
     else {
         return;
     };
-    // A program is told of everything, in pieces; people are told how much it is.
+    // A program gets everything, in pieces; people get a count of what does not fit.
     let alerts_max = if channel == Messenger::Webhook { PROGRAM_ALERTS_MAX } else { 0 };
     let Some(pending) = parts.queue.take_piece(&chat_queue, alerts_max, call) else { return };
     count_snapshots(parts, &pending, snapshots);
@@ -180,7 +179,7 @@ pub(super) fn found(parts: &mut Parts, id: u64, snapshots: &Snapshots, call: &mu
     send(parts, id, robot, call);
 }
 
-/// Those that outlive a cause whose end is told.
+/// Names of inhibited alerts that outlive a cause whose end this message reports.
 fn outliving(inhibited: &inhibited::InhibitedAlerts, pending: &QueuedAlerts) -> Vec<String> {
     let over = pending.lines.iter().filter(|(_, line)| line.transition == Transition::Recovered);
     let mut names: Vec<String> = over

@@ -1,9 +1,9 @@
-//! Groups with critical alerts that somebody has to acknowledge, until they are over.
+//! Groups with unacknowledged critical alerts, until they are over.
 //!
-//! Invariants: an alert is escalated at most once for each time that it begins; it is
-//! acknowledged by the group, by whoever has the link.
+//! Invariants: an alert is escalated at most once each time it fires; a group is acknowledged as a
+//! whole, by anybody who has the link.
 //!
-//! Deliberately absent: telling the second chat (`acknowledge`).
+//! Deliberately absent: sending to the escalation chat (`acknowledge`).
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,13 @@ use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, Transitio
 use crate::alert::options::Options;
 use crate::base::Timestamps;
 
-/// Groups with something to acknowledge; over it the newest is not escalated, but told as
-/// any other.
+/// Most unacknowledged groups. Beyond it the newest is not escalated.
 const GROUPS_MAX: usize = 10_000;
 
-/// Alerts of one group that may be acknowledged.
+/// Most alerts of one group.
 const LINES_MAX: usize = 100;
 
-/// How long it is remembered that a group was acknowledged, for the other bridge, in ms.
+/// How long an acknowledgement is reported to the other bridge, in ms.
 const ACKNOWLEDGED_MS: u64 = 600_000;
 
 /// See the module.
@@ -28,17 +27,17 @@ const ACKNOWLEDGED_MS: u64 = 600_000;
 pub(super) struct Escalations {
     /// By group, whatever the chat.
     waiting: BTreeMap<ChatQueue, Unacknowledged>,
-    /// When groups were acknowledged, in milliseconds since 1970.
+    /// The times of acknowledgements, in milliseconds since 1970.
     acknowledged: BTreeMap<ChatQueue, u64>,
 }
 
 impl Escalations {
-    /// What waited when the process ended.
+    /// Restores a group of the last run.
     pub(super) fn restore(&mut self, key: ChatQueue, group: Unacknowledged) {
         self.waiting.insert(key, group);
     }
 
-    /// Everything, as the queue's file would have it.
+    /// Appends all records that the journal needs to restore this part.
     pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
         let record = |(key, group): (&ChatQueue, &Unacknowledged)| JournalRecord {
             key: RecordKey::Unacknowledged(key.clone()),
@@ -47,18 +46,18 @@ impl Escalations {
         all.extend(self.waiting.iter().map(record));
     }
 
-    /// Whether no group waits to be acknowledged.
+    /// Whether no group is unacknowledged.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Groups that wait to be acknowledged.
+    /// Number of unacknowledged groups.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// These were told, of a message that `of` was: what is critical waits for somebody;
-    /// what is over does not.
+    /// Notes that these lines of the message `of` were sent: critical alerts that fire are to be
+    /// acknowledged, and those that ended are removed.
     pub(super) fn note(
         &mut self,
         chat_queue: &ChatQueue,
@@ -101,7 +100,7 @@ impl Escalations {
         self.set(key, group, call);
     }
 
-    /// What waits of a group from here on.
+    /// Sets the unacknowledged alerts of a group.
     fn set(&mut self, key: ChatQueue, group: Unacknowledged, call: &mut Call<'_>) {
         if group.alerts.is_empty() {
             call.forget(RecordKey::Unacknowledged(key));
@@ -112,7 +111,8 @@ impl Escalations {
         self.waiting.insert(key, group);
     }
 
-    /// Groups of which something was not acknowledged in time, with what their route says.
+    /// Groups with alerts that were not acknowledged in time, with the escalation chat of their
+    /// route.
     pub(super) fn due(&self, now: Timestamps, options: &Options) -> Vec<(ChatQueue, String)> {
         let due = |(key, group): (&ChatQueue, &Unacknowledged)| {
             let (route, true) = options.route(&key.route)? else { return None };
@@ -123,7 +123,7 @@ impl Escalations {
         self.waiting.iter().filter_map(due).collect()
     }
 
-    /// Escalates what is due of a group: what the second chat is to be told of it.
+    /// Escalates the due alerts of a group. Returns what the escalation chat is to be told.
     pub(super) fn escalate(
         &mut self,
         key: &ChatQueue,
@@ -148,7 +148,7 @@ impl Escalations {
         Some(pending)
     }
 
-    /// Somebody takes care of a group; what was to be acknowledged, if anything was.
+    /// Acknowledges a group. Returns its alerts, if there were any.
     pub(super) fn acknowledge(
         &mut self,
         key: &ChatQueue,
@@ -162,15 +162,16 @@ impl Escalations {
         Some(group)
     }
 
-    /// What was acknowledged here, and how long ago, for the other bridge. A time that passed
-    /// is the same for both, whatever their clocks say.
+    /// The groups that were acknowledged here, and how long ago. A duration is the same for both
+    /// bridges, whatever their clocks say.
     pub(super) fn acknowledged_ago(&self, now: Timestamps) -> Vec<(ChatQueue, u64)> {
         let ago = |at_ms: &u64| now.unix_ms.saturating_sub(*at_ms);
         let fresh = self.acknowledged.iter().filter(|(_, at_ms)| ago(at_ms) < ACKNOWLEDGED_MS);
         fresh.map(|(key, at_ms)| (key.clone(), ago(at_ms))).collect()
     }
 
-    /// It was acknowledged at the other bridge so long ago. What began since then was not.
+    /// A group was acknowledged at the other bridge so long ago. Alerts that began since then were
+    /// not.
     pub(super) fn acknowledged_elsewhere(
         &mut self,
         key: &ChatQueue,

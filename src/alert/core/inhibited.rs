@@ -1,11 +1,11 @@
-//! Alerts that Alertmanager inhibits: consequences of a cause that is told. For a while
-//! they outlive it, since they look back over minutes; then they are nothing new.
+//! Alerts that Alertmanager inhibits: consequences of a cause that is notified. Their rules look
+//! back over minutes, so for a while they outlive the cause, and are no news then.
 //!
-//! Who inhibits whom is asked of Alertmanager, whose rules say so, and not said again here.
+//! Alertmanager is asked which alerts are inhibited by which, so that its rules are not repeated
+//! here.
 //!
-//! Invariants: an alert is held back no longer than the bound after it was seen inhibited;
-//! what is known here is bounded, and nothing that is told depends on it after a restart
-//! but how soon.
+//! Invariants: an alert is held no longer than the bound after it was last seen inhibited; the list
+//! is bounded; after a restart it affects only how soon an alert is sent.
 
 use std::collections::BTreeMap;
 
@@ -13,24 +13,24 @@ use serde::Deserialize;
 
 use crate::alert::model::alert::Pairs;
 
-/// Inhibited alerts that are known; over it the oldest are forgotten.
+/// Most inhibited alerts. Beyond it the oldest are removed.
 const KNOWN_MAX: usize = 10_000;
 
-/// How long before the end of a cause a consequence was seen, at most, in ms.
+/// The longest time between the last look at a consequence and the end of its cause, in ms.
 const BEFORE_END_MS: u64 = 120_000;
 
-/// One that Alertmanager does not tell, because another one is told.
+/// An alert that Alertmanager inhibits because another one fires.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InhibitedAlert {
     /// Its fingerprint.
     pub fingerprint: String,
-    /// The fingerprints of those that inhibit it.
+    /// The fingerprints of the alerts that inhibit it.
     pub by: Vec<String>,
     /// Its `alertname` and `instance`.
     pub name: String,
 }
 
-/// What is known of them.
+/// The inhibited alerts.
 #[derive(Debug, Default)]
 pub struct InhibitedAlerts {
     known: BTreeMap<String, Seen>,
@@ -44,7 +44,7 @@ struct Seen {
 }
 
 impl InhibitedAlerts {
-    /// What Alertmanager says now. What it does not say any more is remembered for
+    /// Takes the current list of Alertmanager. An alert that is no longer in it is kept for
     /// `outlive_ms`.
     pub fn note(&mut self, now_ms: u64, outlive_ms: u64, alerts: Vec<InhibitedAlert>) {
         let is_recent = |seen: &Seen| now_ms.saturating_sub(seen.at_ms) <= outlive_ms;
@@ -59,7 +59,7 @@ impl InhibitedAlerts {
         }
     }
 
-    /// Until when an alert is a leftover of its cause; 0 when it is none.
+    /// The time until which an alert is held after the end of its cause; 0 when it is not held.
     pub fn held_until_ms(&self, fingerprint: &str, now_ms: u64, outlive_ms: u64) -> u64 {
         let Some(seen) = self.known.get(fingerprint) else { return 0 };
         let until_ms = seen.at_ms.saturating_add(outlive_ms);
@@ -67,7 +67,7 @@ impl InhibitedAlerts {
         if until_ms <= now_ms || seen.at_ms > now_ms { 0 } else { until_ms }
     }
 
-    /// The names of those that this cause inhibited shortly before its end.
+    /// The alerts that this cause inhibited shortly before its end: fingerprints and names.
     pub fn outliving<'a>(
         &'a self,
         cause: &'a str,
@@ -81,7 +81,7 @@ impl InhibitedAlerts {
         all.map(|(fingerprint, seen)| (fingerprint.as_str(), seen.name.as_str()))
     }
 
-    /// It is over.
+    /// An alert has ended.
     pub fn forget(&mut self, fingerprint: &str) {
         self.known.remove(fingerprint);
     }
@@ -101,7 +101,7 @@ struct Status {
     inhibited_by: Vec<String>,
 }
 
-/// The page of Alertmanager that lists them.
+/// The URL of Alertmanager that lists them.
 pub fn url(alertmanager_url: &str) -> String {
     format!(
         "{}/api/v2/alerts?active=false&silenced=false&unprocessed=false&inhibited=true",
@@ -109,7 +109,7 @@ pub fn url(alertmanager_url: &str) -> String {
     )
 }
 
-/// What stands on that page; `None` when it is something else.
+/// Parses the list; `None` when it is something else.
 pub fn read(body: &[u8]) -> Option<Vec<InhibitedAlert>> {
     let listed: Vec<Listed> = serde_json::from_slice(body).ok()?;
     let inhibited = listed.into_iter().filter(|one| !one.status.inhibited_by.is_empty());

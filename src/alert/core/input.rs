@@ -1,6 +1,6 @@
-//! What comes into the core.
+//! The inputs of the core.
 //!
-//! Deliberately absent: whoever brings it.
+//! Deliberately absent: where they come from.
 
 use std::sync::Arc;
 
@@ -12,76 +12,76 @@ use crate::alert::message::BridgeSettings;
 use crate::alert::model::alert::WebhookPayload;
 use crate::alert::model::snapshot::Snapshots;
 
-/// Whoever waits for a reply.
+/// Names the caller that waits for a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReplyId(pub u64);
 
-/// What somebody decides about a refused message.
+/// A user's decision about a refused message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedDecision {
-    /// It is told again.
+    /// It is sent again.
     Retry,
-    /// It goes.
+    /// It is dropped.
     Drop,
 }
 
-/// What comes in.
+/// An input.
 #[derive(Debug)]
 pub enum CoreInput {
-    /// Alertmanager tells something.
+    /// Alertmanager has sent a notification.
     Notified {
-        /// Who waits for the reply.
+        /// The caller that waits for the reply.
         reply_id: ReplyId,
         /// The route that it names.
         route: String,
-        /// What it tells.
+        /// Its payload.
         payload: WebhookPayload,
     },
-    /// The watchdog is heard.
+    /// The watchdog alert has come.
     Beat(ReplyId),
-    /// What could be found out about a message in time.
+    /// The snapshots for a message that have come in time.
     Found(u64, Snapshots),
-    /// What became of a part.
+    /// The outcome of a send.
     Answered {
         /// The message.
         message: u64,
-        /// Whose answer.
+        /// The robot that sent it.
         robot: String,
-        /// What it was.
+        /// The outcome.
         answer: SendOutcome,
     },
-    /// Somebody decides about a refused message.
+    /// A user has decided about a refused message.
     Decided {
-        /// Who waits for the reply.
+        /// The caller that waits for the reply.
         reply_id: ReplyId,
         /// The message.
         id: u64,
-        /// What is to become of it.
+        /// The decision.
         decision: RefusedDecision,
     },
-    /// Somebody takes care of a group.
+    /// A user has acknowledged a group.
     Acknowledged {
-        /// Who waits for the reply.
+        /// The caller that waits for the reply.
         reply_id: ReplyId,
         /// The group's route.
         route: String,
         /// The group.
         group_key: String,
-        /// Who.
+        /// The user.
         who: String,
     },
-    /// The other bridge asks what was told.
+    /// The other bridge asks for the notification log.
     PairAsked(ReplyId, PairQuestion),
-    /// What the other bridge has told; `None` when it does not answer.
+    /// The answer of the other bridge; `None` when it does not answer.
     PairHeard(Option<Box<PairAnswer>>),
-    /// What Alertmanager inhibits at the moment.
+    /// The alerts that Alertmanager inhibits at the moment.
     Inhibited(Vec<InhibitedAlert>),
-    /// Something happened elsewhere that is counted.
+    /// An event outside of the core that is counted.
     Happened(Count),
-    /// The operator changed the settings.
+    /// The settings have changed.
     Changed(Arc<BridgeSettings>),
     /// Time has passed.
     Woken,
-    /// Nothing more is begun; what is under way is waited for.
+    /// The process is about to end: no message is begun, and those in flight are waited for.
     Stopping,
 }

@@ -1,7 +1,6 @@
-//! What comes in of alerts: room for it, what is done about it, and what each chat has to be
-//! told.
+//! Takes notifications: makes room, runs actions, and updates the queue of each chat.
 //!
-//! Deliberately absent: telling it (`dispatch`).
+//! Deliberately absent: sending (`dispatch`).
 
 use std::collections::BTreeMap;
 
@@ -17,7 +16,7 @@ use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, Transitio
 use crate::alert::model::sent_state::{AlertChange, AlertState};
 use crate::alert::options::{Options, Route};
 
-/// Takes a notification, or has no room for it.
+/// Takes a notification, or refuses it when there is no room.
 pub(super) fn notified(
     parts: &mut Parts,
     name: &str,
@@ -61,8 +60,8 @@ pub(super) fn notified(
     CoreReply::Kept
 }
 
-/// Tells that the watchdog is silent, or is heard again. With no room for this, the queue is
-/// full of what tells the same.
+/// Queues the alert that the watchdog is silent, or is heard again. When there is no room for it,
+/// the queue is full of alerts that say the same.
 pub(super) fn watchdog_changed(parts: &mut Parts, change: WatchdogChange, call: &mut Call<'_>) {
     let options = call.options();
     let name = match options.deadman_route.as_str() {
@@ -72,8 +71,8 @@ pub(super) fn watchdog_changed(parts: &mut Parts, change: WatchdogChange, call: 
     notified(parts, name, &change.payload(call.now()), call);
 }
 
-/// What of a notification fits into half of all the room that there is, the rest counted;
-/// `None` when all of it does. One that never fits would be refused for ever.
+/// The part of a notification that fits into half of the queue, with the rest as a count; `None`
+/// when all of it fits. A notification that never fits would be refused for ever.
 fn fitting(payload: &WebhookPayload, chats: usize, options: &Options) -> Option<WebhookPayload> {
     let alerts_max = (options.alerts_max / 2 / chats.max(1)).max(1);
     let bytes_max = options.bytes_max / 2 / chats.max(1);
@@ -94,7 +93,7 @@ fn fitting(payload: &WebhookPayload, chats: usize, options: &Options) -> Option<
     Some(fitting)
 }
 
-/// Whether there is room; what is critical takes that of the oldest warnings.
+/// Whether there is room. Critical alerts make room by dropping the oldest warnings.
 fn make_room(
     parts: &mut Parts,
     payload: &WebhookPayload,
@@ -125,7 +124,7 @@ fn make_room(
     false
 }
 
-/// What is done about alerts that begin; words about it, by fingerprint.
+/// Runs the actions of alerts that begin. Returns a text about them, by fingerprint.
 fn act(
     parts: &mut Parts,
     payload: &WebhookPayload,
@@ -159,15 +158,15 @@ fn act(
     words
 }
 
-/// What stands beside the alerts of a notification.
+/// The rest of a notification, beside its alerts.
 struct Extras<'a> {
-    /// The route that was asked for, where there is no such route.
+    /// The route that was requested, when it does not exist.
     unknown_route: &'a str,
-    /// What was done about alerts, in words, by fingerprint.
+    /// Texts about actions, by fingerprint of the alert.
     actions: &'a BTreeMap<String, String>,
 }
 
-/// What one chat has to be told of a notification.
+/// Queues the changes of a notification for one chat.
 fn take(
     parts: &mut Parts,
     chat_queue: ChatQueue,
@@ -216,7 +215,7 @@ fn take(
     }
 }
 
-/// What of a notification the second chat hears: the end of what it was told.
+/// Queues for the escalation chat the end of alerts that it was told of.
 fn take_escalated(
     parts: &mut Parts,
     chat_queue: ChatQueue,
@@ -239,13 +238,14 @@ fn take_escalated(
     take(parts, chat_queue, &payload, &extras, call);
 }
 
-/// Until when an alert that fires only outlives its cause; 0 when it is told.
+/// The time until which a firing alert is held because its cause has just ended; 0 when it is not
+/// held.
 fn held_until_ms(parts: &Parts, alert: &Alert, call: &Call<'_>) -> u64 {
     let outlive_ms = call.options().outlive_s * 1_000;
     parts.inhibited.held_until_ms(&alert.fingerprint, call.now().unix_ms, outlive_ms)
 }
 
-/// What only outlived its cause is over, too, and was never told: nor is its end.
+/// A held alert has ended: neither its beginning nor its end is sent.
 fn ends_held(
     parts: &mut Parts,
     chat_queue: &ChatQueue,

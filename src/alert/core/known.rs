@@ -1,6 +1,6 @@
-//! What is known of an alert in a chat queue: what waits there, is under way, or was told.
+//! The last known state of an alert in a chat queue: pending, in flight, or sent.
 //!
-//! Deliberately absent: what follows from that (`intake`).
+//! Deliberately absent: the decisions (`intake`).
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use super::parts::Parts;
 use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts};
 use crate::alert::model::sent_state::AlertState;
 
-/// Where an alert's last state is known from.
+/// The last known state of an alert.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
-    /// It waits, or is under way.
+    /// It is pending or in flight.
     Waiting(AlertState),
-    /// It has arrived.
+    /// It was delivered.
     Sent(AlertState),
 }
 
@@ -26,7 +26,7 @@ impl Known {
     }
 }
 
-/// What is known of an alert in a chat queue.
+/// The last known state of an alert in a chat queue.
 pub(super) fn known(parts: &Parts, chat_queue: &ChatQueue, fingerprint: &str) -> Option<Known> {
     let sent = parts.notification_log.state(chat_queue, fingerprint);
     let waiting = |line: &AlertLine| Known::Waiting(AlertState::from(&line.alert).after(sent));
@@ -34,12 +34,12 @@ pub(super) fn known(parts: &Parts, chat_queue: &ChatQueue, fingerprint: &str) ->
     line.map(waiting).or(sent.map(Known::Sent))
 }
 
-/// Whether a chat queue knows an alert that fires, or hears of one in a moment.
+/// Whether the last known state of an alert is that it fires.
 pub(super) fn fires_in(parts: &Parts, chat_queue: &ChatQueue, fingerprint: &str) -> bool {
     known(parts, chat_queue, fingerprint).is_some_and(|known| known.state().firing)
 }
 
-/// Notes what a chat queue has been told of what `of` was.
+/// Notes that these lines of the message `of` were sent.
 pub(super) fn note(
     parts: &mut Parts,
     chat_queue: &ChatQueue,

@@ -1,16 +1,16 @@
-//! The bridge without its surroundings: what comes in, what is kept, what goes out.
+//! The core of the bridge: inputs lead to records that are written, and to outputs.
 //!
-//! What goes out in one call goes out when what is kept in it is on the disk, or when
-//! the disk has refused: a reply says which.
+//! The outputs of a call are carried out when its records are on the disk, or when the disk has
+//! failed: a reply says which.
 //!
-//! The state stands in parts, each with its own file: what waits (`queue`), robots
-//! (`senders`), what was told (`notification_log`), what was refused (`refused`), what nobody has
-//! acknowledged (`escalation`), the other bridge (`pair`), the watchdog and actions. What
-//! needs several of them is a function over `parts`: `intake`, `dispatch`, `answers`,
-//! `blame`, `acknowledge` and `peer`.
+//! The state is in parts, each in a file of its own: pending alerts and messages (`queue`), robots
+//! (`senders`), what was sent (`notification_log`), refused alerts (`refused`), unacknowledged
+//! groups (`escalation`), the other bridge (`pair`), the watchdog and actions. Decisions that need
+//! several of them are functions over `parts`: `intake`, `dispatch`, `answers`, `blame`,
+//! `acknowledge` and `peer`.
 //!
-//! Invariants: a chat queue has one message at a time; a robot has one message at a time; an
-//! alert that was kept is told, given up with a count, or still here.
+//! Invariants: a chat queue has one message at a time; a robot has one message at a time; an alert
+//! that was accepted is sent, dropped with a count, or still here.
 //!
 //! Deliberately absent: clocks, files and sockets.
 
@@ -59,7 +59,7 @@ pub use self::input::{CoreInput, RefusedDecision, ReplyId};
 pub use self::output::{ActionRun, ActionState, BridgeWarning, CoreOutput, CoreReply, SendRequest};
 pub use self::pair_messages::{PairAnswer, PairQuestion};
 
-/// How often what is over is forgotten, in ms.
+/// Time between two prunings, in ms.
 const PRUNE_MS: u64 = 60_000;
 
 /// See the module.
@@ -72,7 +72,7 @@ pub struct Core {
 }
 
 impl Core {
-    /// A bridge as it was left. `out` gets what is different from then on.
+    /// A bridge, restored from the records of the last run. `out` gets the changes.
     pub fn load(
         now: Timestamps,
         settings: Arc<BridgeSettings>,
@@ -87,7 +87,7 @@ impl Core {
         Core { settings, parts, is_stopping: false, prune_at }
     }
 
-    /// Takes what comes in; what is to be done about it goes to `out`.
+    /// Handles an input; the outputs go to `out`.
     pub fn handle(&mut self, now: Timestamps, input: CoreInput, out: &mut Vec<CoreOutput>) {
         if let CoreInput::Changed(settings) = &input {
             self.settings = Arc::clone(settings);
@@ -153,31 +153,31 @@ impl Core {
         }
     }
 
-    /// Whether no robot has a message in its hands.
+    /// Whether no robot is sending a message.
     pub fn is_quiet(&self) -> bool {
         self.parts.queue.is_quiet()
     }
 
-    /// How long nothing happens unless something comes in, in ms.
+    /// The time until the next call without an input, in ms.
     pub fn idle_ms(&self, now: Timestamps) -> u64 {
         let parts = &self.parts;
         let mut idle_ms = PRUNE_MS;
         let waits =
             parts.queue.waits() || parts.refused.has_unnotified() || !parts.escalations.is_empty();
         if waits {
-            // A fallback becomes due without any robot's being ready.
+            // A fallback becomes due although no robot becomes ready.
             idle_ms = parts.senders.ready_in_ms(now.unix_ms).unwrap_or(1_000).min(1_000);
         }
         let alarm_in_ms = parts.watchdog.alarm_in_ms(now, self.settings.options.deadman_s);
         idle_ms.min(alarm_in_ms.unwrap_or(u64::MAX)).max(1)
     }
 
-    /// Everything that is kept, as the queue's file would have it.
+    /// All records that the journal needs to restore the bridge.
     pub fn records(&self) -> Vec<JournalRecord> {
         self.parts.records()
     }
 
-    /// What `/metrics` shows; the caller knows about the disk and reloads.
+    /// The values for `/metrics`; the caller adds those of the disk and of reloads.
     pub fn stats(&self, now: Timestamps) -> BridgeStats {
         let (options, parts) = (&self.settings.options, &self.parts);
         let (depth, oldest_ms) = parts.queue.depth();
@@ -197,7 +197,7 @@ impl Core {
         }
     }
 
-    /// Forgets what is over, and gives up what is too old.
+    /// Removes state that is over, and drops alerts that are too old.
     fn prune(&mut self, call: &mut Call<'_>) {
         if call.now().tick < self.prune_at {
             return;

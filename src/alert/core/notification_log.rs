@@ -1,8 +1,8 @@
-//! What each chat queue has been told.
+//! The notification log: the alerts that each chat queue was notified of.
 //!
-//! Invariant: what stands here was confirmed by a robot, or by the other bridge.
+//! Invariant: every entry was confirmed by a robot, or by the other bridge.
 //!
-//! Deliberately absent: what waits (`queue`).
+//! Deliberately absent: pending alerts (`queue`).
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use super::record::{JournalRecord, RecordKey, RecordValue};
 use crate::alert::model::pending::{AlertLine, ChatQueue};
 use crate::alert::model::sent_state::{AlertState, SentState};
 
-/// Chat queues whose past is remembered; over it the oldest is forgotten, and what repeats
-/// it is told again.
+/// Most chat queues in the log. Beyond it the oldest is removed, and a repetition of its alerts is
+/// sent again.
 const LOG_ENTRIES_MAX: usize = 20_000;
 
-/// How long the past of a chat queue that Alertmanager no longer mentions is remembered.
+/// How long a chat queue that Alertmanager no longer mentions stays in the log.
 const LOG_MS_MAX: u64 = 8 * 86_400_000;
 
-/// Alerts of a chat queue whose past is remembered; over it only those that fire.
+/// Most alerts of one chat queue. Beyond it only those that fire are kept.
 const LOG_STATES_MAX: usize = 2_000;
 
 /// See the module.
@@ -28,12 +28,12 @@ pub(super) struct NotificationLog {
 }
 
 impl NotificationLog {
-    /// What was known when the process ended.
+    /// Restores an entry of the last run.
     pub(super) fn restore(&mut self, chat_queue: ChatQueue, sent: SentState) {
         self.sent.insert(chat_queue, sent);
     }
 
-    /// Everything, as the queue's file would have it.
+    /// Appends all records that the journal needs to restore this part.
     pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
         let record = |(chat_queue, sent): (&ChatQueue, &SentState)| JournalRecord {
             key: RecordKey::Sent(chat_queue.clone()),
@@ -42,20 +42,20 @@ impl NotificationLog {
         all.extend(self.sent.iter().map(record));
     }
 
-    /// What a chat queue knows of an alert.
+    /// The last state of an alert that was sent.
     pub(super) fn state(&self, chat_queue: &ChatQueue, fingerprint: &str) -> Option<AlertState> {
         self.sent.get(chat_queue)?.states.get(fingerprint).copied()
     }
 
-    /// What comes again unchanged is a reminder of Alertmanager's, unless it comes so
-    /// soon that it is a retry, or another Alertmanager's.
+    /// Whether an unchanged notification is a reminder of Alertmanager. One that comes too soon is
+    /// a retry, or comes from another Alertmanager.
     pub(super) fn is_reminder(&self, chat_queue: &ChatQueue, call: &Call<'_>) -> bool {
         let within_ms = call.options().same_within_s * 1_000;
         let is_due = |sent: &SentState| call.now().unix_ms.saturating_sub(sent.at_ms) >= within_ms;
         self.sent.get(chat_queue).is_some_and(is_due)
     }
 
-    /// These have been told.
+    /// Notes that these alerts were sent.
     pub(super) fn note(
         &mut self,
         chat_queue: &ChatQueue,
@@ -70,7 +70,7 @@ impl NotificationLog {
         call.keep(RecordKey::Sent(chat_queue.clone()), RecordValue::Sent(sent.clone()));
     }
 
-    /// What the other bridge has told; what is known then, when that is more than before.
+    /// Merges an entry of the other bridge. Returns the states, when they have changed.
     pub(super) fn merge(
         &mut self,
         chat_queue: &ChatQueue,
@@ -93,7 +93,7 @@ impl NotificationLog {
         Some(mine.states.clone())
     }
 
-    /// What was told since then, oldest first.
+    /// The entries that changed since then, oldest first.
     pub(super) fn since(&self, since_ms: u64) -> Vec<(&ChatQueue, &SentState)> {
         let mut sent: Vec<(&ChatQueue, &SentState)> =
             self.sent.iter().filter(|(_, sent)| sent.at_ms >= since_ms).collect();
@@ -101,7 +101,7 @@ impl NotificationLog {
         sent
     }
 
-    /// Forgets what is over, what is too old, and what is too much.
+    /// Removes entries of groups that are over, that are too old, or that are too many.
     pub(super) fn prune(&mut self, call: &mut Call<'_>) {
         let over_ms = call.options().same_within_s * 1_000;
         let mut forgotten: Vec<ChatQueue> = Vec::new();

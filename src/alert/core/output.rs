@@ -1,6 +1,6 @@
-//! What goes out of the core: what is to be kept, asked, sent, done and told.
+//! The outputs of the core: records, requests, messages, actions and warnings.
 //!
-//! Deliberately absent: doing it.
+//! Deliberately absent: carrying them out.
 
 use super::answer::SendOutcome;
 use super::input::ReplyId;
@@ -10,52 +10,52 @@ use super::record::JournalRecord;
 use crate::alert::message::template;
 use crate::alert::options::Messenger;
 
-/// What goes out.
+/// An output.
 #[derive(Debug, PartialEq)]
 pub enum CoreOutput {
-    /// To be on the disk before anything else of this call happens.
+    /// Write this record before anything else of this call is done.
     Keep(Box<JournalRecord>),
-    /// The answer to a ticket.
+    /// Reply to a caller.
     Reply(ReplyId, CoreReply),
-    /// To be found out within two seconds.
+    /// Ask for snapshots, and answer within two seconds.
     Ask(u64, Vec<SnapshotQuestion>),
-    /// To be sent.
+    /// Send a part of a message.
     Send(SendRequest),
-    /// To be done, or only written into the audit log.
+    /// Run an action, or only write it into the audit log.
     Do(ActionRun),
-    /// To be told to the operator.
+    /// Log a warning for the operator.
     Warn(BridgeWarning),
 }
 
-/// An answer to a ticket.
+/// A reply to a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CoreReply {
-    /// It is kept.
+    /// The input was accepted.
     Kept,
     /// There is no room.
     Full,
     /// There is no such thing.
     Unknown,
-    /// What was told.
+    /// The notification log.
     Pair(Box<PairAnswer>),
 }
 
-/// A part on its way. Its URL holds the token: nothing of it is for logs.
+/// A part of a message to be sent. Its URL holds the token, so it must not be logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SendRequest {
     /// The message.
     pub message: u64,
     /// The robot's name.
     pub robot: String,
-    /// The kind of its answer.
+    /// The messenger of the robot.
     pub channel: Messenger,
-    /// Where to.
+    /// The URL.
     pub url: String,
     /// Bearer token, empty for none.
     pub bearer: String,
     /// JSON.
     pub body: String,
-    /// The same for each try.
+    /// An id that stays the same for each attempt.
     pub id: String,
 }
 
@@ -69,37 +69,37 @@ impl std::fmt::Debug for SendRequest {
     }
 }
 
-/// What is done about an alert.
+/// An action for one alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionRun {
     /// The action's name.
     pub action: String,
     /// The alert's name.
     pub alert: String,
-    /// The instance that it would be done on, as the alert names it.
+    /// The instance, as the alert names it.
     pub instance: String,
-    /// Where; empty when it is not done.
+    /// The URL; empty when it is not run.
     pub url: String,
-    /// With POST.
+    /// Whether the method is POST.
     pub post: bool,
-    /// Whether, and why not.
+    /// Whether it is run, and why not.
     pub verdict: ActionState,
 }
 
-/// Whether an action is done.
+/// Whether an action is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionState {
-    /// Yes.
+    /// It is run.
     Done,
-    /// No: only in words.
+    /// It is only reported.
     DryRun,
-    /// No: it was done a short while ago.
+    /// It was run a short while ago.
     TooSoon,
-    /// No: the instance is not one of those that may be asked.
+    /// The instance is not among those of the settings.
     UnknownInstance,
 }
 
-/// What an operator should know.
+/// A warning for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BridgeWarning {
     /// A robot did not take a message.
@@ -108,35 +108,35 @@ pub enum BridgeWarning {
         robot: String,
         /// What it answered.
         answer: SendOutcome,
-        /// How long it rests.
+        /// The pause that follows, in ms.
         pause_ms: u64,
     },
-    /// A chat refused an alert for what stands in it.
+    /// A chat refused an alert for its content.
     Refused {
         /// The chat.
         chat: String,
-        /// What its robot said.
+        /// The robot's error code.
         code: i64,
-        /// Its number in the list.
+        /// Its id in the list.
         id: u64,
     },
     /// A template could not be used.
     Template(template::TemplateError),
-    /// Alerts were given up.
+    /// Alerts were dropped.
     GivenUp {
-        /// Of which chat.
+        /// The chat.
         chat: String,
         /// How many.
         count: u64,
-        /// What for.
+        /// Why.
         why: &'static str,
     },
-    /// A notification for a route that does not exist.
+    /// A notification named a route that does not exist.
     Route,
-    /// Both bridges are set to be the first one, or neither is.
+    /// Both bridges are configured as the first one, or neither is.
     SameRole,
-    /// What waits for these chats is told by the other bridge from here on.
+    /// The other bridge sends to these chats from now on.
     TurnPassed(Vec<String>),
-    /// The watchdog was not heard.
+    /// The watchdog alert has not come in time.
     Silent,
 }

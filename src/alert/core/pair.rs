@@ -1,15 +1,14 @@
-//! Two bridges side by side, fed by the same Alertmanagers: both keep everything, one
-//! tells. Each asks the other every few seconds what it has told.
+//! A pair of bridges that get the same notifications: both queue everything, and one of them sends.
+//! Each polls the notification log of the other every few seconds.
 //!
-//! Whose turn it is to tell is known by chat, by a number that only whoever has the turn
-//! makes larger: even numbers are the first one's. Who cannot reach any robot of a chat for
-//! `takeover_s` passes the turn, and keeps it otherwise, so that of two who both cannot each
-//! tries in turns, and the first who can goes on. Whoever does not have the turn tells what
-//! waits when the other one is not heard for `takeover_s`. When they cannot hear each other,
-//! both tell: twice rather than never.
+//! Each chat has a turn: a number that only the bridge which has the turn increases; even numbers
+//! belong to the first bridge. A bridge that cannot reach any robot of a chat for `takeover_s`
+//! passes the turn, so where neither can, they try alternately, and the first that succeeds goes
+//! on. The bridge without the turn sends when the other one has not answered for `takeover_s`. When
+//! they cannot reach each other, both send: twice rather than never.
 //!
-//! Invariants: of two who hear each other at most one has the turn of a chat; what one of
-//! them alone was told is told by it, after `takeover_s`.
+//! Invariants: while they reach each other, at most one has the turn of a chat; an alert that only
+//! one of them got is sent by it, after `takeover_s`.
 //!
 //! Deliberately absent: a shared disk, and a vote. Both have the same routes and chats.
 
@@ -22,27 +21,27 @@ use crate::alert::model::pending::{ChatQueue, QueuedAlerts};
 use crate::alert::options::Options;
 use crate::base::{MonotonicMs, Timestamps};
 
-/// Questions in a row without an answer, after which the other one is gone.
+/// Consecutive polls without an answer after which the other one counts as down.
 const FAILURES_MAX: u32 = 2;
 
-/// Chat queues of one answer; what is left comes with the next one.
+/// Most chat queues of one answer; the rest comes with the next one.
 pub(super) const CHAT_QUEUES_MAX: usize = 500;
 
-/// Turns are counted up to here, which nobody reaches.
+/// The largest turn number, which is never reached.
 const TURN_MAX: u64 = 1 << 53;
 
-/// How often the other one is asked, in ms.
+/// Time between two polls, in ms.
 pub const ASK_MS: u64 = 2_000;
 
-/// Whose turn it is in a chat.
+/// The turn of a chat.
 #[derive(Clone, Copy, Debug, Default)]
 struct Turn {
     number: u64,
-    /// When it became so here.
+    /// The time at which this bridge learned of it.
     since: MonotonicMs,
 }
 
-/// What a bridge knows of the other one.
+/// The state of the other bridge, as far as it is known here.
 #[derive(Debug)]
 pub(super) struct Pair {
     heard: Option<MonotonicMs>,
@@ -72,12 +71,12 @@ impl Pair {
         }
     }
 
-    /// What to ask it next.
+    /// The next poll.
     pub(super) fn question(&self) -> PairQuestion {
         PairQuestion { since_ms: self.since_ms }
     }
 
-    /// How long it has not answered, in ms.
+    /// Time since its last answer, in ms.
     fn silent_ms(&self, now: Timestamps) -> u64 {
         now.tick.ms_since(self.heard.unwrap_or(self.began.tick))
     }
@@ -86,18 +85,18 @@ impl Pair {
         self.failures >= FAILURES_MAX
     }
 
-    /// Whether all that it told until a moment ago is known. Who has slept for a while asks
-    /// before it goes on.
+    /// Whether its notification log is known up to a moment ago. A bridge that has slept polls
+    /// before it sends.
     fn is_known(&self, now: Timestamps) -> bool {
         self.heard.is_some() && self.silent_ms(now) <= 3 * ASK_MS && !self.is_behind
     }
 
-    /// What this bridge is.
+    /// The role of this bridge.
     pub(super) fn role(&self, options: &Options) -> PairRole {
         PairRole { is_first: options.peer_first, began_ms: self.began.unix_ms }
     }
 
-    /// Whether even turns are this bridge's. When both, or neither, are set to be the first
+    /// Whether even turns belong to this bridge. When both, or neither, are configured as the first
     /// one, it is the one that has run for longer.
     fn is_first(&self, options: &Options) -> bool {
         let mine = self.role(options);
@@ -107,13 +106,13 @@ impl Pair {
         }
     }
 
-    /// Whether it is this bridge's turn to tell a chat.
+    /// Whether this bridge has the turn of a chat.
     pub(super) fn has_turn(&self, options: &Options, chat: &str) -> bool {
         let number = self.turns.get(chat).map_or(0, |turn| turn.number);
         number.is_multiple_of(2) == self.is_first(options)
     }
 
-    /// Whether this bridge begins to tell what waits for a chat.
+    /// Whether this bridge may send to a chat.
     pub(super) fn may_send(&self, now: Timestamps, options: &Options, chat: &str) -> bool {
         if options.peer_url.is_empty() {
             return true;
@@ -124,14 +123,14 @@ impl Pair {
         }
     }
 
-    /// Whether the other bridge has a message of this chat queue on its way.
+    /// Whether the other bridge has a message of this chat queue in flight.
     pub(super) fn is_sent_by_other(&self, chat_queue: &ChatQueue) -> bool {
         !self.is_gone() && self.under_way.contains(chat_queue)
     }
 
-    /// Whether something has waited here for so long that the other one, whose turn it is,
-    /// was never told of it: then nobody else tells it. That the watchdog is silent for one
-    /// of them is no news while the other one hears it.
+    /// Whether an alert has been pending here for so long that the other bridge, which has the
+    /// turn, did not get it: then only this one can send it. A watchdog that is silent for one of
+    /// them does not count while the other one hears it.
     pub(super) fn is_unknown_to_other(
         &self,
         now: Timestamps,
@@ -148,14 +147,14 @@ impl Pair {
             && !waiting.contains(&hash(chat_queue))
     }
 
-    /// Whether turns can be passed: the other bridge lives, and knows of turns.
+    /// Whether turns can be passed: the other bridge is up, and supports turns.
     pub(super) fn can_pass(&self, now: Timestamps, options: &Options) -> bool {
         let is_heard = !self.is_gone() && self.is_known(now);
         !options.peer_url.is_empty() && is_heard && self.role.is_some()
     }
 
-    /// Whether no robot of a chat has taken anything since this turn began, and for so long
-    /// that the other bridge is to try.
+    /// Whether no robot of a chat was reached since this turn began, for so long that the other
+    /// bridge should try.
     pub(super) fn is_unable(
         &self,
         now: Timestamps,
@@ -168,20 +167,20 @@ impl Pair {
         failing.last >= begun && now.tick.ms_since(failing.since.max(begun)) >= patience_ms
     }
 
-    /// From here on it is the other bridge's turn in a chat.
+    /// Passes the turn of a chat to the other bridge.
     pub(super) fn pass_turn(&mut self, now: Timestamps, chat: &str) {
         let turn = self.turns.entry(chat.to_owned()).or_default();
         *turn = Turn { number: turn.number + 1, since: now.tick };
     }
 
-    /// The turns of chats that were passed at least once.
+    /// The turn numbers of chats whose turn was passed at least once.
     pub(super) fn turns(&self) -> BTreeMap<String, u64> {
         let turns = self.turns.iter().filter(|(_, turn)| turn.number > 0);
         turns.map(|(chat, turn)| (chat.clone(), turn.number)).collect()
     }
 
-    /// It has not answered. Where that makes it gone: the chat queues with a message on its way,
-    /// which may have arrived.
+    /// A poll has failed. When the other one counts as down by that, returns its chat queues with a
+    /// message in flight, which may have been delivered.
     pub(super) fn fail(&mut self) -> BTreeSet<ChatQueue> {
         self.failures = self.failures.saturating_add(1);
         match self.failures == FAILURES_MAX {
@@ -190,11 +189,11 @@ impl Pair {
         }
     }
 
-    /// It has answered.
+    /// A poll was answered.
     pub(super) fn on_answer(&mut self, now: Timestamps, answer: &mut PairAnswer) {
         self.failures = 0;
         self.heard = Some(now.tick);
-        // An answer on its way is as old as the question.
+        // The answer may be as old as the poll.
         self.is_behind = answer.more;
         self.since_ms = match answer.more {
             true => answer.until_ms,
@@ -204,7 +203,7 @@ impl Pair {
         self.waiting = answer.waiting.take();
     }
 
-    /// What it says that it is; whether that is news, and the same as this one.
+    /// Takes its role. True when that has changed, and is the same as this bridge's.
     pub(super) fn on_role(&mut self, options: &Options, role: Option<PairRole>) -> bool {
         let is_same = role.is_some_and(|role| role.is_first == options.peer_first);
         let is_news = is_same && self.role != role;
@@ -212,7 +211,7 @@ impl Pair {
         is_news
     }
 
-    /// Whose turn it says that it is in a chat; whether it is this bridge's from here on.
+    /// Takes the turn number of a chat. True when this bridge gets the turn by it.
     pub(super) fn on_turn(
         &mut self,
         now: Timestamps,
@@ -229,7 +228,7 @@ impl Pair {
     }
 }
 
-/// What a chat queue is called in an answer.
+/// The hash of a chat queue in an answer.
 pub(super) fn hash(chat_queue: &ChatQueue) -> u64 {
     let mut bytes = Vec::new();
     for text in [&chat_queue.route, &chat_queue.chat, &chat_queue.group_key] {

@@ -1,6 +1,6 @@
-//! What two bridges say to each other.
+//! The messages between two bridges.
 //!
-//! Deliberately absent: what follows from it (`pair`, `peer`).
+//! Deliberately absent: the decisions (`pair`, `peer`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,47 +9,47 @@ use serde::{Deserialize, Serialize};
 use crate::alert::model::pending::ChatQueue;
 use crate::alert::model::sent_state::SentState;
 
-/// What one bridge asks the other.
+/// A poll of the other bridge's notification log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairQuestion {
-    /// What was told since then, by the clock of whoever is asked.
+    /// Entries that changed since then, by the clock of the bridge that answers.
     pub since_ms: u64,
 }
 
-/// What a bridge says about itself and about what it has told.
+/// The answer: the bridge's role and turns, and its notification log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairAnswer {
-    /// What its chat queues have been told, oldest first.
+    /// Entries of the notification log, oldest first.
     #[serde(rename = "told")]
     pub sent: Vec<(ChatQueue, SentState)>,
-    /// Since when to ask next.
+    /// `since_ms` of the next poll.
     pub until_ms: u64,
-    /// There is more than one answer has room for.
+    /// Whether there are more entries than fit into one answer.
     pub more: bool,
-    /// Chat queues with a message on its way: nobody else tells these at the moment.
+    /// Chat queues with a message in flight: the other bridge does not send these.
     pub under_way: Vec<ChatQueue>,
-    /// Groups that somebody acknowledged there, and how many ms ago.
+    /// Groups that were acknowledged there, and how many ms ago.
     #[serde(default)]
     pub acknowledged_ago: Vec<(ChatQueue, u64)>,
-    /// What it is; `None` from one that knows of no turns.
+    /// Its role; `None` from a version without turns.
     #[serde(default)]
     pub role: Option<PairRole>,
-    /// The turns of its chats that were passed at least once.
+    /// The turn numbers of chats whose turn was passed at least once.
     #[serde(default)]
     pub turns: BTreeMap<String, u64>,
-    /// Hashes of the chat queues in which something waits there; `None` when these are too many.
+    /// Hashes of the chat queues with something pending; `None` when there are too many.
     #[serde(default)]
     pub waiting: Option<BTreeSet<u64>>,
-    /// Of these, the ones whose message may have arrived.
+    /// Chat queues whose message may have been delivered.
     #[serde(default, rename = "doubtful")]
     pub unconfirmed: Vec<ChatQueue>,
 }
 
-/// Which of the two a bridge is.
+/// The role of a bridge in a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairRole {
-    /// It is set to be the first one.
+    /// Whether it is configured as the first one.
     pub is_first: bool,
-    /// When it began, in milliseconds since 1970.
+    /// The time of its start, in milliseconds since 1970.
     pub began_ms: u64,
 }

@@ -1,6 +1,6 @@
-//! The parts of a bridge, together: what those functions take that need several of them.
+//! The parts of a bridge, for functions that need several of them.
 //!
-//! Deliberately absent: decisions. Each part decides about its own.
+//! Deliberately absent: decisions, which each part takes about its own state.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use super::watchdog::Watchdog;
 use crate::alert::model::pending::ChatQueue;
 use crate::alert::options::Messenger;
 
-/// See the module. A plain value: what changes in it, its parts change.
+/// See the module. A plain value; only its parts change their state.
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) queue: AlertQueue,
@@ -35,17 +35,17 @@ pub(super) struct Parts {
     pub(super) counts: BridgeCounts,
 }
 
-/// Why nobody will be told of alerts.
+/// Why alerts were dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GivenUp {
-    /// Too much was waiting.
+    /// The queue was full.
     Dropped,
     /// They were too old.
     Expired,
 }
 
 impl Parts {
-    /// A bridge as it was left.
+    /// The parts, restored from the records of the last run.
     pub(super) fn load(records: Vec<JournalRecord>, call: &mut Call<'_>) -> Parts {
         let mut parts = Parts {
             queue: AlertQueue::new(call.now().unix_ms.saturating_mul(1_000)),
@@ -72,7 +72,7 @@ impl Parts {
         parts
     }
 
-    /// Everything that is kept, as the queue's file would have it.
+    /// All records that the journal needs to restore the bridge.
     pub(super) fn records(&self) -> Vec<JournalRecord> {
         let mut all = Vec::new();
         self.queue.records(&mut all);
@@ -86,7 +86,7 @@ impl Parts {
     }
 }
 
-/// Gives one record to the part that wrote it.
+/// Restores one record in the part that wrote it.
 fn restore(parts: &mut Parts, key: RecordKey, value: Option<RecordValue>) {
     match (key, value) {
         (RecordKey::Pending(chat_queue), Some(RecordValue::Pending(pending))) => {
@@ -111,7 +111,7 @@ fn restore(parts: &mut Parts, key: RecordKey, value: Option<RecordValue>) {
         (RecordKey::Deadman, Some(RecordValue::Deadman(since_ms))) => {
             parts.watchdog.restore(since_ms)
         }
-        // A value of another kind than its key is nothing that was written here.
+        // No part writes a value of another kind than its key.
         (
             RecordKey::Pending(_)
             | RecordKey::Message(_)
@@ -126,7 +126,7 @@ fn restore(parts: &mut Parts, key: RecordKey, value: Option<RecordValue>) {
     }
 }
 
-/// Counts what nobody will be told, and says so.
+/// Counts dropped alerts, and warns the operator.
 pub(super) fn give_up(
     parts: &mut Parts,
     chat_queue: &ChatQueue,

@@ -1,7 +1,7 @@
-//! What two bridges side by side make of each other: what one hands to the other, answers
-//! it, and hears from it.
+//! Polls between the two bridges of a pair: the answer to a poll, and what follows from the answer
+//! of the other one.
 //!
-//! Deliberately absent: whose turn it is (`pair`).
+//! Deliberately absent: the turns (`pair`).
 
 use std::collections::BTreeSet;
 
@@ -15,11 +15,11 @@ use super::queue::take_delivered;
 use crate::alert::model::pending::{AlertLine, ChatQueue};
 use crate::alert::model::sent_state::{AlertChange, AlertState, SentState};
 
-/// Chat queues that wait and are named in one answer; of more, none is.
+/// Most pending chat queues in one answer; when there are more, none is listed.
 const WAITING_MAX: usize = 10_000;
 
-/// Passes the turns of chats that cannot be told from here, if the other bridge lives and
-/// something waits.
+/// Passes the turns of chats that this bridge cannot reach, when the other bridge is up and
+/// something is pending.
 pub(super) fn pass_turns(parts: &mut Parts, call: &mut Call<'_>) {
     let (now, options) = (call.now(), call.options());
     if !parts.pair.can_pass(now, options) {
@@ -39,7 +39,7 @@ pub(super) fn pass_turns(parts: &mut Parts, call: &mut Call<'_>) {
         .collect();
     let failing = unable.iter().filter_map(|chat| parts.senders.failing(chat));
     let Some(since) = failing.map(|failing| failing.since).min() else { return };
-    // Where nothing at all went out meanwhile, it is this machine's way.
+    // When no chat was reached meanwhile, the network of this machine is the cause.
     let passed: Vec<String> = match parts.senders.is_any_reached_since(since) {
         true => unable.into_iter().collect(),
         false => chats.iter().filter(mine).cloned().collect(),
@@ -51,7 +51,8 @@ pub(super) fn pass_turns(parts: &mut Parts, call: &mut Call<'_>) {
     call.warn(BridgeWarning::TurnPassed(passed));
 }
 
-/// What is not told to its end is for the other bridge; what has arrived of it stays told.
+/// Leaves unfinished messages of a chat to the other bridge; delivered parts stay in the
+/// notification log.
 fn give_back(parts: &mut Parts, chat: &str, call: &mut Call<'_>) {
     for id in parts.queue.left_for(chat) {
         let Some(sending) = parts.queue.sending_mut(id) else { continue };
@@ -63,10 +64,10 @@ fn give_back(parts: &mut Parts, chat: &str, call: &mut Call<'_>) {
     }
 }
 
-/// What the other one asked for.
+/// Answers a poll.
 pub(super) fn answer(parts: &Parts, question: PairQuestion, call: &Call<'_>) -> PairAnswer {
     let sent = parts.notification_log.since(question.since_ms);
-    // Those of one moment stay together, so that the next answer begins behind them.
+    // Entries of one moment stay together, so that the next answer begins after them.
     let mut count = sent.len().min(CHAT_QUEUES_MAX);
     while count > 0 && count < sent.len() && sent[count].1.at_ms == sent[count - 1].1.at_ms {
         count += 1;
@@ -89,10 +90,10 @@ pub(super) fn answer(parts: &Parts, question: PairQuestion, call: &Call<'_>) -> 
     }
 }
 
-/// The other one has answered, or not.
+/// Handles the answer to a poll, or its absence.
 pub(super) fn on_answer(parts: &mut Parts, answer: Option<PairAnswer>, call: &mut Call<'_>) {
     let Some(mut answer) = answer else {
-        // What was on its way when it went may have arrived.
+        // Its messages in flight may have been delivered.
         for chat_queue in parts.pair.fail() {
             parts.queue.mark_unconfirmed(&chat_queue, call);
         }

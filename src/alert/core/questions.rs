@@ -1,7 +1,7 @@
-//! What is asked before a message leaves: a trace of a message that was slow or failed,
-//! and what the value is now. The choice among the answers.
+//! Questions about alerts before a message is sent: for the trace of a slow or failed message, and
+//! for the current value; and the choice among the answers.
 //!
-//! Deliberately absent: asking. What does not come in time is not waited for.
+//! Deliberately absent: the requests, and waiting for them.
 
 use form_urlencoded::Serializer;
 use serde::Deserialize;
@@ -11,19 +11,19 @@ use crate::alert::model::pending::{AlertLine, Transition};
 use crate::alert::model::snapshot::{Snapshot, Source};
 use crate::alert::options::Options;
 
-/// Alerts of one message that a snapshot is looked for.
+/// Most alerts of one message for which a snapshot is requested.
 const SNAPSHOTS_MAX: usize = 3;
-/// Alerts of one message whose value is asked for.
+/// Most alerts of one message whose value is requested.
 const VALUES_MAX: usize = 5;
-/// How far before an alert's start its cause is looked for.
+/// How long before the start of an alert its cause is looked for.
 const LOOK_BACK_MS: u64 = 300_000;
-/// Events that a flight recorder is asked for.
+/// Most events that a flight recorder is asked for.
 const RECORDER_EVENTS: u32 = 50;
 
-/// What to ask about one alert, in this order, until something is there.
+/// Questions about one alert, which are asked in this order until one is answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotQuestion {
-    /// Whom it is about.
+    /// The fingerprint of the alert.
     pub fingerprint: String,
     /// Exemplars, from Prometheus: a URL.
     pub exemplars: Option<String>,
@@ -31,13 +31,13 @@ pub struct SnapshotQuestion {
     pub recorder: Option<String>,
     /// The value, from Prometheus: a URL.
     pub value: Option<String>,
-    /// The core that the instance is asked about; empty for all.
+    /// The core that the instance is asked about; empty for all cores.
     pub core: String,
-    /// Which of several values is meant.
+    /// The labels that choose among several values.
     pub labels: Pairs,
 }
 
-/// What to ask before a message about these lines leaves.
+/// The questions for a message with these lines.
 pub fn plan<'a>(
     lines: impl Iterator<Item = (&'a String, &'a AlertLine)>,
     options: &Options,
@@ -72,7 +72,7 @@ pub fn plan<'a>(
     questions
 }
 
-/// A page of Prometheus with a query.
+/// A URL of Prometheus with a query.
 fn prometheus(options: &Options, page: &str, pairs: &[(&str, &str)]) -> Option<String> {
     if options.prometheus_url.is_empty() {
         return None;
@@ -105,7 +105,7 @@ fn core_of(alert: &Alert) -> &str {
 fn recorder(alert: &Alert, options: &Options) -> Option<String> {
     let instance = instance(alert, options)?;
     let layer = match alert.label("layer") {
-        // The storage thread knows no rooms: what it refused is among the messages.
+        // The storage thread knows no rooms: refused messages are among the events of `messages`.
         "store" => "reachability",
         layer => layer,
     };
@@ -120,15 +120,14 @@ fn recorder(alert: &Alert, options: &Options) -> Option<String> {
             query.append_pair("core", core);
         }
     }
-    // What was worse last week is another story.
+    // An older exemplar belongs to another incident.
     let since_ms = alert.starts_ms.saturating_sub(LOOK_BACK_MS);
     query.append_pair("since_unix_ms", &since_ms.to_string());
     query.append_pair("n", &RECORDER_EVENTS.to_string());
     Some(format!("http://{instance}/debug/snapshot?{}", query.finish()))
 }
 
-/// The alert's instance, if it is one that may be asked. An alert cannot send us, and
-/// our token, anywhere else.
+/// The alert's instance, if it is in the settings. So an alert cannot send our token anywhere else.
 pub fn instance<'a>(alert: &Alert, options: &'a Options) -> Option<&'a str> {
     let instance = alert.label("instance");
     options.instances.iter().find(|allowed| *allowed == instance).map(String::as_str)
@@ -142,7 +141,7 @@ fn value(alert: &Alert, options: &Options) -> Option<String> {
     prometheus(options, "query", &[("query", &query), ("timeout", "2s")])
 }
 
-/// The expression in a link to Prometheus' page.
+/// The expression in a link to Prometheus.
 fn expression(generator_url: &str) -> Option<String> {
     let (_, query) = generator_url.split_once('?')?;
     let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -150,8 +149,8 @@ fn expression(generator_url: &str) -> Option<String> {
     (!expression.is_empty()).then_some(expression)
 }
 
-/// An expression without a comparison to a number at its end: what has recovered is
-/// not beyond its threshold, so the whole would give nothing.
+/// An expression without the comparison at its end: with it, an alert that has recovered would have
+/// no value.
 fn without_threshold(expression: &str) -> &str {
     let before = expression.trim_end_matches(|c: char| c.is_ascii_digit() || "._eE+".contains(c));
     let before = before.strip_suffix('-').unwrap_or(before).trim_end();
@@ -183,7 +182,7 @@ struct Exemplar {
     value: String,
 }
 
-/// The exemplar with the highest value, of what Prometheus answered.
+/// The exemplar with the highest value in an answer of Prometheus.
 pub fn of_exemplars(body: &[u8]) -> Option<Snapshot> {
     let answer: ExemplarAnswer = serde_json::from_slice(body).ok()?;
     let all = answer.data.into_iter().flat_map(|series| series.exemplars);
@@ -220,8 +219,8 @@ struct Event {
 }
 
 impl Event {
-    /// Whether it leads to a message, a room or a client. What happened to a core alone is
-    /// shown as that core's.
+    /// Whether it names a message, a room or a client. Events of a core alone are shown with that
+    /// core.
     fn names_somebody(&self) -> bool {
         let named = |name: &Option<String>| {
             name.as_deref().is_some_and(|name| !["", "-", "none"].contains(&name))
@@ -230,8 +229,8 @@ impl Event {
     }
 }
 
-/// The slowest event, of what a flight recorder answered; the newest of several that
-/// are as slow, since these come first.
+/// The slowest event in an answer of a flight recorder; among equals the newest, since these come
+/// first.
 pub fn of_recorder(body: &[u8]) -> Option<Snapshot> {
     let answer: RecorderAnswer = serde_json::from_slice(body).ok()?;
     let seconds = |event: &Event| event.value_seconds.filter(|value| value.is_finite());
@@ -267,8 +266,8 @@ struct Sample {
     value: (f64, String),
 }
 
-/// The value that is the alert's, of what Prometheus answered: the one that says
-/// nothing else about it, and as much as possible that is the same.
+/// The value of the alert in an answer of Prometheus: that of the series whose labels do not
+/// contradict the alert's, and which has most labels in common.
 pub fn of_value(body: &[u8], labels: &Pairs) -> Option<f64> {
     let answer: QueryAnswer = serde_json::from_slice(body).ok()?;
     let text = match answer.data.kind.as_str() {

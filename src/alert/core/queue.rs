@@ -1,10 +1,10 @@
-//! What is to be told: what waits in each chat queue, what waits for what can be found out, and the
-//! messages under way.
+//! The queue: pending alerts by chat queue, chat queues that wait for their snapshots, and messages
+//! in flight.
 //!
-//! Invariants: a chat queue has one message at a time; what changes here is kept in the same call;
-//! an alert leaves with a message that is told to its end, or is handed to whoever took it.
+//! Invariants: a chat queue has one message at a time; each change is written in the same call; an
+//! alert leaves with a message that was delivered whole, or is returned to the caller.
 //!
-//! Deliberately absent: who speaks (`senders`), and whether an alert is news (`known`).
+//! Deliberately absent: robots (`senders`), and whether an alert has changed (`known`).
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::alert::model::alert::{Alert, WebhookPayload};
 use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts, merge};
 use crate::alert::options::Options;
 
-/// A chat queue whose message waits for what can be found out.
+/// A chat queue whose message waits for its snapshots.
 #[derive(Debug)]
 pub(super) struct AwaitedSnapshot {
     pub(super) chat_queue: ChatQueue,
@@ -22,18 +22,18 @@ pub(super) struct AwaitedSnapshot {
     pub(super) robot: String,
 }
 
-/// A message under way, and in whose hands it is.
+/// A message in flight, with the robot that is sending it.
 #[derive(Debug)]
 struct InFlightMessage {
     sending: Sending,
     robot: Option<String>,
 }
 
-/// What a notification has for a chat queue.
+/// The part of a notification for one chat queue.
 pub(super) struct QueueUpdate {
-    /// What is new about alerts, by fingerprint.
+    /// Changed alerts, by fingerprint.
     pub(super) lines: Vec<(String, AlertLine)>,
-    /// Alerts that fire unchanged beside these.
+    /// Number of other alerts that fire unchanged.
     pub(super) still: u64,
 }
 
@@ -43,13 +43,13 @@ pub(super) struct AlertQueue {
     pending: BTreeMap<ChatQueue, QueuedAlerts>,
     awaiting: BTreeMap<u64, AwaitedSnapshot>,
     messages: BTreeMap<u64, InFlightMessage>,
-    /// Alerts of a chat that were given up since its last message.
+    /// Alerts by chat that were dropped since its last message.
     dropped: BTreeMap<String, u64>,
     next_id: u64,
 }
 
 impl AlertQueue {
-    /// An empty one, whose numbers begin here.
+    /// An empty queue. Ids count up from `first_id`.
     pub(super) fn new(first_id: u64) -> AlertQueue {
         AlertQueue {
             pending: BTreeMap::new(),
@@ -60,18 +60,18 @@ impl AlertQueue {
         }
     }
 
-    /// What waited when the process ended.
+    /// Restores pending alerts of the last run.
     pub(super) fn restore_pending(&mut self, chat_queue: ChatQueue, pending: QueuedAlerts) {
         self.pending.insert(chat_queue, pending);
     }
 
-    /// What was under way then.
+    /// Restores a message that was in flight in the last run.
     pub(super) fn restore_message(&mut self, id: u64, sending: Sending) {
         self.pass_id(id);
         self.messages.insert(id, InFlightMessage { sending, robot: None });
     }
 
-    /// Everything, as the queue's file would have it.
+    /// Appends all records that the journal needs to restore this part.
     pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
         let mut keep = |key, value| all.push(JournalRecord { key, value: Some(value) });
         for (chat_queue, pending) in &self.pending {
@@ -82,19 +82,19 @@ impl AlertQueue {
         }
     }
 
-    /// A number that nothing else has.
+    /// Returns an id that nothing else has.
     pub(super) fn take_id(&mut self) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         id
     }
 
-    /// This number is taken.
+    /// Marks an id as taken.
     pub(super) fn pass_id(&mut self, id: u64) {
         self.next_id = self.next_id.max(id + 1);
     }
 
-    /// What was under way when the process ended: nobody is left who heard the answer.
+    /// Requeues or resumes messages that were in flight in the last run, whose answers are lost.
     pub(super) fn resume(&mut self, call: &mut Call<'_>) {
         let ids: Vec<u64> = self.messages.keys().copied().collect();
         for id in ids {
@@ -111,8 +111,8 @@ impl AlertQueue {
         }
     }
 
-    /// What waits for a chat or a route that there is no more goes where a
-    /// notification for that route would go now.
+    /// Moves what is queued for a chat or route that no longer exists to where a notification for
+    /// that route would go now.
     pub(super) fn reroute(&mut self, call: &mut Call<'_>) {
         let options = call.options();
         let is_here = |message: &InFlightMessage| {
@@ -121,7 +121,7 @@ impl AlertQueue {
         let stale = self.messages.iter().filter(|(_, message)| !is_here(message));
         let stale: Vec<u64> = stale.map(|(id, _)| *id).collect();
         for id in stale {
-            // What has arrived stays told.
+            // Delivered parts are not sent again.
             if let Some(message) = self.messages.get_mut(&id) {
                 take_delivered(&mut message.sending);
             }
@@ -147,7 +147,7 @@ impl AlertQueue {
         }
     }
 
-    /// Puts what waited before in front of what waits now.
+    /// Merges alerts that waited before in front of those that wait now.
     pub(super) fn put_back(
         &mut self,
         chat_queue: ChatQueue,
@@ -168,13 +168,13 @@ impl AlertQueue {
         self.set(chat_queue, before, call);
     }
 
-    /// Takes a message apart that could not be sent.
+    /// Returns the alerts of a message that could not be sent to their queue.
     pub(super) fn requeue(&mut self, id: u64, call: &mut Call<'_>) {
         let Some(sending) = self.finish(id, call) else { return };
         self.put_back(sending.chat_queue, sending.pending, call);
     }
 
-    /// What waits in a chat queue from here on.
+    /// Sets the pending alerts of a chat queue.
     fn set(&mut self, chat_queue: ChatQueue, pending: QueuedAlerts, call: &mut Call<'_>) {
         if pending.is_empty() {
             self.pending.remove(&chat_queue);
@@ -185,7 +185,8 @@ impl AlertQueue {
         self.pending.insert(chat_queue, pending);
     }
 
-    /// Adds what a notification has for a chat queue; whether something waited there already.
+    /// Adds the changes of a notification to a chat queue. True when something waited there
+    /// already.
     pub(super) fn add(
         &mut self,
         chat_queue: ChatQueue,
@@ -212,8 +213,7 @@ impl AlertQueue {
         was_there
     }
 
-    /// Takes an alert out that only outlives its cause and was never told; whether there was
-    /// such.
+    /// Removes an alert that was held because its cause had just ended. True when there was one.
     pub(super) fn remove_held(
         &mut self,
         chat_queue: &ChatQueue,
@@ -239,7 +239,8 @@ impl AlertQueue {
         true
     }
 
-    /// Takes out what is told already; these, and what is left without its alerts.
+    /// Removes alerts that were sent already. Returns them, with the rest of the queue without its
+    /// alerts.
     pub(super) fn remove_sent(
         &mut self,
         chat_queue: &ChatQueue,
@@ -263,7 +264,7 @@ impl AlertQueue {
         Some((over, rest))
     }
 
-    /// The newest line about an alert that waits in a chat queue or is under way.
+    /// The newest line about an alert that is pending or in flight.
     pub(super) fn line(&self, chat_queue: &ChatQueue, fingerprint: &str) -> Option<&AlertLine> {
         let under_way = || {
             let mut messages =
@@ -275,7 +276,7 @@ impl AlertQueue {
         pending.or_else(under_way)
     }
 
-    /// What outlived its cause for too long is told.
+    /// Releases held alerts whose time is over.
     pub(super) fn release(&mut self, call: &mut Call<'_>) {
         for (chat_queue, pending) in &mut self.pending {
             if let Some(released) = pending.released(call.now().unix_ms) {
@@ -288,7 +289,7 @@ impl AlertQueue {
         }
     }
 
-    /// A message of this chat queue may have arrived.
+    /// Notes that a message of this chat queue may have been delivered.
     pub(super) fn mark_unconfirmed(&mut self, chat_queue: &ChatQueue, call: &mut Call<'_>) {
         let Some(pending) = self.pending.get_mut(chat_queue).filter(|pending| !pending.unconfirmed)
         else {
@@ -298,7 +299,7 @@ impl AlertQueue {
         call.keep(RecordKey::Pending(chat_queue.clone()), RecordValue::Pending(pending.clone()));
     }
 
-    /// What is left after a refusal is told in pieces that become larger again.
+    /// Doubles the size of the next pieces, after a refusal had reduced it.
     pub(super) fn widen(&mut self, chat_queue: ChatQueue, call: &mut Call<'_>) {
         if let Some(rest) = self.pending.get_mut(&chat_queue)
             && rest.piece_max > 0
@@ -308,12 +309,13 @@ impl AlertQueue {
         }
     }
 
-    /// What waits in a chat queue.
+    /// The pending alerts of a chat queue.
     pub(super) fn pending(&self, chat_queue: &ChatQueue) -> Option<&QueuedAlerts> {
         self.pending.get(chat_queue)
     }
 
-    /// What could be told now: nothing of it is under way, held back, or behind others.
+    /// Chat queues that could be sent now: they have no message in flight, are not held, and do not
+    /// back off.
     pub(super) fn ready(&self, now_ms: u64) -> impl Iterator<Item = (&ChatQueue, &QueuedAlerts)> {
         self.pending
             .iter()
@@ -323,7 +325,7 @@ impl AlertQueue {
             .filter(|(chat_queue, _)| !self.is_busy(chat_queue))
     }
 
-    /// Whether a chat queue has a message under way already.
+    /// Whether a chat queue has a message in flight, or waits for its snapshots.
     fn is_busy(&self, chat_queue: &ChatQueue) -> bool {
         self.is_awaiting(chat_queue)
             || self.messages.values().any(|message| message.sending.chat_queue == *chat_queue)
@@ -333,20 +335,20 @@ impl AlertQueue {
         self.awaiting.values().any(|awaiting| awaiting.chat_queue == *chat_queue)
     }
 
-    /// This chat queue's message waits for what can be found out; the message's number.
+    /// A message waits for its snapshots. Returns the id of the message.
     pub(super) fn await_snapshots(&mut self, awaiting: AwaitedSnapshot) -> u64 {
         let id = self.take_id();
         self.awaiting.insert(id, awaiting);
         id
     }
 
-    /// What was waited for is there.
+    /// The snapshots have come, or are given up.
     pub(super) fn take_awaited(&mut self, id: u64) -> Option<AwaitedSnapshot> {
         self.awaiting.remove(&id)
     }
 
-    /// Takes what the next message of a chat queue tells: at most `alerts_max` alerts, or all for 0.
-    /// The rest waits on.
+    /// Takes the alerts of the next message of a chat queue: at most `alerts_max`, or all for 0.
+    /// The rest stays pending.
     pub(super) fn take_piece(
         &mut self,
         chat_queue: &ChatQueue,
@@ -365,27 +367,27 @@ impl AlertQueue {
         Some(piece)
     }
 
-    /// How many alerts of a chat were given up since it was asked last.
+    /// Takes the number of alerts of a chat that were dropped since the last call.
     pub(super) fn take_dropped(&mut self, chat: &str) -> u64 {
         self.dropped.remove(chat).unwrap_or(0)
     }
 
-    /// A message begins. It is kept when it leaves.
+    /// Adds a message. It is written when its first part is sent.
     pub(super) fn start(&mut self, id: u64, sending: Sending) {
         self.messages.insert(id, InFlightMessage { sending, robot: None });
     }
 
-    /// A message, as far as it is told.
+    /// A message in flight.
     pub(super) fn sending(&self, id: u64) -> Option<&Sending> {
         self.messages.get(&id).map(|message| &message.sending)
     }
 
-    /// The same, to note how it goes.
+    /// The same, mutable.
     pub(super) fn sending_mut(&mut self, id: u64) -> Option<&mut Sending> {
         self.messages.get_mut(&id).map(|message| &mut message.sending)
     }
 
-    /// Messages that are begun and in nobody's hands.
+    /// Messages in flight that no robot is sending now.
     pub(super) fn begun(&self, now_ms: u64) -> Vec<u64> {
         self.messages
             .iter()
@@ -395,7 +397,7 @@ impl AlertQueue {
             .collect()
     }
 
-    /// The next part is in a robot's hands from here on.
+    /// A robot begins to send the next part.
     pub(super) fn hand_over(&mut self, id: u64, robot: &str) -> Option<&Sending> {
         let message = self.messages.get_mut(&id)?;
         message.robot = Some(robot.to_owned());
@@ -403,7 +405,7 @@ impl AlertQueue {
         Some(&message.sending)
     }
 
-    /// It is in nobody's hands any more.
+    /// The robot has finished, whatever the outcome.
     pub(super) fn hand_back(&mut self, id: u64) -> Option<&Sending> {
         let message = self.messages.get_mut(&id)?;
         message.robot = None;
@@ -411,22 +413,22 @@ impl AlertQueue {
         Some(&message.sending)
     }
 
-    /// What a message is has changed.
+    /// Writes a message that has changed.
     pub(super) fn keep_message(&mut self, id: u64, call: &mut Call<'_>) {
         if let Some(message) = self.messages.get(&id) {
             call.keep(RecordKey::Message(id), RecordValue::Message(message.sending.clone()));
         }
     }
 
-    /// A message is over, or taken apart.
+    /// Removes a message that is finished or requeued.
     pub(super) fn finish(&mut self, id: u64, call: &mut Call<'_>) -> Option<Sending> {
         let InFlightMessage { sending, .. } = self.messages.remove(&id)?;
         call.forget(RecordKey::Message(id));
         Some(sending)
     }
 
-    /// Tries again later: as a whole, merged with what has come since, when no part has
-    /// arrived, else only what is missing.
+    /// Retries later: as a whole, merged with newer alerts, when no part was delivered; otherwise
+    /// only the missing parts.
     pub(super) fn again(&mut self, id: u64, call: &mut Call<'_>) {
         let Some(sending) = self.sending(id) else { return };
         if sending.sent == 0 {
@@ -436,14 +438,14 @@ impl AlertQueue {
         }
     }
 
-    /// Whether a message tells a chat of what it refused.
+    /// Whether a notice about refused messages is in flight for a chat.
     pub(super) fn has_refused_notice(&self, chat: &str) -> bool {
         let is_it =
             |one: &InFlightMessage| !one.sending.about.is_empty() && one.sending.chat == chat;
         self.messages.values().any(is_it)
     }
 
-    /// Whether something is to be told to a chat as soon as a robot takes it.
+    /// Whether something waits for a robot of this chat.
     pub(super) fn waits_for(&self, chat: &str) -> bool {
         self.pending
             .iter()
@@ -451,7 +453,7 @@ impl AlertQueue {
             || self.messages.values().any(|one| one.sending.chat_queue.chat == chat)
     }
 
-    /// Messages about alerts for a chat that are in nobody's hands.
+    /// Messages about alerts of a chat that no robot is sending now.
     pub(super) fn left_for(&self, chat: &str) -> Vec<u64> {
         self.messages
             .iter()
@@ -461,25 +463,25 @@ impl AlertQueue {
             .collect()
     }
 
-    /// Chat queues with a message in a robot's hands.
+    /// Chat queues whose message a robot is sending now.
     pub(super) fn leaving(&self) -> Vec<ChatQueue> {
         let leaving = self.messages.values().filter(|message| message.robot.is_some());
         leaving.map(|message| message.sending.chat_queue.clone()).collect()
     }
 
-    /// Chat queues in which something waits or is under way, twice where both is so.
+    /// Chat queues with something pending or in flight, twice where both is so.
     pub(super) fn chat_queues(&self) -> impl Iterator<Item = &ChatQueue> {
         let under_way = self.messages.values().map(|message| &message.sending.chat_queue);
         self.pending.keys().chain(under_way)
     }
 
-    /// Chat queues whose message may have arrived.
+    /// Chat queues whose message may have been delivered.
     pub(super) fn unconfirmed(&self) -> impl Iterator<Item = &ChatQueue> {
         let unconfirmed = self.pending.iter().filter(|(_, pending)| pending.unconfirmed);
         unconfirmed.map(|(chat_queue, _)| chat_queue)
     }
 
-    /// Alerts that wait or are under way, and their bytes.
+    /// The number of alerts that are pending or in flight, and their bytes.
     pub(super) fn size(&self) -> (usize, usize) {
         let under_way = self.messages.values().map(|message| &message.sending.pending);
         self.pending.values().chain(under_way).fold((0, 0), |(alerts, bytes), pending| {
@@ -487,7 +489,7 @@ impl AlertQueue {
         })
     }
 
-    /// Chat queues that could make room, oldest first: with nothing critical in them.
+    /// Chat queues that can be dropped to make room, oldest first: those without critical alerts.
     pub(super) fn oldest_warnings(&self) -> Vec<ChatQueue> {
         let mut warnings: Vec<(u64, &ChatQueue)> = self
             .pending
@@ -499,7 +501,8 @@ impl AlertQueue {
         warnings.into_iter().map(|(_, chat_queue)| chat_queue.clone()).collect()
     }
 
-    /// Gives up what waits in a chat queue, to make room; the chat's next message says how much.
+    /// Drops the pending alerts of a chat queue to make room. The next message of the chat says how
+    /// many.
     pub(super) fn drop_queue(
         &mut self,
         chat_queue: &ChatQueue,
@@ -511,7 +514,8 @@ impl AlertQueue {
         Some(pending)
     }
 
-    /// Gives up what has waited since before `age_ms_max`: chat queues, and how much of each.
+    /// Drops everything older than `age_ms_max`. Returns the chat queues, with the number of alerts
+    /// of each.
     pub(super) fn expire(
         &mut self,
         age_ms_max: u64,
@@ -541,7 +545,7 @@ impl AlertQueue {
         expired
     }
 
-    /// Whether no robot has a message in its hands.
+    /// Whether no robot is sending a message.
     pub(super) fn is_quiet(&self) -> bool {
         self.messages.values().all(|message| message.robot.is_none())
     }
@@ -552,7 +556,7 @@ impl AlertQueue {
             || self.messages.values().any(|message| message.robot.is_none())
     }
 
-    /// Alerts that are to be told, and since when the oldest of them waits.
+    /// The number of alerts to be sent, and the time since which the oldest waits.
     pub(super) fn depth(&self) -> (u64, Option<u64>) {
         let waiting = self.pending.values().filter(|pending| !pending.is_held());
         let waiting = waiting.chain(self.messages.values().map(|message| &message.sending.pending));
@@ -561,7 +565,7 @@ impl AlertQueue {
     }
 }
 
-/// Takes the alerts out of a message whose part has arrived.
+/// Takes the alerts of the delivered parts out of a message.
 pub(super) fn take_delivered(sending: &mut Sending) -> BTreeMap<String, AlertLine> {
     let mut arrived = BTreeMap::new();
     for fingerprint in sending.parts.iter().take(sending.sent).flat_map(|part| &part.fingerprints) {
@@ -572,7 +576,7 @@ pub(super) fn take_delivered(sending: &mut Sending) -> BTreeMap<String, AlertLin
     arrived
 }
 
-/// Whether a chat queue is one that its route has.
+/// Whether the route of a chat queue still has its chat.
 fn leads_somewhere(chat_queue: &ChatQueue, options: &Options) -> bool {
     let Some((route, true)) = options.route(&chat_queue.route) else { return false };
     route.chats.contains(&chat_queue.chat) || route.escalation == chat_queue.chat

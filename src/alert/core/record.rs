@@ -1,4 +1,4 @@
-//! What lies in the queue's file: values by key, of which the last one counts.
+//! The records of the journal: values by key, of which the last one counts.
 
 use std::collections::BTreeMap;
 
@@ -11,29 +11,29 @@ use crate::alert::model::pending::{AlertLine, ChatQueue, QueuedAlerts};
 use crate::alert::model::sent_state::SentState;
 use crate::base::Timestamps;
 
-/// Whose value it is.
+/// The key of a record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RecordKey {
-    /// What waits in a chat queue.
+    /// The pending alerts of a chat queue.
     Pending(ChatQueue),
-    /// A message that is under way.
+    /// A message in flight.
     Message(u64),
-    /// What a chat queue has been told.
+    /// The notification log of a chat queue.
     #[serde(rename = "Told")]
     Sent(ChatQueue),
-    /// A robot's times.
+    /// The saved state of a robot.
     Robot(String),
-    /// When an action was done last.
+    /// The time of the last run of an action.
     Action(String),
     /// The alarm of the watchdog.
     Deadman,
     /// A message that a chat refused.
     Refused(u64),
-    /// Critical alerts of a group, without a chat, that nobody has acknowledged.
+    /// Unacknowledged critical alerts of a group; its chat is empty.
     Unacknowledged(ChatQueue),
 }
 
-/// What is kept.
+/// The value of a record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum RecordValue {
     /// See `RecordKey::Pending`.
@@ -55,25 +55,25 @@ pub enum RecordValue {
     Unacknowledged(Box<Unacknowledged>),
 }
 
-/// A message that is under way.
+/// A message in flight.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sending {
     /// Its chat queue.
     #[serde(rename = "lane")]
     pub chat_queue: ChatQueue,
-    /// The chat that it goes to: the chat queue's, or the fallback.
+    /// The chat that it is sent to: that of the chat queue, or its fallback.
     pub chat: String,
-    /// What it tells.
+    /// Its alerts.
     pub pending: QueuedAlerts,
     /// Its parts.
     pub parts: Vec<MessagePart>,
-    /// Parts that have arrived.
+    /// Number of parts that were delivered.
     pub sent: usize,
-    /// The next part is on its way: nobody knows whether it arrived until it is known.
+    /// The next part is being sent, and its outcome is not known yet.
     pub is_leaving: bool,
-    /// An earlier try of the next part may have arrived.
+    /// An earlier attempt to send the next part may have been delivered.
     pub again: bool,
-    /// The refused messages that it tells of, when it tells of such.
+    /// Ids of the refused messages that it is about, when it is a notice.
     #[serde(default)]
     pub about: Vec<u64>,
 }
@@ -86,43 +86,43 @@ pub struct RefusedMessage {
     pub chat_queue: ChatQueue,
     /// The chat that refused it.
     pub chat: String,
-    /// The robot that said so.
+    /// The robot.
     pub robot: String,
-    /// What it said.
+    /// The robot's error code.
     pub code: i64,
-    /// When, in milliseconds since 1970.
+    /// The time of the refusal, in milliseconds since 1970.
     pub at_ms: u64,
-    /// What it would have told: one alert.
+    /// Its content: one alert.
     pub pending: QueuedAlerts,
-    /// The chat has been told that there is something that it refused.
+    /// Whether a notice about it was delivered to the chat.
     #[serde(rename = "is_told")]
     pub is_notified: bool,
 }
 
-/// A group whose critical alerts were told and not acknowledged.
+/// A group with critical alerts that were sent and not acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unacknowledged {
     /// By fingerprint.
     pub alerts: BTreeMap<String, UnacknowledgedAlert>,
-    /// What they have in common.
+    /// The common labels.
     pub group_labels: Pairs,
-    /// Where Alertmanager is.
+    /// The URL of Alertmanager.
     pub external_url: String,
 }
 
-/// One of them.
+/// An alert that was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnacknowledgedAlert {
-    /// As it was told.
+    /// The line that was sent.
     pub line: AlertLine,
-    /// Since when, in milliseconds since 1970.
+    /// The time at which it was sent, in milliseconds since 1970.
     pub since_ms: u64,
-    /// The second chat has heard of it.
+    /// Whether it was sent to the escalation chat.
     pub is_escalated: bool,
 }
 
 impl Unacknowledged {
-    /// Whether the second chat has heard of any of it.
+    /// Whether any of its alerts was sent to the escalation chat.
     pub(super) fn was_escalated(&self) -> bool {
         self.alerts.values().any(|alert| alert.is_escalated)
     }
@@ -134,19 +134,19 @@ impl Unacknowledged {
 }
 
 impl UnacknowledgedAlert {
-    /// Whether the second chat hears of it now.
+    /// Whether it is due for the escalation chat.
     pub(super) fn is_due(&self, after_s: u64, now: Timestamps) -> bool {
         let waited_ms = now.unix_ms.saturating_sub(self.since_ms);
         !self.is_escalated && waited_ms >= after_s * 1_000
     }
 }
 
-/// A change: a value, or `None` for none any more.
+/// One change: a value, or `None` when the key is removed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JournalRecord {
-    /// Whose.
+    /// The key.
     pub key: RecordKey,
-    /// What is kept from here on.
+    /// The new value.
     pub value: Option<RecordValue>,
 }
 

@@ -1,10 +1,8 @@
-//! Messages that a chat refused for what stands in them: put aside, one alert each, until
-//! somebody decides.
+//! The list of alerts that a chat refused for their content, until a user decides about each.
 //!
-//! Invariant: an alert that was refused is in the list until it is told, dropped by somebody,
-//! or a week old.
+//! Invariant: a refused alert is in the list until it is sent, dropped by a user, or a week old.
 //!
-//! Deliberately absent: finding the one that is to blame, and telling of it (`blame`).
+//! Deliberately absent: finding them in a message, and the notice (`blame`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,26 +10,26 @@ use std::sync::Arc;
 use super::call::Call;
 use super::record::{JournalRecord, RecordKey, RecordValue, RefusedMessage};
 
-/// Messages in the list; over it the oldest is dropped, and counted.
+/// Most entries. Beyond it the oldest is dropped, and counted.
 const REFUSED_MAX: usize = 500;
 
-/// How long one stays there, in ms.
+/// How long an entry stays, in ms.
 const REFUSED_MS_MAX: u64 = 7 * 86_400_000;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct RefusedList {
-    /// By number.
+    /// By id.
     all: BTreeMap<u64, Arc<RefusedMessage>>,
 }
 
 impl RefusedList {
-    /// What was refused before the process ended.
+    /// Restores an entry of the last run.
     pub(super) fn restore(&mut self, id: u64, refused: RefusedMessage) {
         self.all.insert(id, Arc::new(refused));
     }
 
-    /// Everything, as the queue's file would have it.
+    /// Appends all records that the journal needs to restore this part.
     pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
         let record = |(id, refused): (&u64, &Arc<RefusedMessage>)| JournalRecord {
             key: RecordKey::Refused(*id),
@@ -40,22 +38,22 @@ impl RefusedList {
         all.extend(self.all.iter().map(record));
     }
 
-    /// All of them, by number.
+    /// All entries, by id.
     pub(super) fn all(&self) -> Vec<(u64, Arc<RefusedMessage>)> {
         self.all.iter().map(|(id, one)| (*id, Arc::clone(one))).collect()
     }
 
-    /// One of them.
+    /// One entry.
     pub(super) fn get(&self, id: u64) -> Option<&RefusedMessage> {
         self.all.get(&id).map(Arc::as_ref)
     }
 
-    /// Whether a chat is yet to hear of something that it refused.
+    /// Whether any entry has not been reported to its chat.
     pub(super) fn has_unnotified(&self) -> bool {
         self.all.values().any(|refused| !refused.is_notified)
     }
 
-    /// What chats are yet to hear of, by chat.
+    /// The entries that have not been reported, by chat.
     pub(super) fn unnotified(&self) -> BTreeMap<String, Vec<u64>> {
         let mut chats: BTreeMap<String, Vec<u64>> = BTreeMap::new();
         for (id, refused) in self.all.iter().filter(|(_, refused)| !refused.is_notified) {
@@ -64,8 +62,8 @@ impl RefusedList {
         chats
     }
 
-    /// Puts one into the list, in the place of the same one of before. What has no room any
-    /// more comes back.
+    /// Adds an entry in the place of an earlier one for the same alert. Returns the entries that
+    /// have no room any more.
     pub(super) fn add(
         &mut self,
         id: u64,
@@ -78,7 +76,7 @@ impl RefusedList {
         };
         let same = self.all.iter().find(|(_, old)| is_same(old)).map(|(id, _)| *id);
         if let Some(old) = same.and_then(|id| self.remove(id, call)) {
-            // A reminder of what the chat knows to be refused says nothing new.
+            // A reminder of an alert that was reported as refused is not reported again.
             let fires = |one: &RefusedMessage| one.pending.lines.values().any(|l| l.alert.firing);
             refused.is_notified = old.is_notified && fires(&old) == fires(&refused);
         }
@@ -92,14 +90,14 @@ impl RefusedList {
         over
     }
 
-    /// Takes one out.
+    /// Removes an entry.
     pub(super) fn remove(&mut self, id: u64, call: &mut Call<'_>) -> Option<RefusedMessage> {
         let refused = self.all.remove(&id)?;
         call.forget(RecordKey::Refused(id));
         Some(Arc::unwrap_or_clone(refused))
     }
 
-    /// Their chat knows of these.
+    /// Marks these as reported to their chat.
     pub(super) fn mark_notified(&mut self, about: &[u64], call: &mut Call<'_>) {
         for id in about {
             let Some(refused) = self.all.get_mut(id) else { continue };
@@ -109,7 +107,7 @@ impl RefusedList {
         }
     }
 
-    /// Forgets what is too old.
+    /// Removes old entries.
     pub(super) fn prune(&mut self, call: &mut Call<'_>) {
         let now_ms = call.now().unix_ms;
         let is_old = |one: &RefusedMessage| now_ms.saturating_sub(one.at_ms) > REFUSED_MS_MAX;

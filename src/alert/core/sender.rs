@@ -1,4 +1,4 @@
-//! When a robot may speak: its rate, and its pauses.
+//! The state of one robot: its rate limit, its pauses, and its failures.
 //!
 //! Invariant: within any `rate_window_s` at most `rate_count` messages leave, also over
 //! restarts, since the times are kept with the messages.
@@ -11,62 +11,62 @@ use super::answer::{RETRY_AFTER_MS_MAX, SendOutcome};
 use crate::alert::options::Robot;
 use crate::base::{MonotonicMs, Timestamps};
 
-/// The longest pause after failures that may be over soon, in ms.
+/// The longest backoff after temporary failures, in ms.
 const BACKOFF_MS_MAX: u64 = 30_000;
 
-/// The first pause of a robot that takes nothing from us, in ms, and the longest: short
-/// enough for what is critical to arrive within a minute after somebody has mended it.
+/// The first and the longest pause of a robot that rejects everything, in ms: short enough for a
+/// critical alert to arrive within a minute after it was repaired.
 const BROKEN_MS: u64 = 10_000;
 const BROKEN_MS_MAX: u64 = 40_000;
 
-/// Refusals in a row, whatever stands in the messages, after which it rests.
+/// Consecutive refusals after which a robot is paused.
 const REFUSALS_MAX: u32 = 8;
 
-/// What is kept of a robot over restarts.
+/// The part of a robot's state that survives restarts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedSender {
-    /// When its last messages left, in milliseconds since 1970, oldest first.
+    /// The times of its last messages, in milliseconds since 1970, oldest first.
     pub sent_ms: VecDeque<u64>,
-    /// Until when it rests.
+    /// The end of its pause.
     pub paused_until_ms: u64,
 }
 
-/// A robot, and what it has been through.
+/// A robot with its state.
 #[derive(Clone, Debug)]
 pub struct SenderState {
-    /// What it is.
+    /// Its settings.
     robot: Robot,
-    /// What is kept.
+    /// The part that survives restarts.
     kept: SavedSender,
-    /// Whether it has a message in its hands.
+    /// Whether it is sending a message.
     is_busy: bool,
-    /// Whether it took nothing from us when it was asked last.
+    /// Whether it rejected us at the last attempt.
     is_broken: bool,
-    /// When it delivered something last, in milliseconds since 1970; 0 for not yet.
+    /// The time of its last delivery, in milliseconds since 1970; 0 for none yet.
     delivered_ms: u64,
-    /// Failures in a row.
+    /// Consecutive failures.
     failures: u32,
-    /// Messages in a row that it refused for what stands in them.
+    /// Consecutive messages that it refused for their content.
     refusals: u32,
-    /// When the last message left.
+    /// The time of the last send.
     left: MonotonicMs,
-    /// When it answered last as somebody who talks to us.
+    /// The time at which it last accepted us.
     reached: Option<MonotonicMs>,
-    /// Since when it does not, whatever it was given.
+    /// The period in which it has not.
     failing: Option<Failing>,
 }
 
-/// For how long a robot has not talked to us.
+/// A period in which a robot could not be reached, or rejected us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failing {
-    /// When the first message that it did not take left.
+    /// The time of the first failed send.
     pub since: MonotonicMs,
-    /// When the last one had failed.
+    /// The time of the last failure.
     pub last: MonotonicMs,
 }
 
 impl SenderState {
-    /// A robot as it was left.
+    /// A robot with its saved state.
     pub fn new(robot: Robot, kept: SavedSender) -> SenderState {
         SenderState {
             robot,
@@ -82,58 +82,58 @@ impl SenderState {
         }
     }
 
-    /// What it is.
+    /// Its settings.
     pub fn robot(&self) -> &Robot {
         &self.robot
     }
 
-    /// What it is called.
+    /// Its name.
     pub fn name(&self) -> &str {
         &self.robot.name
     }
 
-    /// What is kept of it.
+    /// The part that survives restarts.
     pub fn kept(&self) -> &SavedSender {
         &self.kept
     }
 
-    /// Whether it has a message in its hands.
+    /// Whether it is sending a message.
     pub fn is_busy(&self) -> bool {
         self.is_busy
     }
 
-    /// Whether it took nothing from us when it was asked last.
+    /// Whether it rejected us at the last attempt.
     pub fn is_broken(&self) -> bool {
         self.is_broken
     }
 
-    /// When it delivered something last, in milliseconds since 1970; 0 for not yet.
+    /// The time of its last delivery, in milliseconds since 1970; 0 for none yet.
     pub fn delivered_ms(&self) -> u64 {
         self.delivered_ms
     }
 
-    /// When it answered last as somebody who talks to us.
+    /// The time at which it last accepted us.
     pub fn reached(&self) -> Option<MonotonicMs> {
         self.reached
     }
 
-    /// Since when it does not, whatever it was given.
+    /// The period in which it has not.
     pub fn failing(&self) -> Option<Failing> {
         self.failing
     }
 
-    /// A message for it is being made.
+    /// Reserves it for a message.
     pub fn reserve(&mut self) {
         self.is_busy = true;
     }
 
-    /// It has nothing in its hands any more.
+    /// Frees it.
     pub fn free(&mut self) {
         self.is_busy = false;
     }
 
-    /// Notes whether it talks to us. Who is asked too often, or does not like a message,
-    /// was reached, and another bridge would hear the same.
+    /// Notes whether it was reached. A robot that limits the rate or refuses a message was reached,
+    /// and would answer another bridge the same.
     pub fn note_reached(&mut self, answer: &SendOutcome, now: MonotonicMs) {
         match answer {
             SendOutcome::Delivered
@@ -152,7 +152,7 @@ impl SenderState {
         }
     }
 
-    /// It is this bridge's turn again: what it rests from is an earlier one.
+    /// It is this bridge's turn again: pauses of an earlier turn end.
     pub fn begin_turn(&mut self) {
         if self.failing.is_some() {
             self.failures = 0;
@@ -160,9 +160,9 @@ impl SenderState {
         }
     }
 
-    /// The same robot with other settings.
+    /// Takes new settings.
     pub fn change(&mut self, robot: Robot) {
-        // Who changed its token expects it to be tried now.
+        // An operator who has changed its token expects an attempt now.
         if self.robot != robot {
             (self.failures, self.refusals, self.is_broken) = (0, 0, false);
             self.kept.paused_until_ms = 0;
@@ -170,7 +170,7 @@ impl SenderState {
         self.robot = robot;
     }
 
-    /// From when on it may speak, busy or not.
+    /// The time from which it may send, busy or not.
     pub fn ready_ms(&self) -> u64 {
         let count = self.robot.rate_count.max(1) as usize;
         let window_ms = self.robot.rate_window_s.max(1) * 1_000;
@@ -181,7 +181,7 @@ impl SenderState {
         by_rate.max(self.kept.paused_until_ms)
     }
 
-    /// Forgets what a clock that was set back says about the future.
+    /// Removes times in the future, which a clock that was set back has left.
     pub fn settle(&mut self, now_ms: u64) {
         let window_ms = self.robot.rate_window_s.max(1) * 1_000;
         if self.kept.sent_ms.back().is_some_and(|&last_ms| last_ms > now_ms + window_ms) {
@@ -191,17 +191,17 @@ impl SenderState {
         self.kept.paused_until_ms = self.kept.paused_until_ms.min(latest_ms);
     }
 
-    /// Whether it may speak now.
+    /// Whether it can take a message now.
     pub fn is_ready(&self, now_ms: u64) -> bool {
         !self.is_busy && self.ready_ms() <= now_ms
     }
 
-    /// Until when it rests, whatever its rate says; 0 when it does not.
+    /// The end of its pause, apart from the rate limit; 0 when it is not paused.
     pub fn rests_until_ms(&self) -> u64 {
         self.kept.paused_until_ms
     }
 
-    /// Notes that a message leaves.
+    /// Notes that a message is sent.
     pub fn sends(&mut self, now: Timestamps) {
         self.is_busy = true;
         self.left = now.tick;
@@ -212,7 +212,7 @@ impl SenderState {
         self.kept.sent_ms.push_back(now.unix_ms);
     }
 
-    /// Draws the consequences of an answer; how long the robot rests now.
+    /// Handles the outcome of a send. Returns the length of the pause that follows, in ms.
     pub fn on_outcome(&mut self, answer: &SendOutcome, now_ms: u64) -> u64 {
         let pause_ms = match answer {
             SendOutcome::Delivered => {
@@ -226,7 +226,7 @@ impl SenderState {
                 self.failures = self.failures.saturating_add(1);
                 (1_000u64 << self.failures.min(10)).min(BACKOFF_MS_MAX)
             }
-            // It says so at once, and the next message is another one.
+            // It says so at once, and the next message is a shorter one.
             SendOutcome::TooLong(_) => 0,
             SendOutcome::Refused(_) => {
                 self.refusals = self.refusals.saturating_add(1);
@@ -243,13 +243,13 @@ impl SenderState {
         pause_ms
     }
 
-    /// Whether everything that it was given since it delivered something was refused:
-    /// then the messages are not to blame.
+    /// Whether it has refused every message since its last delivery: then the messages are not to
+    /// blame.
     pub fn refuses_all(&self) -> bool {
         self.refusals > 1
     }
 
-    /// It takes nothing: somebody has to do something. How long it rests now.
+    /// It rejects everything until somebody repairs it. Returns the length of the pause, in ms.
     pub fn breaks(&mut self, now_ms: u64) -> u64 {
         self.is_broken = true;
         self.failures = self.failures.saturating_add(1);

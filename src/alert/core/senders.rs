@@ -1,8 +1,8 @@
-//! The robots, and which of them speaks.
+//! All robots, and the choice among them.
 //!
 //! Invariant: a robot has one message at a time.
 //!
-//! Deliberately absent: what it says (`queue`), and the rate of one robot (`sender`).
+//! Deliberately absent: messages (`queue`), and the rate limit of one robot (`sender`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub(super) struct Senders {
     all: Vec<SenderState>,
 }
 
-/// Since when no robot of a chat has talked to this bridge, and when the last one was tried.
+/// The period in which no robot of a chat was reached, until the last attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChatFailure {
     pub(super) since: MonotonicMs,
@@ -29,7 +29,7 @@ pub(super) struct ChatFailure {
 }
 
 impl Senders {
-    /// Robots as they were left. What is kept of others is forgotten.
+    /// The robots with their saved states. States of other robots are removed.
     pub(super) fn load(mut kept: BTreeMap<String, SavedSender>, call: &mut Call<'_>) -> Senders {
         let robot = |robot: &Robot| {
             let kept = kept.remove(&robot.name).unwrap_or_default();
@@ -42,7 +42,7 @@ impl Senders {
         Senders { all }
     }
 
-    /// The operator changed them.
+    /// Takes new settings.
     pub(super) fn change(&mut self, call: &mut Call<'_>) {
         let mut before = std::mem::take(&mut self.all);
         for robot in &call.options().robots {
@@ -61,7 +61,7 @@ impl Senders {
         }
     }
 
-    /// What is kept of them, as the queue's file would have it.
+    /// Appends all records that the journal needs to restore this part.
     pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
         let record = |sender: &SenderState| JournalRecord {
             key: RecordKey::Robot(sender.name().to_owned()),
@@ -70,7 +70,7 @@ impl Senders {
         all.extend(self.all.iter().map(record));
     }
 
-    /// What `/metrics` shows of them.
+    /// The values for `/metrics`.
     pub(super) fn stats(&self, now_ms: u64) -> Vec<RobotStats> {
         let robot = |sender: &SenderState| RobotStats {
             name: sender.name().to_owned(),
@@ -81,24 +81,24 @@ impl Senders {
         self.all.iter().map(robot).collect()
     }
 
-    /// Forgets what a clock that was set back says about the future.
+    /// Removes times in the future, which a clock that was set back has left.
     pub(super) fn settle(&mut self, now_ms: u64) {
         self.all.iter_mut().for_each(|sender| sender.settle(now_ms));
     }
 
-    /// Whether one could speak now.
+    /// Whether any robot can take a message now.
     pub(super) fn is_any_ready(&self, now_ms: u64) -> bool {
         self.all.iter().any(|sender| sender.is_ready(now_ms))
     }
 
-    /// How long until the next one that is free may speak; `None` when that is none.
+    /// The time until the next idle robot may send, in ms; `None` when there is none.
     pub(super) fn ready_in_ms(&self, now_ms: u64) -> Option<u64> {
         let free = self.all.iter().filter(|sender| !sender.is_busy());
         let ahead = free.map(|sender| sender.ready_ms().saturating_sub(now_ms));
         ahead.filter(|&ms| ms > 0).min()
     }
 
-    /// The robot that tells a group in a chat: the same one as before if it can.
+    /// The robot that takes a group of a chat: the same as before, if it is ready.
     pub(super) fn ready(&self, chat: &str, group_key: &str, now_ms: u64) -> Option<usize> {
         let robots: Vec<usize> =
             (0..self.all.len()).filter(|&index| self.all[index].robot().chat == chat).collect();
@@ -110,7 +110,7 @@ impl Senders {
         in_turn.copied().find(|&index| self.all[index].is_ready(now_ms))
     }
 
-    /// The robot of this name if it can speak; another one of its chat while it rests.
+    /// The robot of this name, if it is ready; another one of its chat while it is paused.
     pub(super) fn ready_or_other(
         &self,
         name: &str,
@@ -126,32 +126,32 @@ impl Senders {
         }
     }
 
-    /// How long every robot of a chat rests yet.
+    /// The shortest remaining pause among the robots of a chat, in ms.
     pub(super) fn rests_ms(&self, chat: &str, now_ms: u64) -> u64 {
         let robots = self.all.iter().filter(|sender| sender.robot().chat == chat);
         let rests_ms = robots.map(|sender| sender.rests_until_ms().saturating_sub(now_ms));
         rests_ms.min().unwrap_or(u64::MAX)
     }
 
-    /// The place of a robot, if there is one of this name.
+    /// The index of the robot with this name.
     pub(super) fn index(&self, name: &str) -> Option<usize> {
         self.all.iter().position(|sender| sender.name() == name)
     }
 
-    /// A message for this robot is being made; its name.
+    /// Reserves a robot for a message. Returns its name.
     pub(super) fn reserve(&mut self, index: usize) -> String {
         self.all[index].reserve();
         self.all[index].name().to_owned()
     }
 
-    /// That message is there, or is none; the robot's place, if there still is one.
+    /// Frees a robot. Returns its index, if it still exists.
     pub(super) fn free(&mut self, name: &str) -> Option<usize> {
         let index = self.index(name)?;
         self.all[index].free();
         Some(index)
     }
 
-    /// A message leaves by this robot; what it is.
+    /// Notes that a robot sends a message. Returns its settings.
     pub(super) fn send(&mut self, index: usize, call: &mut Call<'_>) -> &Robot {
         let sender = &mut self.all[index];
         sender.sends(call.now());
@@ -159,7 +159,7 @@ impl Senders {
         sender.robot()
     }
 
-    /// Draws the consequences of an answer for the robot that gave it.
+    /// Handles the outcome of a send for its robot.
     pub(super) fn on_outcome(&mut self, name: &str, answer: &SendOutcome, call: &mut Call<'_>) {
         let Some(index) = self.free(name) else { return };
         let sender = &mut self.all[index];
@@ -173,15 +173,15 @@ impl Senders {
         call.warn(BridgeWarning::Robot { robot: name.to_owned(), answer, pause_ms });
     }
 
-    /// When a robot is ready again, and when it delivered something last; 0 for one that
-    /// there is no more.
+    /// The times at which a robot is ready again, and of its last delivery; 0 for one that no
+    /// longer exists.
     pub(super) fn times(&self, name: &str) -> (u64, u64) {
         let Some(index) = self.index(name) else { return (0, 0) };
         (self.all[index].ready_ms(), self.all[index].delivered_ms())
     }
 
-    /// A robot refused a message that has nothing of any alert in it. Whether it takes
-    /// nothing at all; then it rests until somebody mends it.
+    /// A robot refused a notice, which has no content of any alert. True when it rejects
+    /// everything; then it is paused until somebody repairs it.
     pub(super) fn refuses_notice(&mut self, name: &str, code: i64, call: &mut Call<'_>) -> bool {
         let Some(index) = self.index(name) else { return false };
         let sender = &mut self.all[index];
@@ -200,8 +200,8 @@ impl Senders {
         self.all.iter().map(|sender| sender.robot().chat.clone()).collect()
     }
 
-    /// For how long no robot of a chat has talked to this bridge; `None` when one does, or
-    /// was not asked yet.
+    /// The period in which no robot of a chat was reached; `None` when one was, or was not tried
+    /// yet.
     pub(super) fn failing(&self, chat: &str) -> Option<ChatFailure> {
         let robots = self.all.iter().filter(|one| one.robot().chat == chat);
         let mut failing = robots.map(SenderState::failing);
@@ -213,7 +213,7 @@ impl Senders {
         })
     }
 
-    /// Each chat, and whether a robot there talks to this bridge.
+    /// Each chat, and whether a robot of it can be reached.
     pub(super) fn chats_reached(&self, now: Timestamps, options: &Options) -> Vec<(String, bool)> {
         let patience_ms = options.takeover_s * 1_000;
         let is_reached = |chat: &str| {
@@ -224,12 +224,12 @@ impl Senders {
         chats.map(|chat| (chat.clone(), is_reached(&chat))).collect()
     }
 
-    /// Whether any robot of any chat has talked to this bridge since then.
+    /// Whether any robot of any chat was reached since then.
     pub(super) fn is_any_reached_since(&self, since: MonotonicMs) -> bool {
         self.all.iter().any(|one| one.reached().is_some_and(|reached| reached >= since))
     }
 
-    /// It is this bridge's turn in a chat again.
+    /// It is this bridge's turn in a chat again: pauses of an earlier turn end.
     pub(super) fn begin_turn(&mut self, chat: &str) {
         let robots = self.all.iter_mut().filter(|one| one.robot().chat == chat);
         robots.for_each(SenderState::begin_turn);

@@ -1,6 +1,6 @@
 //! Gives the next part of a message to a robot.
 //!
-//! Invariant: that a part leaves is kept before it leaves.
+//! Invariant: a part is marked as being sent, on the disk, before it is sent.
 //!
 //! Deliberately absent: which message, and which robot (`dispatch`).
 

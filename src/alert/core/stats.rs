@@ -1,4 +1,4 @@
-//! All that `/metrics` shows, at one moment.
+//! The values that `/metrics` shows, at one moment.
 //!
 //! Deliberately absent: the names of the metrics (`counts`), and their text.
 
@@ -8,44 +8,44 @@ use super::counts::BridgeCounts;
 use super::pair_messages::PairQuestion;
 use super::record::RefusedMessage;
 
-/// What `/metrics` shows of a robot.
+/// The values of one robot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RobotStats {
     /// Its name.
     pub name: String,
-    /// Its kind.
+    /// Its messenger.
     pub channel: &'static str,
-    /// Whether it rests.
+    /// Whether it is paused.
     pub rests: bool,
-    /// Whether it takes nothing from us.
+    /// Whether it rejects everything.
     pub rejects: bool,
 }
 
-/// All that `/metrics` shows, at one moment.
+/// The values that `/metrics` shows, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BridgeStats {
-    /// What happened so far.
+    /// The counters.
     pub counts: BridgeCounts,
-    /// Alerts that wait.
+    /// Number of pending alerts.
     pub depth: u64,
-    /// Since when the oldest waits, in milliseconds since 1970.
+    /// The time since which the oldest of them waits, in milliseconds since 1970.
     pub oldest_ms: Option<u64>,
-    /// What is known of each robot.
+    /// The robots.
     pub robots: Vec<RobotStats>,
-    /// What chats refused, by its number.
+    /// The refused alerts, by id.
     pub refused: Vec<(u64, Arc<RefusedMessage>)>,
     /// Whether the queue can be written.
     pub disk_ok: bool,
-    /// When the watchdog was heard last, or began to be waited for.
+    /// The time of the last watchdog alert, or of the start.
     pub watchdog_ms: u64,
-    /// When the configuration was read last.
+    /// The time of the last reload.
     pub reloaded_ms: u64,
-    /// Whether this bridge tells, or the other one.
+    /// Whether this bridge sends, and not the other one.
     pub tells: bool,
-    /// Chats, and whether a robot there talks to this bridge.
+    /// The chats, and whether a robot of each can be reached.
     pub chats: Vec<(String, bool)>,
-    /// Groups that wait to be acknowledged.
+    /// Number of unacknowledged groups.
     pub unacknowledged: u64,
-    /// What to ask the other bridge next.
+    /// The next poll of the other bridge.
     pub question: PairQuestion,
 }

@@ -1,7 +1,7 @@
-//! The watchdog: an alert that always fires, so that its silence says that nobody is watching.
+//! The watchdog (a dead man's switch): an alert that always fires, so its absence shows that
+//! alerting is broken.
 //!
-//! Deliberately absent: telling it. The alert that is made of a change goes the way of every
-//! other (`intake`).
+//! Deliberately absent: sending. A change becomes an alert that is taken like any other (`intake`).
 
 use super::call::Call;
 use super::output::BridgeWarning;
@@ -9,23 +9,23 @@ use super::record::{JournalRecord, RecordKey, RecordValue};
 use crate::alert::model::alert::{Alert, Pairs, WebhookPayload};
 use crate::base::Timestamps;
 
-/// The alert of a watchdog that is not heard.
+/// The alert for a silent watchdog.
 const SILENT_ALERT: &str = "ChatAlertPathSilent";
 
-/// The group of that alert.
+/// The group key of that alert.
 pub(super) const SILENT_KEY: &str = "deadman";
 
-/// What is new about the watchdog.
+/// A change of the watchdog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WatchdogChange {
-    /// It is not heard any more.
+    /// It has become silent.
     Silent {
-        /// Since when, in milliseconds since 1970.
+        /// The time since which it is silent, in milliseconds since 1970.
         since_ms: u64,
     },
     /// It is heard again.
     HeardAgain {
-        /// Since when it was not.
+        /// The time since which it was silent.
         since_ms: u64,
     },
 }
@@ -38,7 +38,7 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// One that is waited for from here on.
+    /// A watchdog whose next alert is due from now on.
     pub(super) fn new(now: Timestamps) -> Watchdog {
         Watchdog { heard: now, silent_since_ms: None }
     }
@@ -48,7 +48,7 @@ impl Watchdog {
         self.silent_since_ms = Some(since_ms);
     }
 
-    /// Its alarm, as the queue's file would have it.
+    /// Appends the record of a silence.
     pub(super) fn records(&self, all: &mut Vec<JournalRecord>) {
         let record = |since_ms| JournalRecord {
             key: RecordKey::Deadman,
@@ -57,12 +57,12 @@ impl Watchdog {
         all.extend(self.silent_since_ms.map(record));
     }
 
-    /// When it was heard last, or began to be waited for, in milliseconds since 1970.
+    /// The time of its last alert, or of the start, in milliseconds since 1970.
     pub(super) fn last_beat_ms(&self) -> u64 {
         self.heard.unix_ms
     }
 
-    /// It is heard.
+    /// Its alert has come.
     pub(super) fn beat(&mut self, call: &mut Call<'_>) -> Option<WatchdogChange> {
         self.heard = call.now();
         let since_ms = self.silent_since_ms.take()?;
@@ -70,7 +70,7 @@ impl Watchdog {
         Some(WatchdogChange::HeardAgain { since_ms })
     }
 
-    /// Whether it is heard often enough.
+    /// Checks that its alert comes often enough.
     pub(super) fn watch(&mut self, call: &mut Call<'_>) -> Option<WatchdogChange> {
         let deadman_ms = call.options().deadman_s * 1_000;
         let is_silent = call.now().tick.ms_since(self.heard.tick) > deadman_ms;
@@ -84,7 +84,7 @@ impl Watchdog {
         Some(WatchdogChange::Silent { since_ms })
     }
 
-    /// How long until it has been silent for so long; `None` when that is not waited for.
+    /// The time until it counts as silent, in ms; `None` when it does already, or is not expected.
     pub(super) fn alarm_in_ms(&self, now: Timestamps, deadman_s: u64) -> Option<u64> {
         let deadman_ms = deadman_s * 1_000;
         if deadman_ms == 0 || self.silent_since_ms.is_some() {
@@ -96,7 +96,7 @@ impl Watchdog {
 }
 
 impl WatchdogChange {
-    /// The notification that tells of it.
+    /// The notification about the change.
     pub(super) fn payload(self, now: Timestamps) -> WebhookPayload {
         let pairs = |pairs: &[(&str, &str)]| -> Pairs {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

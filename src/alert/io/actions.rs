@@ -1,6 +1,6 @@
-//! What is done about alerts, and written into the audit log before and after.
+//! Runs actions, and writes them into the audit log before and after.
 //!
-//! Deliberately absent: whether it is done (`core`).
+//! Deliberately absent: the decision to run one (`core`).
 
 use std::path::PathBuf;
 
@@ -17,8 +17,8 @@ use crate::outbound::ExchangeAnswer;
 /// How long an action may take, in ms.
 const ACTION_MS_MAX: u64 = 30_000;
 
-/// Does what is to be done, and writes it down either way: before, so that it is known
-/// even when nobody is left to write what became of it, and after.
+/// Runs an action, and writes it into the audit log: before, so that it is known even when the
+/// process ends meanwhile, and after.
 pub(super) async fn run_and_audit(client: Client, run: ActionRun, dir: PathBuf, token: String) {
     let at = now().unix_ms;
     let verdict = match run.verdict {
@@ -37,7 +37,7 @@ pub(super) async fn run_and_audit(client: Client, run: ActionRun, dir: PathBuf, 
     }
     let ask = ClientRequest {
         url: &run.url,
-        // The token is for that listener, and for nobody on the way to it.
+        // The token is for that listener, and not for a proxy.
         way: ClientRoute::Direct,
         json: None,
         post: run.post,

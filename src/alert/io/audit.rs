@@ -1,5 +1,4 @@
-//! The audit log: what was done without asking anybody, and who silenced what. One JSON
-//! object a line, on the disk when it is done.
+//! The audit log of automatic actions and silences: one JSON object a line, synced.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -8,13 +7,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// Bytes of the log until it is put aside; the one before that is removed.
+/// Size at which the log is rotated; one older file is kept.
 const BYTES_MAX: u64 = 8 << 20;
 
-/// Bytes of what an action brought that are saved.
+/// Most bytes of an action's result that are saved.
 pub const SAVED_BYTES_MAX: usize = 4 << 20;
 
-/// Files that are saved; over it the oldest is removed.
+/// Most saved results; beyond it the oldest is removed.
 const SAVED_MAX: usize = 200;
 
 /// Adds a line.
@@ -32,7 +31,7 @@ pub fn write(dir: &Path, unix_ms: u64, what: &str, mut fields: Value) -> io::Res
     file.sync_data()
 }
 
-/// Saves what an action brought; the name of the file.
+/// Saves the result of an action. Returns the name of the file.
 pub fn save(dir: &Path, unix_ms: u64, action: &str, body: &[u8]) -> io::Result<String> {
     let dir = dir.join("saved");
     fs::create_dir_all(&dir)?;

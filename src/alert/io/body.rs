@@ -1,22 +1,22 @@
 //! The body of a notification, whatever its size: its beginning, its end, and how many
 //! alerts lie between.
 //!
-//! Alertmanager drops for good what is answered with 4xx, so a body that is too large is
-//! read to its end and answered as any other.
+//! Alertmanager does not retry what is answered with 4xx, so a body that is too large is read to
+//! its end and accepted.
 
 use axum::body::Body as HttpBody;
 use http_body_util::BodyExt as _;
 
 use crate::alert::model::notification::NotificationBody;
 
-/// Bytes that are kept of the end of a body: what names its group stands there.
+/// Bytes of the end of a body that are kept: they contain the group key.
 const TAIL_BYTES: usize = 64 << 10;
 
-/// What stands in each alert once, and in one that is critical.
+/// A text that each alert has once, and one that each critical alert has.
 const ALERT_MARK: &[u8] = b"\"startsAt\":";
 const CRITICAL_MARK: &[u8] = b"\"severity\":\"critical\"";
 
-/// Reads a body to its end; `None` when that does not come.
+/// Reads a body to its end; `None` when the connection ends before.
 pub async fn take(mut body: HttpBody, bytes_max: usize) -> Option<NotificationBody> {
     let mut taken = Taken::new(bytes_max);
     while let Some(frame) = body.frame().await {

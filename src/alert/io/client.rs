@@ -12,46 +12,46 @@ use crate::outbound::{
     Proxy, ProxyRules,
 };
 
-/// One that can be asked many things at a time.
+/// A client for many requests at a time.
 #[derive(Clone)]
 pub struct Client {
     connector: Connector,
     proxies: ProxyRules,
 }
 
-/// What to ask.
+/// A request.
 pub struct ClientRequest<'a> {
-    /// Where. May hold a token, so it is in no error.
+    /// The URL. It may contain a token, so it is in no error.
     pub url: &'a str,
-    /// By which way.
+    /// How the host is reached.
     pub way: ClientRoute<'a>,
-    /// What, as JSON, with POST; `None` for GET.
+    /// The JSON body of a POST; `None` for GET.
     pub json: Option<String>,
-    /// With POST even when there is no body.
+    /// Whether the method is POST even without a body.
     pub post: bool,
     /// Bearer token, or nothing.
     pub bearer: &'a str,
     /// `Idempotency-Key`, or nothing.
     pub id: &'a str,
-    /// For all of it.
+    /// The time limit for the whole request, in ms.
     pub ms_max: u64,
-    /// Of the answer.
+    /// The size limit of the answer, in bytes.
     pub bytes_max: usize,
 }
 
 /// How an address is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientRoute<'a> {
-    /// As the settings of the bridge, or the environment, say for all.
+    /// By the proxy rules of the settings, or of the environment.
     Usual,
-    /// Straight, whatever these say.
+    /// Without a proxy.
     Direct,
-    /// By this proxy, whatever these say. May hold a password.
+    /// By this proxy. It may contain a password.
     Through(&'a str),
 }
 
 impl<'a> ClientRoute<'a> {
-    /// What a robot's own setting means.
+    /// The route of a robot's own setting.
     pub fn of_setting(proxy: &'a str) -> ClientRoute<'a> {
         match proxy {
             "" => ClientRoute::Usual,
@@ -64,15 +64,15 @@ impl<'a> ClientRoute<'a> {
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientError {
-    /// It was not asked: no connection, or no such URL.
+    /// The request was not sent: there is no connection, or the URL is wrong.
     Unreachable,
-    /// It was not asked: the proxy does not lead there; its status.
+    /// The request was not sent: the proxy refused to connect, with this status.
     ByProxy(u16),
-    /// It may have been asked: it did not answer in time, or not to the end.
+    /// The request may have arrived: there was no complete answer in time.
     Unconfirmed,
 }
 
-/// Why there can be no client.
+/// Why a client cannot be made.
 #[derive(Debug)]
 pub struct ClientSetupError(String);
 
@@ -83,14 +83,14 @@ impl fmt::Display for ClientSetupError {
 }
 
 impl Client {
-    /// Trusts what the system trusts, and the certificates in `ca_file` if it names one.
+    /// A client that trusts the roots of the system, and those in `ca_file`.
     pub fn new(options: &Options) -> Result<Client, ClientSetupError> {
         let connector = Connector::new(&options.ca_file)
             .map_err(|what| ClientSetupError(format!("tls.ca_file: {what}")))?;
         Ok(Client { connector, proxies: options.proxies.clone() })
     }
 
-    /// Asks, and reads the whole answer.
+    /// Sends a request, and reads the whole answer.
     pub async fn ask(&self, ask: ClientRequest<'_>) -> Result<ExchangeAnswer, ClientError> {
         match self.ask_in_part(ask).await {
             Ok(ExchangeAnswer { end: BodyEnd::Cut, .. }) => Err(ClientError::Unconfirmed),
@@ -98,7 +98,7 @@ impl Client {
         }
     }
 
-    /// Asks, and reads the answer as far as it goes.
+    /// Sends a request, and reads the answer as far as it comes.
     pub async fn ask_in_part(&self, ask: ClientRequest<'_>) -> Result<ExchangeAnswer, ClientError> {
         let url = HttpUrl::parse(ask.url).map_err(|_| ClientError::Unreachable)?;
         let named;

@@ -1,6 +1,6 @@
-//! The time as the core takes it: the tick begins with the process.
+//! The clocks for the core: the tick begins with the process.
 //!
-//! Deliberately absent: time zones, and what is decided by the time.
+//! Deliberately absent: time zones, and decisions.
 
 use std::sync::OnceLock;
 use std::time::Instant;

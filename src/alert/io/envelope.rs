@@ -1,27 +1,27 @@
-//! An input on its way to the core, and what it became.
+//! Envelopes: inputs for the core with a way to reply.
 //!
-//! Deliberately absent: who brings it.
+//! Deliberately absent: the callers.
 
 use tokio::sync::oneshot;
 
 use crate::alert::core::{CoreInput, PairAnswer, ReplyId};
 
-/// What an input became.
+/// The outcome of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum InputOutcome {
-    /// It is on the disk.
+    /// It was written.
     Kept,
     /// There was no room.
     Full,
-    /// The disk did not take it.
+    /// It could not be written.
     Unkept,
     /// There is no such thing.
     Unknown,
-    /// What was told, for the other bridge.
+    /// The notification log, for the other bridge.
     Pair(Box<PairAnswer>),
 }
 
-/// An input on its way to the core, and who waits for what it becomes.
+/// An input for the core, with the caller that waits for its outcome.
 pub(super) struct Envelope {
     pub(super) input: CoreInput,
     pub(super) reply: Option<(ReplyId, oneshot::Sender<InputOutcome>)>,

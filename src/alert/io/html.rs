@@ -1,6 +1,6 @@
 //! Pages that people see, as HTML.
 //!
-//! Invariant: what anybody wrote is text on a page.
+//! Invariant: texts of users and alerts are escaped.
 //!
 //! Deliberately absent: what a page is for.
 
@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 
 use crate::alert::message::silence::{MINUTES_MAX, SilenceGrant};
 
-/// What may be chosen on the page, in minutes.
+/// The choices on the page, in minutes.
 const CHOICES: [u64; 5] = [10, 30, 60, 120, MINUTES_MAX];
 
-/// The page that asks whether it is meant. Only its button silences: chats open links
-/// by themselves to show a preview.
+/// The page that asks for a confirmation. Only its button silences: chats open links by themselves
+/// to show a preview.
 pub(super) fn silence_page(grant: &SilenceGrant, payload: &str, signature: &str) -> String {
     let mut rows = String::new();
     for (name, value) in &grant.matchers {
@@ -35,7 +35,7 @@ pub(super) fn silence_page(grant: &SilenceGrant, payload: &str, signature: &str)
     ))
 }
 
-/// A page that says one thing.
+/// A page with one sentence.
 pub(super) fn notice(words: &str) -> String {
     whole(&format!("<p>{}</p>", html(words)))
 }

@@ -1,9 +1,8 @@
-//! The queue's file: changes, each with its length and checksum, and one sync for all
-//! that came together. What counts is the last value of each key.
+//! The journal: records, each with its length and checksum, and one sync for all that are written
+//! together. The last value of each key counts.
 //!
-//! The whole state is in memory and small, so whatever goes wrong with the file is
-//! mended by writing a new one beside it and renaming it: after a failed write or sync,
-//! when it has grown, and at each start.
+//! The whole state is in memory and small, so any damage of the file is repaired by writing a new
+//! one and renaming it: after a failed write or sync, when it has grown, and at each start.
 //!
 //! Invariant: after `Ok`, the changes survive `kill -9` and a power cut.
 
@@ -22,17 +21,17 @@ const MAGIC: &[u8] = b"rookery alert queue 1\n";
 const HEAD_BYTES: usize = 12;
 const PAYLOAD_START: &[u8] = b"{\"key\":";
 
-/// Bytes that the file may grow by before it is written anew, at least.
+/// The least growth, in bytes, after which the file is rewritten.
 const GROWTH_BYTES: u64 = 16 << 20;
 
-/// Why there is no queue.
+/// Why the journal cannot be opened.
 #[derive(Debug)]
 pub enum JournalError {
     /// Another bridge has it open.
     InUse(PathBuf),
-    /// Something else lies there.
+    /// The file is no journal.
     Foreign(PathBuf),
-    /// Whatever the system says.
+    /// An error of the system.
     System(PathBuf, io::Error),
 }
 
@@ -54,18 +53,18 @@ impl fmt::Display for JournalError {
     }
 }
 
-/// What was found.
+/// A journal that was opened.
 #[derive(Debug)]
 pub struct OpenedJournal {
-    /// The queue, ready to be written.
+    /// The journal, ready for writes.
     pub journal: Journal,
-    /// What was kept.
+    /// The last value of each key.
     pub records: Vec<JournalRecord>,
-    /// Bytes in the middle of the file that are no records; a copy lies beside it.
+    /// Damaged bytes in the middle of the file; a copy of the file was kept.
     pub damaged_bytes: usize,
 }
 
-/// The file, open for changes.
+/// The journal, open for writes.
 #[derive(Debug)]
 pub struct Journal {
     dir: PathBuf,
@@ -73,12 +72,12 @@ pub struct Journal {
     len: u64,
     whole_len: u64,
     is_broken: bool,
-    /// Held as long as the process lives.
+    /// The lock, held for the life of the process.
     _lock: File,
 }
 
 impl Journal {
-    /// Opens the queue in `dir`, which is made if it is not there.
+    /// Opens the journal in `dir`, which is created when it does not exist.
     pub fn open(dir: &Path) -> Result<OpenedJournal, JournalError> {
         let system = |path: &Path, error| JournalError::System(path.to_owned(), error);
         DirBuilder::new()
@@ -119,7 +118,7 @@ impl Journal {
         Ok(OpenedJournal { journal, records, damaged_bytes })
     }
 
-    /// Whether the next write should bring everything and not only what has changed.
+    /// Whether the next write should rewrite the file, and not append to it.
     pub fn needs_rewrite(&self) -> bool {
         self.is_broken || self.len > self.whole_len.saturating_mul(4).saturating_add(GROWTH_BYTES)
     }
@@ -129,7 +128,7 @@ impl Journal {
         self.is_broken
     }
 
-    /// Writes changes, and waits for the disk.
+    /// Appends records, and syncs.
     pub fn append(&mut self, records: &[JournalRecord]) -> io::Result<()> {
         assert!(!self.is_broken, "a broken queue is written anew");
         let mut bytes = Vec::new();
@@ -138,12 +137,12 @@ impl Journal {
         }
         let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
         self.len += bytes.len() as u64;
-        // What of it is there is nobody's guess; memory is right.
+        // The content of the file is unknown now; the state in memory is right.
         self.is_broken = written.is_err();
         written
     }
 
-    /// Writes a new file with everything.
+    /// Rewrites the file with the whole state.
     pub fn rewrite(&mut self, all: &[JournalRecord]) -> io::Result<()> {
         let written = write_whole(&self.dir, all);
         self.is_broken = written.is_err();
@@ -180,21 +179,21 @@ fn frame(record: &JournalRecord, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&payload);
 }
 
-/// The record that begins here, and its length.
+/// Parses the record at the start of `bytes`. Returns its length, too.
 fn unframe(bytes: &[u8]) -> Option<(JournalRecord, usize)> {
     let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
     let len = u32::from_le_bytes(head[..4].try_into().ok()?) as usize;
     let hash = u64::from_le_bytes(head[4..].try_into().ok()?);
     let payload = rest.get(..len)?;
-    // A look at the start, so that looking for whole records stays cheap.
+    // A cheap check of its start, so that the search for whole records is fast.
     if !payload.starts_with(PAYLOAD_START) || xxh3_64(payload) != hash {
         return None;
     }
     Some((serde_json::from_slice(payload).ok()?, HEAD_BYTES + len))
 }
 
-/// The last value of each key, and the bytes between records that are none. What is
-/// torn at the end was never confirmed.
+/// The last value of each key, and the number of damaged bytes between records. A torn record at
+/// the end was never confirmed.
 fn read(mut bytes: &[u8]) -> (Vec<JournalRecord>, usize) {
     let mut values: BTreeMap<RecordKey, RecordValue> = BTreeMap::new();
     let (mut damaged, mut skipped) = (0, 0);

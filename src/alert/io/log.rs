@@ -1,6 +1,6 @@
-//! What the operator is told in the log.
+//! Logs warnings for the operator.
 //!
-//! Deliberately absent: tokens, and words of strangers.
+//! Deliberately absent: tokens, and texts of strangers.
 
 use crate::alert::core::BridgeWarning;
 use crate::alert::core::answer::SendOutcome;

@@ -1,6 +1,6 @@
-//! Asks the other one of two bridges side by side what it has told.
+//! Polls the notification log of the other bridge of a pair.
 //!
-//! Deliberately absent: the page that answers (`pages`), and whose turn it is (`core`).
+//! Deliberately absent: the page that answers (`pages`), and the turns (`core`).
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use super::shared::SharedState;
 use crate::alert::core::pair::ASK_MS;
 use crate::alert::core::{CoreInput, PairAnswer, PairQuestion};
 
-/// How long the other one may take to answer, in ms.
+/// The time limit for its answer, in ms.
 const ANSWER_MS_MAX: u64 = 2_000;
 
-/// Bytes of its answer.
+/// Most bytes of its answer.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
-/// Asks the other bridge again and again what it has told.
+/// Polls the notification log of the other bridge.
 pub(super) async fn poll_peer(inbox: mpsc::Sender<Envelope>, shared: SharedState) {
     loop {
         let mut pause_ms = ASK_MS;
@@ -50,7 +50,7 @@ async fn ask(
 ) -> Option<PairAnswer> {
     let ask = ClientRequest {
         url,
-        // The token is for the other bridge, and for nobody on the way to it.
+        // The token is for the other bridge, and not for a proxy.
         way: ClientRoute::Direct,
         json: Some(serde_json::to_string(&question).expect("numbers become JSON")),
         post: true,

@@ -1,6 +1,6 @@
-//! The process: what it opens, what runs in it, and how it ends.
+//! The process of the bridge: its start, its tasks, and its end.
 //!
-//! Deliberately absent: what is done with an input (`worker`).
+//! Deliberately absent: the handling of inputs (`worker`).
 
 use std::fmt;
 use std::io;
@@ -26,22 +26,22 @@ use crate::http_server::{HttpServer, remedy};
 use crate::runtime::control_runtime;
 use crate::signals::Signals;
 
-/// Inputs that wait for the core.
+/// Most inputs that wait for the core.
 const INBOX_MAX: usize = 256;
 
-/// How long the last of it may take to be kept, in ms.
+/// How much longer the last write may take, in ms.
 const STOP_MARGIN_MS: u64 = 3_000;
 
-/// Why it cannot run.
+/// Why the bridge cannot run.
 #[derive(Debug)]
 pub enum BridgeError {
-    /// There is no runtime, or no signals.
+    /// The system refused a runtime or signals.
     System(io::Error),
     /// It cannot listen there.
     Listen(SocketAddr, io::Error),
-    /// There is no queue.
+    /// The journal cannot be opened.
     Queue(journal::JournalError),
-    /// There is no client.
+    /// The client cannot be made.
     Client(ClientSetupError),
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for BridgeError {
     }
 }
 
-/// Reads the settings again; what is wrong with them, if something is.
+/// Reads the settings again. The error says what is wrong with them.
 pub type SettingsReader = Box<dyn FnMut() -> Result<BridgeSettings, String> + Send>;
 
 /// Runs until SIGTERM or SIGINT; SIGHUP reads the settings again.
@@ -66,7 +66,7 @@ pub fn run(
     settings: BridgeSettings,
     read_settings: SettingsReader,
 ) -> Result<BridgeEnd, BridgeError> {
-    // The other one reads the settings again.
+    // The other thread reads the settings again.
     let runtime = control_runtime(1).map_err(BridgeError::System)?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen().map_err(BridgeError::System)?;
@@ -76,13 +76,13 @@ pub fn run(
             () = overdue(second_signal) => Ok(BridgeEnd::UnderWay),
         }
     });
-    // An action that hangs, or a disk, is nothing to wait for.
+    // An action or a disk that hangs is not waited for.
     runtime.shutdown_background();
     ended
 }
 
-/// Until the end is overdue: by its own time, or because somebody insists. Whatever the
-/// bridge waits for, such as a queue on a disk that hangs, this is heard.
+/// Waits until the end is overdue: until its time limit, or until a second signal. This works
+/// whatever the bridge waits for, such as a disk that hangs.
 async fn overdue(mut second_signal: Signals) {
     second_signal.stop().await;
     let limit = Duration::from_millis(STOP_MS_MAX + STOP_MARGIN_MS);
@@ -90,8 +90,8 @@ async fn overdue(mut second_signal: Signals) {
     tracing::warn!("cut off; what is under way is told again after the next start");
 }
 
-/// Reads settings again on a thread beside, since a file may lie on something that hangs.
-/// Whoever asks meanwhile is heard when that one is read.
+/// Reads settings on a thread of its own, because the disk of the file may hang. A request that
+/// comes meanwhile is served afterwards.
 fn settings_thread(
     mut read_settings: SettingsReader,
 ) -> io::Result<(SyncSender<()>, mpsc::Receiver<SettingsReload>)> {
@@ -117,7 +117,7 @@ async fn serve(
     Ok(ended)
 }
 
-/// Opens the files and the listeners; what works, and what runs beside it.
+/// Opens the files and the listeners. Returns the bridge, and the tasks beside it.
 async fn open(
     settings: BridgeSettings,
 ) -> Result<(Bridge, Vec<task::JoinHandle<()>>), BridgeError> {

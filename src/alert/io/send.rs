@@ -1,16 +1,16 @@
-//! One try to give a part of a message to its robot.
+//! Sends a part of a message to its robot, once.
 //!
-//! Deliberately absent: when, and what follows from the answer (`core`).
+//! Deliberately absent: retries, and the consequences of the answer (`core`).
 
 use super::client::{Client, ClientError, ClientRequest, ClientRoute};
 use crate::alert::core::SendRequest;
 use crate::alert::core::answer::{self, SendOutcome};
 use crate::alert::options::{Messenger, Options};
 
-/// How long a robot may take to answer, in ms.
+/// The time limit for a robot's answer, in ms.
 const ROBOT_MS_MAX: u64 = 10_000;
 
-/// One try. Nothing of the URL may be told: it holds the token.
+/// Sends it once. Nothing of the URL may be logged: it contains the token.
 pub(super) async fn send(client: &Client, request: &SendRequest, options: &Options) -> SendOutcome {
     let robot = options.robots.iter().find(|robot| robot.name == request.robot);
     let ask = ClientRequest {

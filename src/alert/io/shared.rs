@@ -1,7 +1,7 @@
-//! What the worker publishes, and whatever runs beside it reads: settings, the client, and
-//! what `/metrics` shows.
+//! State that the worker publishes and other tasks read: the settings, the client, and the values
+//! of `/metrics`.
 //!
-//! Deliberately absent: waiting for a change. Each reads when it needs to know.
+//! Deliberately absent: notification of changes. Readers read when they need a value.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) struct SharedStateWriter {
     stats: watch::Sender<Arc<BridgeStats>>,
 }
 
-/// Both ends, with this to begin with.
+/// Both ends, with these initial values.
 pub(super) fn shared_state(
     settings: Arc<BridgeSettings>,
     client: Client,
@@ -49,7 +49,7 @@ impl SharedState {
         self.client.borrow().clone()
     }
 
-    /// What `/metrics` shows now.
+    /// The values of `/metrics` as they are now.
     pub(super) fn stats(&self) -> Arc<BridgeStats> {
         self.stats.borrow().clone()
     }
@@ -66,13 +66,13 @@ impl SharedStateWriter {
         self.client.borrow().clone()
     }
 
-    /// From here on these are the settings, and this is the client.
+    /// Publishes new settings with their client.
     pub(super) fn change(&self, settings: Arc<BridgeSettings>, client: Client) {
         self.client.send_replace(client);
         self.settings.send_replace(settings);
     }
 
-    /// From here on `/metrics` shows this.
+    /// Publishes new values for `/metrics`.
     pub(super) fn show(&self, stats: BridgeStats) {
         self.stats.send_replace(Arc::new(stats));
     }

@@ -1,4 +1,4 @@
-//! Tries a route out: one message by each of its robots, without the queue.
+//! Tests a route: sends one message by each of its robots, without the queue.
 
 use std::io;
 
@@ -13,16 +13,16 @@ use crate::alert::model::pending::{AlertLine, QueuedAlerts, Transition};
 use crate::alert::model::snapshot::Snapshots;
 use crate::alert::options::Messenger;
 
-/// What became of the message of one robot.
+/// The result of one robot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrialResult {
     /// The robot.
     pub robot: String,
-    /// The chat that it speaks in.
+    /// Its chat.
     pub chat: String,
-    /// Whether the message stands there.
+    /// Whether the message was delivered.
     pub is_sent: bool,
-    /// What to do when it does not.
+    /// What to do when it was not.
     pub words: String,
 }
 

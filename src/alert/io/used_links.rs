@@ -1,8 +1,8 @@
-//! Which links were used: each of them once, also over restarts.
+//! The links that were used: each works once, also over restarts.
 //!
-//! Invariant: a link that was taken is not taken again until its own time is over.
+//! Invariant: a link that was used is refused until it has expired.
 //!
-//! Deliberately absent: what a link allows (`silence`).
+//! Deliberately absent: the meaning of a link (`silence`).
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -10,21 +10,21 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Links that are remembered: far more than people follow in four hours.
+/// Most links in the list: far more than people follow in four hours.
 const LINKS_MAX: usize = 10_000;
 
-/// Bytes of the file: as many links, each with its time.
+/// Most bytes of the file: as many links, each with its expiry.
 const BYTES_MAX: u64 = LINKS_MAX as u64 * 64;
 
-/// The links that were used and could still be.
+/// The links that were used and have not expired.
 #[derive(Debug)]
 pub struct UsedLinks {
     path: PathBuf,
-    /// Until when each could be used, in seconds since 1970, by its signature.
+    /// The expiry of each, in seconds since 1970, by its signature.
     until_s: BTreeMap<String, u64>,
 }
 
-/// What became of taking one.
+/// The result of using a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkUse {
     /// It is used now.
@@ -36,12 +36,12 @@ pub enum LinkUse {
 }
 
 impl UsedLinks {
-    /// What was written down; what cannot be read is as if nothing was.
+    /// Reads the file. A file that cannot be read counts as empty.
     pub fn open(dir: &Path) -> UsedLinks {
         let path = dir.join("links.used");
         let mut text = String::new();
         if let Ok(file) = fs::File::open(&path) {
-            // A file that is no text says nothing.
+            // A file that is no text counts as empty.
             let _ = file.take(BYTES_MAX).read_to_string(&mut text);
         }
         let line = |line: &str| {
@@ -51,12 +51,12 @@ impl UsedLinks {
         UsedLinks { path, until_s: text.lines().filter_map(line).take(LINKS_MAX).collect() }
     }
 
-    /// Whether one was used.
+    /// Whether a link was used.
     pub fn has(&self, signature: &str) -> bool {
         self.until_s.contains_key(signature)
     }
 
-    /// Uses one that could be used until then.
+    /// Uses a link with this expiry.
     pub fn take(&mut self, signature: &str, until_s: u64, now_s: u64) -> LinkUse {
         self.until_s.retain(|_, until_s| now_s <= *until_s);
         if self.has(signature) {
@@ -69,12 +69,12 @@ impl UsedLinks {
         LinkUse::Now
     }
 
-    /// What it was used for did not come about.
+    /// Makes a link usable again, because its use has failed.
     pub fn give_back(&mut self, signature: &str) {
         self.until_s.remove(signature);
     }
 
-    /// What has to be written down, and where.
+    /// The content of the file, with its path.
     pub fn written(&self) -> (PathBuf, String) {
         let lines =
             self.until_s.iter().map(|(signature, until_s)| format!("{until_s} {signature}\n"));
@@ -82,7 +82,7 @@ impl UsedLinks {
     }
 }
 
-/// Writes it down: whole, or as it was.
+/// Writes the file: whole, or not at all.
 pub fn write((path, text): (PathBuf, String)) -> io::Result<()> {
     let beside = path.with_extension("new");
     let mut file =

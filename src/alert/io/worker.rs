@@ -1,8 +1,7 @@
-//! Carries inputs into the core, and what it says to the disk, to robots and to whoever
-//! waits, in this order.
+//! Passes inputs to the core, and carries out its outputs: first writes, then sends and replies.
 //!
-//! Invariant: nothing that the core says is done before what it keeps is on the disk, or the
-//! disk has refused.
+//! Invariant: no output of the core is carried out before its records are on the disk, or the disk
+//! has failed.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -29,28 +28,28 @@ use crate::alert::message::BridgeSettings;
 use crate::base::MonotonicMs;
 use crate::signals::{SignalRequest, Signals};
 
-/// Inputs that the core takes before the disk is waited for.
+/// Most inputs before a write.
 const TURN_MAX: usize = 64;
 
-/// How long what is under way is waited for at the end, in ms.
+/// How long messages in flight are waited for at the end, in ms.
 pub(super) const STOP_MS_MAX: u64 = 12_000;
 
-/// How soon a queue that could not be written is tried again, in ms.
+/// Time until a failed write is retried, in ms.
 const RETRY_MS: u64 = 1_000;
 
 /// How the bridge ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BridgeEnd {
-    /// A signal ended it, and nothing was under way any more.
+    /// A signal ended it, and no message was in flight.
     Quiet,
-    /// A signal ended it, and something was: it will be told as perhaps a repetition.
+    /// A signal ended it, and a message was in flight: it will be sent as a possible repetition.
     UnderWay,
 }
 
-/// What the settings say now, or what is wrong with them.
+/// The result of a reload of the settings.
 pub(super) type SettingsReload = Result<BridgeSettings, String>;
 
-/// Whether what changed is on the disk.
+/// Whether the changes are on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SaveResult {
     Kept,
@@ -60,7 +59,7 @@ enum SaveResult {
 /// See the module.
 pub(super) struct Bridge {
     core: Core,
-    /// Away only while it is written.
+    /// `None` only during a write.
     journal: Option<Journal>,
     retry_at: MonotonicMs,
     waiting_replies: BTreeMap<ReplyId, oneshot::Sender<InputOutcome>>,
@@ -71,7 +70,7 @@ pub(super) struct Bridge {
 }
 
 impl Bridge {
-    /// A bridge as it was left; what follows from that is done.
+    /// Restores a bridge, and carries out the outputs of that.
     pub(super) async fn start(
         journal: Journal,
         records: Vec<JournalRecord>,
@@ -94,8 +93,8 @@ impl Bridge {
         bridge
     }
 
-    /// Works until a signal ends it. SIGHUP asks for the settings by `wanted`; what is read
-    /// comes by `read`.
+    /// Runs until a signal ends it. SIGHUP requests a reload of the settings by `wanted`; its
+    /// result comes by `read`.
     pub(super) async fn run(
         &mut self,
         mut signals: Signals,
@@ -108,7 +107,7 @@ impl Bridge {
             tokio::select! {
                 request = signals.next() => match request {
                     SignalRequest::Stop(_) => return self.stop().await,
-                    // One that waits is as good as two.
+                    // One pending reload is enough.
                     SignalRequest::Reload => drop(wanted.try_send(())),
                 },
                 Some(settings) = read.recv() => arrived.extend(self.change(settings)),
@@ -128,7 +127,7 @@ impl Bridge {
         self.journal.as_ref().is_none_or(Journal::is_broken)
     }
 
-    /// Takes what has arrived, keeps what is to be kept, and does the rest.
+    /// Handles inputs, writes the records, and carries out the other outputs.
     async fn turn(&mut self, mut arrived: Vec<Envelope>) {
         while arrived.len() < TURN_MAX
             && let Ok(envelope) = self.inputs.try_recv()
@@ -147,7 +146,7 @@ impl Bridge {
         self.settle(out, waiting).await;
     }
 
-    /// The disk first, then everything else.
+    /// Writes first, then carries out everything else.
     async fn settle(
         &mut self,
         out: Vec<CoreOutput>,
@@ -172,7 +171,7 @@ impl Bridge {
         self.shared.show(stats);
     }
 
-    /// Whether all that changed is on the disk.
+    /// Writes the changes.
     async fn keep(&mut self, records: Vec<JournalRecord>) -> SaveResult {
         let Some(mut journal) = self.journal.take() else { return SaveResult::NotKept };
         let was_broken = journal.is_broken();
@@ -226,7 +225,7 @@ impl Bridge {
                     self.count(Count::Unkept);
                 }
                 if let Some(sender) = self.waiting_replies.remove(&reply_id) {
-                    // Whoever asked may have left.
+                    // The caller may have left.
                     let _ = sender.send(outcome);
                 }
             }
@@ -254,12 +253,12 @@ impl Bridge {
         let _ = self.inbox.try_send(Envelope { input: CoreInput::Happened(count), reply: None });
     }
 
-    /// Does something beside, and brings what it becomes to the core.
+    /// Runs a task, and passes its result to the core.
     fn later(&self, work: impl Future<Output = CoreInput> + Send + 'static) {
         let inbox = self.inbox.clone();
         tokio::spawn(async move {
             let input = work.await;
-            // The other end goes with the process.
+            // The receiver ends with the process.
             let _ = inbox.send(Envelope { input, reply: None }).await;
         });
     }
@@ -272,7 +271,7 @@ impl Bridge {
         tokio::spawn(async move { run_and_audit(client, run, dir, token).await });
     }
 
-    /// Takes settings that were read again; what is wrong keeps the old ones.
+    /// Takes reloaded settings; when they are wrong, the old ones stay.
     fn change(&mut self, read: SettingsReload) -> Option<Envelope> {
         let changed = read.and_then(|settings| {
             let client = Client::new(&settings.options).map_err(|error| error.to_string())?;
@@ -300,8 +299,8 @@ impl Bridge {
         }
     }
 
-    /// Begins nothing more, and waits for what robots have in their hands, so that it
-    /// is known at the next start.
+    /// Begins no message any more, and waits for those in flight, so that their outcome is known at
+    /// the next start.
     async fn stop(&mut self) -> BridgeEnd {
         tracing::info!("ending; what waits is told after the next start");
         self.turn(vec![Envelope { input: CoreInput::Stopping, reply: None }]).await;

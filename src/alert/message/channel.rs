@@ -1,6 +1,6 @@
-//! What each kind of robot takes: how much, counted how, and in which envelope.
+//! The messengers: their size limits, how sizes are counted, and the bodies of requests.
 //!
-//! Deliberately absent: what a robot answers (`core`), and sending.
+//! Deliberately absent: answers (`core`), and sending.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use super::signature;
 use crate::alert::model::text;
 use crate::alert::options::{Language, Messenger, Robot};
 
-/// Parts of one message to people, and to a program.
+/// Most parts of one message to people, and to a program.
 pub(super) const PARTS_MAX: usize = 3;
 const PROGRAM_PARTS_MAX: usize = 12;
 
@@ -20,27 +20,27 @@ pub(super) fn parts_max(channel: Messenger) -> usize {
     }
 }
 
-/// What stands between two blocks.
+/// The separator of two blocks.
 pub(super) fn joint(channel: Messenger) -> &'static str {
     match channel {
         Messenger::Wecom | Messenger::Slack | Messenger::Webhook => "\n",
-        // One line end is none in its mark-up.
+        // A single line end has no effect in its mark-up.
         Messenger::Dingtalk => "\n\n",
     }
 }
 
-/// Bytes of text that a message may have, counted by `encoded_bytes`.
+/// Most bytes of a message's text, counted by `encoded_bytes`.
 pub(super) fn bytes_max(channel: Messenger) -> usize {
     match channel {
         Messenger::Wecom => 4_096,
-        // Of the whole body, of which the envelope takes the rest.
+        // The limit is for the whole body, which has other fields, too.
         Messenger::Dingtalk => 19_000,
         Messenger::Slack => 12_000,
         Messenger::Webhook => 100_000,
     }
 }
 
-/// What a text counts: WeCom counts UTF-8, the others the JSON that arrives.
+/// The size of a text: WeCom counts UTF-8, the others the JSON.
 pub(super) fn encoded_bytes(channel: Messenger, text: &str) -> usize {
     match channel {
         Messenger::Wecom => text.len(),
@@ -50,7 +50,7 @@ pub(super) fn encoded_bytes(channel: Messenger, text: &str) -> usize {
     }
 }
 
-/// The longest beginning that fits.
+/// Cuts a text to the longest beginning that fits.
 pub(super) fn cut(channel: Messenger, whole: &str, bytes_max: usize) -> String {
     if encoded_bytes(channel, whole) <= bytes_max {
         return whole.to_owned();
@@ -65,12 +65,12 @@ pub(super) fn cut(channel: Messenger, whole: &str, bytes_max: usize) -> String {
     }
 }
 
-/// Which try of a part this is.
+/// Whether a part is sent for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// No earlier one can have arrived.
+    /// No earlier attempt can have been delivered.
     First,
-    /// An earlier one may have arrived.
+    /// An earlier attempt may have been delivered.
     Again,
 }
 
@@ -117,7 +117,7 @@ pub fn body(
     body.to_string()
 }
 
-/// Where a request to this robot goes. Holds its token: not for logs.
+/// The URL of a request to this robot. It contains the token, so it must not be logged.
 pub fn url(robot: &Robot, now_ms: u64) -> String {
     let token = robot.token.value.as_str();
     let query = |name: &str| {
@@ -136,7 +136,7 @@ pub fn url(robot: &Robot, now_ms: u64) -> String {
         Messenger::Slack if !token.is_empty() => {
             format!("{}/{token}", robot.address().trim_end_matches('/'))
         }
-        // The token of a program goes into a header.
+        // The token of a program is sent in a header.
         Messenger::Slack | Messenger::Webhook => robot.address().to_owned(),
     }
 }

@@ -1,5 +1,4 @@
-//! Whether a template makes a message of anything that may happen, and an alert to try one
-//! out with.
+//! Checks that a template renders any message, and provides an alert for tests.
 //!
 //! Deliberately absent: reading templates (`template`).
 
@@ -7,7 +6,7 @@ use super::template::{self, Block, Templates};
 use super::views::{AlertView, CoreView, MessageView, SnapshotView, TemplateView};
 use crate::alert::model::alert::Alert;
 
-/// Whether this template makes a message of anything that may happen.
+/// Checks that this template renders any message.
 pub fn check(templates: &Templates, name: &str) -> Result<(), template::TemplateError> {
     if !templates.has(name) {
         let what = "there is no such template".to_owned();
@@ -56,7 +55,7 @@ pub fn check(templates: &Templates, name: &str) -> Result<(), template::Template
     Ok(())
 }
 
-/// An alert that nobody needs to fear, for trying a route out.
+/// A harmless alert for the test of a route.
 pub fn sample(now_ms: u64) -> Alert {
     let pairs = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -1,4 +1,4 @@
-//! Times, durations and numbers as people read them, and how much of a text they read.
+//! Formats times, durations and numbers for people.
 //!
 //! Deliberately absent: clocks, and time zones other than an offset.
 
@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::alert::options::Language;
 
-/// Characters of a label, and of a name, that are shown.
+/// Most characters of a label, and of a name.
 pub(super) const LABEL_CHARS_MAX: usize = 120;
 pub(super) const NAME_CHARS_MAX: usize = 100;
 
@@ -33,7 +33,7 @@ pub(super) fn duration(ms: u64, language: Language) -> String {
     words.join(if language == Language::En { " " } else { "" })
 }
 
-/// Four digits that say something.
+/// A number with four significant digits.
 pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-3..1e9).contains(&size) {

@@ -1,7 +1,7 @@
-//! Links in messages that allow one thing to whoever has them, for a while: signed, so
-//! that they cannot be forged, and each kind apart from the others.
+//! Links in messages that allow one thing to anybody who has them, until they expire. They are
+//! signed, so they cannot be forged, or used for another purpose.
 //!
-//! Deliberately absent: who may. Whoever is in the chat can.
+//! Deliberately absent: identities. Anybody in the chat can use a link.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -14,19 +14,19 @@ use crate::alert::options::Options;
 /// Bytes of a link's payload; what is longer has no link.
 const PAYLOAD_BYTES_MAX: usize = 1_024;
 
-/// What a link is for. One of a kind is worth nothing for another.
+/// The purpose of a link. A link for one is invalid for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkPurpose {
     /// To silence a group.
     Silence,
-    /// To look at what a chat refused.
+    /// To list the alerts that a chat refused.
     Refused,
-    /// To take care of a group.
+    /// To acknowledge a group.
     Acknowledge,
 }
 
 impl LinkPurpose {
-    /// The word that is signed with its payload.
+    /// The word that is signed with the payload.
     pub fn word(self) -> &'static str {
         match self {
             LinkPurpose::Silence => "silence",
@@ -47,13 +47,13 @@ struct Allowed<T> {
 /// Why a link is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkError {
-    /// It was not made here, or was changed.
+    /// Its signature is wrong.
     Forged,
-    /// Its time is over.
+    /// It has expired.
     Expired,
 }
 
-/// A link that allows `what`; `None` where links are off, or `what` is too long for one.
+/// Makes a link for `what`; `None` when links are off, or `what` is too long.
 pub fn link(
     options: &Options,
     purpose: LinkPurpose,
@@ -75,7 +75,7 @@ pub fn link(
     Some(format!("{base}/v1/{}?d={payload}&s={signature}", purpose.word()))
 }
 
-/// What a link allows, if it does.
+/// Checks a link. Returns its content.
 pub fn read<T: DeserializeOwned>(
     key: &str,
     purpose: LinkPurpose,

@@ -1,28 +1,28 @@
-//! What a message is made of.
+//! The input of a message.
 //!
-//! Deliberately absent: what it becomes (`render`).
+//! Deliberately absent: rendering (`render`).
 
 use crate::alert::model::pending::QueuedAlerts;
 use crate::alert::model::snapshot::Snapshots;
 use crate::alert::options::{Messenger, Route};
 
-/// What a message is made of.
+/// The input of a message.
 pub struct MessageInput<'a> {
-    /// What is to be told.
+    /// The alerts.
     pub pending: &'a QueuedAlerts,
-    /// What was found out.
+    /// The snapshots of the alerts.
     pub snapshots: &'a Snapshots,
-    /// How.
+    /// The route.
     pub route: &'a Route,
-    /// By which kind of robot.
+    /// The messenger.
     pub channel: Messenger,
-    /// The chat that should have been told, when this is its fallback.
+    /// The chat whose fallback this is; empty when it is none.
     pub instead_of: &'a str,
-    /// Alerts of this chat that were given up since the last message.
+    /// Number of alerts of this chat that were dropped since the last message.
     pub dropped: u64,
-    /// The group that it is about.
+    /// The group key.
     pub group_key: &'a str,
-    /// What outlives a cause whose end this tells.
+    /// Names of inhibited alerts that outlive a cause whose end this message reports.
     pub outliving: &'a [String],
     /// Now, in milliseconds since 1970.
     pub now_ms: u64,

@@ -1,8 +1,7 @@
-//! Messages: what stands in them, in which order, in how many parts, and in the form
-//! that each kind of robot takes. Links and what proves them stand here, too, since a message
-//! has them in it.
+//! Renders messages: their content, its order, their parts, and the form that each messenger takes.
+//! Links and their signatures are here, too, because messages contain them.
 //!
-//! Deliberately absent: when a message is sent, and by whom.
+//! Deliberately absent: queueing and sending.
 
 mod channel;
 mod check;

@@ -1,6 +1,6 @@
-//! What is unusual about a message, in words.
+//! Notes about a message: that it may be a repetition, is an escalation, or has omissions.
 //!
-//! Deliberately absent: where they stand in it.
+//! Deliberately absent: their place in the message.
 
 use super::format::{LABEL_CHARS_MAX, NAME_CHARS_MAX, duration};
 use super::message_input::MessageInput;
@@ -8,10 +8,10 @@ use crate::alert::model::pending::AlertLine;
 use crate::alert::model::text;
 use crate::alert::options::Language;
 
-/// Names of consequences in one message.
+/// Most names of inhibited alerts in one message.
 const NAMES_MAX: usize = 8;
 
-/// What is unusual about this message.
+/// The notes of a message.
 pub(super) fn notes(input: &MessageInput<'_>) -> Vec<String> {
     let zh = input.route.language == Language::Zh;
     let mut notes = Vec::new();
@@ -66,7 +66,7 @@ pub(super) fn notes(input: &MessageInput<'_>) -> Vec<String> {
     notes
 }
 
-/// How grave what is left out is, when some of it is critical.
+/// A note about critical alerts among those that are left out.
 pub(super) fn left_out(
     input: &MessageInput<'_>,
     lines: &[(&String, &AlertLine)],

@@ -1,14 +1,14 @@
-//! Who is called for an alert.
+//! The people who are mentioned for an alert.
 
 use crate::alert::model::alert::Alert;
 use crate::alert::options::{Messenger, Options, Person};
 
-/// People that one message calls.
+/// Most people that one message mentions.
 const PEOPLE_MAX: usize = 10;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// Those whose label and hours it is, in the order of the configuration.
+/// The people whose label and hours match, in the order of the settings.
 pub fn called<'a>(
     alerts: impl Iterator<Item = &'a Alert>,
     options: &'a Options,
@@ -26,7 +26,7 @@ pub fn called<'a>(
     options.people.iter().filter(is_meant).take(PEOPLE_MAX).collect()
 }
 
-/// The hour of the day there, also before 1970 and west of Greenwich.
+/// The local hour, also before 1970 and west of Greenwich.
 fn hour(unix_ms: u64, offset_minutes: i32) -> u32 {
     let local_ms = (unix_ms as i64).saturating_add(i64::from(offset_minutes) * 60_000);
     (local_ms.div_euclid(HOUR_MS).rem_euclid(24)) as u32
@@ -41,18 +41,18 @@ fn is_on_duty(person: &Person, hour: u32) -> bool {
     }
 }
 
-/// What stands in a message so that they are called, and what its envelope lists.
+/// The mentions of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mentions {
-    /// For the text itself; made of what the configuration says only.
+    /// The mentions in the text; they are made of the settings only.
     pub text: String,
-    /// Mobile numbers. WeCom reads them in a text message of their own.
+    /// Mobile numbers. WeCom takes them in a text message of their own.
     pub mobiles: Vec<String>,
     /// DingTalk's ids.
     pub ids: Vec<String>,
 }
 
-/// How a channel calls these people.
+/// The mentions of these people in a messenger.
 pub fn mentions(channel: Messenger, people: &[&Person]) -> Mentions {
     let mut mentions = Mentions::default();
     let mut words: Vec<String> = Vec::new();
@@ -76,7 +76,7 @@ pub fn mentions(channel: Messenger, people: &[&Person]) -> Mentions {
                 words.push(format!("<@{}>", person.slack_id));
             }
             Messenger::Webhook => mentions.ids.push(person.name.clone()),
-            // Nobody knows how to call this person there.
+            // The settings have no identity of this person there.
             Messenger::Wecom | Messenger::Dingtalk | Messenger::Slack => {}
         }
     }

@@ -1,7 +1,7 @@
-//! One part of a message as it leaves. Parts lie in the queue's file until their robot has
-//! confirmed them, so the names of their fields stay.
+//! One part of a message. Parts are in the journal until their robot has confirmed them, so the
+//! names of their fields stay.
 //!
-//! Deliberately absent: what a robot makes of it (`channel`).
+//! Deliberately absent: the request to the robot (`channel`).
 
 use serde::{Deserialize, Serialize};
 
@@ -10,20 +10,20 @@ use super::views::{AlertView, pair};
 use crate::alert::model::pending::AlertLine;
 use crate::alert::model::text;
 
-/// One part, as it leaves; kept until the robot has confirmed it.
+/// One part of a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagePart {
     /// For DingTalk and programs.
     pub title: String,
-    /// What is read.
+    /// Its text.
     pub text: String,
-    /// A text without mark-up, which is how WeCom calls mobile numbers.
+    /// Whether it is a text without mark-up, in which WeCom mentions mobile numbers.
     pub is_plain: bool,
-    /// Whom it calls by number.
+    /// The mobile numbers that it mentions.
     pub mobiles: Vec<String>,
-    /// Whom it calls by id or name.
+    /// The ids or names that it mentions.
     pub ids: Vec<String>,
-    /// The alerts in it, by fingerprint.
+    /// The fingerprints of its alerts.
     pub fingerprints: Vec<String>,
     /// The same for programs.
     pub alerts: Vec<AlertSummary>,
@@ -40,8 +40,7 @@ pub struct AlertSummary {
     fingerprint: String,
 }
 
-/// A plain message has as little in it as possible: something in it may be what its
-/// robot refuses.
+/// A plain message contains as little as possible, because its robot may refuse any of it.
 pub(super) fn said(
     fingerprint: &str,
     line: &AlertLine,

@@ -1,7 +1,6 @@
-//! From what is to be told to a message in parts: the order of its alerts, whom it calls,
-//! and what each part has of them.
+//! Renders a message in parts: the order of its alerts, its mentions, and the alerts of each part.
 //!
-//! Deliberately absent: the words (`views`, `notes`), and what fits (`parts`).
+//! Deliberately absent: the texts (`views`, `notes`), and what fits (`parts`).
 
 use super::channel::joint;
 use super::message_input::MessageInput;
@@ -13,7 +12,7 @@ use super::views::{AlertView, alert_view, message_view, title};
 use crate::alert::model::pending::{AlertLine, QueuedAlerts, Transition};
 use crate::alert::options::{Language, Messenger, Options};
 
-/// Alerts of one message that are shown at all; more than its parts hold.
+/// Most alerts of one message that are rendered; more than its parts can hold.
 const SHOWN_MAX: usize = 1_200;
 
 /// A message in parts.
@@ -21,11 +20,11 @@ const SHOWN_MAX: usize = 1_200;
 pub struct Rendered {
     /// At least one.
     pub parts: Vec<MessagePart>,
-    /// What was wrong with the template, if it could not be used.
+    /// The error of the template, if it could not be used.
     pub fault: Option<template::TemplateError>,
 }
 
-/// Makes a message of what is to be told.
+/// Renders a message.
 pub fn render(input: &MessageInput<'_>, options: &Options, templates: &Templates) -> Rendered {
     let lines = in_order(input.pending);
     let mentions = mentions(input, options, &lines);
@@ -74,14 +73,14 @@ pub fn render(input: &MessageInput<'_>, options: &Options, templates: &Templates
     Rendered { parts, fault }
 }
 
-/// Critical before others, what begins before what ends, older before newer.
+/// The alerts in order: firing before recovered, critical before others, older before newer.
 fn in_order(pending: &QueuedAlerts) -> Vec<(&String, &AlertLine)> {
     let mut lines: Vec<(&String, &AlertLine)> = pending.lines.iter().collect();
     lines.sort_by_key(|(_, line)| line.rank());
     lines
 }
 
-/// Only what is critical, and only when it begins, calls anybody.
+/// Mentions people for critical alerts that begin, and for no others.
 fn mentions(
     input: &MessageInput<'_>,
     options: &Options,
@@ -97,7 +96,7 @@ fn mentions(
     oncall::mentions(input.channel, &people)
 }
 
-/// A message that is about no alert in particular.
+/// A message without alerts.
 pub fn of_words(words: &[String], language: Language, channel: Messenger) -> Rendered {
     let title = match language {
         Language::En => "Acknowledged",

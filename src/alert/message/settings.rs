@@ -1,11 +1,11 @@
-//! What an operator wrote, ready for use.
+//! The settings with their templates, ready for use.
 //!
-//! Deliberately absent: reading it.
+//! Deliberately absent: reading them.
 
 use super::template::Templates;
 use crate::alert::options::Options;
 
-/// What an operator wrote, ready for use.
+/// The settings with their templates, ready for use.
 #[derive(Debug)]
 pub struct BridgeSettings {
     /// The settings.

@@ -1,11 +1,11 @@
-//! Who may be believed: signatures of messages to DingTalk, and of links in messages.
+//! Signatures of messages to DingTalk and of links in messages, and the comparison of secrets.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 
-/// Bytes of a link's signature: enough, and short enough for a message.
+/// Bytes of a link's signature, which is truncated to be short.
 const LINK_BYTES: usize = 16;
 
 fn mac(key: &[u8], message: &[u8]) -> hmac::Tag {
@@ -18,27 +18,27 @@ pub fn dingtalk(secret: &str, unix_ms: u64) -> String {
     BASE64_STANDARD.encode(tag)
 }
 
-/// The signature of a link's payload. One for one purpose is none for another.
+/// The signature of a link's payload for a purpose.
 pub fn link(key: &str, purpose: &str, payload: &str) -> String {
     let tag = mac(key.as_bytes(), format!("{purpose}\n{payload}").as_bytes());
     BASE64_URL_SAFE_NO_PAD.encode(&tag.as_ref()[..LINK_BYTES])
 }
 
-/// Whether a link is ours. Takes as long for a wrong signature as for a right one.
+/// Checks the signature of a link, in constant time.
 pub fn is_link(key: &str, purpose: &str, payload: &str, signature: &str) -> bool {
     let want = link(key, purpose, payload);
     verify_slices_are_equal(want.as_bytes(), signature.as_bytes()).is_ok()
 }
 
-/// Whether a secret is the one that is wanted. How long it takes tells neither where they
-/// differ nor how long the wanted one is.
+/// Compares secrets. Its time depends neither on where they differ nor on the length of the wanted
+/// one.
 pub fn is_secret(wanted: &str, given: &[u8]) -> bool {
     let one = mac(b"secret", wanted.as_bytes());
     let other = mac(b"secret", given);
     !wanted.is_empty() && verify_slices_are_equal(one.as_ref(), other.as_ref()).is_ok()
 }
 
-/// A name that shows whether two rooms are the same, and nothing else of them.
+/// A keyed hash of a room's name, which only shows whether two rooms are the same.
 pub fn room(key: &str, room: &str) -> String {
     let tag = mac(key.as_bytes(), format!("room\n{room}").as_bytes());
     tag.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,8 +1,8 @@
-//! Silences that are asked for from a chat: links that cannot be forged, last for a
-//! while, and silence one group for four hours at most.
+//! Silences by links in a chat: they cannot be forged, expire, and silence one group for four hours
+//! at most.
 //!
-//! Deliberately absent: who may. Whoever is in the chat can; the name that is asked for
-//! is a name, and no proof.
+//! Deliberately absent: identities. Anybody in the chat can use a link; the name on its form is no
+//! proof.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -19,28 +19,28 @@ use crate::alert::options::Options;
 /// The longest silence of a link, in minutes.
 pub const MINUTES_MAX: u64 = 240;
 
-/// Bytes of a link's payload; a group with longer labels has no link.
+/// Most bytes of a link's payload; a group with longer labels has no link.
 const PAYLOAD_BYTES_MAX: usize = 1_024;
 
-/// What a link allows.
+/// The content of a link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SilenceGrant {
-    /// Until when, in seconds since 1970.
+    /// Its expiry, in seconds since 1970.
     #[serde(rename = "u")]
     pub until_s: u64,
-    /// Whom it silences: alerts with exactly these labels.
+    /// The labels of the alerts that it silences.
     #[serde(rename = "m")]
     pub matchers: Pairs,
 }
 
-/// Why a link, or what was sent from its page, is not accepted.
+/// Why a link, or its form, is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SilenceError {
-    /// It was not made here, or was changed.
+    /// Its signature is wrong.
     Forged,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// It was used.
+    /// It was used before.
     Used,
     /// Too many were used in the last hours.
     TooMany,
@@ -49,7 +49,7 @@ pub enum SilenceError {
 }
 
 impl SilenceError {
-    /// What the page says.
+    /// The text on the page.
     pub fn words(self) -> &'static str {
         match self {
             SilenceError::Forged => "this link was not made by this bridge",
@@ -61,8 +61,8 @@ impl SilenceError {
     }
 }
 
-/// The link that silences a group; `None` where links are off, where the group has
-/// nothing that it is known by, or more than a message holds.
+/// The link that silences a group; `None` when links are off, or when the group has no labels, or
+/// too many.
 pub fn link(options: &Options, group_labels: &Pairs, now_s: u64) -> Option<String> {
     let key = &options.silence_key.value;
     let known_by = group_labels.iter().filter(|(_, value)| !value.is_empty());
@@ -81,7 +81,7 @@ pub fn link(options: &Options, group_labels: &Pairs, now_s: u64) -> Option<Strin
     Some(format!("{base}/v1/silence?d={payload}&s={signature}"))
 }
 
-/// What a link allows, if it does.
+/// Checks a link. Returns its content.
 pub fn grant(
     key: &str,
     payload: &str,
@@ -99,16 +99,16 @@ pub fn grant(
     if grant.until_s < now_s { Err(SilenceError::Expired) } else { Ok(grant) }
 }
 
-/// What Alertmanager is to be told.
+/// A silence that a user requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SilenceRequest {
-    /// Who, and for how long.
+    /// The name of the user.
     pub who: String,
-    /// In minutes.
+    /// The duration, in minutes.
     pub minutes: u64,
 }
 
-/// Reads what the page's form sends beside its link.
+/// Parses the fields of the form.
 pub fn request(who: &str, minutes: &str) -> Result<SilenceRequest, SilenceError> {
     let who = text::of_operator(who, 64);
     let minutes: u64 = minutes.parse().map_err(|_| SilenceError::Form)?;

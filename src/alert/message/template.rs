@@ -1,8 +1,8 @@
-//! The templates of messages: files in minijinja's language, of which each has three
-//! blocks, `header`, `alert` and `footer`. Those that are built in can be replaced.
+//! The templates of messages, in the language of minijinja. Each has three blocks: `header`,
+//! `alert` and `footer`. Built-in ones can be replaced.
 //!
-//! Invariant: what goes in is neutral already, so a template cannot bring a stranger's
-//! mark-up into a chat.
+//! Invariant: all values are escaped before, so a template cannot bring a stranger's mark-up into a
+//! chat.
 
 use std::fmt;
 
@@ -13,8 +13,7 @@ use serde::Serialize;
 
 use crate::alert::options::{Language, Messenger};
 
-/// How much work one template may be: a loop over every alert of a message is a
-/// hundredth of it.
+/// The work limit of one template: a loop over every alert of a message takes a hundredth of it.
 const FUEL: u64 = 500_000;
 
 const BUILT_IN: [(&str, &str); 8] = [
@@ -57,9 +56,9 @@ impl Block {
 pub struct TemplateError {
     /// Its name.
     pub name: String,
-    /// The line, from 1; 0 when nobody knows.
+    /// The line, from 1; 0 when it is unknown.
     pub line: usize,
-    /// What is wrong with it.
+    /// The error.
     pub what: String,
 }
 
@@ -79,18 +78,18 @@ pub struct Templates {
     environment: Environment<'static>,
 }
 
-/// What a template is called in configurations and as a file.
+/// The name of a template in settings, and of its file.
 pub fn name(family: &str, language: Language, channel: Messenger) -> String {
     format!("{family}.{}.{}", language.word(), channel.word())
 }
 
-/// The names and texts of those that are built in.
+/// The names and texts of the built-in templates.
 pub fn built_in() -> impl Iterator<Item = (&'static str, &'static str)> {
     BUILT_IN.into_iter()
 }
 
 impl Templates {
-    /// Those that are built in, and over them those that were read: names, and texts.
+    /// The built-in templates, replaced by those that were read (names and texts).
     pub fn new(read: &[(String, String)]) -> Result<Templates, Vec<TemplateError>> {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::None);
@@ -108,12 +107,12 @@ impl Templates {
         if faults.is_empty() { Ok(Templates { environment }) } else { Err(faults) }
     }
 
-    /// Whether there is one of this name.
+    /// Whether there is a template with this name.
     pub fn has(&self, name: &str) -> bool {
         self.environment.get_template(name).is_ok()
     }
 
-    /// One block with what is to stand in it, without space around it.
+    /// Renders one block, without white space around it.
     pub fn render(
         &self,
         name: &str,
@@ -132,7 +131,7 @@ impl Templates {
     }
 }
 
-/// Only what the template itself is to blame for: its values are not in it.
+/// The error without any values.
 fn fault(name: &str, error: &minijinja::Error) -> TemplateError {
     let what = match error.kind() {
         ErrorKind::SyntaxError => {

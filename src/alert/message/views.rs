@@ -1,7 +1,7 @@
-//! What a template sees: texts in which nothing that a stranger wrote has a meaning.
+//! The values that templates see: texts in which everything a stranger wrote is escaped.
 //!
-//! Invariant: what an operator or a stranger wrote stands in a view only as `text` returned
-//! it, and no longer than its limit.
+//! Invariant: texts of operators and strangers are in a view only as `text` returned them, within
+//! their limits.
 //!
 //! Deliberately absent: templates, and the size of a message.
 
@@ -80,7 +80,7 @@ pub(super) struct SnapshotView {
     pub(super) source: &'static str,
 }
 
-/// A core whose turn does not end, or on which something went wrong.
+/// A core with a turn that does not end, or with recorded events.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct CoreView {
     pub(super) number: String,
@@ -129,7 +129,7 @@ pub(super) fn message_view(
     }
 }
 
-/// The link by which somebody says that they take care of it.
+/// The link that acknowledges a group.
 fn ack_url(
     input: &MessageInput<'_>,
     options: &Options,

@@ -1,7 +1,6 @@
-//! Alerts, and what Alertmanager says about a group of them, as plain values.
+//! Alerts, and the payload of Alertmanager's webhook, as plain values.
 //!
-//! Deliberately absent: the form in which they arrive (`notification`), and what is decided
-//! about them.
+//! Deliberately absent: parsing (`notification`), and decisions.
 
 use std::collections::BTreeMap;
 
@@ -10,37 +9,37 @@ use serde::{Deserialize, Serialize};
 /// Labels or annotations.
 pub type Pairs = BTreeMap<String, String>;
 
-/// What Alertmanager says about a group of alerts, form 4 of its webhook.
+/// The payload of Alertmanager's webhook (version 4), about a group of alerts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WebhookPayload {
-    /// Which group.
+    /// The key of the group.
     pub group_key: String,
-    /// What its alerts have in common by configuration.
+    /// The labels that the alerts are grouped by.
     pub group_labels: Pairs,
     /// Its alerts.
     pub alerts: Vec<Alert>,
     /// Alerts that were left out on the way here.
     pub truncated: u64,
-    /// Whether something critical is among those.
+    /// Whether a critical one is among those.
     pub truncated_critical: bool,
-    /// Where Alertmanager is.
+    /// The URL of Alertmanager.
     pub external_url: String,
 }
 
-/// One alert. Also the form in which it lies in the queue's file.
+/// One alert. It is also written to the journal in this form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Whether it is still so.
+    /// Whether it fires.
     pub firing: bool,
-    /// What it is.
+    /// Its labels.
     pub labels: Pairs,
-    /// What is said about it.
+    /// Its annotations.
     pub annotations: Pairs,
-    /// Since when, in milliseconds since 1970.
+    /// The time of its start, in milliseconds since 1970.
     pub starts_ms: u64,
-    /// Until when; 0 while it fires.
+    /// The time of its end; 0 while it fires.
     pub ends_ms: u64,
-    /// Where its expression can be looked at.
+    /// The URL of its expression in Prometheus.
     pub generator_url: String,
     /// Alertmanager's hash of its labels.
     pub fingerprint: String,
@@ -57,12 +56,12 @@ impl Alert {
         self.annotations.get(name).map_or("", String::as_str)
     }
 
-    /// Whether somebody is to be called.
+    /// Whether its severity is critical.
     pub fn is_critical(&self) -> bool {
         is_critical(self.label("severity"))
     }
 
-    /// What it takes in memory and on disk, roughly.
+    /// Its approximate size in memory and on disk.
     pub fn bytes(&self) -> usize {
         let pairs = self.labels.iter().chain(&self.annotations);
         let texts: usize = pairs.map(|(name, value)| name.len() + value.len() + 8).sum();
@@ -70,12 +69,12 @@ impl Alert {
     }
 }
 
-/// Whether a severity, however it is written, is the one that calls people.
+/// Whether a severity is `critical`, in upper or lower case.
 pub(super) fn is_critical(severity: &str) -> bool {
     severity.trim().eq_ignore_ascii_case("critical")
 }
 
-/// A number that labels have, the same wherever they are the same.
+/// A hash of labels.
 pub(super) fn hash(pairs: &Pairs) -> u64 {
     let mut bytes = Vec::new();
     for (name, value) in pairs {

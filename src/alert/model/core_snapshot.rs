@@ -1,8 +1,8 @@
-//! What an instance says of one of its cores: whose work it does when its turn does not end,
-//! and what went wrong on it before.
+//! The state of one core of an instance: the work of a turn that does not end, and the last events
+//! of its flight recorder.
 //!
-//! Deliberately absent: asking, and what may stand in a chat as it is: all of this is a
-//! stranger's until it is shown.
+//! Deliberately absent: requests, and escaping: all texts here are a stranger's until they are
+//! shown.
 
 use serde::Deserialize;
 
@@ -14,18 +14,17 @@ const RECENT_MAX: usize = 3;
 pub struct CoreSnapshot {
     /// Its number.
     pub core: String,
-    /// Where it is in a turn that does not end; empty where no turn is long.
+    /// The phase of a turn that does not end; empty when no turn is long.
     pub phase: String,
-    /// For how long.
+    /// The length of that turn so far, in ms.
     pub for_seconds: f64,
-    /// The connection whose work it does there: its core, slot and generation.
+    /// The connection whose work it does: its core, slot and generation.
     pub connection: String,
-    /// What SDKs call that connection.
+    /// The client id of that connection.
     pub client: String,
     /// The room, as a peer named it.
     pub room_id: String,
-    /// The last events: kind, reason, and how many of the same followed each other; newest
-    /// first.
+    /// The last events, newest first: kind, reason, and how often it was repeated.
     pub recent: Vec<(String, String, u64)>,
 }
 
@@ -68,8 +67,8 @@ struct BusyPart {
     room_id: String,
 }
 
-/// What an instance answered about this core alone; nothing when it says nothing. Where no
-/// core was asked for, about the one whose turn is long, or on which something was last.
+/// Parses the answer of an instance for this core; `None` when it has nothing. When no core was
+/// asked for, takes the one with a long turn, or with the last event.
 pub fn of_answer(body: &[u8], core: &str) -> Option<CoreSnapshot> {
     let mut answer: SnapshotAnswer = serde_json::from_slice(body).ok()?;
     let mut core = core.to_owned();

@@ -1,9 +1,9 @@
-//! JSON that no reader takes, made into JSON that all take.
+//! Repairs JSON that parsers reject.
 //!
 //! Deliberately absent: what stands in it (`notification`).
 
-/// JSON without what some write and none may read: control characters as they are within
-/// texts, and halves of characters.
+/// JSON without what some writers produce and parsers reject: raw control characters in strings,
+/// and lone surrogates.
 pub(super) fn repaired(text: &str) -> String {
     let mut repaired = String::with_capacity(text.len());
     let mut chars = text.char_indices();
@@ -44,7 +44,7 @@ fn is_half(escape: &str) -> bool {
     code_unit(escape).is_some_and(|unit| (0xd800..0xe000).contains(&unit))
 }
 
-/// Bytes of the escape that a text begins with: of a pair, both halves.
+/// Bytes of the escape at the start of a text; for a surrogate pair, of both halves.
 fn escaped_bytes(escape: &str) -> usize {
     let is_first = code_unit(escape).is_some_and(|unit| (0xd800..0xdc00).contains(&unit));
     let second = escape.get(HALF_BYTES..).and_then(code_unit);

@@ -1,9 +1,8 @@
-//! What a chat has to be told about a group.
+//! The pending alerts of a group for a chat.
 //!
-//! Invariant: an alert stands in a chat queue's pending lines at most once, with its newest
-//! state.
+//! Invariant: an alert is in the pending lines of a chat queue at most once, with its newest state.
 //!
-//! Deliberately absent: what a chat has been told (`sent_state`).
+//! Deliberately absent: what was sent already (`sent_state`).
 
 use std::collections::BTreeMap;
 
@@ -11,127 +10,126 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::{Alert, Pairs};
 
-/// One chat's line of messages about one group. Its messages go one after the other.
+/// Names the queue of one chat for one group. Its messages are sent one after the other.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ChatQueue {
-    /// The route that it came by.
+    /// The route of its notifications.
     pub route: String,
     /// The chat.
     pub chat: String,
-    /// Alertmanager's group.
+    /// Alertmanager's group key.
     pub group_key: String,
 }
 
-/// What is to be told about an alert.
+/// The transition of an alert that is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Transition {
-    /// It has begun.
+    /// It has started to fire.
     Firing,
-    /// It has been told before, and is still so.
+    /// It was sent before, and still fires.
     Still,
-    /// It began and ended while it waited.
+    /// It fired and recovered while it was pending.
     FiredAndRecovered,
-    /// It is over.
+    /// It has recovered.
     Recovered,
 }
 
-/// An alert with its story.
+/// An alert with its transition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertLine {
-    /// The alert as it was said last.
+    /// The alert in its newest state.
     pub alert: Alert,
-    /// What is to be told about it.
+    /// Its transition.
     #[serde(rename = "story")]
     pub transition: Transition,
-    /// What was done about it, in words.
+    /// A text about the action that was run for it.
     #[serde(default)]
     pub action: String,
-    /// It only outlives its cause: until then it is not told, in milliseconds since 1970;
-    /// 0 when it is told like any other.
+    /// The time until which it is held because its cause has just ended, in milliseconds since
+    /// 1970; 0 when it is not held.
     #[serde(default)]
     pub held_until_ms: u64,
 }
 
 impl AlertLine {
-    /// What is told of an alert with which nothing was done.
+    /// A line without an action.
     pub fn new(alert: Alert, transition: Transition) -> AlertLine {
         AlertLine { alert, transition, action: String::new(), held_until_ms: 0 }
     }
 
-    /// Where it stands in a message: what begins before what ends, critical before
-    /// others, older before newer.
+    /// Its place in a message: firing before recovered, critical before others, older before newer.
     pub fn rank(&self) -> (Transition, bool, u64) {
         (self.transition, !self.alert.is_critical(), self.alert.starts_ms)
     }
 }
 
-/// What waits in a chat queue.
+/// The pending alerts of a chat queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedAlerts {
     /// By fingerprint.
     pub lines: BTreeMap<String, AlertLine>,
-    /// What the group's alerts have in common.
+    /// The labels that the alerts are grouped by.
     pub group_labels: Pairs,
-    /// Since when the oldest waits, in milliseconds since 1970.
+    /// The time since which the oldest waits, in milliseconds since 1970.
     pub since_ms: u64,
-    /// Alerts that fire unchanged beside these.
+    /// Number of other alerts that fire unchanged.
     pub still: u64,
-    /// Alerts that Alertmanager left out.
+    /// Number of alerts that Alertmanager left out.
     pub truncated: u64,
-    /// An earlier try may have arrived.
+    /// An earlier attempt may have been delivered.
     #[serde(rename = "doubtful")]
     pub unconfirmed: bool,
     /// A robot found its message too long, so the next one is short and plain.
     pub plain: bool,
-    /// The route that was asked for, where there is no such route.
+    /// The route that was requested, when it does not exist.
     pub unknown_route: String,
-    /// Where Alertmanager is.
+    /// The URL of Alertmanager.
     pub external_url: String,
-    /// Something critical is among those that Alertmanager, or a limit, left out.
+    /// Whether critical alerts are among those that were left out.
     #[serde(default)]
     pub truncated_critical: bool,
-    /// Alerts that one message may have, since a larger one was refused; 0 for any.
+    /// Most alerts of one message, since a larger one was refused; 0 for no limit.
     #[serde(default)]
     pub piece_max: usize,
-    /// How it went so far.
+    /// The failed attempts to send it.
     #[serde(default, rename = "tries")]
     pub attempts: SendAttempts,
-    /// What is told beside alerts, one line each; nothing that a stranger wrote as it is.
+    /// Lines of text beside alerts, in which texts of strangers are escaped.
     #[serde(default)]
     pub words: Vec<String>,
-    /// Nobody acknowledged these for so long, in seconds; 0 for what was told now.
+    /// How long nobody has acknowledged these, in seconds; 0 when they are not escalated.
     #[serde(default)]
     pub unacknowledged_s: u64,
 }
 
-/// What became of earlier tries to tell something.
+/// The failed attempts to send something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SendAttempts {
-    /// How many there were that the robots' rates are not to blame for.
+    /// Number of failed attempts, apart from rate limits.
     pub count: u32,
-    /// When the last of them failed, in milliseconds since 1970.
+    /// The time of the last failure, in milliseconds since 1970.
     #[serde(default)]
     pub failed_ms: u64,
-    /// Until when others go first, in milliseconds since 1970.
+    /// The end of its backoff, in which others go first, in milliseconds since 1970.
     #[serde(rename = "rests_until_ms")]
     pub backoff_until_ms: u64,
-    /// How many of them failed after its robot had delivered something else since the one
+    /// How many of them failed although the robot had delivered another message since the failure
     /// before.
     #[serde(default)]
     pub alone_count: u32,
 }
 
-/// How long others go first when a robot is ready again after a failure, in ms.
+/// How long others go first when a robot is ready again, in ms.
 const OTHERS_FIRST_MS: u64 = 5_000;
 
-/// The longest rest of what fails by itself, in ms: the longest back-off of a robot, and
-/// the time of others. What is critical is tried again within a minute.
+/// The longest backoff, in ms: the longest pause of a robot, and the time of others. Critical
+/// alerts are retried within a minute.
 const BACKOFF_MS_MAX: u64 = 40_000;
 
 impl SendAttempts {
-    /// The same, when one more failed, by a robot that rests until `ready_ms` and delivered something
-    /// last at `delivered_ms`. The first try after it may be another robot's, at once; later
-    /// ones let others go first.
+    /// Adds a failure of a robot that is paused until `ready_ms`, and whose last delivery was at
+    /// `delivered_ms`. The first retry may be another robot's, at once; before later ones others go
+    /// first.
     pub fn failed(self, now_ms: u64, ready_ms: u64, delivered_ms: u64) -> SendAttempts {
         let is_alone = self.count > 0 && delivered_ms > self.failed_ms;
         let count = self.count.saturating_add(1);
@@ -147,13 +145,13 @@ impl SendAttempts {
         }
     }
 
-    /// The same, when one was refused: the next one is another, and waits for nothing.
+    /// Adds a refusal: the next attempt has other content, so it follows at once.
     pub fn refused(self, now_ms: u64) -> SendAttempts {
         let count = self.count.saturating_add(1);
         SendAttempts { count, failed_ms: now_ms, backoff_until_ms: 0, ..self }
     }
 
-    /// Whether others go first for now. A clock that was set back holds nothing up.
+    /// Whether others go first now. A clock that was set back causes no delay.
     pub fn is_backing_off(&self, now_ms: u64) -> bool {
         let left_ms = self.backoff_until_ms.saturating_sub(now_ms);
         (1..=BACKOFF_MS_MAX).contains(&left_ms)
@@ -161,7 +159,7 @@ impl SendAttempts {
 }
 
 impl QueuedAlerts {
-    /// Whether somebody is to be called.
+    /// Whether a critical alert is among them that did not just recover.
     pub fn is_critical(&self) -> bool {
         let urgent = |line: &AlertLine| match line.transition {
             Transition::Firing | Transition::Still | Transition::FiredAndRecovered => {
@@ -172,23 +170,22 @@ impl QueuedAlerts {
         self.truncated_critical || self.unheld().any(urgent)
     }
 
-    /// What is told of as soon as a robot takes it.
+    /// The lines that are not held.
     pub fn unheld(&self) -> impl Iterator<Item = &AlertLine> {
         self.lines.values().filter(|line| line.held_until_ms == 0)
     }
 
-    /// Whether there is nothing but what only outlives its cause.
+    /// Whether all lines are held.
     pub fn is_held(&self) -> bool {
         self.unheld().next().is_none() && self.words.is_empty()
     }
 
-    /// Whether nothing is to be told at all.
+    /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty() && self.words.is_empty()
     }
 
-    /// The same, where what has outlived its cause for too long is an alert of its own; `None`
-    /// where there is no such.
+    /// Releases lines whose time to be held is over; `None` when there are none.
     pub fn released(&self, now_ms: u64) -> Option<QueuedAlerts> {
         let is_over = |line: &AlertLine| line.held_until_ms > 0 && line.held_until_ms <= now_ms;
         if !self.lines.values().any(is_over) {
@@ -204,7 +201,7 @@ impl QueuedAlerts {
         Some(released)
     }
 
-    /// What is told next, when a message may not have all of it, and the rest.
+    /// Splits off the alerts of the next message.
     pub fn split(self) -> (QueuedAlerts, QueuedAlerts) {
         let (mut piece, mut rest) = (self.clone(), self);
         rest.words.clear();
@@ -225,27 +222,26 @@ impl QueuedAlerts {
                 piece.lines.insert(name, line);
             }
         }
-        // What is counted is counted in the last piece.
+        // Counts are for the last piece.
         (piece.still, piece.truncated, piece.truncated_critical) = (0, 0, false);
         (rest.plain, rest.unconfirmed) = (false, false);
         (piece, rest)
     }
 
-    /// What it takes in memory, roughly.
+    /// Its approximate size in memory.
     pub fn bytes(&self) -> usize {
         self.lines.values().map(|line| line.alert.bytes()).sum::<usize>() + 256
     }
 }
 
-/// Takes what is newer about an alert into the lines of a chat queue; both stay in order of time,
-/// `newer` coming after.
+/// Merges a newer line about an alert into the lines of a chat queue.
 pub fn merge(lines: &mut BTreeMap<String, AlertLine>, fingerprint: String, newer: AlertLine) {
     let Some(line) = lines.get_mut(&fingerprint) else {
         lines.insert(fingerprint, newer);
         return;
     };
     line.transition = match (line.transition, newer.transition) {
-        // Nobody has heard that it began.
+        // Its start was not sent.
         (Transition::Firing | Transition::FiredAndRecovered, Transition::Recovered) => {
             Transition::FiredAndRecovered
         }

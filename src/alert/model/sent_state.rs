@@ -1,6 +1,6 @@
-//! What a chat queue has been told of each alert, and what is new about one to whoever knows that.
+//! The states of alerts that a chat queue was notified of, and how a new state differs.
 //!
-//! Invariant: what is noted here is what the robots have confirmed.
+//! Invariant: only what robots have confirmed is noted here.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,29 @@ use serde::{Deserialize, Serialize};
 use super::alert::Alert;
 use super::pending::AlertLine;
 
-/// What an alert was last said to be.
+/// The state of an alert, as it was last reported.
 ///
-/// It is known by its labels and not by its beginning: several Prometheis have each
-/// their own, and Alertmanager tells the earliest that it knows at the time.
+/// An alert is identified by its labels and not by its start: each Prometheus has its own, and
+/// Alertmanager reports the earliest that it knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertState {
     /// Whether it fires.
     pub firing: bool,
-    /// Since when.
+    /// The time of its start.
     pub starts_ms: u64,
-    /// When it ended; while it fires, when it ended before that. 0 when nobody knows.
+    /// The time of its end; while it fires, of its end before that. 0 when it is unknown.
     #[serde(default)]
     pub ends_ms: u64,
 }
 
-/// What is new about an alert.
+/// How a state differs from an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AlertChange {
-    /// Nothing, or no more than its beginning.
+    /// It does not, or only in its start.
     Same,
-    /// It fires, and did not before.
+    /// The alert has started to fire.
     Begun,
-    /// It is over.
+    /// The alert has ended.
     Ended,
 }
 
@@ -42,21 +42,21 @@ impl From<&Alert> for AlertState {
 }
 
 impl AlertState {
-    /// What is new in `self` to somebody who knows `known`.
+    /// How `self` differs from `known`.
     ///
-    /// In doubt it is told: who hears of an end too early hears of the alert again, and
-    /// who does not hear of one that is told once never does.
+    /// In doubt it is sent: an end that is sent too early is corrected by the next notification,
+    /// and one that is not sent is lost.
     pub fn since(self, known: Option<AlertState>) -> AlertChange {
         let Some(known) = known else {
             return if self.firing { AlertChange::Begun } else { AlertChange::Ended };
         };
-        // An end that has been told already comes late from another Alertmanager.
+        // An end that was sent already comes late from another Alertmanager.
         let is_later_end = known.ends_ms == 0 || self.ends_ms == 0 || self.ends_ms > known.ends_ms;
         match (known.firing, self.firing) {
             (true, true) => AlertChange::Same,
             (false, true) => AlertChange::Begun,
             (true, false) if is_later_end => AlertChange::Ended,
-            // Nobody has heard that it began again.
+            // Its second start was not sent.
             (false, false)
                 if known.ends_ms > 0 && is_later_end && self.starts_ms > known.ends_ms =>
             {
@@ -66,12 +66,12 @@ impl AlertState {
         }
     }
 
-    /// What is known when this has been told to somebody who knew `known`.
+    /// The state that is known after `self` was sent to a chat that knew `known`.
     pub fn after(self, known: Option<AlertState>) -> AlertState {
         let mut state = self;
         let Some(known) = known else { return state };
         if self.firing {
-            // An end before this beginning is told; one within it is still to be.
+            // An end before this start was sent; one after it is still to be sent.
             let is_over = known.ends_ms > 0 && known.ends_ms <= self.starts_ms;
             state.ends_ms = if is_over { known.ends_ms } else { 0 };
         }
@@ -82,17 +82,17 @@ impl AlertState {
     }
 }
 
-/// What a chat queue has been told.
+/// The alerts that a chat queue was notified of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentState {
     /// By fingerprint.
     pub states: BTreeMap<String, AlertState>,
-    /// When the last message arrived, in milliseconds since 1970.
+    /// The time of the last delivery, in milliseconds since 1970.
     pub at_ms: u64,
 }
 
 impl SentState {
-    /// The same, when these lines have arrived.
+    /// The states after the delivery of these lines.
     pub fn after<'a>(
         self,
         lines: impl Iterator<Item = (&'a String, &'a AlertLine)>,
@@ -107,7 +107,7 @@ impl SentState {
         SentState { states, at_ms: now_ms }
     }
 
-    /// Whether nothing of it fires.
+    /// Whether none of the alerts fires.
     pub fn is_over(&self) -> bool {
         !self.states.values().any(|state| state.firing)
     }

@@ -1,44 +1,44 @@
-//! What was found out about an alert before its message leaves: plain values.
+//! Snapshots: what is known about an alert when its message is sent, as plain values.
 //!
-//! Deliberately absent: asking for it (`core`, `io`).
+//! Deliberately absent: the requests (`core`, `io`).
 
 use std::collections::BTreeMap;
 
 use super::core_snapshot::CoreSnapshot;
 
-/// One message of the server that went wrong.
+/// One message of the chat server that was slow or failed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// Where it comes from.
+    /// Its source.
     pub source: Source,
-    /// How long it took; what the exemplar was worth.
+    /// Its duration, or the value of the exemplar, in seconds.
     pub value_seconds: f64,
-    /// Its trace.
+    /// Its trace id.
     pub trace_id: String,
     /// Its room, as a peer named it.
     pub room_id: String,
-    /// Its client, as a peer named it.
+    /// Its user agent, as a peer named it.
     pub user_agent: String,
 }
 
-/// Who knew of it.
+/// The source of a snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Source {
-    /// Prometheus, as an exemplar.
+    /// An exemplar in Prometheus.
     #[default]
     Exemplar,
     /// The server's flight recorder.
     Recorder,
 }
 
-/// What was found out about an alert.
+/// All that is known about one alert.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SnapshotResult {
-    /// A message that shows it.
+    /// A message that is an example of it.
     pub snapshot: Option<Snapshot>,
-    /// The core that it is about, if it is about one.
+    /// The state of the core that the alert is about, if it is about one.
     pub core: Option<CoreSnapshot>,
-    /// What its expression is worth now.
+    /// The current value of its expression.
     pub value: Option<f64>,
 }
 

@@ -1,10 +1,10 @@
-//! Texts of strangers, made fit to stand in a chat.
+//! Escapes texts of strangers for chats.
 //!
 //! Invariant: what comes out of `of_stranger` and `of_operator` holds no character
 //! that any of the robots' mark-ups gives a meaning, no control or format
 //! character, and one line.
 
-/// What stands for a character that is not let through.
+/// Replaces a character that is not allowed.
 const DOT: char = '·';
 
 /// The text up to `bytes_max`, never within a character.

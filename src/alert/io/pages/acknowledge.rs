@@ -1,4 +1,4 @@
-//! The page by which somebody says that they take care of critical alerts.
+//! The page on which a user acknowledges critical alerts.
 //!
 //! Only its button does so: chats open links by themselves to show a preview.
 
@@ -21,10 +21,10 @@ use crate::alert::message::link::LinkPurpose;
 use crate::alert::message::silence::SilenceError;
 use crate::alert::model::text;
 
-/// Characters of a name.
+/// Most characters of a name.
 const NAME_CHARS_MAX: usize = 64;
 
-/// What people reach from their chats.
+/// The pages that links in chats lead to.
 pub(super) fn public() -> Router<PageState> {
     Router::new().route("/v1/acknowledge", get(ask).post(acknowledge))
 }
@@ -79,7 +79,7 @@ async fn acknowledge(State(page_state): State<PageState>, body: Body) -> Respons
     page(status, html::notice(words))
 }
 
-/// The route and the group that a link was made for.
+/// The route and the group of a link.
 fn group(
     page_state: &PageState,
     form: &[(String, String)],

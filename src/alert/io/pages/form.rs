@@ -5,7 +5,7 @@
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// Bytes of the form of a silence.
+/// Most bytes of a form.
 pub(super) const FORM_BYTES_MAX: usize = 8 << 10;
 
 /// The fields of a form or of a query; of several with one name, the first.

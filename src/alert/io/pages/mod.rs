@@ -1,7 +1,7 @@
 //! The pages of the bridge.
 //!
-//! The first two want the token of the listener, if there is one; so does every page that
-//! is not named as open in `all`.
+//! The first two need the token of the listener, if there is one; so does every page that is not
+//! open in `all`.
 //!
 //! | path | answer |
 //! |---|---|
@@ -44,7 +44,7 @@ use crate::alert::message::signature;
 use crate::alert::model::text;
 use crate::http_server::HttpLimits;
 
-/// How much one who asks may take.
+/// The limits for clients.
 pub(super) const LIMITS: HttpLimits = HttpLimits {
     connections_max: 64,
     head_bytes_max: 16 << 10,
@@ -53,13 +53,13 @@ pub(super) const LIMITS: HttpLimits = HttpLimits {
     exchange_ms_max: 10_000,
 };
 
-/// Bytes of the name of a route that is shown when there is none of that name.
+/// Most bytes of the name of an unknown route.
 const ROUTE_BYTES_MAX: usize = 64;
 
 /// All pages.
 pub(super) fn all(page_state: PageState) -> Router {
     let closed = Router::new()
-        // Whatever its name looks like: what is answered with 404 is lost.
+        // Any name is accepted: a notification that is answered with 404 is lost.
         .route("/v1/notify", post(notify))
         .route("/v1/notify/", post(notify))
         .route("/v1/notify/{*route}", post(notify))
@@ -74,7 +74,7 @@ pub(super) fn all(page_state: PageState) -> Router {
     closed.merge(open).with_state(page_state.clone()).merge(public(page_state))
 }
 
-/// Lets only those in who know the token. It is looked at before the body is read.
+/// Checks the token, before the body is read.
 async fn with_token(State(page_state): State<PageState>, request: Request, next: Next) -> Response {
     let settings = page_state.settings();
     let token = &settings.options.token;
@@ -90,7 +90,7 @@ async fn with_token(State(page_state): State<PageState>, request: Request, next:
     (StatusCode::UNAUTHORIZED, challenge, "the token of [bridge] is wanted\n").into_response()
 }
 
-/// What an `Authorization` proves: a bearer token, or the password of basic auth.
+/// The secret in an `Authorization`: a bearer token, or the password of basic auth.
 fn secret_of(value: &str) -> Option<Vec<u8>> {
     let (scheme, rest) = value.split_once(' ')?;
     let rest = rest.trim();
@@ -105,7 +105,7 @@ fn secret_of(value: &str) -> Option<Vec<u8>> {
     Some(plain[colon + 1..].to_vec())
 }
 
-/// Those that people reach from their chats.
+/// The pages that links in chats lead to.
 pub(super) fn public(page_state: PageState) -> Router {
     Router::new()
         .route("/v1/silence", get(silence::ask_silence).post(silence::make_silence))
@@ -126,7 +126,7 @@ async fn notify(State(page_state): State<PageState>, uri: Uri, body: Body) -> Re
 
 async fn deadman(State(page_state): State<PageState>, body: Body) -> Response {
     match page_state.payload(body).await {
-        // A watchdog that has ended is none.
+        // A watchdog alert that has ended does not count.
         Ok(payload) if payload.alerts.iter().any(|alert| alert.firing) => {
             let answer = page_state.submit(CoreInput::Beat).await;
             if answer.status() == StatusCode::OK {
@@ -151,7 +151,7 @@ async fn ready(State(page_state): State<PageState>) -> Response {
     }
 }
 
-/// The name of a route in a path, as far as it is one.
+/// The name of the route in a path.
 fn route_of(path: &str) -> String {
     let name = path.strip_prefix("/v1/notify").unwrap_or_default().trim_matches('/');
     // Of a form's alphabet, only `%41` has a meaning in a path.

@@ -1,6 +1,6 @@
-//! What the pages know, and how they hand inputs in.
+//! The state that pages share, and how they submit inputs to the core.
 //!
-//! Deliberately absent: paths, and what stands on a page.
+//! Deliberately absent: paths, and the content of pages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -31,20 +31,19 @@ use crate::alert::message::silence::SilenceError;
 use crate::alert::model::alert::WebhookPayload;
 use crate::alert::model::notification::{self, NotificationError};
 
-/// Notifications that are read at a time: so many bodies are in memory.
+/// Most notifications that are read at a time, so most bodies in memory.
 const BODIES_MAX: usize = 4;
 
-/// How long a notification waits for the disk, in ms: Alertmanager shall hear of it
-/// before it gives up by itself.
+/// How long a notification waits for the disk, in ms: less than Alertmanager waits for an answer.
 const KEEP_MS_MAX: u64 = 5_000;
 
-/// How long the heartbeat outside may take, in ms: less than until the next one.
+/// The time limit for a heartbeat, in ms: less than the time until the next one.
 const PING_MS_MAX: u64 = 20_000;
 
-/// The least time between two of them, in ms.
+/// The shortest time between two heartbeats, in ms.
 const PING_MS_MIN: u64 = 10_000;
 
-/// What the pages know.
+/// The state that pages share.
 #[derive(Clone)]
 pub(in crate::alert::io) struct PageState {
     inbox: mpsc::Sender<Envelope>,
@@ -52,20 +51,20 @@ pub(in crate::alert::io) struct PageState {
     shared: SharedState,
     links: Arc<Mutex<UsedLinks>>,
     bodies: Arc<Semaphore>,
-    /// When the heartbeat outside was last asked, on the bridge's own clock.
+    /// The time of the last heartbeat, on the bridge's own clock.
     pinged_ms: Arc<AtomicU64>,
 }
 
-/// Why there is no notification.
+/// Why a body is no notification.
 pub(super) enum PayloadError {
-    /// It did not come to its end.
+    /// The connection ended before the body did.
     Cut,
-    /// It is none, and would be none the next time.
+    /// It is malformed, and would be so at the next attempt.
     Malformed(NotificationError),
 }
 
 impl PageState {
-    /// What all pages share.
+    /// The state at the start.
     pub(in crate::alert::io) fn new(
         inbox: mpsc::Sender<Envelope>,
         shared: SharedState,
@@ -91,17 +90,17 @@ impl PageState {
         self.shared.client()
     }
 
-    /// What `/metrics` shows now.
+    /// The values of `/metrics` as they are now.
     pub(super) fn stats(&self) -> Arc<BridgeStats> {
         self.shared.stats()
     }
 
-    /// Which links were used.
+    /// The links that were used.
     pub(super) fn links(&self) -> &Mutex<UsedLinks> {
         &self.links
     }
 
-    /// What the link of a form was made for.
+    /// Checks the link of a form. Returns its content.
     pub(super) fn linked<T: DeserializeOwned>(
         &self,
         purpose: LinkPurpose,
@@ -116,7 +115,7 @@ impl PageState {
         })
     }
 
-    /// Reads a notification, or says why it is none.
+    /// Reads and parses a notification.
     pub(super) async fn payload(&self, body: Body) -> Result<WebhookPayload, PayloadError> {
         let settings = self.settings();
         let _turn = self.bodies.acquire().await;
@@ -147,7 +146,7 @@ impl PageState {
         read.map_err(PayloadError::Malformed)
     }
 
-    /// Gives an input to the core and waits until it is kept.
+    /// Submits an input to the core, and waits until it is written.
     pub(super) async fn submit(&self, input: impl FnOnce(ReplyId) -> CoreInput) -> Response {
         let reply_id = ReplyId(self.next_reply_id.fetch_add(1, Relaxed));
         let (sender, outcome) = oneshot::channel();
@@ -178,11 +177,11 @@ impl PageState {
         (status, words).into_response()
     }
 
-    /// Tells who misses us outside that the watchdog is heard, beside everything else.
+    /// Sends a heartbeat to the monitor, without waiting for it.
     pub(super) fn ping(&self) {
         let settings = self.settings();
-        // Two Alertmanagers, or an eager one, are still one heartbeat. The clock begins with
-        // the process, and its first heartbeat is not too soon.
+        // Watchdog alerts that come more often do not cause more heartbeats. The clock begins with
+        // the process, so the first one is not too soon.
         let now_ms = now().tick.0 + PING_MS_MIN;
         let before_ms = self.pinged_ms.load(Relaxed);
         if settings.options.heartbeat().is_empty() || now_ms < before_ms + PING_MS_MIN {
@@ -220,12 +219,12 @@ impl PageState {
         });
     }
 
-    /// Counts what happened here. With no room for it, it is not counted.
+    /// Counts an event. When the inbox is full, it is not counted.
     pub(super) fn count(&self, count: Count) {
         let _ = self.inbox.try_send(Envelope { input: CoreInput::Happened(count), reply: None });
     }
 
-    /// What a page says that refuses.
+    /// The answer that refuses a form or a link.
     pub(super) fn refuse(&self, refused: SilenceError) -> Response {
         self.count(Count::SilenceRefused);
         let status = match refused {

@@ -1,6 +1,6 @@
-//! The page that answers the other one of two bridges side by side.
+//! The page that answers the polls of the other bridge of a pair.
 //!
-//! Deliberately absent: asking it (`io::peer`).
+//! Deliberately absent: polling it (`io::peer`).
 
 use axum::Router;
 use axum::body::Body;
@@ -15,10 +15,10 @@ use crate::alert::core::PairQuestion;
 use crate::alert::core::counts::Count;
 use crate::alert::message::signature;
 
-/// Bytes of a question.
+/// Most bytes of a poll.
 const QUESTION_BYTES_MAX: usize = 1 << 10;
 
-/// What the other bridge reaches. It has a token of its own, whatever the listener's.
+/// The pages for the other bridge. They have a token of their own.
 pub(super) fn between() -> Router<PageState> {
     Router::new().route("/v1/pair", post(answer))
 }

@@ -1,8 +1,7 @@
-//! The pages of what chats refused: one that whoever has its link sees, and the same for
-//! operators, as JSON.
+//! The pages of refused alerts: one for anybody who has its link, and the same for operators, as
+//! JSON.
 //!
-//! Invariant: what stands in a refused message is text on a page, whatever it was meant
-//! to be in a chat.
+//! Invariant: the texts of a refused alert are escaped.
 
 use std::fmt::Write as _;
 
@@ -23,15 +22,15 @@ use crate::alert::io::html::{self, html};
 use crate::alert::message::link::LinkPurpose;
 use crate::alert::message::silence::SilenceError;
 
-/// Characters of a label or an annotation that a page shows.
+/// Most characters of a label or an annotation on a page.
 const SHOWN_CHARS_MAX: usize = 2_000;
 
-/// What people reach from their chats.
+/// The pages that links in chats lead to.
 pub(super) fn public() -> Router<PageState> {
     Router::new().route("/v1/refused", get(list).post(decide))
 }
 
-/// What operators reach.
+/// The pages for operators.
 pub(super) fn operators() -> Router<PageState> {
     Router::new()
         .route("/v1/refused/all", get(list_all))
@@ -39,7 +38,7 @@ pub(super) fn operators() -> Router<PageState> {
         .route("/v1/refused/{id}/drop", post(drop_it))
 }
 
-/// Those with an id above `after`, at most `limit` of them; without these, all.
+/// Lists those with an id above `after`, at most `limit`; without these parameters, all.
 async fn list_all(State(page_state): State<PageState>, RawQuery(query): RawQuery) -> Response {
     let form = fields(query.unwrap_or_default().as_bytes());
     let (Some(after), Some(limit)) = (number(&form, "after", 0), number(&form, "limit", u64::MAX))
@@ -61,7 +60,7 @@ async fn list_all(State(page_state): State<PageState>, RawQuery(query): RawQuery
     ([(header::CONTENT_TYPE, "application/json")], json!(list).to_string()).into_response()
 }
 
-/// A number of a query, or what it is when there is none; `None` when it is no number.
+/// A number in a query, or its default; `None` when it is no number.
 fn number(form: &[(String, String)], name: &str, usual: u64) -> Option<u64> {
     match field(form, name) {
         "" => Some(usual),
@@ -123,7 +122,7 @@ async fn decide(State(page_state): State<PageState>, body: Body) -> Response {
     }
 }
 
-/// The chat that a link was made for.
+/// The chat of a link.
 fn chat(page_state: &PageState, form: &[(String, String)]) -> Result<String, SilenceError> {
     page_state.linked(LinkPurpose::Refused, form)
 }

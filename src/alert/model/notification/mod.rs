@@ -1,9 +1,9 @@
-//! From the body of Alertmanager's webhook to alerts, within limits on everything.
+//! Parses the body of Alertmanager's webhook, within limits on everything.
 //!
-//! A body that is damaged or too long gives as many alerts as can be read, because
-//! Alertmanager drops for good what it is refused.
+//! From a body that is damaged or too long, as many alerts as possible are read, because
+//! Alertmanager does not retry a notification that is refused.
 //!
-//! Deliberately absent: what is done with an alert (`core`).
+//! Deliberately absent: decisions about alerts (`core`).
 
 mod raw;
 #[cfg(test)]
@@ -19,42 +19,42 @@ use super::alert::{Alert, Pairs, WebhookPayload, hash, is_critical};
 use super::json_repair::repaired;
 use super::text;
 
-/// Alerts of one notification that are kept, what is critical first; the rest is counted.
+/// Most alerts of one notification that are read, critical ones first; the rest is counted.
 pub const ALERTS_MAX: usize = 10_000;
-/// Alerts of one notification that are kept with what decorates them.
+/// Most alerts of one notification that keep their optional labels and annotations.
 const WHOLE_ALERTS_MAX: usize = 500;
-/// Bytes of an alert's labels and annotations beside those that decide.
+/// Most bytes of an alert's optional labels and annotations.
 const DECORATION_BYTES_MAX: usize = 16 << 10;
-/// Bytes of the name of a label that does not decide.
+/// Most bytes of the name of an optional label.
 const NAME_BYTES_MAX: usize = 128;
-/// Bytes of a label's or an annotation's value; what is longer is cut.
+/// Most bytes of a value; a longer one is cut.
 const VALUE_BYTES_MAX: usize = 4_096;
-/// Bytes of a group's key; a longer one is known by its beginning and its hash.
+/// Most bytes of a group key; a longer one is replaced by its beginning and its hash.
 const GROUP_KEY_BYTES_MAX: usize = 512;
-/// Bytes of a fingerprint; the same.
+/// Most bytes of a fingerprint; the same holds.
 const FINGERPRINT_BYTES_MAX: usize = 64;
-/// Labels that a group has in common; the rest is left out.
+/// Most labels of a group; the rest is left out.
 const GROUP_LABELS_MAX: usize = 64;
 
-/// Labels that something is decided by, whatever people's entries add to them.
+/// Labels that decisions depend on, apart from those of the `people` in the settings.
 const DECIDING_LABELS: [&str; 8] =
     ["alertname", "severity", "instance", "job", "cluster", "layer", "tenant_id", "core"];
-/// Annotations that somebody needs to act, or the bridge to find something out.
+/// Annotations that people need to act, or that the bridge needs for snapshots.
 const DECIDING_ANNOTATIONS: [&str; 6] =
     ["summary", "runbook_url", "description", "dashboard_url", "exemplar_query", "value_query"];
 
-/// Why a body is no notification. Nothing of the body is in it. Whatever else is wrong
-/// with one is mended, since Alertmanager drops for good what it is refused.
+/// Why a body is no notification, without any of its content. Other errors are repaired, because
+/// Alertmanager does not retry a notification that is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotificationError {
-    /// No JSON; where.
+    /// It is no JSON; the place of the error.
     Json {
         /// From 1.
         line: usize,
         /// From 1.
         column: usize,
     },
-    /// JSON in which there is no list of alerts.
+    /// It has no list of alerts.
     NoAlerts,
 }
 
@@ -69,31 +69,31 @@ impl fmt::Display for NotificationError {
     }
 }
 
-/// What is there of a body, and what is known of the part that is not.
+/// The part of a body that was read, and what is known of the rest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NotificationBody {
-    /// Its beginning, or all of it.
+    /// Its beginning, or the whole body.
     pub bytes: Vec<u8>,
-    /// Its end, when the beginning is not all.
+    /// Its end, when it is too long.
     pub tail: Vec<u8>,
-    /// Alerts between the two, as far as they were counted.
+    /// Number of alerts between the two.
     pub skipped: u64,
     /// Whether one of these is critical.
     pub skipped_critical: bool,
 }
 
 impl NotificationBody {
-    /// A body that is there as a whole.
+    /// A body that was read as a whole.
     #[cfg(test)]
     pub fn whole(bytes: &[u8]) -> NotificationBody {
         NotificationBody { bytes: bytes.to_vec(), ..NotificationBody::default() }
     }
 }
 
-/// Reads a body. `deciding` names the labels that people are called by.
+/// Parses a body. `deciding` names the labels that people are mentioned by.
 ///
-/// Bytes that are no UTF-8 are replaced; what is too long is cut, since half an alert is
-/// better than none; what is left out is counted. What does not fit in is what decorates.
+/// Bytes that are no UTF-8 are replaced; long values are cut; alerts that do not fit are counted.
+/// Optional labels and annotations are left out first.
 pub fn read(
     body: &NotificationBody,
     deciding: &[&str],
@@ -111,7 +111,7 @@ pub fn read(
             return Err(NotificationError::Json { line: error.line(), column: error.column() });
         }
         raw = raw.with_tail(&body.tail);
-        // The one that is cut is not read, and perhaps not counted.
+        // The alert that was cut is not read, and perhaps not counted.
         skipped = skipped.max(1);
     }
     if !raw.has_alerts {
@@ -127,7 +127,7 @@ pub fn read(
     let is_critical = |alert: &RawAlert| {
         alert.labels.get("severity").is_some_and(|severity| is_critical(severity))
     };
-    // The sort is stable: otherwise they stay in Alertmanager's order.
+    // The sort is stable: apart from this they stay in Alertmanager's order.
     raw.alerts.sort_by_key(|alert| !is_critical(alert));
     let over = raw.alerts.split_off(raw.alerts.len().min(ALERTS_MAX));
     let raw_status = std::mem::take(&mut raw.status);
@@ -159,7 +159,7 @@ pub fn read(
     Ok(payload)
 }
 
-/// What is told of a notification of which no alert could be read: that there is something.
+/// The alert for a notification of which no alert could be read.
 fn unreadable(payload: &WebhookPayload) -> Alert {
     let severity = if payload.truncated_critical { "critical" } else { "warning" };
     let mut labels = payload.group_labels.clone();
@@ -195,7 +195,7 @@ fn alert(raw: RawAlert, of_all: &str, names: &[&str], decoration_bytes_max: usiz
     }
 }
 
-/// Those that decide, and of the others as many as `left_bytes` has room for.
+/// The pairs that decisions depend on, and as many others as fit into `left_bytes`.
 fn pairs(mut raw: Pairs, deciding: &[&str], left_bytes: &mut usize) -> Pairs {
     let mut kept = Pairs::new();
     for name in deciding {
@@ -215,7 +215,7 @@ fn pairs(mut raw: Pairs, deciding: &[&str], left_bytes: &mut usize) -> Pairs {
     kept
 }
 
-/// The group's name. One that is missing is made of what the group is known by.
+/// The group key. A missing one is made of the labels.
 fn group_key(given: String, group_labels: &Pairs, alerts: &[Alert]) -> String {
     if !given.is_empty() {
         return bounded(given, GROUP_KEY_BYTES_MAX);
@@ -227,7 +227,7 @@ fn group_key(given: String, group_labels: &Pairs, alerts: &[Alert]) -> String {
     bounded(format!("alert:{name}"), GROUP_KEY_BYTES_MAX)
 }
 
-/// A name that is as distinct as the whole one.
+/// A shorter name that is as distinct as the whole one.
 fn bounded(name: String, bytes_max: usize) -> String {
     if name.len() <= bytes_max {
         return name;

@@ -1,7 +1,6 @@
-//! A notification as it stands in JSON, read so that what is odd about a part of it loses
-//! nothing of the rest.
+//! A notification as JSON, parsed so that an error in one part loses nothing of the rest.
 //!
-//! Deliberately absent: limits, and what of it is kept (`notification`).
+//! Deliberately absent: limits (`notification`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +10,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use crate::alert::model::alert::{Pairs, hash};
 
-/// What there is of a notification, and why not all of it. What stands behind it is nothing.
+/// Parses as much as possible of a notification. The error says why the rest is missing. Text after
+/// its end is ignored.
 pub(super) fn parse(text: &str) -> (RawNotification, Result<(), serde_json::Error>) {
     let mut raw = RawNotification::default();
     let mut json = serde_json::Deserializer::from_str(text);
@@ -19,13 +19,13 @@ pub(super) fn parse(text: &str) -> (RawNotification, Result<(), serde_json::Erro
     (raw, parsed)
 }
 
-/// What stands in a body. Filled in while it is read, so that of a body that ends too
-/// early everything before the end is there.
+/// The fields of a body. They are filled in while it is parsed, so a truncated body keeps what came
+/// before its end.
 #[derive(Default)]
 pub(super) struct RawNotification {
     pub(super) group_key: String,
     pub(super) status: String,
-    /// What stood among the alerts and is none.
+    /// Number of list items that are no alerts.
     pub(super) unread: u64,
     pub(super) truncated: u64,
     pub(super) group_labels: Pairs,
@@ -46,8 +46,7 @@ pub(super) struct RawAlert {
 }
 
 impl RawNotification {
-    /// The same, with alerts told apart. They are their labels: of several with one fingerprint and other labels, each gets
-    /// one of its own.
+    /// Gives alerts with the same fingerprint and different labels fingerprints of their own.
     pub(super) fn with_distinct_fingerprints(self) -> RawNotification {
         let mut raw = self;
         let mut first: BTreeMap<String, u64> = BTreeMap::new();
@@ -153,14 +152,14 @@ impl<'de> Visitor<'de> for AlertsSeed<'_> {
         Ok(())
     }
 
-    /// An empty list is `null` where nobody made one.
+    /// An empty list may be `null`.
     fn visit_unit<E>(self) -> Result<(), E> {
         self.0.has_alerts = true;
         Ok(())
     }
 }
 
-/// An alert, or nothing where something else stands: the others are no worse for it.
+/// An alert, or `None` for any other value, so that the other alerts are still read.
 struct MaybeAlert(Option<RawAlert>);
 
 impl<'de> Deserialize<'de> for MaybeAlert {
@@ -225,8 +224,8 @@ impl<'de> Deserialize<'de> for MaybeAlert {
     }
 }
 
-/// A text, or what else stands in its place: a number or a word as it is written, and
-/// nothing for a list or an object.
+/// A text. A number or a boolean is taken as it is written, and a list or an object as an empty
+/// text.
 struct Text(String);
 
 impl<'de> Deserialize<'de> for Text {
@@ -281,7 +280,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-/// Labels or annotations, or nothing where there are none.
+/// Labels or annotations; empty for any other value.
 struct LoosePairs(Pairs);
 
 impl<'de> Deserialize<'de> for LoosePairs {
