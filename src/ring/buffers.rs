@@ -20,7 +20,7 @@ pub(super) struct Buffers {
     memory: Mapping,
     count: u16,
     buffer_bytes: usize,
-    /// Where the next returned buffer goes; the kernel sees it by the store.
+    /// The index of the next returned buffer; the kernel sees it when it is stored.
     tail: u16,
     out: Vec<u64>,
     lent: u64,
@@ -28,7 +28,7 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// `count` buffers, all to be given to the kernel by `register`.
+    /// `count` buffers, which `register` gives to the kernel.
     pub fn new(count: u16, buffer_bytes: u32) -> io::Result<Buffers> {
         let entries = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
         let memory = Mapping::new(usize::from(count) * buffer_bytes as usize)?;
@@ -52,7 +52,7 @@ impl Buffers {
         unsafe { submitter.register_buf_ring_with_flags(address, self.count, GROUP, 0) }
     }
 
-    /// The first `len` bytes of a buffer that the kernel has just filled.
+    /// Lends the first `len` bytes of a buffer that the kernel has just filled.
     pub fn lend(&mut self, index: u16, len: usize) -> &mut [u8] {
         assert!(index < self.count && len <= self.buffer_bytes, "a buffer of this ring");
         let (word, bit) = (usize::from(index) / 64, 1u64 << (index % 64));
@@ -76,17 +76,17 @@ impl Buffers {
         self.provide(index);
     }
 
-    /// How many there are, lent or not.
+    /// Number of buffers, lent or not.
     pub fn count(&self) -> usize {
         usize::from(self.count)
     }
 
-    /// What fits into one.
+    /// Size of a buffer.
     pub fn buffer_bytes(&self) -> usize {
         self.buffer_bytes
     }
 
-    /// How many buffers are lent right now.
+    /// Number of lent buffers.
     pub fn lent(&self) -> u64 {
         self.lent - self.returned
     }

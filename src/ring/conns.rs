@@ -1,7 +1,7 @@
 //! The connections of one core as `KernelIo` sees them, by slot: the socket, the
 //! requests under way, and the phase that it is in.
 //!
-//! Invariant: a slot is free only when the kernel has answered all requests of its tenant.
+//! Invariant: a slot is free only when the kernel has answered all requests of its connection.
 //!
 //! Deliberately absent: system calls, and the memory of requests (`uring`).
 
@@ -14,23 +14,23 @@ use super::user_data::GENERATION_BITS;
 /// Marks the end of the list of free slots, and a connection without a send.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// All that an idle connection costs here: 16 bytes.
+/// The state of a connection: 16 bytes when it is idle.
 #[derive(Debug)]
 pub(super) struct ConnSlot {
     /// The socket; -1 once it is closed.
     pub fd: RawFd,
-    /// Counts the slot's tenants, modulo 2^24.
+    /// Counts the connections of the slot, modulo 2^24.
     pub generation: u32,
-    /// Where the uring keeps the bytes or the address of the request under way;
-    /// in a free slot the next free one.
+    /// The key of the bytes or the address of the request in flight; in a free slot the next free
+    /// one.
     pub in_flight: u32,
-    /// Requests that the kernel has not answered finally.
+    /// Requests without their final answer.
     pub under_way: PendingOps,
     /// The phase that the connection is in.
     pub phase: ConnPhase,
-    /// Whether the slot stands in line for a receive buffer; outlives the tenant.
+    /// Whether the slot is in the queue for receive buffers; it outlives the connection.
     pub place: QueuePosition,
-    /// Buffers that it has got in this service; 0 while it is not in service.
+    /// Buffers that it has got in its turn; 0 outside of its turn.
     pub served: u8,
 }
 
@@ -41,29 +41,29 @@ const _: () = assert!(size_of::<Option<ConnSlot>>() == 16);
 pub(super) enum ConnPhase {
     /// The slot has no connection.
     Free,
-    /// Outgoing, not answered yet.
+    /// An outgoing connection that is not answered yet.
     Connecting,
-    /// Both directions work.
+    /// Both directions are open.
     Open,
     /// The peer sends no more.
     Ended,
-    /// Over; what is under way comes back first.
+    /// It is being closed; requests in flight are answered first.
     Leaving(DisconnectReason),
 }
 
-/// Where a slot stands in the line for receive buffers.
+/// The state of a slot in the queue for receive buffers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum QueuePosition {
-    /// Not in the list.
+    /// It is not in the queue.
     #[default]
     Outside,
-    /// In the list for its present tenant.
+    /// It is in the queue for its current connection.
     InLine,
-    /// In the list for a tenant that has left.
+    /// It is in the queue for a connection that is gone.
     Stale,
 }
 
-/// A set of the requests a connection can have under way, each at most once.
+/// The set of requests that a connection has in flight, each at most once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PendingOps(u8);
 
@@ -116,12 +116,12 @@ impl ConnTable {
         self.live == self.max
     }
 
-    /// How many more there may be.
+    /// Number of free slots.
     pub fn room(&self) -> u32 {
         self.max - self.live
     }
 
-    /// Moves a socket in. There must be room.
+    /// Adds a connection. There must be room.
     pub fn insert(&mut self, fd: RawFd, phase: ConnPhase) -> ConnId {
         assert!(!self.is_full());
         self.live += 1;
@@ -143,7 +143,7 @@ impl ConnTable {
         ConnId { slot, generation }
     }
 
-    /// Frees the slot; whatever still names this tenant is stale from here on.
+    /// Frees the slot; ids of this connection are stale from here on.
     pub fn remove(&mut self, id: ConnId) {
         let free = self.free;
         let conn = self.at_mut(id).expect("a connection is removed once");
@@ -164,8 +164,7 @@ impl ConnTable {
         (conn.generation == id.generation && conn.phase != ConnPhase::Free).then_some(conn)
     }
 
-    /// A slot that has had a tenant, and the name that its tenant has, or that the
-    /// next one gets.
+    /// A slot that was used before, with the id of its connection, or of the next one.
     pub fn slot_mut(&mut self, slot: u32) -> Option<(ConnId, &mut ConnSlot)> {
         let conn = self.slots.at_mut(slot)?;
         Some((ConnId { slot, generation: conn.generation }, conn))

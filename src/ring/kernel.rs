@@ -43,22 +43,21 @@ use acceptors::{Accepted, Acceptors};
 use counters::RingCounters;
 use errno::disconnect_reason;
 
-/// Buffers that a connection gets in one service, if it has so much to read. A
-/// message that fits into them is received whole before the next in line is
-/// served, so few of them are in memory half received.
+/// Most buffers that a connection gets in one turn. A message that fits into them is received whole
+/// before the next connection has its turn, so few messages are partially received.
 const SERVED_BUFFERS_MAX: u8 = 16;
 
-/// One core's sockets over one io_uring. Belongs to the thread that made it.
+/// The sockets of one core over one io_uring. It belongs to the thread that made it.
 pub struct KernelIo {
     uring: Uring,
     conns: ConnTable,
     acceptors: Acceptors,
-    /// Connections whose receive waits for a buffer.
+    /// Connections that wait for a receive buffer.
     queue: SlotList,
     /// Connections to be closed as soon as no waiting request names their
     /// descriptor: a number that is closed may be another's socket at once.
     leaving: Vec<ConnId>,
-    /// Endings that wait for the next `reap`.
+    /// Events that wait for the next `reap`.
     gone: VecDeque<(ConnId, DisconnectReason)>,
     waker: Waker,
     watch: Watch,
@@ -69,14 +68,14 @@ pub struct KernelIo {
     /// What of the counters the metrics have already.
     written: RingCounters,
     metrics: Rc<MetricsWriter>,
-    /// Whether the last `reap` left nothing.
+    /// Whether the last `reap` left no event.
     is_drained: bool,
 }
 
-/// Whether the ring would notice the waker.
+/// Whether a poll of the waker is in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Watch {
-    /// A poll for it is under way.
+    /// One is.
     Set,
     /// None is.
     Unset,
@@ -118,7 +117,7 @@ impl KernelIo {
         })
     }
 
-    /// Takes peers from `listener`, from the next `submit` until `Action::StopAccepting`.
+    /// Accepts peers of `listener`, from the next `submit` until `Action::StopAccepting`.
     pub fn listen(&mut self, listener: TcpListener) {
         self.acceptors.add(listener);
     }
@@ -148,19 +147,18 @@ impl KernelIo {
         self.neighbours = neighbours;
     }
 
-    /// How many connections there are, those on their way in or out included.
+    /// Number of connections, including those that connect or close.
     pub fn connections(&self) -> u32 {
         self.conns.len()
     }
 
-    /// Who is at the other end of a connection. A system call: for questions of an
-    /// operator, not for every turn.
+    /// The address of a peer. It costs a system call, so it is for requests of operators only.
     pub fn peer(&mut self, id: ConnId) -> Option<SocketAddr> {
         let conn = self.conns.at_mut(id)?;
         if conn.fd < 0 { None } else { socket::peer(conn.fd) }
     }
 
-    /// Requests that the kernel has not answered finally, and all since the beginning.
+    /// Requests without their final answer, and all since the start.
     pub fn operations(&self) -> (u64, u64) {
         self.uring.requests()
     }
@@ -170,8 +168,8 @@ impl KernelIo {
     pub fn park(&mut self, until: Option<MonotonicMs>) {
         self.settle();
         self.report();
-        // While somebody waits for a buffer, one is free or comes with what is there
-        // to be reaped.
+        // While a connection waits for a buffer, one is free, or comes with the completions that
+        // are there.
         let idle = self.gone.is_empty() && self.queue.is_empty() && self.leaving.is_empty();
         if !idle || !self.waker.prepare_park() {
             return;
@@ -191,7 +189,7 @@ impl KernelIo {
         Duration::from_millis(until.0).saturating_sub(self.started.elapsed())
     }
 
-    /// Writes down what happened in this turn.
+    /// Writes the counters of this turn.
     fn report(&mut self) {
         self.counters.submits = self.uring.submits;
         self.counters.queue_full = self.uring.queue_full;
@@ -204,15 +202,14 @@ impl KernelIo {
         MonotonicMs(self.started.elapsed().as_millis() as u64)
     }
 
-    /// Gives back what a crowd that came or went at once has left. To be called now and
-    /// then.
+    /// Frees the spare capacity that a burst of connections has left. To be called now and then.
     pub fn trim(&mut self) {
         trim_queue(&mut self.gone);
         self.uring.trim();
     }
 
-    /// Hands all requests over; then nothing names the descriptors of leaving
-    /// connections but the kernel's own references, and they can be closed.
+    /// Submits all requests; after that only the kernel's own references use the descriptors of
+    /// leaving connections, and they can be closed.
     fn settle(&mut self) {
         self.serve();
         if !self.uring.submit() || self.leaving.is_empty() {
@@ -220,7 +217,7 @@ impl KernelIo {
         }
         for id in std::mem::take(&mut self.leaving) {
             let conn = self.conns.at_mut(id).expect("it leaves after it was closed");
-            // Whatever is under way holds the socket, and is ended by this.
+            // Requests in flight hold the socket, and are ended by this.
             if conn.under_way.has(PendingOps::CONNECT) {
                 self.uring.cancel(UserData::of(RequestKind::Connect, id));
             } else if !conn.under_way.is_empty() {
@@ -245,7 +242,7 @@ impl KernelIo {
         }
     }
 
-    /// Announces the end of a leaving connection when nothing is left of it.
+    /// Announces the end of a leaving connection without requests in flight.
     fn release(&mut self, id: ConnId) {
         let conn = self.conns.at_mut(id).expect("it is released once");
         if let ConnPhase::Leaving(reason) = conn.phase
@@ -273,7 +270,7 @@ impl KernelIo {
         }
     }
 
-    /// Ends every socket, and so every request; the ring takes the answers.
+    /// Shuts down every socket, which ends every request; the ring takes the answers.
     fn close_all(&mut self) {
         self.acceptors.close();
         if self.watch == Watch::Set {
@@ -291,7 +288,7 @@ impl KernelIo {
         self.conns = ConnTable::new(0);
     }
 
-    /// Begins to receive, behind those who wait for a buffer.
+    /// Begins to receive, after those that wait for a buffer.
     fn receive(&mut self, id: ConnId) {
         if self.queue.is_empty() {
             self.receive_always(id);
@@ -306,7 +303,7 @@ impl KernelIo {
         self.uring.receive(UserData::of(RequestKind::Receive, id), conn.fd);
     }
 
-    /// Goes on with a receive that the kernel has ended with `done`.
+    /// Continues a receive that the kernel has ended with `done`.
     fn receive_again(&mut self, id: ConnId, done: Completion) {
         let conn = self.conns.at_mut(id).expect("only a live connection receives");
         let served = std::mem::take(&mut conn.served);
@@ -318,12 +315,12 @@ impl KernelIo {
         } else if done.leaves_bytes() {
             self.receive(id);
         } else {
-            // It takes no buffer now, so nobody waits longer for it.
+            // It takes no buffer now, so it delays nobody.
             self.receive_always(id);
         }
     }
 
-    /// Receives one buffer, the `served`th of this service.
+    /// Receives one buffer, the `served`th of its turn.
     fn receive_once(&mut self, id: ConnId, served: u8) {
         let conn = self.conns.at_mut(id).expect("only a live connection receives");
         conn.under_way.begin(PendingOps::RECEIVE);
@@ -331,10 +328,10 @@ impl KernelIo {
         self.uring.receive_once(UserData::of(RequestKind::Receive, id), conn.fd);
     }
 
-    /// Lets those who waited for buffers receive, the oldest first, as many as
-    /// there are buffers. Each takes one at a time, and after some of them, when
-    /// others wait, comes to the end of the line again. They go to the kernel with
-    /// this turn's sends, before it fills buffers for anybody else.
+    /// Lets waiting connections receive, the oldest first, as many as there are buffers. Each takes
+    /// one at a time, and after some of them goes to the end of the queue again, when others wait.
+    /// The requests are submitted with the sends of this turn, before the kernel fills buffers for
+    /// others.
     fn serve(&mut self) {
         if self.queue.is_empty() {
             return;
@@ -345,7 +342,7 @@ impl KernelIo {
         }
     }
 
-    /// Tells the core about one completion. Returns how many events that were.
+    /// Handles one completion. Returns the number of events.
     fn dispatch(&mut self, done: Completion, on_event: &mut dyn FnMut(Event<'_>)) -> usize {
         self.counters.completions += 1;
         match done.token.kind() {
@@ -359,7 +356,7 @@ impl KernelIo {
                 }
                 0
             }
-            // The message could not be left: its ring is full, or is none any more.
+            // The message could not be delivered: its ring is full, or closed.
             RequestKind::Wake => {
                 self.neighbours[done.token.id().slot as usize].wake_by_eventfd();
                 0
@@ -417,7 +414,7 @@ impl KernelIo {
         events
     }
 
-    /// Gives back the buffer of a completion that nobody wants.
+    /// Returns the buffer of a completion that is not used.
     fn discard(&mut self, done: Completion) {
         if let Some(index) = done.buffer() {
             self.uring.buffers().lend(index, 0);

@@ -11,16 +11,16 @@ use super::setup_error::disabled_by_sysctl;
 use super::uring::Uring;
 use super::{IoSetupError, Options, socket};
 
-/// One thing that the kernel has or has not.
+/// A feature of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {
-    /// What it is, for people.
+    /// Its description.
     pub name: &'static str,
-    /// Whether it is there.
+    /// Whether the kernel has it.
     pub present: bool,
-    /// Whether nothing works without it.
+    /// Whether it is required.
     pub needed: bool,
-    /// What its absence means, and what to do about it.
+    /// The consequence of its absence, and what to do about it.
     pub advice: String,
 }
 
@@ -29,7 +29,7 @@ pub const OWN_TABLES: &str = "own descriptor tables (unshare)";
 
 const NEWER: &str = "boot Linux 6.1 (Debian 12) or newer";
 
-/// Looks at everything that the ring needs or would use. Changes nothing.
+/// Probes everything that the ring needs or would use. It changes nothing.
 pub fn probe() -> Vec<Feature> {
     let disabled = disabled_by_sysctl();
     let ring = deferring_ring();
@@ -37,7 +37,7 @@ pub fn probe() -> Vec<Feature> {
         Feature {
             name: "kernel.io_uring_disabled = 0",
             present: disabled == 0,
-            // With 1, a privileged process may; whether it is, the ring tells.
+            // With 1, a privileged process may use it; whether this one is, the ring tells.
             needed: disabled == 2,
             advice: "run `sysctl -w kernel.io_uring_disabled=0`".to_owned(),
         },

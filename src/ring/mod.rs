@@ -35,23 +35,22 @@ pub use waker::Waker;
 /// 64 B a submission entry, 16 B a completion entry, and 16 B a connection.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Receive buffers that all connections of the core share; a power of two.
+    /// Number of receive buffers that all connections of the core share; a power of two.
     pub recv_buffers: u16,
-    /// What one receive can bring at most.
+    /// Most bytes of one receive.
     pub recv_buffer_bytes: u32,
     /// Requests that fit into one system call; a power of two.
     pub submission_entries: u32,
     /// Completions that the kernel can leave before it needs memory of its own;
     /// a power of two, at least as large as `submission_entries`.
     pub completion_entries: u32,
-    /// Connections of this core. When it is reached, accepting stops until one
-    /// goes.
+    /// Most connections of this core. When it is reached, accepting stops until one ends.
     pub connections_max: u32,
 }
 
 impl Options {
-    /// What the kernel counts as locked for a ring of this size (since Linux 6.14, and
-    /// before 5.12): its queues, and the ring of its buffers, each in whole pages.
+    /// Bytes that the kernel counts as locked for a ring of this size (since Linux 6.14, and before
+    /// 5.12): its queues, and the ring of its buffers, each in whole pages.
     pub fn locked_bytes(&self) -> u64 {
         const PAGE: u64 = 4_096;
         // A submission entry has 64 B and an index of 4, a completion entry 16, a buffer 16.

@@ -1,14 +1,13 @@
-//! Connections whose receive found no buffer, in the order in which they came.
+//! The queue of connections whose receive found no buffer.
 //!
-//! Four bytes each, and nothing while buffers suffice. An entry names a slot and
-//! not its tenant: what is remembered about the entry stays with the slot when
-//! its tenant leaves. So there is one entry for a slot at most, however many
-//! tenants come and go while it stands in line, and a tenant that has to wait
-//! where a former one did takes over its place.
+//! An entry takes four bytes, and there is none while buffers suffice. It names a slot and not a
+//! connection: its state stays with the slot when the connection ends. So there is at most one
+//! entry for a slot, however many connections come and go meanwhile, and a connection that has to
+//! wait where an earlier one did takes over its entry.
 //!
-//! Invariant: a slot is in the list exactly when its `place` is not `Outside`.
+//! Invariant: a slot is in the queue exactly when its `place` is not `Outside`.
 //!
-//! Deliberately absent: buffers, and how many there are.
+//! Deliberately absent: the buffers.
 
 use std::collections::VecDeque;
 
@@ -16,10 +15,10 @@ use crate::base::ConnId;
 
 use super::conns::{ConnPhase, ConnTable, QueuePosition};
 
-/// Entries that an empty list keeps memory for.
+/// Entries that an empty queue keeps memory for.
 const KEPT: usize = 1_024;
 
-/// The list.
+/// The queue.
 #[derive(Debug, Default)]
 pub(super) struct SlotList {
     slots: VecDeque<u32>,
@@ -30,7 +29,7 @@ impl SlotList {
         self.slots.is_empty()
     }
 
-    /// Puts a connection at the end.
+    /// Adds a connection at the end.
     pub fn push(&mut self, conns: &mut ConnTable, id: ConnId) {
         let conn = conns.at_mut(id).expect("only a live connection waits");
         match conn.place {
@@ -41,14 +40,14 @@ impl SlotList {
         conn.place = QueuePosition::InLine;
     }
 
-    /// The connection that has waited longest, unless nobody waits.
+    /// Takes the connection that has waited longest.
     pub fn pop(&mut self, conns: &mut ConnTable) -> Option<ConnId> {
         while let Some(slot) = self.slots.pop_front() {
             let (id, conn) = conns.slot_mut(slot).expect("slots are never removed");
             let place = std::mem::take(&mut conn.place);
             match (place, conn.phase) {
                 (QueuePosition::InLine, ConnPhase::Open) => return Some(id),
-                // It will be gone without having received more.
+                // The connection ends without receiving more.
                 (QueuePosition::InLine, ConnPhase::Leaving(_)) | (QueuePosition::Stale, _) => {}
                 (
                     QueuePosition::InLine,

@@ -11,7 +11,7 @@ use std::io;
 pub enum IoSetupError {
     /// `kernel.io_uring_disabled` forbids it.
     Disabled {
-        /// What the sysctl says: 1 for unprivileged processes, 2 for all.
+        /// The value of the sysctl: 1 for unprivileged processes, 2 for all.
         value: u8,
     },
     /// Allowed by the kernel, refused to this process.
@@ -20,24 +20,24 @@ pub enum IoSetupError {
     Absent,
     /// The kernel's io_uring is older than 6.1.
     TooOld {
-        /// The first thing that was missing.
+        /// The first feature that is missing.
         feature: &'static str,
     },
     /// No memory, or no more that may be locked.
     NoMemory,
     /// The descriptor table is full.
     NoDescriptors,
-    /// Something that nobody expected.
+    /// An unexpected error.
     Unexpected {
-        /// What was tried.
+        /// The step that failed.
         step: &'static str,
-        /// What the kernel said.
+        /// The error of the kernel.
         error: io::Error,
     },
 }
 
 impl IoSetupError {
-    /// What the failure of `step` means; `feature` is what the step needs.
+    /// The meaning of a failed `step`; `feature` is what the step needs.
     pub fn from_step(step: &'static str, feature: &'static str, error: io::Error) -> IoSetupError {
         IoSetupError::decide(step, feature, error, disabled_by_sysctl())
     }

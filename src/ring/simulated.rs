@@ -1,9 +1,9 @@
 //! The `Io` over a scripted world: tests play the peers, a seed plays the
 //! network and the kernel.
 //!
-//! What peers do arrives late, in pieces cut anywhere, and in any order across
-//! connections, never within one. Sends leave in parts, late, and wait for a
-//! peer that does not read. Some connections are reset.
+//! Bytes of peers arrive late, in pieces cut anywhere, and in any order across connections, but
+//! never within one. Sends leave in parts, late, and wait for a peer that does not read. Some
+//! connections are reset.
 //!
 //! Invariants: equal seeds and equal calls give equal events; the promises of
 //! `Io` hold as over the kernel.
@@ -33,24 +33,24 @@ use slots::PeerSlots;
 pub use fault_injector::FaultProfile;
 pub use peers::{PeerState, SimulatedPeer};
 
-/// One core's sockets in a world that a seed decides.
+/// The sockets of one core in a world that a seed decides.
 #[derive(Debug)]
 pub struct SimulatedIo {
     fault_injector: FaultInjector,
     now: Timestamps,
     accepting: bool,
-    /// How many peers come in a turn, and from when on.
+    /// The rate of accepting, and its start.
     peers_per_turn_max: u16,
     peers_from: MonotonicMs,
-    /// Whether the last `reap` left nothing.
+    /// Whether the last `reap` left no event.
     is_drained: bool,
     conns: Vec<SimulatedConnection>,
-    /// Peers about whom there may still be something to tell the core.
+    /// Peers with events for the core.
     live: Vec<u32>,
     slots: PeerSlots,
 }
 
-/// What is to be told about a connection next.
+/// The next event of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     In,
@@ -74,14 +74,13 @@ impl SimulatedIo {
         }
     }
 
-    /// Moves the clocks; never backwards.
+    /// Advances the clocks.
     pub fn set_now(&mut self, now: Timestamps) {
         assert!(self.now.tick <= now.tick, "the monotonic clock does not go backwards");
         self.now = now;
     }
 
-    /// When there is something to reap, at the earliest. `None` when nothing
-    /// happens unless somebody acts.
+    /// The time of the next event; `None` when there is none without an action.
     pub fn next_due(&self) -> Option<MonotonicMs> {
         let dues = self.live.iter().filter_map(|peer| self.conns[*peer as usize].due());
         dues.chain(self.outgoing_dues()).min()
@@ -92,13 +91,13 @@ impl SimulatedIo {
         conns.filter_map(|conn| self.outgoing_due(conn))
     }
 
-    /// A send goes on when its time has come and the peer has room.
+    /// A send continues when its time has come and the peer has room.
     fn outgoing_due(&self, conn: &SimulatedConnection) -> Option<MonotonicMs> {
         let (due, _) = conn.outgoing.as_ref()?;
         (conn.reason.is_none() && 0 < self.fault_injector.room(conn.inbox.len())).then_some(*due)
     }
 
-    /// What can be told about `peer` now; chance decides between several.
+    /// The event of `peer` that is due now; chance decides between several.
     fn step_of(&mut self, peer: u32) -> Option<Step> {
         let conn = &self.conns[peer as usize];
         let passed = |due: MonotonicMs| due <= self.now.tick;

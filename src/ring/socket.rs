@@ -9,11 +9,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::base::TcpLiveness;
 
-/// How long what was sent, a ping included, may stay unacknowledged. An outage is
-/// survived up to about half of it, because retries grow apart.
+/// How long sent data, pings included, may stay unacknowledged. Outages of up to about half of it
+/// are survived, because the time between retries grows.
 const USER_TIMEOUT_MS: libc::c_int = 40_000;
 
-/// Between two retries at most, so that one falls into the time behind an outage.
+/// The longest time between two retries, so that one falls into the time after an outage.
 const RTO_MAX_MS: libc::c_int = 8_000;
 
 /// Linux 6.15; not in `libc` yet.
@@ -46,8 +46,8 @@ pub fn listener(addr: SocketAddr, backlog: i32, port_use: PortUse) -> io::Result
     Ok(socket.into())
 }
 
-/// Lets the kernel find out that a peer is gone which does not acknowledge what it is
-/// sent. It knows nothing of who is behind a proxy, and nothing of programs that hang.
+/// Lets the kernel detect a peer that does not acknowledge data. It does not detect peers behind a
+/// proxy, or programs that hang.
 ///
 /// Deliberately absent: `SO_KEEPALIVE`. Timers of more than 16 s have granules of 2 s in
 /// the kernel's wheel (kernel/time/timer.c, HZ = 250), so the probes of tens of thousands
@@ -149,8 +149,8 @@ pub(super) fn shut_down(fd: RawFd) {
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }
 
-/// Who is at the other end of a socket; nobody when it is reset already. A peer that came
-/// by IPv4 to a listener of both families has its IPv4 address.
+/// The address of the peer of a socket; `None` when it was reset already. A peer that came by IPv4
+/// to a listener of both families has its IPv4 address.
 pub(super) fn peer(fd: RawFd) -> Option<SocketAddr> {
     // SAFETY: the caller owns `fd` and keeps it open during the call; it is
     // borrowed for no longer.
@@ -159,7 +159,7 @@ pub(super) fn peer(fd: RawFd) -> Option<SocketAddr> {
     Some(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
 }
 
-/// What the kernel knows of the other end of a socket.
+/// The kernel's information about the peer of a socket.
 pub(super) fn tcp_liveness(fd: RawFd) -> TcpLiveness {
     let mut unread: libc::c_int = 0;
     // SAFETY: the kernel writes one `c_int` during the call. The caller owns `fd` and

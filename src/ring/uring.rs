@@ -8,7 +8,7 @@
 //! keeps, and messages of neighbours, one of each for each sleep, and the kernel keeps or
 //! refuses those.
 //!
-//! Deliberately absent: what a completion means for its connection.
+//! Deliberately absent: the meaning of a completion for its connection.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -34,7 +34,7 @@ use super::{IoSetupError, Options};
 /// that it lent.
 const QUIESCE_ROUNDS: usize = 1_000;
 
-/// How often in a row the kernel is asked for more before a turn begins.
+/// Most consecutive calls for more completions before a turn begins.
 const GATHER_ROUNDS: usize = 256;
 
 /// How a send begins: it is tried, and where there is no room the kernel waits for some.
@@ -53,12 +53,12 @@ pub(super) struct Completion {
 }
 
 impl Completion {
-    /// True when the same request will be answered again.
+    /// Whether the same request will be answered again.
     pub fn more(self) -> bool {
         cqueue::more(self.flags)
     }
 
-    /// How many requests this is the last answer to.
+    /// Number of requests that this is the last answer to.
     fn ends_count(self) -> u64 {
         match self.token.kind() {
             // Not counted as under way: the one is answered only when it failed, the
@@ -84,7 +84,7 @@ impl Completion {
     }
 }
 
-/// What has become of a send.
+/// The progress of a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendProgress {
     Whole,
@@ -94,20 +94,20 @@ pub(super) enum SendProgress {
 /// How a ring ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Quiesced {
-    /// Whether the kernel has answered everything.
+    /// Whether the kernel has answered all requests.
     pub is_complete: bool,
     /// What the kernel had under way when it was told to cancel all, summed up: it
     /// goes through that again for each request that it cancels.
     pub swept: u64,
 }
 
-/// The bytes of one send, and how many of them have left.
+/// The bytes of one send, with the number that has left.
 struct Outgoing {
     bytes: Bytes,
     sent: usize,
 }
 
-/// All memory that the kernel may look at while requests are under way.
+/// All memory that the kernel may access while requests are in flight.
 struct Lent {
     sends: Slab<Outgoing>,
     targets: Slab<SockAddr>,
@@ -118,13 +118,13 @@ struct Lent {
 pub(super) struct Uring {
     ring: IoUring,
     lent: ManuallyDrop<Lent>,
-    /// Completions taken out of the queue before their turn.
+    /// Completions that were taken out of the queue early.
     stash: VecDeque<Completion>,
-    /// How many of those hold a receive buffer.
+    /// Number of those with a receive buffer.
     stashed_buffers: usize,
     /// Receives that will take a buffer when they reach the kernel.
     promised_buffers: usize,
-    /// Requests that the kernel had no room for.
+    /// Requests that the kernel had no room for yet.
     waiting: VecDeque<Entry>,
     /// Requests without their final answer.
     under_way: u64,
@@ -188,7 +188,7 @@ impl Uring {
         trim_queue(&mut self.waiting);
     }
 
-    /// Takes one peer from `listener`.
+    /// Accepts one peer of `listener`.
     pub fn accept(&mut self, token: UserData, listener: RawFd) {
         let (addr, len) = (std::ptr::null_mut(), std::ptr::null_mut());
         let accept = opcode::Accept::new(types::Fd(listener), addr, len).flags(libc::SOCK_CLOEXEC);
@@ -248,8 +248,8 @@ impl Uring {
         self.push(send.build(), token);
     }
 
-    /// Notes that `count` more bytes of a send have left. The kernel must have
-    /// answered it, finally.
+    /// Notes that `count` more bytes of a send have left. The kernel must have given its final
+    /// answer.
     pub fn sent(&mut self, index: u32, count: usize) -> SendProgress {
         let outgoing = &mut self.lent.sends[index];
         outgoing.sent += count;
@@ -261,7 +261,7 @@ impl Uring {
         }
     }
 
-    /// Lets go of the bytes of a send. The kernel must have answered it, finally.
+    /// Frees the bytes of a send. The kernel must have given its final answer.
     pub fn forget_send(&mut self, index: u32) {
         let outgoing = self.lent.sends.remove(index);
         assert!(outgoing.is_some(), "a send is forgotten once");
@@ -276,13 +276,13 @@ impl Uring {
         index
     }
 
-    /// Lets go of an address. The kernel must have answered the connect.
+    /// Frees an address. The kernel must have answered the connect.
     pub fn forget_target(&mut self, index: u32) {
         let target = self.lent.targets.remove(index);
         assert!(target.is_some(), "an address is forgotten once");
     }
 
-    /// Ends the request that `target` names; it is answered with an error.
+    /// Cancels the request that `target` names; it is answered with an error.
     pub fn cancel(&mut self, target: UserData) {
         self.push(
             opcode::AsyncCancel::new(target.0).build(),
@@ -290,7 +290,7 @@ impl Uring {
         );
     }
 
-    /// Answers `token` each time that `fd` is written to.
+    /// Polls `fd`: `token` is answered each time that it is written to.
     pub fn watch(&mut self, token: UserData, fd: RawFd) {
         let poll = opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32).multi(true);
         self.push(poll.build(), token);
@@ -319,7 +319,7 @@ impl Uring {
         &mut self.lent.buffers
     }
 
-    /// The oldest completion that nobody has seen.
+    /// Takes the oldest completion.
     pub fn next(&mut self) -> Option<Completion> {
         if let Some(completion) = self.stash.pop_front() {
             self.stashed_buffers -= usize::from(completion.buffer().is_some());
@@ -330,18 +330,18 @@ impl Uring {
         Some(completion)
     }
 
-    /// How many completions can be taken without a system call.
+    /// Number of completions that can be taken without a system call.
     pub fn ready(&mut self) -> usize {
         self.stash.len() + self.ring.completion().len()
     }
 
-    /// True when the kernel has put off work, or kept completions to itself.
+    /// True when the kernel has deferred work, or completions that did not fit into the queue.
     pub fn has_more(&mut self) -> bool {
         let queue = self.ring.submission();
         queue.cq_overflow() || queue.taskrun()
     }
 
-    /// True when every request has reached the kernel.
+    /// True when every request was submitted.
     pub fn is_flushed(&mut self) -> bool {
         self.waiting.is_empty() && self.ring.submission().is_empty()
     }
@@ -362,8 +362,7 @@ impl Uring {
         }
     }
 
-    /// Hands all requests to the kernel and lets it work; does not wait. False
-    /// when the kernel has no room for all of them now.
+    /// Submits all requests without waiting. False when the kernel has no room for all of them now.
     pub fn submit(&mut self) -> bool {
         loop {
             self.refill();
@@ -376,7 +375,7 @@ impl Uring {
         }
     }
 
-    /// Hands over all requests and waits for a completion, at most `limit`.
+    /// Submits all requests, and waits for a completion, at most `limit`.
     pub fn wait(&mut self, limit: Option<Duration>) {
         self.refill();
         if self.waiting.is_empty() && self.ready() == 0 {
@@ -414,7 +413,7 @@ impl Uring {
         }
     }
 
-    /// Requests without their final answer, and all since the beginning.
+    /// Requests without their final answer, and all since the start.
     pub fn requests(&self) -> (u64, u64) {
         (self.under_way, self.begun)
     }
@@ -422,7 +421,7 @@ impl Uring {
     fn cancel_all(&mut self) {
         self.submits += 1;
         let limit = Some(types::Timespec::new().nsec(1_000_000));
-        // Fails when nothing is left, or when the time is over: who calls looks.
+        // It fails when nothing is left, or when the time is over: the caller checks.
         let any = types::CancelBuilder::any();
         let _ = self.ring.submitter().register_sync_cancel(limit, any);
     }
@@ -502,7 +501,7 @@ impl Uring {
         }
         match outcome.as_ref().map_err(io::Error::raw_os_error) {
             Ok(&taken) => taken > 0 || queued == 0,
-            // A signal or the end of the time: whoever calls looks again anyway.
+            // A signal or the end of the time: the caller checks again in any case.
             Err(Some(libc::EINTR | libc::ETIME)) => true,
             // No memory for requests, or too many completions unseen: later.
             Err(Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM)) => false,
@@ -511,14 +510,14 @@ impl Uring {
     }
 }
 
-/// What a system call is for.
+/// The purpose of a system call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Enter {
-    /// Hand over requests only.
+    /// Submit requests.
     Submit,
-    /// And let the kernel do what it has put off.
+    /// Submit requests, and let the kernel do its deferred work.
     Work,
-    /// And wait until something is done.
+    /// The same, and wait for a completion.
     Wait,
 }
 
@@ -528,7 +527,7 @@ fn take(ring: &mut IoUring) -> Option<Completion> {
     Some(Completion { token, result: entry.result(), flags: entry.flags() })
 }
 
-/// A message that wakes who waits at this ring.
+/// A message that wakes the thread that waits at this ring.
 fn message_to(ring: RawFd) -> Entry {
     opcode::MsgRingData::new(types::Fd(ring), 0, UserData::plain(RequestKind::Woken, 0).0, None)
         .build()
@@ -539,8 +538,7 @@ fn timespec(wait: Duration) -> types::Timespec {
 }
 
 impl Drop for Uring {
-    /// Waits for the kernel to let go. Memory that it does not let go of is lost
-    /// rather than freed under its hands.
+    /// Waits for the kernel's answers. Memory that it still uses is leaked and not freed.
     fn drop(&mut self) {
         if self.quiesce().is_complete {
             // SAFETY: dropped once, here, and nothing uses it afterwards. No

@@ -1,6 +1,6 @@
-//! The `user_data` of requests to the kernel: what a completion belongs to.
+//! The `user_data` of requests, which names the request of a completion.
 //!
-//! Invariant: the generation of the slot is part of it, so a completion for an earlier tenant
+//! Invariant: the generation of the slot is part of it, so a completion for an earlier connection
 //! is recognised.
 
 use crate::base::ConnId;
@@ -23,12 +23,12 @@ pub(super) enum RequestKind {
     Connect,
     /// Multishot poll: the waker's descriptor was written to.
     Bell,
-    /// A message to the ring of a neighbour, whose number is the slot; answered only
-    /// when it did not arrive.
+    /// A message to the ring of another core, whose number is the slot; it is answered only when it
+    /// failed.
     Wake,
-    /// No request of ours: a neighbour's message.
+    /// No request of this ring: a message of another core.
     Woken,
-    /// A request whose outcome shows in another's completion (cancel).
+    /// A request whose result is in another completion (cancel).
     NoReply,
 }
 
@@ -58,12 +58,12 @@ impl UserData {
         UserData::of(kind, ConnId { slot: number, generation: 0 })
     }
 
-    /// What kind of request it was.
+    /// The kind of the request.
     pub fn kind(self) -> RequestKind {
         KINDS[(self.0 >> 56) as usize]
     }
 
-    /// The connection it belongs to, or the number given to `plain`.
+    /// The connection of the request, or the number given to `plain`.
     pub fn id(self) -> ConnId {
         let generation = (self.0 >> 32) as u32 & ((1 << GENERATION_BITS) - 1);
         ConnId { slot: self.0 as u32, generation }

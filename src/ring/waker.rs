@@ -1,8 +1,9 @@
-//! Waking a sleeping core: by its own ring, by another thread, by its deadline.
+//! Wakers: a sleeping core is woken by the ring of another core, by another thread, or by its
+//! deadline.
 //!
-//! Who has a ring of its own wakes by a message from ring to ring, which leaves with
-//! everything else of its turn and costs no system call; every other thread, and
-//! where the kernel passes no messages everybody, writes to an eventfd.
+//! A core wakes another one by a message from ring to ring, which is submitted with the rest of its
+//! turn and costs no system call; other threads write to an eventfd, and so do cores where the
+//! kernel passes no messages.
 //!
 //! One of the files that may say `unsafe`.
 #![allow(unsafe_code)]
@@ -50,7 +51,7 @@ impl Waker {
         Ok(Waker { state: Arc::new(WakerState { file, ring, notified, parked }) })
     }
 
-    /// Makes the core take another turn, however deeply it sleeps.
+    /// Makes the core take another turn, also when it sleeps.
     pub fn notify(&self) {
         if self.set_notified() {
             self.wake_by_eventfd();
@@ -89,8 +90,7 @@ impl Waker {
         !notified
     }
 
-    /// Everything that was left for the core before this is seen by the turn
-    /// that follows.
+    /// Every item that was put into a lane before this is seen by the next turn.
     pub(super) fn unpark(&self) {
         self.state.parked.store(false, Ordering::SeqCst);
         self.state.notified.swap(false, Ordering::SeqCst);
@@ -100,7 +100,7 @@ impl Waker {
         self.state.file.as_raw_fd()
     }
 
-    /// How many system calls it took to wake the core.
+    /// Number of system calls that it took to wake the core.
     #[cfg(test)]
     pub(super) fn eventfd_writes_count(&self) -> u64 {
         let mut count = [0; 8];

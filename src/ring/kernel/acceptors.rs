@@ -1,7 +1,6 @@
-//! The listening sockets of one core, and how many accepts each has under way.
+//! The listening sockets of one core, and their accepts in flight.
 //!
-//! Deliberately absent: what becomes of a peer that was accepted, and how fast peers should
-//! be taken (the shard's).
+//! Deliberately absent: accepted peers, and the rate of accepting (the shard).
 
 use std::net::TcpListener;
 use std::os::fd::{AsRawFd, RawFd};
@@ -14,13 +13,13 @@ use super::super::socket;
 use super::super::uring::{Completion, Uring};
 use super::super::user_data::{RequestKind, UserData};
 
-/// How long accepting rests when the kernel has no descriptor or memory left.
+/// The pause when the kernel has no descriptor or memory left.
 const BACKOFF_MS: u64 = 100;
 
-/// The listeners of one core, and how many peers they take now.
+/// The listeners of one core, with the rate of accepting.
 ///
-/// Peers are accepted one by one, so many a turn as the core says: who waits in the
-/// backlog costs nothing, and a storm does not become one turn.
+/// Peers are accepted one by one, as many a turn as the core says: the backlog costs nothing, and a
+/// burst does not become one turn.
 ///
 /// Invariant: an acceptor that is open has as many accepts under way as `arm` gives it in
 /// each turn, so accepting never stops silently; all together have no more than there is
@@ -29,7 +28,7 @@ const BACKOFF_MS: u64 = 100;
 pub(super) struct Acceptors {
     acceptors: Vec<Acceptor>,
     peers_per_turn_max: u16,
-    /// Nobody is taken before.
+    /// No peer is accepted before.
     from: Option<MonotonicMs>,
 }
 
@@ -38,25 +37,25 @@ struct Acceptor {
     /// Closed when the acceptor is and the kernel has answered its accepts.
     listener: Option<TcpListener>,
     state: State,
-    /// Accepts that the kernel has not answered.
+    /// Accepts in flight.
     armed: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Takes peers.
+    /// It accepts peers.
     Open,
-    /// The kernel ran out of something; tried again then, or when one leaves.
+    /// The kernel ran out of a resource; it is tried again then, or when a connection ends.
     BackingOff(MonotonicMs),
-    /// One more accept will be tried. Those under way do not notice that a peer waits.
+    /// One more accept will be tried. Those in flight do not notice that a peer waits.
     Retrying,
-    /// It was, and has no outcome yet.
+    /// It was submitted, and has no result yet.
     Retried,
     /// Takes no peers any more.
     Closed,
 }
 
-/// What came of one answer to an accept.
+/// The result of an accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Accepted {
     Peer(RawFd),
@@ -75,7 +74,7 @@ impl Acceptors {
         self.acceptors.push(Acceptor { listener: Some(listener), state: State::Open, armed: 0 });
     }
 
-    /// From `from` on so many peers a turn, and none before.
+    /// Accepts so many peers a turn from `from` on, and none before.
     pub fn pace(&mut self, peers_per_turn_max: u16, from: MonotonicMs) {
         self.peers_per_turn_max = peers_per_turn_max;
         self.from = Some(from);
@@ -117,7 +116,7 @@ impl Acceptors {
         }
     }
 
-    /// A connection has gone: what the kernel ran out of may be there again.
+    /// A connection has ended: the resource that the kernel ran out of may be free again.
     pub fn resume(&mut self) {
         for acceptor in &mut self.acceptors {
             if let State::BackingOff(_) = acceptor.state {
@@ -126,8 +125,8 @@ impl Acceptors {
         }
     }
 
-    /// Takes nobody ever again; those in the backlog are refused. Shutting down
-    /// works also where another descriptor table holds the listener open.
+    /// Stops accepting; peers in the backlog are refused. Shutting down also works where another
+    /// descriptor table holds the listener open.
     pub fn close(&mut self) {
         for acceptor in &mut self.acceptors {
             acceptor.state = State::Closed;
@@ -138,7 +137,7 @@ impl Acceptors {
         }
     }
 
-    /// When accepting wants to be tried again though nothing happens.
+    /// The time of the next attempt to accept.
     pub fn retry_at(&self) -> Option<MonotonicMs> {
         let rests = self.acceptors.iter().filter_map(|acceptor| match acceptor.state {
             State::BackingOff(until) => Some(until),
@@ -147,7 +146,7 @@ impl Acceptors {
         rests.chain(self.from).min()
     }
 
-    /// Takes note of an answer to an accept.
+    /// Handles the answer to an accept.
     pub fn accepted(&mut self, done: Completion, now: MonotonicMs) -> Accepted {
         let acceptor = &mut self.acceptors[done.token.id().slot as usize];
         acceptor.armed -= 1;
@@ -168,7 +167,7 @@ impl Acceptors {
                 Accepted::Nobody
             }
             (libc::ECONNABORTED | libc::EINTR | libc::EAGAIN, _) => Accepted::Nobody,
-            // Descriptors or memory, mostly; resting is right for the unknown, too.
+            // Descriptors or memory, mostly; a pause is right for unknown errors, too.
             (errno, State::Open | State::BackingOff(_) | State::Retrying | State::Retried) => {
                 acceptor.state = State::BackingOff(now.plus_ms(BACKOFF_MS));
                 Accepted::Failed(match errno {

@@ -2,8 +2,8 @@
 
 use crate::metrics::{AcceptFailure, Counter, MetricsWriter};
 
-/// What happened since the ring began. Kept here and written once a turn: a
-/// completion then costs an addition in memory that is warm anyway.
+/// The counters since the start. They are written once a turn, so that a completion costs only an
+/// addition in a warm cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct RingCounters {
     pub submits: u64,
@@ -22,7 +22,7 @@ pub(super) struct RingCounters {
 }
 
 impl RingCounters {
-    /// Counts a peer that could not be taken.
+    /// Counts a peer that could not be accepted.
     pub fn fail_accept(&mut self, why: AcceptFailure) {
         match why {
             AcceptFailure::Descriptors => self.no_descriptors += 1,
@@ -31,7 +31,7 @@ impl RingCounters {
         }
     }
 
-    /// Writes what has come since `written`.
+    /// Writes the difference to `written`.
     pub fn write_since(&self, written: &RingCounters, metrics: &MetricsWriter) {
         let write = |counter, now: u64, before: u64| metrics.add(counter, now - before);
         write(Counter::RingSubmits, self.submits, written.submits);

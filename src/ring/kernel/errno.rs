@@ -1,4 +1,4 @@
-//! What the kernel's error numbers mean for a connection.
+//! Maps the kernel's error numbers to the end of a connection.
 //!
 //! Deliberately absent: those of accepting (`acceptors`).
 

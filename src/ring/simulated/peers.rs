@@ -1,4 +1,4 @@
-//! The peers' side of the world: what a test makes them do, and what they see.
+//! The peers of the simulated network: what a test makes them do, and what they see.
 //!
 //! Deliberately absent: when the core learns of it; the faults say that.
 
@@ -10,11 +10,11 @@ use crate::base::{ConnId, DisconnectReason, MonotonicMs};
 
 use super::SimulatedIo;
 
-/// A peer in the test's hands.
+/// A peer that a test controls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SimulatedPeer(u32);
 
-/// What a peer knows of its connection.
+/// The view of a peer of its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerState {
     /// In the backlog, or open: TCP does not tell the difference.
@@ -27,7 +27,7 @@ pub enum PeerState {
     Refused,
 }
 
-/// Both ends of one connection.
+/// The state of both ends of one connection.
 #[derive(Debug)]
 pub(super) struct SimulatedConnection {
     pub state: PeerState,
@@ -36,10 +36,10 @@ pub(super) struct SimulatedConnection {
     pub half_closed: bool,
     pub incoming: VecDeque<(MonotonicMs, PeerAction)>,
     pub outgoing: Option<(MonotonicMs, Bytes)>,
-    /// What the peer has received and not read.
+    /// Bytes that the peer has received and not read.
     pub inbox: Vec<u8>,
     pub reason: Option<(MonotonicMs, DisconnectReason)>,
-    /// When the last bytes that the core has seen arrived.
+    /// The arrival of the last bytes that the core has seen.
     pub heard_at: Option<MonotonicMs>,
 }
 
@@ -97,7 +97,7 @@ impl SimulatedIo {
         std::mem::take(&mut self.conns[peer.0 as usize].inbox)
     }
 
-    /// A peer sends no more, but still reads.
+    /// A peer closes its sending direction, and still reads.
     pub fn peer_half_close(&mut self, peer: SimulatedPeer) {
         let conn = &mut self.conns[peer.0 as usize];
         if conn.state == PeerState::Open && !conn.half_closed {
@@ -106,7 +106,7 @@ impl SimulatedIo {
         }
     }
 
-    /// A peer breaks its connection. What it sent before may be lost.
+    /// A peer resets its connection. Bytes that it sent before may be lost.
     pub fn peer_reset(&mut self, peer: SimulatedPeer) {
         let lost = self.fault_injector.coin();
         let conn = &mut self.conns[peer.0 as usize];
@@ -125,7 +125,7 @@ impl SimulatedIo {
         self.conns[peer.0 as usize].state
     }
 
-    /// The core's name for the peer's connection, while it has one.
+    /// The id of the peer's connection, while the core has one.
     pub fn conn_of(&self, peer: SimulatedPeer) -> Option<ConnId> {
         self.conns[peer.0 as usize].id
     }
@@ -133,7 +133,7 @@ impl SimulatedIo {
     fn arrive(&mut self, peer: u32, what: PeerAction) {
         let due = self.fault_injector.after(self.now.tick);
         let incoming = &mut self.conns[peer as usize].incoming;
-        // Never before what the same peer did earlier.
+        // Never before earlier actions of the same peer.
         let due = incoming.back().map_or(due, |(before, _)| due.max(*before));
         incoming.push_back((due, what));
     }

@@ -1,4 +1,4 @@
-//! The core's names for connections: a slot that was freed last is used first.
+//! The ids of connections: a slot that was freed last is used first.
 
 use crate::base::ConnId;
 
@@ -18,7 +18,7 @@ struct Slot {
 }
 
 impl PeerSlots {
-    /// A name for `peer`.
+    /// An id for `peer`.
     pub fn move_in(&mut self, peer: u32) -> ConnId {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, tenant: None });
@@ -29,7 +29,7 @@ impl PeerSlots {
         ConnId { slot, generation: place.generation }
     }
 
-    /// Frees the slot; its name is stale from here on.
+    /// Frees the slot; its id is stale from here on.
     pub fn move_out(&mut self, id: ConnId) {
         let place = &mut self.slots[id.slot as usize];
         assert_eq!(place.generation, id.generation, "a tenant leaves once");
