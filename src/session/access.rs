@@ -1,6 +1,6 @@
-//! The channel that a request names, and what the peer may do there. Reads only.
+//! Looks up the channel of a request, and checks what the peer may do there. It changes nothing.
 //!
-//! Deliberately absent: the rules of rights (`rights`), and what a request does then.
+//! Deliberately absent: the rules of permissions (`rights`), and serving requests.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::metrics::Agent;
 use crate::room::{ChannelKey, Namespace, Permission, RetractRight};
 use crate::wire::{ErrorCode, channel_is_valid};
 
-/// A channel that a request names, looked up.
+/// The channel of a request.
 pub(super) struct ChannelTarget<'c, 'r> {
     pub(super) room: RoomId,
     pub(super) channel: &'r str,
@@ -26,11 +26,11 @@ pub(super) struct ChannelTarget<'c, 'r> {
     tenant: Arc<str>,
 }
 
-/// Served, or refused at once.
+/// The result of a request that needs no room: served, or refused.
 pub(super) type CommandResult = Result<(), CommandError>;
 
 impl ChannelTarget<'_, '_> {
-    /// The room's name, to be kept.
+    /// The name of the room.
     pub(super) fn channel_key(&self) -> ChannelKey {
         let tenant = Arc::clone(&self.tenant);
         ChannelKey { tenant, channel: Arc::from(self.channel), namespace: self.namespace }
@@ -56,17 +56,17 @@ impl<'s> Access<'s> {
         self.peer
     }
 
-    /// What its program is.
+    /// Its user agent.
     pub fn agent(self) -> Agent {
         self.agent
     }
 
-    /// What it is subscribed to.
+    /// Its subscriptions.
     pub fn subscriptions(self) -> &'s Subscriptions {
         self.subscriptions
     }
 
-    /// The channel of a request: a name that is allowed, in a namespace that exists.
+    /// Looks up the channel of a request: its name must be valid, and its namespace must exist.
     pub fn target<'c, 'r>(
         self,
         cx: &Context<'c>,
@@ -105,8 +105,7 @@ impl<'s> Access<'s> {
         }
     }
 
-    /// Whether the peer may know what was said in the channel, and there is
-    /// anything to know.
+    /// Whether the peer may read the history of the channel, and there is one.
     pub fn check_reading(self, cx: &Context<'_>, target: &ChannelTarget<'_, '_>) -> CommandResult {
         if !target.rules.keeps_history() {
             return Err(ErrorCode::NotAvailable.into());
@@ -119,9 +118,9 @@ impl<'s> Access<'s> {
         }
     }
 
-    /// Rights in this channel. What is one user's, or two users', is nobody
-    /// else's, whatever the namespace, a token or the operator's word on trying
-    /// out says; and a conversation is wholly theirs.
+    /// Permissions in this channel. A personal channel or a conversation is for its users only,
+    /// whatever the namespace, a token or the insecure mode says; and its users may do everything
+    /// in a conversation.
     pub fn may(
         self,
         cx: &Context<'_>,
@@ -134,7 +133,7 @@ impl<'s> Access<'s> {
         peer_may(cx, self.peer, target.kind, who, subject)
     }
 
-    /// What tokens say about the channel.
+    /// The permissions that tokens grant in the channel.
     fn allowance(self, target: &ChannelTarget<'_, '_>) -> PermissionSet {
         self.subscriptions.allow(target.room) | self.peer.capability(target.channel)
     }
@@ -144,7 +143,7 @@ impl<'s> Access<'s> {
         self.subscriptions.standing(room)
     }
 
-    /// For a room that may not be in memory; one with a member is.
+    /// For a room that may not be in memory; a room with members is.
     pub fn channel_key_if_needed(self, target: &ChannelTarget<'_, '_>) -> Option<ChannelKey> {
         match self.standing(target.room) {
             MembershipStatus::Subscribed => None,
@@ -152,7 +151,7 @@ impl<'s> Access<'s> {
         }
     }
 
-    /// A moderator is whom a token calls so, where it has any business at all.
+    /// A peer is a moderator by its token, in channels that it may use at all.
     pub fn right(self, cx: &Context<'_>, target: &ChannelTarget<'_, '_>) -> RetractRight {
         let by_token = grant(self.allowance(target), PermissionSet::MODERATE) == TokenGrant::Given;
         let admitted = target.kind.admits(&self.peer.info().user);
@@ -160,13 +159,13 @@ impl<'s> Access<'s> {
         if moderates { RetractRight::Moderator } else { RetractRight::Author }
     }
 
-    /// The personal channel of a user among the peer's names.
+    /// The personal channel of a user in the peer's tenant.
     pub fn inbox(self, cx: &Context<'_>, user: &str) -> RoomId {
         cx.names.inbox(self.peer.tenant(), user)
     }
 }
 
-/// Rights of a peer in a channel of this kind.
+/// Permissions of a peer in a channel of this kind.
 pub(super) fn peer_may(
     cx: &Context<'_>,
     peer: &Peer,
@@ -183,7 +182,7 @@ pub(super) fn peer_may(
     }
 }
 
-/// Whether a peer that is in a channel may read what was said there before.
+/// Whether a subscriber may read the history of the channel.
 pub(super) fn reader(
     cx: &Context<'_>,
     peer: &Peer,

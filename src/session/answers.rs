@@ -1,4 +1,4 @@
-//! A room's answer to a command, as its client reads it.
+//! Translates a room's answer to a command for the client.
 //!
 //! Deliberately absent: answers that change the session, and refusals (`machine`).
 
@@ -8,7 +8,7 @@ use crate::store::{self, MessageReactions, ReadMarkers};
 use crate::wire::chat::{self, ConversationEntry, ReactedMessage, Receipt};
 use crate::wire::{Answer, Payload};
 
-/// Tells the client what a room answered to command `id`.
+/// Sends the client the answer of a room to command `id`.
 pub(super) fn write_answer(id: u32, answer: &RoomReply, out: &mut SessionOutput) {
     match answer {
         RoomReply::Unsubscribed if id == 0 => (),
@@ -41,8 +41,7 @@ fn rpc(id: u32, data: &Payload, out: &mut SessionOutput) {
     out.answer(id, Answer::Rpc { data });
 }
 
-/// The answer to something that was said, by the command that said it: only the
-/// protocol's publish gives no id.
+/// The answer to a publish, by its command: only that of the protocol gives no message id.
 fn write_posted(id: u32, posted: &PublishAck, out: &mut SessionOutput) {
     if posted.id.is_empty() {
         out.answer(id, Answer::Publish);

@@ -1,12 +1,12 @@
-//! Commands that wait for an answer that is under way, so that what a client says
-//! about a channel takes effect in the order in which it was said.
+//! Commands that wait for the answer of a room, so that the commands of a client about a channel
+//! take effect in their order.
 //!
-//! Invariants: a channel has a backlog only while its subscription is asked for; all
-//! backlogs of a session together keep within `HELD_COUNT_MAX`, and, but for a single
-//! command, within `HELD_BYTES_MAX`.
+//! Invariants: a channel has a backlog only while its subscribe is unanswered; all backlogs of a
+//! session together stay within `HELD_COUNT_MAX`, and, except for a single command, within
+//! `HELD_BYTES_MAX`.
 //!
-//! Deliberately absent: which command waits for what (`command_order`), and serving those that
-//! have waited (`machine`).
+//! Deliberately absent: the choice of commands that wait (`command_order`), and serving them
+//! (`machine`).
 
 use bytes::BytesMut;
 
@@ -18,8 +18,8 @@ use crate::wire::{self, Command, Encoding, ErrorCode, client};
 
 const _: () = assert!(HELD_COUNT_MAX <= COMMANDS_PER_MESSAGE_MAX, "a backlog is read as a message");
 
-/// Commands in the order in which they came, encoded again: what they borrowed from is
-/// gone when they are served.
+/// Commands in their order, encoded again, because the buffer that they borrowed from is gone when
+/// they are served.
 #[derive(Debug, Default)]
 pub struct Backlog {
     commands: BytesMut,
@@ -30,7 +30,7 @@ pub struct Backlog {
 #[derive(Debug, Default)]
 pub struct Backlogs(Vec<(RoomId, Backlog)>);
 
-/// Commands that waited and are served now.
+/// Commands that have waited, to be served now.
 #[derive(Debug)]
 pub struct HeldCommands {
     backlog: Backlog,
@@ -39,40 +39,39 @@ pub struct HeldCommands {
     outcome: SubscribeOutcome,
 }
 
-/// What came of a command that was held.
+/// The result of serving a held command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeldServed {
     /// It was served; the next one follows.
     Next,
     /// It was served, and ended the session.
     Ends,
-    /// It waits for its room once more, and all behind it.
+    /// It waits for its room again, and so do all after it.
     WaitsAgain,
 }
 
-/// What is left of commands that were held.
+/// The rest of held commands.
 #[derive(Debug)]
 pub enum Remaining {
     /// Nothing.
     None,
-    /// These are served another time.
+    /// These are served in a later turn.
     Later(HeldCommands),
-    /// These wait for this room once more.
+    /// These wait for this room again.
     Again(RoomId, Backlog),
 }
 
 /// A subscription that was refused, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscribeOutcome {
-    /// What was waited for went well, or failed for good.
+    /// The subscribe succeeded, or failed permanently.
     Settled,
-    /// The subscribe was refused with this code, which passes; so does what would be
-    /// allowed if it had been served.
+    /// The subscribe was refused with this temporary code, and so are commands that depend on it.
     Passing(ErrorCode),
 }
 
 impl Backlog {
-    /// One command more, if the limits allow it.
+    /// Adds a command, if the limits allow it.
     pub fn push(&mut self, encoding: Encoding, command: &Command<'_>) -> Result<(), ErrorCode> {
         self.push_within(Totals::default(), encoding, command)
     }
@@ -83,17 +82,17 @@ impl Backlog {
         self.commands
     }
 
-    /// Without the first commands, which take so many bytes.
+    /// Removes the first commands, which take so many bytes.
     fn without_first(mut self, read_bytes: usize, count: usize) -> Backlog {
         Backlog { commands: self.commands.split_off(read_bytes), count: self.count - count }
     }
 
-    /// All of them waited for `connect`, which went well.
+    /// They waited for `connect`, which has succeeded.
     pub fn after_connect(self) -> HeldCommands {
         HeldCommands { backlog: self, room: None, outcome: SubscribeOutcome::Settled }
     }
 
-    /// True when nothing waits.
+    /// True when none is left.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -127,13 +126,12 @@ struct Totals {
 }
 
 impl HeldCommands {
-    /// What waited for a room's answer, and what that answer means to it.
+    /// The commands that waited for a room's answer, with its result.
     pub fn after_room(backlog: Backlog, room: RoomId, outcome: SubscribeOutcome) -> HeldCommands {
         HeldCommands { backlog, room: Some(room), outcome }
     }
 
-    /// Lets the commands be served one by one, at most so many of them. How many it were, and
-    /// what is left.
+    /// Serves the commands one by one, at most so many. Returns how many were served, and the rest.
     pub fn serve(
         self,
         encoding: Encoding,
@@ -175,31 +173,30 @@ impl HeldCommands {
 }
 
 impl Backlogs {
-    /// True when nothing waits for any room.
+    /// True when no command waits for any room.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The server asks this room for a subscription, and what the client says about it
-    /// will wait.
+    /// The server asks this room for a subscription: commands of the client about it will wait.
     pub fn open(&mut self, room: RoomId) {
         self.0.push((room, Backlog::default()));
     }
 
-    /// What waits for this room's answer, which is there now.
+    /// Takes the commands that wait for this room, which has answered.
     pub fn take(&mut self, room: RoomId) -> Option<Backlog> {
         let index = self.0.iter().position(|(other, _)| *other == room)?;
         Some(self.0.swap_remove(index).1)
     }
 
-    /// What waited for a room and waits for it once more, in the order in which it came.
+    /// Puts back commands that wait for a room again, in their order.
     pub fn put_back(&mut self, room: RoomId, rest: Backlog) {
         let earlier = self.take(room).unwrap_or_default();
         assert!(earlier.is_empty(), "what waited for a room goes before what comes later");
         self.0.push((room, rest));
     }
 
-    /// One command more that waits for a room, if the limits allow it.
+    /// Adds a command that waits for a room, if the limits allow it.
     pub fn push(
         &mut self,
         room: RoomId,
@@ -224,13 +221,13 @@ impl Backlogs {
     }
 }
 
-/// Channels whose subscribe was refused with 111, since then: what is not allowed without
-/// the subscription passes as well.
+/// Channels whose last subscribe was refused with 111: commands that need the subscription are
+/// refused as temporary, too.
 #[derive(Debug, Default)]
 pub struct DeferredSubscribes(Vec<RoomId>);
 
 impl DeferredSubscribes {
-    /// One more; over the limit the oldest is forgotten.
+    /// Adds a channel; beyond the limit the oldest is removed.
     pub fn insert(&mut self, room: RoomId) {
         self.remove(room);
         if DEFERRED_SUBSCRIBES_MAX <= self.0.len() {
@@ -239,7 +236,7 @@ impl DeferredSubscribes {
         self.0.push(room);
     }
 
-    /// It was asked again, or given up.
+    /// Removes a channel that was subscribed again, or unsubscribed.
     pub fn remove(&mut self, room: RoomId) {
         self.0.retain(|other| *other != room);
     }

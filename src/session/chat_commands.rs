@@ -1,8 +1,6 @@
-//! Chat's own methods: what a connected peer says, has read, and wants to know
-//! about others.
+//! The chat methods of a connected peer: messages, receipts, and questions about others.
 //!
-//! Deliberately absent: reading their data (`wire::chat`), and the answers of rooms
-//! (`answers`).
+//! Deliberately absent: parsing (`wire::chat`), and the answers of rooms (`answers`).
 
 use std::sync::Arc;
 
@@ -27,7 +25,7 @@ use crate::store::MarkerPosition;
 use crate::wire::chat::{self, ChatMessage, ChatRequest, Field, Method};
 use crate::wire::{ErrorCode, ID_TAG};
 
-/// One of chat's methods, by its name behind the prefix.
+/// Serves a chat method, by its name without the prefix.
 pub(super) fn serve(
     cx: &mut Context<'_>,
     access: Access<'_>,
@@ -48,7 +46,7 @@ pub(super) fn serve(
     done
 }
 
-/// As what a message is counted that this method would have said, if it says any.
+/// The chat type of the message that this method publishes, if it does.
 fn refused_type(
     cx: &Context<'_>,
     method: Method,
@@ -99,7 +97,7 @@ fn serve_verb(
         ChatRequest::React { channel, offset, value } => {
             reactions::react(cx, access, channel, (*offset, value.as_deref()), reply)
         }
-        // A question that waits for no answer is none.
+        // A question without an id needs no answer, and is not asked.
         ChatRequest::Receipts { .. }
         | ChatRequest::Rooms { .. }
         | ChatRequest::Members { .. }
@@ -142,7 +140,7 @@ fn send_to(
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
     let user = &*access.peer().info().user;
-    // Who has no name, or one that cannot stand beside another, has no conversations.
+    // A user without a valid name has no conversations.
     if user.is_empty() || user.contains([',', '#']) {
         return Err(ErrorCode::PermissionDenied.into());
     }
@@ -190,7 +188,7 @@ fn receipts(
     Ok(())
 }
 
-/// The user's own personal channel knows them.
+/// The user's personal channel has the list.
 fn rooms(
     cx: &Context<'_>,
     access: Access<'_>,
@@ -200,7 +198,7 @@ fn rooms(
 ) -> CommandResult {
     let user = named(&access.peer().info().user)?;
     let channel = format!("{INBOX_NAMESPACE}{user}");
-    // Without such a namespace nobody has one.
+    // Without such a namespace there are none.
     let target = access.target(cx, &channel).map_err(|_| ErrorCode::NotAvailable)?;
     let (channel_key, user, after) = (target.channel_key(), user.into(), after.into());
     let page = ConversationsPage { channel_key, user, after, count_max };
@@ -208,8 +206,8 @@ fn rooms(
     Ok(())
 }
 
-/// Who is in the channel may do it, and the two of a conversation anyway: they
-/// may know it from their personal channels only.
+/// Subscribers may do it, and the two users of a conversation in any case: they may have got its
+/// messages in their personal channels only.
 fn typing(
     cx: &Context<'_>,
     access: Access<'_>,
@@ -231,7 +229,7 @@ fn typing(
     let inbox = target.kind.other_than(&info.user).map(|other| access.inbox(cx, other));
     reply.send_request(target.room, RoomOp::Typing(Arc::clone(&info)));
     if let Some(inbox) = inbox {
-        // The other one may not be subscribed to the conversation now.
+        // The other user may not be subscribed to the conversation now.
         let delivery = InboxDelivery::Typing { channel: Arc::from(channel), info };
         reply.send_request_unanswered(inbox, RoomOp::Deliver(Box::new(delivery)));
     }
@@ -275,7 +273,7 @@ fn retract(
     Ok(())
 }
 
-/// Who may publish may give the own messages other words.
+/// A user who may publish may edit its own messages.
 fn edit(
     cx: &mut Context<'_>,
     access: Access<'_>,
@@ -288,7 +286,7 @@ fn edit(
     publishing::publish(cx, access, &target, args, reply)
 }
 
-/// How far somebody is, is kept by name.
+/// Read markers are stored by user name.
 fn named(user: &str) -> Result<&str, ErrorCode> {
     if user.is_empty() { Err(ErrorCode::PermissionDenied) } else { Ok(user) }
 }

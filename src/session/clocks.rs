@@ -1,10 +1,9 @@
-//! How far the clocks of clients are off, as far as clients say what time it is.
+//! The offsets of clients' clocks, as far as clients send timestamps.
 //!
-//! Only a message that says when it was sent makes its connection's clock known. What
-//! such messages seem to take is the way there and the clocks' difference together, and
-//! the least of it in ten minutes is taken for the quickest way there; that one takes
-//! half of the quickest heartbeat. The error is half of the difference between the way
-//! there and the way back, and a millisecond, which is what clients count in.
+//! A connection's clock is known by messages with a timestamp. The apparent delay of such a message
+//! is its network delay plus the offset of the clocks. The minimum over ten minutes belongs to the
+//! shortest delay, which is taken as half of the shortest heartbeat. The error is half of the
+//! difference between the delays of both directions, plus the millisecond that clients count in.
 //!
 //! Invariant: at most `CLOCKS_MAX` clocks, whatever clients send.
 
@@ -13,20 +12,20 @@ use std::collections::BTreeMap;
 use crate::base::limits::CLOCKS_MAX;
 use crate::base::{ConnId, MonotonicMs, Timestamps};
 
-/// The least of so long, and of as long before that, counts.
+/// The length of a window; the minimum of two windows counts.
 const WINDOW_MS: u64 = 300_000;
 
-/// A clock that nobody asked about for so long makes room for another.
+/// A clock that was not used for so long makes room for another.
 const UNUSED_MS: u64 = 600_000;
 
-/// A message that seems to have taken longer was not slow: a clock was set.
+/// A message with a longer apparent delay was not slow: a clock was set.
 const JUMP_US: i64 = 60_000_000;
 
-/// What is known of the clocks of a shard's clients.
+/// The clocks of a shard's clients.
 #[derive(Debug, Default)]
 pub struct ClientClocks {
     known: BTreeMap<u32, Clock>,
-    /// When a full table was last looked through.
+    /// The time of the last scan of a full table.
     looked_at: MonotonicMs,
 }
 
@@ -35,35 +34,34 @@ struct Clock {
     generation: u32,
     used_at: MonotonicMs,
     window_since: MonotonicMs,
-    /// What messages seemed to take: the server's clock at their arrival less the
-    /// client's at their sending.
+    /// The apparent delays: the server's clock at arrival minus the client's at sending.
     difference_ms: WindowedMin,
     round_trip_ms: WindowedMin,
 }
 
-/// The least of two windows.
+/// The minima of two windows.
 #[derive(Clone, Copy, Debug, Default)]
 struct WindowedMin {
     now: Option<i64>,
     before: Option<i64>,
 }
 
-/// What a message's own time says.
+/// The delay of a message by its timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockSample {
-    /// Nothing yet.
+    /// The offset is not known yet.
     Unknown,
-    /// It took so long to get here.
+    /// Its network delay,
     Took {
-        /// In us.
+        /// in microseconds.
         us: u32,
     },
-    /// It seems to have come before it left; counts as no time at all.
+    /// It seems to have arrived before it was sent; its delay counts as zero.
     Skewed,
 }
 
 impl ClientClocks {
-    /// A message of this connection says when it was sent.
+    /// Takes the timestamp of a message. Returns its delay.
     pub fn record(&mut self, now: Timestamps, conn: ConnId, sent_at_unix_ms: u64) -> ClockSample {
         let (Ok(here_ms), Ok(there_ms)) = (i64::try_from(now.unix_ms), sent_at_unix_ms.try_into())
         else {
@@ -96,7 +94,7 @@ impl ClientClocks {
         }
     }
 
-    /// The connection's clock, if there is one or room for one.
+    /// The clock of a connection, if there is one or room for one.
     fn clock(&mut self, now: MonotonicMs, conn: ConnId) -> Option<&mut Clock> {
         if !self.known.contains_key(&conn.slot) && CLOCKS_MAX <= self.known.len() {
             if now.ms_since(self.looked_at) < UNUSED_MS {
@@ -134,7 +132,7 @@ impl Clock {
         }
     }
 
-    /// How long a message took that has this difference.
+    /// The delay of a message with this apparent delay.
     fn estimate(&mut self, difference_ms: i64) -> ClockSample {
         let Some(round_trip_ms) = self.round_trip_ms.get() else { return ClockSample::Unknown };
         let least_ms = self.difference_ms.get().unwrap_or(difference_ms);

@@ -1,11 +1,11 @@
-//! In which order what a client says about a channel takes effect: what waits for a subscribe
-//! that is under way, and what passes because that was put off.
+//! The order in which commands about a channel take effect: which of them wait for an unanswered
+//! subscribe, and which are refused because that was.
 //!
-//! Behind `connect` everything waits. Behind a subscribe only what is about the same
-//! channel does: what concerns other channels, or none, is served at once. Where it was
-//! refused with 111, what is not allowed without it is, too.
+//! All commands wait for `connect`. Only commands about the same channel wait for a subscribe;
+//! others are served at once. When it was refused with 111, commands that are not allowed without
+//! it are refused with 111, too.
 //!
-//! Deliberately absent: the commands that wait (`backlog`).
+//! Deliberately absent: the list of commands that wait (`backlog`).
 
 use std::borrow::Cow;
 
@@ -49,7 +49,7 @@ pub(super) fn waits_for(
     request: &Request<'_>,
 ) -> Option<RoomId> {
     let peer = access.peer();
-    // A client's subscribe is a question with an id; the server's has a backlog.
+    // A client's subscribe has an id; that of the server has a backlog.
     if unanswered.count() == 0 && !peer.has_backlogs() {
         return None;
     }
@@ -86,8 +86,8 @@ pub(super) fn apply_deferred(
     done
 }
 
-/// A command was refused with 111 at once, because its client asks too much: what is counted
-/// of it, and what that means to what comes behind.
+/// A command was refused with 111 because its client is over a quota: counts it, and notes what
+/// that means for later commands.
 pub(super) fn note_throttled(
     cx: &Context<'_>,
     state: &mut SessionState,
@@ -103,7 +103,7 @@ pub(super) fn note_throttled(
     }
 }
 
-/// A subscribe to this channel was refused with 111 at once.
+/// Notes that a subscribe to this channel was refused with 111.
 fn defer_subscribe(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
     let room = cx.names.room(peer.tenant(), channel);
     peer.deferred_mut().insert(room);
@@ -116,7 +116,7 @@ fn forget_deferred(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
     }
 }
 
-/// Whether it is about a channel whose subscribe was put off, and nothing came of it.
+/// Whether it needs a subscription whose subscribe was refused with 111.
 fn is_deferred(cx: &Context<'_>, access: Access<'_>, request: &Request<'_>) -> bool {
     let peer = access.peer();
     let Some(deferred) = peer.deferred() else { return false };

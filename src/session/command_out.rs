@@ -1,9 +1,9 @@
-//! Where a command's questions, effects and answer go: to its rooms under its own id, and to
-//! its client, if that waits for an answer.
+//! The output of a command: requests to rooms under its id, effects for the shard, and the answer
+//! to its client.
 //!
-//! Invariant: a room is asked for a command here only, so what is unanswered is counted.
+//! Invariant: rooms are asked for a command only here, so all unanswered requests are counted.
 //!
-//! Deliberately absent: what a refusal costs its peer (`machine`).
+//! Deliberately absent: the cost of a refusal (`machine`).
 
 use super::identity::Peer;
 use super::unanswered::Unanswered;
@@ -13,7 +13,7 @@ use crate::metrics::Histogram;
 use crate::room::{ReplyTo, RoomOp, RoomRequest};
 use crate::wire::{Answer, Push};
 
-/// Where a command's questions, effects and answer go.
+/// The output of a command.
 pub(super) struct CommandOut<'o> {
     reply_to: ReplyTo,
     unanswered: &'o mut Unanswered,
@@ -43,28 +43,28 @@ impl<'o> CommandOut<'o> {
         CommandOut { reply_to, unanswered, out }
     }
 
-    /// The command.
+    /// The id of the command.
     pub fn id(&self) -> u32 {
         self.reply_to.id
     }
 
-    /// The same for another command of this peer.
+    /// The output for another command of this peer.
     pub fn with_id(self, id: u32) -> CommandOut<'o> {
         CommandOut { reply_to: ReplyTo { id, ..self.reply_to }, ..self }
     }
 
-    /// The same for a command whose client waits for no answer.
+    /// The output for a command without an answer.
     pub fn without_answer(&mut self) -> CommandOut<'_> {
         let reply_to = ReplyTo { id: 0, ..self.reply_to };
         CommandOut { reply_to, unanswered: self.unanswered, out: self.out }
     }
 
-    /// Asks a room for the command.
+    /// Sends a request to a room for the command.
     pub fn send_request(&mut self, room: RoomId, op: RoomOp) {
         self.send_request_as(self.reply_to.id, room, op);
     }
 
-    /// Asks a room for what no command waits for.
+    /// Sends a request to a room that no command waits for.
     pub fn send_request_unanswered(&mut self, room: RoomId, op: RoomOp) {
         self.send_request_as(0, room, op);
     }
@@ -80,17 +80,17 @@ impl<'o> CommandOut<'o> {
         self.out.answer(self.reply_to.id, answer);
     }
 
-    /// Refuses the command, which was no mistake of the client's.
+    /// Refuses the command, without counting it as a mistake of the client.
     pub fn refuse(&mut self, refusal: impl Into<CommandError>) {
         self.out.refuse(self.reply_to.id, refusal);
     }
 
-    /// Tells the client what it did not ask for.
+    /// Sends a push to the client.
     pub fn push(&mut self, channel: &str, push: Push<'_>) {
         self.out.push(channel, push);
     }
 
-    /// What the shard has to do.
+    /// Adds an effect for the shard.
     pub fn effect(&mut self, effect: Effect) {
         self.out.effect(effect);
     }
@@ -105,7 +105,7 @@ impl<'o> CommandOut<'o> {
         self.out
     }
 
-    /// Something took from the first until now.
+    /// Measures a duration from `began` until now.
     pub fn observe(&mut self, cx: &Context<'_>, histogram: Histogram, since: MonotonicMs) {
         self.out.observe(histogram, since, cx.now.tick);
     }

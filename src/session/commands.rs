@@ -1,5 +1,4 @@
-//! Commands of the protocol that change nothing of the session: what its peer says, and what
-//! it asks about rooms.
+//! Commands of the protocol that do not change the session: publishes, and questions about rooms.
 //!
 //! Deliberately absent: subscriptions (`subscribing`), tokens (`refresh`), and chat's methods
 //! (`chat_commands`).
@@ -17,22 +16,22 @@ use crate::room::{HistoryOrder, HistoryPage, HistoryQuery, RoomOp};
 use crate::wire::chat::Method;
 use crate::wire::{self, Answer, ErrorCode, HistoryRequest, RawData, Request};
 
-/// Methods with this prefix are chat's own.
+/// The prefix of chat methods.
 const CHAT_PREFIX: &str = "chat.";
 
-/// What a command asks of rooms.
+/// The cost of a command for rooms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CommandLoad {
     /// Nothing.
     Free,
-    /// Something with a short answer.
+    /// A request with a short answer.
     Short,
-    /// Something whose answer may be long.
+    /// A request whose answer may be long.
     Long,
 }
 
 impl CommandLoad {
-    /// What this command asks.
+    /// The cost of this command.
     pub fn of(request: &Request<'_>) -> CommandLoad {
         match request {
             Request::Subscribe(request) if request.recover => CommandLoad::Long,
@@ -53,8 +52,8 @@ impl CommandLoad {
         }
     }
 
-    /// Whether a command waits for its turn: too many are not answered yet, or long
-    /// answers are not paid for.
+    /// Whether a command is refused for now: too many are unanswered, or the quota of long answers
+    /// is used up.
     pub fn admission(
         self,
         cx: &Context<'_>,
@@ -163,8 +162,8 @@ fn rpc(
     }
 }
 
-/// A message without an answer: `{"method": …, "data": …}` is served like an
-/// rpc, anything else waits for somebody to listen and is dropped.
+/// A message without an answer: `{"method": …, "data": …}` is served like an rpc, and anything else
+/// is dropped.
 fn send(
     cx: &mut Context<'_>,
     access: Access<'_>,

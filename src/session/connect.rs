@@ -1,7 +1,7 @@
-//! From the connect command to its answer: who the peer is, and the
-//! subscriptions that the server makes for it.
+//! The connect command until its answer: the identity of the peer, and the subscriptions that the
+//! server makes for it.
 //!
-//! Deliberately absent: when it is looked at (`machine`), and a fresh token (`refresh`).
+//! Deliberately absent: the state machine (`machine`), and fresh tokens (`refresh`).
 
 use std::sync::Arc;
 
@@ -30,16 +30,15 @@ use crate::wire::{
 pub(super) struct PendingConnect {
     /// The command.
     id: u32,
-    /// Who it is.
+    /// The peer.
     peer: Peer,
     /// Subscriptions by the server, in the order of the token.
     wanted: Vec<ServerSubscription>,
-    /// Commands that came meanwhile, encoded again: SDKs send connect and
-    /// subscribe in one frame.
+    /// Later commands, encoded again: SDKs send connect and subscribe in one frame.
     held: Backlog,
     /// When the upgrade was done.
     since: MonotonicMs,
-    /// What the messages cost that are in `wanted`.
+    /// Bytes of the recovered messages in `wanted`.
     recovery_bytes: usize,
 }
 
@@ -50,14 +49,13 @@ pub struct ServerSubscription {
     pub room: RoomId,
     /// Its name.
     pub channel_key: ChannelKey,
-    /// What the client saw last of it.
+    /// The position from which the client recovers.
     pub since: Option<RecoveryPoint>,
-    /// What the home said; `None` until it did.
+    /// The answer of the home; `None` before it came.
     pub subscribed: Option<Subscribed>,
 }
 
-/// What the client's program is: what its `User-Agent` said, or, where that said
-/// nothing, what the SDK calls itself.
+/// The user agent: that of the `User-Agent` header, or, without one, the name that the SDK sends.
 pub fn agent(by_header: Agent, sdk: &str) -> Agent {
     match (by_header, sdk) {
         (Agent::None | Agent::Other, "js" | "centrifuge-js") => Agent::Node,
@@ -70,8 +68,8 @@ pub fn agent(by_header: Agent, sdk: &str) -> Agent {
     }
 }
 
-/// The subscriptions that the server makes for a peer: those that its token names, and
-/// its inbox. `subs` says what the client had of them before.
+/// The subscriptions that the server makes for a peer: those of its token, and its inbox. `subs`
+/// has the positions that the client knows.
 pub fn wanted(
     cx: &Context<'_>,
     peer: &Peer,
@@ -84,7 +82,7 @@ pub fn wanted(
         let Some(namespace) = namespace_of(&cx.rooms.namespaces, &channel) else {
             return Err(ConnectCommandError::Refuse(ErrorCode::UnknownChannel));
         };
-        // No token makes somebody else's channel one's own.
+        // No token grants another user's personal channel.
         if ChannelKind::of(&channel).is_none_or(|kind| !kind.admits(&peer.info().user)) {
             return Err(ConnectCommandError::Refuse(ErrorCode::PermissionDenied));
         }
@@ -110,7 +108,7 @@ pub fn wanted(
     Ok(wanted)
 }
 
-/// Where a user may have one connection only, the home of its personal channel knows which.
+/// When a user may have only one connection, the home of its personal channel knows which one.
 pub(super) fn request_single_session(
     cx: &Context<'_>,
     peer: &Peer,
@@ -126,8 +124,8 @@ pub(super) fn request_single_session(
 }
 
 impl PendingConnect {
-    /// The peer that a connect command's token describes, and what the server subscribes it
-    /// to. Its upgrade was done at `since`.
+    /// The peer of a connect command, with the subscriptions that the server makes. `since` is the
+    /// time of its upgrade.
     pub fn begin(
         cx: &mut Context<'_>,
         id: u32,
@@ -146,12 +144,12 @@ impl PendingConnect {
         Ok(PendingConnect { id, peer, wanted, held: Backlog::default(), since, recovery_bytes: 0 })
     }
 
-    /// Who it is.
+    /// The peer.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// What the messages cost that its answer will have.
+    /// Bytes of the recovered messages of its answer.
     pub fn recovery_bytes(&self) -> usize {
         self.recovery_bytes
     }
@@ -175,12 +173,12 @@ impl PendingConnect {
         }
     }
 
-    /// One command more that came meanwhile, if the limits allow it.
+    /// Adds a later command, if the limits allow it.
     pub fn hold(&mut self, encoding: Encoding, command: &Command<'_>) -> Result<(), ErrorCode> {
         self.held.push(encoding, command)
     }
 
-    /// A room answered. True when it let the peer in.
+    /// Takes the answer of a room. True when it added the peer.
     pub fn on_answer(
         &mut self,
         cx: &Context<'_>,
@@ -201,8 +199,8 @@ impl PendingConnect {
                 subscriptions.begin_subscribe_by_server(room, one.channel_key.clone());
                 return true;
             }
-            // A room that refuses refuses the connection: the client tries
-            // again, or learns that its token asks for what cannot be had.
+            // A refusal of a room refuses the connection: the client retries, or learns that its
+            // token asks for something that does not exist.
             (_, RoomReply::SubscribeRejected(code) | RoomReply::Rejected(code)) => {
                 out.refuse(self.id, code);
                 out.close(Fault::Refused(code));
@@ -232,7 +230,7 @@ impl PendingConnect {
         self.wanted.iter().all(|one| one.subscribed.is_some())
     }
 
-    /// Answers the command: the peer is in, and what came meanwhile may be served.
+    /// Answers the command: the peer is connected, and later commands may be served.
     pub fn finish(
         self,
         cx: &mut Context<'_>,

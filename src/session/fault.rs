@@ -1,5 +1,5 @@
-//! Why sessions end. One function turns a cause into a close code, one into a metric label,
-//! and one into whose fault it is.
+//! The causes of a session's end. One function maps a cause to a close code, one to a metric label,
+//! and one to whose fault it is.
 //!
 //! Deliberately absent: commands that are refused while the session goes on (`outcome`).
 
@@ -9,67 +9,66 @@ use crate::metrics::{Blame, CloseReason};
 use crate::wire::ErrorCode;
 use crate::ws;
 
-/// Why a session ends. Only causes that a peer, the load or the operator can
-/// produce are listed; a broken invariant of ours is a panic, not a variant.
+/// Why a session ends. The list has only causes that a peer, the load or the operator can produce;
+/// a broken invariant is a panic, and no variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The bytes are no WebSocket.
+    /// The bytes violate the WebSocket protocol.
     Frame(ws::FrameError),
     /// A text message on a binary connection, or the other way round.
     WrongOpcode,
-    /// No command, or one that has no place here.
+    /// A message is no command, or one that is not allowed in this state.
     BadRequest,
-    /// The connection token is no good.
+    /// The connection token is invalid.
     InvalidToken,
     /// The connect command was answered with an error.
     Refused(ErrorCode),
-    /// No connect command in time.
+    /// The connect command did not come in time.
     Stale,
     /// The connection token expired and was not refreshed.
     Expired,
-    /// What waits for this reader passed its limit.
+    /// The outbox of this reader exceeded its limit.
     Slow,
     /// A channel that the server subscribed it to has a gap.
     InsufficientState,
-    /// Our ping was not answered.
+    /// A ping was not answered.
     NoPong,
-    /// The user came by another connection, and may have only one.
+    /// The user has a newer connection, and may have only one.
     Replaced,
     /// Clients of this kind made sessions panic, and are blocked for a while.
     Quarantined,
-    /// Too many commands or bytes, in spite of being told.
+    /// Too many commands or bytes, in spite of refusals.
     TooManyRequests,
-    /// Of all users of the shard it keeps most in messages of which only a part has come,
-    /// and all keep too much.
+    /// Incomplete messages exceed their limit, and this user has most of them.
     PartialMessages,
-    /// Too many mistakes.
+    /// Too many errors.
     TooManyErrors,
-    /// The server goes down; the client should wait so long.
+    /// The server shuts down; the client should wait before it reconnects.
     Shutdown {
-        /// Spread over the drain, so that not all come back at once.
+        /// The time to wait, which is spread so that not all clients come back at once.
         retry_after_ms: u32,
     },
-    /// The peer said goodbye with this code; 1005 stands for none (RFC 6455, 7.1.5).
+    /// The peer sent a close frame with this code; 1005 stands for none (RFC 6455, 7.1.5).
     PeerClosed(u16),
-    /// The peer sends no more.
+    /// The peer has closed its direction of the connection.
     PeerEnded,
     /// The socket is gone.
     Broken,
     /// Nothing came from the peer to the kernel for too long, and it gave up.
     PeerGone,
-    /// Our own mistake, contained to this session.
+    /// A panic, contained to this session.
     Panicked,
 }
 
 impl Fault {
-    /// The one place where a cause becomes a WebSocket close code.
+    /// The WebSocket close code.
     pub fn close_code(self) -> u16 {
         match self {
             Fault::Frame(fault) => fault.close_code(),
             Fault::WrongOpcode => 1003,
             Fault::BadRequest => 3501,
             Fault::InvalidToken => 3500,
-            // Told apart, so that the client knows whether to come back.
+            // They differ, so that the client knows whether to reconnect.
             Fault::Refused(code) if code.parts().2 => 3004,
             Fault::Refused(_) => 3507,
             Fault::Stale => 3502,
@@ -77,7 +76,7 @@ impl Fault {
             Fault::Slow => 3008,
             Fault::InsufficientState => 3010,
             Fault::NoPong => 3012,
-            // From 3500 on clients do not come back by themselves.
+            // With codes from 3500 on clients do not reconnect by themselves.
             Fault::Replaced => 3503,
             Fault::Quarantined => 3510,
             Fault::TooManyRequests | Fault::PartialMessages => 3013,
@@ -90,7 +89,7 @@ impl Fault {
         }
     }
 
-    /// The one place where a cause becomes a metric label.
+    /// The metric label.
     pub fn label(self) -> CloseReason {
         match self {
             Fault::Frame(_) | Fault::WrongOpcode | Fault::BadRequest | Fault::TooManyErrors => {
@@ -111,7 +110,7 @@ impl Fault {
         }
     }
 
-    /// The one place that decides who has to do something about it.
+    /// Whose fault it is.
     pub fn blame(self) -> Blame {
         match self {
             Fault::Refused(ErrorCode::Internal) => Blame::Server,
@@ -127,7 +126,7 @@ impl Fault {
             | Fault::TooManyRequests
             | Fault::PartialMessages
             | Fault::TooManyErrors => Blame::Client,
-            // Behind a quarantine are panics, and those are ours.
+            // A quarantine is caused by panics, which are the server's fault.
             Fault::Shutdown { .. }
             | Fault::InsufficientState
             | Fault::Panicked
@@ -141,7 +140,7 @@ impl Fault {
     }
 }
 
-/// What the close frame says beside its code.
+/// The reason in the close frame.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,8 +1,6 @@
-//! Before a session is let in: until when its connect command has to come, and what becomes of
-//! one that is refused.
+//! A session before its connect command: its deadline, and the refusal of a connect command.
 //!
-//! Deliberately absent: what a good one begins (`connect`), and when it is looked at
-//! (`machine`).
+//! Deliberately absent: a valid one (`connect`), and the state machine (`machine`).
 
 use super::connect::PendingConnect;
 use super::identity::StartTime24;
@@ -13,12 +11,12 @@ use crate::base::MonotonicMs;
 use crate::metrics::Agent;
 use crate::wire::{ConnectRequest, ErrorCode};
 
-/// A connect command has to come.
+/// A session that waits for its connect command.
 #[derive(Debug)]
 pub(super) struct Greeting {
-    /// By then.
+    /// The deadline.
     deadline: MonotonicMs,
-    /// Why one was refused: what came behind it is, too.
+    /// Why the last one was refused: commands after it are, too.
     refused: Option<ErrorCode>,
 }
 
@@ -28,7 +26,7 @@ impl Greeting {
         Greeting { deadline: now.plus_ms(options.connect_ms_max), refused: None }
     }
 
-    /// By when a connect command has to come.
+    /// The deadline.
     pub fn deadline(&self) -> MonotonicMs {
         self.deadline
     }
@@ -38,12 +36,12 @@ impl Greeting {
         self.refused
     }
 
-    /// How long ago the upgrade was done.
+    /// Time since the upgrade.
     pub fn age_ms(&self, now: MonotonicMs, options: &Options) -> u64 {
         options.connect_ms_max.saturating_sub(self.deadline.ms_since(now))
     }
 
-    /// The connect command. Gives what it begins, if it is good.
+    /// Handles the connect command. Returns the pending connect, if it is valid.
     pub fn on_connect(
         &mut self,
         cx: &mut Context<'_>,
@@ -55,7 +53,7 @@ impl Greeting {
     ) -> Option<PendingConnect> {
         if cx.load.pace == CorePace::FarBehind {
             self.refused = Some(ErrorCode::TooManyRequests);
-            // No mistake of the client's, so it is not counted as one.
+            // It is not counted as a mistake of the client.
             out.refuse(id, ErrorCode::TooManyRequests);
             return None;
         }

@@ -1,7 +1,6 @@
-//! One connection's heartbeat in its session: what its timer says becomes a ping, a
-//! suspicion or the end.
+//! The heartbeat of a session: turns the actions of its timer into a ping, a suspicion or the end.
 //!
-//! Deliberately absent: when it is time (`ping_timer`), and who judges (the shard).
+//! Deliberately absent: times (`ping_timer`), and the check of suspects (the shard).
 
 use super::ping_timer::{HeartbeatAction, PingTimer, PongVerdict};
 use super::{Context, Effect, Fault, Options, SessionOutput, Suspicion};
@@ -13,24 +12,24 @@ use crate::metrics::Histogram;
 pub(super) struct Heartbeat(PingTimer);
 
 impl Heartbeat {
-    /// Before the interval is known; `asked_s` is the longest that the client wants.
+    /// Before the interval is chosen; `asked_s` is the longest that the client wants.
     pub fn new(asked_s: Option<u32>) -> Heartbeat {
         Heartbeat(PingTimer::new(asked_s))
     }
 
-    /// Bytes of the client came, whatever they are.
+    /// Notes that bytes of the client came.
     pub fn on_bytes(&mut self) {
         self.0.on_heard();
     }
 
-    /// The client is told of its pings from now on. Gives the interval.
+    /// Chooses the interval, which the client is told. Returns it.
     pub fn settle(&mut self, cx: &mut Context<'_>) -> u64 {
         let (now, load) = (cx.now.tick, cx.load.core_connections);
         self.0.settle(now, cx.options, load, &mut cx.random.jitter);
         self.0.interval_ms(cx.options)
     }
 
-    /// When its time comes; never, where there are no pings.
+    /// The time of its next action; never, without pings.
     pub fn due(&self, cx: &Context<'_>) -> MonotonicMs {
         match cx.options.ping_interval_ms {
             0 => MonotonicMs(u64::MAX),
@@ -48,7 +47,7 @@ impl Heartbeat {
             HeartbeatAction::Rest => (),
             HeartbeatAction::Ping => out.effect(Effect::Ping),
             HeartbeatAction::Suspect => out.effect(Effect::Suspect(Suspicion::Silence)),
-            // It reads nothing: what waits for it would wait for ever.
+            // The client does not read, so its outbox would never become empty.
             HeartbeatAction::Unsent => out.close(Fault::Slow),
         }
     }
@@ -62,7 +61,7 @@ impl Heartbeat {
         }
     }
 
-    /// A missing pong is judged by what the kernel knows.
+    /// Judges a missing pong by the socket's signs of life.
     pub fn judge(
         &mut self,
         cx: &mut Context<'_>,
@@ -77,7 +76,7 @@ impl Heartbeat {
         found
     }
 
-    /// Nobody is judged: the client is pinged again in its time, as if it had answered.
+    /// Spares a suspect: the client is pinged again in its time, as if it had answered.
     pub fn spare(&mut self, cx: &mut Context<'_>) {
         let (now, load) = (cx.now.tick, cx.load.core_connections);
         self.0.spare(now, cx.options, load, &mut cx.random.jitter);

@@ -1,8 +1,9 @@
-//! Who a connected peer is, and what its tokens say: its name, expiry, tenant and rights.
+//! The identity of a connected peer, with the content of its tokens: name, expiry, tenant and
+//! permissions.
 //!
-//! Most peers have a name and nothing else, so what few have lies in a box of its own.
+//! Most peers have a name and nothing else, so rare fields are in a box of their own.
 //!
-//! Deliberately absent: checking tokens (`auth`), and decisions on rights (`rights`).
+//! Deliberately absent: checking tokens (`auth`), and permissions (`rights`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,28 +15,27 @@ use crate::base::{MonotonicMs, RoomId};
 use crate::metrics::Tenant;
 use crate::wire::{ClientInfo, Payload};
 
-/// Who a connected peer is.
+/// The identity of a connected peer.
 #[derive(Debug)]
 pub struct Peer {
-    /// As others see it.
+    /// Its public identity.
     info: Arc<ClientInfo>,
-    /// When the connection token ends, Unix seconds; 0 for never. 32 bits last
-    /// until 2106.
+    /// The end of the connection token, Unix seconds; 0 for never. 32 bits last until 2106.
     expires_unix_s: u32,
     identity: Identity,
-    /// When its connection was upgraded.
+    /// The time of its upgrade.
     started_at: StartTime24,
-    /// What few peers have; absent for the many.
+    /// Rare fields; absent for most peers.
     extra: Option<Box<Extra>>,
 }
 
-/// When something began, in three bytes that nobody else needs: every idle connection
-/// has one. Ages above 49 days begin again at 0.
+/// The time of a beginning in three bytes, because every idle connection has one. Ages above 49
+/// days begin again at 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartTime24([u8; 3]);
 
 impl StartTime24 {
-    /// Ages are told to this.
+    /// The granularity of ages.
     const GRANULE_MS: u64 = 256;
 
     /// It began then.
@@ -44,7 +44,7 @@ impl StartTime24 {
         StartTime24([first, second, third])
     }
 
-    /// How long ago, to a granule.
+    /// The age, to a granule.
     pub fn age_ms(self, now: MonotonicMs) -> u64 {
         let [first, second, third] = self.0;
         let at = u32::from_le_bytes([first, second, third, 0]);
@@ -53,16 +53,16 @@ impl StartTime24 {
     }
 }
 
-/// What tokens say beyond a name.
+/// The rare fields of tokens.
 #[derive(Debug, Default)]
 struct Extra {
     /// The tenant that its names are of; empty for the only one.
     tenant: Arc<str>,
     /// The tenant that it is counted for.
     counted_as: Option<Tenant>,
-    /// Rights by channel from the connection token.
+    /// Permissions by channel of the connection token.
     caps: Vec<Capability>,
-    /// By room: what a subscription's token says.
+    /// The content of subscription tokens, by room.
     channels: BTreeMap<RoomId, ChannelExtra>,
     /// Commands that wait for rooms' answers to subscribes.
     backlogs: Backlogs,
@@ -70,14 +70,14 @@ struct Extra {
     deferred: DeferredSubscribes,
 }
 
-/// What a subscription's token says beyond the channel.
+/// The content of a subscription token, apart from the channel.
 #[derive(Debug, Default)]
 pub struct ChannelExtra {
-    /// The channel's name, for the news of its end.
+    /// The channel's name, for the push about its end.
     pub channel: Box<str>,
-    /// Shown with what this peer says there.
+    /// Information that is added to messages of this peer there.
     pub chan_info: Option<Arc<Payload>>,
-    /// When it ends, Unix seconds.
+    /// Its end, Unix seconds.
     pub expires_unix_s: Option<u64>,
 }
 
@@ -91,7 +91,7 @@ impl Extra {
 }
 
 impl Peer {
-    /// A peer with what its token says.
+    /// A peer with the content of its token.
     pub fn new(
         info: ClientInfo,
         expires_unix_s: Option<u64>,
@@ -112,22 +112,22 @@ impl Peer {
         peer
     }
 
-    /// As others see it.
+    /// Its public identity.
     pub fn info(&self) -> &Arc<ClientInfo> {
         &self.info
     }
 
-    /// When its connection was upgraded.
+    /// The time of its upgrade.
     pub fn started_at(&self) -> StartTime24 {
         self.started_at
     }
 
-    /// When the connection token ends, Unix seconds.
+    /// The end of the connection token, Unix seconds.
     pub fn expires_unix_s(&self) -> Option<u64> {
         (self.expires_unix_s != 0).then_some(u64::from(self.expires_unix_s))
     }
 
-    /// What a fresh token says takes the place of all that the one before said.
+    /// Replaces the content of the former token.
     pub fn renew(
         &mut self,
         expires_unix_s: Option<u64>,
@@ -144,7 +144,7 @@ impl Peer {
         self.tidy();
     }
 
-    /// What ends after 2106 ends then.
+    /// A token that ends after 2106 ends then.
     fn set_expiry(&mut self, expires_unix_s: Option<u64>) {
         let end = expires_unix_s.map(|end| u32::try_from(end).unwrap_or(u32::MAX).max(1));
         self.expires_unix_s = end.unwrap_or(0);
@@ -165,27 +165,27 @@ impl Peer {
         self.extra.as_ref()?.counted_as
     }
 
-    /// The same, to be kept.
+    /// The same, shared.
     pub fn shared_tenant(&self) -> Arc<str> {
         self.extra.as_ref().map_or_else(Arc::default, |extra| Arc::clone(&extra.tenant))
     }
 
-    /// What the connection token allows in this channel.
+    /// The permissions of the connection token in this channel.
     pub fn capability(&self, channel: &str) -> PermissionSet {
         self.extra.as_ref().map_or(PermissionSet::NONE, |extra| allowed(&extra.caps, channel))
     }
 
-    /// What the subscription's token said, if it said more than the channel.
+    /// The content of the subscription token, if it has more than the channel.
     pub fn channel(&self, room: RoomId) -> Option<&ChannelExtra> {
         self.extra.as_ref()?.channels.get(&room)
     }
 
-    /// Remembers what a subscription's token said.
+    /// Stores the content of a subscription token.
     pub fn remember(&mut self, room: RoomId, said: ChannelExtra) {
         self.extra.get_or_insert_default().channels.insert(room, said);
     }
 
-    /// Forgets it.
+    /// Removes it.
     pub fn forget(&mut self, room: RoomId) {
         if let Some(extra) = &mut self.extra {
             extra.channels.remove(&room);
@@ -193,17 +193,17 @@ impl Peer {
         self.tidy();
     }
 
-    /// Commands that wait, to be added to.
+    /// The commands that wait, mutable.
     pub fn backlogs_mut(&mut self) -> &mut Backlogs {
         &mut self.extra.get_or_insert_default().backlogs
     }
 
-    /// Whether anything may wait for a room's answer.
+    /// Whether commands may wait for a room's answer.
     pub fn has_backlogs(&self) -> bool {
         self.extra.as_ref().is_some_and(|extra| !extra.backlogs.is_empty())
     }
 
-    /// What waits for this room's answer, which is there now.
+    /// Takes the commands that wait for this room, which has answered.
     pub fn take_backlog(&mut self, room: RoomId) -> Option<Backlog> {
         let backlog = self.extra.as_mut()?.backlogs.take(room);
         self.tidy();
@@ -215,12 +215,12 @@ impl Peer {
         self.extra.as_ref().map(|extra| &extra.deferred).filter(|deferred| !deferred.is_empty())
     }
 
-    /// Those, to be added to.
+    /// The same, mutable.
     pub fn deferred_mut(&mut self) -> &mut DeferredSubscribes {
         &mut self.extra.get_or_insert_default().deferred
     }
 
-    /// This one was asked again, or given up.
+    /// Removes a channel that was subscribed again, or unsubscribed.
     pub fn forget_deferred(&mut self, room: RoomId) {
         if let Some(extra) = &mut self.extra {
             extra.deferred.remove(room);
@@ -228,12 +228,12 @@ impl Peer {
         self.tidy();
     }
 
-    /// Whoever has nothing that few have costs nothing for it.
+    /// Frees the box when it is empty.
     fn tidy(&mut self) {
         self.extra.take_if(|extra| extra.is_plain());
     }
 
-    /// The subscription whose token ends first, and when, Unix seconds.
+    /// The subscription whose token ends first, with that time, Unix seconds.
     pub fn first_expiry(&self) -> Option<(RoomId, u64)> {
         let channels = self.extra.iter().flat_map(|extra| &extra.channels);
         let ends = channels.filter_map(|(&room, said)| Some((room, said.expires_unix_s?)));

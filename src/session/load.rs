@@ -1,27 +1,26 @@
-//! What a session has to know of the core that serves it: how much it has to do, and
-//! whether it keeps its times.
+//! The load of the core that serves a session, and whether it is late.
 //!
-//! Deliberately absent: the measure (the shard's), and what sessions make of it.
+//! Deliberately absent: the measurement (the shard), and the consequences for sessions.
 
-/// How a core keeps its times.
+/// How punctual a core is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CorePace {
-    /// As it should.
+    /// It is on time.
     #[default]
     OnTime,
-    /// Late: fewer peers are accepted, or none, and nobody is judged for being silent.
+    /// It is late: fewer peers are accepted, or none, and no suspect is closed.
     Late,
-    /// So late that new subscriptions are refused for a while, too.
+    /// It is so late that new subscriptions are refused, too.
     FarBehind,
 }
 
-/// What a core has to do at the moment, as far as sessions care.
+/// The load of a core, as far as sessions need it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoreLoad {
     /// Connections of all shards that share the core.
     pub core_connections: u64,
-    /// How late its timers were when they fired last.
+    /// How late its timers fired last.
     pub lag_ms: u64,
-    /// What follows from that.
+    /// Its pace, which follows from that.
     pub pace: CorePace,
 }

@@ -1,12 +1,11 @@
-//! The state machine of one session: what its peer may do in each state, from the upgrade
-//! to the close, and when it has to be looked at next.
+//! The state machine of one session: what its peer may do in each state, from the upgrade to the
+//! close, and the time of its next timer.
 //!
 //! Invariants: every pair of a state and a command is decided here; each state holds
 //! exactly what it may touch.
 //!
-//! Deliberately absent: what single commands mean (`commands`, `chat_commands`,
-//! `subscribing`, `refresh`), when a client is pinged (`heartbeat`), and the sending of what is
-//! decided (the shard's).
+//! Deliberately absent: the meaning of commands (`commands`, `chat_commands`, `subscribing`,
+//! `refresh`), pings (`heartbeat`), and carrying out the output (the shard).
 
 use std::mem;
 use std::sync::Arc;
@@ -45,14 +44,14 @@ pub struct Session {
     subscriptions: Subscriptions,
     quota: Quota,
     heartbeat: Heartbeat,
-    /// What the client's program is, as far as it says.
+    /// The user agent of the client.
     agent: Agent,
     unanswered: Unanswered,
 }
 
 impl Session {
-    /// A peer whose upgrade is done, and the longest time between two pings that it asked
-    /// for.
+    /// A session right after the upgrade. `ping_s` is the longest ping interval that the client
+    /// asked for.
     pub fn open(cx: &Context<'_>, agent: Agent, ping_s: Option<u32>) -> Session {
         Session {
             state: SessionState::Greeting(Greeting::begin(cx.now.tick, cx.options)),
@@ -64,8 +63,8 @@ impl Session {
         }
     }
 
-    /// So many bytes came in, whatever they are. Over the quota, the commands
-    /// among them are refused, and who does not stop is closed.
+    /// Counts received bytes. Over the quota, commands are refused, and a client that does not stop
+    /// is closed.
     pub fn on_bytes(
         &mut self,
         cx: &Context<'_>,
@@ -76,8 +75,8 @@ impl Session {
         self.quota.take_bytes(cx, count, out)
     }
 
-    /// Frames came in that hold no command. Over the quota they do nothing, and who does
-    /// not stop is closed.
+    /// Counts frames without a command. Over the quota they are ignored, and a client that does not
+    /// stop is closed.
     pub fn on_frames(
         &mut self,
         cx: &Context<'_>,
@@ -93,7 +92,7 @@ impl Session {
         }
     }
 
-    /// One command. Total: every request has its answer in every state.
+    /// Handles a command. Every request is answered in every state.
     pub fn on_command(
         &mut self,
         cx: &mut Context<'_>,
@@ -109,7 +108,7 @@ impl Session {
                     self.heartbeat.on_pong(cx, out);
                 }
             }
-            // Only these two have no answer; 0 stands for what the server asks itself.
+            // Only these two have no answer; 0 stands for requests of the server itself.
             (SessionState::Ready(_) | SessionState::Connecting(_), request)
                 if id == 0 && !matches!(request, Request::Send { .. }) =>
             {
@@ -137,7 +136,7 @@ impl Session {
         }
     }
 
-    /// A command that is within the quota.
+    /// Handles a command within the quota.
     fn serve_or_hold(
         &mut self,
         cx: &mut Context<'_>,
@@ -184,7 +183,7 @@ impl Session {
     ) {
         match (&mut self.state, answer) {
             (SessionState::Closed | SessionState::Greeting(_), RoomReply::Subscribed(_)) => {
-                // Nobody waits for this subscription any more.
+                // The subscription is not wanted any more.
                 let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
                 reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
             }
@@ -210,7 +209,7 @@ impl Session {
         }
     }
 
-    /// A home let the session in.
+    /// A home has added the member.
     fn on_subscribed(
         &mut self,
         cx: &Context<'_>,
@@ -224,7 +223,7 @@ impl Session {
         }
     }
 
-    /// A home did not let the session in.
+    /// A home has refused the subscription.
     fn on_subscribe_rejected(
         &mut self,
         cx: &Context<'_>,
@@ -247,8 +246,8 @@ impl Session {
         self.settle(room, outcome, out);
     }
 
-    /// The connected peer with what it is subscribed to, and where command `id` of it is
-    /// answered; `None` before it is in, and when it is gone.
+    /// The connected peer with its subscriptions, and the output of command `id`; `None` when it is
+    /// not connected.
     fn ready<'s>(
         &'s mut self,
         cx: &Context<'_>,
@@ -261,8 +260,7 @@ impl Session {
         Some((Membership::new(peer, subscriptions, agent), reply))
     }
 
-    /// A command that is within the quota: it is served now, or waits for the room that
-    /// it is about.
+    /// A command within the quota is served now, or waits for its room.
     fn serve_or_wait(
         &mut self,
         cx: &mut Context<'_>,
@@ -311,12 +309,12 @@ impl Session {
         apply_deferred(cx, &mut membership, request, done)
     }
 
-    /// What was waited for is there: the commands behind it are served, at most so many of
-    /// them now. How many it were, and what is left. They were counted when they came.
+    /// Serves commands whose wait is over, at most so many. Returns how many were served, and the
+    /// rest. They were counted against the quota when they came.
     ///
-    /// When one of them makes the server ask the same room again, all behind it wait again,
-    /// as they are: a thousand that subscribe and unsubscribe in turn are read once each,
-    /// and not a thousand times.
+    /// When one of them makes the server ask the same room again, all after it wait again without
+    /// being decoded: a thousand alternating subscribes and unsubscribes are decoded once each, and
+    /// not a thousand times.
     pub fn resume(
         &mut self,
         cx: &mut Context<'_>,
@@ -353,8 +351,7 @@ impl Session {
         (served_count, later)
     }
 
-    /// The room has answered: what waits for it follows, behind all that its answer
-    /// leads to.
+    /// The room has answered: waiting commands follow after the effects of its answer.
     fn settle(&mut self, room: RoomId, outcome: SubscribeOutcome, out: &mut SessionOutput) {
         let SessionState::Ready(peer) = &mut self.state else { return };
         if let Some(backlog) = peer.take_backlog(room).filter(|backlog| !backlog.is_empty()) {
@@ -363,8 +360,8 @@ impl Session {
         }
     }
 
-    /// A fresh token was taken: ends what tokens do not allow any more. `active` are the
-    /// channels that the session is in, by name, and `wanted` those that the server makes.
+    /// After a fresh token: ends subscriptions that tokens do not allow any more. `active` are the
+    /// channels of the session with their names, and `wanted` those that the server subscribes to.
     pub fn review(
         &mut self,
         cx: &Context<'_>,
@@ -377,61 +374,60 @@ impl Session {
         }
     }
 
-    /// As whose it is counted, once it is let in.
+    /// The tenant that it is counted for, once it is connected.
     pub fn counted_as(&self) -> Option<Tenant> {
         let SessionState::Ready(peer) = &self.state else { return None };
         peer.counted_as()
     }
 
-    /// Whether the connect command waits for rooms: until it is answered, the
-    /// client knows of no channel.
+    /// Whether the connect command waits for rooms: the client knows no channel before its answer.
     pub fn is_connecting(&self) -> bool {
         matches!(&self.state, SessionState::Connecting(_))
     }
 
-    /// Whether rooms have yet to answer commands of the client.
+    /// Whether commands of the client are unanswered by rooms.
     pub fn is_unanswered(&self) -> bool {
         self.unanswered.count() != 0
     }
 
-    /// Commands of the client that rooms have yet to answer.
+    /// Number of commands of the client that rooms have not answered.
     pub fn unanswered_count(&self) -> u32 {
         self.unanswered.count()
     }
 
-    /// What the messages cost that the answer to its connect command will have.
+    /// Bytes of the recovered messages of the answer to its connect command.
     pub fn held_recovery_bytes(&self) -> usize {
         self.state.held_recovery_bytes()
     }
 
-    /// Channels that it is in, or has asked to be in.
+    /// Number of active and pending subscriptions.
     pub fn channels_count(&self) -> usize {
         self.subscriptions.len()
     }
 
-    /// What the client's program is, as far as it says.
+    /// The user agent of the client.
     pub fn agent(&self) -> Agent {
         self.agent
     }
 
-    /// How long ago its upgrade was done, to a quarter of a second.
+    /// Time since its upgrade, to a quarter of a second.
     pub fn age_ms(&self, now: MonotonicMs, options: &Options) -> u64 {
         self.state.age_ms(now, options)
     }
 
-    /// Who it is; nobody before its connect command was good.
+    /// Its identity; `None` before its connect command was valid.
     pub fn who(&self) -> Option<PeerIdentity<'_>> {
         let peer = self.state.peer()?;
         let (tenant, user) = (peer.tenant(), &*peer.info().user);
         Some(PeerIdentity { tenant, user, client: peer.info().client, agent: self.agent })
     }
 
-    /// What stands for its user, where limits are a user's.
+    /// The hash of its user, for limits by user.
     pub fn user_hash(&self, names: NameKey) -> UserHash {
         self.who().map_or(UserHash::NOBODY, |who| names.user_hash(who.tenant, who.user))
     }
 
-    /// Where it sits, by room.
+    /// Its subscriber slots, by room.
     pub fn subscriber_slots(&self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> {
         self.subscriptions.active_slots()
     }
@@ -441,13 +437,13 @@ impl Session {
         self.subscriptions.activate(room, place);
     }
 
-    /// Somebody else left the channel, and this session's place changed.
+    /// Another subscriber has left the channel, and this session's slot has changed.
     pub fn on_moved(&mut self, room: RoomId, place: SubscriberSlot) {
         self.subscriptions.on_moved(room, place);
     }
 
-    /// Something of this channel was lost on its way: the client shall subscribe again, and
-    /// recover if it can. What the server made at connect it makes again at connect only.
+    /// Messages of this channel were lost: the client is told to subscribe again, and to recover.
+    /// For a subscription that the server made at connect it is told to reconnect.
     pub fn on_gap(
         &mut self,
         cx: &Context<'_>,
@@ -463,7 +459,7 @@ impl Session {
         }
     }
 
-    /// Time has passed.
+    /// Handles a timer.
     pub fn on_timer(&mut self, cx: &mut Context<'_>, out: &mut SessionOutput) {
         if self.state.missed_deadline(cx).is_some() {
             out.effect(Effect::Suspect(Suspicion::Deadline));
@@ -477,13 +473,13 @@ impl Session {
                 membership.end(room, &channel, Removal::Expired, &mut reply);
             }
         }
-        // Who is not answered yet does not know of pings.
+        // A client whose connect is unanswered does not expect pings.
         if let SessionState::Ready(_) = &self.state {
             self.heartbeat.on_timer(cx, out);
         }
     }
 
-    /// When `on_timer` should be called next.
+    /// The time of the next call of `on_timer`.
     pub fn next_timer(&self, cx: &Context<'_>) -> MonotonicMs {
         self.state.next_timer(cx, &self.heartbeat)
     }
@@ -496,7 +492,7 @@ impl Session {
         out.count_connection(self.counted_as(), ConnectionEvent::Closed);
         self.state = SessionState::Closed;
         let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
-        // The answer to what was asked for will find nobody, and is undone then.
+        // Answers to pending subscribes will find no session, and are undone then.
         for (room, place) in self.subscriptions.take_active_slots() {
             reply.effect(Effect::RemoveSubscriber(place));
             reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
@@ -538,8 +534,8 @@ impl Session {
         }
     }
 
-    /// Something did not come in time, and nothing of the peer is left to be read: what is
-    /// to be done. Whoever is silent is closed by who asks, when it may be.
+    /// Judges a session after a missed deadline, when everything of the peer was read. The caller
+    /// closes a silent one, when that is allowed.
     pub fn judge(
         &mut self,
         cx: &mut Context<'_>,
@@ -557,9 +553,9 @@ impl Session {
         PongVerdict::Alive
     }
 
-    /// Something did not come in time, and nobody is judged now. Says whether it is judged all
-    /// the same as soon as there is nothing more to be read: who has not even begun has twice
-    /// the time, and no more, because places for newcomers are few.
+    /// Spares a session after a missed deadline, while suspects are not checked. True when it is to
+    /// be judged nevertheless: a peer before its connect command has twice the time, and no more,
+    /// because slots for new peers are few.
     pub fn spare(&mut self, cx: &mut Context<'_>) -> bool {
         if let SessionState::Ready(_) = &self.state {
             self.heartbeat.spare(cx);
@@ -567,22 +563,22 @@ impl Session {
         self.state.is_judged_late(cx)
     }
 
-    /// Whether a pong of it is missing.
+    /// Whether a pong is missing.
     pub fn is_suspected(&self) -> bool {
         self.heartbeat.is_suspected()
     }
 
-    /// Its ping waits for a send that is under way.
+    /// Its ping waits for a send in flight.
     pub fn on_ping_queued(&mut self) {
         self.heartbeat.on_queued();
     }
 
-    /// A send of it has left. Its next timer is no earlier than it was.
+    /// A send has left. Its next timer is no earlier than before.
     pub fn on_sent(&mut self, now: MonotonicMs, options: &Options) {
         self.heartbeat.on_sent(now, options);
     }
 
-    /// Who is connected, and what it is subscribed to.
+    /// The connected peer, with its subscriptions.
     #[cfg(test)]
     pub(super) fn connected(&mut self) -> (&mut Peer, &mut Subscriptions) {
         let SessionState::Ready(peer) = &mut self.state else { panic!("not connected") };

@@ -1,11 +1,11 @@
-//! One peer's conversation, from the first command to goodbye.
+//! A session: the protocol state of one connection, from the first command to the close.
 //!
 //! A session is a state machine: commands, answers of rooms and time go in;
 //! messages for the client and effects for the shard come out. It decides who
 //! the peer is, what it may do, and how much of it.
 //!
-//! Invariants: every command with an id is answered once; a room is asked to let
-//! a member go exactly when it let it in.
+//! Invariants: every command with an id is answered once; a room is asked to remove a member
+//! exactly when it has added it.
 //!
 //! Deliberately absent: sockets, WebSocket frames (the shard's), other sessions.
 #![forbid(unsafe_code)]

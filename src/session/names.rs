@@ -1,10 +1,10 @@
-//! What a channel's name means: its room, its namespace, and whether it is a personal channel
+//! The meaning of a channel's name: its room, its namespace, and whether it is a personal channel
 //! or a conversation of two.
 //!
 //! Rooms are found by a keyed hash of tenant and name, so that peers cannot choose names that
 //! collide or that live on one shard.
 //!
-//! Deliberately absent: which characters a name may have (`wire`).
+//! Deliberately absent: the characters of names (`wire`).
 
 use std::hash::Hasher;
 
@@ -27,7 +27,7 @@ const CONVERSATION_PREFIX: &str = "dm#";
 pub struct NameKey(pub [u64; 2]);
 
 impl NameKey {
-    /// The key that a store keeps.
+    /// The key of a store.
     pub fn from_bytes(bytes: [u8; 16]) -> NameKey {
         let word = |at: usize| u64::from_be_bytes(std::array::from_fn(|index| bytes[at + index]));
         NameKey([word(0), word(8)])
@@ -38,8 +38,8 @@ impl NameKey {
         self.room_of(tenant, &[channel])
     }
 
-    /// What stands for a client where its id has no business to be; never 0. Only the
-    /// server can tell that two of these are the same client's.
+    /// A hash of a client id, where the id itself must not be shown; never 0. Only the server can
+    /// tell that two hashes are of the same client.
     pub fn client_hash(&self, client: ClientId) -> u64 {
         let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
         // No name of a room is hashed with such a length before it.
@@ -53,7 +53,7 @@ impl NameKey {
         self.room_of(tenant, &[INBOX_NAMESPACE, user])
     }
 
-    /// What stands for a user, whatever it asks of which room.
+    /// A hash of a user.
     pub fn user_hash(&self, tenant: &str, user: &str) -> UserHash {
         match user {
             "" => UserHash::NOBODY,
@@ -71,19 +71,19 @@ impl NameKey {
     }
 }
 
-/// What a channel is apart from the rules of its namespace.
+/// The kind of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelKind<'n> {
-    /// Whatever the rules make of it.
+    /// A group, by the rules of its namespace.
     Open,
-    /// Personal: this user's alone.
+    /// The personal channel of this user.
     Inbox(&'n str),
-    /// A conversation: these two users' alone, in the order of their bytes.
+    /// The conversation of these two users, in the order of their bytes.
     Conversation([&'n str; 2]),
 }
 
 impl<'n> ChannelKind<'n> {
-    /// By the channel's name; `None` for a name that no channel can have.
+    /// Parses a channel's name; `None` for one that no channel can have.
     ///
     /// `#` before the first colon is reserved for conversations, and `dm:` would
     /// be a group by the rules of conversations.
@@ -105,7 +105,7 @@ impl<'n> ChannelKind<'n> {
         (!is_reserved).then_some(ChannelKind::Open)
     }
 
-    /// Whether a user can have any business there at all.
+    /// Whether a user may use it at all.
     pub fn admits(self, user: &str) -> bool {
         match self {
             ChannelKind::Open => true,
@@ -114,7 +114,7 @@ impl<'n> ChannelKind<'n> {
         }
     }
 
-    /// In a conversation of this user: with whom.
+    /// The other user of this user's conversation.
     pub fn other_than(self, user: &str) -> Option<&'n str> {
         match self {
             ChannelKind::Open | ChannelKind::Inbox(_) => None,

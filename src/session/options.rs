@@ -1,4 +1,4 @@
-//! What an operator may set for every connection: times, quotas, limits, and who is let in.
+//! The settings of connections: times, quotas, limits, and admission.
 //!
 //! Deliberately absent: names, ranges and texts of settings (`config`).
 
@@ -6,67 +6,67 @@ use std::sync::Arc;
 
 use crate::metrics::Tenants;
 
-/// What an operator may set for every connection.
+/// The settings of connections.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// From the TCP connection to the end of the upgrade.
     pub upgrade_ms_max: u64,
     /// From the upgrade to the connect command (close 3502).
     pub connect_ms_max: u64,
-    /// The server pings each so often, with up to a tenth of jitter; 0 never.
+    /// The ping interval, with up to a tenth of jitter; 0 for no pings.
     pub ping_interval_ms: u64,
-    /// And so often at least, where a core has many connections; 0 for what suits the
-    /// network, or, where `ping_interval_ms` was changed, for always the same.
+    /// The longest ping interval, for cores with many connections; 0 for the default of the
+    /// network, or, when `ping_interval_ms` was changed, for a fixed interval.
     pub ping_interval_ms_max: u64,
-    /// Whether something that closes idle connections may stand before the server.
+    /// Whether a proxy that closes idle connections may be in front of the server.
     pub proxied: bool,
-    /// The answer must come within this time (close 3012); 0 asks for none.
+    /// The time limit for a pong (close 3012); 0 for none.
     pub pong_ms_max: u64,
-    /// How long a close frame waits for the peer's.
+    /// The time limit for the closing handshake.
     pub close_ms_max: u64,
-    /// After a token's expiry, how long a refresh may still come.
+    /// The grace period for a refresh after a token's expiry.
     pub expiry_grace_ms: u64,
-    /// Bytes that wait for one slow reader (close 3008).
+    /// Most bytes that wait for one reader (close 3008).
     pub outbox_bytes_max: u32,
-    /// Bytes of replies and pongs that wait beside the outbox.
+    /// Most bytes of replies and pongs that wait beside these.
     pub control_bytes_max: u32,
-    /// Channels that one connection may be in.
+    /// Most channels of one connection.
     pub channels_max: u32,
-    /// Steady commands a second of one connection; 0 for no limit.
+    /// Commands a second of one connection; 0 for no limit.
     pub commands_per_s: u32,
-    /// Commands at once, after silence.
+    /// Burst of commands.
     pub commands_burst: u32,
-    /// Steady bytes a second of one connection; 0 for no limit.
+    /// Bytes a second of one connection; 0 for no limit.
     pub bytes_per_s: u32,
-    /// Bytes at once, after silence.
+    /// Burst of bytes.
     pub bytes_burst: u32,
-    /// Steady bytes a second of answers to one connection; 0 for no limit.
+    /// Bytes a second of answers to one connection; 0 for no limit.
     pub answer_bytes_per_s: u32,
-    /// Bytes of answers at once, after silence.
+    /// Burst of bytes of answers.
     pub answer_bytes_burst: u32,
     /// Errors a second answered before the connection is closed (3013 for
     /// quota, 3509 for mistakes).
     pub errors_per_s: u32,
-    /// Anonymous peers may do everything. For trying out.
+    /// Whether anonymous peers may do everything, for tests.
     pub insecure: bool,
-    /// Peers without a token are let in, as anonymous.
+    /// Whether peers without a token are admitted, as anonymous.
     pub anonymous: bool,
-    /// Tells clients which host it is.
+    /// The name of the node, which clients are told.
     pub node: String,
     /// Tenants whose users may have one connection: the newest. `*` for all, and the
     /// empty name for tokens without a tenant.
     pub single_session_tenants: Vec<String>,
-    /// Tenants that have metrics of their own before they come.
+    /// Tenants that have metrics of their own from the start.
     pub metrics_tenants: Vec<String>,
-    /// All tenants that have; shared by all shards.
+    /// All tenants with metrics; shared by all shards.
     pub tenants: Arc<Tenants>,
 }
 
 impl Options {
-    /// How often clients are pinged unless configured otherwise.
+    /// The default ping interval.
     pub const PING_INTERVAL_MS: u64 = 25_000;
 
-    /// Whether a user of this tenant may have one connection only.
+    /// Whether a user of this tenant may have only one connection.
     pub fn is_single_session(&self, tenant: &str) -> bool {
         self.single_session_tenants.iter().any(|one| one == tenant || one == "*")
     }

@@ -1,7 +1,6 @@
-//! What a session decided: messages for its client, effects for its shard in order, and what
-//! is counted and measured.
+//! The output of a session: messages for its client, effects for its shard in order, and counters.
 //!
-//! Deliberately absent: whoever carries it out (`shard::sessions`), frames and outboxes.
+//! Deliberately absent: carrying it out (`shard::sessions`), frames and outboxes.
 
 use std::mem;
 use std::sync::Arc;
@@ -15,102 +14,101 @@ use crate::room::RoomRequest;
 use crate::wire::chat::Field;
 use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
 
-/// What a session decided: messages for its client, encoded at once, and
-/// effects for the shard, in order.
+/// The output of a session: messages for its client, encoded at once, and effects for the shard, in
+/// order.
 #[derive(Debug)]
 pub struct SessionOutput {
-    /// How the client reads.
+    /// The encoding of the client.
     encoding: Encoding,
     /// Messages that will share one frame.
     messages: BytesMut,
-    /// What the shard has to do.
+    /// The effects for the shard.
     effects: Vec<Effect>,
     counts: OutputCounts,
 }
 
-/// What of a session's decisions is counted and measured.
+/// The counters and measurements of a decision.
 #[derive(Debug, Default)]
 pub struct OutputCounts {
-    /// Answers among the messages.
+    /// Number of answers among the messages.
     pub answers_count: u64,
-    /// Why commands were refused, one for each refusal among the answers.
+    /// The reason of each refusal among the answers.
     pub refused: Vec<ErrorCode>,
-    /// Publishes that no room was asked about; rooms count their own.
+    /// Publishes that were refused before a room was asked; rooms count the others.
     pub unpublished: Vec<(ChatType, PublishResult)>,
-    /// The tenant of a client that came or went.
+    /// Tenants of clients that connected or disconnected.
     pub of_tenant: Option<(Tenant, ConnectionEvent)>,
-    /// Lengths of time that ended, in microseconds.
+    /// Durations, in microseconds.
     pub observed: Vec<(Histogram, u64)>,
 }
 
-/// What a session wants from its shard. Closed.
+/// An effect that a session wants from its shard.
 #[derive(Debug)]
 pub enum Effect {
-    /// Ask a room's home.
+    /// Send a request to the home of a room.
     SendRequest(RoomRequest),
     /// Add this session to the subscribers of a channel, and tell it its slot.
     AddSubscriber {
-        /// Which room.
+        /// The room.
         room: RoomId,
         /// Its name.
         name: Arc<str>,
-        /// Whether who comes and goes is delivered, too.
+        /// Whether join and leave messages are delivered, too.
         wants_join_leave: bool,
     },
     /// Remove the subscriber.
     RemoveSubscriber(SubscriberSlot),
-    /// What channels said while the client was connecting may leave now.
+    /// Send the messages of channels that were held while the client was connecting.
     Release,
-    /// Serve these commands, which waited for the effects before.
+    /// Serve these commands after the effects before.
     Resume(HeldCommands),
-    /// Let the session look at each of its channels by name: its rights have changed.
-    /// These are the ones that the server makes now.
+    /// Call the session with the names of its channels, because its permissions have changed. These
+    /// are the channels that the server subscribes to now.
     Review(Vec<RoomId>),
     /// Ping the client.
     Ping,
-    /// Something did not come in time; whether that is the client's doing is judged when
-    /// everything that came was read.
+    /// A deadline has passed; the session is judged when everything that came was read.
     Suspect(Suspicion),
-    /// The client says that it has got a message.
+    /// The client has acknowledged a message.
     Acknowledged {
-        /// `ack_key` of its place.
+        /// `ack_key` of its offset.
         key: u64,
-        /// How long the client worked on it, by its own clock.
+        /// The time that the client took for it, by its own clock.
         took_ms: Option<u64>,
     },
     /// End the session.
     Close(Fault),
 }
 
-/// What a connection is suspected for.
+/// Why a connection is suspected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suspicion {
     /// A pong is missing.
     Silence,
-    /// What had to come by now (the upgrade, the connect command, a fresh token) has not.
+    /// The upgrade, the connect command or a fresh token did not come in time.
     Deadline,
 }
 
 /// A client came or went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionEvent {
-    /// It was let in.
+    /// It has connected.
     Opened,
-    /// It is gone.
+    /// It has disconnected.
     Closed,
 }
 
-/// Why a command is refused.
+/// The reason of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandError {
-    /// For this reason.
+    /// An error code.
     Code(ErrorCode),
-    /// A field of a chat method's data cannot be right.
+    /// A field of a chat method's data is invalid.
     Field(Field),
 }
 
 impl CommandError {
-    /// The reason without the field.
+    /// The error code, without the field.
     pub fn code(self) -> ErrorCode {
         match self {
             CommandError::Code(code) => code,
@@ -139,7 +137,7 @@ impl From<Field> for CommandError {
 }
 
 impl SessionOutput {
-    /// Nothing decided yet.
+    /// An empty output.
     pub fn new(encoding: Encoding) -> SessionOutput {
         SessionOutput {
             encoding,
@@ -149,12 +147,12 @@ impl SessionOutput {
         }
     }
 
-    /// The next decision is about a client that reads this way.
+    /// Begins a decision about a client with this encoding.
     pub fn begin(&mut self, encoding: Encoding) {
         self.encoding = encoding;
     }
 
-    /// How the client reads.
+    /// The encoding of the client.
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }
@@ -169,7 +167,7 @@ impl SessionOutput {
         (!self.messages.is_empty()).then(|| mem::take(&mut self.messages))
     }
 
-    /// Takes what the shard has to do.
+    /// Takes the effects.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         mem::take(&mut self.effects)
     }
@@ -182,24 +180,24 @@ impl SessionOutput {
         }
     }
 
-    /// What is to be counted, for whoever counts it.
+    /// The counters, mutable.
     pub fn counts_mut(&mut self) -> &mut OutputCounts {
         &mut self.counts
     }
 
-    /// Whether all that is to be carried out was taken.
+    /// Whether all messages and effects were taken.
     pub fn is_empty(&self) -> bool {
         self.effects.is_empty() && self.messages.is_empty()
     }
 
-    /// Gives back what very many decisions have left of the lists.
+    /// Frees the spare capacity that a large turn has left.
     pub fn trim(&mut self) {
         trim_list(&mut self.effects);
         trim_list(&mut self.counts.unpublished);
         trim_list(&mut self.counts.observed);
     }
 
-    /// An answer to command `id`. Commands without an id get none.
+    /// Adds an answer to command `id`. Commands without an id get none.
     pub fn answer(&mut self, id: u32, answer: Answer<'_>) {
         if id != 0 {
             self.counts.answers_count += 1;
@@ -207,7 +205,7 @@ impl SessionOutput {
         }
     }
 
-    /// A refusal of command `id`.
+    /// Adds a refusal of command `id`.
     pub fn refuse(&mut self, id: u32, refusal: impl Into<CommandError>) {
         let refusal = refusal.into();
         if id != 0 {
@@ -216,37 +214,37 @@ impl SessionOutput {
         self.answer(id, refusal.answer());
     }
 
-    /// Something the client did not ask for.
+    /// Adds a push.
     pub fn push(&mut self, channel: &str, push: Push<'_>) {
         self.say(&Message::Push { channel, push });
     }
 
-    /// Something took from then until now.
+    /// Adds a duration from `began` until now.
     pub fn observe(&mut self, histogram: Histogram, since: MonotonicMs, now: MonotonicMs) {
         self.counts.observed.push((histogram, now.ms_since(since) * 1_000));
     }
 
-    /// The shard has to do something.
+    /// Adds an effect.
     pub fn effect(&mut self, effect: Effect) {
         self.effects.push(effect);
     }
 
-    /// A publish of which no room was asked.
+    /// Counts a publish that was refused before a room was asked.
     pub fn count_unpublished(&mut self, chat_type: ChatType, result: PublishResult) {
         self.counts.unpublished.push((chat_type, result));
     }
 
-    /// A client of this tenant came, or went; nobody's are not counted.
+    /// Counts a client of this tenant; anonymous ones are not counted.
     pub fn count_connection(&mut self, tenant: Option<Tenant>, event: ConnectionEvent) {
         self.counts.of_tenant = tenant.map(|tenant| (tenant, event));
     }
 
-    /// The end of the session.
+    /// Ends the session.
     pub fn close(&mut self, fault: Fault) {
         self.effect(Effect::Close(fault));
     }
 
-    /// True when the last thing decided was the end.
+    /// True when the last effect is the end.
     pub fn is_closing(&self) -> bool {
         matches!(self.effects.last(), Some(Effect::Close(_)))
     }
@@ -263,7 +261,7 @@ impl SessionOutput {
 
 #[cfg(test)]
 impl SessionOutput {
-    /// What the shard has to do.
+    /// The effects for the shard.
     pub fn effects(&self) -> &[Effect] {
         &self.effects
     }

@@ -1,48 +1,47 @@
 //! The timer of one heartbeat: when its client is pinged, and what a missing pong
 //! means.
 //!
-//! A ping that is due is sent when the core comes to it, so the interval stretches while
-//! the core has too much to do. Patience for the pong counts from when the ping left. A
-//! pong that does not come in time is a suspicion, which somebody else judges; two that
-//! are missing in a row, and a third where the client's host still acknowledges, mean
-//! that its program is gone.
+//! A ping is sent when the core comes to it, so the interval grows while the core is overloaded.
+//! The time limit for a pong begins when the ping has left. A pong that does not come in time is a
+//! suspicion, which is judged elsewhere; two missing ones in a row, or three while the client's
+//! host still acknowledges, mean that its program is gone.
 //!
-//! Invariant: the interval is told once, and then stays.
+//! Invariant: the client is told the interval once, and it stays.
 //!
-//! Deliberately absent: clocks, sockets, and how late the core is.
+//! Deliberately absent: clocks, sockets, and the lateness of the core.
 
 use super::Options;
 use crate::base::{Deadline32, MonotonicMs, Prng, TcpLiveness};
 
-/// Intervals in seconds. The first means the one that the configuration fixes; the others
-/// follow the number of connections, or what a client asked for.
+/// Intervals in seconds. The first stands for a fixed interval of the settings; the others depend
+/// on the number of connections, or on the wish of the client.
 const INTERVALS_S: [u8; 15] = [0, 10, 15, 20, 25, 30, 35, 40, 45, 50, 60, 70, 80, 95, 110];
 
-/// Pings a second that one core sends without a second thought: 0.8% of its time. With
-/// more connections than that is good for, their interval grows.
+/// Pings a second that one core sends at most with the default interval: 0.8% of its time. With
+/// more connections the interval grows.
 const CHEAP_PINGS_PER_S: u64 = 500;
 
 /// Pings a second at which clients that ask for a shorter interval get it.
 const ASKED_PINGS_PER_S: u64 = 1_250;
 
-/// The longest interval where a proxy may close connections that are idle, for a minute
-/// mostly, and where none is.
+/// The longest interval behind a proxy, which may close connections that are idle, mostly for a
+/// minute, and without one.
 const PROXIED_MS_MAX: u64 = 50_000;
 const DIRECT_MS_MAX: u64 = 110_000;
 
-/// SDKs wait for a ping 10 s longer than they were told. Of these a connection with a
-/// short interval gives some to a core that has many, and keeps the rest for bad times.
+/// SDKs wait 10 s longer for a ping than they were told. A short interval may be stretched by a
+/// part of this on a core with many connections; the rest is reserved for overload.
 const SLIP_MS_MAX: u64 = 4_000;
 
-/// A ping that the socket did not take in so long has a reader who does not read. The
-/// kernel gives up before, where its timeout holds.
+/// A client whose socket did not take a ping in this time does not read. The kernel's own timeout
+/// is usually shorter.
 const UNSENT_MS_MAX: u64 = 45_000;
 
-/// Between two looks whether it has left.
+/// Time between two checks whether it has left.
 const LOOK_MS: u64 = 1_000;
 
-/// Pongs in a row that are missing when the client is given up, and where its host
-/// acknowledges what is sent.
+/// Consecutive missing pongs after which the client is closed, and the same when its host still
+/// acknowledges.
 const MISSED_MAX: u8 = 2;
 const MISSED_ACKNOWLEDGED_MAX: u8 = 3;
 
@@ -54,18 +53,18 @@ pub struct PingTimer {
     bits: u8,
 }
 
-/// How far a heartbeat is. `missed` counts pongs that were missing in a row before.
+/// The state of a heartbeat. `missed` counts consecutive missing pongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// A ping is due at `at`.
     Resting,
-    /// A ping was given behind a send that is under way; it must leave by `at`.
+    /// A ping waits for a send in flight; it must leave by `at`.
     Queued { missed: u8 },
-    /// A ping is under way to the socket; it must leave by `at`.
+    /// A ping is in flight to the socket; it must leave by `at`.
     Leaving { missed: u8 },
     /// A pong is due at `at`; the ping left `pong_ms_max` before.
     Listening { missed: u8 },
-    /// The client said something else meanwhile, so nothing is missing.
+    /// Other bytes of the client came meanwhile, so nothing is missing.
     Heard,
     /// The pong is missing.
     Suspected { missed: u8 },
@@ -88,7 +87,7 @@ const STEPS: [Step; 14] = [
     Step::Suspected { missed: 2 },
 ];
 
-/// What is to be done when a heartbeat's time has come.
+/// The action when the time of a heartbeat has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeartbeatAction {
     /// Nothing.
@@ -101,7 +100,7 @@ pub enum HeartbeatAction {
     Unsent,
 }
 
-/// What a missing pong was found to mean.
+/// The verdict about a missing pong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PongVerdict {
     /// Nothing was missing, or something came.
@@ -113,9 +112,9 @@ pub enum PongVerdict {
 }
 
 impl PingTimer {
-    /// Before the interval is known; `asked_s` is the longest that the client wants.
+    /// Before the interval is chosen; `asked_s` is the longest that the client wants.
     pub fn new(asked_s: Option<u32>) -> PingTimer {
-        // What is asked for is kept as an interval until `settle`.
+        // The wish is stored as an interval until `settle`.
         let asked = asked_s.map_or(INTERVALS_S.len() - 1, |asked_s| {
             let longest = INTERVALS_S.iter().rposition(|&one| u32::from(one) <= asked_s);
             longest.unwrap_or(1).max(1)
@@ -125,9 +124,9 @@ impl PingTimer {
         timer
     }
 
-    /// Chooses the interval for good, on a core that has so many connections, and when the
-    /// first ping is due. Spread from the start: a million clients that come back together
-    /// must not be pinged together.
+    /// Chooses the interval, by the number of connections of the core, and the time of the first
+    /// ping. It is spread from the start: a million clients that reconnect together must not be
+    /// pinged together.
     pub fn settle(
         &mut self,
         now: MonotonicMs,
@@ -157,7 +156,7 @@ impl PingTimer {
         }
     }
 
-    /// What the client is told; 0 for never.
+    /// The interval that the client is told; 0 for no pings.
     pub fn interval_ms(self, options: &Options) -> u64 {
         match (options.ping_interval_ms, self.interval_index()) {
             (0, _) => 0,
@@ -166,13 +165,14 @@ impl PingTimer {
         }
     }
 
-    /// When its time comes; `lag_ms` is how late the core is, and its patience grows with it.
+    /// The time of its next action; `lag_ms` is the lateness of the core, which extends the time
+    /// limit.
     pub fn due(self, now: MonotonicMs, options: &Options, lag_ms: u64) -> MonotonicMs {
         match self.step() {
             Step::Listening { .. } | Step::Heard => self.at(now).plus_ms(lag_ms),
             Step::Resting => self.at(now),
-            // Looked at when its pong would be due, and now and then from there: nearly
-            // always it has left by then, and a later deadline would only lie in the wheel.
+            // It is checked when its pong would be due, and from time to time after that: nearly
+            // always it has left by then, and a separate deadline would only fill the wheel.
             Step::Queued { .. } | Step::Leaving { .. } => {
                 let given = self.at(now).0.saturating_sub(UNSENT_MS_MAX);
                 let first = MonotonicMs(given).plus_ms(options.pong_ms_max.min(UNSENT_MS_MAX));
@@ -212,14 +212,14 @@ impl PingTimer {
         }
     }
 
-    /// The ping waits for a send that is under way.
+    /// The ping waits for a send in flight.
     pub fn on_queued(&mut self) {
         if let Step::Leaving { missed } = self.step() {
             self.step_to(Step::Queued { missed });
         }
     }
 
-    /// A send has left. What is waited for then is never due earlier than what was.
+    /// A send has left. The next deadline is never earlier than the one before.
     pub fn on_sent(&mut self, now: MonotonicMs, options: &Options) {
         match self.step() {
             Step::Queued { missed } => {
@@ -234,7 +234,7 @@ impl PingTimer {
         }
     }
 
-    /// Bytes of the client came, whatever they are.
+    /// Notes that bytes of the client came.
     pub fn on_heard(&mut self) {
         match self.step() {
             Step::Listening { .. } | Step::Suspected { .. } => self.step_to(Step::Heard),
@@ -242,7 +242,7 @@ impl PingTimer {
         }
     }
 
-    /// A pong came. Returns when its ping left, if one was waited for.
+    /// A pong came. Returns the time at which its ping left, if one was expected.
     pub fn on_pong(
         &mut self,
         now: MonotonicMs,
@@ -271,7 +271,7 @@ impl PingTimer {
         matches!(self.step(), Step::Suspected { .. })
     }
 
-    /// A missing pong is judged by what the kernel knows.
+    /// Judges a missing pong by the socket's signs of life.
     pub fn judge(
         &mut self,
         now: MonotonicMs,
@@ -300,7 +300,7 @@ impl PingTimer {
         PongVerdict::Again
     }
 
-    /// Nobody is judged: the client is pinged again in its time, as if it had answered.
+    /// Spares a suspect: the client is pinged again in its time, as if it had answered.
     pub fn spare(
         &mut self,
         now: MonotonicMs,
@@ -318,8 +318,8 @@ impl PingTimer {
         self.set_at(now, now.plus_ms(UNSENT_MS_MAX));
     }
 
-    /// The next ping is due an interval after `pinged`, less up to a tenth of it, and later
-    /// where the core has more connections than the interval was chosen for.
+    /// The next ping is due an interval after `pinged`, minus up to a tenth of it, and later when
+    /// the core has more connections than when the interval was chosen.
     fn rest(
         &mut self,
         now: MonotonicMs,
@@ -337,7 +337,7 @@ impl PingTimer {
         self.set_at(now, pinged.plus_ms(interval_ms + slip_ms - jitter_ms));
     }
 
-    /// When the ping left whose pong was due at `at`.
+    /// The time at which the ping left whose pong was due at `at`.
     fn pinged_at(self, now: MonotonicMs, options: &Options) -> MonotonicMs {
         MonotonicMs(self.at(now).0.saturating_sub(options.pong_ms_max))
     }
@@ -375,12 +375,12 @@ fn interval_ms(index: usize) -> u64 {
     u64::from(INTERVALS_S[index]) * 1_000
 }
 
-/// Whether the interval is the same however many connections there are.
+/// Whether the interval is independent of the number of connections.
 fn is_fixed(options: &Options) -> bool {
     longest_ms(options) <= options.ping_interval_ms
 }
 
-/// How far the interval may grow.
+/// The longest interval.
 fn longest_ms(options: &Options) -> u64 {
     let by_network = if options.proxied { PROXIED_MS_MAX } else { DIRECT_MS_MAX };
     match (options.ping_interval_ms_max, options.ping_interval_ms) {

@@ -1,21 +1,21 @@
-//! Recovery without the right to history: only from a position of one's own.
+//! Recovery without the permission to read history: only from a position of the user's own.
 //!
-//! Who may read what was said may recover from any position. For anybody else the epoch
-//! that a subscribe answers carries a seal: of the room, the user, the stream, and the
-//! offset at which the user came in. Offsets behind it come with publications, bare, so
-//! the user may recover from each of them, but from none before.
+//! A user who may read history may recover from any position. For others the epoch in the answer to
+//! a subscribe carries a seal of the room, the user, the stream, and the offset at which the user
+//! subscribed. Later offsets come with publications, without a seal, so the user may recover from
+//! each of them, but from none before.
 
 use super::Context;
 use crate::base::RoomId;
 use crate::room::{RecoveryOutcome, Subscribed};
 use crate::wire::{Epoch, EpochSeal, Position, SubscribeResult, WrittenEpoch};
 
-/// Whether a peer may read what was said in a channel.
+/// Whether a peer may read the history of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadAccess {
     /// It may.
     OfAll,
-    /// It may read what is said while it is there.
+    /// It may read only what is published while it is subscribed.
     OfItsOwn,
 }
 
@@ -31,10 +31,10 @@ pub struct PositionOwner<'o> {
 /// A position from which a client wants to recover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryPoint {
-    /// What the room is asked. It is foreign to every stream where the client may not
+    /// The position that the room is asked for. Its epoch matches no stream when the client may not
     /// recover from there.
     pub position: Position,
-    /// From where on the client may recover another time.
+    /// The offset from which the client may recover later.
     pub own_from: u64,
 }
 
@@ -62,8 +62,8 @@ impl RecoveryPoint {
     }
 }
 
-/// What a welcome means to a client; flags about later are the caller's. `own_from` is
-/// from where on what it recovered is its own.
+/// The result of a subscribe for the client, without flags about later. `own_from` is the offset
+/// from which recovered messages are its own.
 pub fn subscribe_result<'w>(
     cx: &Context<'_>,
     owner: PositionOwner<'_>,
@@ -85,7 +85,7 @@ pub fn subscribe_result<'w>(
     }
 }
 
-/// What an epoch is told with: nothing to whoever may read all.
+/// The seal of an epoch; none for a peer that may read all.
 fn seal(
     cx: &Context<'_>,
     owner: PositionOwner<'_>,
@@ -99,7 +99,7 @@ fn seal(
     }
 }
 
-/// A client's place in a stream, as it wrote it.
+/// A client's position in a stream, as it sent it.
 pub fn position(offset: u64, epoch: &str) -> Position {
     Position { offset, epoch: Epoch::parse(epoch) }
 }

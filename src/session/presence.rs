@@ -1,4 +1,4 @@
-//! Who is in a channel, asked by whatever command.
+//! Presence requests, of the protocol and of chat methods.
 //!
 //! Deliberately absent: the answer (`room`).
 
@@ -9,7 +9,7 @@ use crate::auth::PermissionSet;
 use crate::room::RoomOp;
 use crate::wire::ErrorCode;
 
-/// Asks who is there, where the peer may know.
+/// Requests the presence, if the peer may know it.
 pub(super) fn presence(
     cx: &Context<'_>,
     access: Access<'_>,

@@ -1,7 +1,6 @@
-//! Something is said in a channel, by whatever command.
+//! Publishing, by commands of the protocol and by chat methods.
 //!
-//! Deliberately absent: reading the command (`commands`, `chat_commands`), and the place of
-//! the message (`room`).
+//! Deliberately absent: parsing (`commands`, `chat_commands`), and offsets (`room`).
 
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use crate::room::{ChangeAction, ChangeRequest, IdSource, PublishMode, RoomOp, Ro
 use crate::wire::chat::ChatMessage;
 use crate::wire::{ErrorCode, ID_TAG, Payload, RawData, TRACE_TAG};
 
-/// What is said, and how.
+/// A message to publish.
 pub(super) struct PublishArgs<'r> {
     data: &'r RawData<'r>,
     tags: Vec<(Box<str>, Box<str>)>,
@@ -27,12 +26,12 @@ pub(super) struct PublishArgs<'r> {
     ttl_ms: u64,
     /// By the client's clock.
     sent_at_unix_ms: Option<u64>,
-    /// The message that gets these words.
+    /// The message that is edited.
     edits: Option<u64>,
 }
 
 impl<'r> PublishArgs<'r> {
-    /// By the protocol's publish, which has data and nothing else.
+    /// From a publish of the protocol, which has only data.
     pub fn plain(data: &'r RawData<'r>) -> PublishArgs<'r> {
         PublishArgs {
             data,
@@ -45,7 +44,7 @@ impl<'r> PublishArgs<'r> {
         }
     }
 
-    /// By a chat method. What has no id gets one.
+    /// From a chat method. A message without an id gets one.
     pub fn of_chat(said: &'r ChatMessage<'r>, ttl_ms: u64, ids: &mut Csprng) -> PublishArgs<'r> {
         PublishArgs {
             data: &said.data,
@@ -58,13 +57,13 @@ impl<'r> PublishArgs<'r> {
         }
     }
 
-    /// The same as the new words of the message at this place.
+    /// The same as an edit of the message at this offset.
     pub fn editing(self, offset: u64) -> PublishArgs<'r> {
         PublishArgs { edits: Some(offset), ..self }
     }
 }
 
-/// What a message is made of, beside who says it and where.
+/// The parts of a message, apart from author and channel.
 pub(super) struct PublishParts {
     pub data: Payload,
     pub tags: Vec<(Box<str>, Box<str>)>,
@@ -74,7 +73,7 @@ pub(super) struct PublishParts {
     pub sent_at_unix_ms: Option<u64>,
 }
 
-/// Says something in a channel, where the peer may.
+/// Publishes a message, if the peer may.
 pub(super) fn publish(
     cx: &mut Context<'_>,
     access: Access<'_>,
@@ -93,7 +92,7 @@ pub(super) fn publish(
     let user = &*peer.info().user;
     let mode = match target.kind.other_than(user) {
         None => args.mode,
-        // It waits for its reader, so there has to be a place for it.
+        // It will be pending for its reader, so its namespace must keep a history.
         Some(_) if !target.rules.keeps_history() => {
             return Err(ErrorCode::NotAvailable.into());
         }
@@ -121,7 +120,7 @@ pub(super) fn publish(
     Ok(())
 }
 
-/// A message by a peer, before it has a place; its trace begins here.
+/// A message of a peer, before it has an offset; its trace begins here.
 pub(super) fn room_publish(
     cx: &mut Context<'_>,
     access: Access<'_>,
@@ -137,8 +136,8 @@ pub(super) fn room_publish(
     RoomPublish { channel_key, data, info, chan_info, tags, id_source, mode, trace, timing }
 }
 
-/// What goes with a message, in this order. Each has an id: the client's, or one
-/// that is made here, and that is the id of its trace, too, if it came without one.
+/// The tags of a message, in this order. Each message has an id: that of the client, or one that is
+/// made here, which is the id of its trace, too, if it came without one.
 fn tags(said: &ChatMessage<'_>, ids: &mut Csprng) -> Vec<(Box<str>, Box<str>)> {
     let id = said.id.as_deref().map_or_else(|| made_id(ids), Box::from);
     let mut tags: Vec<(Box<str>, Box<str>)> = vec![(ID_TAG.into(), id)];
@@ -156,12 +155,12 @@ pub(super) fn made_id(ids: &mut Csprng) -> Box<str> {
     ClientId::from_random(ids.draw_u128()).to_string().into()
 }
 
-/// As what a message in a channel is counted.
+/// The chat type of a message in a channel.
 pub(super) fn chat_type(cx: &Context<'_>, channel: &str) -> ChatType {
     cx.rooms.chat_type(namespace_of(&cx.rooms.namespaces, channel))
 }
 
-/// What a publish came to that was refused with this code.
+/// The result of a publish that was refused with this code.
 pub(super) fn unpublished(code: ErrorCode) -> PublishResult {
     match code {
         ErrorCode::PermissionDenied | ErrorCode::Unauthorized => PublishResult::Denied,

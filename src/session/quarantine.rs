@@ -12,7 +12,7 @@
 //! Invariants: at most `PREFIXES_MAX` prefixes are blocked and as many are
 //! suspected; each is listed once.
 //!
-//! Deliberately absent: who panicked, cores, clocks.
+//! Deliberately absent: panics, cores, clocks.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -24,7 +24,7 @@ use crate::metrics::Agent;
 /// Prefixes that are blocked at a time, and prefixes that are suspected.
 pub const PREFIXES_MAX: usize = 64;
 
-/// Bytes of the tenant, and bytes of the user's name, that count.
+/// Most bytes of the tenant, and of the user's name.
 const PART_BYTES_MAX: usize = 32;
 
 /// Between the parts of a prefix; nothing else in it looks like that.
@@ -33,15 +33,15 @@ const SEPARATOR: char = '~';
 /// When a prefix is blocked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantineOptions {
-    /// So many early panics; 0 for never.
+    /// The number of early panics; 0 for never.
     pub panics_min: u32,
     /// A panic so long after the upgrade is early.
     pub early_ms_max: u64,
-    /// All within this time.
+    /// The window of these panics.
     pub window_ms: u64,
     /// How long it is blocked then.
     pub hold_ms: u64,
-    /// Unless more of the open connections have it, in percent.
+    /// The largest share of open connections that a locked-out prefix may have, in percent.
     pub share_percent_max: u32,
 }
 
@@ -57,9 +57,8 @@ impl Default for QuarantineOptions {
     }
 }
 
-/// What clients have in common that fail alike: `tenant~user~class`, each part in
-/// letters, digits, `.` and `_`, and all else as `=XX`. So it fits into a path, a query
-/// and a log line as it is.
+/// The prefix of similar clients: `tenant~user~class`, each part in letters, digits, `.` and `_`,
+/// and all other bytes as `=XX`. So it fits into a path, a query and a log line as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prefix(Arc<str>);
 
@@ -69,7 +68,7 @@ impl Prefix {
         Prefix(text(tenant, user, agent).collect::<String>().into())
     }
 
-    /// One that an operator wrote.
+    /// Parses the prefix that an operator wrote.
     pub fn parse(written: &str) -> Option<Prefix> {
         let mut parts = written.split(SEPARATOR);
         let [tenant, user, agent] = [parts.next()?, parts.next()?, parts.next()?];
@@ -82,7 +81,7 @@ impl Prefix {
         is_prefix.then(|| Prefix(written.into()))
     }
 
-    /// Whether a client has this prefix. Allocates nothing: it is asked of each
+    /// Whether a client has this prefix. It allocates nothing, because it is called for each
     /// connection of a core.
     pub fn is_of(&self, tenant: &str, user: &str, agent: Agent) -> bool {
         self.0.chars().eq(text(tenant, user, agent))
@@ -137,7 +136,7 @@ pub struct BlockedPrefix {
     pub by: BlockedBy,
 }
 
-/// What became of a prefix that was suspected.
+/// The result for a suspected prefix.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SuspectResult {
@@ -147,7 +146,7 @@ pub enum SuspectResult {
     Spared,
     /// There is no room for one more.
     Full,
-    /// Nobody suspects it any more.
+    /// It is not suspected any more.
     Forgotten,
 }
 
@@ -155,7 +154,7 @@ pub enum SuspectResult {
 #[derive(Debug)]
 struct Suspect {
     prefix: Prefix,
-    /// When, the last `panics_min` of them.
+    /// The times of the last `panics_min` panics.
     panics: VecDeque<MonotonicMs>,
 }
 
@@ -178,8 +177,8 @@ impl Quarantine {
         &self.blocked
     }
 
-    /// An early panic. True when the share of this prefix should be counted now, and
-    /// `on_share` told.
+    /// Notes an early panic. True when the connections with this prefix should be counted now, for
+    /// `on_share`.
     pub fn on_panic(&mut self, now: MonotonicMs, prefix: &Prefix) -> bool {
         let panics_min = self.options.panics_min as usize;
         if panics_min == 0 || self.blocked.iter().any(|blocked| blocked.prefix == *prefix) {
@@ -191,7 +190,7 @@ impl Quarantine {
         let known = self.suspects.iter().position(|one| one.prefix == *prefix);
         let index = known.unwrap_or_else(|| {
             if self.suspects.len() == PREFIXES_MAX {
-                // The one that has been quiet for the longest.
+                // The one without a panic for the longest time.
                 let quiet = (0..PREFIXES_MAX).min_by_key(|&at| self.suspects[at].panics.back());
                 self.suspects.swap_remove(quiet.expect("there are some"));
             }
@@ -206,7 +205,7 @@ impl Quarantine {
         panics.len() == panics_min && now.ms_since(panics[0]) <= window_ms
     }
 
-    /// So many of all open connections have the prefix.
+    /// Takes the number of connections with the prefix.
     pub fn on_share(
         &mut self,
         now: MonotonicMs,
@@ -251,7 +250,7 @@ impl Quarantine {
         self.blocked.len() < before
     }
 
-    /// Lets those in whose time is over. True when there were any.
+    /// Ends quarantines whose time is over. True when there were any.
     pub fn expire(&mut self, now: MonotonicMs) -> bool {
         let before = self.blocked.len();
         self.blocked.retain(|blocked| now < blocked.until);

@@ -1,6 +1,6 @@
-//! How much one connection may ask for: commands, bytes, answers, and mistakes.
+//! The quotas of one connection: commands, bytes, answers, and errors.
 //!
-//! A peer that was let in is told when it is over a quota, and closed only when it goes on.
+//! A connected peer is refused when it is over a quota, and closed only when it goes on.
 //!
 //! Deliberately absent: limits that all connections of a user share (`shard`, `room`).
 
@@ -8,7 +8,7 @@ use super::{CommandError, Context, Fault, Options, SessionOutput};
 use crate::base::{BriefBucket, Bucket, DebtClock, MonotonicMs, Rate};
 use crate::wire::ErrorCode;
 
-/// How much one connection may ask for, and how often it may be wrong.
+/// The quotas of one connection.
 #[derive(Debug)]
 pub struct Quota {
     commands: Bucket,
@@ -17,8 +17,8 @@ pub struct Quota {
     answers: DebtClock,
 }
 
-/// What a peer may send before its connect command was good: WebSocket pings, and
-/// nothing else that a good client has a use for.
+/// The quota before a valid connect command: a correct client sends nothing but WebSocket pings
+/// then.
 const STRANGERS_FRAMES: Rate = Rate { per_s: 4, burst: 16 };
 
 /// Whether a command is served.
@@ -27,7 +27,7 @@ const STRANGERS_FRAMES: Rate = Rate { per_s: 4, burst: 16 };
 pub enum QuotaDecision {
     /// It is served.
     Served,
-    /// It is answered with 111.
+    /// It is refused with 111.
     Throttled,
 }
 
@@ -42,18 +42,18 @@ impl Quota {
         }
     }
 
-    /// So many bytes came in at once.
+    /// Counts received bytes.
     pub fn on_bytes(&mut self, now: MonotonicMs, options: &Options, count: usize) -> QuotaDecision {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
         take(&mut self.bytes, now, bytes(options), units)
     }
 
-    /// One command came in.
+    /// Counts a command.
     pub fn on_command(&mut self, now: MonotonicMs, options: &Options) -> QuotaDecision {
         take(&mut self.commands, now, commands(options), 1)
     }
 
-    /// Frames came in that hold no command: pings, pongs, fragments of next to nothing.
+    /// Counts frames without a command: pings, pongs, tiny fragments.
     pub fn on_frames(
         &mut self,
         now: MonotonicMs,
@@ -64,24 +64,25 @@ impl Quota {
         take(&mut self.commands, now, commands(options), units)
     }
 
-    /// The same, of a peer that is not let in yet.
+    /// The same, for a peer that is not connected yet.
     pub fn on_strangers_frames(&mut self, now: MonotonicMs, count: usize) -> QuotaDecision {
         let units = u32::try_from(count).unwrap_or(u32::MAX);
         take(&mut self.commands, now, STRANGERS_FRAMES, units)
     }
 
-    /// It is let in, and what it did before counts no more.
+    /// The peer has connected: its quotas start again.
     pub fn on_admitted(&mut self) {
         self.commands = Bucket::full();
     }
 
-    /// An answer goes out.
+    /// Counts an answer.
     pub fn on_answer(&mut self, now: MonotonicMs, options: &Options, bytes: usize) {
         let units = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.answers.spend(now, answers(options), units);
     }
 
-    /// Whether what has a long answer is served: not before earlier answers are paid for.
+    /// Whether a command with a long answer is served: not before the quota has recovered from
+    /// earlier ones.
     pub fn on_long_question(&self, now: MonotonicMs, options: &Options) -> QuotaDecision {
         if self.answers.is_in_debt(now, answers(options)) {
             QuotaDecision::Throttled
@@ -90,22 +91,22 @@ impl Quota {
         }
     }
 
-    /// The peer is told to slow down. Who is told so again and again is closed.
+    /// The peer is over a quota. After many such refusals it is closed.
     pub fn on_throttled(&mut self, now: MonotonicMs, options: &Options) -> Option<Fault> {
         let within = self.errors.take(now, options.errors_per_s, 1);
         (!within).then_some(Fault::TooManyRequests)
     }
 
-    /// The peer did what no good client does. Who does so again and again is closed.
+    /// The peer made an error that correct clients do not make. After many of them it is closed.
     pub fn on_mistake(&mut self, now: MonotonicMs, options: &Options) -> Option<Fault> {
         let within = self.errors.take(now, options.errors_per_s, 1);
         (!within).then_some(Fault::TooManyErrors)
     }
 
-    /// A refusal goes out. Only what no good client sends is a mistake: one with hundreds
-    /// of channels that was away learns at once, and of each, that its tokens have ended,
-    /// that it may no longer be there, or that there is no room for it. That costs no more
-    /// than being served would, and the quota of commands bounds both.
+    /// Counts a refusal. Only errors that correct clients do not make count as mistakes: a client
+    /// with hundreds of channels that was away may learn at once that its tokens have expired, or
+    /// that its permissions have changed. Such a refusal costs no more than serving, and the quota
+    /// of commands limits both.
     pub fn on_refusal(
         &mut self,
         now: MonotonicMs,
@@ -114,7 +115,7 @@ impl Quota {
     ) -> Option<Fault> {
         match code {
             ErrorCode::BadRequest | ErrorCode::MethodNotFound => self.on_mistake(now, options),
-            // The server's or a room's trouble, and none of the client's doing.
+            // Problems of the server or a room, which are not the client's fault.
             ErrorCode::Internal | ErrorCode::TooManyRequests => None,
             ErrorCode::TokenExpired
             | ErrorCode::Expired
@@ -130,7 +131,7 @@ impl Quota {
 }
 
 impl Quota {
-    /// So many bytes came in. Who does not stop is closed.
+    /// Counts received bytes. A client that does not stop is closed.
     pub fn take_bytes(
         &mut self,
         cx: &Context<'_>,
@@ -142,7 +143,7 @@ impl Quota {
         admission
     }
 
-    /// Frames came in that hold no command. Who does not stop is closed.
+    /// Counts frames without a command. A client that does not stop is closed.
     pub fn take_frames(
         &mut self,
         cx: &Context<'_>,
@@ -167,7 +168,7 @@ impl Quota {
         }
     }
 
-    /// The same of a stranger, who is not told to slow down first.
+    /// The same, for a peer that is not connected yet, which is closed at once.
     pub fn take_strangers_frames(
         &mut self,
         cx: &Context<'_>,
@@ -204,8 +205,8 @@ impl Quota {
         }
     }
 
-    /// Refuses a command behind a connect command that was refused: SDKs send both in one
-    /// message, and it fails as that did, for good or for a while.
+    /// Refuses a command after a refused connect command: SDKs send both in one message, and it
+    /// fails like that, permanently or temporarily.
     pub fn refuse_behind(
         &mut self,
         cx: &Context<'_>,

@@ -1,9 +1,9 @@
-//! What a peer reacts to messages with, and asks about that.
+//! Reactions of a peer, and requests for reactions.
 //!
-//! Whoever may read the history of a channel may do both: a reaction is about a message that
-//! its user sees. It needs no right to publish, since those who only listen react, too.
+//! A peer that may read the history of a channel may do both: a reaction is about a message that
+//! its user sees. It needs no permission to publish, because users who only read react, too.
 //!
-//! Deliberately absent: which messages there are, and how many may react (`room`).
+//! Deliberately absent: messages, and limits of reactions (`room`).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::auth::PermissionSet;
 use crate::room::{Reaction, ReactionsPage, RoomOp};
 use crate::wire::ErrorCode;
 
-/// Reacts to a message, or not any more.
+/// Sets or removes a reaction.
 pub(super) fn react(
     cx: &Context<'_>,
     access: Access<'_>,
@@ -40,7 +40,7 @@ pub(super) fn react(
     Ok(())
 }
 
-/// Asks what messages are reacted to with.
+/// Requests the reactions to messages.
 pub(super) fn reactions(
     cx: &Context<'_>,
     access: Access<'_>,
@@ -58,7 +58,7 @@ pub(super) fn reactions(
     Ok(())
 }
 
-/// Whether the peer may see what was said, and anything is kept of it.
+/// Whether the peer may read the history, and there is one.
 fn check(cx: &Context<'_>, access: Access<'_>, target: &ChannelTarget<'_, '_>) -> CommandResult {
     if !target.rules.keeps_history() {
         return Err(ErrorCode::NotAvailable.into());

@@ -1,4 +1,4 @@
-//! A fresh connection token, which takes the place of all that the one before said.
+//! A fresh connection token, which replaces the content of the former one.
 //!
 //! Deliberately absent: fresh tokens of single subscriptions (`subscribing`).
 
@@ -17,7 +17,7 @@ use crate::base::RoomId;
 use crate::room::{RoomOp, RoomSubscribe};
 use crate::wire::{Answer, ErrorCode};
 
-/// Takes a fresh token, and asks for what the server subscribes to by it.
+/// Takes a fresh token, and makes the subscriptions that it names.
 pub(super) fn refresh(
     membership: &mut Membership<'_>,
     cx: &Context<'_>,
@@ -27,8 +27,8 @@ pub(super) fn refresh(
     let (peer, subscriptions) = membership.parts_mut();
     let claims = match cx.keys.connection(token, cx.now.unix_s()) {
         Ok(claims) => claims,
-        // A backend's cache, or its clock. SDKs take a refusal for the end; from this
-        // close they come back, and bring a fresh token.
+        // The backend may have cached it, or its clock may be wrong. SDKs give up after a refusal;
+        // after this close they reconnect with a fresh token.
         Err(fault) if fault.recovery() == TokenRecovery::FreshToken => {
             reply.close(Fault::Expired);
             return Ok(());
@@ -44,7 +44,7 @@ pub(super) fn refresh(
     })?;
     let fresh: Vec<&ServerSubscription> =
         wanted.iter().filter(|one| !subscriptions.contains(one.room)).collect();
-    // Those that are no longer wanted make no room: they go when this is answered.
+    // Those that are no longer wanted still count: they are removed after the answer.
     if (cx.options.channels_max as usize) < subscriptions.len() + fresh.len() {
         return Err(ErrorCode::LimitExceeded.into());
     }
@@ -82,7 +82,7 @@ pub(super) fn review(
         let is_wanted = wanted.contains(&room);
         let stays = match maker {
             SubscriptionSide::Server => is_wanted,
-            // What the token names is made by the server, unless it is there already.
+            // Channels of the token are subscribed by the server, unless they are already.
             SubscriptionSide::Client => {
                 let by_sub = membership.subscriptions().allow(room);
                 is_wanted || may_stay(membership, cx, &channel, by_sub)
@@ -94,7 +94,7 @@ pub(super) fn review(
     }
 }
 
-/// Whether it could subscribe now, with what its subscription's token says.
+/// Whether it could subscribe now, with its subscription token.
 fn may_stay(
     membership: &Membership<'_>,
     cx: &Context<'_>,

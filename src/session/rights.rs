@@ -1,31 +1,31 @@
-//! Whether a peer may do something in a channel, by the namespace's rule, who the peer is,
-//! whether it is in, and what its tokens say.
+//! Permissions of a peer in a channel, by the rule of the namespace, the peer's identity, its
+//! subscription, and its tokens.
 //!
-//! Deliberately absent: how tokens are read (`auth`), and what is done when it may not.
+//! Deliberately absent: tokens (`auth`), and refusals.
 
 use crate::room::Permission;
 
-/// What is known about a peer when it asks for something in a channel.
+/// The facts that a permission depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subject {
-    /// With a name, or without.
+    /// Whether it has a name.
     pub identity: Identity,
-    /// In the channel or not.
+    /// Whether it is subscribed.
     pub standing: MembershipStatus,
-    /// What its tokens say about this.
+    /// Whether its tokens grant it.
     pub grant: TokenGrant,
 }
 
 /// Whether the peer has a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// A user of a token.
+    /// It has the name of its token.
     User,
-    /// Nobody in particular.
+    /// It is anonymous.
     Anonymous,
 }
 
-/// Whether the peer is in the channel.
+/// Whether the peer is subscribed to the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MembershipStatus {
     /// It is in the channel.
@@ -34,16 +34,16 @@ pub enum MembershipStatus {
     Outside,
 }
 
-/// Whether a token allows what is asked.
+/// Whether a token grants the permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenGrant {
     /// It does.
     Given,
-    /// No token speaks of it.
+    /// No token grants it.
     Silent,
 }
 
-/// The one place where rights are decided.
+/// Decides whether a peer has a permission.
 pub fn may(who: Permission, subject: Subject) -> bool {
     if who == Permission::Nobody {
         return false;

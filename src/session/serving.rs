@@ -1,6 +1,6 @@
-//! What a connected peer asks for, request by request: whoever serves it.
+//! Dispatches the requests of a connected peer to the functions that serve them.
 //!
-//! Deliberately absent: whether it is served now (`machine`, `command_order`).
+//! Deliberately absent: whether a request is served now (`machine`, `command_order`).
 
 use super::access::CommandResult;
 use super::command_out::CommandOut;
@@ -16,7 +16,7 @@ pub(super) fn serve(
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
     match request {
-        // What is live goes first. No mistake of the client's, so it is not counted as one.
+        // Live traffic goes first. It is not counted as a mistake of the client.
         Request::Subscribe(_) if cx.load.pace == CorePace::FarBehind => {
             Err(ErrorCode::TooManyRequests.into())
         }

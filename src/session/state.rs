@@ -1,6 +1,6 @@
-//! The states of a session, what each of them holds, and what any of them says of its peer.
+//! The states of a session, with the data of each.
 //!
-//! Deliberately absent: what leads from one to the next (`machine`).
+//! Deliberately absent: transitions (`machine`).
 
 use super::connect::PendingConnect;
 use super::context::{is_long_over, is_over};
@@ -11,22 +11,22 @@ use super::{Context, Fault, Options};
 use crate::base::MonotonicMs;
 use crate::base::limits::LOOK_AGAIN_MS;
 
-/// Each state holds exactly what that state may touch.
+/// A state holds exactly the data that it may use.
 #[derive(Debug)]
 pub(super) enum SessionState {
-    /// A connect command has to come.
+    /// It waits for the connect command.
     Greeting(Greeting),
-    /// Rooms are asked; commands meanwhile wait, and over their limit are refused
-    /// as temporary.
+    /// The connect command waits for rooms. Other commands wait, too; over their limit they are
+    /// refused as temporary.
     Connecting(Box<PendingConnect>),
     /// In.
     Ready(Peer),
-    /// Over; what still comes is ignored.
+    /// It has ended; input is ignored.
     Closed,
 }
 
 impl SessionState {
-    /// Who it is; nobody before its connect command was good.
+    /// Its identity; `None` before its connect command was valid.
     pub fn peer(&self) -> Option<&Peer> {
         match self {
             SessionState::Ready(peer) => Some(peer),
@@ -35,7 +35,7 @@ impl SessionState {
         }
     }
 
-    /// Why it ends if nothing of the peer is left to be read: what had to come by now has not.
+    /// The fault after a missed deadline, when everything of the peer was read.
     pub fn missed_deadline(&self, cx: &Context<'_>) -> Option<Fault> {
         match self {
             SessionState::Greeting(greeting) => {
@@ -49,8 +49,7 @@ impl SessionState {
         }
     }
 
-    /// Whether that is judged all the same as soon as there is nothing more to be read,
-    /// though nobody is judged now.
+    /// Whether that is judged as soon as everything was read, even while suspects are not checked.
     pub fn is_judged_late(&self, cx: &Context<'_>) -> bool {
         match self {
             SessionState::Greeting(greeting) => {
@@ -63,7 +62,7 @@ impl SessionState {
         }
     }
 
-    /// How long ago its upgrade was done, to a quarter of a second.
+    /// Time since its upgrade, to a quarter of a second.
     pub fn age_ms(&self, now: MonotonicMs, options: &Options) -> u64 {
         match self {
             SessionState::Greeting(greeting) => greeting.age_ms(now, options),
@@ -73,7 +72,7 @@ impl SessionState {
         }
     }
 
-    /// What the messages cost that the answer to its connect command will have.
+    /// Bytes of the recovered messages of the answer to its connect command.
     pub fn held_recovery_bytes(&self) -> usize {
         match self {
             SessionState::Connecting(connecting) => connecting.recovery_bytes(),
@@ -81,7 +80,7 @@ impl SessionState {
         }
     }
 
-    /// When something of it is due next.
+    /// The time of its next timer.
     pub fn next_timer(&self, cx: &Context<'_>, heartbeat: &Heartbeat) -> MonotonicMs {
         match self {
             SessionState::Greeting(greeting) if cx.now.tick < greeting.deadline() => {

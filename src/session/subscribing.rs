@@ -1,8 +1,8 @@
-//! What begins, changes and ends the subscriptions of a connected peer: its own commands, the
-//! homes' answers, and the server.
+//! Begins, changes and ends the subscriptions of a connected peer: by its commands, by answers of
+//! homes, and by the server.
 //!
-//! Deliberately absent: what the server subscribes to at connect (`connect`), and a fresh
-//! connection token (`refresh`).
+//! Deliberately absent: subscriptions by the server at connect (`connect`), and fresh connection
+//! tokens (`refresh`).
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::metrics::{Agent, Histogram};
 use crate::room::{LeaveReason, RecoveryOutcome, RoomOp, RoomSubscribe, Subscribed};
 use crate::wire::{Answer, ErrorCode, Push, SubscribeRequest, SubscribeResult};
 
-/// A connected peer with what it is subscribed to, to change.
+/// A connected peer with its subscriptions, mutable.
 pub(super) struct Membership<'s> {
     peer: &'s mut Peer,
     subscriptions: &'s mut Subscriptions,
@@ -43,22 +43,22 @@ impl<'s> Membership<'s> {
         self.peer
     }
 
-    /// What it is subscribed to.
+    /// Its subscriptions.
     pub fn subscriptions(&self) -> &Subscriptions {
         self.subscriptions
     }
 
-    /// Both, to change.
+    /// Both, mutable.
     pub fn parts_mut(&mut self) -> (&mut Peer, &mut Subscriptions) {
         (self.peer, self.subscriptions)
     }
 
-    /// The same, to look at.
+    /// The same, for reading.
     pub fn access(&self) -> Access<'_> {
         Access::new(self.peer, self.subscriptions, self.agent)
     }
 
-    /// Asks a room to let the peer in.
+    /// Subscribes the peer at a room.
     pub fn subscribe(
         &mut self,
         cx: &Context<'_>,
@@ -67,7 +67,7 @@ impl<'s> Membership<'s> {
     ) -> CommandResult {
         let access = self.access();
         let target = access.target(cx, &request.channel)?;
-        // While one is asked for, what the client says about the channel waits.
+        // While the request is unanswered, commands of the client about the channel wait.
         if self.subscriptions.contains(target.room) {
             return Err(ErrorCode::AlreadySubscribed.into());
         }
@@ -93,7 +93,7 @@ impl<'s> Membership<'s> {
         Ok(())
     }
 
-    /// What is remembered until the room answers, and what that is asked.
+    /// The pending subscribe, and the request to the room.
     fn room_subscribe(
         &self,
         cx: &Context<'_>,
@@ -132,7 +132,7 @@ impl<'s> Membership<'s> {
         (asked, subscribe)
     }
 
-    /// Asks a room to let the peer go.
+    /// Unsubscribes the peer from a room.
     pub fn unsubscribe(
         &mut self,
         cx: &Context<'_>,
@@ -141,7 +141,7 @@ impl<'s> Membership<'s> {
     ) -> CommandResult {
         let room = self.access().target(cx, channel)?.room;
         match self.subscriptions.cancel(room, ErrorCode::NotAvailable) {
-            // Or the server asks for it, and has not told the client yet.
+            // Or the server has requested it, and has not told the client yet.
             Cancelled::Unknown | Cancelled::Asked => reply.answer(Answer::Unsubscribe),
             Cancelled::Seated(place) => {
                 reply.effect(Effect::RemoveSubscriber(place));
@@ -152,7 +152,7 @@ impl<'s> Membership<'s> {
         Ok(())
     }
 
-    /// A fresh token of a subscription takes the place of the one before.
+    /// Replaces the token of a subscription.
     pub fn sub_refresh(
         &mut self,
         cx: &Context<'_>,
@@ -160,7 +160,7 @@ impl<'s> Membership<'s> {
         token: &str,
         reply: &mut CommandOut<'_>,
     ) -> CommandResult {
-        // Some SDKs leave the channel to the token.
+        // Some SDKs send the channel only in the token.
         let named = channel.is_empty().then(|| cx.keys.subscription(token, cx.now.unix_s()));
         let named = named.transpose().map_err(token_refusal)?.map(|claims| claims.channel);
         let channel = named.as_deref().unwrap_or(channel);
@@ -170,8 +170,8 @@ impl<'s> Membership<'s> {
         }
         let claims = match channel_claims(cx, self.peer, channel, token) {
             Ok(claims) => claims.ok_or(ErrorCode::BadRequest)?,
-            // SDKs take the refusal of a refresh for the end. They subscribe again, and get
-            // a fresh token for it, when they are unsubscribed before they read it.
+            // SDKs give up after the refusal of a refresh. When they are unsubscribed before it,
+            // they subscribe again with a fresh token.
             Err(ErrorCode::TokenExpired) => {
                 if self.subscriptions.maker(room) == Some(SubscriptionSide::Client) {
                     self.end(room, channel, Removal::Expired, reply);
@@ -192,8 +192,7 @@ impl<'s> Membership<'s> {
         Ok(())
     }
 
-    /// A room let the peer in. Says what that means to what waits behind the subscribe;
-    /// `None` where nothing waits for it.
+    /// A room has added the peer. Returns the result for commands that wait; `None` when none does.
     pub fn on_subscribed(
         &mut self,
         cx: &Context<'_>,
@@ -202,7 +201,7 @@ impl<'s> Membership<'s> {
         mut reply: CommandOut<'_>,
     ) -> Option<SubscribeOutcome> {
         let Some(asked) = self.subscriptions.asked(room) else {
-            // The server unsubscribed it meanwhile.
+            // The server has unsubscribed it meanwhile.
             reply.send_request_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
             return None;
         };
@@ -226,7 +225,7 @@ impl<'s> Membership<'s> {
             ..subscribe_result(cx, owner, reader, asked.own_from, &subscribed)
         };
         if asked.id == 0 {
-            // The server made it, after connect.
+            // The server has made it, after connect.
             reply.push(&asked.channel_key.channel, Push::Subscribe(result));
         } else {
             reply.answer(Answer::Subscribe(result));
@@ -244,7 +243,7 @@ impl<'s> Membership<'s> {
     pub fn end(&mut self, room: RoomId, channel: &str, why: Removal, reply: &mut CommandOut<'_>) {
         self.peer.forget(room);
         match self.subscriptions.cancel(room, why.refusal()) {
-            // Or the home's answer is still to come, and the client's command waits for it.
+            // Or the home has not answered yet, and the client's command waits for that.
             Cancelled::Unknown | Cancelled::Asked => (),
             Cancelled::Seated(place) => {
                 reply.effect(Effect::RemoveSubscriber(place));
@@ -255,8 +254,7 @@ impl<'s> Membership<'s> {
         }
     }
 
-    /// A room refused the peer: the subscription that was asked for is off again. Says who
-    /// made it.
+    /// A room has refused the peer: removes the pending subscription. Returns who made it.
     pub fn on_subscribe_rejected(
         &mut self,
         room: RoomId,

@@ -1,8 +1,8 @@
-//! The subscriptions of one session, sorted by room, and how far each of them is.
+//! The subscriptions of one session, sorted by room, with their states.
 //!
 //! Invariant: a room is in the list at most once.
 //!
-//! Deliberately absent: whether a subscription is allowed (`access`, `rights`).
+//! Deliberately absent: permissions (`access`, `rights`).
 
 use std::sync::Arc;
 use std::{mem, slice};
@@ -13,8 +13,8 @@ use crate::base::{MonotonicMs, RoomId};
 use crate::room::{ChannelKey, LeaveReason};
 use crate::wire::ErrorCode;
 
-/// Where a session sits in a channel of its shard. Opaque to the session; the
-/// shard moves it when others leave.
+/// The slot of a subscriber in a channel of its shard. It is opaque to the session; the shard
+/// changes it when others leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscriberSlot {
     /// The shard's channel.
@@ -30,25 +30,25 @@ struct Subscription {
     stage: SubscriptionState,
 }
 
-/// How far a subscription is.
+/// The state of a subscription.
 #[derive(Debug)]
 enum SubscriptionState {
-    /// The home has been asked.
+    /// The home has not answered.
     Pending(Box<PendingSubscribe>),
-    /// The session is in, its token allows this, and this end made it.
+    /// It is active, with the permissions of its token, and its maker.
     Active(SubscriberSlot, PermissionSet, SubscriptionSide),
 }
 
 /// Who made a subscription: only its maker can make it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscriptionSide {
-    /// The client, by a command of its own.
+    /// The client, by a command.
     Client,
     /// The server, at connect.
     Server,
 }
 
-/// What must be remembered until the home answers.
+/// The data of a subscription until the home answers.
 #[derive(Debug)]
 pub struct PendingSubscribe {
     /// The client's command; 0 for a subscription that the server makes.
@@ -57,35 +57,35 @@ pub struct PendingSubscribe {
     pub at: MonotonicMs,
     /// The channel.
     pub channel_key: ChannelKey,
-    /// Wanted: recovery later.
+    /// Whether the client wants to recover later.
     pub recoverable: bool,
-    /// Wanted: to be told of gaps.
+    /// Whether the client wants positioning.
     pub positioned: bool,
-    /// Wanted: who comes and goes.
+    /// Whether the client wants join and leave messages.
     pub join_leave: bool,
-    /// The token's end, Unix seconds.
+    /// The end of the token, Unix seconds.
     pub expires_unix_s: Option<u64>,
-    /// What the token allows.
+    /// The permissions of the token.
     pub allow: PermissionSet,
-    /// From where on what was missed is the client's own, if it asked for that.
+    /// The offset from which missed messages are the client's own, if it recovers.
     pub own_from: Option<u64>,
-    /// It ends as soon as it begins, and the command is refused with this.
+    /// Set when it ends as soon as it begins: the error code for the command.
     pub cancelled: Option<ErrorCode>,
 }
 
 /// Why the server ends a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// Something was lost on its way.
+    /// Messages were lost.
     InsufficientState,
-    /// Its token has ended.
+    /// Its token has expired.
     Expired,
     /// A fresh token does not allow it any more.
     Denied,
 }
 
 impl Removal {
-    /// What the client is told: from 2500 on it subscribes again.
+    /// The code for the client, which subscribes again with codes from 2500 on.
     pub fn parts(self) -> (u32, &'static str) {
         match self {
             Removal::InsufficientState => (2500, "insufficient state"),
@@ -94,7 +94,7 @@ impl Removal {
         }
     }
 
-    /// What a subscribe command is told that has not been answered.
+    /// The error code for a subscribe command that is unanswered.
     pub fn refusal(self) -> ErrorCode {
         match self {
             Removal::InsufficientState => ErrorCode::TooManyRequests,
@@ -103,7 +103,7 @@ impl Removal {
         }
     }
 
-    /// Who cannot come back has left.
+    /// A client that cannot subscribe again has left.
     pub fn leave_reason(self) -> LeaveReason {
         match self {
             Removal::InsufficientState | Removal::Expired => LeaveReason::Disconnected,
@@ -112,19 +112,19 @@ impl Removal {
     }
 }
 
-/// How far a subscription was that ends.
+/// The state of a subscription that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancelled {
     /// There is none.
     Unknown,
-    /// The home's answer is still to come, and ends it.
+    /// The home has not answered; its answer ends it.
     Asked,
     /// The subscription was active, with this slot.
     Seated(SubscriberSlot),
 }
 
-/// The channels of a session, sorted by room: most have one, some have
-/// thousands. The one lies inside, and costs nothing but itself.
+/// The channels of a session, sorted by room: most sessions have one, some have thousands. A single
+/// one is stored inline.
 #[derive(Debug, Default)]
 pub struct Subscriptions(List);
 
@@ -138,7 +138,7 @@ enum List {
 }
 
 impl PendingSubscribe {
-    /// What the server asks for, which remembers nothing of a client's command.
+    /// A pending subscription by the server, without a command of the client.
     fn by_server(channel_key: ChannelKey) -> PendingSubscribe {
         PendingSubscribe {
             id: 0,
@@ -156,7 +156,7 @@ impl PendingSubscribe {
 }
 
 impl Subscription {
-    /// What its token allows.
+    /// The permissions of its token.
     fn allow(&self) -> PermissionSet {
         match &self.stage {
             SubscriptionState::Pending(asked) => asked.allow,
@@ -164,7 +164,7 @@ impl Subscription {
         }
     }
 
-    /// Who made it; a client's subscribe command always has an id.
+    /// Its maker; a client's subscribe command always has an id.
     fn maker(&self) -> SubscriptionSide {
         match &self.stage {
             SubscriptionState::Pending(asked) if asked.id == 0 => SubscriptionSide::Server,
@@ -187,12 +187,12 @@ impl Subscriptions {
         self.all().len()
     }
 
-    /// Whether the session is in a room, or has asked to be.
+    /// Whether the session has an active or pending subscription to a room.
     pub fn contains(&self, room: RoomId) -> bool {
         self.at(room).is_some()
     }
 
-    /// Whether the session is in a room.
+    /// Whether the session has an active subscription to a room.
     pub fn standing(&self, room: RoomId) -> MembershipStatus {
         match self.at(room).and_then(Subscription::place) {
             Some(_) => MembershipStatus::Subscribed,
@@ -200,17 +200,17 @@ impl Subscriptions {
         }
     }
 
-    /// What the token of a room's subscription allows.
+    /// The permissions of the token of a room's subscription.
     pub fn allow(&self, room: RoomId) -> PermissionSet {
         self.at(room).map_or(PermissionSet::NONE, Subscription::allow)
     }
 
-    /// Who made a room's subscription.
+    /// The maker of a room's subscription.
     pub fn maker(&self, room: RoomId) -> Option<SubscriptionSide> {
         self.at(room).map(Subscription::maker)
     }
 
-    /// What is remembered of a subscription until its home answers.
+    /// The pending subscription to a room.
     pub fn asked(&self, room: RoomId) -> Option<&PendingSubscribe> {
         match &self.at(room)?.stage {
             SubscriptionState::Pending(asked) => Some(asked),
@@ -218,12 +218,12 @@ impl Subscriptions {
         }
     }
 
-    /// Where the session sits, by rising room.
+    /// The slots of the session, by ascending room.
     pub fn active_slots(&self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> {
         self.all().iter().filter_map(|sub| Some((sub.room, sub.place()?)))
     }
 
-    /// The channels whose homes have not answered, by rising room.
+    /// The pending subscriptions, by ascending room.
     pub fn pending_names(&self) -> impl Iterator<Item = (RoomId, Arc<str>)> {
         self.all().iter().filter_map(|sub| match &sub.stage {
             SubscriptionState::Pending(asked) => {
@@ -233,12 +233,12 @@ impl Subscriptions {
         })
     }
 
-    /// A client's subscription is asked for.
+    /// Adds a pending subscription of the client.
     pub fn begin_subscribe(&mut self, room: RoomId, asked: PendingSubscribe) {
         self.insert(Subscription { room, stage: SubscriptionState::Pending(Box::new(asked)) });
     }
 
-    /// The server asks for a subscription.
+    /// Adds a pending subscription of the server.
     pub fn begin_subscribe_by_server(&mut self, room: RoomId, channel_key: ChannelKey) {
         self.begin_subscribe(room, PendingSubscribe::by_server(channel_key));
     }
@@ -255,7 +255,7 @@ impl Subscriptions {
         sub.stage = SubscriptionState::Active(place, sub.allow(), sub.maker());
     }
 
-    /// A fresh token allows this, where the session sits.
+    /// Takes the permissions of a fresh token.
     pub fn set_allow(&mut self, room: RoomId, allow: PermissionSet) {
         let stage = self.at_mut(room).map(|sub| &mut sub.stage);
         if let Some(SubscriptionState::Active(_, allowed, _)) = stage {
@@ -263,8 +263,8 @@ impl Subscriptions {
         }
     }
 
-    /// Ends a subscription; one whose home has not answered ends when it does, and its
-    /// command is refused with `code`.
+    /// Ends a subscription; a pending one ends with the home's answer, and its command is refused
+    /// with `code`.
     pub fn cancel(&mut self, room: RoomId, code: ErrorCode) -> Cancelled {
         let place = match self.at_mut(room).map(|sub| &mut sub.stage) {
             None => return Cancelled::Unknown,
@@ -278,12 +278,12 @@ impl Subscriptions {
         Cancelled::Seated(place)
     }
 
-    /// Forgets a subscription. Says who made it.
+    /// Removes a subscription. Returns its maker.
     pub fn remove(&mut self, room: RoomId) -> Option<SubscriptionSide> {
         self.take(room).map(|sub| sub.maker())
     }
 
-    /// Forgets all. Returns the slots, by rising room.
+    /// Removes all. Returns the slots, by ascending room.
     pub fn take_active_slots(&mut self) -> impl Iterator<Item = (RoomId, SubscriberSlot)> + use<> {
         self.take_all().filter_map(|sub| Some((sub.room, sub.place()?)))
     }
@@ -298,7 +298,7 @@ impl Subscriptions {
         index(all, room).ok().map(|index| &mut all[index])
     }
 
-    /// One more; its room must not be there yet.
+    /// Adds a subscription; its room must not be in the list.
     fn insert(&mut self, sub: Subscription) {
         let index = index(self.all(), sub.room);
         let index = index.expect_err("rooms are checked before they are asked");
@@ -316,7 +316,7 @@ impl Subscriptions {
         };
     }
 
-    /// One less. Who had many keeps the list, until it is empty.
+    /// Removes a subscription. A list of many stays a list until it is empty.
     fn take(&mut self, room: RoomId) -> Option<Subscription> {
         let index = index(self.all(), room).ok()?;
         match mem::take(&mut self.0) {

@@ -1,6 +1,6 @@
 //! What tokens mean for a session, and what a peer is told about one that is not good.
 //!
-//! Deliberately absent: checking them (`auth`), and what they allow (`access`).
+//! Deliberately absent: signatures (`auth`), and permissions (`access`).
 
 use super::identity::Peer;
 use super::{Context, Fault};
@@ -10,13 +10,13 @@ use crate::wire::{ErrorCode, Payload};
 /// Why a connect command fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectCommandError {
-    /// The client may do something about it.
+    /// The client is told why, and can act on it.
     Refuse(ErrorCode),
-    /// It is over.
+    /// The session ends.
     Close(Fault),
 }
 
-/// What a connection token says, or what holds without one.
+/// The claims of a connection token, or those of a peer without one.
 pub(super) fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, ConnectCommandError> {
     if token.is_empty() {
         let open = cx.options.insecure || cx.options.anonymous;
@@ -33,7 +33,7 @@ pub(super) fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, Conn
     })
 }
 
-/// What the subscription's token says; `None` without a token.
+/// The claims of a subscription token; `None` without one.
 pub(super) fn channel_claims(
     cx: &Context<'_>,
     peer: &Peer,
@@ -52,7 +52,7 @@ pub(super) fn channel_claims(
     if fits { Ok(Some(claims)) } else { Err(ErrorCode::PermissionDenied) }
 }
 
-/// What a connected peer is told about a token that is not good.
+/// The error code for an invalid token of a connected peer.
 pub(super) fn token_refusal(fault: auth::TokenError) -> ErrorCode {
     match fault.recovery() {
         TokenRecovery::FreshToken => ErrorCode::TokenExpired,
@@ -67,7 +67,7 @@ pub(super) fn left_s(cx: &Context<'_>, end_unix_s: u64) -> u32 {
     u32::try_from(left).unwrap_or(u32::MAX)
 }
 
-/// JSON from a verified token.
+/// JSON of a verified token.
 pub(super) fn json_payload(json: Box<[u8]>) -> Payload {
     Payload { bytes: bytes::Bytes::from(json), is_json: true }
 }

@@ -1,7 +1,7 @@
-//! What is measured of a message from its first moment on: its trace, whether its
-//! steps are written down, and how long it took to get here.
+//! Begins the measurement of a message: its trace, whether it is sampled, and its delay from the
+//! client.
 //!
-//! Deliberately absent: who counts, and who writes anything down.
+//! Deliberately absent: counters, and exporting spans.
 
 use super::clocks::{ClientClocks, ClockSample};
 use crate::base::{Bucket, ConnId, Csprng, MonotonicMs, Origin, Rate, SpanId, Timestamps, Trace};
@@ -9,15 +9,15 @@ use crate::metrics::{Agent, ChatType};
 use crate::room::{DeliveryKind, MessageTiming, UNKNOWN};
 use crate::wire::trace_of;
 
-/// What an operator may set.
+/// The settings of tracing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracerOptions {
-    /// Whether anybody wants spans.
+    /// Whether spans are exported.
     pub exports: bool,
     /// So many of a million messages are told, by their trace id.
     pub sample_per_million: u32,
-    /// Messages a second of one shard that are told because of their trace id or
-    /// because their client wishes so; 0 for no limit.
+    /// Most messages a second of one shard that are sampled by their trace id, or because their
+    /// client wants it; 0 for no limit.
     pub sampled_per_s_max: u32,
 }
 
@@ -27,7 +27,7 @@ impl Default for TracerOptions {
     }
 }
 
-/// What the sessions of a shard share to measure with.
+/// The tracer that the sessions of a shard share.
 #[derive(Debug)]
 pub struct Tracer {
     options: TracerOptions,
@@ -35,7 +35,7 @@ pub struct Tracer {
     sampled: Bucket,
 }
 
-/// What is said about a message, for a tracer.
+/// The data about a message that a tracer needs.
 pub(super) struct TracedMessage<'m> {
     pub(super) tags: &'m [(Box<str>, Box<str>)],
     pub(super) sent_at_unix_ms: Option<u64>,
@@ -44,22 +44,22 @@ pub(super) struct TracedMessage<'m> {
 }
 
 impl Tracer {
-    /// Nothing measured yet.
+    /// A tracer without clocks.
     pub fn new(options: TracerOptions) -> Tracer {
         Tracer { options, clocks: ClientClocks::default(), sampled: Bucket::full() }
     }
 
-    /// A heartbeat came back.
+    /// Takes the round trip of a heartbeat.
     pub(super) fn on_round_trip(&mut self, now: MonotonicMs, conn: ConnId, took_ms: u64) {
         self.clocks.on_round_trip(now, conn, took_ms);
     }
 
-    /// A connection is gone.
+    /// Removes a connection.
     pub fn forget(&mut self, conn: ConnId) {
         self.clocks.forget(conn);
     }
 
-    /// A message begins its way.
+    /// Begins the timing of a message.
     pub(super) fn begin(
         &mut self,
         now: Timestamps,
@@ -90,9 +90,8 @@ impl Tracer {
         (trace, timing)
     }
 
-    /// By the trace id, so that whoever else decides by it decides the same; and
-    /// because a client wishes so. Both are the client's choice in the end, so both
-    /// have a limit.
+    /// Sampled by the trace id, so that others who decide by it decide the same; or because a
+    /// client wants it. The client controls both, so both have a limit.
     fn is_sampled(&mut self, now: MonotonicMs, trace: Trace) -> bool {
         let TracerOptions { exports, sample_per_million, sampled_per_s_max } = self.options;
         if !exports {

@@ -1,32 +1,32 @@
-//! How many commands of a client its rooms have not answered.
+//! Counts the commands of a client that rooms have not answered.
 //!
-//! Deliberately absent: which, because rooms say that in their answers.
+//! Deliberately absent: their ids, which are in the answers of rooms.
 
 use crate::base::limits::UNANSWERED_MAX;
 
-/// Commands that rooms have not answered yet, in two bytes, because every idle connection
-/// has them.
+/// The number of unanswered commands, in two bytes, because every idle connection has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Unanswered(u16);
 
 impl Unanswered {
-    /// A room was asked for command `id`; 0 stands for what the server asks itself.
+    /// Counts a request for command `id`; 0 stands for requests of the server itself, which are not
+    /// counted.
     pub fn on_asked(&mut self, id: u32) {
-        // Over the quota's burst commands are refused long before this is full.
+        // Commands over the quota's burst are refused long before this overflows.
         self.0 = self.0.saturating_add(u16::from(id != 0));
     }
 
-    /// A room answered it.
+    /// Counts an answer.
     pub fn on_answered(&mut self, id: u32) {
         self.0 = self.0.saturating_sub(u16::from(id != 0));
     }
 
-    /// How many there are.
+    /// Their number.
     pub fn count(self) -> u32 {
         self.0.into()
     }
 
-    /// Whether there are as many as may be.
+    /// Whether the limit is reached.
     pub fn is_full(self) -> bool {
         UNANSWERED_MAX <= usize::from(self.0)
     }
