@@ -1,9 +1,9 @@
 //! The store's decisions: requests in, batches to a disk, answers out.
 //!
-//! One turn takes what waits, up to a limit, makes one batch of all its writes,
-//! and commits that with one sync when any of them wants it. What it reads beside
-//! them is bounded, and goes on in the next turn (`queue.rs`). All answers of a turn
-//! leave after its commit, so none tells of something that is not kept.
+//! One turn takes pending requests, up to a limit, makes one batch of all writes, and commits it
+//! with one sync when any of them needs one. Its reads are bounded, and continue in the next turn
+//! (`queue.rs`). All answers of a turn are sent after its commit, so none reports anything that is
+//! not stored.
 //!
 //! Invariants: asked = answered + waiting, after each turn; an `Append` is exactly one above
 //! its channel's head; a batch is
@@ -11,7 +11,7 @@
 //! everything that was remembered of it; writes of one shard take effect in their
 //! order, and a read sees every write that was asked for before it.
 //!
-//! Deliberately absent: a clock (`turn` is told), a thread, who may do what.
+//! Deliberately absent: a clock (the time is passed to `turn`), a thread, and permissions.
 
 mod append_gate;
 mod boot;
@@ -71,19 +71,19 @@ pub struct Engine<D> {
     answered_count: u64,
 }
 
-/// What a turn has so far: answers that wait for its commit.
+/// The state of a turn: answers that wait for its commit.
 #[derive(Debug)]
 struct Plan {
     answers: Vec<(ShardId, StoreReply)>,
     /// Appends among them, which are refused when the commit fails.
     appends: Vec<(ShardId, WriteEpoch)>,
     durable: SyncMode,
-    /// What holds when nothing of it happens.
+    /// The counters to restore when the commit fails.
     before: StoreCounts,
 }
 
 impl<D: Disk> Engine<D> {
-    /// Opens the store of a disk, and makes it one when it is empty.
+    /// Opens the store on a disk; an empty disk gets a new store.
     pub fn open(mut disk: D, setup: EngineSetup) -> Result<Engine<D>, OpenError> {
         let BootHistory { name_key, losses_count } = boot::begin(&mut disk, &setup)?;
         Ok(Engine {
@@ -99,8 +99,7 @@ impl<D: Disk> Engine<D> {
         })
     }
 
-    /// Puts everything that was answered on the disk, at the end, and says there that
-    /// nothing was lost.
+    /// Syncs everything that was answered, and records that nothing was lost.
     pub fn close(self) -> Result<D, DiskError> {
         let losses_count = self.channels.losses_count();
         let mut disk = self.channels.into_disk();
@@ -121,7 +120,7 @@ impl<D: Disk> Engine<D> {
         Prng::follows(u64::from_be_bytes(half(0)), u64::from_be_bytes(half(8)))
     }
 
-    /// The disk, for worlds that let it fail.
+    /// The disk, for simulations that let it fail.
     pub fn disk_mut(&mut self) -> &mut D {
         self.channels.staged_mut().disk_mut()
     }
@@ -131,12 +130,12 @@ impl<D: Disk> Engine<D> {
         self.channels.into_disk()
     }
 
-    /// What it did.
+    /// Its counters.
     pub fn counts(&self) -> StoreCounts {
         self.counts
     }
 
-    /// How full its disk was when it looked last.
+    /// The capacity of its disk, as of the last look.
     pub fn capacity(&self) -> Capacity {
         self.health.capacity()
     }
@@ -146,18 +145,18 @@ impl<D: Disk> Engine<D> {
         self.health.takes_messages(&self.channels.setup().options)
     }
 
-    /// What is known of dead letters.
+    /// The number of dead letters, as far as they were counted.
     pub fn dead_letters(&self) -> DeadLetterTotals {
         self.upkeep.dead_letters()
     }
 
-    /// Whether `take` may be called with this; else only after a turn. Reads take no
-    /// places of writes, and always find one.
+    /// Whether `take` may be called with this operation now, and not only after a turn. Reads are
+    /// always taken.
     pub fn has_room_for(&self, op: &StoreOp) -> bool {
         self.queue.has_room_for(op)
     }
 
-    /// A request waits for the next turn.
+    /// Queues a request for the next turn.
     pub fn take(&mut self, from: ShardId, request: StoreRequest) {
         let has_room = self.has_room_for(&request.op);
         assert!(has_room, "who gives requests asks first whether there is room");
@@ -165,7 +164,7 @@ impl<D: Disk> Engine<D> {
         self.queue.push(from, request);
     }
 
-    /// When the next turn is due although nobody asks anything. `None` never.
+    /// The time of the next turn without a request; `None` for never.
     pub fn next_wake_unix_ms(&self) -> Option<u64> {
         if !self.queue.is_empty() {
             return Some(0);
@@ -175,7 +174,7 @@ impl<D: Disk> Engine<D> {
         self.channels.sync_due_unix_ms().into_iter().chain([next]).min()
     }
 
-    /// Does a bounded part of what waits. `now_unix_ms` is the wall clock's.
+    /// Does a bounded part of the pending work. `now_unix_ms` is the time of the wall clock.
     pub fn turn(&mut self, now_unix_ms: u64, out: &mut Vec<(ShardId, StoreReply)>) -> TurnResult {
         if self.health.heal(now_unix_ms, &mut self.channels) == ReopenResult::Reopened {
             self.counts.reopened += 1;
@@ -224,7 +223,7 @@ impl<D: Disk> Engine<D> {
         let Some(outcome) = outcome else { return };
         if is_append {
             match outcome {
-                // Of one conversation's, and its own are refused by its name.
+                // The limit is that of one conversation, which refuses its own appends.
                 StoreResult::Failed(StoreError::Crowded) => (),
                 StoreResult::Failed(_) => self.gate.refuse(from, write_epoch),
                 _ => plan.appends.push((from, write_epoch)),
@@ -233,7 +232,7 @@ impl<D: Disk> Engine<D> {
         plan.answers.push((from, StoreReply { request_id, outcome }));
     }
 
-    /// What came of a write; `None` when that will be known in a later turn.
+    /// The outcome of a write; `None` when a later turn will have it.
     fn outcome(
         &mut self,
         from: ShardId,
@@ -270,7 +269,7 @@ impl<D: Disk> Engine<D> {
                 (StoreResult::Done, durable)
             }
             StoreOp::React(react) => {
-                // Taking one back goes on when the disk is full.
+                // Removing one works on a full disk, too.
                 if react.value.is_some() && self.is_full() {
                     return Err(StoreError::Full);
                 }
@@ -303,7 +302,7 @@ impl<D: Disk> Engine<D> {
         plan.answers.push((read.from, StoreReply { request_id: read.request_id, outcome }));
     }
 
-    /// One step of an acknowledgement that has more to remove than fits a turn.
+    /// One step of an acknowledgement that removes more than fits into a turn.
     fn clear_on(&mut self, plan: &mut Plan) {
         let Some(mut cleanup) = self.queue.next_cleanup() else { return };
         let cleared = match self.health.works() {
@@ -327,7 +326,7 @@ impl<D: Disk> Engine<D> {
         plan.answers.push((from, StoreReply { request_id, outcome }));
     }
 
-    /// Taking back goes on when the disk is full: that is little, and once a message.
+    /// Retractions work on a full disk: they are small, and there is one for each message at most.
     fn may_append(
         &self,
         from: ShardId,
@@ -342,13 +341,13 @@ impl<D: Disk> Engine<D> {
         self.health.is_full(&self.channels.setup().options)
     }
 
-    /// Keeps a message, and account of it.
+    /// Appends a message, and counts it.
     fn append(&mut self, append: &Append) -> Result<SyncMode, StoreError> {
         let plan = append::plan(&mut self.channels, &mut self.gate, append)?;
         let written = plan.write(&mut self.channels, append);
         let Written { durable, replaced, expires_unix_ms, quota } = written;
         for left in &replaced {
-            // What is being read shows it no more either.
+            // Reads in progress show the replacement, too.
             self.queue.replace(append.room, left);
         }
         if quota == QuotaState::Over {
@@ -371,21 +370,21 @@ impl<D: Disk> Engine<D> {
             && self.health.is_in_doubt(open.room)
         {
             read.found = None;
-            // Who opened it now would take what it has for all that it has.
+            // An open now would miss what the disk may have.
             return Err(StoreError::Broken);
         }
         let Engine { channels, gate, counts, .. } = self;
         reads::slice(channels, gate, counts, (&read.op, &mut read.found), budget)
     }
 
-    /// Nothing that was planned or remembered counts any more.
+    /// Drops everything that was planned or cached.
     fn fail(&mut self, now_unix_ms: u64) {
         let rooms = self.channels.discard();
         self.upkeep.restart();
         self.health.fail(now_unix_ms, rooms);
     }
 
-    /// Commits what was planned, and only then lets the answers go.
+    /// Commits the batch, and then releases the answers.
     fn finish(&mut self, plan: Plan, now_unix_ms: u64, out: &mut Vec<(ShardId, StoreReply)>) {
         self.answered_count += plan.answers.len() as u64;
         let committed = self.channels.commit(plan.durable, now_unix_ms, &mut self.counts);

@@ -1,4 +1,4 @@
-//! Which appends are refused because of earlier ones: a message must not be written behind a
+//! Refuses appends after a failed one of the same epoch, so that no message is written behind a
 //! hole.
 //!
 //! Deliberately absent: whether the disk has space (`health`).
@@ -9,38 +9,38 @@ use crate::base::{RoomId, ShardId};
 
 use super::super::messages::{StoreError, WriteEpoch};
 
-/// Conversations that are remembered; who is forgotten is refused for another reason.
+/// Most conversations in the list; a message of one beyond it is refused for another reason.
 const CROWDED_MAX: usize = 16_384;
 
-/// What is refused because of what was refused before.
+/// Appends that are refused because of an earlier refusal.
 #[derive(Debug, Default)]
 pub(super) struct AppendGate {
     /// By shard: appends of this epoch and earlier ones are stale.
     refused: BTreeMap<ShardId, WriteEpoch>,
-    /// Conversations in which an append was refused because too much waits, until they are
-    /// opened again: what was given behind it is refused for the same.
+    /// Conversations in which an append was refused because too much is pending, until they are
+    /// opened again: later appends are refused for the same reason.
     crowded: BTreeSet<RoomId>,
 }
 
 impl AppendGate {
-    /// Whether an append of a shard's epoch may be looked at.
+    /// Whether an append with this epoch of a shard is admitted.
     pub fn admits(&self, from: ShardId, write_epoch: WriteEpoch) -> Result<(), StoreError> {
         let is_stale = self.refused.get(&from).is_some_and(|refused| write_epoch <= *refused);
         if is_stale { Err(StoreError::Stale) } else { Ok(()) }
     }
 
-    /// An append was refused, and with it what was given in its epoch or before.
+    /// An append was refused, and with it all others of its epoch or earlier ones.
     pub fn refuse(&mut self, from: ShardId, write_epoch: WriteEpoch) {
         let refused = self.refused.entry(from).or_default();
         *refused = write_epoch.max(*refused);
     }
 
-    /// Whether a conversation takes no messages until it is opened again.
+    /// Whether a conversation refuses messages until it is opened again.
     pub fn is_crowded(&self, room: RoomId) -> bool {
         self.crowded.contains(&room)
     }
 
-    /// Too much waits in a conversation.
+    /// Too much is pending in a conversation.
     pub fn crowd(&mut self, room: RoomId) {
         if CROWDED_MAX <= self.crowded.len() {
             self.crowded.clear();
@@ -48,7 +48,7 @@ impl AppendGate {
         self.crowded.insert(room);
     }
 
-    /// A channel is opened: what was given before is written or refused.
+    /// A channel is opened: earlier appends were written or refused.
     pub fn reopen(&mut self, room: RoomId) {
         self.crowded.remove(&room);
     }

@@ -4,7 +4,7 @@
 //! after they were shown: in a power cut, or when a sync fails. So losses are counted
 //! in the store, and such a channel goes on under another epoch.
 //!
-//! Deliberately absent: what happens in between (`engine`).
+//! Deliberately absent: the work in between (`engine`).
 
 use std::path::Path;
 
@@ -16,13 +16,13 @@ use super::setup::EngineSetup;
 /// What a store remembers of its earlier starts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BootHistory {
-    /// What names are hashed with.
+    /// The key that names are hashed with.
     pub name_key: [u8; 16],
-    /// How often something may have been lost that was not synced.
+    /// How often unsynced writes may have been lost.
     pub losses_count: u32,
 }
 
-/// Opens the store of a disk, and makes it one when it is empty.
+/// Opens the store on a disk; an empty disk gets a new store.
 pub(super) fn begin<D: Disk>(disk: &mut D, setup: &EngineSetup) -> Result<BootHistory, OpenError> {
     let dir = &setup.options.dir;
     let fault = |fault: DiskError| open_fault(dir, fault);
@@ -30,7 +30,7 @@ pub(super) fn begin<D: Disk>(disk: &mut D, setup: &EngineSetup) -> Result<BootHi
         Some(name_key) => name_key,
         None => create(disk, setup.new_name_key).map_err(fault)?,
     };
-    // What a process that was killed left in the kernel is shown from now on.
+    // Writes that a killed process left in the kernel are visible from now on.
     disk.sync().map_err(fault)?;
     let last = match disk.get(StoreKeyspace::Meta, key::BOOT).map_err(fault)? {
         Some(bytes) => BootRecord::take(&bytes).map_err(|_| fault(DiskError::Damaged))?,
@@ -45,8 +45,7 @@ pub(super) fn begin<D: Disk>(disk: &mut D, setup: &EngineSetup) -> Result<BootHi
     Ok(BootHistory { name_key, losses_count })
 }
 
-/// Puts everything that was answered on the disk, at the end, and says there that
-/// nothing was lost.
+/// Syncs everything that was answered, and records that nothing was lost.
 pub(super) fn end<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskError> {
     let mut batch = Batch::default();
     let record = BootRecord { boot_id: 0, losses_count };

@@ -1,28 +1,28 @@
-//! What one turn of the store may write and read.
+//! The limits of one turn of the store for writes and reads.
 //!
-//! What it reads is bounded more closely when writes wait for its commit.
+//! Reads have a lower limit when writes wait for the commit.
 //!
-//! Deliberately absent: what waits for the next turn (`queue`).
+//! Deliberately absent: requests for the next turn (`queue`).
 
-/// Writes that one turn makes.
+/// Most writes of one turn.
 const TURN_WRITES_MAX: usize = 1_024;
-/// Bytes of one turn's batch, about.
+/// Approximate limit of a turn's batch, in bytes.
 const TURN_BATCH_BYTES_MAX: usize = 4 << 20;
 
-/// Entries that one turn reads, about: when a commit waits for it, and else.
+/// Approximate limit of a turn's reads, in entries: while a commit waits, and otherwise.
 const TURN_ENTRIES_MAX: (usize, usize) = (256, 1_024);
-/// Bytes that one turn reads, about: when a commit waits for it, and else.
+/// Approximate limit of a turn's reads, in bytes: while a commit waits, and otherwise.
 const TURN_READ_BYTES_MAX: (usize, usize) = (128 << 10, 512 << 10);
-/// Entries of one slice of a read, about.
+/// Approximate limit of one slice of a read, in entries.
 const SLICE_ENTRIES_MAX: usize = 256;
-/// Bytes of one slice of a read, about.
+/// Approximate limit of one slice of a read, in bytes.
 const SLICE_BYTES_MAX: usize = 128 << 10;
-/// What finding a place costs, in entries that are read on from there.
+/// The cost of a seek, in entries.
 const SEEK_ENTRIES: usize = 16;
-/// What reading a single key costs, in the same.
+/// The cost of reading a single key, in entries.
 const GET_ENTRIES: usize = 4;
 
-/// What a turn did so far.
+/// The work of a turn so far.
 #[derive(Debug, Default)]
 pub struct Budget {
     writes_count: usize,
@@ -41,32 +41,32 @@ struct Spent {
 }
 
 impl Budget {
-    /// A write is taken.
+    /// Counts a write.
     pub fn write(&mut self) {
         self.writes_count += 1;
     }
 
-    /// With it, the batch has so many bytes.
+    /// Sets the size of the batch.
     pub fn set_batch_bytes(&mut self, bytes: usize) {
         self.batch_bytes = bytes;
     }
 
-    /// An entry was read.
+    /// Counts an entry that was read.
     pub fn read(&mut self, bytes: usize) {
         self.spend(1, bytes);
     }
 
-    /// A range is looked for.
+    /// Counts a seek.
     pub fn seek(&mut self) {
         self.spend(SEEK_ENTRIES, 0);
     }
 
-    /// A single key was read.
+    /// Counts a single key that was read.
     pub fn got(&mut self, bytes: usize) {
         self.spend(GET_ENTRIES, bytes);
     }
 
-    /// Whether the read at hand has to go on another time.
+    /// Whether the current slice is over.
     pub fn is_slice_over(&self) -> bool {
         SLICE_ENTRIES_MAX <= self.slice.entries_count || SLICE_BYTES_MAX <= self.slice.bytes
     }
@@ -78,17 +78,17 @@ impl Budget {
         }
     }
 
-    /// The next read begins, or goes on.
+    /// Begins a slice.
     pub fn begin_slice(&mut self) {
         self.slice = Spent::default();
     }
 
-    /// Whether other writes wait for the next turn.
+    /// Whether the turn has made enough writes.
     pub fn has_written_enough(&self) -> bool {
         TURN_WRITES_MAX <= self.writes_count || TURN_BATCH_BYTES_MAX <= self.batch_bytes
     }
 
-    /// Whether other reads wait for the next turn.
+    /// Whether the turn has made enough reads.
     pub fn has_read_enough(&self) -> bool {
         let pick =
             |(beside_writes, alone)| if self.writes_count == 0 { alone } else { beside_writes };

@@ -1,11 +1,9 @@
-//! Where channels stand, as the disk says and as it will say when the turn's batch is there:
-//! their records, the heads of those used lately, what was acknowledged, and ids.
+//! The state of channels, with the batch of the turn applied: their records, the heads of recently
+//! used ones, acknowledgements, and ids.
 //!
-//! Invariant: what is remembered is what the disk and the batch say; when the batch is
-//! forgotten, so is all of it.
+//! Invariant: the caches agree with the disk and the batch; when the batch is dropped, so are they.
 //!
-//! Deliberately absent: what is written and read there (`writes`, `reads`), and when a channel
-//! has too much (`upkeep`).
+//! Deliberately absent: writes and reads (`writes`, `reads`), and retention (`upkeep`).
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -25,7 +23,7 @@ use super::losses::LossCount;
 use super::staged::{Committed, StagedDisk};
 use super::{EngineSetup, StoreCounts};
 
-/// Pairs of inbox and room of which it is remembered what waits.
+/// Most pairs of inbox and room in the cache of acknowledgements.
 const ACKNOWLEDGED_MAX: usize = 16_384;
 
 /// All channels of a store.
@@ -34,15 +32,15 @@ pub(super) struct ChannelStore<D> {
     staged: StagedDisk<D>,
     setup: EngineSetup,
     heads: Heads,
-    /// By inbox and room: nothing below this offset waits. Spares walking over
-    /// what was acknowledged long ago.
+    /// By inbox and room: nothing below this offset is pending. It saves scans over old
+    /// acknowledgements.
     acknowledged: BTreeMap<(RoomId, RoomId), u64>,
     losses: LossCount,
     ids: KnownIds,
 }
 
 impl<D: Disk> ChannelStore<D> {
-    /// Those on a disk that lost something so often.
+    /// The channels on a disk with this number of losses.
     pub fn new(disk: D, setup: EngineSetup, losses_count: u32) -> ChannelStore<D> {
         ChannelStore {
             ids: KnownIds::of(&disk),
@@ -54,17 +52,17 @@ impl<D: Disk> ChannelStore<D> {
         }
     }
 
-    /// What was set.
+    /// The settings of the engine.
     pub fn setup(&self) -> &EngineSetup {
         &self.setup
     }
 
-    /// The disk with what is planned.
+    /// The disk with the batch.
     pub fn staged(&self) -> &StagedDisk<D> {
         &self.staged
     }
 
-    /// The same, to plan more.
+    /// The same, mutable.
     pub fn staged_mut(&mut self) -> &mut StagedDisk<D> {
         &mut self.staged
     }
@@ -74,7 +72,7 @@ impl<D: Disk> ChannelStore<D> {
         self.staged.into_disk()
     }
 
-    /// How often what was answered before its sync may have been lost.
+    /// How often unsynced writes may have been lost.
     pub fn losses_count(&self) -> u32 {
         self.losses.count()
     }
@@ -84,17 +82,17 @@ impl<D: Disk> ChannelStore<D> {
         self.setup.rules(namespace)
     }
 
-    /// When a write in a namespace must be on the disk.
+    /// The sync mode of writes in a namespace.
     pub fn durable(&self, namespace: u16) -> SyncMode {
         self.setup.durable(namespace)
     }
 
-    /// When something is to be synced though nobody asks anything.
+    /// The time of the next sync that is due without a request.
     pub fn sync_due_unix_ms(&self) -> Option<u64> {
         self.losses.sync_due_unix_ms(self.setup.options.interval_ms)
     }
 
-    /// Writes what is planned, and syncs what waits for that.
+    /// Commits the batch, and syncs when that is due.
     pub fn commit(
         &mut self,
         durable: SyncMode,
@@ -117,8 +115,8 @@ impl<D: Disk> ChannelStore<D> {
         Ok(())
     }
 
-    /// The disk failed: nothing that was planned or remembered counts any more. Gives the
-    /// rooms that may have one message more, which is seen when the disk is read again.
+    /// The disk has failed: drops the batch and all caches. Returns the rooms that may have one
+    /// message more, which shows when the disk is read again.
     pub fn discard(&mut self) -> Vec<RoomId> {
         let rooms = self.staged.staged_rooms().collect();
         self.staged.discard();
@@ -127,13 +125,13 @@ impl<D: Disk> ChannelStore<D> {
         rooms
     }
 
-    /// What is remembered of the disk is read again.
+    /// Drops all caches.
     pub fn forget(&mut self) {
         self.heads.clear();
         self.acknowledged.clear();
     }
 
-    /// Where a channel stands; `None` when nothing was ever said there.
+    /// The head of a channel; `None` when it never had a message.
     pub fn head(&mut self, room: RoomId) -> Result<Option<ChannelHead>, StoreError> {
         if let Some(head) = self.heads.find(room) {
             return Ok(Some(head));
@@ -145,7 +143,7 @@ impl<D: Disk> ChannelStore<D> {
         let namespace = (self.setup.namespace_of)(&record.channel);
         let is_sure = self.durable(namespace) == SyncMode::Now;
         let losses_count = self.losses_count();
-        // Who waited for the first message may have been shown others than there are now.
+        // Subscribers before the first message may have seen others than there are now.
         let (epoch, created_unix_ms, epoch_state) =
             match is_sure || record.losses_count == losses_count {
                 true => (record.epoch, record.created_unix_ms, EpochState::Written),
@@ -188,7 +186,7 @@ impl<D: Disk> ChannelStore<D> {
         Ok(Some(head))
     }
 
-    /// A channel stands here from now on.
+    /// Sets the head of a channel.
     pub fn set_head(&mut self, room: RoomId, head: ChannelHead) {
         let is_in_order = head.first <= head.offset + 1 && head.below_bytes <= head.total_bytes;
         assert!(is_in_order, "what went from a channel's beginning had been put in");
@@ -219,12 +217,11 @@ impl<D: Disk> ChannelStore<D> {
         self.staged.put(StoreKeyspace::Channels, &key::channel(room), record.put());
     }
 
-    /// Removes a channel's record, with its places among the conversations of the two who
-    /// talk there.
+    /// Removes a channel's record, with its entries in the conversations of its two users.
     pub fn remove_record(&mut self, room: RoomId, head: &ChannelHead, channel: &str) {
         for inbox in head.parties.into_iter().flatten() {
             self.staged.remove(StoreKeyspace::Conversations, &key::named(inbox, channel));
-            // Offsets begin anew.
+            // Offsets start again.
             self.acknowledged.remove(&(inbox, room));
         }
         self.staged.remove(StoreKeyspace::Channels, &key::channel(room));
@@ -237,12 +234,12 @@ impl<D: Disk> ChannelStore<D> {
         Ok(value.map(|value| record::take_markers(&value)).transpose()?)
     }
 
-    /// Below which offset of a room nothing waits in an inbox, as far as is remembered.
+    /// The offset below which nothing of a room is pending in an inbox, if it is cached.
     pub fn acknowledged(&self, inbox: RoomId, room: RoomId) -> u64 {
         self.acknowledged.get(&(inbox, room)).copied().unwrap_or(0)
     }
 
-    /// Nothing waits there any more, up to an offset.
+    /// Notes that nothing is pending there up to an offset.
     pub fn acknowledge(&mut self, inbox: RoomId, room: RoomId, offset: u64) {
         if ACKNOWLEDGED_MAX <= self.acknowledged.len() {
             self.acknowledged.clear();
@@ -251,13 +248,13 @@ impl<D: Disk> ChannelStore<D> {
         *next = offset.saturating_add(1).max(*next);
     }
 
-    /// A message's id is known from now on.
+    /// Stores the id of a message.
     pub fn put_id(&mut self, room: RoomId, publication: &Publication) {
         self.ids.put(&mut self.staged, room, publication);
     }
 
-    /// Ids of a room from a place on, as many as one slice reads of one period. Says
-    /// where there may be more.
+    /// Ids of a room after a cursor, as many of one period as fit into a slice. Returns the cursor
+    /// for more.
     pub fn known_ids(
         &self,
         room: RoomId,
@@ -268,14 +265,13 @@ impl<D: Disk> ChannelStore<D> {
         self.ids.known(&self.staged, room, from, budget, on_id)
     }
 
-    /// Whether a message of a room may still be repeated, or whether there are more ids
-    /// than one slice reads.
+    /// Whether an id of a room has not expired, or there are more ids than fit into a slice.
     pub fn knows_ids(&self, room: RoomId, now_unix_ms: u64) -> Result<bool, StoreError> {
         self.ids.knows(&self.staged, room, now_unix_ms)
     }
 }
 
-/// A channel that begins.
+/// The head of a new channel.
 pub(super) fn new_channel_head(channel_created: &ChannelCreated, namespace: u16) -> ChannelHead {
     ChannelHead {
         epoch: channel_created.epoch,

@@ -1,5 +1,5 @@
-//! How many dead letters there are, and since when: counted once after each start, in
-//! steps, and kept up from there.
+//! The number of dead letters and the age of the oldest: counted once after each start, in steps,
+//! and updated from then on.
 //!
 //! Invariant: what lies at or before `at` is counted, and what becomes a dead letter
 //! there is added; what lies behind is found later.
@@ -11,25 +11,25 @@ use super::super::key;
 use super::super::messages::ReadOrder;
 use super::super::record::DeadLetterRecord;
 
-/// Dead letters that one turn looks at.
+/// Most dead letters that one turn counts.
 const STEP_DEAD: usize = 1_024;
 
-/// Dead letters that nobody has sent again or dropped.
+/// The dead letters that were neither sent again nor dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterTotals {
-    /// How many, as far as they were counted.
+    /// Their number, as far as they were counted.
     pub count: u64,
-    /// When the oldest of them was given up, Unix ms.
+    /// The time at which the oldest became one, Unix ms.
     pub oldest_unix_ms: Option<u64>,
 }
 
-/// How far the counting is.
+/// The progress of the count.
 #[derive(Debug)]
 pub(super) struct DeadLetterScan {
-    /// The last key that was looked at; `None` when all were.
+    /// The last key that was counted; `None` when all were.
     at: Option<Vec<u8>>,
     found: DeadLetterTotals,
-    /// When the oldest of those that the sweep under way leaves was given up.
+    /// The time of the oldest one that the current sweep has left.
     staying_unix_ms: Option<u64>,
 }
 
@@ -46,8 +46,8 @@ impl DeadLetterScan {
         self.found
     }
 
-    /// Counts some more of what is on the disk. What cannot be read is counted as
-    /// damage elsewhere, by whoever asks for it.
+    /// Counts some more of the dead letters on the disk. Those that cannot be read are counted as
+    /// damaged elsewhere.
     pub fn count(&mut self, disk: &impl Disk) {
         let Some(at) = self.at.take() else { return };
         let (mut last, mut seen_count) = (at.clone(), 0);
@@ -73,7 +73,7 @@ impl DeadLetterScan {
         }
     }
 
-    /// One more is written.
+    /// Adds one.
     pub fn add(&mut self, key: &[u8], at_unix_ms: u64) {
         if self.at.as_ref().is_none_or(|at| key <= &at[..]) {
             self.found = self.found.and(at_unix_ms);
@@ -81,19 +81,19 @@ impl DeadLetterScan {
         self.stays(at_unix_ms);
     }
 
-    /// One is removed.
+    /// Removes one.
     pub fn remove(&mut self, key: &[u8]) {
         if self.at.as_ref().is_none_or(|at| key <= &at[..]) {
             self.found.count = self.found.count.saturating_sub(1);
         }
     }
 
-    /// One that was looked at stays.
+    /// A sweep leaves one.
     pub fn stays(&mut self, at_unix_ms: u64) {
         self.staying_unix_ms = self.staying_unix_ms.into_iter().chain([at_unix_ms]).min();
     }
 
-    /// All were looked at: the oldest may be another one now.
+    /// A sweep has seen all: the oldest may be another one now.
     pub fn end_sweep(&mut self) {
         let staying_unix_ms = self.staying_unix_ms.take();
         if self.at.is_none() {
@@ -103,7 +103,7 @@ impl DeadLetterScan {
 }
 
 impl DeadLetterTotals {
-    /// The same, and one that was given up then.
+    /// The totals with one more.
     fn and(self, at_unix_ms: u64) -> DeadLetterTotals {
         let oldest_unix_ms = self.oldest_unix_ms.into_iter().chain([at_unix_ms]).min();
         DeadLetterTotals { count: self.count + 1, oldest_unix_ms }

@@ -1,5 +1,4 @@
-//! Where the channels stand that were used lately, so that an append need not
-//! read the disk.
+//! A cache of the heads of recently used channels, so that an append need not read the disk.
 //!
 //! Two generations: when the young one is full it becomes the old one, and what
 //! is used comes back. Bounded, and no list to keep.
@@ -9,30 +8,29 @@ use std::collections::BTreeMap;
 use crate::base::{Prng, RoomId};
 use crate::wire::Epoch;
 
-/// Channels of one generation.
+/// Most channels of one generation.
 const YOUNG_MAX: usize = 8_192;
 
-/// Where a channel stands.
+/// The head of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelHead {
-    /// Its stream's.
+    /// The epoch of its stream.
     pub epoch: Epoch,
-    /// When its first message was said, Unix ms; 0 where nobody knows.
+    /// The time of its first message, Unix ms; 0 when it is unknown.
     pub created_unix_ms: u64,
-    /// Whether its record says so; else it is written with the next message.
+    /// Whether its record has this epoch; otherwise the next message writes it.
     pub epoch_state: EpochState,
-    /// The lowest offset that is on the disk.
+    /// The lowest offset on the disk.
     pub first: u64,
-    /// Bytes of data that were put in before that.
+    /// Bytes of all data before that.
     pub below_bytes: u64,
-    /// The last offset that was given.
+    /// The last offset.
     pub offset: u64,
-    /// Bytes of data that were put in up to it.
+    /// Bytes of all data up to it.
     pub total_bytes: u64,
-    /// Messages up to it that change others, since the channel was empty last.
+    /// Number of messages up to it that change others, since the channel was last empty.
     pub changes_count: u64,
-    /// When the last message that is gone was said, Unix ms; says something only where
-    /// none is left.
+    /// The time of the last message that was removed, Unix ms; it matters only when none is left.
     pub last_unix_ms: u64,
     /// By the configuration of today.
     pub namespace: u16,
@@ -70,7 +68,7 @@ pub fn new_epoch(epoch: Epoch, losses_count: u32) -> Epoch {
     candidates.find(|epoch| !taken.contains(epoch)).expect("two are taken, and these are three")
 }
 
-/// Channels that were used lately.
+/// The cache.
 #[derive(Debug, Default)]
 pub struct Heads {
     young: BTreeMap<RoomId, ChannelHead>,
@@ -78,7 +76,7 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// Where a channel stands, if that is remembered.
+    /// The head of a channel, if it is cached.
     pub fn find(&mut self, room: RoomId) -> Option<ChannelHead> {
         if let Some(head) = self.young.get(&room) {
             return Some(*head);
@@ -88,7 +86,7 @@ impl Heads {
         Some(head)
     }
 
-    /// A channel stands here now.
+    /// Caches the head of a channel.
     pub fn set(&mut self, room: RoomId, head: ChannelHead) {
         if YOUNG_MAX <= self.young.len() && !self.young.contains_key(&room) {
             self.old = std::mem::take(&mut self.young);
@@ -96,13 +94,13 @@ impl Heads {
         self.young.insert(room, head);
     }
 
-    /// Forgets one that is no more.
+    /// Removes a channel.
     pub fn remove(&mut self, room: RoomId) {
         self.young.remove(&room);
         self.old.remove(&room);
     }
 
-    /// Forgets all.
+    /// Removes all.
     pub fn clear(&mut self) {
         self.young.clear();
         self.old.clear();

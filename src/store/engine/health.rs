@@ -1,6 +1,6 @@
-//! A disk that fails, and one that is full.
+//! The health of the disk: whether it has failed, and whether it is full.
 //!
-//! Deliberately absent: what is refused then, and what is forgotten.
+//! Deliberately absent: refusals, and caches.
 
 use std::collections::BTreeSet;
 
@@ -11,56 +11,56 @@ use super::boot;
 use super::channels::ChannelStore;
 use crate::base::RoomId;
 
-/// How long a look at the disk's capacity holds, in ms.
+/// How long a reading of the disk's capacity is valid, in ms.
 const CAPACITY_MS: u64 = 100;
 
-/// Between tries to read a broken disk again, in ms; doubles up to the second.
+/// Time between attempts to reopen a broken disk, in ms; it doubles up to the second value.
 const HEAL_MS: (u64, u64) = (50, 5_000);
 
-/// Between two tries to get space back, in ms; doubles up to the second.
+/// Time between attempts to reclaim space, in ms; it doubles up to the second value.
 const RECLAIM_MS: (u64, u64) = (1_000, 60_000);
 
-/// What was done to get space back since the store was full last.
+/// The attempts to reclaim space since the store was last full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Reclaimed {
     next_try_unix_ms: u64,
     pause_ms: u64,
-    /// Commits at the last try: without another one there is nothing to get.
+    /// Commits at the last attempt: without another one there is nothing to reclaim.
     commits: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Health {
     Works,
-    /// Not to be written before it is read again.
+    /// It must not be written before it is reopened.
     Broken {
         next_try_unix_ms: u64,
         pause_ms: u64,
     },
 }
 
-/// What is known of the disk.
+/// The health of the disk.
 #[derive(Debug)]
 pub(super) struct DiskHealth {
     state: Health,
     capacity: Capacity,
     capacity_seen_unix_ms: Option<u64>,
     reclaimed: Reclaimed,
-    /// Rooms of messages whose commit failed, until the disk was read again.
+    /// Rooms of messages whose commit failed, until the disk is reopened.
     in_doubt: BTreeSet<RoomId>,
 }
 
-/// Whether a disk was read again.
+/// Whether a disk was reopened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReopenResult {
-    /// It was not broken, or still is.
+    /// It was not broken, or it still is.
     NotReopened,
-    /// It was, and works.
+    /// It was broken, and works now.
     Reopened,
 }
 
 impl DiskHealth {
-    /// It works, as far as is known.
+    /// A disk without failures.
     pub fn new() -> DiskHealth {
         DiskHealth {
             state: Health::Works,
@@ -71,22 +71,22 @@ impl DiskHealth {
         }
     }
 
-    /// How full it was when somebody looked last.
+    /// The last reading of its capacity.
     pub fn capacity(&self) -> Capacity {
         self.capacity
     }
 
-    /// Whether it may be written.
+    /// Whether it can be written.
     pub fn works(&self) -> bool {
         self.state == Health::Works
     }
 
-    /// Whether a room may have one message more than anybody was told.
+    /// Whether a room may have one message more than was confirmed.
     pub fn is_in_doubt(&self, room: RoomId) -> bool {
         self.in_doubt.contains(&room)
     }
 
-    /// When it is tried again, if it is broken.
+    /// The time of the next attempt, if it is broken.
     pub fn next_try_unix_ms(&self) -> Option<u64> {
         match self.state {
             Health::Works => None,
@@ -103,17 +103,16 @@ impl DiskHealth {
         }
     }
 
-    /// It failed, and these rooms may have one message more: that is seen when it is read
-    /// again.
+    /// It has failed. These rooms may have one message more, which shows when it is reopened.
     pub fn fail(&mut self, now_unix_ms: u64, rooms: Vec<RoomId>) {
         self.in_doubt.extend(rooms);
-        // The disk says how full it is before the next write.
+        // The capacity is read again before the next write.
         self.capacity_seen_unix_ms = None;
         let pause_ms = HEAL_MS.0;
         self.state = Health::Broken { next_try_unix_ms: now_unix_ms, pause_ms };
     }
 
-    /// Reads a broken disk again, when it is time.
+    /// Reopens a broken disk, when that is due.
     pub fn heal<D: Disk>(
         &mut self,
         now_unix_ms: u64,
@@ -130,13 +129,13 @@ impl DiskHealth {
         self.capacity_seen_unix_ms = None;
         self.look(now_unix_ms, channels.staged().disk());
         let losses_count = channels.losses_count();
-        // Opening writes; without space it would break at once, and lose the
-        // reading that still goes on.
+        // Opening writes; without space it would fail at once, and reads would not work any more
+        // either.
         let has_reserve = !self.lacks_reserve(&channels.setup().options);
         let disk = channels.staged_mut().disk_mut();
         let is_open = has_reserve && disk.reopen().is_ok();
         if is_open && boot::put_boot_record(disk, losses_count).is_ok() {
-            // Reads went on meanwhile, and remembered what was to be seen then.
+            // Reads went on meanwhile, and have filled the caches.
             channels.forget();
             self.in_doubt.clear();
             self.state = Health::Works;
@@ -149,8 +148,8 @@ impl DiskHealth {
         ReopenResult::NotReopened
     }
 
-    /// Gets space back where it is short, when something may have come free: what
-    /// expires, or is taken back, takes its space until then.
+    /// Reclaims space when it is short, and when something may have become free: expired and
+    /// retracted messages take space until then.
     pub fn reclaim<D: Disk>(
         &mut self,
         now_unix_ms: u64,
@@ -180,7 +179,7 @@ impl DiskHealth {
         Ok(())
     }
 
-    /// Looks how full the disk is, unless somebody did a moment ago.
+    /// Reads the capacity of the disk, unless the last reading is still valid.
     pub fn look(&mut self, now_unix_ms: u64, disk: &impl Disk) {
         let seen = self.capacity_seen_unix_ms;
         if seen.is_some_and(|seen| now_unix_ms.abs_diff(seen) < CAPACITY_MS) {
@@ -192,7 +191,7 @@ impl DiskHealth {
         }
     }
 
-    /// Near the end of the disk, or of what may be used of it.
+    /// Whether the disk, or the part of it that may be used, is nearly full.
     pub fn is_full(&self, options: &Options) -> bool {
         let Options { disk_bytes_max, reserve_bytes, .. } = *options;
         let used_bytes = self.capacity.used_bytes.saturating_add(reserve_bytes);

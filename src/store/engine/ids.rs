@@ -1,7 +1,7 @@
-//! Ids that authors gave to their messages, for as long as they may repeat them.
+//! Idempotency ids that authors gave to their messages, until they expire.
 //!
-//! They are records of their own, because retention may remove a message long before
-//! its author gives up. What a server called by itself is never repeated, and has none.
+//! They are records of their own, because retention may remove a message long before its author
+//! stops to retry. Messages without an id are never retried.
 //!
 //! Invariants: an id is written in the batch of its message, so a crash leaves both or
 //! none; it is known for `IDS_MS`, whatever becomes of the message; its record goes
@@ -20,7 +20,7 @@ use super::super::record;
 use super::budget::Budget;
 use super::staged::StagedDisk;
 
-/// From where on a room's ids are looked for.
+/// The position of a scan over a room's ids.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IdCursor {
     period: u64,
@@ -28,12 +28,12 @@ pub(super) struct IdCursor {
 }
 
 impl IdCursor {
-    /// At all that were said since then.
+    /// At all since then.
     pub fn since(unix_ms: u64) -> IdCursor {
         IdCursor { period: key::period(unix_ms), offset: 0 }
     }
 
-    /// Behind what was found.
+    /// After an id.
     fn behind(period: u64, offset: u64) -> Option<IdCursor> {
         Some(match offset.checked_add(1) {
             Some(offset) => IdCursor { period, offset },
@@ -42,25 +42,25 @@ impl IdCursor {
     }
 }
 
-/// Up to when there are ids.
+/// The period up to which there are ids.
 #[derive(Debug)]
 pub(super) struct KnownIds {
-    /// No id is of this period or a later one: most rooms are not looked up for nothing.
+    /// No id is of this period or a later one, which saves most lookups.
     until: u64,
 }
 
-/// Ids that nobody may repeat any more.
+/// Expired ids.
 pub(super) struct ExpiredIds {
     /// Their keys.
     pub keys: Vec<Vec<u8>>,
-    /// Why there are not more, if the disk failed.
+    /// The failure of the disk that ended the scan, if there was one.
     pub failure: Option<StoreError>,
-    /// When the next are over.
+    /// The time at which the next ones expire.
     pub next_unix_ms: u64,
 }
 
 impl KnownIds {
-    /// Those on a disk.
+    /// The ids on a disk.
     pub fn of(disk: &impl Disk) -> KnownIds {
         let mut last = None;
         let seen = disk.scan(
@@ -72,14 +72,13 @@ impl KnownIds {
                 ControlFlow::Break(())
             },
         );
-        // What cannot be read here is told where it is needed. The period behind that of the
-        // last id; 0 when there is none.
+        // Failures of this read show where the ids are needed. The period after that of the last
+        // id; 0 when there is none.
         let behind = last.map_or(0, |period: u64| period.saturating_add(1));
         KnownIds { until: if seen.is_err() { u64::MAX } else { behind } }
     }
 
-    /// A message's id is known from now on. Who has no name is not told apart from
-    /// others without one.
+    /// Stores the id of a message. Users without a name share their ids.
     pub fn put<D: Disk>(
         &mut self,
         staged: &mut StagedDisk<D>,
@@ -95,8 +94,8 @@ impl KnownIds {
         staged.put(StoreKeyspace::Ids, &key, record::put_id(*time_unix_ms, user, id));
     }
 
-    /// Ids of a room from a place on, as many as one slice reads of one period. Says
-    /// where there may be more.
+    /// Ids of a room after a cursor, as many of one period as fit into a slice. Returns the cursor
+    /// for more.
     pub fn known<D: Disk>(
         &self,
         staged: &StagedDisk<D>,
@@ -119,7 +118,7 @@ impl KnownIds {
                 return ControlFlow::Break(());
             };
             if found != room {
-                // Its place in this period is behind this, or it has none.
+                // Its next id of this period is after this one, or it has none.
                 next = match found < room {
                     true => Some(IdCursor { period, offset: 0 }),
                     false => IdCursor::behind(period, u64::MAX),
@@ -142,8 +141,7 @@ impl KnownIds {
         fault.map_or(Ok(next), Err)
     }
 
-    /// Whether a message of a room may still be repeated, or whether there are more ids
-    /// than one slice reads.
+    /// Whether an id of a room has not expired, or there are more ids than fit into a slice.
     pub fn knows<D: Disk>(
         &self,
         staged: &StagedDisk<D>,
@@ -166,7 +164,7 @@ impl KnownIds {
     }
 }
 
-/// Ids behind a key that are over, at most so many.
+/// Expired ids after a key, at most so many.
 pub(super) fn expired_ids<D: Disk>(
     staged: &StagedDisk<D>,
     after: &[u8],
@@ -174,7 +172,7 @@ pub(super) fn expired_ids<D: Disk>(
     count_max: usize,
 ) -> ExpiredIds {
     let now = key::period(now_unix_ms);
-    // The next are over when the next period begins.
+    // The next ones expire when the next period begins.
     let next_unix_ms = (now + 1).saturating_mul(IDS_MS);
     let mut expired = ExpiredIds { keys: Vec::new(), failure: None, next_unix_ms };
     if let Some(last) = now.checked_sub(2) {

@@ -1,29 +1,29 @@
-//! What was answered before its sync, and how often some of that may have been lost.
+//! Tracks commits that are not synced yet, and how often such commits may have been lost.
 //!
-//! Deliberately absent: what becomes of a channel that lost something (`heads`).
+//! Deliberately absent: the new epoch of a channel after a loss (`heads`).
 
 use super::super::disk::SyncMode;
 
-/// How often what was answered before its sync may have been lost.
+/// The number of losses of unsynced commits.
 #[derive(Debug)]
 pub(super) struct LossCount {
     count: u32,
-    /// When the oldest batch that is not synced was committed.
+    /// The time of the oldest commit that is not synced.
     unsynced_since_unix_ms: Option<u64>,
 }
 
 impl LossCount {
-    /// As the disk says; all that is there is synced.
+    /// The number from the disk; everything on it is synced.
     pub fn new(count: u32) -> LossCount {
         LossCount { count, unsynced_since_unix_ms: None }
     }
 
-    /// How often.
+    /// The number of losses.
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// A batch was committed.
+    /// Notes a commit.
     pub fn on_commit(&mut self, durable: SyncMode, now_unix_ms: u64) {
         match durable {
             SyncMode::Now => self.on_synced(),
@@ -33,26 +33,26 @@ impl LossCount {
         }
     }
 
-    /// All that was committed is on the disk.
+    /// Notes that all commits are synced.
     pub fn on_synced(&mut self) {
         self.unsynced_since_unix_ms = None;
     }
 
-    /// The disk failed.
+    /// Notes a failure of the disk.
     pub fn on_failed(&mut self) {
         if self.unsynced_since_unix_ms.take().is_some() {
             self.count = self.count.saturating_add(1);
         }
     }
 
-    /// Whether something waits for a sync for too long.
+    /// Whether a sync is due.
     pub fn sync_is_due(&self, now_unix_ms: u64, interval_ms: u64) -> bool {
         // A wall clock that was set back must not make a sync wait for it.
         let age_ms = self.unsynced_since_unix_ms.map(|since| now_unix_ms.abs_diff(since));
         age_ms.is_some_and(|age_ms| interval_ms <= age_ms)
     }
 
-    /// When it does.
+    /// The time at which a sync is due.
     pub fn sync_due_unix_ms(&self, interval_ms: u64) -> Option<u64> {
         self.unsynced_since_unix_ms.map(|since| since.saturating_add(interval_ms))
     }

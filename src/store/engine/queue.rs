@@ -1,19 +1,18 @@
-//! Requests that wait: writes in their order, reads in turn by who asks.
+//! Pending requests: writes in order, and reads in fair turns of flows.
 //!
-//! Writes come first in each turn, and have places that reads cannot take. What a
-//! turn reads is bounded, and more closely when writes wait for its commit. A read
-//! that needs more goes on in a later turn, behind the slices of all others that
-//! have begun: so a write waits for a slice or two of somebody's reads, and one
-//! flow's question for a slice of each other flow's, however many questions those
-//! have asked, and by however many connections.
+//! Writes come first in each turn, and have slots that reads cannot take. The reads of a turn are
+//! bounded, and more tightly when writes wait for its commit. A longer read continues in a later
+//! turn, after a slice of each other read that has begun. So a write waits for a slice or two of
+//! reads, and a read of one flow for a slice of each other flow, however many requests those have,
+//! from however many connections.
 //!
 //! Invariants: a read begins behind every write that was given before it; `turn`
 //! names a flow once if and only if it has a read that may begin next; at most
 //! `BEGUN_MAX` reads have begun, and each is another flow's.
 //!
-//! Deliberately absent: what requests mean; a bound on reads that wait. Each shard
-//! bounds what it asks for, in all and for one user, and a read that found no place
-//! here would wait in a line that takes no turns.
+//! Deliberately absent: the meaning of requests, and a limit on pending reads. Each shard limits
+//! its requests, in total and for each user, and a read that was refused here would wait in a queue
+//! without fair turns.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
@@ -29,25 +28,25 @@ use super::super::messages::{
 use super::budget::Budget;
 use super::reads::PartialRead;
 
-/// Writes that wait; who gives them keeps the rest.
+/// Most pending writes; the callers keep the rest.
 const WRITES_QUEUED_MAX: usize = 16_384;
-/// Reads that have begun and hold what they found so far.
+/// Most reads that have begun, and hold partial results.
 const BEGUN_MAX: usize = 64;
 
-/// A question that waits, or is half answered.
+/// A read that is pending or in progress.
 #[derive(Debug)]
 pub struct QueuedRead {
-    /// Who gave it,
+    /// The shard that sent it,
     pub from: ShardId,
-    /// and its number there.
+    /// and its id there.
     pub request_id: RequestId,
-    /// What is asked.
+    /// The operation.
     pub op: StoreOp,
-    /// What was found so far; `None` before it begins.
+    /// The partial result; `None` before it begins.
     pub found: Option<PartialRead>,
     by: Requester,
     flow: Flow,
-    /// How many writes were given before it.
+    /// Number of writes that came before it.
     behind: u64,
 }
 
@@ -55,48 +54,48 @@ pub struct QueuedRead {
 /// what waits, some of it in each turn.
 #[derive(Debug)]
 pub struct MarkerCleanup {
-    /// Who gave it,
+    /// The shard that sent it,
     pub from: ShardId,
-    /// and its number there.
+    /// and its id there.
     pub request_id: RequestId,
-    /// Where the messages wait.
+    /// The inbox of the messages.
     pub inbox: RoomId,
     /// The channel that they are of.
     pub room: RoomId,
-    /// The lowest offset that may still wait.
+    /// The lowest offset that may still be pending.
     pub first: u64,
-    /// Up to this offset all are removed.
+    /// The last offset to remove.
     pub last: u64,
     /// Its namespace, for durability.
     pub namespace: u16,
-    /// The answer when all are.
+    /// The answer at the end.
     pub outcome: StoreResult,
 }
 
-/// Requests that wait.
+/// The pending requests.
 #[derive(Debug, Default)]
 pub struct RequestQueue {
     writes: VecDeque<(ShardId, StoreRequest)>,
-    /// How many writes were ever given, and how many of them were taken.
+    /// Writes that came since the start, and those that were taken.
     writes_given: u64,
     writes_taken: u64,
-    /// What is asked in each flow, in its order, without what has begun.
+    /// Pending reads of each flow, in order, without those in progress.
     lines: BTreeMap<Flow, VecDeque<QueuedRead>>,
     /// The flows in the order of their turns.
     turn: VecDeque<Flow>,
-    /// Half answered; whose turn is next is in front.
+    /// Reads in progress, in the order of their turns.
     begun: VecDeque<QueuedRead>,
     reads_count: usize,
-    /// Acknowledgements that have more to remove; whose turn is next is in front.
+    /// Acknowledgements with more to remove, in the order of their turns.
     cleanup: VecDeque<MarkerCleanup>,
-    /// Whether the next slice is for one that has begun.
+    /// Whether the next slice is for a read in progress.
     goes_on: bool,
-    /// Answers to what nobody waits for any more.
+    /// Answers to abandoned reads.
     abandoned: Vec<(ShardId, StoreReply)>,
 }
 
 impl RequestQueue {
-    /// Whether this request finds a place.
+    /// Whether there is room for this request.
     pub fn has_room_for(&self, op: &StoreOp) -> bool {
         match op.class() {
             StoreOpClass::Write => self.writes.len() < WRITES_QUEUED_MAX,
@@ -104,17 +103,17 @@ impl RequestQueue {
         }
     }
 
-    /// True when nothing waits.
+    /// True when nothing is pending.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Requests that are not answered.
+    /// Number of requests that are not answered.
     pub fn len(&self) -> usize {
         self.writes.len() + self.reads_count + self.cleanup.len() + self.abandoned.len()
     }
 
-    /// One more.
+    /// Adds a request.
     pub fn push(&mut self, from: ShardId, request: StoreRequest) {
         match request.op.class() {
             StoreOpClass::Write => {
@@ -123,7 +122,7 @@ impl RequestQueue {
             }
             StoreOpClass::Read => {
                 let StoreRequest { request_id, by, op, .. } = request;
-                // What shards need themselves is theirs.
+                // Requests of a shard itself are a flow of that shard.
                 let flow = match by.flow() {
                     Flow::Shard(_) => Flow::Shard(from),
                     flow @ (Flow::User(_) | Flow::Conn(..)) => flow,
@@ -153,23 +152,23 @@ impl RequestQueue {
         Some(next)
     }
 
-    /// An acknowledgement that has more to remove.
+    /// The next acknowledgement with more to remove.
     pub fn next_cleanup(&mut self) -> Option<MarkerCleanup> {
         self.cleanup.pop_front()
     }
 
-    /// It goes on in a later turn.
+    /// Continues an acknowledgement in a later turn.
     pub fn put_back_cleanup(&mut self, cleanup: MarkerCleanup) {
         self.cleanup.push_back(cleanup);
     }
 
-    /// The next read for this turn, for one slice.
+    /// The next read of this turn, for one slice.
     pub fn next_read(&mut self, budget: &mut Budget) -> Option<QueuedRead> {
         if budget.has_read_enough() {
             return None;
         }
         budget.begin_slice();
-        // By turns, so that short questions and long ones both get on.
+        // Alternately, so that short reads and long ones both make progress.
         self.goes_on = !self.goes_on;
         let is_first = self.goes_on || BEGUN_MAX <= self.begun.len();
         let begun = if is_first { self.begun.pop_front() } else { None };
@@ -178,28 +177,28 @@ impl RequestQueue {
         Some(read)
     }
 
-    /// This read goes on when it is its turn again.
+    /// Continues a read at its next turn.
     pub fn put_back(&mut self, read: QueuedRead) {
         assert!(read.found.is_some(), "what has not begun is not put back");
         self.reads_count += 1;
         self.begun.push_back(read);
     }
 
-    /// This read was answered: its flow's next one may begin.
+    /// A read was answered: the next one of its flow may begin.
     pub fn end(&mut self, read: &QueuedRead) {
         if self.lines.contains_key(&read.flow) {
             self.turn.push_back(read.flow);
         }
     }
 
-    /// A message is replaced also in what was found of it so far.
+    /// Replaces a message in all partial results.
     pub fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
         self.begun.iter_mut().filter_map(|read| read.found.as_mut()).for_each(|found| {
             found.replace(room, left);
         });
     }
 
-    /// What was found so far may not be there: all that has begun begins anew.
+    /// Restarts all reads in progress, because their partial results may be wrong.
     pub fn restart(&mut self) {
         for mut read in mem::take(&mut self.begun) {
             read.found = None;
@@ -212,7 +211,7 @@ impl RequestQueue {
         }
     }
 
-    /// Answers to what was abandoned since the last call.
+    /// Takes the answers to reads that were abandoned since the last call.
     pub fn take_abandoned(&mut self, out: &mut Vec<(ShardId, StoreReply)>) {
         out.append(&mut self.abandoned);
     }
@@ -241,7 +240,7 @@ impl RequestQueue {
         self.reads_count += 1;
     }
 
-    /// What other connections asked in the same flow stays, and has its turn.
+    /// Abandons reads of one connection. Those of other connections in the same flow stay.
     fn abandon(&mut self, from: ShardId, by: Requester) {
         let flow = by.flow();
         let is_gone = |read: &QueuedRead| read.by == by && read.from == from;

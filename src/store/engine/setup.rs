@@ -1,4 +1,4 @@
-//! What an engine is made of, and what it says about itself.
+//! The setup of an engine, and its counters.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use super::super::disk::SyncMode;
 use super::super::messages::StoreError;
 use super::super::options::{Durability, Options, Retention};
 
-/// What an engine is made of beside its disk.
+/// The setup of an engine, apart from its disk.
 pub struct EngineSetup {
-    /// What the operator set.
+    /// The settings.
     pub options: Options,
-    /// By index of namespace.
+    /// The rules of retention, by index of namespace.
     pub retention: Vec<Retention>,
-    /// Which namespace a channel is in. The index in a record would not survive a
-    /// change of the configuration.
+    /// Maps a channel's name to its namespace. An index in a record would not survive a change of
+    /// the settings.
     pub namespace_of: Box<dyn Fn(&str) -> u16 + Send>,
     /// The key of names, when the store is new: from the system's generator.
     pub new_name_key: [u8; 16],
@@ -30,7 +30,7 @@ impl fmt::Debug for EngineSetup {
 }
 
 impl EngineSetup {
-    /// The rules of a namespace; a channel of none is kept carefully and long.
+    /// The rules of a namespace; a channel without one is synced at once and kept for long.
     pub(super) fn rules(&self, namespace: u16) -> Retention {
         self.retention.get(usize::from(namespace)).copied().unwrap_or(Retention {
             durability: Durability::Fsync,
@@ -41,7 +41,7 @@ impl EngineSetup {
         })
     }
 
-    /// When a write in a namespace must be on the disk.
+    /// The sync mode of writes in a namespace.
     pub(super) fn durable(&self, namespace: u16) -> SyncMode {
         match self.rules(namespace).durability {
             Durability::Fsync => SyncMode::Now,
@@ -50,14 +50,14 @@ impl EngineSetup {
     }
 }
 
-/// What the store did since it was opened. Grows only.
+/// Counters since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreCounts {
     /// Batches that were committed.
     pub commits: u64,
     /// Syncs, of these batches and beside them.
     pub syncs: u64,
-    /// Messages that were kept.
+    /// Messages that were appended.
     pub appended: u64,
     /// Bytes of their data.
     pub appended_bytes: u64,
@@ -80,7 +80,7 @@ pub struct StoreCounts {
 }
 
 impl StoreCounts {
-    /// The same, and a request that failed.
+    /// The counters with one more failed request.
     pub(super) fn and_failed(self, failure: StoreError) -> StoreCounts {
         match failure {
             StoreError::Full => StoreCounts { full: self.full + 1, ..self },
@@ -92,11 +92,11 @@ impl StoreCounts {
     }
 }
 
-/// How a turn left things.
+/// The state after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnResult {
-    /// Nothing waits.
+    /// Nothing is pending.
     Idle,
-    /// Something waits for the next turn.
+    /// Something is pending for the next turn.
     Busy,
 }

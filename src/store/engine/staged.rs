@@ -1,7 +1,6 @@
-//! A disk, and the batch that a turn plans: what is read sees both, until the batch is on the
-//! disk or forgotten.
+//! A disk with the batch of a turn: reads see both, until the batch is committed or dropped.
 //!
-//! Deliberately absent: what keys and values mean, and when a batch is committed.
+//! Deliberately absent: the meaning of keys and values, and the time of a commit.
 
 use crate::base::RoomId;
 
@@ -11,14 +10,14 @@ use super::super::disk::{
 use super::super::key;
 use super::super::messages::ReadOrder;
 
-/// A disk, and what is to be written there.
+/// A disk with a batch.
 #[derive(Debug)]
 pub(super) struct StagedDisk<D> {
     disk: D,
     batch: Batch,
 }
 
-/// A write that is planned: where, key, value.
+/// A planned write.
 pub(super) struct StagedWrite {
     /// The keyspace.
     pub space: StoreKeyspace,
@@ -28,17 +27,17 @@ pub(super) struct StagedWrite {
     pub value: Vec<u8>,
 }
 
-/// What a commit did.
+/// The result of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Committed {
     /// There was nothing to write.
     Nothing,
-    /// The batch is on the disk.
+    /// A batch was committed.
     Batch,
 }
 
 impl<D: Disk> StagedDisk<D> {
-    /// Nothing is planned.
+    /// An empty batch.
     pub fn new(disk: D) -> StagedDisk<D> {
         StagedDisk { disk, batch: Batch::default() }
     }
@@ -53,17 +52,17 @@ impl<D: Disk> StagedDisk<D> {
         &mut self.disk
     }
 
-    /// The disk; what is planned is forgotten.
+    /// The disk; the batch is dropped.
     pub fn into_disk(self) -> D {
         self.disk
     }
 
-    /// The value of a key, as it will be.
+    /// The value of a key, with the batch applied.
     pub fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
         BatchOverlay::new(&self.disk, &self.batch).get(space, key)
     }
 
-    /// Entries of a range one by one, as they will be, until `on_entry` has enough.
+    /// Scans a range, with the batch applied, until `on_entry` has enough.
     pub fn scan(
         &self,
         space: StoreKeyspace,
@@ -74,35 +73,35 @@ impl<D: Disk> StagedDisk<D> {
         BatchOverlay::new(&self.disk, &self.batch).scan(space, range, order, on_entry)
     }
 
-    /// Plans to set a key's value.
+    /// Adds a write to the batch.
     pub fn put(&mut self, space: StoreKeyspace, key: &[u8], value: Vec<u8>) {
         self.batch.put(space, key, value);
     }
 
-    /// The same, as it was prepared.
+    /// Adds prepared writes to the batch.
     pub fn put_all(&mut self, puts: impl IntoIterator<Item = StagedWrite>) {
         for StagedWrite { space, key, value } in puts {
             self.batch.put(space, &key, value);
         }
     }
 
-    /// Plans to remove a key.
+    /// Adds a removal to the batch.
     pub fn remove(&mut self, space: StoreKeyspace, key: &[u8]) {
         self.batch.remove(space, key);
     }
 
-    /// Bytes of what is planned.
+    /// Bytes of the batch.
     pub fn staged_bytes(&self) -> usize {
         self.batch.bytes()
     }
 
-    /// Rooms of messages that are planned.
+    /// Rooms of the messages in the batch.
     pub fn staged_rooms(&self) -> impl Iterator<Item = RoomId> {
         let messages = self.batch.iter().filter(|(space, ..)| *space == StoreKeyspace::Messages);
         messages.filter_map(|(_, key, _)| Some(key::message_of(key)?.0))
     }
 
-    /// Writes what is planned. After a failure it is still planned.
+    /// Commits the batch. After a failure it is still there.
     pub fn commit(&mut self, durable: SyncMode) -> Result<Committed, DiskError> {
         if self.batch.is_empty() {
             return Ok(Committed::Nothing);
@@ -112,7 +111,7 @@ impl<D: Disk> StagedDisk<D> {
         Ok(Committed::Batch)
     }
 
-    /// Forgets what is planned.
+    /// Drops the batch.
     pub fn discard(&mut self) {
         self.batch.clear();
     }

@@ -1,6 +1,6 @@
-//! With whom a user talks, and how much it has not read.
+//! Reads the conversations of a user, with their unread counts.
 //!
-//! Deliberately absent: channels that the user only subscribes to, of which nobody keeps a list.
+//! Deliberately absent: channels that the user only subscribes to, of which there is no list.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::wire::{Publication, chat};
 /// user's read markers and the last message.
 const CONVERSATIONS_MAX: u32 = 256;
 
-/// Names of conversations that are looked up together.
+/// Most names of conversations that are read together.
 const CONVERSATIONS_AT_ONCE_MAX: usize = 16;
 
-/// A user's conversations, as far as they were read.
+/// The partial result.
 #[derive(Debug, Default)]
 pub struct PartialConversations {
     after: Box<str>,
@@ -33,7 +33,7 @@ pub struct PartialConversations {
     found: Vec<(RoomId, Conversation)>,
 }
 
-/// A page of a user's conversations is asked for.
+/// Reads a page of a user's conversations.
 pub(super) fn conversations<D: Disk>(
     channels: &mut ChannelStore<D>,
     page: &ConversationsQuery,
@@ -76,7 +76,7 @@ pub(super) fn conversations<D: Disk>(
     Ok(so_far.end(next))
 }
 
-/// Some of a user's conversations, behind this one by name.
+/// The next conversations of a user, after this name.
 fn conversation_names<D: Disk>(
     channels: &ChannelStore<D>,
     inbox: RoomId,
@@ -112,7 +112,7 @@ fn conversation<D: Disk>(
     user: &str,
     budget: &mut Budget,
 ) -> Result<Option<Conversation>, StoreError> {
-    // A channel that is gone is among the conversations for a moment longer.
+    // A removed channel stays among the conversations for a moment.
     let Some(head) = channels.head(room)? else { return Ok(None) };
     let markers = channels.markers_at(&key::named(room, user))?.unwrap_or_default();
     let mut last = None;
@@ -129,8 +129,8 @@ fn conversation<D: Disk>(
     Ok(Some(Conversation { channel, head: head.offset, markers, unread, last }))
 }
 
-/// How many messages are behind what a user read. Those among them that change others are
-/// found by two accounts; those that are kept no more count as messages that are kept no more.
+/// The number of messages after a user's read marker. Messages that change others are subtracted by
+/// two counters; removed ones are counted as they were.
 fn unread<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
@@ -154,7 +154,7 @@ fn unread<D: Disk>(
 }
 
 impl PartialConversations {
-    /// A message is replaced in what was found.
+    /// Replaces a message in the partial result.
     pub(super) fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
         let found = self.found.iter_mut().filter(|(one, _)| *one == room);
         let last = found.filter_map(|(_, one)| one.last.as_mut());

@@ -1,6 +1,6 @@
-//! A part of a channel.
+//! Reads a range of a channel.
 //!
-//! Deliberately absent: who may read it (`session`), and what is in memory (`room`).
+//! Deliberately absent: permissions (`session`), and messages in memory (`room`).
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,28 +14,28 @@ use crate::store::key;
 use crate::store::messages::{HistoryRange, ReadOrder, StoreError, StoreResult};
 use crate::wire::Publication;
 
-/// A part of a channel, as far as it was read.
+/// The partial result.
 #[derive(Debug)]
 pub struct PartialHistory {
-    /// The room is asked for with it, in case a message of it is taken back.
+    /// The room, in case a message of it is retracted.
     room: RoomId,
     next: u64,
     bytes_left: usize,
     found: Vec<Arc<Publication>>,
 }
 
-/// Why reading on in a channel ended.
+/// Why a slice ended.
 enum Ending {
-    /// It did not, or there is nothing more.
+    /// There are no more messages.
     Exhausted,
-    /// All is there that was asked for, or fits.
+    /// The answer is complete, or full.
     Full,
-    /// It goes on another time.
+    /// The slice is over.
     Slice,
     Fault(StoreError),
 }
 
-/// A part of a channel is asked for.
+/// Reads a range of a channel.
 pub(super) fn history<D: Disk>(
     channels: &mut ChannelStore<D>,
     range: &HistoryRange,
@@ -61,7 +61,7 @@ pub(super) fn history<D: Disk>(
         },
     };
     let (first, last) = match range.order {
-        // What retention let go meanwhile ends it: a part has no hole.
+        // A message that retention removed meanwhile ends it: a range has no hole.
         ReadOrder::OldestFirst if query.next < first => return Ok(query.end()),
         ReadOrder::OldestFirst => (query.next, last),
         ReadOrder::NewestFirst => (first, query.next),
@@ -94,7 +94,7 @@ pub(super) fn history<D: Disk>(
 }
 
 impl PartialHistory {
-    /// A message is replaced in what was found.
+    /// Replaces a message in the partial result.
     pub(super) fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
         if self.room == room {
             self.found.iter_mut().for_each(|one| super::replace(one, left));

@@ -1,7 +1,7 @@
-//! What is asked of the store. Everything is read in bounded pages, a slice of a page
-//! at a time, and a part of a channel has no hole: where one is, the channel is damaged.
+//! The reads of the store, in bounded pages, one slice of a page at a time. A range of a channel
+//! has no hole: where there is one, the channel is damaged.
 //!
-//! Deliberately absent: whose turn it is to be read for (`queue`).
+//! Deliberately absent: the order of requests (`queue`).
 
 use std::sync::Arc;
 
@@ -28,13 +28,13 @@ mod pending;
 mod reactions;
 mod receipts;
 
-/// Messages, names or what waits in one answer, whatever is asked. One more than a
-/// client gets, since rooms learn by it whether there is another page.
+/// Most entries of one answer. It is one more than a client gets, so that rooms learn whether there
+/// is another page.
 const ENTRIES_MAX: u32 = PAGE_MAX + 1;
-/// Bytes that the messages of one answer cost.
+/// Most bytes of the messages of one answer.
 const PAGE_BYTES_MAX: u32 = 1 << 20;
 
-/// What a read found so far that takes more than one slice.
+/// The partial result of a read that takes more than one slice.
 #[derive(Debug)]
 pub enum PartialRead {
     /// To `Open`.
@@ -52,7 +52,7 @@ pub enum PartialRead {
 }
 
 impl PartialRead {
-    /// A message is replaced in what was found.
+    /// Replaces a message in the partial result.
     pub fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
         match self {
             PartialRead::Tail(tail) => tail.replace(room, left),
@@ -65,15 +65,14 @@ impl PartialRead {
     }
 }
 
-/// Puts what is left in the place of a message, if this is the one.
+/// Replaces this message, if it is the one.
 fn replace(one: &mut Arc<Publication>, left: &Arc<Publication>) {
     if one.offset == left.offset {
         *one = Arc::clone(left);
     }
 }
 
-/// One slice of a read. `None` when there is more to do; then `found` has what was
-/// found so far.
+/// Does one slice of a read. `None` when there is more to do; then `found` has the partial result.
 pub(super) fn slice<D: Disk>(
     channels: &mut ChannelStore<D>,
     gate: &mut AppendGate,
@@ -84,7 +83,7 @@ pub(super) fn slice<D: Disk>(
     let so_far = found.take();
     let sliced = match op {
         StoreOp::Open(open) => {
-            // What was given before is written or refused.
+            // Earlier appends were written or refused.
             gate.reopen(open.room);
             open::opened(channels, open, so_far, budget)
         }
@@ -113,7 +112,7 @@ pub(super) fn slice<D: Disk>(
     }
 }
 
-/// What a slice of a read came to.
+/// The result of a slice.
 enum Slice {
     Whole(StoreResult),
     Partial(PartialRead),

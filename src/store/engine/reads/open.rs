@@ -1,5 +1,5 @@
-//! What a room needs to know of its channel when it comes into memory: the newest messages,
-//! and the ids that may still be repeated.
+//! Reads what a room needs when it comes into memory: its newest messages, and the ids that have
+//! not expired.
 //!
 //! Deliberately absent: older messages (`history`).
 
@@ -20,7 +20,7 @@ use crate::store::messages::{
 };
 use crate::wire::Publication;
 
-/// A channel is needed in memory.
+/// Reads a channel that is opened.
 pub(super) fn opened<D: Disk>(
     channels: &mut ChannelStore<D>,
     open: &OpenChannel,
@@ -36,7 +36,7 @@ pub(super) fn opened<D: Disk>(
         Some(PartialRead::Tail(tail)) if tail.head == head.offset => tail,
         _ => Box::new(HistoryTail::new(*open, &head)),
     };
-    // Retention may have let some go meanwhile.
+    // Retention may have removed some meanwhile.
     tail.first = first;
     if !tail.is_whole {
         let mut is_over = true;
@@ -63,7 +63,7 @@ pub(super) fn opened<D: Disk>(
             return Ok(Slice::Partial(PartialRead::Tail(tail)));
         }
         tail.ids_next = channels.known_ids(open.room, place, budget, &mut |known| {
-            // However many there are: they are read in slices.
+            // Their number is not limited: they are read in slices.
             if since <= known.time_unix_ms && known.offset <= head_offset {
                 tail.ids.push(known);
             }
@@ -77,7 +77,7 @@ pub(super) fn opened<D: Disk>(
     Ok(Slice::Whole(StoreResult::Opened(Some(Box::new(opened)), channels.losses_count())))
 }
 
-/// The newest messages of a channel, newest first, and then the ids that are known.
+/// The partial result: the newest messages, newest first, and then the ids.
 #[derive(Debug)]
 pub struct HistoryTail {
     open: OpenChannel,
@@ -88,7 +88,7 @@ pub struct HistoryTail {
     is_whole: bool,
     fault: Option<StoreError>,
     tail: Vec<Arc<Publication>>,
-    /// Where more ids may be.
+    /// The cursor for more ids.
     ids_next: Option<IdCursor>,
     ids: Vec<KnownId>,
 }
@@ -109,7 +109,7 @@ impl HistoryTail {
         }
     }
 
-    /// A message is replaced in what was found.
+    /// Replaces a message in the partial result.
     pub(super) fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
         if self.open.room == room {
             self.tail.iter_mut().for_each(|one| super::replace(one, left));

@@ -1,6 +1,6 @@
-//! What waits for a user until it is acknowledged.
+//! Reads the messages that are pending for a user until it acknowledges them.
 //!
-//! Deliberately absent: when it is sent again (`room`).
+//! Deliberately absent: redelivery (`room`).
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::store::messages::{PendingMessage, PendingQuery, ReadOrder, StoreError
 use crate::store::record::{self, PendingRecord};
 use crate::wire::Publication;
 
-/// Places of what waits that are looked up together.
+/// Most pending messages that are looked up together.
 const WAITING_AT_ONCE_MAX: usize = 32;
 
-/// What waits for a user, as far as it was read.
+/// The partial result.
 #[derive(Debug, Default)]
 pub struct PartialPending {
     after: Option<(RoomId, u64)>,
@@ -27,14 +27,14 @@ pub struct PartialPending {
     found: Vec<PendingMessage>,
 }
 
-/// A message that waits, and what is known of that.
+/// A pending message, with its record.
 struct Place {
     room: RoomId,
     offset: u64,
     record: Result<PendingRecord, StoreError>,
 }
 
-/// A page of what waits for a user is asked for.
+/// Reads a page of a user's pending messages.
 pub(super) fn pending<D: Disk>(
     channels: &mut ChannelStore<D>,
     counts: &mut StoreCounts,
@@ -68,7 +68,7 @@ pub(super) fn pending<D: Disk>(
                     }
                     so_far.found.push(due);
                 }
-                // The others shall arrive all the same; this one will expire.
+                // The others are delivered nevertheless; this one will expire.
                 Err(StoreError::Damaged) => *counts = counts.and_failed(StoreError::Damaged),
                 Err(failure) => return Err(failure),
             }
@@ -79,7 +79,7 @@ pub(super) fn pending<D: Disk>(
     Ok(so_far.end(next))
 }
 
-/// Some of what waits in an inbox, behind a message.
+/// The next pending messages of an inbox, after a message.
 fn waiting_behind<D: Disk>(
     channels: &ChannelStore<D>,
     inbox: RoomId,
@@ -126,7 +126,7 @@ fn due<D: Disk>(
         message = value.ok_or(StoreError::Damaged)?;
     }
     budget.got(message.len());
-    // What waits is sorted by room: its name is read once.
+    // Pending messages are sorted by room, so each name is read once.
     let channel = match previous.filter(|due| due.room == room) {
         Some(due) => due.channel.clone(),
         None => {
@@ -139,7 +139,7 @@ fn due<D: Disk>(
 }
 
 impl PartialPending {
-    /// A message is replaced in what was found.
+    /// Replaces a message in the partial result.
     pub(super) fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
         let found = self.found.iter_mut().filter(|due| due.room == room);
         found.for_each(|due| super::replace(&mut due.publication, left));

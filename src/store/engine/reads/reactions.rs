@@ -1,6 +1,6 @@
-//! What was reacted to messages with: those that are named, or a part of the channel.
+//! Reads reactions to messages: to a list of them, or to a range of the channel.
 //!
-//! Deliberately absent: who may know it (`session`), and messages in memory (`room`).
+//! Deliberately absent: permissions (`session`), and messages in memory (`room`).
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use crate::store::messages::{
 use crate::store::{key, record};
 use crate::wire::{Publication, chat};
 
-/// Reactions to some messages, as far as they were read.
+/// The partial result.
 #[derive(Debug)]
 pub struct PartialReactions {
-    /// In case a message of it is taken back.
+    /// The room, in case a message of it is retracted.
     room: RoomId,
     page: ReactionPage,
-    /// Offsets behind this one are still to be read.
+    /// The next offset to read.
     next: u64,
 }
 
-/// Reactions are asked for.
+/// Reads a page of reactions.
 pub(super) fn reactions<D: Disk>(
     channels: &mut ChannelStore<D>,
     query: &ReactionsQuery,
@@ -97,7 +97,7 @@ fn read_page<D: Disk>(
     }
 }
 
-/// Messages that are asked for one by one, as far as they are shown.
+/// The visible messages of a list.
 struct Visible<'a, D> {
     channels: &'a mut ChannelStore<D>,
     query: &'a ReactionsQuery,
@@ -135,7 +135,7 @@ impl<D: Disk> Visible<'_, D> {
     }
 }
 
-/// Totals that were read, and what the asker reacted with.
+/// The totals, with the reaction of the user who asks.
 fn found<D: Disk>(
     channels: &ChannelStore<D>,
     query: &ReactionsQuery,
@@ -155,7 +155,7 @@ fn found<D: Disk>(
     Ok(MessageReactions { offset, totals, own: own.map(|(value, _)| value) })
 }
 
-/// The lowest and the highest offset of messages that somebody reacted to.
+/// The lowest and the highest offset of messages with reactions.
 pub(super) fn reacted_span<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
@@ -180,7 +180,7 @@ impl PartialReactions {
         PartialReactions { room, page: ReactionPage { messages, reactions: Vec::new() }, next: 0 }
     }
 
-    /// A message is replaced in what was found. One that is taken back has no reactions.
+    /// Replaces a message in the partial result. A retracted message has no reactions.
     pub(super) fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
         if self.room != room {
             return;

@@ -1,6 +1,6 @@
-//! How far everybody is in a channel, by name.
+//! Reads the read markers of all users in a channel, by name.
 //!
-//! Deliberately absent: how far one user is, which is read with what it changes (`writes`).
+//! Deliberately absent: the marker of one user, which is read where it is changed (`writes`).
 
 use std::ops::ControlFlow;
 

@@ -1,10 +1,10 @@
-//! Removing what is not to be kept any more, in bounded steps.
+//! Removes what retention does not keep, in bounded steps.
 //!
-//! A channel that has too much is remembered when it gets it; for age, and for
-//! what was forgotten in a restart, a sweep visits every channel from time to
-//! time, and others everything that waits for a reader, dead letters, conversations and ids.
+//! A channel that exceeds a limit is noted at once. For age, and after a restart, a sweep visits
+//! all channels from time to time, and other sweeps visit pending messages, dead letters,
+//! conversations and ids.
 //!
-//! Deliberately absent: clocks, and writes that somebody waits for.
+//! Deliberately absent: clocks, and writes of requests.
 
 use std::ops::ControlFlow;
 
@@ -27,59 +27,59 @@ mod removal;
 mod sweeper;
 mod trim;
 
-/// Messages that a step removes beside twice what the turn added.
+/// Most messages that a step removes, beside twice the appends of the turn.
 const STEP_MESSAGES: usize = 256;
-/// Channels that a step visits.
+/// Most channels that a step visits.
 const STEP_CHANNELS: usize = 16;
-/// Waiting messages that a step looks at.
+/// Most pending messages that a step visits.
 const STEP_PENDING: usize = 256;
-/// Dead letters that a step looks at.
+/// Most dead letters that a step visits.
 const STEP_DEAD: usize = 256;
-/// Conversations that a step looks at; for each a channel is looked up.
+/// Most conversations that a step visits; for each a channel is read.
 const STEP_CONVERSATIONS: usize = 64;
-/// Between two looks at what waits, in ms.
+/// Time between two sweeps over pending messages, in ms.
 const EXPIRY_MS: u64 = 1_000;
 
-/// What the store does by itself.
+/// The background work of the store.
 #[derive(Debug)]
 pub(super) struct Upkeep {
     sweeper: Sweeper,
     dead_letter_scan: DeadLetterScan,
 }
 
-/// An entry of a space.
+/// An entry of a keyspace.
 struct Entry {
     key: Vec<u8>,
     value: Vec<u8>,
 }
 
 impl Upkeep {
-    /// Nothing was looked at yet.
+    /// No sweep has begun.
     pub fn new(retention: &[Retention]) -> Upkeep {
         Upkeep { sweeper: Sweeper::new(retention), dead_letter_scan: DeadLetterScan::default() }
     }
 
-    /// What is known of dead letters.
+    /// The number of dead letters, as far as they were counted.
     pub fn dead_letters(&self) -> DeadLetterTotals {
         self.dead_letter_scan.dead_letters()
     }
 
-    /// When there is something to do.
+    /// The time of the next step.
     pub fn next_step_unix_ms(&self) -> u64 {
         self.sweeper.next_step_unix_ms()
     }
 
-    /// A channel has too much.
+    /// Notes a channel that exceeds a limit.
     pub fn on_over_limit(&mut self, room: RoomId) {
         self.sweeper.on_over_limit(room);
     }
 
-    /// Something waits until then.
+    /// Notes the expiry of a pending message.
     pub fn expects(&mut self, expires_unix_ms: u64) {
         self.sweeper.expects(expires_unix_ms);
     }
 
-    /// What waited is a dead letter.
+    /// Counts a new dead letter.
     pub fn on_dead_lettered(&mut self, dead_lettered: &DeadLettered, counts: &mut StoreCounts) {
         self.dead_letter_scan.add(&dead_lettered.key, dead_lettered.at_unix_ms);
         match dead_lettered.cause {
@@ -88,22 +88,22 @@ impl Upkeep {
         }
     }
 
-    /// The disk failed: everything is visited again.
+    /// The disk has failed: all sweeps start again.
     pub fn restart(&mut self) {
         self.sweeper.restart();
     }
 
-    /// What was planned did not happen: dead letters are counted again.
+    /// The batch was dropped: dead letters are counted again.
     pub fn recount(&mut self) {
         self.dead_letter_scan = DeadLetterScan::default();
     }
 
-    /// Counts some more dead letters of those on the disk.
+    /// Counts some more dead letters on the disk.
     pub fn count_dead<D: Disk>(&mut self, channels: &ChannelStore<D>) {
         self.dead_letter_scan.count(channels.staged().disk());
     }
 
-    /// Does a step, when it is time, and as much as the turn added.
+    /// Does a step, when one is due, and as much as the turn added.
     pub fn sweep<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
@@ -130,8 +130,8 @@ impl Upkeep {
         }
     }
 
-    /// Trims channels that have too much. Says how many messages may still be removed; `None`
-    /// where one of them may have more.
+    /// Trims channels that exceed a limit. Returns how many messages may still be removed; `None`
+    /// when one of them may have more.
     fn trim_over_limit<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
@@ -165,7 +165,7 @@ impl Upkeep {
         let Some(after) = self.sweeper.begin(SweepKind::Channels, now_unix_ms) else { return };
         let mut keys = Vec::with_capacity(STEP_CHANNELS);
         let (range, order) = (key::rest(&after), ReadOrder::OldestFirst);
-        // What this turn writes needs no look.
+        // Writes of this turn need no visit.
         let disk = channels.staged().disk();
         let seen = disk.scan(StoreKeyspace::Channels, &range, order, &mut |key, _| {
             keys.push(key.to_vec());
@@ -185,7 +185,7 @@ impl Upkeep {
             match trim(channels, room, now_unix_ms, left_count) {
                 Ok(Trimmed { count, rest }) => {
                     counts.expired += count as u64;
-                    // There may be more of it: the next step begins with it.
+                    // It may have more: the next step begins with it.
                     if rest == TrimRest::Some {
                         return self.sweeper.set(SweepKind::Channels, Sweep::At(at));
                     }
@@ -212,7 +212,7 @@ impl Upkeep {
         self.sweeper.set(SweepKind::Channels, next);
     }
 
-    /// What waited too long becomes a dead letter.
+    /// Moves expired pending messages to the dead letters.
     fn sweep_pending<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
@@ -262,8 +262,8 @@ impl Upkeep {
         self.sweeper.set(SweepKind::Pending, next);
     }
 
-    /// Removes dead letters that are too old, or too many for their conversation, and
-    /// the bodies of those whose messages would be too old.
+    /// Removes dead letters that are too old, or too many in their conversation, and the content of
+    /// those whose messages have expired.
     fn sweep_dead<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
@@ -306,8 +306,7 @@ impl Upkeep {
         self.sweeper.set(SweepKind::Dead, next);
     }
 
-    /// Removes places among conversations whose channels are gone: when some are, and
-    /// once after a start.
+    /// Removes conversations whose channels are gone: after a removal, and once after each start.
     fn sweep_conversations<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
@@ -319,7 +318,7 @@ impl Upkeep {
             page(channels, counts, StoreKeyspace::Conversations, &after, STEP_CONVERSATIONS);
         let is_last = found.len() < STEP_CONVERSATIONS;
         let at = found.last().map(|entry| entry.key.clone());
-        // What is forgotten from here on makes the next sweep.
+        // A removal from here on causes the next sweep.
         let next = match at {
             Some(at) if !is_last => Sweep::At(at),
             Some(_) | None => Sweep::Rests(u64::MAX),
@@ -335,7 +334,7 @@ impl Upkeep {
         }
     }
 
-    /// Removes ids that are over, at most so many.
+    /// Removes expired ids, at most so many.
     fn sweep_ids<D: Disk>(
         &mut self,
         channels: &mut ChannelStore<D>,
@@ -362,7 +361,7 @@ impl Upkeep {
     }
 }
 
-/// The next entries of a space; what cannot be read ends it.
+/// The next entries of a keyspace; an entry that cannot be read ends them.
 fn page<D: Disk>(
     channels: &ChannelStore<D>,
     counts: &mut StoreCounts,

@@ -1,13 +1,12 @@
-//! What nobody needs any more goes: dead letters, and what is kept of channels in which
-//! nothing is kept: their records, how far their readers are, and their places among
-//! conversations.
+//! Removes dead letters, and the records of empty channels with their read markers and their
+//! entries in conversations.
 //!
 //! Invariants: a channel's readers go before its record, so that a channel that is created
 //! again begins without them; a channel with a pending message or a dead letter stays, as
 //! does one in which a message may still be repeated; of a dead letter no body is left when
 //! its message would have been too old.
 //!
-//! Deliberately absent: which of them is looked at, and when.
+//! Deliberately absent: the choice of a channel, and the time.
 
 use std::ops::ControlFlow;
 
@@ -19,33 +18,33 @@ use crate::store::key;
 use crate::store::messages::{ReadOrder, StoreError};
 use crate::store::record::{self, DeadLetterRecord};
 
-/// Readers that a step forgets.
+/// Most read markers that a step removes.
 const STEP_READERS: usize = 256;
 
-/// How far the forgetting of a channel got.
+/// The progress of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChannelRemoval {
     /// It stays.
     Keep,
-    /// Some of its readers are left.
+    /// Some of its read markers are left.
     Partly,
     /// All of it is gone.
     Gone,
-    /// All of it is gone but its places among the conversations of whoever read it.
+    /// All of it is gone, except its entries in the conversations of its readers.
     GoneButConversations,
 }
 
-/// What becomes of a dead letter.
+/// What is done with a dead letter.
 pub(super) enum DeadLetterAction {
     /// It stays.
     Keep,
-    /// Its body goes.
+    /// Its content is removed.
     DropBody,
-    /// All of it goes.
+    /// It is removed.
     Remove,
 }
 
-/// What becomes of this dead letter.
+/// Decides what is done with this dead letter.
 pub(super) fn action<D: Disk>(
     channels: &mut ChannelStore<D>,
     key: &[u8],
@@ -67,8 +66,8 @@ pub(super) fn action<D: Disk>(
     Ok(if is_too_old(said) { DeadLetterAction::DropBody } else { DeadLetterAction::Keep })
 }
 
-/// Removes what is left of a channel, if its last message is gone for long enough and
-/// nothing waits.
+/// Removes the rest of a channel, if its last message was removed long enough ago and nothing is
+/// pending.
 pub(super) fn remove_channel<D: Disk>(
     channels: &mut ChannelStore<D>,
     room: RoomId,
@@ -105,7 +104,7 @@ pub(super) fn remove_channel<D: Disk>(
         return Ok(ChannelRemoval::Partly);
     }
     channels.remove_record(room, &head, &record.channel);
-    // Whoever read it finds it among its conversations; only their inboxes know.
+    // Its readers have it among their conversations, which only their inboxes know.
     let forgotten =
         head.parties.map_or(ChannelRemoval::GoneButConversations, |_| ChannelRemoval::Gone);
     Ok(forgotten)

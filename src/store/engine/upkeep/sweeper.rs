@@ -1,6 +1,6 @@
-//! Where the sweeps are, and when the next step of one is due.
+//! The progress of sweeps, and the time of their next steps.
 //!
-//! Deliberately absent: what a step does.
+//! Deliberately absent: the work of a step.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -8,31 +8,31 @@ use std::mem;
 use crate::base::RoomId;
 use crate::store::options::Retention;
 
-/// Between two steps of a sweep, in ms.
+/// Time between two steps of a sweep, in ms.
 const STEP_MS: u64 = 10;
-/// Channels with too much that are remembered; a sweep finds the others.
+/// Most channels in the list of those that exceed a limit; a sweep finds the others.
 const OVER_LIMIT_MAX: usize = 4_096;
-/// Between two sweeps over the channels, in ms, whatever their age may be.
+/// Shortest and longest time between two sweeps over the channels, in ms.
 const SWEEP_MS: (u64, u64) = (1_000, 300_000);
 
-/// Where the sweeps are.
+/// The progress of all sweeps.
 #[derive(Debug)]
 pub(super) struct Sweeper {
-    /// Channels with too much.
+    /// Channels that exceed a limit.
     over_limit: BTreeSet<RoomId>,
     sweeps: [Sweep; SweepKind::COUNT],
-    /// The earliest end of waiting that the sweep has met.
+    /// The earliest expiry of a pending message that the sweep has met.
     found_unix_ms: u64,
     pause_ms: u64,
     last_step_unix_ms: Option<u64>,
 }
 
-/// What is visited from time to time.
+/// What a sweep visits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store::engine) enum SweepKind {
     /// Channels.
     Channels,
-    /// What waits for readers.
+    /// Pending messages.
     Pending,
     /// Dead letters.
     Dead,
@@ -46,12 +46,12 @@ impl SweepKind {
     const COUNT: usize = 5;
 }
 
-/// How far a sweep is.
+/// The progress of a sweep.
 #[derive(Debug)]
 pub(in crate::store::engine) enum Sweep {
-    /// Until then.
+    /// It is idle until then.
     Rests(u64),
-    /// Behind this key next.
+    /// It continues after this key.
     At(Vec<u8>),
 }
 
@@ -64,7 +64,7 @@ impl Sweep {
     }
 }
 
-/// Whether it is time for a step.
+/// Whether a step is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StepTime {
     /// It is time.
@@ -74,7 +74,7 @@ pub(super) enum StepTime {
 }
 
 impl Sweeper {
-    /// All is visited at once.
+    /// All sweeps are due.
     pub fn new(retention: &[Retention]) -> Sweeper {
         let age_ms = retention.iter().map(|rules| rules.age_ms_max).min().unwrap_or(u64::MAX);
         Sweeper {
@@ -86,24 +86,24 @@ impl Sweeper {
         }
     }
 
-    /// A channel has too much.
+    /// Notes a channel that exceeds a limit.
     pub fn on_over_limit(&mut self, room: RoomId) {
         if self.over_limit.len() < OVER_LIMIT_MAX {
             self.over_limit.insert(room);
         }
     }
 
-    /// One of those that have too much.
+    /// One of the channels that exceed a limit.
     pub fn first_over_limit(&self) -> Option<RoomId> {
         self.over_limit.first().copied()
     }
 
-    /// It has not any more.
+    /// A channel does not exceed a limit any more.
     pub fn end_over_limit(&mut self, room: RoomId) {
         self.over_limit.remove(&room);
     }
 
-    /// Something waits until then.
+    /// Notes the expiry of a pending message.
     pub fn expects(&mut self, expires_unix_ms: u64) {
         self.found_unix_ms = self.found_unix_ms.min(expires_unix_ms);
         if let Sweep::Rests(until) = &mut self.sweeps[SweepKind::Pending as usize] {
@@ -111,17 +111,17 @@ impl Sweeper {
         }
     }
 
-    /// The earliest end of waiting that was met.
+    /// The earliest expiry that was met.
     pub fn found_unix_ms(&self) -> u64 {
         self.found_unix_ms
     }
 
-    /// That is known anew.
+    /// Sets the earliest expiry.
     pub fn set_found(&mut self, found_unix_ms: u64) {
         self.found_unix_ms = found_unix_ms;
     }
 
-    /// Where a sweep goes on, when it is time.
+    /// Where a sweep continues, when it is due.
     pub fn begin(&mut self, kind: SweepKind, now_unix_ms: u64) -> Option<Vec<u8>> {
         match &mut self.sweeps[kind as usize] {
             Sweep::Rests(until) if now_unix_ms < *until => None,
@@ -130,22 +130,22 @@ impl Sweeper {
         }
     }
 
-    /// How far it is now.
+    /// Sets the progress of a sweep.
     pub fn set(&mut self, kind: SweepKind, sweep: Sweep) {
         self.sweeps[kind as usize] = sweep;
     }
 
-    /// What was planned did not happen: everything is visited again.
+    /// The batch was dropped: all sweeps start again.
     pub fn restart(&mut self) {
         self.sweeps = [const { Sweep::Rests(0) }; SweepKind::COUNT];
     }
 
-    /// When a sweep that found nothing more begins anew.
+    /// The time at which a finished sweep starts again.
     pub fn rest_until(&self, now_unix_ms: u64) -> u64 {
         now_unix_ms.saturating_add(self.pause_ms)
     }
 
-    /// When there is something to do.
+    /// The time of the next step.
     pub fn next_step_unix_ms(&self) -> u64 {
         let step = self.last_step_unix_ms.map_or(0, |last| last.saturating_add(STEP_MS));
         let over_limit = if self.over_limit.is_empty() { u64::MAX } else { step };
@@ -153,7 +153,7 @@ impl Sweeper {
         due.unwrap_or(u64::MAX).min(over_limit).max(step)
     }
 
-    /// Whether it is time for a step.
+    /// Whether a step is due.
     pub fn step(&self, now_unix_ms: u64) -> StepTime {
         match self.last_step_unix_ms {
             Some(last) if now_unix_ms.abs_diff(last) < STEP_MS => StepTime::Between,
@@ -161,7 +161,7 @@ impl Sweeper {
         }
     }
 
-    /// A step was done.
+    /// Ends a step.
     pub fn end_step(&mut self, now_unix_ms: u64) {
         self.last_step_unix_ms = Some(now_unix_ms);
     }

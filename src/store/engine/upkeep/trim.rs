@@ -1,12 +1,11 @@
-//! Messages that are too old or too many go from the beginning of their channels.
+//! Trims channels: removes messages that are too old or too many from the beginning.
 //!
-//! Invariants: a channel's record moves in the same batch as its messages go, so
-//! nothing below `first` is ever shown; epoch and head stay as long as the channel does;
-//! what still waits for its reader takes its content along, and so does a dead letter whose
-//! message was not too old but too much; what users reacted to a message with goes with it, and
-//! its edit says its words no more.
+//! Invariants: a channel's record is updated in the batch that removes its messages, so nothing
+//! below `first` is ever shown; epoch and head stay as long as the channel; pending messages take
+//! their content along, and so do dead letters whose messages were too many, and not too old;
+//! reactions are removed with their message, and its edit loses its content.
 //!
-//! Deliberately absent: which channel is looked at, and when.
+//! Deliberately absent: the choice of a channel, and the time.
 
 use std::ops::ControlFlow;
 
@@ -24,8 +23,8 @@ use crate::store::record::{self, DeadLetterRecord, MessageAccounting, PendingRec
 use crate::wire::chat;
 
 impl Retention {
-    /// Whether a channel has clearly too much: a little over, so that records are
-    /// not written for every message.
+    /// Whether a channel clearly exceeds a limit: by a margin, so that its record is not written
+    /// for every message.
     pub(in crate::store::engine) fn is_over(&self, head: &ChannelHead) -> bool {
         let count = (head.offset + 1).saturating_sub(head.first);
         let bytes = head.total_bytes.saturating_sub(head.below_bytes);
@@ -34,10 +33,10 @@ impl Retention {
     }
 }
 
-/// Records of reactions that go in one step, unless those to one message are more.
+/// Most reactions that one step removes, unless one message has more.
 const STEP_REACTIONS: usize = 1_024;
 
-/// What was removed from the beginning of a channel.
+/// The result of trimming.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Trimmed {
     /// Messages.
@@ -56,16 +55,15 @@ pub(super) enum TrimRest {
     Some,
 }
 
-/// A message that goes.
+/// A message to be removed.
 struct Gone {
     offset: u64,
     accounting: MessageAccounting,
-    /// Its record, where something may take that along.
+    /// Its record, if something may take it along.
     message: Vec<u8>,
 }
 
-/// Removes from the beginning of a channel what is too old or too much, at
-/// most `count_max` messages.
+/// Removes messages that are too old or too many, at most `count_max`.
 pub(super) fn trim<D: Disk>(
     channels: &mut ChannelStore<D>,
     room: RoomId,
@@ -93,7 +91,7 @@ pub(super) fn trim<D: Disk>(
     Ok(Trimmed { count: gone.len(), rest })
 }
 
-/// Messages at the beginning of a channel that are too old or too much, at most so many.
+/// The messages that are too old or too many, at most so many.
 fn over<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
@@ -137,15 +135,15 @@ fn over<D: Disk>(
     if gone.is_empty() { fault.map_or(Ok(gone), Err) } else { Ok(gone) }
 }
 
-/// What the messages that go were reacted to with.
+/// The reactions to the messages.
 #[derive(Default)]
 struct GoneReactions {
     keys: Vec<ReactionKeys>,
     rest: TrimRest,
 }
 
-/// Reactions go in the batch in which their message goes; of very many, the messages of the
-/// others go another time.
+/// Reactions are removed in the batch of their message; when there are very many, other messages
+/// are removed later.
 fn reactions_of<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
@@ -168,8 +166,7 @@ fn reactions_of<D: Disk>(
     Ok(found)
 }
 
-/// The edits of messages that go say no words any more, where they stay and where they are
-/// taken along.
+/// Removes the content of edits whose messages are removed, in the channel and in copies.
 fn end_edits<D: Disk>(
     channels: &mut ChannelStore<D>,
     room: RoomId,
@@ -179,7 +176,7 @@ fn end_edits<D: Disk>(
     if head.changes_count == 0 {
         return Ok(());
     }
-    // A message that cannot be read goes all the same.
+    // A message that cannot be read is removed nevertheless.
     let edits = gone.iter().filter_map(|one| {
         let (message, _) = record::take_message(&one.message, one.offset).ok()?;
         chat::edit_offset(&message)

@@ -1,6 +1,6 @@
-//! A message is kept: what has to hold for that, and what is written with it.
+//! Appends a message: the conditions for that, and all records that are written with it.
 //!
-//! Deliberately absent: write epochs and full disks, which refuse it before.
+//! Deliberately absent: write epochs and full disks, which are checked before.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use crate::store::messages::{Addressee, Append, ReadMarkers, ReadOrder, StoreErr
 use crate::store::record::{self, ChannelRecord, PendingRecord};
 use crate::wire::{Publication, chat};
 
-/// All that an append needs to know: nothing was written for it yet.
+/// All that an append needs to know, before anything is written.
 pub(in crate::store::engine) struct AppendPlan {
-    /// Where the channel stands before it.
+    /// The head of the channel before it.
     head: ChannelHead,
     /// Whether the store knows the channel.
     begins: Begins,
-    /// What it leaves of messages that it changes.
+    /// Replacements of messages that it changes.
     replaced: Replaced,
-    /// What a message that it takes back was reacted to with.
+    /// Reactions to a message that it retracts.
     reactions: ReactionKeys,
     /// The user whom it waits for.
     addressee: Option<Addressee>,
-    /// How far its author is then, where that changes.
+    /// The read marker of its author, if that changes.
     author: Option<StagedWrite>,
     /// The record of a channel that goes on under another epoch.
     renamed: Option<ChannelRecord>,
@@ -45,19 +45,19 @@ enum Begins {
     Before,
 }
 
-/// What was written, for those who keep account of it.
+/// The result of an append.
 pub(in crate::store::engine) struct Written {
-    /// When it must be on the disk.
+    /// Its sync mode.
     pub durable: SyncMode,
-    /// What other messages are now.
+    /// Replacements of other messages.
     pub replaced: Vec<Arc<Publication>>,
-    /// When its waiting ends, Unix ms.
+    /// The time at which it stops to be pending, Unix ms.
     pub expires_unix_ms: Option<u64>,
-    /// Whether its channel has too much now.
+    /// Whether its channel exceeds a limit of retention now.
     pub quota: QuotaState,
 }
 
-/// Whether a channel has too much.
+/// Whether a channel exceeds a limit of retention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store::engine) enum QuotaState {
     /// It does not.
@@ -81,7 +81,7 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         }
         (Some(head), _) => head,
         (None, Some(channel_created)) => new_channel_head(channel_created, *namespace),
-        // Its record must be somewhere: who asks knows more than the disk does.
+        // Its record must exist: the room knows more than the disk.
         (None, None) => return Err(StoreError::Broken),
     };
     if gate.is_crowded(*room) {
@@ -124,7 +124,7 @@ pub(in crate::store::engine) fn plan<D: Disk>(
 }
 
 impl AppendPlan {
-    /// Writes it: nothing can be refused any more.
+    /// Writes it; it cannot be refused any more.
     pub fn write<D: Disk>(self, channels: &mut ChannelStore<D>, append: &Append) -> Written {
         let AppendPlan { head, begins, replaced, reactions, addressee, author, renamed } = self;
         let (room, publication) = (append.room, &append.publication);
@@ -165,8 +165,7 @@ impl AppendPlan {
     }
 }
 
-/// Whether so much was said since the oldest message that waits there that no more may
-/// wait.
+/// Whether too much was appended since the oldest pending message.
 fn is_crowded<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,

@@ -1,10 +1,9 @@
-//! What stands in the places of messages that are changed, wherever their content stands.
+//! Replaces the content of changed messages, wherever it is stored.
 //!
-//! Of an edit whose words are gone the place is left: because its message got others, was taken
-//! back, or went with its time.
+//! An edit that is superseded keeps its offset without its content: its message was edited again,
+//! retracted, or removed by retention.
 //!
-//! Deliberately absent: who may change a message (`room`), and how clients see it
-//! (`wire::chat`).
+//! Deliberately absent: permissions (`room`), and the view of clients (`wire::chat`).
 
 use std::sync::Arc;
 
@@ -19,18 +18,18 @@ use crate::store::record::{DeadLetterRecord, PendingRecord};
 use crate::store::{key, record};
 use crate::wire::{Publication, chat};
 
-/// What a change writes, beside the message that says it.
+/// The writes of a change, apart from its own message.
 #[derive(Default)]
 pub(in crate::store::engine) struct Replaced {
-    /// In the places of messages.
+    /// Replacements of records.
     pub puts: Vec<StagedWrite>,
-    /// What these messages are now, for whoever is reading them.
+    /// The new messages, for reads in progress.
     pub messages: Vec<Arc<Publication>>,
-    /// What the edit of a message says that went with its time: no words.
+    /// The edit without content, when retention has removed its message.
     pub wordless: Option<Publication>,
 }
 
-/// What a message leaves of the one that it changes, and of the edit before it.
+/// The replacements for the message that is changed, and for the edit before.
 pub(in crate::store::engine) fn replaced<D: Disk>(
     channels: &ChannelStore<D>,
     head: &ChannelHead,
@@ -40,7 +39,7 @@ pub(in crate::store::engine) fn replaced<D: Disk>(
     let (room, Some(change)) = (append.room, &append.change) else { return Ok(replaced) };
     match (StoredCopies::find(channels, room, head, change.target())?, change.kind) {
         (Some(stored), _) => replaced.puts.extend(stored.put(&change.replacement)?),
-        // Retention was faster.
+        // Retention has removed it meanwhile.
         (None, ChangeKind::Edit) => replaced.wordless = Some(chat::superseded(&append.publication)),
         (None, ChangeKind::Retraction) => (),
     }
@@ -55,7 +54,7 @@ pub(in crate::store::engine) fn replaced<D: Disk>(
     Ok(replaced)
 }
 
-/// What is left of the edits, at these places, of messages that go with their time.
+/// Replacements for the edits, at these offsets, of messages that retention removes.
 pub(in crate::store::engine) fn end_edits<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
@@ -89,8 +88,8 @@ pub(in crate::store::engine) fn outlived<D: Disk>(
     Ok(Addressee { expires_unix_ms, ..addressee })
 }
 
-/// Where a message's content stands: in its channel, and where it was taken along when its
-/// channel let it go.
+/// The stored copies of a message: in its channel, and in records that took its content along when
+/// retention removed it.
 struct StoredCopies {
     offset: u64,
     in_channel: Option<StagedWrite>,
@@ -98,7 +97,7 @@ struct StoredCopies {
 }
 
 impl StoredCopies {
-    /// Those of a message, if there are any.
+    /// Finds the copies of a message, if there are any.
     fn find<D: Disk>(
         channels: &ChannelStore<D>,
         room: RoomId,
@@ -129,7 +128,7 @@ impl StoredCopies {
         Ok(record::take_message(self.stands(), self.offset)?.0)
     }
 
-    /// What stands there instead. The accounts stay: they say what was put in, not what is left.
+    /// Replaces all copies. The counters stay: they count what was appended, not what is left.
     fn put(self, left: &Publication) -> Result<Vec<StagedWrite>, StoreError> {
         let accounting = record::take_accounting(self.stands())?;
         let value = record::put_message(left, accounting.total_bytes, accounting.changes_count);
@@ -139,7 +138,7 @@ impl StoredCopies {
     }
 }
 
-/// Where a message's content was taken along when its channel let it go.
+/// The records that took a message's content along when retention removed it.
 fn copies<D: Disk>(
     channels: &ChannelStore<D>,
     head: &ChannelHead,
@@ -160,7 +159,7 @@ fn copies<D: Disk>(
     Ok(copies)
 }
 
-/// A message's content outside of its channel.
+/// A copy outside of the channel.
 enum Copy {
     Pending(Vec<u8>, PendingRecord),
     Dead(Vec<u8>, DeadLetterRecord),

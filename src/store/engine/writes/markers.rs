@@ -1,6 +1,6 @@
-//! How far users are in channels, and what waits no more because of that.
+//! Advances read markers, and removes the pending messages that are acknowledged by that.
 //!
-//! Deliberately absent: who is told (`room`).
+//! Deliberately absent: receipts (`room`).
 
 use std::ops::ControlFlow;
 
@@ -13,28 +13,28 @@ use crate::store::messages::{
 };
 use crate::store::{key, record};
 
-/// Messages that stop waiting in one step of an acknowledgement: others' writes wait
-/// for a step, and not for all that one user let wait.
+/// Most pending messages that one step of an acknowledgement removes: other writes wait for one
+/// step, and not for all pending messages of one user.
 const CLEARED_AT_ONCE_MAX: usize = 256;
 
 /// How far the write of a user's read markers got.
 pub(in crate::store::engine) enum MarkerWrite {
     /// All of it is planned.
     Whole(StoreResult),
-    /// Some of what it acknowledges still waits, and is removed in later turns.
+    /// Some of the acknowledged messages are removed in later turns.
     Clears(MarkerCleanup),
 }
 
-/// How far an acknowledgement got.
+/// The progress of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store::engine) enum Cleared {
-    /// All that it acknowledges waits no more.
+    /// All acknowledged messages were removed.
     All,
-    /// Some of it still waits.
+    /// Some are left.
     Partly,
 }
 
-/// A user got, or read, messages.
+/// Advances a user's marker.
 pub(in crate::store::engine) fn advance_marker<D: Disk>(
     channels: &mut ChannelStore<D>,
     advance: &AdvanceMarker,
@@ -43,13 +43,13 @@ pub(in crate::store::engine) fn advance_marker<D: Disk>(
 ) -> Result<(MarkerWrite, SyncMode), StoreError> {
     let AdvanceMarker { room, user, inbox, position } = advance;
     let Some(head) = channels.head(*room)? else {
-        // All that was said is gone, and the channel with it.
+        // All messages were removed, and the channel with them.
         let none = ReadMarkers::default();
         let unchanged = StoreResult::MarkerAdvanced { before: none, after: none };
         return Ok((MarkerWrite::Whole(unchanged), SyncMode::Later));
     };
     let (MarkerPosition::Delivered(offset) | MarkerPosition::Read(offset)) = *position;
-    // Who asks knows of a message that is not here.
+    // The request knows of a message that is not here.
     if head.offset < offset {
         return Err(StoreError::Broken);
     }
@@ -106,7 +106,7 @@ pub(in crate::store::engine) fn advance_marker<D: Disk>(
     }
 }
 
-/// Removes some more of what was acknowledged. Says how far that got.
+/// Removes some more of the acknowledged messages.
 pub(in crate::store::engine) fn clear<D: Disk>(
     channels: &mut ChannelStore<D>,
     cleanup: &mut MarkerCleanup,
@@ -123,7 +123,7 @@ pub(in crate::store::engine) fn clear<D: Disk>(
     Ok((cleared, durable))
 }
 
-/// Removes this part of what is acknowledged.
+/// Removes these acknowledged messages.
 fn remove_waiting<D: Disk>(
     channels: &mut ChannelStore<D>,
     cleanup: &mut MarkerCleanup,
@@ -140,8 +140,8 @@ fn remove_waiting<D: Disk>(
     cleared
 }
 
-/// Offsets and keys of what waits in an inbox for messages of a room and is
-/// acknowledged: as many as are removed at once.
+/// Offsets and keys of acknowledged messages of a room that are pending in an inbox, as many as one
+/// step removes.
 fn waiting<D: Disk>(
     channels: &ChannelStore<D>,
     cleanup: &MarkerCleanup,

@@ -1,7 +1,7 @@
-//! What changes the store. Each reads all that it needs before it plans its first
-//! write, so that a refusal leaves nothing behind.
+//! The writes of the store. Each reads all that it needs before it adds to the batch, so that a
+//! refusal leaves nothing behind.
 //!
-//! Deliberately absent: which write is next (`queue`), and when all of them are on the disk.
+//! Deliberately absent: the order of writes (`queue`), and commits.
 
 pub(super) mod append;
 pub(super) mod change;

@@ -1,6 +1,6 @@
-//! What waits for its reader: one more try, or the end of it.
+//! Changes of pending messages: another delivery attempt, or the move to the dead letters.
 //!
-//! Deliberately absent: waiting that is over by itself (`upkeep`).
+//! Deliberately absent: expiry (`upkeep`).
 
 use crate::store::disk::{Disk, StoreKeyspace, SyncMode};
 use crate::store::engine::channels::ChannelStore;
@@ -10,9 +10,9 @@ use crate::store::messages::{
 };
 use crate::store::record::{DeadLetterRecord, PendingRecord};
 
-/// A message that is a dead letter from now on.
+/// A message that has become a dead letter.
 pub(in crate::store::engine) struct DeadLettered {
-    /// Where it lies.
+    /// Its key.
     pub key: Vec<u8>,
     /// Why it is one.
     pub cause: DeadLetterCause,
@@ -20,7 +20,7 @@ pub(in crate::store::engine) struct DeadLettered {
     pub at_unix_ms: u64,
 }
 
-/// A waiting message was sent once more.
+/// Counts a delivery attempt of a pending message.
 pub(in crate::store::engine) fn tried<D: Disk>(
     channels: &mut ChannelStore<D>,
     tried: &DeliveryAttempt,
@@ -32,7 +32,7 @@ pub(in crate::store::engine) fn tried<D: Disk>(
         record.tries_count = record.tries_count.max(tries_count);
         channels.staged_mut().put(StoreKeyspace::Pending, &key, record.put());
     }
-    // One try more after a crash does no harm.
+    // One more attempt after a crash does no harm.
     Ok((StoreResult::Done, SyncMode::Later))
 }
 
@@ -55,7 +55,7 @@ pub(in crate::store::engine) fn dead_letter<D: Disk>(
     Ok((Some(dead_lettered), durable))
 }
 
-/// Moves what waits to the dead letters.
+/// Moves a pending message to the dead letters.
 pub(in crate::store::engine) fn put_dead_letter<D: Disk>(
     channels: &mut ChannelStore<D>,
     dead_lettered: &DeadLettered,

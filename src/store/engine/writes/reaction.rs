@@ -1,10 +1,10 @@
-//! What users react to messages with: one record a user, and the totals of each message
-//! beside them, so that a page reads no more than one record a message.
+//! Reactions: one record for each user and message, and the totals of each message beside them, so
+//! that a page reads one record for each message.
 //!
-//! Invariants: a message's totals are those of its users' records; both are written in one
-//! batch, and go in the one in which the message, or its content, goes.
+//! Invariants: a message's totals are those of its users' records; both are written in one batch,
+//! and removed in the batch that removes the message, or its content.
 //!
-//! Deliberately absent: who may react (`session`), and who is told (`room`).
+//! Deliberately absent: permissions (`session`), and notices (`room`).
 
 use std::ops::ControlFlow;
 
@@ -19,7 +19,7 @@ use crate::store::messages::{
 use crate::store::record;
 use crate::wire::{Publication, chat};
 
-/// A user reacts to a message.
+/// Sets or removes a user's reaction to a message.
 pub(in crate::store::engine) fn react<D: Disk>(
     channels: &mut ChannelStore<D>,
     react: &React,
@@ -66,13 +66,13 @@ pub(in crate::store::engine) fn react<D: Disk>(
     Ok((ReactionResult::Changed(totals), durable))
 }
 
-/// Whether somebody may react to a message: it is not too old, it was not taken back, and it
-/// is none that says something about another one.
+/// Whether a message can have reactions: it has not expired, was not retracted, and is itself no
+/// change of another one.
 fn may_have_reactions(message: &Publication, said_since_unix_ms: u64) -> bool {
     said_since_unix_ms <= message.time_unix_ms && chat::takes_reactions(message)
 }
 
-/// How many react to a message with what.
+/// The totals of a message.
 fn totals_at<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
@@ -88,13 +88,12 @@ fn totals_at<D: Disk>(
     Ok(record::take_reaction_totals(&bytes)?)
 }
 
-/// Records of all reactions to a message, with their totals.
+/// The keys of all reactions to a message, with its totals.
 #[derive(Debug, Default)]
 pub(in crate::store::engine) struct ReactionKeys(Vec<(StoreKeyspace, Vec<u8>)>);
 
 impl ReactionKeys {
-    /// Those of a message; none where nobody reacted to it. They are as many as users may
-    /// react to one message.
+    /// Those of a message. Their number is limited by the users that may react to one message.
     pub fn of<D: Disk>(
         channels: &ChannelStore<D>,
         room: RoomId,
@@ -118,7 +117,7 @@ impl ReactionKeys {
         Ok(ReactionKeys(keys))
     }
 
-    /// They go.
+    /// Removes them.
     pub fn remove<D: Disk>(self, channels: &mut ChannelStore<D>) {
         for (space, key) in self.0 {
             channels.staged_mut().remove(space, &key);
@@ -126,9 +125,8 @@ impl ReactionKeys {
     }
 }
 
-/// Messages from one offset to another that somebody reacted to, and how many records there
-/// are of each; as many as there may be where the totals cannot be read, so that damage keeps
-/// no message.
+/// The messages of a range that have reactions, with the number of their records; with the most
+/// that are possible where the totals cannot be read, so that damage does not keep a message.
 pub(in crate::store::engine) fn reacted_to<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
