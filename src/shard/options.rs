@@ -19,7 +19,7 @@ pub struct Options {
     pub session: session::Options,
     /// Namespaces and rooms.
     pub room: room::Options,
-    /// When clients that make sessions panic are locked out.
+    /// When clients that make sessions panic are blocked.
     pub quarantine: session::QuarantineOptions,
     /// What is told of single messages.
     pub tracing: TracingOptions,

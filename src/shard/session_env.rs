@@ -29,7 +29,7 @@ pub struct SessionEnv {
     options: Arc<Options>,
     /// For tokens.
     keys: Arc<Keys>,
-    /// Prefixes of clients that are locked out.
+    /// Prefixes of clients that are blocked.
     blocked_prefixes: Arc<[Prefix]>,
     /// For positions from which their owners may recover.
     own_positions: SealKey,
@@ -45,7 +45,7 @@ pub struct SessionEnv {
 }
 
 impl SessionEnv {
-    /// Nobody is locked out, and the core has nothing to do.
+    /// Nobody is blocked, and the core has nothing to do.
     pub fn new(
         options: Arc<Options>,
         keys: Arc<Keys>,

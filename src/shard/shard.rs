@@ -156,8 +156,8 @@ impl Shard {
         self.observer.on_expired(count);
     }
 
-    /// Checks some of the connections whose deadline has passed; `tcp_liveness` returns the socket's
-    /// signs of life.
+    /// Checks some of the connections whose deadline has passed; `tcp_liveness` returns the
+    /// socket's signs of life.
     pub fn judge(
         &mut self,
         now: Timestamps,
@@ -293,7 +293,8 @@ impl Shard {
         }
     }
 
-    /// Frees the spare capacity of lists that are kept between turns. To be called now and then, and not in each turn.
+    /// Frees the spare capacity of lists that are kept between turns. To be called now and
+    /// then, and not in each turn.
     pub fn trim(&mut self) {
         self.sessions.trim();
         self.home.trim();

@@ -39,11 +39,12 @@ pub trait Lanes {
     /// The next command of the control thread.
     fn take_command(&mut self) -> Option<ShardCommand>;
 
-    /// Takes messages from the front, as many as the lane to that core has room for. Returns how many; when
-    /// any, the core is woken.
+    /// Takes messages from the front, as many as the lane to that core has room for. Returns
+    /// how many; when any, the core is woken.
     fn post_messages(&mut self, to: ShardId, messages: &mut Vec<ShardMessage>) -> usize;
 
-    /// Takes requests from the front, as many as the lane to the store has room for. Returns how many.
+    /// Takes requests from the front, as many as the lane to the store has room for. Returns
+    /// how many.
     fn post_requests(&mut self, requests: &mut Vec<StoreRequest>) -> usize;
 
     /// Takes all trace events; those that find no room are counted and dropped.

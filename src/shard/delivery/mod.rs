@@ -344,7 +344,8 @@ impl FlushQueue {
                 assert_eq!(conn.send().flush_index(), place, "a connection knows its index");
                 send_waiting(totals, ledger, conn, id, out);
                 if ledger.released().has_batches() {
-                    // They leave with this send, whose completion is reported for the first batch only.
+                    // They leave with this send, whose completion is reported for the first
+                    // batch only.
                     ledger.settle(SendResult::Sent, observing);
                 }
             }
