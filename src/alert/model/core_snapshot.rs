@@ -53,7 +53,7 @@ struct LongTurn {
     phase: String,
     #[serde(default)]
     for_seconds: f64,
-    #[serde(default)]
+    #[serde(default, rename = "busy_with")]
     current_work: Option<BusyPart>,
 }
 
