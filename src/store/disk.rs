@@ -156,6 +156,17 @@ pub trait Disk {
     fn boot_id(&self) -> u64;
 }
 
+/// What a batch does to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyChange<'a> {
+    /// Nothing.
+    None,
+    /// It sets this value.
+    Put(&'a [u8]),
+    /// It removes the key.
+    Remove,
+}
+
 type Changes = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 
 /// Writes that happen together. The last write of a key counts.
@@ -180,9 +191,13 @@ impl Batch {
         self.changes[space.index()].insert(key.into(), None);
     }
 
-    /// What becomes of a key: `None` nothing, `Some(None)` it goes.
-    pub fn get(&self, space: StoreKeyspace, key: &[u8]) -> Option<Option<&[u8]>> {
-        self.changes[space.index()].get(key).map(|value| value.as_deref())
+    /// What the batch does to a key.
+    pub fn change_of(&self, space: StoreKeyspace, key: &[u8]) -> KeyChange<'_> {
+        match self.changes[space.index()].get(key) {
+            None => KeyChange::None,
+            Some(None) => KeyChange::Remove,
+            Some(Some(value)) => KeyChange::Put(value),
+        }
     }
 
     /// What becomes of the keys of a range, by key.
@@ -238,9 +253,10 @@ impl<'a, D: Disk> BatchOverlay<'a, D> {
 
     /// The value of a key.
     pub fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
-        match self.batch.get(space, key) {
-            Some(value) => Ok(value.map(<[u8]>::to_vec)),
-            None => self.disk.get(space, key),
+        match self.batch.change_of(space, key) {
+            KeyChange::Put(value) => Ok(Some(value.to_vec())),
+            KeyChange::Remove => Ok(None),
+            KeyChange::None => self.disk.get(space, key),
         }
     }
 

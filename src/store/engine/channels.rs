@@ -13,7 +13,7 @@ use crate::wire::Publication;
 
 use super::super::disk::{Disk, DiskError, StoreKeyspace, SyncMode};
 use super::super::key;
-use super::super::messages::{ChannelCreated, KnownId, ReadMarkers, ReadOrder, StoreError};
+use super::super::messages::{KnownId, ReadMarkers, ReadOrder, StoreError};
 use super::super::options::Retention;
 use super::super::record::{self, ChannelRecord};
 use super::budget::Budget;
@@ -149,19 +149,8 @@ impl<D: Disk> ChannelStore<D> {
                 true => (record.epoch, record.created_unix_ms, EpochState::Written),
                 false => (heads::new_epoch(record.epoch, losses_count), 0, EpochState::Replaced),
             };
-        let mut head = ChannelHead {
-            epoch,
-            created_unix_ms,
-            epoch_state,
-            first: record.first,
-            below_bytes: record.below_bytes,
-            offset: record.head,
-            total_bytes: record.total_bytes,
-            changes_count: 0,
-            last_unix_ms: record.last_unix_ms,
-            namespace,
-            parties: record.parties,
-        };
+        let mut head =
+            ChannelHead::of_record(&record, namespace, epoch, created_unix_ms, epoch_state);
         let range = key::messages(room, record.first, u64::MAX);
         let mut newest = None;
         self.staged.scan(
@@ -176,10 +165,8 @@ impl<D: Disk> ChannelStore<D> {
         )?;
         if let Some((offset, accounting)) = newest {
             let offset = offset.ok_or(StoreError::Damaged)?;
-            if head.offset <= offset {
-                let accounting = accounting?;
-                (head.offset, head.total_bytes) = (offset, accounting.total_bytes);
-                head.changes_count = accounting.changes_count;
+            if head.offset() <= offset {
+                head.move_to(offset, accounting?);
             }
         }
         self.heads.set(room, head);
@@ -188,8 +175,7 @@ impl<D: Disk> ChannelStore<D> {
 
     /// Sets the head of a channel.
     pub fn set_head(&mut self, room: RoomId, head: ChannelHead) {
-        let is_in_order = head.first <= head.offset + 1 && head.below_bytes <= head.total_bytes;
-        assert!(is_in_order, "what went from a channel's beginning had been put in");
+        head.assert_in_order();
         self.heads.set(room, head);
     }
 
@@ -202,15 +188,15 @@ impl<D: Disk> ChannelStore<D> {
     /// Writes a channel's record.
     pub fn put_record(&mut self, room: RoomId, head: &ChannelHead, tenant: &str, channel: &str) {
         let record = ChannelRecord {
-            epoch: head.epoch,
-            created_unix_ms: head.created_unix_ms,
+            epoch: head.epoch(),
+            created_unix_ms: head.created_unix_ms(),
             losses_count: self.losses_count(),
-            first: head.first,
-            below_bytes: head.below_bytes,
-            head: head.offset,
-            total_bytes: head.total_bytes,
-            last_unix_ms: head.last_unix_ms,
-            parties: head.parties,
+            first: head.first(),
+            below_bytes: head.below_bytes(),
+            head: head.offset(),
+            total_bytes: head.total_bytes(),
+            last_unix_ms: head.last_unix_ms(),
+            parties: head.parties(),
             tenant: tenant.into(),
             channel: channel.into(),
         };
@@ -219,7 +205,7 @@ impl<D: Disk> ChannelStore<D> {
 
     /// Removes a channel's record, with its entries in the conversations of its two users.
     pub fn remove_record(&mut self, room: RoomId, head: &ChannelHead, channel: &str) {
-        for inbox in head.parties.into_iter().flatten() {
+        for inbox in head.parties().into_iter().flatten() {
             self.staged.remove(StoreKeyspace::Conversations, &key::named(inbox, channel));
             // Offsets start again.
             self.acknowledged.remove(&(inbox, room));
@@ -268,22 +254,5 @@ impl<D: Disk> ChannelStore<D> {
     /// Whether an id of a room has not expired, or there are more ids than fit into a slice.
     pub fn knows_ids(&self, room: RoomId, now_unix_ms: u64) -> Result<bool, StoreError> {
         self.ids.knows(&self.staged, room, now_unix_ms)
-    }
-}
-
-/// The head of a new channel.
-pub(super) fn new_channel_head(channel_created: &ChannelCreated, namespace: u16) -> ChannelHead {
-    ChannelHead {
-        epoch: channel_created.epoch,
-        created_unix_ms: channel_created.created_unix_ms,
-        epoch_state: EpochState::Written,
-        first: channel_created.behind + 1,
-        below_bytes: 0,
-        offset: channel_created.behind,
-        total_bytes: 0,
-        changes_count: 0,
-        last_unix_ms: 0,
-        namespace,
-        parties: channel_created.parties,
     }
 }

@@ -6,7 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Prng, RoomId};
-use crate::wire::Epoch;
+use crate::wire::{Epoch, Publication};
+
+use super::super::change::MessageChange;
+use super::super::messages::ChannelCreated;
+use super::super::record::{ChannelRecord, MessageAccounting};
 
 /// Most channels of one generation.
 const YOUNG_MAX: usize = 8_192;
@@ -15,30 +19,154 @@ const YOUNG_MAX: usize = 8_192;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChannelHead {
     /// The epoch of its stream.
-    pub epoch: Epoch,
+    epoch: Epoch,
     /// The time of its first message, Unix ms; 0 when it is unknown.
-    pub created_unix_ms: u64,
+    created_unix_ms: u64,
     /// Whether its record has this epoch; otherwise the next message writes it.
-    pub epoch_state: EpochState,
+    epoch_state: EpochState,
     /// The lowest offset on the disk.
-    pub first: u64,
+    first: u64,
     /// Bytes of all data before that.
-    pub below_bytes: u64,
+    below_bytes: u64,
     /// The last offset.
-    pub offset: u64,
+    offset: u64,
     /// Bytes of all data up to it.
-    pub total_bytes: u64,
+    total_bytes: u64,
     /// Number of messages up to it that change others, since the channel was last empty.
-    pub changes_count: u64,
+    changes_count: u64,
     /// The time of the last message that was removed, Unix ms; it matters only when none is left.
-    pub last_unix_ms: u64,
+    last_unix_ms: u64,
     /// By the configuration of today.
-    pub namespace: u16,
+    namespace: u16,
     /// Inboxes of the two of a conversation.
-    pub parties: Option<[RoomId; 2]>,
+    parties: Option<[RoomId; 2]>,
 }
 
 impl ChannelHead {
+    /// Of a channel that begins.
+    pub fn new(channel_created: &ChannelCreated, namespace: u16) -> ChannelHead {
+        ChannelHead {
+            epoch: channel_created.epoch,
+            created_unix_ms: channel_created.created_unix_ms,
+            epoch_state: EpochState::Written,
+            first: channel_created.behind + 1,
+            below_bytes: 0,
+            offset: channel_created.behind,
+            total_bytes: 0,
+            changes_count: 0,
+            last_unix_ms: 0,
+            namespace,
+            parties: channel_created.parties,
+        }
+    }
+
+    /// As a channel's record says, which messages above its head are not in.
+    pub fn of_record(
+        record: &ChannelRecord,
+        namespace: u16,
+        epoch: Epoch,
+        created_unix_ms: u64,
+        epoch_state: EpochState,
+    ) -> ChannelHead {
+        ChannelHead {
+            epoch,
+            created_unix_ms,
+            epoch_state,
+            first: record.first,
+            below_bytes: record.below_bytes,
+            offset: record.head,
+            total_bytes: record.total_bytes,
+            changes_count: 0,
+            last_unix_ms: record.last_unix_ms,
+            namespace,
+            parties: record.parties,
+        }
+    }
+
+    /// The newest message on the disk is this one, whatever the record says.
+    pub fn move_to(&mut self, offset: u64, accounting: MessageAccounting) {
+        (self.offset, self.total_bytes) = (offset, accounting.total_bytes);
+        self.changes_count = accounting.changes_count;
+    }
+
+    /// A message is put in behind all others.
+    pub fn append(&mut self, said: &Publication, change: Option<&MessageChange>) {
+        self.epoch_state = EpochState::Written;
+        self.offset = said.offset;
+        self.total_bytes += said.cost_bytes() as u64;
+        self.changes_count += u64::from(change.is_some());
+    }
+
+    /// Messages went from the channel's beginning, this one the last of them. Its record is
+    /// written then.
+    pub fn trim_to(&mut self, offset: u64, accounting: &MessageAccounting) {
+        self.epoch_state = EpochState::Written;
+        self.first = offset + 1;
+        self.below_bytes = accounting.total_bytes;
+        self.last_unix_ms = accounting.time_unix_ms;
+    }
+
+    /// What went had been put in.
+    pub fn assert_in_order(&self) {
+        let is_in_order = self.first <= self.offset + 1 && self.below_bytes <= self.total_bytes;
+        assert!(is_in_order, "what went from a channel's beginning had been put in");
+    }
+
+    /// Its stream's epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// When its first message was said, Unix ms; 0 where nobody knows.
+    pub fn created_unix_ms(&self) -> u64 {
+        self.created_unix_ms
+    }
+
+    /// Whether its record knows the epoch.
+    pub fn epoch_state(&self) -> EpochState {
+        self.epoch_state
+    }
+
+    /// The lowest offset that is on the disk.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Bytes of data that were put in before that.
+    pub fn below_bytes(&self) -> u64 {
+        self.below_bytes
+    }
+
+    /// The last offset that was given.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Bytes of data that were put in up to it.
+    pub fn total_bytes(&self) -> u64 {
+        self.total_bytes
+    }
+
+    /// Messages up to it that change others.
+    pub fn changes_count(&self) -> u64 {
+        self.changes_count
+    }
+
+    /// When the last message that is gone was said, Unix ms.
+    pub fn last_unix_ms(&self) -> u64 {
+        self.last_unix_ms
+    }
+
+    /// Its namespace by the configuration of today.
+    pub fn namespace(&self) -> u16 {
+        self.namespace
+    }
+
+    /// Inboxes of the two of a conversation.
+    pub fn parties(&self) -> Option<[RoomId; 2]> {
+        self.parties
+    }
+
     /// The lowest offset to be shown where so many messages are kept; retention
     /// removes what is below in its own time.
     pub fn first_shown(&self, count_max: u32) -> u64 {

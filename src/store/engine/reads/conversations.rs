@@ -116,17 +116,17 @@ fn conversation<D: Disk>(
     let Some(head) = channels.head(room)? else { return Ok(None) };
     let markers = channels.markers_at(&key::named(room, user))?.unwrap_or_default();
     let mut last = None;
-    if head.first_shown(channels.rules(head.namespace).count_max) <= head.offset {
+    if head.first_shown(channels.rules(head.namespace()).count_max) <= head.offset() {
         let value =
-            channels.staged().get(StoreKeyspace::Messages, &key::message(room, head.offset))?;
+            channels.staged().get(StoreKeyspace::Messages, &key::message(room, head.offset()))?;
         let value = value.ok_or(StoreError::Damaged)?;
-        last = Some(Arc::new(record::take_message(&value, head.offset)?.0));
+        last = Some(Arc::new(record::take_message(&value, head.offset())?.0));
         budget.got(value.len());
     }
     // Its record, its read markers, and its head are a read each.
     (0..3).for_each(|_| budget.got(0));
     let unread = unread(channels, room, &head, markers.read, budget)?;
-    Ok(Some(Conversation { channel, head: head.offset, markers, unread, last }))
+    Ok(Some(Conversation { channel, head: head.offset(), markers, unread, last }))
 }
 
 /// The number of messages after a user's read marker. Messages that change others are subtracted by
@@ -138,9 +138,9 @@ fn unread<D: Disk>(
     read: u64,
     budget: &mut Budget,
 ) -> Result<u64, StoreError> {
-    let behind = head.offset.saturating_sub(read);
-    let oldest = head.first.max(read);
-    if behind == 0 || head.changes_count == 0 || head.offset < oldest {
+    let behind = head.offset().saturating_sub(read);
+    let oldest = head.first().max(read);
+    if behind == 0 || head.changes_count() == 0 || head.offset() < oldest {
         return Ok(behind);
     }
     let value = channels.staged().get(StoreKeyspace::Messages, &key::message(room, oldest))?;
@@ -150,7 +150,7 @@ fn unread<D: Disk>(
     let is_unread = read < oldest;
     let is_counted = is_unread && chat::changed_offset(&message).is_some();
     let before = accounting.changes_count - u64::from(is_counted);
-    Ok(behind.saturating_sub(head.changes_count.saturating_sub(before)))
+    Ok(behind.saturating_sub(head.changes_count().saturating_sub(before)))
 }
 
 impl PartialConversations {

@@ -46,8 +46,8 @@ pub(super) fn history<D: Disk>(
     let Some(head) = channels.head(range.room)? else {
         return Ok(Slice::Whole(StoreResult::History(Vec::new())));
     };
-    let shown = head.first_shown(channels.rules(head.namespace).count_max);
-    let (first, last) = (range.first.max(shown), range.last.min(head.offset));
+    let shown = head.first_shown(channels.rules(head.namespace()).count_max);
+    let (first, last) = (range.first.max(shown), range.last.min(head.offset()));
     let mut query = match so_far {
         Some(PartialRead::Passage(query)) => query,
         _ => PartialHistory {

@@ -31,9 +31,9 @@ pub(super) fn opened<D: Disk>(
     let Some(head) = channels.head(open.room)? else {
         return Ok(Slice::Whole(StoreResult::Opened(None, channels.losses_count())));
     };
-    let first = head.first_shown(channels.rules(head.namespace).count_max);
+    let first = head.first_shown(channels.rules(head.namespace()).count_max);
     let mut tail = match so_far {
-        Some(PartialRead::Tail(tail)) if tail.head == head.offset => tail,
+        Some(PartialRead::Tail(tail)) if tail.head == head.offset() => tail,
         _ => Box::new(HistoryTail::new(*open, &head)),
     };
     // Retention may have removed some meanwhile.
@@ -57,7 +57,7 @@ pub(super) fn opened<D: Disk>(
         }
         tail.end()?;
     }
-    let (since, head_offset) = (open.ids_since_unix_ms, head.offset);
+    let (since, head_offset) = (open.ids_since_unix_ms, head.offset());
     while let Some(place) = tail.ids_next {
         if budget.is_slice_over() {
             return Ok(Slice::Partial(PartialRead::Tail(tail)));
@@ -72,7 +72,7 @@ pub(super) fn opened<D: Disk>(
     let reacted = reacted_span(channels, open.room, budget)?;
     let HistoryTail { mut tail, ids, .. } = *tail;
     tail.reverse();
-    let (epoch, created_unix_ms, head) = (head.epoch, head.created_unix_ms, head.offset);
+    let (epoch, created_unix_ms, head) = (head.epoch(), head.created_unix_ms(), head.offset());
     let opened = OpenedChannel { epoch, created_unix_ms, head, first, tail, ids, reacted };
     Ok(Slice::Whole(StoreResult::Opened(Some(Box::new(opened)), channels.losses_count())))
 }
@@ -97,9 +97,9 @@ impl HistoryTail {
     fn new(open: OpenChannel, head: &ChannelHead) -> HistoryTail {
         HistoryTail {
             open,
-            head: head.offset,
-            first: head.first,
-            next: head.offset,
+            head: head.offset(),
+            first: head.first(),
+            next: head.offset(),
             bytes: 0,
             is_whole: open.count_max == 0 && open.after.is_none(),
             fault: None,

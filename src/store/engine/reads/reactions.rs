@@ -113,7 +113,7 @@ impl<D: Disk> Visible<'_, D> {
     ) -> Result<Slice, StoreError> {
         let Visible { channels, query, since_unix_ms } = self;
         let Some(head) = channels.head(query.room)? else { return Ok(so_far.end()) };
-        let first = head.first_shown(channels.rules(head.namespace).count_max);
+        let first = head.first_shown(channels.rules(head.namespace()).count_max);
         let first = so_far.next.max(first);
         for offset in offsets.iter().filter(|offset| first <= **offset) {
             if budget.is_slice_over() {

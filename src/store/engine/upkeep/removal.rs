@@ -53,10 +53,11 @@ pub(super) fn action<D: Disk>(
 ) -> Result<DeadLetterAction, StoreError> {
     let (_, room, offset) = key::pending_from(key).ok_or(StoreError::Damaged)?;
     let Some(head) = channels.head(room)? else { return Ok(DeadLetterAction::Remove) };
-    let rules = channels.rules(head.namespace);
+    let rules = channels.rules(head.namespace());
     let is_too_old =
         |since_unix_ms: u64| since_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms;
-    if is_too_old(dead.at_unix_ms) || offset.saturating_add(rules.count_max.into()) <= head.offset {
+    if is_too_old(dead.at_unix_ms) || offset.saturating_add(rules.count_max.into()) <= head.offset()
+    {
         return Ok(DeadLetterAction::Remove);
     }
     if dead.pending.message.is_empty() {
@@ -74,9 +75,9 @@ pub(super) fn remove_channel<D: Disk>(
     now_unix_ms: u64,
 ) -> Result<ChannelRemoval, StoreError> {
     let Some(head) = channels.head(room)? else { return Ok(ChannelRemoval::Keep) };
-    let stays_ms = channels.rules(head.namespace).channel_ms_max;
+    let stays_ms = channels.rules(head.namespace()).channel_ms_max;
     let is_over =
-        head.offset < head.first && head.last_unix_ms.saturating_add(stays_ms) <= now_unix_ms;
+        head.offset() < head.first() && head.last_unix_ms().saturating_add(stays_ms) <= now_unix_ms;
     if !is_over || is_waited_for(channels, room, &head)? || channels.knows_ids(room, now_unix_ms)? {
         return Ok(ChannelRemoval::Keep);
     }
@@ -106,7 +107,7 @@ pub(super) fn remove_channel<D: Disk>(
     channels.remove_record(room, &head, &record.channel);
     // Its readers have it among their conversations, which only their inboxes know.
     let forgotten =
-        head.parties.map_or(ChannelRemoval::GoneButConversations, |_| ChannelRemoval::Gone);
+        head.parties().map_or(ChannelRemoval::GoneButConversations, |_| ChannelRemoval::Gone);
     Ok(forgotten)
 }
 
@@ -117,7 +118,7 @@ fn is_waited_for<D: Disk>(
     head: &ChannelHead,
 ) -> Result<bool, StoreError> {
     let mut found = false;
-    for inbox in head.parties.into_iter().flatten() {
+    for inbox in head.parties().into_iter().flatten() {
         let range = key::pending_of(inbox, room, 0, u64::MAX);
         for space in [StoreKeyspace::Pending, StoreKeyspace::Dead] {
             channels.staged().scan(space, &range, ReadOrder::OldestFirst, &mut |_, _| {

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use crate::base::RoomId;
 use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
-use crate::store::engine::heads::{ChannelHead, EpochState};
+use crate::store::engine::heads::ChannelHead;
 use crate::store::engine::staged::StagedWrite;
 use crate::store::engine::writes::change;
 use crate::store::engine::writes::reaction::{ReactionKeys, reacted_to};
@@ -26,8 +26,8 @@ impl Retention {
     /// Whether a channel clearly exceeds a limit: by a margin, so that its record is not written
     /// for every message.
     pub(in crate::store::engine) fn is_over(&self, head: &ChannelHead) -> bool {
-        let count = (head.offset + 1).saturating_sub(head.first);
-        let bytes = head.total_bytes.saturating_sub(head.below_bytes);
+        let count = (head.offset() + 1).saturating_sub(head.first());
+        let bytes = head.total_bytes().saturating_sub(head.below_bytes());
         let slack = |max: u64| max.saturating_add(max / 16).saturating_add(1);
         slack(self.count_max.into()) < count || slack(self.bytes_max) < bytes
     }
@@ -75,9 +75,7 @@ pub(super) fn trim<D: Disk>(
     let reactions = reactions_of(channels, room, &mut gone)?;
     end_edits(channels, room, &head, &mut gone)?;
     let Some(newest) = gone.last() else { return Ok(Trimmed::default()) };
-    head.first = newest.offset + 1;
-    head.below_bytes = newest.accounting.total_bytes;
-    head.last_unix_ms = newest.accounting.time_unix_ms;
+    head.trim_to(newest.offset, &newest.accounting);
     let record = channels.record(room)?.ok_or(StoreError::Damaged)?;
     take_along(channels, room, &head, &gone, now_unix_ms)?;
     for one in &gone {
@@ -85,7 +83,6 @@ pub(super) fn trim<D: Disk>(
     }
     reactions.keys.into_iter().for_each(|keys| keys.remove(channels));
     channels.put_record(room, &head, &record.tenant, &record.channel);
-    head.epoch_state = EpochState::Written;
     channels.set_head(room, head);
     let rest = if gone.len() == count_max { TrimRest::Some } else { reactions.rest };
     Ok(Trimmed { count: gone.len(), rest })
@@ -99,9 +96,9 @@ fn over<D: Disk>(
     now_unix_ms: u64,
     count_max: usize,
 ) -> Result<Vec<Gone>, StoreError> {
-    let rules = channels.rules(head.namespace);
-    let (first, last) = (head.first, head.offset);
-    let mut below_bytes = head.below_bytes;
+    let rules = channels.rules(head.namespace());
+    let (first, last) = (head.first(), head.offset());
+    let mut below_bytes = head.below_bytes();
     let mut gone: Vec<Gone> = Vec::new();
     let mut fault = None;
     let range = key::messages(room, first, last);
@@ -120,13 +117,13 @@ fn over<D: Disk>(
                 }
             };
             let is_over = u64::from(rules.count_max) <= last - offset
-                || rules.bytes_max < head.total_bytes.saturating_sub(below_bytes)
+                || rules.bytes_max < head.total_bytes().saturating_sub(below_bytes)
                 || accounting.time_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms;
             if !is_over || count_max <= gone.len() {
                 return ControlFlow::Break(());
             }
             below_bytes = accounting.total_bytes;
-            let is_needed = head.parties.is_some() || head.changes_count != 0;
+            let is_needed = head.parties().is_some() || head.changes_count() != 0;
             let message = if is_needed { value.to_vec() } else { Vec::new() };
             gone.push(Gone { offset, accounting, message });
             ControlFlow::Continue(())
@@ -173,7 +170,7 @@ fn end_edits<D: Disk>(
     head: &ChannelHead,
     gone: &mut [Gone],
 ) -> Result<(), StoreError> {
-    if head.changes_count == 0 {
+    if head.changes_count() == 0 {
         return Ok(());
     }
     // A message that cannot be read is removed nevertheless.
@@ -202,10 +199,10 @@ fn take_along<D: Disk>(
     gone: &[Gone],
     now_unix_ms: u64,
 ) -> Result<(), StoreError> {
-    let age_ms_max = channels.rules(head.namespace).age_ms_max;
+    let age_ms_max = channels.rules(head.namespace()).age_ms_max;
     let (Some(first), Some(last)) = (gone.first(), gone.last()) else { return Ok(()) };
     let mut moved = Vec::new();
-    for inbox in head.parties.into_iter().flatten() {
+    for inbox in head.parties().into_iter().flatten() {
         let range = key::pending_of(inbox, room, first.offset, last.offset);
         for space in [StoreKeyspace::Pending, StoreKeyspace::Dead] {
             channels.staged().scan(space, &range, ReadOrder::OldestFirst, &mut |key, value| {

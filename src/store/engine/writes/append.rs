@@ -12,7 +12,7 @@ use crate::base::limits::CONVERSATION_WAITING_BYTES_MAX;
 use crate::store::change::ChangeKind;
 use crate::store::disk::{Disk, StoreKeyspace, SyncMode};
 use crate::store::engine::append_gate::AppendGate;
-use crate::store::engine::channels::{ChannelStore, new_channel_head};
+use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::{ChannelHead, EpochState};
 use crate::store::engine::staged::StagedWrite;
 use crate::store::key;
@@ -76,11 +76,11 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         append;
     let known = channels.head(*room)?;
     let head = match (known, channel_created) {
-        (Some(head), Some(channel_created)) if head.epoch != channel_created.epoch => {
+        (Some(head), Some(channel_created)) if head.epoch() != channel_created.epoch => {
             return Err(StoreError::Broken);
         }
         (Some(head), _) => head,
-        (None, Some(channel_created)) => new_channel_head(channel_created, *namespace),
+        (None, Some(channel_created)) => ChannelHead::new(channel_created, *namespace),
         // Its record must exist: the room knows more than the disk.
         (None, None) => return Err(StoreError::Broken),
     };
@@ -95,9 +95,9 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         return Err(StoreError::Crowded);
     }
     let waits_there = |addressee: &Addressee| {
-        head.parties.is_some_and(|parties| parties.contains(&addressee.inbox))
+        head.parties().is_some_and(|parties| parties.contains(&addressee.inbox))
     };
-    let is_next = publication.offset == head.offset + 1;
+    let is_next = publication.offset == head.offset() + 1;
     if !is_next
         || !addressee.as_ref().is_none_or(waits_there)
         || !change.as_ref().is_none_or(|change| change.is_before(publication.offset))
@@ -115,7 +115,7 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         Some(_) => markers_of_author(channels, *room, publication)?,
         None => None,
     };
-    let renamed = match head.epoch_state {
+    let renamed = match head.epoch_state() {
         EpochState::Written => None,
         EpochState::Replaced => Some(channels.record(*room)?.ok_or(StoreError::Damaged)?),
     };
@@ -128,7 +128,7 @@ impl AppendPlan {
     pub fn write<D: Disk>(self, channels: &mut ChannelStore<D>, append: &Append) -> Written {
         let AppendPlan { head, begins, replaced, reactions, addressee, author, renamed } = self;
         let (room, publication) = (append.room, &append.publication);
-        assert_eq!(publication.offset, head.offset + 1, "it is written where it was planned");
+        assert_eq!(publication.offset, head.offset() + 1, "it is written where it was planned");
         if let Some(ChannelRecord { tenant, channel, .. }) = renamed {
             channels.put_record(room, &head, &tenant, &channel);
         }
@@ -172,7 +172,7 @@ fn is_crowded<D: Disk>(
     head: &ChannelHead,
     inbox: RoomId,
 ) -> Result<bool, StoreError> {
-    if head.total_bytes <= CONVERSATION_WAITING_BYTES_MAX {
+    if head.total_bytes() <= CONVERSATION_WAITING_BYTES_MAX {
         return Ok(false); // as in nearly all of them
     }
     let first = channels.acknowledged(inbox, room);
@@ -198,8 +198,8 @@ fn is_crowded<D: Disk>(
             kept.map(|kept| record::take_accounting(&kept)).transpose()?
         }
     };
-    let said_before = accounting.map_or(head.total_bytes, |accounting| accounting.total_bytes);
-    Ok(CONVERSATION_WAITING_BYTES_MAX < head.total_bytes.saturating_sub(said_before))
+    let said_before = accounting.map_or(head.total_bytes(), |accounting| accounting.total_bytes);
+    Ok(CONVERSATION_WAITING_BYTES_MAX < head.total_bytes().saturating_sub(said_before))
 }
 
 /// The user whom the message waits for, and how long.
@@ -237,15 +237,12 @@ fn put_message<D: Disk>(
     said: &Publication,
     append: &Append,
 ) -> QuotaState {
-    head.epoch_state = EpochState::Written;
-    head.offset = said.offset;
-    head.total_bytes += said.cost_bytes() as u64;
-    head.changes_count += u64::from(append.change.is_some());
-    let value = record::put_message(said, head.total_bytes, head.changes_count);
-    let key = key::message(append.room, head.offset);
+    head.append(said, append.change.as_ref());
+    let value = record::put_message(said, head.total_bytes(), head.changes_count());
+    let key = key::message(append.room, head.offset());
     channels.staged_mut().put(StoreKeyspace::Messages, &key, value);
     channels.set_head(append.room, head);
-    if channels.rules(head.namespace).is_over(&head) {
+    if channels.rules(head.namespace()).is_over(&head) {
         QuotaState::Over
     } else {
         QuotaState::Within

@@ -105,7 +105,7 @@ impl StoredCopies {
         offset: u64,
     ) -> Result<Option<StoredCopies>, StoreError> {
         let key = key::message(room, offset);
-        let value = match offset < head.first {
+        let value = match offset < head.first() {
             true => None,
             false => channels.staged().get(StoreKeyspace::Messages, &key)?,
         };
@@ -146,7 +146,7 @@ fn copies<D: Disk>(
     offset: u64,
 ) -> Result<Vec<Copy>, StoreError> {
     let mut copies = Vec::new();
-    for inbox in head.parties.into_iter().flatten() {
+    for inbox in head.parties().into_iter().flatten() {
         let key = key::pending(inbox, room, offset);
         if let Some(value) = channels.staged().get(StoreKeyspace::Pending, &key)? {
             copies.push(Copy::Pending(key.to_vec(), PendingRecord::take(&value)?));

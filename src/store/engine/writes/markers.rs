@@ -50,7 +50,7 @@ pub(in crate::store::engine) fn advance_marker<D: Disk>(
     };
     let (MarkerPosition::Delivered(offset) | MarkerPosition::Read(offset)) = *position;
     // The request knows of a message that is not here.
-    if head.offset < offset {
+    if head.offset() < offset {
         return Err(StoreError::Broken);
     }
     let key = key::named(*room, user);
@@ -72,10 +72,10 @@ pub(in crate::store::engine) fn advance_marker<D: Disk>(
         room: *room,
         first: channels.acknowledged(*inbox, *room),
         last: offset,
-        namespace: head.namespace,
+        namespace: head.namespace(),
         outcome,
     };
-    let arrived = match head.parties {
+    let arrived = match head.parties() {
         Some(_) => waiting(channels, &cleanup)?,
         None => Vec::new(),
     };
@@ -86,7 +86,7 @@ pub(in crate::store::engine) fn advance_marker<D: Disk>(
     }
     let changes = known != Some(after) || !arrived.is_empty();
     let cleared = remove_waiting(channels, &mut cleanup, arrived);
-    if head.parties.is_some() && cleared == Cleared::All {
+    if head.parties().is_some() && cleared == Cleared::All {
         channels.acknowledge(*inbox, *room, offset);
     }
     if let Some(key) = conversation {
@@ -99,7 +99,7 @@ pub(in crate::store::engine) fn advance_marker<D: Disk>(
     if known != Some(after) {
         channels.staged_mut().put(StoreKeyspace::Markers, &key, record::put_markers(after));
     }
-    let durable = if changes { channels.durable(head.namespace) } else { SyncMode::Later };
+    let durable = if changes { channels.durable(head.namespace()) } else { SyncMode::Later };
     match cleared {
         Cleared::All => Ok((MarkerWrite::Whole(cleanup.outcome), durable)),
         Cleared::Partly => Ok((MarkerWrite::Clears(cleanup), durable)),

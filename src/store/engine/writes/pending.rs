@@ -49,7 +49,7 @@ pub(in crate::store::engine) fn dead_letter<D: Disk>(
     };
     let pending = PendingRecord::take(&value)?;
     let durable =
-        channels.head(room)?.map_or(SyncMode::Now, |head| channels.durable(head.namespace));
+        channels.head(room)?.map_or(SyncMode::Now, |head| channels.durable(head.namespace()));
     let dead_lettered = DeadLettered { key: key.to_vec(), cause, at_unix_ms };
     put_dead_letter(channels, &dead_lettered, pending);
     Ok((Some(dead_lettered), durable))

@@ -27,8 +27,8 @@ pub(in crate::store::engine) fn react<D: Disk>(
     let React { room, offset, user, name, value, said_since_unix_ms } = react;
     let refused = |refusal| Ok((ReactionResult::Refused(refusal), SyncMode::Later));
     let Some(head) = channels.head(*room)? else { return refused(ReactionRejection::NoMessage) };
-    let first = head.first_shown(channels.rules(head.namespace).count_max);
-    if !(first..=head.offset).contains(offset) {
+    let first = head.first_shown(channels.rules(head.namespace()).count_max);
+    if !(first..=head.offset()).contains(offset) {
         return refused(ReactionRejection::NoMessage);
     }
     let message_key = key::message(*room, *offset);
@@ -48,7 +48,7 @@ pub(in crate::store::engine) fn react<D: Disk>(
     if !totals.replace(before.as_deref(), value.as_deref()) {
         return refused(ReactionRejection::Limit);
     }
-    let durable = channels.durable(head.namespace);
+    let durable = channels.durable(head.namespace());
     let staged = channels.staged_mut();
     match value {
         Some(value) => {
