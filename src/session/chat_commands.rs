@@ -22,7 +22,7 @@ use crate::room::{
     PublishMode, ReadMarkerUpdate, ReceiptsPage, RetractRight, RoomOp, ack_key,
 };
 use crate::store::MarkerPosition;
-use crate::wire::chat::{self, ChatMessage, ChatRequest, Field, Method};
+use crate::wire::chat::{self, ChatMessage, ChatRequest, Field, InvalidFieldError, Method};
 use crate::wire::{ErrorCode, ID_TAG};
 
 /// Serves a chat method, by its name without the prefix.
@@ -144,7 +144,7 @@ fn send_to(
     if user.is_empty() || user.contains([',', '#']) {
         return Err(ErrorCode::PermissionDenied.into());
     }
-    let channel = conversation(user, to).ok_or(Field::To)?;
+    let channel = conversation(user, to).ok_or(InvalidFieldError(Field::To))?;
     let target = access.target(cx, &channel)?;
     let ttl_ms = ttl_s.map_or(0, |ttl_s| ttl_s.saturating_mul(1_000));
     let args = PublishArgs::of_chat(said, ttl_ms, &mut cx.random.ids);

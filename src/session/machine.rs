@@ -203,7 +203,7 @@ impl Session {
                 self.quota.refuse(cx, id, code, out)
             }
             (SessionState::Ready(_), RoomReply::InvalidField(field)) => {
-                self.quota.refuse(cx, id, field, out)
+                self.quota.refuse(cx, id, CommandError::Field(field), out)
             }
             (SessionState::Ready(_), answer) => answers::write_answer(id, &answer, out),
         }

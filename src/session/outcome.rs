@@ -11,7 +11,7 @@ use super::{Fault, HeldCommands, SubscriberSlot};
 use crate::base::{MonotonicMs, RoomId, trim_list};
 use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
 use crate::room::RoomRequest;
-use crate::wire::chat::Field;
+use crate::wire::chat::{Field, InvalidFieldError};
 use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
 
 /// The output of a session: messages for its client, encoded at once, and effects for the shard, in
@@ -130,8 +130,8 @@ impl From<ErrorCode> for CommandError {
     }
 }
 
-impl From<Field> for CommandError {
-    fn from(field: Field) -> CommandError {
+impl From<InvalidFieldError> for CommandError {
+    fn from(InvalidFieldError(field): InvalidFieldError) -> CommandError {
         CommandError::Field(field)
     }
 }

@@ -62,6 +62,10 @@ pub enum Field {
     Offsets,
 }
 
+/// This field of a method's data cannot be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidFieldError(pub Field);
+
 impl Field {
     /// All of them, in the order of their numbers.
     pub const ALL: [Field; 13] = [

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::wire::error_code::Field;
+use crate::wire::error_code::{Field, InvalidFieldError};
 use crate::wire::json_values::{JsonObject, JsonText};
 use crate::wire::{RawData, data};
 
@@ -27,13 +27,15 @@ enum Found<'a> {
 impl<'a> ChatFields<'a> {
     /// The fields of a method's data; what is no object is wrong as a whole. No data and
     /// `null` are an object without fields.
-    pub(super) fn of(bytes: &'a [u8]) -> Result<ChatFields<'a>, Field> {
+    pub(super) fn of(bytes: &'a [u8]) -> Result<ChatFields<'a>, InvalidFieldError> {
         if bytes.is_empty() {
             return Ok(ChatFields::default());
         }
-        let text = simdutf8::basic::from_utf8(bytes).map_err(|_| Field::Data)?;
+        let text = simdutf8::basic::from_utf8(bytes).map_err(|_| InvalidFieldError(Field::Data))?;
         let object = serde_json::from_str::<JsonObject<ChatFields<'a>>>(text);
-        object.map(|object| object.0.unwrap_or_default()).map_err(|_| Field::Data)
+        object
+            .map(|object| object.0.unwrap_or_default())
+            .map_err(|_| InvalidFieldError(Field::Data))
     }
 
     /// A text; `None` when it is absent.
@@ -41,11 +43,11 @@ impl<'a> ChatFields<'a> {
         &self,
         field: Field,
         is_right: impl FnOnce(&str) -> bool,
-    ) -> Result<Option<Cow<'a, str>>, Field> {
+    ) -> Result<Option<Cow<'a, str>>, InvalidFieldError> {
         let Some(raw) = self.raw(field)? else { return Ok(None) };
         match serde_json::from_str::<JsonText<'a>>(raw) {
             Ok(JsonText(text)) if is_right(&text) => Ok(Some(text)),
-            Ok(_) | Err(_) => Err(field),
+            Ok(_) | Err(_) => Err(InvalidFieldError(field)),
         }
     }
 
@@ -54,8 +56,8 @@ impl<'a> ChatFields<'a> {
         &self,
         field: Field,
         is_right: impl FnOnce(&str) -> bool,
-    ) -> Result<Cow<'a, str>, Field> {
-        self.text(field, is_right)?.ok_or(field)
+    ) -> Result<Cow<'a, str>, InvalidFieldError> {
+        self.text(field, is_right)?.ok_or(InvalidFieldError(field))
     }
 
     /// A number in digits, without sign, fraction or exponent.
@@ -63,11 +65,11 @@ impl<'a> ChatFields<'a> {
         &self,
         field: Field,
         range: RangeInclusive<u64>,
-    ) -> Result<Option<u64>, Field> {
+    ) -> Result<Option<u64>, InvalidFieldError> {
         let Some(raw) = self.raw(field)? else { return Ok(None) };
         match raw.parse() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
-            Ok(_) | Err(_) => Err(field),
+            Ok(_) | Err(_) => Err(InvalidFieldError(field)),
         }
     }
 
@@ -76,34 +78,40 @@ impl<'a> ChatFields<'a> {
         &self,
         field: Field,
         range: RangeInclusive<u64>,
-    ) -> Result<u64, Field> {
-        self.number(field, range)?.ok_or(field)
+    ) -> Result<u64, InvalidFieldError> {
+        self.number(field, range)?.ok_or(InvalidFieldError(field))
     }
 
     /// A list of numbers in digits, at most so many, that has to be there.
-    pub(super) fn needed_numbers(&self, field: Field, count_max: usize) -> Result<Vec<u64>, Field> {
-        let raw = self.raw(field)?.ok_or(field)?;
+    pub(super) fn needed_numbers(
+        &self,
+        field: Field,
+        count_max: usize,
+    ) -> Result<Vec<u64>, InvalidFieldError> {
+        let raw = self.raw(field)?.ok_or(InvalidFieldError(field))?;
         // Before anything is read of a list that is too long.
         if count_max <= raw.bytes().filter(|&byte| byte == b',').count() {
-            return Err(field);
+            return Err(InvalidFieldError(field));
         }
-        serde_json::from_str::<Vec<u64>>(raw).map_err(|_| field)
+        serde_json::from_str::<Vec<u64>>(raw).map_err(|_| InvalidFieldError(field))
     }
 
     /// What is said: any JSON, `null` too, that harms no reader.
-    pub(super) fn data(&self) -> Result<RawData<'a>, Field> {
+    pub(super) fn data(&self) -> Result<RawData<'a>, InvalidFieldError> {
         match self.found(Field::Data) {
-            Found::Once(raw) => data::json(raw.get().as_bytes()).map_err(|_| Field::Data),
-            Found::Nothing | Found::Twice => Err(Field::Data),
+            Found::Once(raw) => {
+                data::json(raw.get().as_bytes()).map_err(|_| InvalidFieldError(Field::Data))
+            }
+            Found::Nothing | Found::Twice => Err(InvalidFieldError(Field::Data)),
         }
     }
 
     /// The JSON of a field; `null` is the same as absent.
-    fn raw(&self, field: Field) -> Result<Option<&'a str>, Field> {
+    fn raw(&self, field: Field) -> Result<Option<&'a str>, InvalidFieldError> {
         match self.found(field) {
             Found::Nothing => Ok(None),
             Found::Once(raw) => Ok(Some(raw.get()).filter(|&raw| raw != "null")),
-            Found::Twice => Err(field),
+            Found::Twice => Err(InvalidFieldError(field)),
         }
     }
 
@@ -164,7 +172,7 @@ mod tests {
             assert!(ChatFields::of(good).is_ok(), "{good:?}");
         }
         for bad in [&b"1"[..], b"[]", b"[1]", b"\"a\"", b"{", b"{} {}", b"\xff", b"{\"a\":\xff}"] {
-            assert_eq!(ChatFields::of(bad).err(), Some(Field::Data), "{bad:?}");
+            assert_eq!(ChatFields::of(bad).err(), Some(InvalidFieldError(Field::Data)), "{bad:?}");
         }
     }
 
@@ -189,7 +197,7 @@ mod tests {
             "true",
             "[1]",
         ] {
-            assert_eq!(number(wrong), Err(Field::Offset), "{wrong}");
+            assert_eq!(number(wrong), Err(InvalidFieldError(Field::Offset)), "{wrong}");
         }
     }
 
@@ -207,7 +215,7 @@ mod tests {
         for wrong in
             ["[1,2,3]", "[-1]", "[1.0]", "[1e2]", "[\"1\"]", "[[1]]", "[null]", "7", "{}", "null"]
         {
-            assert_eq!(numbers(wrong), Err(Field::Offsets), "{wrong}");
+            assert_eq!(numbers(wrong), Err(InvalidFieldError(Field::Offsets)), "{wrong}");
         }
     }
 
@@ -227,7 +235,7 @@ mod tests {
             r#"{"to":"ann","to":"ann"}"#,
             r#"{"to":null,"to":"ann"}"#,
         ] {
-            assert_eq!(text(wrong), Err(Field::To), "{wrong}");
+            assert_eq!(text(wrong), Err(InvalidFieldError(Field::To)), "{wrong}");
         }
     }
 }

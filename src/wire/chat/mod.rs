@@ -33,7 +33,7 @@ pub use reactions::{
 };
 pub use requests::{ChatMessage, ChatRequest, Method, call};
 
-pub use super::error_code::Field;
+pub use super::error_code::{Field, InvalidFieldError};
 
 use bytes::BytesMut;
 

@@ -12,7 +12,7 @@ use crate::base::limits::{
     MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, REACTION_OFFSETS_MAX,
 };
 use crate::base::{ConnId, ShardId, Trace};
-use crate::wire::error_code::Field;
+use crate::wire::error_code::{Field, InvalidFieldError};
 use crate::wire::{RawData, channel_is_valid};
 
 /// The methods whose names begin with `chat.`. Closed.
@@ -161,7 +161,7 @@ impl Method {
     }
 
     /// Reads its data, or names the first field that cannot be right.
-    pub fn read(self, data: &[u8]) -> Result<ChatRequest<'_>, Field> {
+    pub fn read(self, data: &[u8]) -> Result<ChatRequest<'_>, InvalidFieldError> {
         let fields = ChatFields::of(data)?;
         Ok(match self {
             Method::Publish => {
@@ -231,11 +231,11 @@ pub fn call(data: &[u8]) -> Option<(Cow<'_, str>, &[u8])> {
     Some((call.method, call.data.map_or(&b""[..], |data| data.get().as_bytes())))
 }
 
-fn channel<'a>(fields: &ChatFields<'a>) -> Result<Cow<'a, str>, Field> {
+fn channel<'a>(fields: &ChatFields<'a>) -> Result<Cow<'a, str>, InvalidFieldError> {
     fields.needed_text(Field::Channel, channel_is_valid)
 }
 
-fn said<'a>(fields: &ChatFields<'a>) -> Result<ChatMessage<'a>, Field> {
+fn said<'a>(fields: &ChatFields<'a>) -> Result<ChatMessage<'a>, InvalidFieldError> {
     Ok(ChatMessage {
         data: fields.data()?,
         id: fields.text(Field::Id, is_message_id)?,
@@ -244,35 +244,35 @@ fn said<'a>(fields: &ChatFields<'a>) -> Result<ChatMessage<'a>, Field> {
     })
 }
 
-fn after_name<'a>(fields: &ChatFields<'a>) -> Result<Cow<'a, str>, Field> {
+fn after_name<'a>(fields: &ChatFields<'a>) -> Result<Cow<'a, str>, InvalidFieldError> {
     let is_right = |name: &str| name.is_empty() || channel_is_valid(name);
     Ok(fields.text(Field::After, is_right)?.unwrap_or_default())
 }
 
-fn after_seat(fields: &ChatFields<'_>) -> Result<Option<(ShardId, ConnId)>, Field> {
+fn after_seat(fields: &ChatFields<'_>) -> Result<Option<(ShardId, ConnId)>, InvalidFieldError> {
     // Longer than a name, it would be copied for nothing.
     let after = fields.text(Field::After, |text| text.len() <= NAME_BYTES_MAX)?;
     let after = after.filter(|text| !text.is_empty());
-    after.map(|text| cursor::parse(&text).ok_or(Field::After)).transpose()
+    after.map(|text| cursor::parse(&text).ok_or(InvalidFieldError(Field::After))).transpose()
 }
 
-fn limit(fields: &ChatFields<'_>) -> Result<u32, Field> {
+fn limit(fields: &ChatFields<'_>) -> Result<u32, InvalidFieldError> {
     let limit = fields.number(Field::Limit, 1..=u64::from(PAGE_MAX))?;
     Ok(limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(PAGE_DEFAULT))
 }
 
 /// What somebody reacts with; an empty text is none.
-fn value<'a>(fields: &ChatFields<'a>) -> Result<Option<Cow<'a, str>>, Field> {
+fn value<'a>(fields: &ChatFields<'a>) -> Result<Option<Cow<'a, str>>, InvalidFieldError> {
     let is_right = |text: &str| text.is_empty() || reaction_is_valid(text);
     Ok(fields.text(Field::Value, is_right)?.filter(|text| !text.is_empty()))
 }
 
-fn offsets(fields: &ChatFields<'_>) -> Result<Vec<u64>, Field> {
+fn offsets(fields: &ChatFields<'_>) -> Result<Vec<u64>, InvalidFieldError> {
     let mut offsets = fields.needed_numbers(Field::Offsets, REACTION_OFFSETS_MAX)?;
     offsets.sort_unstable();
     offsets.dedup();
     let is_right = offsets.first().is_some_and(|first| *first != 0);
-    if is_right { Ok(offsets) } else { Err(Field::Offsets) }
+    if is_right { Ok(offsets) } else { Err(InvalidFieldError(Field::Offsets)) }
 }
 
 /// Visible ASCII: it goes into tags, logs and keys as it is.

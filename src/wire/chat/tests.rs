@@ -13,7 +13,7 @@ use crate::wire::{ClientInfo, Epoch, Position, Publication, RawData};
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[track_caller]
-fn check(method: Method, data: Value, want: Result<ChatRequest<'_>, Field>) {
+fn check(method: Method, data: Value, want: Result<ChatRequest<'_>, InvalidFieldError>) {
     let text = data.to_string();
     assert_eq!(method.read(text.as_bytes()), want, "{method:?} {text}");
 }
@@ -25,7 +25,7 @@ fn check_wrong(method: Method, good: &Value, field: Field, values: &[Value]) {
     for value in values {
         let mut bad = good.clone();
         bad[field.name()] = value.clone();
-        check(method, bad, Err(field));
+        check(method, bad, Err(InvalidFieldError(field)));
     }
 }
 
@@ -34,7 +34,7 @@ fn check_needed(method: Method, good: &Value, fields: &[Field]) {
     for &field in fields {
         let mut bad = good.clone();
         bad.as_object_mut().unwrap().remove(field.name());
-        check(method, bad, Err(field));
+        check(method, bad, Err(InvalidFieldError(field)));
     }
 }
 
@@ -234,7 +234,7 @@ fn pages_begin_behind_something_and_have_an_end() {
         json!({ "channel": "c", "after": "ann", "limit": 1 }),
         Ok(receipts("ann", 1)),
     );
-    check(Method::Receipts, json!({}), Err(Field::Channel));
+    check(Method::Receipts, json!({}), Err(InvalidFieldError(Field::Channel)));
     let rooms = |after: &'static str, limit| Ok(ChatRequest::Rooms { after: after.into(), limit });
     check(Method::Rooms, json!({}), rooms("", 100));
     check(Method::Rooms, json!(null), rooms("", 100));
@@ -248,13 +248,13 @@ fn pages_begin_behind_something_and_have_an_end() {
         check_wrong(method, &good, Field::Limit, &limits);
     }
     check_wrong(Method::Members, &good, Field::After, &[json!("ann"), json!("0")]);
-    check(Method::Members, json!({}), Err(Field::Channel));
+    check(Method::Members, json!({}), Err(InvalidFieldError(Field::Channel)));
     check(
         Method::Typing,
         json!({ "channel": "c" }),
         Ok(ChatRequest::Typing { channel: "c".into() }),
     );
-    check(Method::Typing, json!({}), Err(Field::Channel));
+    check(Method::Typing, json!({}), Err(InvalidFieldError(Field::Channel)));
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn the_next_page_of_members_is_asked_with_what_the_last_one_said() {
 fn data_stays_as_it_came_on_one_line_and_not_too_deep() {
     let data = |text: String| match Method::Publish.read(text.as_bytes()) {
         Ok(ChatRequest::Publish { said, .. }) => Ok(said.data.bytes.into_owned()),
-        Err(field) => Err(field),
+        Err(InvalidFieldError(field)) => Err(InvalidFieldError(field)),
         Ok(other) => panic!("{other:?}"),
     };
     let around = |inner: &str| format!("{{\"channel\":\"c\",\"data\":{inner}}}");
@@ -280,14 +280,17 @@ fn data_stays_as_it_came_on_one_line_and_not_too_deep() {
     let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
     let deepest = nested(DATA_LEVELS_MAX);
     assert_eq!(data(around(&deepest)), Ok(deepest.into_bytes()));
-    assert_eq!(data(around(&nested(DATA_LEVELS_MAX + 1))), Err(Field::Data));
+    assert_eq!(data(around(&nested(DATA_LEVELS_MAX + 1))), Err(InvalidFieldError(Field::Data)));
     // Deep enough to end a stack, in a field of this method and in one of none.
-    assert_eq!(data(around(&nested(1_000_000))), Err(Field::Data));
+    assert_eq!(data(around(&nested(1_000_000))), Err(InvalidFieldError(Field::Data)));
     let unknown = format!("{{\"channel\":\"c\",\"data\":1,\"x\":{}}}", nested(1_000_000));
     assert_eq!(data(unknown), Ok(b"1".to_vec()));
     let channel = format!("{{\"data\":1,\"channel\":{}}}", nested(1_000_000));
-    assert_eq!(data(channel), Err(Field::Channel));
-    assert_eq!(data(around("1").replace("1}", "1,\"data\":2}")), Err(Field::Data));
+    assert_eq!(data(channel), Err(InvalidFieldError(Field::Channel)));
+    assert_eq!(
+        data(around("1").replace("1}", "1,\"data\":2}")),
+        Err(InvalidFieldError(Field::Data))
+    );
 }
 
 #[test]
@@ -436,7 +439,7 @@ proptest! {
         for method in Method::ALL {
             prop_assert!(method.read(&good).is_ok());
             method.read(&changed).ok();
-            prop_assert_eq!(method.read(&good[..end]), Err(Field::Data));
+            prop_assert_eq!(method.read(&good[..end]), Err(InvalidFieldError(Field::Data)));
         }
     }
 }
