@@ -97,6 +97,10 @@ pub(super) struct ClosedStream {
     pub waiting: Vec<(ShardId, RoomRequest)>,
 }
 
+/// The store takes no more of whoever wrote this message, which was not given to it.
+#[derive(Debug)]
+pub(super) struct NoRoomError(pub Arc<Publication>);
+
 impl DurableStream {
     /// Nothing is known yet; `epoch` counts if the store knows nothing either.
     pub fn new(epoch: Epoch) -> DurableStream {
@@ -302,9 +306,9 @@ impl DurableStream {
         by: ReplyRoute,
         message: MessageInFlight,
         cx: &mut RoomContext<'_>,
-    ) -> Result<(), Arc<Publication>> {
+    ) -> Result<(), NoRoomError> {
         if !cx.store.has_room_for(by, &message.publication) {
-            return Err(message.publication);
+            return Err(NoRoomError(message.publication));
         }
         let publication = Arc::clone(&message.publication);
         // Where no message is left, the store may have forgotten the channel.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::changes::{ChangeDecision, judge, message_of};
 use super::conversation::DirectConversation;
 use super::decision::{Decision, DuplicateCheck, OpenOutcome, Recovered, RecoveryStart, RoomUse};
-use super::durable_stream::{ClosedStream, DurableStream, Reopened, StreamState};
+use super::durable_stream::{ClosedStream, DurableStream, NoRoomError, Reopened, StreamState};
 use super::members::Members;
 use super::memory_reactions::MemoryReactions;
 use super::message_ids::MessageIds;
@@ -212,7 +212,8 @@ impl RoomMessages {
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
         let durable = self.stream.durable_mut().expect("what is kept is on disk");
-        let refused = durable.append((self.id, &self.channel_key), by, message, cx).err()?;
+        let appended = durable.append((self.id, &self.channel_key), by, message, cx);
+        let NoRoomError(refused) = appended.err()?;
         self.ids.forget(&refused);
         Some(RoomReply::Rejected(ErrorCode::TooManyRequests))
     }
