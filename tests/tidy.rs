@@ -73,6 +73,7 @@ fn each_rule_sees_what_it_forbids() {
         impl Foreign for Twice { fn asked(is_asked: bool) {} }
         fn danger() { unsafe { core::hint::unreachable_unchecked() } }
         pub struct Twice;
+        fn told() -> Result<(), Vec<Twice>> {}
         #[cfg(test)] mod tests { fn unseen(flag: bool) { crate::server::run() } }
     "#;
     let file = source::File::parse("src/room/example.rs", text);
@@ -82,8 +83,16 @@ fn each_rule_sees_what_it_forbids() {
     found.extend(shape::findings(&files));
     found.extend(names::findings(&files));
     let rules: BTreeSet<&str> = found.iter().map(|(rule, _)| *rule).collect();
-    let wanted =
-        ["arrow", "inner-arrow", "pure", "unsafe", "bool-parameter", "catch-all", "type-name"];
+    let wanted = [
+        "arrow",
+        "inner-arrow",
+        "pure",
+        "unsafe",
+        "bool-parameter",
+        "catch-all",
+        "type-name",
+        "error-name",
+    ];
     assert_eq!(rules, BTreeSet::from(wanted), "{found:?}");
     let arrows: Vec<&str> =
         found.iter().filter(|(rule, _)| *rule == "arrow").map(|(_, place)| &**place).collect();
@@ -146,6 +155,7 @@ fn each_rule_sees_what_it_forbids() {
     let long = format!("//! Header.\nfn long() {{\n{}}}", "    call();\n".repeat(70));
     let found = shape::findings(&[source::File::parse("src/ws/long.rs", &long)]);
     assert_eq!(found, [("long-function", "src/ws/long.rs: long".to_owned())]);
+    each_name_is_seen();
     let map = include_str!("../ARCHITECTURE.md");
     for (row, wrong, module) in [
         ("[`ws`](src/ws) | base |", "[`ws`](src/ws) | base, wire |", "ws"),
@@ -171,4 +181,23 @@ fn each_rule_sees_what_it_forbids() {
     let wanted = [("long-file", "tests/long.rs"), ("header", "src/ws/short/tests.rs")];
     let wanted = wanted.map(|(rule, place)| (rule, place.to_owned()));
     assert_eq!(shape::text_findings(&texts), wanted);
+}
+
+/// Names that macros make, and errors in all their places.
+#[track_caller]
+fn each_name_is_seen() {
+    let made = "//! Header.\nlabel! {\n/// About.\nMade { /// A value.\nOne = \"one\", }\n}";
+    let files = [("one", made), ("two", "//! Header.\npub struct Made;")]
+        .map(|(name, text)| source::File::parse(&format!("src/ws/{name}.rs"), text));
+    let wanted = ("type-name", "Made: src/ws/one.rs src/ws/two.rs".to_owned());
+    assert_eq!(names::findings(&files), [wanted]);
+    let results = "//! Header.\n\
+        type Kept = Result<u8, crate::ws::Trouble>;\n\
+        impl Part { fn more(&self) -> std::result::Result<(), Arc<Message>> { \
+            let read: Result<Vec<u8>, u64> = self.read(); } }\n\
+        fn good() -> Result<Result<u8, Box<dyn Error>>, (u8, D::Error)> { Ok::<_, FrameError>(0) }";
+    let found = names::findings(&[source::File::parse("src/ws/results.rs", results)]);
+    let wanted = ["Trouble", "Message", "u64"]
+        .map(|name| ("error-name", format!("src/ws/results.rs: {name}")));
+    assert_eq!(found, wanted);
 }
