@@ -247,7 +247,7 @@ pub const HISTORY_ANSWER_MAX: u32 = 1_000;
 pub const ROOM_CREATORS_MAX: usize = 65_536;
 
 /// Users of one room whose joins and leaves are counted.
-pub const MEMBER_NEWS_USERS_MAX: usize = 2_048;
+pub const JOIN_LEAVE_USERS_MAX: usize = 2_048;
 
 /// Users of one room whose typing is remembered, so that it is told once a second;
 /// what is over it is not told.

@@ -21,9 +21,9 @@ pub(super) enum Decision {
 }
 
 /// The messages that a new member recovers.
-pub(super) enum Recovered {
+pub(super) enum RecoveredMessages {
     /// It did not ask for any.
-    NotAsked,
+    NotRequested,
     /// Some of them are gone.
     Lost,
     /// All of them.
@@ -33,7 +33,7 @@ pub(super) enum Recovered {
 /// The start of a recovery.
 pub(super) enum RecoveryStart {
     /// The messages are known, and the member can be added.
-    Ready(RoomSubscribe, Recovered),
+    Ready(RoomSubscribe, RecoveredMessages),
     /// The messages are being read from the store.
     Reading,
     /// The member cannot be added.

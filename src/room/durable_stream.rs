@@ -65,7 +65,7 @@ pub(super) enum StreamState {
 }
 
 /// What follows when the stream is known again.
-pub(super) struct Reopened {
+pub(super) struct ReopenedStream {
     /// Messages that were not sent to members: the store has kept them although it refused
     /// them; `None` when it does not have all of them any more.
     pub unseen: Option<Vec<Arc<Publication>>>,
@@ -77,7 +77,7 @@ pub(super) struct Reopened {
     head: u64,
 }
 
-impl Reopened {
+impl ReopenedStream {
     /// Whose inboxes the direct messages wait in that were given up and are stored.
     pub fn addressees(&self) -> BTreeSet<RoomId> {
         let stored = self.in_doubt.iter().filter(|(offset, _)| *offset <= self.head);
@@ -251,10 +251,10 @@ impl DurableStream {
         opened: Option<OpenedChannel>,
         losses_count: u32,
         fresh: Epoch,
-    ) -> Reopened {
+    ) -> ReopenedStream {
         let unseen = self.restore(opened, losses_count, fresh);
         let (in_doubt, waiting) = (mem::take(&mut self.in_doubt), mem::take(&mut self.waiting));
-        Reopened { unseen, in_doubt, waiting, head: self.window.position().offset }
+        ReopenedStream { unseen, in_doubt, waiting, head: self.window.position().offset }
     }
 
     fn restore(

@@ -9,7 +9,7 @@ use super::room_context::RoomContext;
 use super::room_timers::RoomTimers;
 use super::user_rates::UserRates;
 use super::{Namespace, RoomEvent};
-use crate::base::limits::MEMBER_NEWS_USERS_MAX;
+use crate::base::limits::JOIN_LEAVE_USERS_MAX;
 use crate::base::{MonotonicMs, Rate, Timestamps};
 use crate::wire::{ClientInfo, chat};
 
@@ -52,7 +52,7 @@ impl JoinLeave {
             return None; // the user is here by another connection
         }
         let is_small = members.listed_count() <= cx.rules.join_leave_members_max as usize;
-        if is_small && self.is_within_rate(cx.now, cx.options.user_rates.member_news, &event) {
+        if is_small && self.is_within_rate(cx.now, cx.options.user_rates.join_leave, &event) {
             return Some(event);
         }
         self.count(cx.now, &event, cx.slot, cx.timers);
@@ -73,7 +73,7 @@ impl JoinLeave {
             | RoomEvent::Notice(..)
             | RoomEvent::Replaced(_) => return true,
         };
-        let rates = || Box::new(UserRates::new(rate, MEMBER_NEWS_USERS_MAX));
+        let rates = || Box::new(UserRates::new(rate, JOIN_LEAVE_USERS_MAX));
         self.user_rates.get_or_insert_with(rates).take(now.tick, "", info)
     }
 

@@ -445,7 +445,7 @@ pub enum RoomReply {
 
 /// Whether an operation needs the stream of its room, and how the room is named.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum StreamNeed<'a> {
+pub(super) enum StreamRequirement<'a> {
     /// It does not.
     None,
     /// It does, and comes from a member: the room is in memory.
@@ -459,7 +459,7 @@ const REQUEST_BYTES: usize = 256;
 
 impl RoomOp {
     /// Whether it needs the stream of its room.
-    pub(super) fn stream_need(&self) -> StreamNeed<'_> {
+    pub(super) fn stream_need(&self) -> StreamRequirement<'_> {
         let channel_key = match self {
             RoomOp::Subscribe(subscribe) => Some(&subscribe.channel_key),
             RoomOp::Publish(publish) => publish.channel_key.as_ref(),
@@ -477,9 +477,9 @@ impl RoomOp {
             | RoomOp::Conversations(_)
             | RoomOp::Claim
             | RoomOp::Release
-            | RoomOp::Deliver(_) => return StreamNeed::None,
+            | RoomOp::Deliver(_) => return StreamRequirement::None,
         };
-        channel_key.map_or(StreamNeed::OfMember, StreamNeed::Named)
+        channel_key.map_or(StreamRequirement::OfMember, StreamRequirement::Named)
     }
 
     /// Whether it changes its room.

@@ -213,14 +213,14 @@ pub struct UserRateLimits {
     pub room_creations: Rate,
     /// Times that its coming or going is told in one room; over it, the others are told
     /// numbers, at most once a second.
-    pub member_news: Rate,
+    pub join_leave: Rate,
 }
 
 impl Default for UserRateLimits {
     fn default() -> UserRateLimits {
         UserRateLimits {
             room_creations: Rate { per_s: 2, burst: 256 },
-            member_news: Rate { per_s: 1, burst: 20 },
+            join_leave: Rate { per_s: 1, burst: 20 },
         }
     }
 }

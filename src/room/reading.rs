@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
-use super::decision::Recovered;
+use super::decision::RecoveredMessages;
 use super::durable_stream::{DurableStream, StreamState};
 use super::messages::HistoryOrder;
 use super::room_context::RoomContext;
@@ -119,7 +119,7 @@ pub(super) enum RecoveryStep {
     /// The next step.
     Next(RecoveryRead, HistoryRange),
     /// That was the last one: the member comes in with this.
-    Over(Box<RoomSubscribe>, Recovered),
+    Over(Box<RoomSubscribe>, RecoveredMessages),
 }
 
 impl RecoveryRead {
@@ -146,7 +146,7 @@ impl RecoveryRead {
         }
         is_whole &= self.bytes <= RECOVERY_BYTES_MAX && cx.store.may_hold(self.bytes);
         if !is_whole {
-            return RecoveryStep::Over(self.subscribe, Recovered::Lost);
+            return RecoveryStep::Over(self.subscribe, RecoveredMessages::Lost);
         }
         let rest = Position { offset: next - 1, epoch: since.epoch };
         match durable.window().missed(rest) {
@@ -158,7 +158,8 @@ impl RecoveryRead {
                 apply_changes(&mut missed);
                 end_edits(cx.now, durable, cx.rules, &mut missed);
                 let fits = self.bytes + bytes <= RECOVERY_BYTES_MAX;
-                let missed = if fits { Recovered::Whole(missed) } else { Recovered::Lost };
+                let missed =
+                    if fits { RecoveredMessages::Whole(missed) } else { RecoveredMessages::Lost };
                 RecoveryStep::Over(self.subscribe, missed)
             }
         }

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::decision::{Decision, ReadProgress, Recovered, RecoveryStart, RoomUse};
+use super::decision::{Decision, ReadProgress, RecoveredMessages, RecoveryStart, RoomUse};
 use super::inbox::{Inbox, InboxRoom};
 use super::members::{JoinResult, Member, MemberId, Members};
 use super::membership_events::{JoinLeave, is_counted_by_user};
@@ -127,7 +127,7 @@ impl Room {
         &mut self,
         (shard, reply_to): ReplyRoute,
         subscribe: RoomSubscribe,
-        missed: Recovered,
+        missed: RecoveredMessages,
         cx: &mut RoomContext<'_>,
     ) -> Decision {
         self.members.count_in(shard);
@@ -167,11 +167,11 @@ impl Room {
         }
     }
 
-    fn subscribed(&self, missed: Recovered, cx: &RoomContext<'_>) -> Subscribed {
+    fn subscribed(&self, missed: RecoveredMessages, cx: &RoomContext<'_>) -> Subscribed {
         let (recovery, missed) = match missed {
-            Recovered::NotAsked => (RecoveryOutcome::NotAsked, Vec::new()),
-            Recovered::Lost => (RecoveryOutcome::Lost, Vec::new()),
-            Recovered::Whole(missed) => (RecoveryOutcome::Whole, missed),
+            RecoveredMessages::NotRequested => (RecoveryOutcome::NotAsked, Vec::new()),
+            RecoveredMessages::Lost => (RecoveryOutcome::Lost, Vec::new()),
+            RecoveredMessages::Whole(missed) => (RecoveryOutcome::Whole, missed),
         };
         let name = Arc::clone(&self.messages.channel_key().channel);
         let position = self.messages.position(cx);

@@ -8,8 +8,12 @@ use std::sync::Arc;
 
 use super::changes::{ChangeDecision, judge, message_of};
 use super::conversation::DirectConversation;
-use super::decision::{Decision, DuplicateCheck, OpenOutcome, Recovered, RecoveryStart, RoomUse};
-use super::durable_stream::{ClosedStream, DurableStream, NoRoomError, Reopened, StreamState};
+use super::decision::{
+    Decision, DuplicateCheck, OpenOutcome, RecoveredMessages, RecoveryStart, RoomUse,
+};
+use super::durable_stream::{
+    ClosedStream, DurableStream, NoRoomError, ReopenedStream, StreamState,
+};
 use super::members::Members;
 use super::memory_reactions::MemoryReactions;
 use super::message_ids::MessageIds;
@@ -122,7 +126,7 @@ impl RoomMessages {
         subscribe.since =
             subscribe.since.map(|since| self.stream.known_position(self.id, since, cx));
         let Some(since) = subscribe.since else {
-            return RecoveryStart::Ready(subscribe, Recovered::NotAsked);
+            return RecoveryStart::Ready(subscribe, RecoveredMessages::NotRequested);
         };
         if let Some(durable) = self.stream.durable_mut()
             && is_on_disk_only(durable, cx.rules, since)
@@ -134,7 +138,10 @@ impl RoomMessages {
             return begun.map_or_else(RecoveryStart::Refused, |()| RecoveryStart::Reading);
         }
         let missed = self.stream.window().and_then(|window| window.missed(since));
-        RecoveryStart::Ready(subscribe, missed.map_or(Recovered::Lost, Recovered::Whole))
+        RecoveryStart::Ready(
+            subscribe,
+            missed.map_or(RecoveredMessages::Lost, RecoveredMessages::Whole),
+        )
     }
 
     /// A step of what a new member missed has been read.
@@ -626,7 +633,7 @@ impl RoomMessages {
                 cx.out.deliver(to, InboxDelivery::Stored);
             }
         }
-        let Reopened { unseen, in_doubt, waiting, .. } = reopened;
+        let ReopenedStream { unseen, in_doubt, waiting, .. } = reopened;
         for publication in unseen.into_iter().flatten() {
             let letter = in_doubt.iter().find(|(offset, _)| *offset == publication.offset);
             let chat_type = cx.rules.chat_type();

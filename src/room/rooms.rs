@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::decision::{Decision, OpenOutcome, ReadProgress, RoomUse};
 use super::members::{MemberId, Members};
-use super::messages::StreamNeed;
+use super::messages::StreamRequirement;
 use super::output::publish_result;
 use super::presence;
 use super::reactions;
@@ -125,9 +125,9 @@ impl Rooms {
         out: &mut RoomOutput,
     ) -> Option<RoomRequest> {
         let slot = match request.op.stream_need() {
-            StreamNeed::None => return Some(request),
-            StreamNeed::OfMember => self.set.slot_of(request.room),
-            StreamNeed::Named(channel_key) => match self.set.slot_of(request.room) {
+            StreamRequirement::None => return Some(request),
+            StreamRequirement::OfMember => self.set.slot_of(request.room),
+            StreamRequirement::Named(channel_key) => match self.set.slot_of(request.room) {
                 Some(slot) => Some(slot),
                 None if self.set.options().rules(channel_key).is_durable() => {
                     self.set.get_or_create(now, request.room, channel_key)

@@ -321,14 +321,14 @@ pub static SETTINGS: &[SettingRow<Config>] = &[
     ),
     count!(
         "room.user_news_burst",
-        shard.room.user_rates.member_news.burst,
+        shard.room.user_rates.join_leave.burst,
         1..=1_000_000,
         "times",
         "How often at once one user's coming and going is told by name to the other members of a room, by all its connections; over it they are told how many came and left, once a second. It counts for each room by itself."
     ),
     count!(
         "room.user_news_per_s",
-        shard.room.user_rates.member_news.per_s,
+        shard.room.user_rates.join_leave.per_s,
         1..=100_000,
         "times a second",
         "The same, a second, when those at once are used up."
