@@ -5,11 +5,11 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::HistoryQuery;
 use super::options::WindowLimits;
-use super::{HistoryOrder, HistoryQuery};
 use crate::base::Timestamps;
 use crate::base::limits::{HISTORY_ANSWER_BYTES_MAX, RECOVERY_BYTES_MAX};
-use crate::store::MessageChange;
+use crate::store::{MessageChange, ReadOrder};
 use crate::wire::{Epoch, Position, Publication, chat};
 
 /// The last messages of a room, limited by count, bytes and age.
@@ -191,11 +191,11 @@ impl HistoryWindow {
         let limit = query.limit as usize;
         let since = query.since.map(|since| since.offset);
         let picked = match query.order {
-            HistoryOrder::OldestFirst => {
+            ReadOrder::OldestFirst => {
                 let first = since.map_or(0, |offset| self.index_behind(offset));
                 pick(self.publications.range(first..), limit)
             }
-            HistoryOrder::NewestFirst => {
+            ReadOrder::NewestFirst => {
                 let end = since.map_or(self.publications.len(), |offset| {
                     self.index_behind(offset.saturating_sub(1))
                 });
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_read(limit: u32, since: Option<u64>, order: HistoryOrder, want: &[u64]) {
+    fn check_read(limit: u32, since: Option<u64>, order: ReadOrder, want: &[u64]) {
         let query = HistoryQuery { limit, since: since.map(at), order };
         let read = window(6).read(query).unwrap();
         assert_eq!(read.iter().map(|one| one.offset).collect::<Vec<_>>(), want);
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn history_is_read_from_both_ends() {
-        use HistoryOrder::{NewestFirst, OldestFirst};
+        use ReadOrder::{NewestFirst, OldestFirst};
         check_read(100, None, OldestFirst, &[3, 4, 5, 6]);
         check_read(2, None, OldestFirst, &[3, 4]);
         check_read(0, None, OldestFirst, &[]);
@@ -330,7 +330,7 @@ mod tests {
             let publication = Publication { data, ..(*message(offset, 0)).clone() };
             window.push(&Arc::new(publication), large);
         }
-        let query = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
+        let query = HistoryQuery { limit: 9, since: None, order: ReadOrder::OldestFirst };
         let read = window.read(query).unwrap();
         assert_eq!(read.iter().map(|one| one.offset).collect::<Vec<_>>(), [1]);
     }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::MessageTiming;
 use crate::base::{ConnId, RoomId, ShardId, Timestamps, Trace, UserHash};
-use crate::store::{Conversation, MarkerPosition, MessageReactions, PendingMessage, ReadMarkers};
+use crate::store::{
+    Conversation, MarkerPosition, MessageReactions, PendingMessage, ReadMarkers, ReadOrder,
+};
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication, publication_cost_bytes};
 
@@ -348,16 +350,7 @@ pub struct HistoryQuery {
     /// Only messages after this position (before it, when the newest come first).
     pub since: Option<Position>,
     /// The order.
-    pub order: HistoryOrder,
-}
-
-/// The order in which history is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HistoryOrder {
-    /// Oldest first.
-    OldestFirst,
-    /// Newest first.
-    NewestFirst,
+    pub order: ReadOrder,
 }
 
 /// A message of a room's home to a shard.

@@ -56,11 +56,10 @@ mod users;
 pub use message_timing::tests::timing;
 pub use message_timing::{DeliveryKind, MessageTiming, UNKNOWN, ack_key};
 pub use messages::{
-    ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryOrder, HistoryPage,
-    HistoryQuery, IdSource, InboxDelivery, LeaveReason, MembersPage, PublishAck, PublishMode,
-    Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RecoveryOutcome, ReplyTo,
-    RetractRight, RoomEvent, RoomOp, RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
-    Subscribed, Swap,
+    ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryQuery,
+    IdSource, InboxDelivery, LeaveReason, MembersPage, PublishAck, PublishMode, Reaction,
+    ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RecoveryOutcome, ReplyTo, RetractRight,
+    RoomEvent, RoomOp, RoomPublish, RoomReply, RoomRequest, RoomSubscribe, Subscribed, Swap,
 };
 pub use options::{JoinLeaveScope, Namespace, Options, Permission, UserRateLimits, WindowLimits};
 pub use output::{MessageStep, RoomOutput};

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use super::decision::RecoveredMessages;
 use super::durable_stream::{DurableStream, StreamState};
-use super::messages::HistoryOrder;
 use super::room_context::RoomContext;
 use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead, requester};
 use super::{HistoryQuery, Namespace, RoomSubscribe};
@@ -20,7 +19,7 @@ use crate::base::limits::{
     HISTORY_ANSWER_BYTES_MAX, READING_STEP_BYTES_MAX, READING_STEP_COUNT_MAX, RECOVERY_BYTES_MAX,
 };
 use crate::base::{RoomId, Timestamps};
-use crate::store::{self, HistoryRange, StoreOp};
+use crate::store::{HistoryRange, ReadOrder, StoreOp};
 use crate::wire::chat;
 use crate::wire::{Position, Publication};
 
@@ -48,33 +47,29 @@ pub(super) fn range_on_disk(
     let oldest = durable.oldest_offset(rules.history_count_max);
     let since = query.since.map(|since| since.offset);
     let (first, last) = match query.order {
-        HistoryOrder::OldestFirst => {
+        ReadOrder::OldestFirst => {
             (since.map_or(oldest, |since| oldest.max(since.saturating_add(1))), head)
         }
-        HistoryOrder::NewestFirst => {
+        ReadOrder::NewestFirst => {
             (oldest, since.map_or(head, |since| head.min(since.saturating_sub(1))))
         }
     };
     let count = u64::from(query.limit).min((last + 1).saturating_sub(first));
     let lowest = match query.order {
-        HistoryOrder::OldestFirst => first,
-        HistoryOrder::NewestFirst => (last + 1).saturating_sub(count),
+        ReadOrder::OldestFirst => first,
+        ReadOrder::NewestFirst => (last + 1).saturating_sub(count),
     };
     // What messages are reacted to with is on disk only, and read with them.
     let highest = lowest.saturating_add(count.saturating_sub(1));
     let is_reacted_to = durable.may_be_reacted_to(lowest, highest);
     let in_memory = count == 0 || (window.first_offset() <= lowest && !is_reacted_to);
-    let order = match query.order {
-        HistoryOrder::OldestFirst => store::ReadOrder::OldestFirst,
-        HistoryOrder::NewestFirst => store::ReadOrder::NewestFirst,
-    };
     (!in_memory).then_some(HistoryRange {
         room,
         first,
         last,
         count_max: count as u32,
         bytes_max: HISTORY_ANSWER_BYTES_MAX as u32,
-        order,
+        order: query.order,
     })
 }
 
@@ -86,7 +81,7 @@ pub(super) fn recovery_range(room: RoomId, durable: &DurableStream, first: u64) 
         last: durable.window().position().offset,
         count_max: READING_STEP_COUNT_MAX,
         bytes_max: READING_STEP_BYTES_MAX,
-        order: store::ReadOrder::OldestFirst,
+        order: ReadOrder::OldestFirst,
     }
 }
 
@@ -98,7 +93,7 @@ pub(super) fn range_of_one(room: RoomId, offset: u64) -> HistoryRange {
         last: offset,
         count_max: 1,
         bytes_max: READING_STEP_BYTES_MAX,
-        order: store::ReadOrder::OldestFirst,
+        order: ReadOrder::OldestFirst,
     }
 }
 

@@ -23,7 +23,7 @@ use crate::base::{
 use crate::room::timing;
 use crate::store::{
     Crash, DiskFaultProfile, Durability, Engine, EngineSetup, MarkerPosition,
-    Options as StoreOptions, Retention, SimulatedDisk, StoreOp, TurnResult,
+    Options as StoreOptions, ReadOrder, Retention, SimulatedDisk, StoreOp, TurnResult,
 };
 use crate::wire::chat::{self, Field};
 use crate::wire::{ClientInfo, Epoch, ErrorCode, ID_TAG, Payload, Position, Publication};

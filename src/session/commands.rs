@@ -12,7 +12,8 @@ use super::unanswered::Unanswered;
 use super::{Context, QuotaDecision, chat_commands, position_seal};
 use crate::auth::PermissionSet;
 use crate::base::limits::HISTORY_ANSWER_MAX;
-use crate::room::{HistoryOrder, HistoryPage, HistoryQuery, RoomOp};
+use crate::room::{HistoryPage, HistoryQuery, RoomOp};
+use crate::store::ReadOrder;
 use crate::wire::chat::Method;
 use crate::wire::{self, Answer, ErrorCode, HistoryRequest, RawData, Request};
 
@@ -140,7 +141,7 @@ fn history(
     let query = HistoryQuery {
         limit: u32::try_from(request.limit).unwrap_or(HISTORY_ANSWER_MAX),
         since: since.map(|(offset, epoch)| position_seal::position(*offset, epoch)),
-        order: if request.reverse { HistoryOrder::NewestFirst } else { HistoryOrder::OldestFirst },
+        order: if request.reverse { ReadOrder::NewestFirst } else { ReadOrder::OldestFirst },
     };
     let channel_key = access.channel_key_if_needed(&target);
     reply.send_request(target.room, RoomOp::History(Box::new(HistoryPage { channel_key, query })));

@@ -291,7 +291,7 @@ fn who_was_there_when_a_stream_began_recovers_with_the_epoch_of_silence() {
     assert_eq!(recovers(&mut world, 5, 1), None, "some of it is too old");
     let page = |since| HistoryPage {
         channel_key: Some(channel_key()),
-        query: HistoryQuery { limit: 9, since, order: crate::room::HistoryOrder::OldestFirst },
+        query: HistoryQuery { limit: 9, since, order: crate::store::ReadOrder::OldestFirst },
     };
     let history = world.ask(HOME, 1, RoomOp::History(Box::new(page(seen(3))))).0;
     let RoomReply::History(all, position) = history else { panic!("{history:?}") };
@@ -302,7 +302,7 @@ fn who_was_there_when_a_stream_began_recovers_with_the_epoch_of_silence() {
 fn history_of_a_room_that_is_not_there_is_silent_and_knows_its_positions() {
     let mut world = World::new(chatty());
     let request = |world: &mut World, since| {
-        let query = HistoryQuery { limit: 9, since, order: crate::room::HistoryOrder::OldestFirst };
+        let query = HistoryQuery { limit: 9, since, order: crate::store::ReadOrder::OldestFirst };
         let page = HistoryPage { channel_key: Some(channel_key()), query };
         world.ask(HOME, 1, RoomOp::History(Box::new(page))).0
     };

@@ -72,7 +72,7 @@ fn history_is_the_same_from_memory_and_from_disk() {
         since: since.map(|offset| Position { offset, epoch }),
         order,
     };
-    use HistoryOrder::{NewestFirst, OldestFirst};
+    use ReadOrder::{NewestFirst, OldestFirst};
     for (query, want) in [
         (query(3, None, OldestFirst), vec![1, 2, 3]),
         (query(2, Some(17), OldestFirst), vec![18, 19]),
@@ -114,7 +114,7 @@ fn a_room_without_members_leaves_memory_and_comes_back() {
     assert_eq!(world.subscribe(2, start).missed.len(), 1);
     // So does one that was only looked at.
     let mut world = world.restart(Crash::Killed);
-    let query = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
+    let query = HistoryQuery { limit: 9, since: None, order: ReadOrder::OldestFirst };
     assert_eq!(world.history(query), [1]);
     world.pass(31_000);
     assert!(world.rooms.is_empty());
@@ -188,7 +188,7 @@ fn where_only_the_reserve_is_left_reading_goes_on_right_behind_a_refusal() {
     world.store.disk_mut().set_fault_profile(full);
     world.pass(1_000);
     check_refused(&world.publish("2"), ErrorCode::Internal);
-    let query = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
+    let query = HistoryQuery { limit: 9, since: None, order: ReadOrder::OldestFirst };
     assert_eq!(world.history(query), [1]);
     world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
     world.pass(1_000);
@@ -206,7 +206,7 @@ fn a_channel_whose_first_message_was_refused_begins_later() {
     world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
     world.pass(2_000);
     assert!(matches!(world.publish("2"), RoomReply::Published(_)));
-    let query = HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst };
+    let query = HistoryQuery { limit: 9, since: None, order: ReadOrder::OldestFirst };
     assert_eq!(world.history(query), [1]);
 }
 
@@ -294,14 +294,14 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
             let since = stored.len() as u64;
             let page = HistoryPage {
                 channel_key: Some(channel_key("room:9", 0)),
-                query: HistoryQuery { limit: 100, since: None, order: HistoryOrder::OldestFirst },
+                query: HistoryQuery { limit: 100, since: None, order: ReadOrder::OldestFirst },
             };
             let position = match world.ask(0, ROOM, RoomOp::History(Box::new(page))) {
                 RoomReply::History(_, position) => position,
                 other => panic!("{other:?}"),
             };
             let since = Some(Position { offset: since, ..position });
-            let query = HistoryQuery { limit: 100, since, order: HistoryOrder::OldestFirst };
+            let query = HistoryQuery { limit: 100, since, order: ReadOrder::OldestFirst };
             let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), query };
             match world.ask(0, ROOM, RoomOp::History(Box::new(page))) {
                 RoomReply::History(all, _) if all.is_empty() => break,

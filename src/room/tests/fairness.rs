@@ -44,7 +44,7 @@ fn every_part_of_a_message_counts_against_every_limit() {
         );
         let near = start.map(|start| Position { offset: 200, ..start });
         assert_eq!(world.subscribe(3, near).recovery, RecoveryOutcome::Whole, "part {part}");
-        for order in [HistoryOrder::OldestFirst, HistoryOrder::NewestFirst] {
+        for order in [ReadOrder::OldestFirst, ReadOrder::NewestFirst] {
             let found = world.history(HistoryQuery { limit: 1_000, since: None, order });
             assert!((100..131).contains(&found.len()), "{} of part {part}", found.len());
         }
@@ -121,11 +121,11 @@ fn no_number_is_too_large_for_a_room() {
         other: None,
     };
     for (offset, slot) in numbers.into_iter().zip(100..) {
-        for order in [HistoryOrder::OldestFirst, HistoryOrder::NewestFirst] {
+        for order in [ReadOrder::OldestFirst, ReadOrder::NewestFirst] {
             for limit in [0, 1, 1_000, u32::MAX] {
                 let since = Some(Position { offset, epoch });
                 let found = world.history(HistoryQuery { limit, since, order });
-                let behind = matches!(order, HistoryOrder::OldestFirst);
+                let behind = matches!(order, ReadOrder::OldestFirst);
                 assert!(found.iter().all(|&one| if behind { offset < one } else { one < offset }));
             }
         }
@@ -191,7 +191,7 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
     world.asleep = true;
     world.out.events.clear();
     let page = || {
-        let query = HistoryQuery { limit: 20, since: None, order: HistoryOrder::OldestFirst };
+        let query = HistoryQuery { limit: 20, since: None, order: ReadOrder::OldestFirst };
         RoomOp::History(Box::new(HistoryPage {
             channel_key: Some(channel_key("room:9", 0)),
             query,
@@ -307,7 +307,7 @@ fn with_a_room_on_disk() -> World {
 }
 
 fn look() -> RoomOp {
-    let query = HistoryQuery { limit: 20, since: None, order: HistoryOrder::OldestFirst };
+    let query = HistoryQuery { limit: 20, since: None, order: ReadOrder::OldestFirst };
     RoomOp::History(Box::new(HistoryPage { channel_key: Some(channel_key("room:9", 0)), query }))
 }
 
@@ -339,9 +339,7 @@ fn what_was_said_in_a_room_is_kept_when_its_author_is_gone_before_it_was_read() 
     leave_before_it_is_read(&mut world, publish("4", None));
     is_gone(&mut world);
     assert_eq!(
-        world
-            .history(HistoryQuery { limit: 9, since: None, order: HistoryOrder::OldestFirst })
-            .len(),
+        world.history(HistoryQuery { limit: 9, since: None, order: ReadOrder::OldestFirst }).len(),
         4
     );
 }

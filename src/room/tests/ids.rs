@@ -29,7 +29,7 @@ impl World {
     }
 
     fn durable(&mut self) -> Vec<u64> {
-        let query = HistoryQuery { limit: 99, since: None, order: HistoryOrder::OldestFirst };
+        let query = HistoryQuery { limit: 99, since: None, order: ReadOrder::OldestFirst };
         let page = HistoryPage { channel_key: Some(channel_key("few:9", 3)), query };
         match self.ask(0, ROOM, RoomOp::History(Box::new(page))) {
             RoomReply::History(all, _) => all.iter().map(|one| one.offset).collect(),

@@ -4,7 +4,7 @@ use super::*;
 use crate::base::limits::WAITING_REQUESTS_MAX;
 use crate::store::{StoreError, StoreReply, StoreResult};
 
-fn all_of(order: HistoryOrder) -> RoomOp {
+fn all_of(order: ReadOrder) -> RoomOp {
     let query = HistoryQuery { limit: 99, since: None, order };
     RoomOp::History(Box::new(HistoryPage { channel_key: Some(channel_key("room:9", 0)), query }))
 }
@@ -35,7 +35,7 @@ fn who_says_something_finds_it_in_the_history() {
             world.asleep = true;
         }
         let said = world.begin(HOME, 7, ROOM, publish("2", None));
-        let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::NewestFirst));
+        let own = world.begin(HOME, 7, ROOM, all_of(ReadOrder::NewestFirst));
         let later = world.begin(HOME, 7, ROOM, publish("3", None));
         assert!(world.answer(own).is_none(), "its own message is under way");
         world.asleep = false;
@@ -51,9 +51,9 @@ fn who_says_something_finds_it_in_the_history() {
 fn nobody_waits_for_what_others_say() {
     let mut world = asleep();
     world.begin(HOME, 7, ROOM, publish("2", None));
-    let other = world.begin(HOME, 8, ROOM, all_of(HistoryOrder::OldestFirst));
+    let other = world.begin(HOME, 8, ROOM, all_of(ReadOrder::OldestFirst));
     assert_eq!(found(world.answer(other)), [(1, "1".to_owned())]);
-    let elsewhere = world.begin(ShardId(1), 7, ROOM, all_of(HistoryOrder::OldestFirst));
+    let elsewhere = world.begin(ShardId(1), 7, ROOM, all_of(ReadOrder::OldestFirst));
     assert_eq!(found(world.answer(elsewhere)), [(1, "1".to_owned())], "another shard's seventh");
 }
 
@@ -62,7 +62,7 @@ fn a_message_is_taken_back_right_behind_itself() {
     let mut world = asleep();
     world.begin(HOME, 7, ROOM, publish("2", None));
     let back = world.begin(HOME, 7, ROOM, retract(2, "ann", RetractRight::Author));
-    let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
+    let own = world.begin(HOME, 7, ROOM, all_of(ReadOrder::OldestFirst));
     world.asleep = false;
     world.settle();
     assert!(matches!(world.answer(back), Some(RoomReply::Done)));
@@ -77,7 +77,7 @@ fn what_waits_behind_a_message_that_cannot_be_kept_is_refused() {
     let fails = DiskFaultProfile { sync_fails_percent: 100, ..DiskFaultProfile::CALM };
     world.store.disk_mut().set_fault_profile(fails);
     let said = world.begin(HOME, 7, ROOM, publish("2", None));
-    let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
+    let own = world.begin(HOME, 7, ROOM, all_of(ReadOrder::OldestFirst));
     world.settle();
     check_refused(&world.answer(said).unwrap(), ErrorCode::Internal);
     check_refused(&world.answer(own).unwrap(), ErrorCode::Internal);
@@ -88,7 +88,7 @@ fn questions_behind_a_message_are_bounded() {
     let mut world = asleep();
     world.begin(HOME, 7, ROOM, publish("2", None));
     let ids: Vec<u32> = (0..=WAITING_REQUESTS_MAX)
-        .map(|_| world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst)))
+        .map(|_| world.begin(HOME, 7, ROOM, all_of(ReadOrder::OldestFirst)))
         .collect();
     let last = ids.last().copied().unwrap();
     check_refused(&world.answer(last).unwrap(), ErrorCode::TooManyRequests);
@@ -122,10 +122,10 @@ fn what_is_asked_behind_a_retraction_that_is_read_first_finds_it_done() {
         let back = world.begin(HOME, 7, ROOM, retract(1, "ann", RetractRight::Author));
         let again = world.begin(HOME, 7, ROOM, retract(2, "ann", RetractRight::Author));
         let said = world.begin(HOME, 7, ROOM, publish("11", None));
-        let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
+        let own = world.begin(HOME, 7, ROOM, all_of(ReadOrder::OldestFirst));
         let latest = RoomOp::History(Box::new(HistoryPage {
             channel_key: Some(channel_key("room:9", 0)),
-            query: HistoryQuery { limit: 2, since: None, order: HistoryOrder::NewestFirst },
+            query: HistoryQuery { limit: 2, since: None, order: ReadOrder::NewestFirst },
         }));
         let latest = world.begin(HOME, 7, ROOM, latest);
         assert!(world.answer(latest).is_none(), "memory would have it");
@@ -145,8 +145,8 @@ fn what_is_asked_behind_a_retraction_that_is_read_first_finds_it_done() {
 fn a_retraction_that_is_refused_lets_those_behind_it_go() {
     let mut world = asleep_and_long();
     let back = world.begin(HOME, 7, ROOM, retract(1, "bob", RetractRight::Author));
-    let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
-    let other = world.begin(HOME, 8, ROOM, all_of(HistoryOrder::NewestFirst));
+    let own = world.begin(HOME, 7, ROOM, all_of(ReadOrder::OldestFirst));
+    let other = world.begin(HOME, 8, ROOM, all_of(ReadOrder::NewestFirst));
     world.asleep = false;
     world.settle();
     check_refused(&world.answer(back).unwrap(), ErrorCode::PermissionDenied);
@@ -161,7 +161,7 @@ fn whoever_leaves_behind_retractions_is_answered_and_leaves_nothing() {
     let mut asked: Vec<u32> = (1..=6)
         .map(|offset| world.begin(HOME, 7, ROOM, retract(offset, "ann", RetractRight::Author)))
         .collect();
-    asked.push(world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst)));
+    asked.push(world.begin(HOME, 7, ROOM, all_of(ReadOrder::OldestFirst)));
     world.rooms.abandon(world.now, HOME, connection(7), &mut world.out);
     world.asleep = false;
     world.settle();
@@ -176,7 +176,7 @@ fn whoever_leaves_behind_retractions_is_answered_and_leaves_nothing() {
 fn a_retraction_that_cannot_be_read_is_nobodys_fault() {
     let mut world = asleep_and_long();
     let back = world.begin(HOME, 7, ROOM, retract(1, "ann", RetractRight::Author));
-    let own = world.begin(HOME, 7, ROOM, all_of(HistoryOrder::OldestFirst));
+    let own = world.begin(HOME, 7, ROOM, all_of(ReadOrder::OldestFirst));
     let requests = std::mem::take(&mut world.out.requests);
     let [read] = <[_; 1]>::try_from(requests).expect("the history waits for it");
     let outcome = StoreResult::Failed(StoreError::Broken);

@@ -55,7 +55,7 @@ impl World {
 
     /// Offsets and what tags say, of messages that were reacted to.
     fn shown_reactions(&mut self, place: (RoomId, &str, u16), name: &str) -> Vec<(u64, String)> {
-        let query = HistoryQuery { limit: 100, since: None, order: HistoryOrder::NewestFirst };
+        let query = HistoryQuery { limit: 100, since: None, order: ReadOrder::NewestFirst };
         let page = HistoryPage { channel_key: Some(channel_key(place.1, place.2)), query };
         match self.ask_as(name, place.0, RoomOp::History(Box::new(page))) {
             RoomReply::History(all, _) => all
@@ -193,7 +193,7 @@ fn a_history_in_memory_asks_the_store_only_for_what_was_reacted_to() {
     world.reacts(place, 3, "ann", "a");
     world.asleep = true;
     let newest = |limit| {
-        let query = HistoryQuery { limit, since: None, order: HistoryOrder::NewestFirst };
+        let query = HistoryQuery { limit, since: None, order: ReadOrder::NewestFirst };
         RoomOp::History(Box::new(HistoryPage { channel_key: None, query }))
     };
     let id = world.begin(HOME, 0, ROOM, newest(4));

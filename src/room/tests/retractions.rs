@@ -25,7 +25,7 @@ fn a_retracted_message_is_gone_in_memory_and_on_disk() {
         assert!(matches!(answer, RoomReply::InvalidField(Field::Offset)), "{answer:?}");
     }
     let mut world = world.restart(Crash::PowerCut);
-    let query = HistoryQuery { limit: 100, since: None, order: HistoryOrder::OldestFirst };
+    let query = HistoryQuery { limit: 100, since: None, order: ReadOrder::OldestFirst };
     let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), query };
     let RoomReply::History(all, _) = world.ask(0, ROOM, RoomOp::History(Box::new(page))) else {
         panic!("a history")
