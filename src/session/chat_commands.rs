@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::access::{Access, CommandResult};
 use super::command_out::CommandOut;
 use super::names::{ChannelKind, conversation};
+use super::peer_permissions::{Access, CommandResult};
 use super::presence::presence;
 use super::publishing::{
     self, PublishArgs, PublishParts, chat_type, made_id, room_publish, unpublished,

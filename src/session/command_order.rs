@@ -9,14 +9,14 @@
 
 use std::borrow::Cow;
 
-use super::access::{Access, CommandResult};
 use super::commands::chat_method;
 use super::identity::Peer;
 use super::names::conversation;
+use super::open_commands::Unanswered;
+use super::peer_permissions::{Access, CommandResult};
 use super::publishing::{chat_type, unpublished};
 use super::state::SessionState;
 use super::subscribing::Membership;
-use super::unanswered::Unanswered;
 use super::{CommandError, Context, SessionOutput};
 use crate::base::RoomId;
 use crate::wire::chat::{self, ChatRequest};

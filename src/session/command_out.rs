@@ -6,7 +6,7 @@
 //! Deliberately absent: the cost of a refusal (`machine`).
 
 use super::identity::Peer;
-use super::unanswered::Unanswered;
+use super::open_commands::Unanswered;
 use super::{CommandError, Context, Effect, Fault, SessionOutput};
 use crate::base::{MonotonicMs, RoomId, UserHash};
 use crate::metrics::Histogram;

@@ -3,12 +3,12 @@
 //! Deliberately absent: subscriptions (`subscribing`), tokens (`refresh`), and chat's methods
 //! (`chat_commands`).
 
-use super::access::{Access, CommandResult};
 use super::command_out::CommandOut;
+use super::open_commands::Unanswered;
+use super::peer_permissions::{Access, CommandResult};
 use super::presence::presence;
 use super::publishing::{self, PublishArgs};
 use super::quota::Quota;
-use super::unanswered::Unanswered;
 use super::{Context, QuotaDecision, chat_commands, position_seal};
 use crate::auth::PermissionSet;
 use crate::base::limits::HISTORY_ANSWER_MAX;

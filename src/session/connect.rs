@@ -5,16 +5,16 @@
 
 use std::sync::Arc;
 
-use super::access::reader;
 use super::backlog::Backlog;
 use super::command_out::CommandOut;
 use super::heartbeat::Heartbeat;
 use super::identity::{Peer, StartTime24};
 use super::names::{ChannelKind, INBOX_NAMESPACE, namespace_of};
+use super::open_commands::Unanswered;
+use super::peer_permissions::reader;
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
 use super::subscriptions::Subscriptions;
 use super::tokens::{ConnectCommandError, authenticate, json_payload, left_s};
-use super::unanswered::Unanswered;
 use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput};
 use crate::auth::PermissionSet;
 use crate::base::{ClientId, MonotonicMs, RoomId};

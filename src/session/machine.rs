@@ -10,23 +10,23 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::access::{Access, CommandResult};
+use super::awaiting_connect::Greeting;
 use super::backlog::{HeldServed, Remaining, SubscribeOutcome};
 use super::command_order::{apply_deferred, may_follow_connect, note_throttled, waits_for};
 use super::command_out::CommandOut;
 use super::commands::CommandLoad;
 use super::connect::request_single_session;
 use super::context::ends_now;
-use super::greeting::Greeting;
 use super::heartbeat::Heartbeat;
 #[cfg(test)]
 use super::identity::Peer;
+use super::open_commands::Unanswered;
+use super::peer_permissions::{Access, CommandResult};
 use super::publishing::{chat_type, unpublished};
 use super::quota::Quota;
 use super::state::SessionState;
 use super::subscribing::Membership;
 use super::subscriptions::{Removal, SubscriptionSide, Subscriptions};
-use super::unanswered::Unanswered;
 use super::{
     CommandError, ConnectionEvent, Context, Effect, Fault, HeldCommands, NameKey, Options,
     PeerIdentity, PongVerdict, QuotaDecision, SessionOutput, SubscriberSlot, Suspicion, answers,

@@ -10,8 +10,8 @@
 //! Deliberately absent: sockets, WebSocket frames (the shard's), other sessions.
 #![forbid(unsafe_code)]
 
-mod access;
 mod answers;
+mod awaiting_connect;
 mod backlog;
 mod chat_commands;
 mod clocks;
@@ -21,14 +21,15 @@ mod commands;
 mod connect;
 mod context;
 mod fault;
-mod greeting;
 mod heartbeat;
 mod identity;
 mod load;
 mod machine;
 mod names;
+mod open_commands;
 mod options;
 mod outcome;
+mod peer_permissions;
 mod ping_timer;
 mod position_seal;
 mod presence;
@@ -46,7 +47,6 @@ mod subscriptions;
 mod tests;
 mod tokens;
 mod tracer;
-mod unanswered;
 
 pub use backlog::HeldCommands;
 pub use context::{Context, PeerIdentity};

@@ -3,8 +3,8 @@
 //! Deliberately absent: the answer (`room`).
 
 use super::Context;
-use super::access::{Access, CommandResult};
 use super::command_out::CommandOut;
+use super::peer_permissions::{Access, CommandResult};
 use crate::auth::PermissionSet;
 use crate::room::RoomOp;
 use crate::wire::ErrorCode;

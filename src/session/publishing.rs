@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::access::{Access, ChannelTarget, CommandResult};
 use super::command_out::CommandOut;
+use super::peer_permissions::{Access, ChannelTarget, CommandResult};
 use super::tracer::TracedMessage;
 use super::{Context, namespace_of};
 use crate::auth::PermissionSet;

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use super::Context;
-use super::access::{Access, ChannelTarget, CommandResult};
 use super::command_out::CommandOut;
+use super::peer_permissions::{Access, ChannelTarget, CommandResult};
 use crate::auth::PermissionSet;
 use crate::room::{Reaction, ReactionsPage, RoomOp};
 use crate::wire::ErrorCode;

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use super::access::{CommandResult, grant};
 use super::command_out::CommandOut;
 use super::connect::{ServerSubscription, wanted};
+use super::peer_permissions::{CommandResult, grant};
 use super::rights::MembershipStatus;
 use super::subscribing::Membership;
 use super::subscriptions::{Removal, SubscriptionSide};

@@ -2,8 +2,8 @@
 //!
 //! Deliberately absent: whether a request is served now (`machine`, `command_order`).
 
-use super::access::CommandResult;
 use super::command_out::CommandOut;
+use super::peer_permissions::CommandResult;
 use super::subscribing::Membership;
 use super::{Context, CorePace, commands, refresh};
 use crate::wire::{ErrorCode, Request};

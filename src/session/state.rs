@@ -2,9 +2,9 @@
 //!
 //! Deliberately absent: transitions (`machine`).
 
+use super::awaiting_connect::Greeting;
 use super::connect::PendingConnect;
 use super::context::{is_long_over, is_over};
-use super::greeting::Greeting;
 use super::heartbeat::Heartbeat;
 use super::identity::Peer;
 use super::{Context, Fault, Options};

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use super::access::{Access, ChannelTarget, CommandResult, grant, reader};
 use super::backlog::SubscribeOutcome;
 use super::command_out::CommandOut;
 use super::identity::{ChannelExtra, Peer};
+use super::peer_permissions::{Access, ChannelTarget, CommandResult, grant, reader};
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
 use super::rights::MembershipStatus;
 use super::subscriptions::{Cancelled, PendingSubscribe, Removal, SubscriptionSide, Subscriptions};

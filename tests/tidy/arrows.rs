@@ -66,10 +66,10 @@ const ROOMS: &[(&str, &str)] = &[
 const ORDERS: &[(&str, &str)] = &[
     (
         "session",
-        "backlog clocks fault load names options ping_timer quarantine rights unanswered \
+        "backlog clocks fault load names options ping_timer quarantine rights open_commands \
          context outcome quota position_seal identity subscriptions heartbeat tracer tokens \
-         access answers command_out presence publishing reactions chat_commands commands connect \
-         greeting state subscribing refresh command_order serving machine",
+         peer_permissions answers command_out presence publishing reactions chat_commands commands connect \
+         awaiting_connect state subscribing refresh command_order serving machine",
     ),
     (
         "shard",
