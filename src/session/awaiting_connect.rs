@@ -13,17 +13,17 @@ use crate::wire::{ConnectRequest, ErrorCode};
 
 /// A session that waits for its connect command.
 #[derive(Debug)]
-pub(super) struct Greeting {
+pub(super) struct AwaitingConnect {
     /// The deadline.
     deadline: MonotonicMs,
     /// Why the last one was refused: commands after it are, too.
     refused: Option<ErrorCode>,
 }
 
-impl Greeting {
+impl AwaitingConnect {
     /// The greeting of a session whose upgrade is done now.
-    pub fn begin(now: MonotonicMs, options: &Options) -> Greeting {
-        Greeting { deadline: now.plus_ms(options.connect_ms_max), refused: None }
+    pub fn begin(now: MonotonicMs, options: &Options) -> AwaitingConnect {
+        AwaitingConnect { deadline: now.plus_ms(options.connect_ms_max), refused: None }
     }
 
     /// The deadline.

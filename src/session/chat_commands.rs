@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::command_out::CommandOut;
 use super::names::{ChannelKind, conversation};
-use super::peer_permissions::{Access, CommandResult};
+use super::peer_permissions::{CommandResult, PeerPermissions};
 use super::presence::presence;
 use super::publishing::{
     self, PublishArgs, PublishParts, chat_type, made_id, room_publish, unpublished,
@@ -28,7 +28,7 @@ use crate::wire::{ErrorCode, ID_TAG};
 /// Serves a chat method, by its name without the prefix.
 pub(super) fn serve(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     name: &str,
     data: &[u8],
     reply: &mut CommandOut<'_>,
@@ -36,7 +36,7 @@ pub(super) fn serve(
     let method = Method::named(name).ok_or(ErrorCode::MethodNotFound)?;
     let verb = method.read(data).map_err(CommandError::from);
     let done = verb.as_ref().map_err(|refusal| *refusal);
-    let done = done.and_then(|verb| serve_verb(cx, access, verb, reply));
+    let done = done.and_then(|verb| serve_verb(cx, permissions, verb, reply));
     if let Err(refusal) = done
         && let Some(chat_type) = refused_type(cx, method, verb.as_ref().ok())
     {
@@ -73,29 +73,33 @@ fn refused_type(
 
 fn serve_verb(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     verb: &ChatRequest<'_>,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
     match verb {
-        ChatRequest::Publish { channel, said } => post(cx, access, channel, said, reply),
-        ChatRequest::Send { to, said, ttl_s } => send_to(cx, access, to, (said, *ttl_s), reply),
+        ChatRequest::Publish { channel, said } => post(cx, permissions, channel, said, reply),
+        ChatRequest::Send { to, said, ttl_s } => {
+            send_to(cx, permissions, to, (said, *ttl_s), reply)
+        }
         ChatRequest::Ack { channel, offset, took_ms } => {
-            let room = mark(cx, access, channel, MarkerPosition::Delivered(*offset), reply)?;
+            let room = mark(cx, permissions, channel, MarkerPosition::Delivered(*offset), reply)?;
             let key = ack_key(room, *offset);
             reply.effect(Effect::Acknowledged { key, took_ms: *took_ms });
             Ok(())
         }
         ChatRequest::Read { channel, offset } => {
-            mark(cx, access, channel, MarkerPosition::Read(*offset), reply).map(drop)
+            mark(cx, permissions, channel, MarkerPosition::Read(*offset), reply).map(drop)
         }
-        ChatRequest::Typing { channel } => typing(cx, access, channel, reply),
-        ChatRequest::Retract { channel, offset } => retract(cx, access, channel, *offset, reply),
+        ChatRequest::Typing { channel } => typing(cx, permissions, channel, reply),
+        ChatRequest::Retract { channel, offset } => {
+            retract(cx, permissions, channel, *offset, reply)
+        }
         ChatRequest::Edit { channel, offset, said } => {
-            edit(cx, access, channel, (*offset, said), reply)
+            edit(cx, permissions, channel, (*offset, said), reply)
         }
         ChatRequest::React { channel, offset, value } => {
-            reactions::react(cx, access, channel, (*offset, value.as_deref()), reply)
+            reactions::react(cx, permissions, channel, (*offset, value.as_deref()), reply)
         }
         // A question without an id needs no answer, and is not asked.
         ChatRequest::Receipts { .. }
@@ -107,67 +111,67 @@ fn serve_verb(
             Ok(())
         }
         ChatRequest::Receipts { channel, after, limit } => {
-            receipts(cx, access, channel, (after, *limit), reply)
+            receipts(cx, permissions, channel, (after, *limit), reply)
         }
-        ChatRequest::Rooms { after, limit } => rooms(cx, access, after, *limit, reply),
+        ChatRequest::Rooms { after, limit } => rooms(cx, permissions, after, *limit, reply),
         ChatRequest::Members { channel, after, limit } => {
             let page = MembersPage { after: *after, count_max: *limit };
-            presence(cx, access, channel, RoomOp::Members(page), reply)
+            presence(cx, permissions, channel, RoomOp::Members(page), reply)
         }
         ChatRequest::Reactions { channel, offsets } => {
-            reactions::reactions(cx, access, channel, offsets, reply)
+            reactions::reactions(cx, permissions, channel, offsets, reply)
         }
     }
 }
 
 fn post(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     channel: &str,
     said: &ChatMessage<'_>,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let target = access.target(cx, channel)?;
+    let target = permissions.target(cx, channel)?;
     let args = PublishArgs::of_chat(said, 0, &mut cx.random.ids);
-    publishing::publish(cx, access, &target, args, reply)
+    publishing::publish(cx, permissions, &target, args, reply)
 }
 
 fn send_to(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     to: &str,
     (said, ttl_s): (&ChatMessage<'_>, Option<u64>),
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let user = &*access.peer().info().user;
+    let user = &*permissions.peer().info().user;
     // A user without a valid name has no conversations.
     if user.is_empty() || user.contains([',', '#']) {
         return Err(ErrorCode::PermissionDenied.into());
     }
     let channel = conversation(user, to).ok_or(InvalidFieldError(Field::To))?;
-    let target = access.target(cx, &channel)?;
+    let target = permissions.target(cx, &channel)?;
     let ttl_ms = ttl_s.map_or(0, |ttl_s| ttl_s.saturating_mul(1_000));
     let args = PublishArgs::of_chat(said, ttl_ms, &mut cx.random.ids);
-    publishing::publish(cx, access, &target, args, reply)
+    publishing::publish(cx, permissions, &target, args, reply)
 }
 
 fn mark(
     cx: &Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     channel: &str,
     position: MarkerPosition,
     reply: &mut CommandOut<'_>,
 ) -> Result<RoomId, CommandError> {
-    let target = access.target(cx, channel)?;
-    access.check_reading(cx, &target)?;
-    let info = access.peer().info();
+    let target = permissions.target(cx, channel)?;
+    permissions.check_reading(cx, &target)?;
+    let info = permissions.peer().info();
     let user = named(&info.user)?;
     let update = ReadMarkerUpdate {
-        channel_key: access.channel_key_if_needed(&target),
+        channel_key: permissions.channel_key_if_needed(&target),
         info: Arc::clone(info),
-        inbox: access.inbox(cx, user),
+        inbox: permissions.inbox(cx, user),
         position,
-        other: target.kind.other_than(user).map(|other| access.inbox(cx, other)),
+        other: target.kind.other_than(user).map(|other| permissions.inbox(cx, other)),
     };
     reply.send_request(target.room, RoomOp::AdvanceMarker(Box::new(update)));
     Ok(target.room)
@@ -175,14 +179,14 @@ fn mark(
 
 fn receipts(
     cx: &Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     channel: &str,
     (after, count_max): (&str, u32),
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let target = access.target(cx, channel)?;
-    access.check_reading(cx, &target)?;
-    let channel_key = access.channel_key_if_needed(&target);
+    let target = permissions.target(cx, channel)?;
+    permissions.check_reading(cx, &target)?;
+    let channel_key = permissions.channel_key_if_needed(&target);
     let page = ReceiptsPage { channel_key, after: after.into(), count_max };
     reply.send_request(target.room, RoomOp::Receipts(Box::new(page)));
     Ok(())
@@ -191,15 +195,15 @@ fn receipts(
 /// The user's personal channel has the list.
 fn rooms(
     cx: &Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     after: &str,
     count_max: u32,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let user = named(&access.peer().info().user)?;
+    let user = named(&permissions.peer().info().user)?;
     let channel = format!("{INBOX_NAMESPACE}{user}");
     // Without such a namespace there are none.
-    let target = access.target(cx, &channel).map_err(|_| ErrorCode::NotAvailable)?;
+    let target = permissions.target(cx, &channel).map_err(|_| ErrorCode::NotAvailable)?;
     let (channel_key, user, after) = (target.channel_key(), user.into(), after.into());
     let page = ConversationsPage { channel_key, user, after, count_max };
     reply.send_request(target.room, RoomOp::Conversations(Box::new(page)));
@@ -210,23 +214,23 @@ fn rooms(
 /// messages in their personal channels only.
 fn typing(
     cx: &Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     channel: &str,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let target = access.target(cx, channel)?;
+    let target = permissions.target(cx, channel)?;
     let is_there = match target.kind {
         ChannelKind::Conversation(_) => true,
         ChannelKind::Inbox(_) | ChannelKind::Open => {
-            access.standing(target.room) == MembershipStatus::Subscribed
+            permissions.standing(target.room) == MembershipStatus::Subscribed
         }
     };
     if !is_there {
         return Err(ErrorCode::PermissionDenied.into());
     }
-    access.check(cx, &target, target.rules.publish, PermissionSet::PUBLISH)?;
-    let info = Arc::clone(access.peer().info());
-    let inbox = target.kind.other_than(&info.user).map(|other| access.inbox(cx, other));
+    permissions.check(cx, &target, target.rules.publish, PermissionSet::PUBLISH)?;
+    let info = Arc::clone(permissions.peer().info());
+    let inbox = target.kind.other_than(&info.user).map(|other| permissions.inbox(cx, other));
     reply.send_request(target.room, RoomOp::Typing(Arc::clone(&info)));
     if let Some(inbox) = inbox {
         // The other user may not be subscribed to the conversation now.
@@ -238,23 +242,23 @@ fn typing(
 
 fn retract(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     channel: &str,
     offset: u64,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let target = access.target(cx, channel)?;
-    let right = access.right(cx, &target);
+    let target = permissions.target(cx, channel)?;
+    let right = permissions.right(cx, &target);
     match right {
         RetractRight::Moderator if target.rules.keeps_history() => (),
         RetractRight::Moderator => return Err(ErrorCode::NotAvailable.into()),
-        RetractRight::Author => access.check_reading(cx, &target)?,
+        RetractRight::Author => permissions.check_reading(cx, &target)?,
     }
-    let user = &*access.peer().info().user;
+    let user = &*permissions.peer().info().user;
     let mode = match target.kind.other_than(user) {
         None => PublishMode::Post,
         Some(other) => {
-            let (from, to) = (access.inbox(cx, user), access.inbox(cx, other));
+            let (from, to) = (permissions.inbox(cx, user), permissions.inbox(cx, other));
             PublishMode::Send { from, to, ttl_ms: 0 }
         }
     };
@@ -267,7 +271,7 @@ fn retract(
         mode,
         sent_at_unix_ms: None,
     };
-    let publish = room_publish(cx, access, &target, parts);
+    let publish = room_publish(cx, permissions, &target, parts);
     let request = ChangeRequest { offset, action: ChangeAction::Retract(right), publish };
     reply.send_request(target.room, RoomOp::Change(Box::new(request)));
     Ok(())
@@ -276,14 +280,14 @@ fn retract(
 /// A user who may publish may edit its own messages.
 fn edit(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     channel: &str,
     (offset, said): (u64, &ChatMessage<'_>),
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let target = access.target(cx, channel)?;
+    let target = permissions.target(cx, channel)?;
     let args = PublishArgs::of_chat(said, 0, &mut cx.random.ids).editing(offset);
-    publishing::publish(cx, access, &target, args, reply)
+    publishing::publish(cx, permissions, &target, args, reply)
 }
 
 /// Read markers are stored by user name.

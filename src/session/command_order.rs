@@ -12,8 +12,8 @@ use std::borrow::Cow;
 use super::commands::chat_method;
 use super::identity::Peer;
 use super::names::conversation;
-use super::open_commands::Unanswered;
-use super::peer_permissions::{Access, CommandResult};
+use super::open_commands::OpenCommandCount;
+use super::peer_permissions::{CommandResult, PeerPermissions};
 use super::publishing::{chat_type, unpublished};
 use super::state::SessionState;
 use super::subscribing::Membership;
@@ -44,18 +44,18 @@ pub(super) fn may_follow_connect(id: u32, request: &Request<'_>) -> bool {
 /// The room that has to answer a subscribe before this can be served.
 pub(super) fn waits_for(
     cx: &Context<'_>,
-    access: Access<'_>,
-    unanswered: Unanswered,
+    permissions: PeerPermissions<'_>,
+    open_commands: OpenCommandCount,
     request: &Request<'_>,
 ) -> Option<RoomId> {
-    let peer = access.peer();
+    let peer = permissions.peer();
     // A client's subscribe has an id; that of the server has a backlog.
-    if unanswered.count() == 0 && !peer.has_backlogs() {
+    if open_commands.count() == 0 && !peer.has_backlogs() {
         return None;
     }
     let channel = channel_of(request, &peer.info().user)?;
     let room = cx.names.room(peer.tenant(), &channel);
-    access.subscriptions().asked(room).map(|_| room)
+    permissions.subscriptions().pending(room).map(|_| room)
 }
 
 /// Remembers what a subscribe came to. Behind one that was put off, what is not allowed is
@@ -77,7 +77,7 @@ pub(super) fn apply_deferred(
             forget_deferred(cx, membership.peer_mut(), channel);
         }
         (request, Err(CommandError::Code(ErrorCode::PermissionDenied)))
-            if is_deferred(cx, membership.access(), request) =>
+            if is_deferred(cx, membership.permissions(), request) =>
         {
             return Err(ErrorCode::TooManyRequests.into());
         }
@@ -117,12 +117,12 @@ fn forget_deferred(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
 }
 
 /// Whether it needs a subscription whose subscribe was refused with 111.
-fn is_deferred(cx: &Context<'_>, access: Access<'_>, request: &Request<'_>) -> bool {
-    let peer = access.peer();
+fn is_deferred(cx: &Context<'_>, permissions: PeerPermissions<'_>, request: &Request<'_>) -> bool {
+    let peer = permissions.peer();
     let Some(deferred) = peer.deferred() else { return false };
     let Some(channel) = channel_of(request, &peer.info().user) else { return false };
     let room = cx.names.room(peer.tenant(), &channel);
-    deferred.contains(room) && !access.subscriptions().contains(room)
+    deferred.contains(room) && !permissions.subscriptions().contains(room)
 }
 
 /// The channel that a request is about.

@@ -6,7 +6,7 @@
 //! Deliberately absent: the cost of a refusal (`machine`).
 
 use super::identity::Peer;
-use super::open_commands::Unanswered;
+use super::open_commands::OpenCommandCount;
 use super::{CommandError, Context, Effect, Fault, SessionOutput};
 use crate::base::{MonotonicMs, RoomId, UserHash};
 use crate::metrics::Histogram;
@@ -16,7 +16,7 @@ use crate::wire::{Answer, Push};
 /// The output of a command.
 pub(super) struct CommandOut<'o> {
     reply_to: ReplyTo,
-    unanswered: &'o mut Unanswered,
+    open_commands: &'o mut OpenCommandCount,
     out: &'o mut SessionOutput,
 }
 
@@ -26,21 +26,21 @@ impl<'o> CommandOut<'o> {
         cx: &Context<'_>,
         peer: &Peer,
         id: u32,
-        unanswered: &'o mut Unanswered,
+        open_commands: &'o mut OpenCommandCount,
         out: &'o mut SessionOutput,
     ) -> CommandOut<'o> {
         let user = cx.names.user_hash(peer.tenant(), &peer.info().user);
-        CommandOut { reply_to: ReplyTo { conn: cx.conn, user, id }, unanswered, out }
+        CommandOut { reply_to: ReplyTo { conn: cx.conn, user, id }, open_commands, out }
     }
 
     /// The way out of a connection that is nobody's.
     pub fn of_nobody(
         cx: &Context<'_>,
-        unanswered: &'o mut Unanswered,
+        open_commands: &'o mut OpenCommandCount,
         out: &'o mut SessionOutput,
     ) -> CommandOut<'o> {
         let reply_to = ReplyTo { conn: cx.conn, user: UserHash::NOBODY, id: 0 };
-        CommandOut { reply_to, unanswered, out }
+        CommandOut { reply_to, open_commands, out }
     }
 
     /// The id of the command.
@@ -56,7 +56,7 @@ impl<'o> CommandOut<'o> {
     /// The output for a command without an answer.
     pub fn without_answer(&mut self) -> CommandOut<'_> {
         let reply_to = ReplyTo { id: 0, ..self.reply_to };
-        CommandOut { reply_to, unanswered: self.unanswered, out: self.out }
+        CommandOut { reply_to, open_commands: self.open_commands, out: self.out }
     }
 
     /// Sends a request to a room for the command.
@@ -70,7 +70,7 @@ impl<'o> CommandOut<'o> {
     }
 
     fn send_request_as(&mut self, id: u32, room: RoomId, op: RoomOp) {
-        self.unanswered.on_asked(id);
+        self.open_commands.on_asked(id);
         let reply_to = ReplyTo { id, ..self.reply_to };
         self.out.effect(Effect::SendRequest(RoomRequest { room, reply_to, op }));
     }

@@ -4,8 +4,8 @@
 //! (`chat_commands`).
 
 use super::command_out::CommandOut;
-use super::open_commands::Unanswered;
-use super::peer_permissions::{Access, CommandResult};
+use super::open_commands::OpenCommandCount;
+use super::peer_permissions::{CommandResult, PeerPermissions};
 use super::presence::presence;
 use super::publishing::{self, PublishArgs};
 use super::quota::Quota;
@@ -58,12 +58,12 @@ impl CommandLoad {
     pub fn admission(
         self,
         cx: &Context<'_>,
-        unanswered: Unanswered,
+        open_commands: OpenCommandCount,
         quota: &Quota,
     ) -> QuotaDecision {
         match self {
             CommandLoad::Free => QuotaDecision::Served,
-            CommandLoad::Short | CommandLoad::Long if unanswered.is_full() => {
+            CommandLoad::Short | CommandLoad::Long if open_commands.is_full() => {
                 QuotaDecision::Throttled
             }
             CommandLoad::Short => QuotaDecision::Served,
@@ -84,23 +84,25 @@ fn has_long_answer(method: &str) -> bool {
 /// A command of a connected peer.
 pub(super) fn serve(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     request: &Request<'_>,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
     match request {
-        Request::Publish { channel, data } => publish(cx, access, channel, data, reply),
-        Request::Presence { channel } => presence(cx, access, channel, RoomOp::Presence, reply),
-        Request::PresenceStats { channel } => {
-            presence(cx, access, channel, RoomOp::PresenceStats, reply)
+        Request::Publish { channel, data } => publish(cx, permissions, channel, data, reply),
+        Request::Presence { channel } => {
+            presence(cx, permissions, channel, RoomOp::Presence, reply)
         }
-        Request::History(request) => history(cx, access, request, reply),
+        Request::PresenceStats { channel } => {
+            presence(cx, permissions, channel, RoomOp::PresenceStats, reply)
+        }
+        Request::History(request) => history(cx, permissions, request, reply),
         Request::Ping => {
             reply.answer(Answer::Ping);
             Ok(())
         }
-        Request::Rpc { method, data } => rpc(cx, access, method, &data.bytes, reply),
-        Request::Send { data } => send(cx, access, data, reply),
+        Request::Rpc { method, data } => rpc(cx, permissions, method, &data.bytes, reply),
+        Request::Send { data } => send(cx, permissions, data, reply),
         Request::Unknown => Err(ErrorCode::MethodNotFound.into()),
         // These change the session, or are served before a command gets here.
         Request::Subscribe(_)
@@ -114,43 +116,43 @@ pub(super) fn serve(
 
 fn publish(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     channel: &str,
     data: &RawData<'_>,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let target = access.target(cx, channel)?;
+    let target = permissions.target(cx, channel)?;
     if data.bytes.is_empty() {
         return Err(ErrorCode::BadRequest.into());
     }
-    publishing::publish(cx, access, &target, PublishArgs::plain(data), reply)
+    publishing::publish(cx, permissions, &target, PublishArgs::plain(data), reply)
 }
 
 fn history(
     cx: &Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     request: &HistoryRequest<'_>,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let target = access.target(cx, &request.channel)?;
+    let target = permissions.target(cx, &request.channel)?;
     if !target.rules.keeps_history() {
         return Err(ErrorCode::NotAvailable.into());
     }
-    access.check(cx, &target, target.rules.see_history, PermissionSet::HISTORY)?;
+    permissions.check(cx, &target, target.rules.see_history, PermissionSet::HISTORY)?;
     let since = request.since.as_ref();
     let query = HistoryQuery {
         limit: u32::try_from(request.limit).unwrap_or(HISTORY_ANSWER_MAX),
         since: since.map(|(offset, epoch)| position_seal::position(*offset, epoch)),
         order: if request.reverse { ReadOrder::NewestFirst } else { ReadOrder::OldestFirst },
     };
-    let channel_key = access.channel_key_if_needed(&target);
+    let channel_key = permissions.channel_key_if_needed(&target);
     reply.send_request(target.room, RoomOp::History(Box::new(HistoryPage { channel_key, query })));
     Ok(())
 }
 
 fn rpc(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     method: &str,
     data: &[u8],
     reply: &mut CommandOut<'_>,
@@ -158,7 +160,7 @@ fn rpc(
     match method.strip_prefix(CHAT_PREFIX) {
         #[cfg(any(test, feature = "faults"))]
         Some("panic") => panic!("asked for by a test"),
-        Some(name) => chat_commands::serve(cx, access, name, data, reply),
+        Some(name) => chat_commands::serve(cx, permissions, name, data, reply),
         None => Err(ErrorCode::NotAvailable.into()),
     }
 }
@@ -167,12 +169,12 @@ fn rpc(
 /// is dropped.
 fn send(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     data: &RawData<'_>,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
     match wire::chat::call(&data.bytes) {
-        Some((method, data)) => rpc(cx, access, &method, data, &mut reply.without_answer()),
+        Some((method, data)) => rpc(cx, permissions, &method, data, &mut reply.without_answer()),
         None => Ok(()),
     }
 }

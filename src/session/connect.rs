@@ -10,7 +10,7 @@ use super::command_out::CommandOut;
 use super::heartbeat::Heartbeat;
 use super::identity::{Peer, StartTime24};
 use super::names::{ChannelKind, INBOX_NAMESPACE, namespace_of};
-use super::open_commands::Unanswered;
+use super::open_commands::OpenCommandCount;
 use super::peer_permissions::reader;
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
 use super::subscriptions::Subscriptions;
@@ -112,14 +112,14 @@ pub fn wanted(
 pub(super) fn request_single_session(
     cx: &Context<'_>,
     peer: &Peer,
-    unanswered: &mut Unanswered,
+    open_commands: &mut OpenCommandCount,
     op: RoomOp,
     out: &mut SessionOutput,
 ) {
     let (tenant, user) = (peer.tenant(), &peer.info().user);
     if cx.options.is_single_session(tenant) && !user.is_empty() {
         let inbox = cx.names.inbox(tenant, user);
-        CommandOut::new(cx, peer, 0, unanswered, out).send_request(inbox, op);
+        CommandOut::new(cx, peer, 0, open_commands, out).send_request(inbox, op);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: times (`ping_timer`), and the check of suspects (the shard).
 
-use super::ping_timer::{HeartbeatAction, PingTimer, PongVerdict};
+use super::ping_timer::{HeartbeatAction, PingTimer, PongResult};
 use super::{Context, Effect, Fault, Options, SessionOutput, Suspicion};
 use crate::base::{MonotonicMs, TcpLiveness};
 use crate::metrics::Histogram;
@@ -67,10 +67,10 @@ impl Heartbeat {
         cx: &mut Context<'_>,
         tcp_liveness: TcpLiveness,
         out: &mut SessionOutput,
-    ) -> PongVerdict {
+    ) -> PongResult {
         let (now, load) = (cx.now.tick, cx.load.core_connections);
         let found = self.0.judge(now, cx.options, load, tcp_liveness, &mut cx.random.jitter);
-        if found == PongVerdict::Again {
+        if found == PongResult::Again {
             out.effect(Effect::Ping);
         }
         found

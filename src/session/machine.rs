@@ -10,7 +10,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::awaiting_connect::Greeting;
+use super::awaiting_connect::AwaitingConnect;
 use super::backlog::{HeldServed, Remaining, SubscribeOutcome};
 use super::command_order::{apply_deferred, may_follow_connect, note_throttled, waits_for};
 use super::command_out::CommandOut;
@@ -20,8 +20,8 @@ use super::context::ends_now;
 use super::heartbeat::Heartbeat;
 #[cfg(test)]
 use super::identity::Peer;
-use super::open_commands::Unanswered;
-use super::peer_permissions::{Access, CommandResult};
+use super::open_commands::OpenCommandCount;
+use super::peer_permissions::{CommandResult, PeerPermissions};
 use super::publishing::{chat_type, unpublished};
 use super::quota::Quota;
 use super::state::SessionState;
@@ -29,7 +29,7 @@ use super::subscribing::Membership;
 use super::subscriptions::{Removal, SubscriptionSide, Subscriptions};
 use super::{
     CommandError, ConnectionEvent, Context, Effect, Fault, HeldCommands, NameKey, Options,
-    PeerIdentity, PongVerdict, QuotaDecision, SessionOutput, SubscriberSlot, Suspicion, answers,
+    PeerIdentity, PongResult, QuotaDecision, SessionOutput, SubscriberSlot, Suspicion, answers,
     connect, refresh, serving,
 };
 use crate::base::{MonotonicMs, RoomId, TcpLiveness, UserHash};
@@ -46,7 +46,7 @@ pub struct Session {
     heartbeat: Heartbeat,
     /// The user agent of the client.
     agent: Agent,
-    unanswered: Unanswered,
+    open_commands: OpenCommandCount,
 }
 
 impl Session {
@@ -54,12 +54,12 @@ impl Session {
     /// asked for.
     pub fn open(cx: &Context<'_>, agent: Agent, ping_s: Option<u32>) -> Session {
         Session {
-            state: SessionState::Greeting(Greeting::begin(cx.now.tick, cx.options)),
+            state: SessionState::AwaitingConnect(AwaitingConnect::begin(cx.now.tick, cx.options)),
             subscriptions: Subscriptions::default(),
             quota: Quota::new(),
             heartbeat: Heartbeat::new(ping_s),
             agent,
-            unanswered: Unanswered::default(),
+            open_commands: OpenCommandCount::default(),
         }
     }
 
@@ -84,7 +84,7 @@ impl Session {
         out: &mut SessionOutput,
     ) -> QuotaDecision {
         match &self.state {
-            SessionState::Greeting(_) => self.quota.take_strangers_frames(cx, count, out),
+            SessionState::AwaitingConnect(_) => self.quota.take_strangers_frames(cx, count, out),
             SessionState::Connecting(_) | SessionState::Ready(_) => {
                 self.quota.take_frames(cx, count, out)
             }
@@ -114,10 +114,10 @@ impl Session {
             {
                 out.close(Fault::BadRequest);
             }
-            (SessionState::Greeting(_), Request::Connect(request)) if id != 0 => {
+            (SessionState::AwaitingConnect(_), Request::Connect(request)) if id != 0 => {
                 self.on_connect(cx, id, &request, out);
             }
-            (SessionState::Greeting(greeting), request) => match greeting.refused() {
+            (SessionState::AwaitingConnect(awaiting), request) => match awaiting.refused() {
                 Some(code) if may_follow_connect(id, &request) => {
                     self.quota.refuse_behind(cx, id, code, admission, out);
                 }
@@ -148,7 +148,7 @@ impl Session {
             SessionState::Connecting(connecting) => {
                 connecting.hold(out.encoding(), &command).map_err(CommandError::from)
             }
-            SessionState::Ready(_) | SessionState::Greeting(_) | SessionState::Closed => {
+            SessionState::Ready(_) | SessionState::AwaitingConnect(_) | SessionState::Closed => {
                 self.serve_or_wait(cx, command, out)
             }
         };
@@ -166,7 +166,7 @@ impl Session {
         answer: RoomReply,
         out: &mut SessionOutput,
     ) {
-        self.unanswered.on_answered(id);
+        self.open_commands.on_answered(id);
         let before = out.messages_bytes();
         self.take_answer(cx, room, id, answer, out);
         let bytes = out.messages_bytes().saturating_sub(before);
@@ -182,12 +182,12 @@ impl Session {
         out: &mut SessionOutput,
     ) {
         match (&mut self.state, answer) {
-            (SessionState::Closed | SessionState::Greeting(_), RoomReply::Subscribed(_)) => {
+            (SessionState::Closed | SessionState::AwaitingConnect(_), RoomReply::Subscribed(_)) => {
                 // The subscription is not wanted any more.
-                let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
+                let mut reply = CommandOut::of_nobody(cx, &mut self.open_commands, out);
                 reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
             }
-            (SessionState::Closed | SessionState::Greeting(_), _) => (),
+            (SessionState::Closed | SessionState::AwaitingConnect(_), _) => (),
             (SessionState::Connecting(connecting), answer) => {
                 if connecting.on_answer(cx, room, answer, &mut self.subscriptions, out) {
                     self.finish_connecting(cx, out);
@@ -255,7 +255,7 @@ impl Session {
         out: &'s mut SessionOutput,
     ) -> Option<(Membership<'s>, CommandOut<'s>)> {
         let SessionState::Ready(peer) = &mut self.state else { return None };
-        let reply = CommandOut::new(cx, peer, id, &mut self.unanswered, out);
+        let reply = CommandOut::new(cx, peer, id, &mut self.open_commands, out);
         let (subscriptions, agent) = (&mut self.subscriptions, self.agent);
         Some((Membership::new(peer, subscriptions, agent), reply))
     }
@@ -280,8 +280,8 @@ impl Session {
     /// The room that has to answer a subscribe before this can be served.
     fn waits_for(&self, cx: &Context<'_>, request: &Request<'_>) -> Option<RoomId> {
         let SessionState::Ready(peer) = &self.state else { return None };
-        let access = Access::new(peer, &self.subscriptions, self.agent);
-        waits_for(cx, access, self.unanswered, request)
+        let permissions = PeerPermissions::new(peer, &self.subscriptions, self.agent);
+        waits_for(cx, permissions, self.open_commands, request)
     }
 
     fn hold(&mut self, room: RoomId, command: &Command<'_>, out: &SessionOutput) -> CommandResult {
@@ -298,7 +298,7 @@ impl Session {
         out: &mut SessionOutput,
     ) -> CommandResult {
         let load = CommandLoad::of(request);
-        let admission = load.admission(cx, self.unanswered, &self.quota);
+        let admission = load.admission(cx, self.open_commands, &self.quota);
         let Some((mut membership, mut reply)) = self.ready(cx, id, out) else {
             return Err(ErrorCode::Unauthorized.into());
         };
@@ -387,12 +387,12 @@ impl Session {
 
     /// Whether commands of the client are unanswered by rooms.
     pub fn is_unanswered(&self) -> bool {
-        self.unanswered.count() != 0
+        self.open_commands.count() != 0
     }
 
     /// Number of commands of the client that rooms have not answered.
     pub fn unanswered_count(&self) -> u32 {
-        self.unanswered.count()
+        self.open_commands.count()
     }
 
     /// Bytes of the recovered messages of the answer to its connect command.
@@ -487,11 +487,11 @@ impl Session {
     /// Ends the session: it is removed from its channels and rooms.
     pub fn leave(&mut self, cx: &Context<'_>, out: &mut SessionOutput) {
         if let SessionState::Ready(peer) = &self.state {
-            request_single_session(cx, peer, &mut self.unanswered, RoomOp::Release, out);
+            request_single_session(cx, peer, &mut self.open_commands, RoomOp::Release, out);
         }
         out.count_connection(self.counted_as(), ConnectionEvent::Closed);
         self.state = SessionState::Closed;
-        let mut reply = CommandOut::of_nobody(cx, &mut self.unanswered, out);
+        let mut reply = CommandOut::of_nobody(cx, &mut self.open_commands, out);
         // Answers to pending subscribes will find no session, and are undone then.
         for (room, place) in self.subscriptions.take_active_slots() {
             reply.effect(Effect::RemoveSubscriber(place));
@@ -507,10 +507,10 @@ impl Session {
         out: &mut SessionOutput,
     ) {
         self.agent = connect::agent(self.agent, &request.name);
-        let SessionState::Greeting(greeting) = &mut self.state else { return };
-        let begun = greeting.on_connect(cx, id, request, self.agent, &mut self.quota, out);
+        let SessionState::AwaitingConnect(awaiting) = &mut self.state else { return };
+        let begun = awaiting.on_connect(cx, id, request, self.agent, &mut self.quota, out);
         let Some(connecting) = begun else { return };
-        let mut reply = CommandOut::new(cx, connecting.peer(), 0, &mut self.unanswered, out);
+        let mut reply = CommandOut::new(cx, connecting.peer(), 0, &mut self.open_commands, out);
         connecting.ask_rooms(&mut reply);
         self.state = SessionState::Connecting(Box::new(connecting));
         self.finish_connecting(cx, out);
@@ -525,7 +525,7 @@ impl Session {
             mem::replace(&mut self.state, SessionState::Closed)
         {
             let (peer, held) = connecting.finish(cx, &mut self.heartbeat, out);
-            request_single_session(cx, &peer, &mut self.unanswered, RoomOp::Claim, out);
+            request_single_session(cx, &peer, &mut self.open_commands, RoomOp::Claim, out);
             self.state = SessionState::Ready(peer);
             // After the subscribers: a held command may need the last one.
             if !held.is_empty() {
@@ -541,16 +541,18 @@ impl Session {
         cx: &mut Context<'_>,
         tcp_liveness: TcpLiveness,
         out: &mut SessionOutput,
-    ) -> PongVerdict {
+    ) -> PongResult {
         match (self.state.missed_deadline(cx).filter(|_| !tcp_liveness.has_unread), &self.state) {
             (Some(fault), _) => out.close(fault),
             (None, SessionState::Ready(_)) => return self.heartbeat.judge(cx, tcp_liveness, out),
             (
                 None,
-                SessionState::Greeting(_) | SessionState::Connecting(_) | SessionState::Closed,
+                SessionState::AwaitingConnect(_)
+                | SessionState::Connecting(_)
+                | SessionState::Closed,
             ) => (),
         }
-        PongVerdict::Alive
+        PongResult::Alive
     }
 
     /// Spares a session after a missed deadline, while suspects are not checked. True when it is to

@@ -56,7 +56,7 @@ pub use machine::Session;
 pub use names::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
 pub use outcome::{CommandError, ConnectionEvent, Effect, OutputCounts, SessionOutput, Suspicion};
-pub use ping_timer::PongVerdict;
+pub use ping_timer::PongResult;
 pub use quarantine::{
     BlockedBy, BlockedPrefix, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, SuspectResult,
 };

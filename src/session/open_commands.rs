@@ -6,9 +6,9 @@ use crate::base::limits::UNANSWERED_MAX;
 
 /// The number of unanswered commands, in two bytes, because every idle connection has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Unanswered(u16);
+pub(super) struct OpenCommandCount(u16);
 
-impl Unanswered {
+impl OpenCommandCount {
     /// Counts a request for command `id`; 0 stands for requests of the server itself, which are not
     /// counted.
     pub fn on_asked(&mut self, id: u32) {
@@ -38,14 +38,14 @@ mod tests {
 
     #[test]
     fn only_commands_of_the_client_are_counted() {
-        let mut unanswered = Unanswered::default();
-        unanswered.on_asked(0);
-        assert_eq!(unanswered.count(), 0);
-        (0..UNANSWERED_MAX).for_each(|_| unanswered.on_asked(7));
-        assert!(unanswered.is_full());
-        unanswered.on_answered(0);
-        assert!(unanswered.is_full());
-        unanswered.on_answered(7);
-        assert!(!unanswered.is_full());
+        let mut open_commands = OpenCommandCount::default();
+        open_commands.on_asked(0);
+        assert_eq!(open_commands.count(), 0);
+        (0..UNANSWERED_MAX).for_each(|_| open_commands.on_asked(7));
+        assert!(open_commands.is_full());
+        open_commands.on_answered(0);
+        assert!(open_commands.is_full());
+        open_commands.on_answered(7);
+        assert!(!open_commands.is_full());
     }
 }

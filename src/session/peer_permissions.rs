@@ -39,16 +39,20 @@ impl ChannelTarget<'_, '_> {
 
 /// A connected peer, as far as decisions about rights need it.
 #[derive(Clone, Copy)]
-pub(super) struct Access<'s> {
+pub(super) struct PeerPermissions<'s> {
     peer: &'s Peer,
     subscriptions: &'s Subscriptions,
     agent: Agent,
 }
 
-impl<'s> Access<'s> {
+impl<'s> PeerPermissions<'s> {
     /// The access of a peer, with what it is subscribed to.
-    pub fn new(peer: &'s Peer, subscriptions: &'s Subscriptions, agent: Agent) -> Access<'s> {
-        Access { peer, subscriptions, agent }
+    pub fn new(
+        peer: &'s Peer,
+        subscriptions: &'s Subscriptions,
+        agent: Agent,
+    ) -> PeerPermissions<'s> {
+        PeerPermissions { peer, subscriptions, agent }
     }
 
     /// Who it is.

@@ -102,7 +102,7 @@ pub enum HeartbeatAction {
 
 /// The verdict about a missing pong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PongVerdict {
+pub enum PongResult {
     /// Nothing was missing, or something came.
     Alive,
     /// It is pinged again.
@@ -279,13 +279,13 @@ impl PingTimer {
         core_connections: u64,
         tcp_liveness: TcpLiveness,
         prng: &mut Prng,
-    ) -> PongVerdict {
-        let Step::Suspected { missed } = self.step() else { return PongVerdict::Alive };
+    ) -> PongResult {
+        let Step::Suspected { missed } = self.step() else { return PongResult::Alive };
         let since_ms = now.ms_since(self.pinged_at(now, options));
         let is_later = |ago: Option<u32>| ago.is_some_and(|ago| u64::from(ago) <= since_ms);
         if tcp_liveness.has_unread || is_later(tcp_liveness.heard_ms_ago) {
             self.spare(now, options, core_connections, prng);
-            return PongVerdict::Alive;
+            return PongResult::Alive;
         }
         let missed = missed + 1;
         let missed_max = if is_later(tcp_liveness.acknowledged_ms_ago) {
@@ -294,10 +294,10 @@ impl PingTimer {
             MISSED_MAX
         };
         if missed_max <= missed {
-            return PongVerdict::Silent;
+            return PongResult::Silent;
         }
         self.ping(now, missed);
-        PongVerdict::Again
+        PongResult::Again
     }
 
     /// Spares a suspect: the client is pinged again in its time, as if it had answered.
@@ -528,7 +528,7 @@ mod tests {
                         acknowledged_ms_ago: ago(prng.below(60_000)),
                     };
                     let found = timer.judge(now, &options, 1, tcp_liveness, &mut prng);
-                    if found == PongVerdict::Silent {
+                    if found == PongResult::Silent {
                         silent += 1;
                         timer.settle(now, &options, 1, &mut prng);
                     }

@@ -4,7 +4,7 @@
 
 use super::Context;
 use super::command_out::CommandOut;
-use super::peer_permissions::{Access, CommandResult};
+use super::peer_permissions::{CommandResult, PeerPermissions};
 use crate::auth::PermissionSet;
 use crate::room::RoomOp;
 use crate::wire::ErrorCode;
@@ -12,16 +12,16 @@ use crate::wire::ErrorCode;
 /// Requests the presence, if the peer may know it.
 pub(super) fn presence(
     cx: &Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     channel: &str,
     op: RoomOp,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let target = access.target(cx, channel)?;
+    let target = permissions.target(cx, channel)?;
     if !target.rules.presence {
         return Err(ErrorCode::NotAvailable.into());
     }
-    access.check(cx, &target, target.rules.see_presence, PermissionSet::PRESENCE)?;
+    permissions.check(cx, &target, target.rules.see_presence, PermissionSet::PRESENCE)?;
     reply.send_request(target.room, op);
     Ok(())
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::command_out::CommandOut;
-use super::peer_permissions::{Access, ChannelTarget, CommandResult};
+use super::peer_permissions::{ChannelTarget, CommandResult, PeerPermissions};
 use super::tracer::TracedMessage;
 use super::{Context, namespace_of};
 use crate::auth::PermissionSet;
@@ -76,7 +76,7 @@ pub(super) struct PublishParts {
 /// Publishes a message, if the peer may.
 pub(super) fn publish(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     target: &ChannelTarget<'_, '_>,
     args: PublishArgs<'_>,
     reply: &mut CommandOut<'_>,
@@ -84,11 +84,11 @@ pub(super) fn publish(
     if (target.rules.data_bytes_max as usize) < args.data.bytes.len() {
         return Err(ErrorCode::LimitExceeded.into());
     }
-    access.check(cx, target, target.rules.publish, PermissionSet::PUBLISH)?;
+    permissions.check(cx, target, target.rules.publish, PermissionSet::PUBLISH)?;
     if args.edits.is_some() && !target.rules.keeps_history() {
         return Err(ErrorCode::NotAvailable.into());
     }
-    let peer = access.peer();
+    let peer = permissions.peer();
     let user = &*peer.info().user;
     let mode = match target.kind.other_than(user) {
         None => args.mode,
@@ -97,7 +97,7 @@ pub(super) fn publish(
             return Err(ErrorCode::NotAvailable.into());
         }
         Some(other) => {
-            let (from, to) = (access.inbox(cx, user), access.inbox(cx, other));
+            let (from, to) = (permissions.inbox(cx, user), permissions.inbox(cx, other));
             PublishMode::Send { from, to, ttl_ms: args.ttl_ms }
         }
     };
@@ -109,7 +109,7 @@ pub(super) fn publish(
         mode,
         sent_at_unix_ms: args.sent_at_unix_ms,
     };
-    let publish = room_publish(cx, access, target, parts);
+    let publish = room_publish(cx, permissions, target, parts);
     let wanted = match args.edits {
         None => RoomOp::Publish(Box::new(publish)),
         Some(offset) => {
@@ -123,16 +123,16 @@ pub(super) fn publish(
 /// A message of a peer, before it has an offset; its trace begins here.
 pub(super) fn room_publish(
     cx: &mut Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     target: &ChannelTarget<'_, '_>,
     parts: PublishParts,
 ) -> RoomPublish {
     let PublishParts { data, tags, chan_info, id_source, mode, sent_at_unix_ms } = parts;
-    let (chat_type, agent) = (target.rules.chat_type(), access.agent());
+    let (chat_type, agent) = (target.rules.chat_type(), permissions.agent());
     let traced = TracedMessage { tags: &tags, sent_at_unix_ms, chat_type, agent };
     let (trace, timing) = cx.tracer.begin(cx.now, &mut cx.random.ids, cx.conn, &traced);
-    let channel_key = access.channel_key_if_needed(target);
-    let info = Some(Arc::clone(access.peer().info()));
+    let channel_key = permissions.channel_key_if_needed(target);
+    let info = Some(Arc::clone(permissions.peer().info()));
     RoomPublish { channel_key, data, info, chan_info, tags, id_source, mode, trace, timing }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::Context;
 use super::command_out::CommandOut;
-use super::peer_permissions::{Access, ChannelTarget, CommandResult};
+use super::peer_permissions::{ChannelTarget, CommandResult, PeerPermissions};
 use crate::auth::PermissionSet;
 use crate::room::{Reaction, ReactionsPage, RoomOp};
 use crate::wire::ErrorCode;
@@ -17,24 +17,25 @@ use crate::wire::ErrorCode;
 /// Sets or removes a reaction.
 pub(super) fn react(
     cx: &Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     channel: &str,
     (offset, value): (u64, Option<&str>),
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let target = access.target(cx, channel)?;
-    check(cx, access, &target)?;
-    let info = access.peer().info();
+    let target = permissions.target(cx, channel)?;
+    check(cx, permissions, &target)?;
+    let info = permissions.peer().info();
     if info.user.is_empty() {
         return Err(ErrorCode::PermissionDenied.into());
     }
     let other = target.kind.other_than(&info.user);
     let reaction = Reaction {
-        channel_key: access.channel_key_if_needed(&target),
+        channel_key: permissions.channel_key_if_needed(&target),
         info: Arc::clone(info),
         offset,
         value: value.map(Into::into),
-        parties: other.map(|other| [access.inbox(cx, &info.user), access.inbox(cx, other)]),
+        parties: other
+            .map(|other| [permissions.inbox(cx, &info.user), permissions.inbox(cx, other)]),
     };
     reply.send_request(target.room, RoomOp::React(Box::new(reaction)));
     Ok(())
@@ -43,15 +44,15 @@ pub(super) fn react(
 /// Requests the reactions to messages.
 pub(super) fn reactions(
     cx: &Context<'_>,
-    access: Access<'_>,
+    permissions: PeerPermissions<'_>,
     channel: &str,
     offsets: &[u64],
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let target = access.target(cx, channel)?;
-    check(cx, access, &target)?;
+    let target = permissions.target(cx, channel)?;
+    check(cx, permissions, &target)?;
     let page = ReactionsPage {
-        channel_key: access.channel_key_if_needed(&target),
+        channel_key: permissions.channel_key_if_needed(&target),
         offsets: offsets.into(),
     };
     reply.send_request(target.room, RoomOp::Reactions(Box::new(page)));
@@ -59,9 +60,13 @@ pub(super) fn reactions(
 }
 
 /// Whether the peer may read the history, and there is one.
-fn check(cx: &Context<'_>, access: Access<'_>, target: &ChannelTarget<'_, '_>) -> CommandResult {
+fn check(
+    cx: &Context<'_>,
+    permissions: PeerPermissions<'_>,
+    target: &ChannelTarget<'_, '_>,
+) -> CommandResult {
     if !target.rules.keeps_history() {
         return Err(ErrorCode::NotAvailable.into());
     }
-    access.check(cx, target, target.rules.see_history, PermissionSet::HISTORY)
+    permissions.check(cx, target, target.rules.see_history, PermissionSet::HISTORY)
 }

@@ -101,8 +101,8 @@ fn may_stay(
     channel: &str,
     by_sub: PermissionSet,
 ) -> bool {
-    let access = membership.access();
-    let Ok(target) = access.target(cx, channel) else { return false };
-    let grant = grant(by_sub | access.peer().capability(channel), PermissionSet::SUBSCRIBE);
-    access.may(cx, &target, target.rules.subscribe, MembershipStatus::Outside, grant)
+    let permissions = membership.permissions();
+    let Ok(target) = permissions.target(cx, channel) else { return false };
+    let grant = grant(by_sub | permissions.peer().capability(channel), PermissionSet::SUBSCRIBE);
+    permissions.may(cx, &target, target.rules.subscribe, MembershipStatus::Outside, grant)
 }

@@ -31,7 +31,7 @@ pub(super) fn serve(
         | Request::Ping
         | Request::Rpc { .. }
         | Request::Send { .. }
-        | Request::Unknown => commands::serve(cx, membership.access(), request, reply),
+        | Request::Unknown => commands::serve(cx, membership.permissions(), request, reply),
         // Both are served before a request gets here.
         Request::Connect(_) | Request::Pong => Ok(()),
     }

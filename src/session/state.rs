@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: transitions (`machine`).
 
-use super::awaiting_connect::Greeting;
+use super::awaiting_connect::AwaitingConnect;
 use super::connect::PendingConnect;
 use super::context::{is_long_over, is_over};
 use super::heartbeat::Heartbeat;
@@ -15,7 +15,7 @@ use crate::base::limits::LOOK_AGAIN_MS;
 #[derive(Debug)]
 pub(super) enum SessionState {
     /// It waits for the connect command.
-    Greeting(Greeting),
+    AwaitingConnect(AwaitingConnect),
     /// The connect command waits for rooms. Other commands wait, too; over their limit they are
     /// refused as temporary.
     Connecting(Box<PendingConnect>),
@@ -31,15 +31,15 @@ impl SessionState {
         match self {
             SessionState::Ready(peer) => Some(peer),
             SessionState::Connecting(connecting) => Some(connecting.peer()),
-            SessionState::Greeting(_) | SessionState::Closed => None,
+            SessionState::AwaitingConnect(_) | SessionState::Closed => None,
         }
     }
 
     /// The fault after a missed deadline, when everything of the peer was read.
     pub fn missed_deadline(&self, cx: &Context<'_>) -> Option<Fault> {
         match self {
-            SessionState::Greeting(greeting) => {
-                (greeting.deadline() <= cx.now.tick).then_some(Fault::Stale)
+            SessionState::AwaitingConnect(awaiting) => {
+                (awaiting.deadline() <= cx.now.tick).then_some(Fault::Stale)
             }
             SessionState::Ready(peer) => {
                 let is_over = peer.expires_unix_s().is_some_and(|end| is_over(cx, end));
@@ -52,8 +52,8 @@ impl SessionState {
     /// Whether that is judged as soon as everything was read, even while suspects are not checked.
     pub fn is_judged_late(&self, cx: &Context<'_>) -> bool {
         match self {
-            SessionState::Greeting(greeting) => {
-                greeting.deadline().plus_ms(cx.options.connect_ms_max) <= cx.now.tick
+            SessionState::AwaitingConnect(awaiting) => {
+                awaiting.deadline().plus_ms(cx.options.connect_ms_max) <= cx.now.tick
             }
             SessionState::Ready(peer) => {
                 peer.expires_unix_s().is_some_and(|end| is_long_over(cx, end))
@@ -65,7 +65,7 @@ impl SessionState {
     /// Time since its upgrade, to a quarter of a second.
     pub fn age_ms(&self, now: MonotonicMs, options: &Options) -> u64 {
         match self {
-            SessionState::Greeting(greeting) => greeting.age_ms(now, options),
+            SessionState::AwaitingConnect(awaiting) => awaiting.age_ms(now, options),
             SessionState::Ready(_) | SessionState::Connecting(_) | SessionState::Closed => {
                 self.peer().map_or(0, |peer| peer.started_at().age_ms(now))
             }
@@ -76,17 +76,17 @@ impl SessionState {
     pub fn held_recovery_bytes(&self) -> usize {
         match self {
             SessionState::Connecting(connecting) => connecting.recovery_bytes(),
-            SessionState::Greeting(_) | SessionState::Ready(_) | SessionState::Closed => 0,
+            SessionState::AwaitingConnect(_) | SessionState::Ready(_) | SessionState::Closed => 0,
         }
     }
 
     /// The time of its next timer.
     pub fn next_timer(&self, cx: &Context<'_>, heartbeat: &Heartbeat) -> MonotonicMs {
         match self {
-            SessionState::Greeting(greeting) if cx.now.tick < greeting.deadline() => {
-                greeting.deadline()
+            SessionState::AwaitingConnect(awaiting) if cx.now.tick < awaiting.deadline() => {
+                awaiting.deadline()
             }
-            SessionState::Greeting(_) => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
+            SessionState::AwaitingConnect(_) => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
             SessionState::Connecting(_) => MonotonicMs(u64::MAX),
             SessionState::Ready(peer) => {
                 let first = peer.first_expiry().map(|(_, end)| end);

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use super::backlog::SubscribeOutcome;
 use super::command_out::CommandOut;
 use super::identity::{ChannelExtra, Peer};
-use super::peer_permissions::{Access, ChannelTarget, CommandResult, grant, reader};
+use super::peer_permissions::{ChannelTarget, CommandResult, PeerPermissions, grant, reader};
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
 use super::rights::MembershipStatus;
-use super::subscriptions::{Cancelled, PendingSubscribe, Removal, SubscriptionSide, Subscriptions};
+use super::subscriptions::{
+    CancelledSubscription, PendingSubscribe, Removal, SubscriptionSide, Subscriptions,
+};
 use super::tokens::{channel_claims, json_payload, left_s, token_refusal};
 use super::{Context, Effect};
 use crate::auth::{ChannelClaims, PermissionSet};
@@ -54,8 +56,8 @@ impl<'s> Membership<'s> {
     }
 
     /// The same, for reading.
-    pub fn access(&self) -> Access<'_> {
-        Access::new(self.peer, self.subscriptions, self.agent)
+    pub fn permissions(&self) -> PeerPermissions<'_> {
+        PeerPermissions::new(self.peer, self.subscriptions, self.agent)
     }
 
     /// Subscribes the peer at a room.
@@ -65,8 +67,8 @@ impl<'s> Membership<'s> {
         request: &SubscribeRequest<'_>,
         reply: &mut CommandOut<'_>,
     ) -> CommandResult {
-        let access = self.access();
-        let target = access.target(cx, &request.channel)?;
+        let permissions = self.permissions();
+        let target = permissions.target(cx, &request.channel)?;
         // While the request is unanswered, commands of the client about the channel wait.
         if self.subscriptions.contains(target.room) {
             return Err(ErrorCode::AlreadySubscribed.into());
@@ -78,17 +80,17 @@ impl<'s> Membership<'s> {
         let by_token = claims.as_ref().map_or(PermissionSet::NONE, |claims| claims.allow);
         let grant =
             grant(self.peer.capability(&request.channel) | by_token, PermissionSet::SUBSCRIBE);
-        if !access.may(cx, &target, target.rules.subscribe, MembershipStatus::Outside, grant) {
+        if !permissions.may(cx, &target, target.rules.subscribe, MembershipStatus::Outside, grant) {
             return Err(ErrorCode::PermissionDenied.into());
         }
-        let (asked, subscribe) = self.room_subscribe(cx, request, &target, claims, reply.id());
-        if subscribe.chan_info.is_some() || asked.expires_unix_s.is_some() {
+        let (pending, subscribe) = self.room_subscribe(cx, request, &target, claims, reply.id());
+        if subscribe.chan_info.is_some() || pending.expires_unix_s.is_some() {
             let channel = Box::from(&*request.channel);
-            let (chan_info, expires_unix_s) = (subscribe.chan_info.clone(), asked.expires_unix_s);
+            let (chan_info, expires_unix_s) = (subscribe.chan_info.clone(), pending.expires_unix_s);
             let extra = ChannelExtra { channel, chan_info, expires_unix_s };
             self.peer.remember(target.room, extra);
         }
-        self.subscriptions.begin_subscribe(target.room, asked);
+        self.subscriptions.begin_subscribe(target.room, pending);
         reply.send_request(target.room, RoomOp::Subscribe(Box::new(subscribe)));
         Ok(())
     }
@@ -117,7 +119,7 @@ impl<'s> Membership<'s> {
             chan_info: chan_info.map(|info| Arc::new(json_payload(info))),
             since: since.map(|since| since.position),
         };
-        let asked = PendingSubscribe {
+        let pending = PendingSubscribe {
             id,
             at: cx.now.tick,
             channel_key,
@@ -129,7 +131,7 @@ impl<'s> Membership<'s> {
             own_from: since.map(|since| since.own_from),
             cancelled: None,
         };
-        (asked, subscribe)
+        (pending, subscribe)
     }
 
     /// Unsubscribes the peer from a room.
@@ -139,11 +141,13 @@ impl<'s> Membership<'s> {
         channel: &str,
         reply: &mut CommandOut<'_>,
     ) -> CommandResult {
-        let room = self.access().target(cx, channel)?.room;
+        let room = self.permissions().target(cx, channel)?.room;
         match self.subscriptions.cancel(room, ErrorCode::NotAvailable) {
             // Or the server has requested it, and has not told the client yet.
-            Cancelled::Unknown | Cancelled::Asked => reply.answer(Answer::Unsubscribe),
-            Cancelled::Seated(place) => {
+            CancelledSubscription::Unknown | CancelledSubscription::Pending => {
+                reply.answer(Answer::Unsubscribe)
+            }
+            CancelledSubscription::Active(place) => {
                 reply.effect(Effect::RemoveSubscriber(place));
                 self.peer.forget(room);
                 reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
@@ -164,7 +168,7 @@ impl<'s> Membership<'s> {
         let named = channel.is_empty().then(|| cx.keys.subscription(token, cx.now.unix_s()));
         let named = named.transpose().map_err(token_refusal)?.map(|claims| claims.channel);
         let channel = named.as_deref().unwrap_or(channel);
-        let room = self.access().target(cx, channel)?.room;
+        let room = self.permissions().target(cx, channel)?.room;
         if self.subscriptions.standing(room) == MembershipStatus::Outside {
             return Err(ErrorCode::PermissionDenied.into());
         }
@@ -200,40 +204,40 @@ impl<'s> Membership<'s> {
         subscribed: Subscribed,
         mut reply: CommandOut<'_>,
     ) -> Option<SubscribeOutcome> {
-        let Some(asked) = self.subscriptions.asked(room) else {
+        let Some(pending) = self.subscriptions.pending(room) else {
             // The server has unsubscribed it meanwhile.
             reply.send_request_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
             return None;
         };
-        let mut reply = reply.with_id(asked.id);
-        if let Some(code) = asked.cancelled {
+        let mut reply = reply.with_id(pending.id);
+        if let Some(code) = pending.cancelled {
             self.subscriptions.remove(room);
             self.peer.forget(room);
             reply.send_request_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
             reply.refuse(code);
             return Some(SubscribeOutcome::Settled);
         }
-        let rules = &cx.rooms.namespaces[usize::from(asked.channel_key.namespace)];
-        let recoverable = rules.keeps_history() && (asked.recoverable || rules.force_recovery);
-        let positioned = rules.keeps_history() && (asked.positioned || rules.force_positioning);
+        let rules = &cx.rooms.namespaces[usize::from(pending.channel_key.namespace)];
+        let recoverable = rules.keeps_history() && (pending.recoverable || rules.force_recovery);
+        let positioned = rules.keeps_history() && (pending.positioned || rules.force_positioning);
         let owner = PositionOwner { room, user: &self.peer.info().user };
-        let reader = reader(cx, self.peer, &asked.channel_key.channel, rules, asked.allow);
+        let reader = reader(cx, self.peer, &pending.channel_key.channel, rules, pending.allow);
         let result = SubscribeResult {
-            expires_in_s: asked.expires_unix_s.map(|end| left_s(cx, end)),
+            expires_in_s: pending.expires_unix_s.map(|end| left_s(cx, end)),
             recoverable,
             positioned,
-            ..subscribe_result(cx, owner, reader, asked.own_from, &subscribed)
+            ..subscribe_result(cx, owner, reader, pending.own_from, &subscribed)
         };
-        if asked.id == 0 {
+        if pending.id == 0 {
             // The server has made it, after connect.
-            reply.push(&asked.channel_key.channel, Push::Subscribe(result));
+            reply.push(&pending.channel_key.channel, Push::Subscribe(result));
         } else {
             reply.answer(Answer::Subscribe(result));
         }
         if subscribed.recovery != RecoveryOutcome::NotAsked {
-            reply.observe(cx, Histogram::SessionResume, asked.at);
+            reply.observe(cx, Histogram::SessionResume, pending.at);
         }
-        let wants_join_leave = rules.push_join_leave || (rules.join_leave && asked.join_leave);
+        let wants_join_leave = rules.push_join_leave || (rules.join_leave && pending.join_leave);
         reply.effect(Effect::AddSubscriber { room, name: subscribed.name, wants_join_leave });
         Some(SubscribeOutcome::Settled)
     }
@@ -244,8 +248,8 @@ impl<'s> Membership<'s> {
         self.peer.forget(room);
         match self.subscriptions.cancel(room, why.refusal()) {
             // Or the home has not answered yet, and the client's command waits for that.
-            Cancelled::Unknown | Cancelled::Asked => (),
-            Cancelled::Seated(place) => {
+            CancelledSubscription::Unknown | CancelledSubscription::Pending => (),
+            CancelledSubscription::Active(place) => {
                 reply.effect(Effect::RemoveSubscriber(place));
                 reply.send_request_unanswered(room, RoomOp::Unsubscribe(why.leave_reason()));
                 let (code, reason) = why.parts();

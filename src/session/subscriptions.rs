@@ -2,7 +2,7 @@
 //!
 //! Invariant: a room is in the list at most once.
 //!
-//! Deliberately absent: permissions (`access`, `rights`).
+//! Deliberately absent: permissions (`permissions`, `rights`).
 
 use std::sync::Arc;
 use std::{mem, slice};
@@ -114,13 +114,13 @@ impl Removal {
 
 /// The state of a subscription that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancelled {
+pub enum CancelledSubscription {
     /// There is none.
     Unknown,
     /// The home has not answered; its answer ends it.
-    Asked,
+    Pending,
     /// The subscription was active, with this slot.
-    Seated(SubscriberSlot),
+    Active(SubscriberSlot),
 }
 
 /// The channels of a session, sorted by room: most sessions have one, some have thousands. A single
@@ -159,7 +159,7 @@ impl Subscription {
     /// The permissions of its token.
     fn allow(&self) -> PermissionSet {
         match &self.stage {
-            SubscriptionState::Pending(asked) => asked.allow,
+            SubscriptionState::Pending(pending) => pending.allow,
             SubscriptionState::Active(_, allow, _) => *allow,
         }
     }
@@ -167,7 +167,7 @@ impl Subscription {
     /// Its maker; a client's subscribe command always has an id.
     fn maker(&self) -> SubscriptionSide {
         match &self.stage {
-            SubscriptionState::Pending(asked) if asked.id == 0 => SubscriptionSide::Server,
+            SubscriptionState::Pending(pending) if pending.id == 0 => SubscriptionSide::Server,
             SubscriptionState::Pending(_) => SubscriptionSide::Client,
             SubscriptionState::Active(.., maker) => *maker,
         }
@@ -211,9 +211,9 @@ impl Subscriptions {
     }
 
     /// The pending subscription to a room.
-    pub fn asked(&self, room: RoomId) -> Option<&PendingSubscribe> {
+    pub fn pending(&self, room: RoomId) -> Option<&PendingSubscribe> {
         match &self.at(room)?.stage {
-            SubscriptionState::Pending(asked) => Some(asked),
+            SubscriptionState::Pending(pending) => Some(pending),
             SubscriptionState::Active(..) => None,
         }
     }
@@ -226,16 +226,16 @@ impl Subscriptions {
     /// The pending subscriptions, by ascending room.
     pub fn pending_names(&self) -> impl Iterator<Item = (RoomId, Arc<str>)> {
         self.all().iter().filter_map(|sub| match &sub.stage {
-            SubscriptionState::Pending(asked) => {
-                Some((sub.room, Arc::clone(&asked.channel_key.channel)))
+            SubscriptionState::Pending(pending) => {
+                Some((sub.room, Arc::clone(&pending.channel_key.channel)))
             }
             SubscriptionState::Active(..) => None,
         })
     }
 
     /// Adds a pending subscription of the client.
-    pub fn begin_subscribe(&mut self, room: RoomId, asked: PendingSubscribe) {
-        self.insert(Subscription { room, stage: SubscriptionState::Pending(Box::new(asked)) });
+    pub fn begin_subscribe(&mut self, room: RoomId, pending: PendingSubscribe) {
+        self.insert(Subscription { room, stage: SubscriptionState::Pending(Box::new(pending)) });
     }
 
     /// Adds a pending subscription of the server.
@@ -265,17 +265,17 @@ impl Subscriptions {
 
     /// Ends a subscription; a pending one ends with the home's answer, and its command is refused
     /// with `code`.
-    pub fn cancel(&mut self, room: RoomId, code: ErrorCode) -> Cancelled {
+    pub fn cancel(&mut self, room: RoomId, code: ErrorCode) -> CancelledSubscription {
         let place = match self.at_mut(room).map(|sub| &mut sub.stage) {
-            None => return Cancelled::Unknown,
-            Some(SubscriptionState::Pending(asked)) => {
-                asked.cancelled = Some(code);
-                return Cancelled::Asked;
+            None => return CancelledSubscription::Unknown,
+            Some(SubscriptionState::Pending(pending)) => {
+                pending.cancelled = Some(code);
+                return CancelledSubscription::Pending;
             }
             Some(SubscriptionState::Active(place, ..)) => *place,
         };
         self.take(room);
-        Cancelled::Seated(place)
+        CancelledSubscription::Active(place)
     }
 
     /// Removes a subscription. Returns its maker.
@@ -420,21 +420,21 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_was_unknown_asked_for_or_a_seat() {
+    fn what_ends_was_unknown_pending_or_active() {
         let (room, code) = (RoomId(4), ErrorCode::NotAvailable);
         let channel_key = ChannelKey { tenant: "".into(), channel: "room:4".into(), namespace: 0 };
         let place = SubscriberSlot { channel: 3, index: 4 };
         let mut subs = Subscriptions::default();
-        assert_eq!(subs.cancel(room, code), Cancelled::Unknown);
+        assert_eq!(subs.cancel(room, code), CancelledSubscription::Unknown);
         subs.begin_subscribe_by_server(room, channel_key);
-        assert_eq!(subs.cancel(room, code), Cancelled::Asked);
-        assert_eq!(subs.asked(room).and_then(|asked| asked.cancelled), Some(code));
+        assert_eq!(subs.cancel(room, code), CancelledSubscription::Pending);
+        assert_eq!(subs.pending(room).and_then(|pending| pending.cancelled), Some(code));
         subs.activate(room, place);
         assert_eq!(
             (subs.standing(room), subs.maker(room)),
             (MembershipStatus::Subscribed, Some(SubscriptionSide::Server))
         );
-        assert_eq!(subs.cancel(room, code), Cancelled::Seated(place));
+        assert_eq!(subs.cancel(room, code), CancelledSubscription::Active(place));
         assert!(!subs.contains(room));
     }
 }

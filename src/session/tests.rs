@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::quota::QuotaDecision;
 use super::{
-    Context, CoreLoad, CorePace, Effect, Fault, NameKey, Options, PongVerdict, Prefix, Session,
+    Context, CoreLoad, CorePace, Effect, Fault, NameKey, Options, PongResult, Prefix, Session,
     SessionOutput, SubscriberSlot, Suspicion, Tracer, TracerOptions,
 };
 use crate::auth::{Algorithm, ClaimRequirements, KeyMaterial, KeySpec, Keys, NewToken, sign};
@@ -33,7 +33,7 @@ const CONN: ConnId = ConnId { slot: 1, generation: 1 };
 const START_UNIX_S: u64 = 1_700_000_000;
 
 /// A session with everything it needs, at a time of the test's choosing.
-struct Desk {
+struct SessionHarness {
     session: Session,
     options: Options,
     rooms: room::Options,
@@ -92,8 +92,8 @@ fn own_positions(names: NameKey) -> SealKey {
     SealKey::derive(names.0, SealPurpose::OwnPosition)
 }
 
-impl Desk {
-    fn new() -> Desk {
+impl SessionHarness {
+    fn new() -> SessionHarness {
         let options = Options { ping_interval_ms: 0, ..Options::default() };
         let closed = Namespace { name: "closed".to_owned(), ..Namespace::default() };
         let namespaces = vec![open_namespace("room"), closed];
@@ -123,7 +123,7 @@ impl Desk {
         let blocked_prefixes = Vec::new();
         let load = CoreLoad::default();
         let next_id = 1;
-        Desk {
+        SessionHarness {
             session,
             options,
             rooms,
@@ -140,21 +140,21 @@ impl Desk {
     }
 
     /// Connected as `ann`.
-    fn connected() -> Desk {
-        let mut desk = Desk::new();
-        desk.connect(&user("ann"));
-        assert!(desk.text().contains(r#""connect":{"client":""#), "{}", desk.text());
-        desk
+    fn connected() -> SessionHarness {
+        let mut harness = SessionHarness::new();
+        harness.connect(&user("ann"));
+        assert!(harness.text().contains(r#""connect":{"client":""#), "{}", harness.text());
+        harness
     }
 
     /// Connected, and in `room:1`.
-    fn subscribed_session() -> (Desk, RoomId) {
-        let mut desk = Desk::connected();
-        desk.command(r#""subscribe":{"channel":"room:1"}"#);
-        let room = desk.asked().0;
-        desk.answer(room, RoomReply::Subscribed(subscribed(0)));
-        desk.session.activate(room, SubscriberSlot { channel: 3, index: 4 });
-        (desk, room)
+    fn subscribed_session() -> (SessionHarness, RoomId) {
+        let mut harness = SessionHarness::connected();
+        harness.command(r#""subscribe":{"channel":"room:1"}"#);
+        let room = harness.asked().0;
+        harness.answer(room, RoomReply::Subscribed(subscribed(0)));
+        harness.session.activate(room, SubscriberSlot { channel: 3, index: 4 });
+        (harness, room)
     }
 
     fn step(&mut self, decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut SessionOutput)) {
@@ -217,7 +217,7 @@ impl Desk {
             let before = out.effects().len();
             out.effects_mut().retain(|effect| !matches!(effect, Effect::Suspect(_)));
             if out.effects().len() < before
-                && session.judge(cx, tcp_liveness, out) == PongVerdict::Silent
+                && session.judge(cx, tcp_liveness, out) == PongResult::Silent
             {
                 out.close(Fault::NoPong);
             }
@@ -282,44 +282,54 @@ fn subscribed(offset: u64) -> Box<Subscribed> {
 
 #[test]
 fn rights_are_the_namespaces_and_a_token_can_add_to_them() {
-    let mut desk = Desk::connected();
-    desk.command(r#""subscribe":{"channel":"closed:1"}"#);
-    desk.check_refused(ErrorCode::PermissionDenied);
+    let mut harness = SessionHarness::connected();
+    harness.command(r#""subscribe":{"channel":"closed:1"}"#);
+    harness.check_refused(ErrorCode::PermissionDenied);
     let wrong =
         |channel, user| token(&NewToken { user, channel: Some(channel), ..NewToken::default() });
     for bad in [wrong("closed:2", "ann"), wrong("closed:1", "bob"), "x".to_owned()] {
-        desk.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{bad}"}}"#));
-        desk.check_refused(ErrorCode::PermissionDenied);
+        harness.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{bad}"}}"#));
+        harness.check_refused(ErrorCode::PermissionDenied);
     }
     let good = wrong("closed:1", "ann");
-    desk.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{good}"}}"#));
-    assert!(matches!(desk.asked().1, RoomOp::Subscribe(_)));
-    desk.command(r#""publish":{"channel":"room:1","data":1}"#);
-    desk.check_refused(ErrorCode::PermissionDenied);
-    let (mut subscribed, room) = Desk::subscribed_session();
+    harness.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{good}"}}"#));
+    assert!(matches!(harness.asked().1, RoomOp::Subscribe(_)));
+    harness.command(r#""publish":{"channel":"room:1","data":1}"#);
+    harness.check_refused(ErrorCode::PermissionDenied);
+    let (mut subscribed, room) = SessionHarness::subscribed_session();
     subscribed.command(r#""publish":{"channel":"room:1","data":1}"#);
     assert!(matches!(subscribed.asked(), (asked, RoomOp::Publish(_)) if asked == room));
 }
 
 /// What a publish counts as that comes to no room.
 #[track_caller]
-fn check_unpublished(mut desk: Desk, channel: &str, data: &str, result: PublishResult) {
-    desk.command(&format!(r#""publish":{{"channel":"{channel}","data":{data}}}"#));
-    assert_eq!(desk.out.counts().unpublished, [(ChatType::Group, result)], "{}", desk.text());
+fn check_unpublished(
+    mut harness: SessionHarness,
+    channel: &str,
+    data: &str,
+    result: PublishResult,
+) {
+    harness.command(&format!(r#""publish":{{"channel":"{channel}","data":{data}}}"#));
+    assert_eq!(harness.out.counts().unpublished, [(ChatType::Group, result)], "{}", harness.text());
 }
 
 #[test]
 fn publishes_that_come_to_no_room_are_counted_by_cause() {
-    check_unpublished(Desk::connected(), "room:1", "1", PublishResult::Denied);
-    check_unpublished(Desk::connected(), "none:1", "1", PublishResult::Invalid);
+    check_unpublished(SessionHarness::connected(), "room:1", "1", PublishResult::Denied);
+    check_unpublished(SessionHarness::connected(), "none:1", "1", PublishResult::Invalid);
     let large = format!("\"{}\"", "x".repeat(70_000));
-    check_unpublished(Desk::subscribed_session().0, "room:1", &large, PublishResult::Invalid);
-    let (mut tired, _) = Desk::subscribed_session();
+    check_unpublished(
+        SessionHarness::subscribed_session().0,
+        "room:1",
+        &large,
+        PublishResult::Invalid,
+    );
+    let (mut tired, _) = SessionHarness::subscribed_session();
     tired.options.commands_per_s = 1;
     tired.options.commands_burst = 1;
     tired.command(r#""ping":{}"#);
     check_unpublished(tired, "room:1", "1", PublishResult::Limited);
-    let (mut good, _) = Desk::subscribed_session();
+    let (mut good, _) = SessionHarness::subscribed_session();
     good.command(r#""publish":{"channel":"room:1","data":1}"#);
     assert!(good.out.counts().unpublished.is_empty(), "its room counts it");
 }
@@ -334,47 +344,47 @@ fn our_own_failure_is_not_the_clients() {
 
 #[test]
 fn a_personal_channel_is_its_owners() {
-    let mut desk = Desk::connected();
-    desk.rooms.namespaces.push(open_namespace("@"));
-    desk.command(r#""subscribe":{"channel":"@bob"}"#);
-    desk.check_refused(ErrorCode::PermissionDenied);
-    desk.command(r#""subscribe":{"channel":"@ann"}"#);
-    assert!(matches!(desk.asked().1, RoomOp::Subscribe(_)));
+    let mut harness = SessionHarness::connected();
+    harness.rooms.namespaces.push(open_namespace("@"));
+    harness.command(r#""subscribe":{"channel":"@bob"}"#);
+    harness.check_refused(ErrorCode::PermissionDenied);
+    harness.command(r#""subscribe":{"channel":"@ann"}"#);
+    assert!(matches!(harness.asked().1, RoomOp::Subscribe(_)));
 }
 
 #[test]
 fn an_id_used_twice_confuses_nobody_but_its_client() {
-    let mut desk = Desk::connected();
-    desk.command(r#""subscribe":{"channel":"room:1"}"#);
-    let room = desk.asked().0;
-    desk.answer(room, RoomReply::Rejected(ErrorCode::TooManyRequests));
-    desk.command(r#""subscribe":{"channel":"room:1"}"#);
-    desk.check_refused(ErrorCode::AlreadySubscribed);
+    let mut harness = SessionHarness::connected();
+    harness.command(r#""subscribe":{"channel":"room:1"}"#);
+    let room = harness.asked().0;
+    harness.answer(room, RoomReply::Rejected(ErrorCode::TooManyRequests));
+    harness.command(r#""subscribe":{"channel":"room:1"}"#);
+    harness.check_refused(ErrorCode::AlreadySubscribed);
 }
 
 #[test]
 fn a_refused_subscription_can_be_asked_again() {
-    let mut desk = Desk::connected();
-    desk.command(r#""subscribe":{"channel":"room:1"}"#);
-    let room = desk.asked().0;
-    desk.answer(room, RoomReply::SubscribeRejected(ErrorCode::LimitExceeded));
-    desk.check_refused(ErrorCode::LimitExceeded);
-    desk.command(r#""subscribe":{"channel":"room:1"}"#);
-    assert!(matches!(desk.asked().1, RoomOp::Subscribe(_)));
+    let mut harness = SessionHarness::connected();
+    harness.command(r#""subscribe":{"channel":"room:1"}"#);
+    let room = harness.asked().0;
+    harness.answer(room, RoomReply::SubscribeRejected(ErrorCode::LimitExceeded));
+    harness.check_refused(ErrorCode::LimitExceeded);
+    harness.command(r#""subscribe":{"channel":"room:1"}"#);
+    assert!(matches!(harness.asked().1, RoomOp::Subscribe(_)));
 }
 
 #[test]
 fn who_leaves_frees_what_it_has_and_only_that() {
-    let (mut desk, room) = Desk::subscribed_session();
-    desk.command(r#""subscribe":{"channel":"room:2"}"#);
-    desk.step(|session, cx, out| session.leave(cx, out));
+    let (mut harness, room) = SessionHarness::subscribed_session();
+    harness.command(r#""subscribe":{"channel":"room:2"}"#);
+    harness.step(|session, cx, out| session.leave(cx, out));
     let stood = |effect: &Effect| matches!(effect, Effect::RemoveSubscriber(place) if *place == SubscriberSlot { channel: 3, index: 4 });
-    assert!(desk.out.effects().iter().any(stood));
+    assert!(harness.out.effects().iter().any(stood));
     assert!(
-        matches!(desk.asked(), (left, RoomOp::Unsubscribe(LeaveReason::Disconnected)) if left == room)
+        matches!(harness.asked(), (left, RoomOp::Unsubscribe(LeaveReason::Disconnected)) if left == room)
     );
-    desk.command(r#""ping":{}"#);
-    assert!(desk.text().is_empty() && desk.out.effects().is_empty(), "it is over");
+    harness.command(r#""ping":{}"#);
+    assert!(harness.text().is_empty() && harness.out.effects().is_empty(), "it is over");
 }
 
 #[test]
@@ -382,10 +392,10 @@ fn nothing_is_recovered_where_nothing_is_kept() {
     let asks_since = |channel: &str| {
         let channels = [channel.to_owned()];
         let token = token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() });
-        let mut desk = Desk::new();
+        let mut harness = SessionHarness::new();
         let subs = format!(r#"{{"{channel}":{{"recover":true,"offset":1,"epoch":"e"}}}}"#);
-        desk.command(&format!(r#""connect":{{"token":"{token}","subs":{subs}}}"#));
-        match desk.asked().1 {
+        harness.command(&format!(r#""connect":{{"token":"{token}","subs":{subs}}}"#));
+        match harness.asked().1 {
             RoomOp::Subscribe(subscribe) => subscribe.since.is_some(),
             other => panic!("{other:?}"),
         }
@@ -397,13 +407,13 @@ fn nothing_is_recovered_where_nothing_is_kept() {
 #[test]
 fn mistakes_are_answered_until_there_are_too_many() {
     for mistake in [r#""none":{}"#, r#""subscribe":{"channel":""}"#] {
-        let mut desk = Desk::connected();
-        for _ in 0..desk.options.errors_per_s {
-            desk.command(mistake);
-            assert!(desk.text().contains("error") && !desk.out.is_closing());
+        let mut harness = SessionHarness::connected();
+        for _ in 0..harness.options.errors_per_s {
+            harness.command(mistake);
+            assert!(harness.text().contains("error") && !harness.out.is_closing());
         }
-        desk.command(mistake);
-        desk.check_closed(Fault::TooManyErrors);
+        harness.command(mistake);
+        harness.check_closed(Fault::TooManyErrors);
     }
 }
 
@@ -420,14 +430,14 @@ fn what_good_clients_are_told_by_the_hundred_is_no_mistake() {
         (r#""presence":{"channel":"closed:1"}"#.to_owned(), 108),
         (r#""publish":{"channel":"room:1","data":1}"#.to_owned(), 103),
     ] {
-        let mut desk = Desk::connected();
+        let mut harness = SessionHarness::connected();
         for _ in 0..350 {
-            desk.command(&request);
-            assert!(desk.text().contains(&format!(r#""code":{code},"#)), "{}", desk.text());
-            assert!(!desk.out.is_closing(), "{request}");
+            harness.command(&request);
+            assert!(harness.text().contains(&format!(r#""code":{code},"#)), "{}", harness.text());
+            assert!(!harness.out.is_closing(), "{request}");
         }
     }
-    let mut full = Desk::connected();
+    let mut full = SessionHarness::connected();
     full.options.channels_max = 0;
     for number in 0..350 {
         full.command(&format!(r#""subscribe":{{"channel":"room:{number}"}}"#));
@@ -439,52 +449,52 @@ fn what_good_clients_are_told_by_the_hundred_is_no_mistake() {
 /// A full lane, or a store that is slow, is nothing that a client did.
 #[test]
 fn what_rooms_refuse_for_a_while_is_not_the_clients_fault() {
-    let mut desk = Desk::connected();
+    let mut harness = SessionHarness::connected();
     for number in 0..350 {
-        desk.command(&format!(r#""subscribe":{{"channel":"room:{number}"}}"#));
-        let room = desk.asked().0;
-        desk.answer(room, RoomReply::SubscribeRejected(ErrorCode::TooManyRequests));
-        desk.check_refused(ErrorCode::TooManyRequests);
-        assert!(!desk.out.is_closing());
+        harness.command(&format!(r#""subscribe":{{"channel":"room:{number}"}}"#));
+        let room = harness.asked().0;
+        harness.answer(room, RoomReply::SubscribeRejected(ErrorCode::TooManyRequests));
+        harness.check_refused(ErrorCode::TooManyRequests);
+        assert!(!harness.out.is_closing());
     }
 }
 
 #[test]
 fn limits_have_their_codes() {
-    let (mut desk, _) = Desk::subscribed_session();
-    desk.options.channels_max = 1;
-    desk.command(r#""subscribe":{"channel":"room:2"}"#);
-    desk.check_refused(ErrorCode::LimitExceeded);
-    desk.rooms.namespaces[0].data_bytes_max = 4;
-    desk.command(r#""publish":{"channel":"room:1","data":12345}"#);
-    desk.check_refused(ErrorCode::LimitExceeded);
-    desk.command(r#""presence":{"channel":"closed:1"}"#);
-    desk.check_refused(ErrorCode::NotAvailable);
-    desk.command(r#""history":{"channel":"closed:1"}"#);
-    desk.check_refused(ErrorCode::NotAvailable);
-    desk.command(r#""subscribe":{"channel":"room:\u0007"}"#);
-    desk.check_refused(ErrorCode::BadRequest);
+    let (mut harness, _) = SessionHarness::subscribed_session();
+    harness.options.channels_max = 1;
+    harness.command(r#""subscribe":{"channel":"room:2"}"#);
+    harness.check_refused(ErrorCode::LimitExceeded);
+    harness.rooms.namespaces[0].data_bytes_max = 4;
+    harness.command(r#""publish":{"channel":"room:1","data":12345}"#);
+    harness.check_refused(ErrorCode::LimitExceeded);
+    harness.command(r#""presence":{"channel":"closed:1"}"#);
+    harness.check_refused(ErrorCode::NotAvailable);
+    harness.command(r#""history":{"channel":"closed:1"}"#);
+    harness.check_refused(ErrorCode::NotAvailable);
+    harness.command(r#""subscribe":{"channel":"room:\u0007"}"#);
+    harness.check_refused(ErrorCode::BadRequest);
 }
 
 #[test]
 fn insecure_means_everything() {
-    let mut desk = Desk::new();
-    desk.options.insecure = true;
-    desk.connect("");
+    let mut harness = SessionHarness::new();
+    harness.options.insecure = true;
+    harness.connect("");
     for request in ["subscribe", "publish"] {
-        desk.command(&format!(r#""{request}":{{"channel":"closed:1","data":1}}"#));
-        assert!(!desk.text().contains("error"), "{}", desk.text());
+        harness.command(&format!(r#""{request}":{{"channel":"closed:1","data":1}}"#));
+        assert!(!harness.text().contains("error"), "{}", harness.text());
     }
 }
 
 #[test]
 fn what_a_send_calls_is_served_without_an_answer() {
-    let (mut desk, _) = Desk::subscribed_session();
-    desk.raw(r#"{"send":{"data":{"method":"chat.typing","data":{"channel":"room:1"}}}}"#);
-    assert!(matches!(desk.asked().1, RoomOp::Typing(info) if *info.user == *"ann"));
-    assert!(desk.text().is_empty());
-    desk.raw(r#"{"send":{"data":[1]}}"#);
-    assert!(desk.text().is_empty() && desk.out.effects().is_empty());
-    let shared = desk.info();
+    let (mut harness, _) = SessionHarness::subscribed_session();
+    harness.raw(r#"{"send":{"data":{"method":"chat.typing","data":{"channel":"room:1"}}}}"#);
+    assert!(matches!(harness.asked().1, RoomOp::Typing(info) if *info.user == *"ann"));
+    assert!(harness.text().is_empty());
+    harness.raw(r#"{"send":{"data":[1]}}"#);
+    assert!(harness.text().is_empty() && harness.out.effects().is_empty());
+    let shared = harness.info();
     assert_eq!(&*shared.user, "ann");
 }

@@ -1,6 +1,6 @@
 //! What tokens mean for a session, and what a peer is told about one that is not good.
 //!
-//! Deliberately absent: signatures (`auth`), and permissions (`access`).
+//! Deliberately absent: signatures (`auth`), and permissions (`permissions`).
 
 use super::identity::Peer;
 use super::{Context, Fault};

@@ -10,7 +10,7 @@ use super::turn_context::TurnContext;
 use super::upgrades;
 use crate::base::{ConnId, MonotonicMs, TcpLiveness};
 use crate::metrics::Suspected;
-use crate::session::{CoreLoad, CorePace, Fault, PongVerdict};
+use crate::session::{CoreLoad, CorePace, Fault, PongResult};
 use crate::ws::UpgradeError;
 
 /// Whether the `Io` has told all that happened.
@@ -90,7 +90,7 @@ fn judge_one(
             let found = sessions
                 .with_session(cx, id, |session, cx, out| session.judge(cx, tcp_liveness, out));
             if was_suspected {
-                act_on(sessions, cx, id, found.unwrap_or(PongVerdict::Alive));
+                act_on(sessions, cx, id, found.unwrap_or(PongResult::Alive));
             }
             sessions.set_next_timer(cx.now, id);
         }
@@ -99,16 +99,16 @@ fn judge_one(
 }
 
 /// A pong was missing, and this was found.
-fn act_on(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, found: PongVerdict) {
+fn act_on(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId, found: PongResult) {
     let now = cx.now.tick;
     let outcome = match found {
-        PongVerdict::Alive => Suspected::Alive,
-        PongVerdict::Again => Suspected::AskedAgain,
-        PongVerdict::Silent if cx.suspects.may_close(now, sessions.connections().len()) => {
+        PongResult::Alive => Suspected::Alive,
+        PongResult::Again => Suspected::AskedAgain,
+        PongResult::Silent if cx.suspects.may_close(now, sessions.connections().len()) => {
             sessions.end(cx, id, Fault::NoPong);
             Suspected::Closed
         }
-        PongVerdict::Silent => return cx.suspects.put_back(now, id),
+        PongResult::Silent => return cx.suspects.put_back(now, id),
     };
     cx.observer.on_suspicion(outcome);
 }

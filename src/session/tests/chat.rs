@@ -27,36 +27,36 @@ const NAMES: NameKey = NameKey([1, 2]);
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// A session of `user` that speaks `encoding`, with conversations and inboxes.
-fn desk(user: &str, encoding: Encoding) -> Desk {
-    let mut desk = Desk::new();
+fn harness(user: &str, encoding: Encoding) -> SessionHarness {
+    let mut harness = SessionHarness::new();
     let kept = Namespace { history_count_max: 10, presence: true, ..Namespace::default() };
     let named = |name: &str| Namespace { name: name.to_owned(), ..kept.clone() };
     let plain = Namespace { history_count_max: 0, presence: false, ..open_namespace("plain") };
-    desk.rooms.namespaces.extend([named("dm"), named("kept"), plain]);
-    desk.options.anonymous = true;
-    desk.connect(&if user.is_empty() { String::new() } else { super::user(user) });
-    assert!(desk.text().contains(r#""connect":"#), "{}", desk.text());
+    harness.rooms.namespaces.extend([named("dm"), named("kept"), plain]);
+    harness.options.anonymous = true;
+    harness.connect(&if user.is_empty() { String::new() } else { super::user(user) });
+    assert!(harness.text().contains(r#""connect":"#), "{}", harness.text());
     // Inboxes come later: the connect would wait for them.
-    desk.rooms.namespaces.push(named("@"));
-    desk.encoding = encoding;
-    desk
+    harness.rooms.namespaces.push(named("@"));
+    harness.encoding = encoding;
+    harness
 }
 
-/// `desk`, subscribed.
-fn seated_in(channel: &str, user: &str, encoding: Encoding) -> Desk {
-    let mut desk = desk(user, encoding);
-    desk.rooms.namespaces[0].subscribe = Permission::Anyone;
-    desk.say(Request::Subscribe(SubscribeRequest {
+/// `harness`, subscribed.
+fn subscribed_to(channel: &str, user: &str, encoding: Encoding) -> SessionHarness {
+    let mut harness = harness(user, encoding);
+    harness.rooms.namespaces[0].subscribe = Permission::Anyone;
+    harness.say(Request::Subscribe(SubscribeRequest {
         channel: channel.into(),
         ..Default::default()
     }));
-    let room = desk.asked().0;
-    desk.answer(room, RoomReply::Subscribed(subscribed(0)));
-    desk.session.activate(room, SubscriberSlot { channel: 3, index: 4 });
-    desk
+    let room = harness.asked().0;
+    harness.answer(room, RoomReply::Subscribed(subscribed(0)));
+    harness.session.activate(room, SubscriberSlot { channel: 3, index: 4 });
+    harness
 }
 
-impl Desk {
+impl SessionHarness {
     /// One command with the next id.
     fn say(&mut self, request: Request<'_>) {
         self.next_id += 1;
@@ -169,7 +169,7 @@ fn both(check: impl Fn(Encoding)) {
 #[test]
 fn what_is_no_method_and_what_is_no_field_is_named() {
     both(|encoding| {
-        let mut desk = desk("ann", encoding);
+        let mut harness = harness("ann", encoding);
         for (method, data, code, message) in [
             ("chat.none", json!({}), 104, "method not found"),
             ("chat.", json!({}), 104, "method not found"),
@@ -192,8 +192,8 @@ fn what_is_no_method_and_what_is_no_field_is_named() {
             ("chat.publish", json!({"channel": "none:1", "data": 1}), 102, "unknown channel"),
             ("chat.ack", json!({"channel": "dm#b,a", "offset": 1}), 102, "unknown channel"),
         ] {
-            desk.call(method, &data);
-            desk.check_error(code, message);
+            harness.call(method, &data);
+            harness.check_error(code, message);
         }
     });
 }
@@ -201,33 +201,33 @@ fn what_is_no_method_and_what_is_no_field_is_named() {
 #[test]
 fn publish_says_it_with_what_goes_with_it() {
     both(|encoding| {
-        let mut desk = seated_in("room:1", "ann", encoding);
+        let mut harness = subscribed_to("room:1", "ann", encoding);
         let all = json!({
             "sent_at_ms": 5, "traceparent": TRACE, "id": "m-1", "data": [1], "channel": "room:1",
         });
-        desk.call("chat.publish", &all);
-        let said = draft(desk.asked_of("room:1"));
+        harness.call("chat.publish", &all);
+        let said = draft(harness.asked_of("room:1"));
         assert_eq!(tags(said), [("id", "m-1"), ("traceparent", TRACE), ("sent_at_ms", "5")]);
         assert_eq!(said.data, Payload { bytes: "[1]".into(), is_json: true });
         assert_eq!((said.mode, channel(said.channel_key.as_ref())), (PublishMode::Post, None));
-        assert_eq!(said.info.as_ref(), Some(&desk.info()));
-        let room = desk.asked().0;
+        assert_eq!(said.info.as_ref(), Some(&harness.info()));
+        let room = harness.asked().0;
         let position = Position { offset: 4, epoch: Epoch(7) };
         let posted =
             PublishAck { channel: "room:1".into(), position, id: "m-1".into(), timing: None };
-        desk.answer(room, RoomReply::Posted(Box::new(posted)));
+        harness.answer(room, RoomReply::Posted(Box::new(posted)));
         let want = json!({ "channel": "room:1", "offset": 4, "epoch": "00000007", "id": "m-1" });
-        desk.check_rpc(&want);
+        harness.check_rpc(&want);
     });
 }
 
 #[test]
 fn a_message_without_an_id_gets_one() {
-    let mut desk = desk("ann", Encoding::Json);
-    desk.rooms.namespaces[0].publish = Permission::Users;
+    let mut harness = harness("ann", Encoding::Json);
+    harness.rooms.namespaces[0].publish = Permission::Users;
     let mut id_of = || {
-        desk.call("chat.publish", &json!({ "channel": "room:1", "data": 1 }));
-        let said = draft(desk.asked_of("room:1"));
+        harness.call("chat.publish", &json!({ "channel": "room:1", "data": 1 }));
+        let said = draft(harness.asked_of("room:1"));
         assert_eq!(channel(said.channel_key.as_ref()), Some("room:1"), "it is not a member's");
         match tags(said)[..] {
             [("id", id)] => id.to_owned(),
@@ -241,42 +241,42 @@ fn a_message_without_an_id_gets_one() {
 #[test]
 fn publish_needs_the_right_to_publish_and_room_for_the_data() {
     both(|encoding| {
-        let mut desk = desk("ann", encoding);
-        desk.rooms.namespaces[0].data_bytes_max = 4;
-        desk.call("chat.publish", &json!({ "channel": "room:1", "data": 1 }));
-        desk.check_denied("outside");
-        desk.call("chat.publish", &json!({ "channel": "room:1", "data": 12345 }));
-        desk.check_error(106, "limit exceeded");
-        desk.grant("room:*", PermissionSet::PUBLISH);
-        desk.call("chat.publish", &json!({ "channel": "room:1", "data": 1234 }));
-        assert!(matches!(desk.asked_of("room:1"), RoomOp::Publish(_)));
-        let room = desk.asked().0;
-        desk.answer(room, RoomReply::Rejected(ErrorCode::TooManyRequests));
-        assert!(matches!(desk.heard(), ClientAnswer::Error(error) if error.code == 111));
+        let mut harness = harness("ann", encoding);
+        harness.rooms.namespaces[0].data_bytes_max = 4;
+        harness.call("chat.publish", &json!({ "channel": "room:1", "data": 1 }));
+        harness.check_denied("outside");
+        harness.call("chat.publish", &json!({ "channel": "room:1", "data": 12345 }));
+        harness.check_error(106, "limit exceeded");
+        harness.grant("room:*", PermissionSet::PUBLISH);
+        harness.call("chat.publish", &json!({ "channel": "room:1", "data": 1234 }));
+        assert!(matches!(harness.asked_of("room:1"), RoomOp::Publish(_)));
+        let room = harness.asked().0;
+        harness.answer(room, RoomReply::Rejected(ErrorCode::TooManyRequests));
+        assert!(matches!(harness.heard(), ClientAnswer::Error(error) if error.code == 111));
     });
 }
 
 #[test]
 fn marks_say_whose_they_are_and_whom_to_tell() {
     both(|encoding| {
-        let mut desk = desk("ann", encoding);
-        desk.call("chat.ack", &json!({ "channel": "dm#ann,bob", "offset": 5, "took_ms": 3 }));
-        let mark = marker_update(desk.asked_of("dm#ann,bob"));
+        let mut harness = harness("ann", encoding);
+        harness.call("chat.ack", &json!({ "channel": "dm#ann,bob", "offset": 5, "took_ms": 3 }));
+        let mark = marker_update(harness.asked_of("dm#ann,bob"));
         assert_eq!(mark.position, MarkerPosition::Delivered(5));
-        assert_eq!(mark.info, desk.info());
+        assert_eq!(mark.info, harness.info());
         assert_eq!(mark.inbox, NAMES.inbox("", "ann"));
         assert_eq!(mark.other, Some(NAMES.inbox("", "bob")));
         assert_eq!(channel(mark.channel_key.as_ref()), Some("dm#ann,bob"));
-        let room = desk.asked().0;
-        desk.answer(room, RoomReply::Done);
-        desk.check_rpc(&json!({}));
-        desk.call("chat.read", &json!({ "channel": "dm#ann,bob", "offset": 7 }));
-        assert_eq!(marker_update(desk.asked().1).position, MarkerPosition::Read(7));
-        desk.answer(room, RoomReply::InvalidField(Field::Offset));
-        desk.check_error(107, "bad request: offset");
-        let mut desk = seated_in("room:1", "ann", encoding);
-        desk.call("chat.read", &json!({ "channel": "room:1", "offset": 0 }));
-        let mark = marker_update(desk.asked_of("room:1"));
+        let room = harness.asked().0;
+        harness.answer(room, RoomReply::Done);
+        harness.check_rpc(&json!({}));
+        harness.call("chat.read", &json!({ "channel": "dm#ann,bob", "offset": 7 }));
+        assert_eq!(marker_update(harness.asked().1).position, MarkerPosition::Read(7));
+        harness.answer(room, RoomReply::InvalidField(Field::Offset));
+        harness.check_error(107, "bad request: offset");
+        let mut harness = subscribed_to("room:1", "ann", encoding);
+        harness.call("chat.read", &json!({ "channel": "room:1", "offset": 0 }));
+        let mark = marker_update(harness.asked_of("room:1"));
         assert!(mark.other.is_none() && mark.channel_key.is_none());
     });
 }
@@ -291,9 +291,9 @@ fn who_may_read_may_mark_and_see_receipts() {
                 ("chat.receipts", json!({ "channel": channel, "after": "bob" })),
             ]
         };
-        let mut outside = desk("ann", encoding);
-        let mut nameless = seated_in("room:1", "", encoding);
-        let mut plain = seated_in("plain:1", "ann", encoding);
+        let mut outside = harness("ann", encoding);
+        let mut nameless = subscribed_to("room:1", "", encoding);
+        let mut plain = subscribed_to("plain:1", "ann", encoding);
         for (method, data) in calls("room:1") {
             outside.call(method, &data);
             outside.check_denied(method);
@@ -321,10 +321,10 @@ fn who_may_read_may_mark_and_see_receipts() {
 #[test]
 fn receipts_come_in_pages() {
     both(|encoding| {
-        let mut desk = desk("ann", encoding);
-        desk.call("chat.receipts", &json!({ "channel": "dm#ann,bob", "after": "ann" }));
-        let room = desk.asked().0;
-        match desk.asked_of("dm#ann,bob") {
+        let mut harness = harness("ann", encoding);
+        harness.call("chat.receipts", &json!({ "channel": "dm#ann,bob", "after": "ann" }));
+        let room = harness.asked().0;
+        match harness.asked_of("dm#ann,bob") {
             RoomOp::Receipts(page) => {
                 assert_eq!((&*page.after, page.count_max), ("ann", 100));
                 assert_eq!(channel(page.channel_key.as_ref()), Some("dm#ann,bob"));
@@ -332,50 +332,50 @@ fn receipts_come_in_pages() {
             other => panic!("{other:?}"),
         }
         let bob = ("bob".into(), ReadMarkers { delivered: 5, read: 3 });
-        desk.answer(room, RoomReply::Receipts(vec![bob], Some("bob".into())));
+        harness.answer(room, RoomReply::Receipts(vec![bob], Some("bob".into())));
         let bob = json!({ "user": "bob", "delivered": 5, "read": 3 });
-        desk.check_rpc(&json!({ "receipts": [bob], "next": "bob" }));
-        desk.answer(room, RoomReply::Receipts(vec![], None));
-        desk.check_rpc(&json!({ "receipts": [] }));
+        harness.check_rpc(&json!({ "receipts": [bob], "next": "bob" }));
+        harness.answer(room, RoomReply::Receipts(vec![], None));
+        harness.check_rpc(&json!({ "receipts": [] }));
     });
 }
 
 #[test]
 fn members_are_asked_as_presence_is() {
     both(|encoding| {
-        let mut desk = seated_in("room:1", "ann", encoding);
-        desk.call("chat.members", &json!({ "channel": "room:1", "limit": 2 }));
+        let mut harness = subscribed_to("room:1", "ann", encoding);
+        harness.call("chat.members", &json!({ "channel": "room:1", "limit": 2 }));
         let first = MembersPage { after: None, count_max: 2 };
-        assert!(matches!(desk.asked_of("room:1"), RoomOp::Members(page) if *page == first));
-        let (room, seat) = (desk.asked().0, (ShardId(1), CONN));
-        let info = desk.info();
-        desk.answer(room, RoomReply::Members(vec![(Arc::clone(&info), None)], Some(seat)));
-        let ClientAnswer::Rpc(result) = desk.heard() else { panic!("{:?}", desk.heard()) };
+        assert!(matches!(harness.asked_of("room:1"), RoomOp::Members(page) if *page == first));
+        let (room, member) = (harness.asked().0, (ShardId(1), CONN));
+        let info = harness.info();
+        harness.answer(room, RoomReply::Members(vec![(Arc::clone(&info), None)], Some(member)));
+        let ClientAnswer::Rpc(result) = harness.heard() else { panic!("{:?}", harness.heard()) };
         let page: Value = serde_json::from_slice(&result.data).unwrap();
         let ann = json!({ "user": "ann", "client": info.client.to_string() });
         assert_eq!(page["members"], json!([ann]));
-        desk.call("chat.members", &json!({ "channel": "room:1", "after": page["next"] }));
-        let second = MembersPage { after: Some(seat), count_max: 100 };
-        assert!(matches!(desk.asked().1, RoomOp::Members(page) if *page == second));
-        desk.call("chat.members", &json!({ "channel": "room:2" }));
-        desk.check_denied("outside");
-        desk.call("chat.members", &json!({ "channel": "plain:2" }));
-        desk.check_error(108, "not available");
+        harness.call("chat.members", &json!({ "channel": "room:1", "after": page["next"] }));
+        let second = MembersPage { after: Some(member), count_max: 100 };
+        assert!(matches!(harness.asked().1, RoomOp::Members(page) if *page == second));
+        harness.call("chat.members", &json!({ "channel": "room:2" }));
+        harness.check_denied("outside");
+        harness.call("chat.members", &json!({ "channel": "plain:2" }));
+        harness.check_error(108, "not available");
     });
 }
 
 #[test]
 fn typing_is_for_those_who_are_there() {
     both(|encoding| {
-        let mut desk = seated_in("room:1", "ann", encoding);
-        desk.call("chat.typing", &json!({ "channel": "room:1" }));
-        assert!(matches!(desk.asked_of("room:1"), RoomOp::Typing(info) if *info.user == *"ann"));
-        desk.rooms.namespaces[0].publish = Permission::Users;
-        desk.call("chat.typing", &json!({ "channel": "room:2" }));
-        desk.check_denied("outside");
-        desk.call("chat.typing", &json!({ "channel": "dm#ann,bob" }));
-        assert!(matches!(desk.asked_of("dm#ann,bob"), RoomOp::Typing(_)));
-        let brought = desk.out.effects().iter().find_map(|effect| match effect {
+        let mut harness = subscribed_to("room:1", "ann", encoding);
+        harness.call("chat.typing", &json!({ "channel": "room:1" }));
+        assert!(matches!(harness.asked_of("room:1"), RoomOp::Typing(info) if *info.user == *"ann"));
+        harness.rooms.namespaces[0].publish = Permission::Users;
+        harness.call("chat.typing", &json!({ "channel": "room:2" }));
+        harness.check_denied("outside");
+        harness.call("chat.typing", &json!({ "channel": "dm#ann,bob" }));
+        assert!(matches!(harness.asked_of("dm#ann,bob"), RoomOp::Typing(_)));
+        let brought = harness.out.effects().iter().find_map(|effect| match effect {
             Effect::SendRequest(RoomRequest { room, op: RoomOp::Deliver(delivery), .. }) => {
                 Some((room, delivery))
             }
@@ -392,72 +392,72 @@ fn typing_is_for_those_who_are_there() {
 #[test]
 fn a_message_is_taken_back_by_its_author_or_by_a_moderator() {
     both(|encoding| {
-        let call = |desk: &mut Desk, channel: &str| {
-            desk.call("chat.retract", &json!({ "channel": channel, "offset": 3 }));
+        let call = |harness: &mut SessionHarness, channel: &str| {
+            harness.call("chat.retract", &json!({ "channel": channel, "offset": 3 }));
         };
-        let mut desk = seated_in("room:1", "ann", encoding);
-        call(&mut desk, "room:1");
-        let wanted = changed(desk.asked_of("room:1"));
+        let mut harness = subscribed_to("room:1", "ann", encoding);
+        call(&mut harness, "room:1");
+        let wanted = changed(harness.asked_of("room:1"));
         let by_author = ChangeAction::Retract(RetractRight::Author);
         assert_eq!((wanted.offset, wanted.action), (3, by_author));
         let RoomPublish { channel_key, data, info, tags, mode, .. } = &wanted.publish;
-        assert!(channel_key.is_none() && info.as_ref() == Some(&desk.info()));
+        assert!(channel_key.is_none() && info.as_ref() == Some(&harness.info()));
         assert_eq!(data.bytes, r#"{"retracted":3}"#);
         assert!(matches!(&tags[..], [(id, uuid), (name, offset)]
             if (&**id, uuid.len(), &**name, &**offset) == ("id", 36, "retracts", "3")));
         assert_eq!(*mode, PublishMode::Post);
-        call(&mut desk, "room:2");
-        desk.check_denied("outside");
-        call(&mut desk, "plain:1");
-        desk.check_error(108, "not available");
-        call(&mut desk, "dm#ann,bob");
-        let wanted = changed(desk.asked_of("dm#ann,bob"));
+        call(&mut harness, "room:2");
+        harness.check_denied("outside");
+        call(&mut harness, "plain:1");
+        harness.check_error(108, "not available");
+        call(&mut harness, "dm#ann,bob");
+        let wanted = changed(harness.asked_of("dm#ann,bob"));
         assert_eq!(wanted.action, by_author);
         let [from, to] = ["ann", "bob"].map(|user| NAMES.inbox("", user));
         assert_eq!(wanted.publish.mode, PublishMode::Send { from, to, ttl_ms: 0 });
         assert_eq!(channel(wanted.publish.channel_key.as_ref()), Some("dm#ann,bob"));
-        desk.grant("*", PermissionSet::MODERATE);
+        harness.grant("*", PermissionSet::MODERATE);
         let by_moderator = ChangeAction::Retract(RetractRight::Moderator);
         for (channel, kept) in [("room:1", true), ("kept:1", true), ("plain:1", false)] {
-            call(&mut desk, channel);
+            call(&mut harness, channel);
             if kept {
-                assert_eq!(changed(desk.asked_of(channel)).action, by_moderator);
+                assert_eq!(changed(harness.asked_of(channel)).action, by_moderator);
             } else {
-                desk.check_error(108, "not available");
+                harness.check_error(108, "not available");
             }
         }
-        call(&mut desk, "dm#ann,bob");
-        assert_eq!(changed(desk.asked().1).action, by_moderator);
-        let mut desk = self::desk("ann", encoding);
-        desk.options.insecure = true;
-        call(&mut desk, "kept:1");
-        assert_eq!(changed(desk.asked_of("kept:1")).action, by_moderator);
+        call(&mut harness, "dm#ann,bob");
+        assert_eq!(changed(harness.asked().1).action, by_moderator);
+        let mut harness = self::harness("ann", encoding);
+        harness.options.insecure = true;
+        call(&mut harness, "kept:1");
+        assert_eq!(changed(harness.asked_of("kept:1")).action, by_moderator);
     });
 }
 
 #[test]
 fn a_subscriptions_token_can_make_a_moderator() {
-    let (mut desk, room) = Desk::subscribed_session();
-    desk.session.connected().1.set_allow(room, PermissionSet::MODERATE);
-    desk.call("chat.retract", &json!({ "channel": "room:1", "offset": 3 }));
+    let (mut harness, room) = SessionHarness::subscribed_session();
+    harness.session.connected().1.set_allow(room, PermissionSet::MODERATE);
+    harness.call("chat.retract", &json!({ "channel": "room:1", "offset": 3 }));
     let by_moderator = ChangeAction::Retract(RetractRight::Moderator);
-    assert_eq!(changed(desk.asked().1).action, by_moderator);
+    assert_eq!(changed(harness.asked().1).action, by_moderator);
 }
 
 /// What is sent instead of asked: done, and answered by nobody.
 #[test]
 fn what_needs_no_answer_can_be_sent() {
     both(|encoding| {
-        let mut desk = desk("ann", encoding);
+        let mut harness = harness("ann", encoding);
         let mut send = |method: &str, data: Value| {
             let call = json!({ "method": method, "data": data }).to_string();
             let data = RawData { bytes: call.as_bytes().into(), is_json: true };
             let command = Command { id: 0, request: Request::Send { data } };
-            desk.step(|session, cx, out| {
+            harness.step(|session, cx, out| {
                 session.on_command(cx, command, QuotaDecision::Served, out);
             });
-            assert!(desk.out.messages().is_empty());
-            let asked = desk.out.effects().iter().filter_map(|effect| match effect {
+            assert!(harness.out.messages().is_empty());
+            let asked = harness.out.effects().iter().filter_map(|effect| match effect {
                 Effect::SendRequest(ask) => Some((ask.room, ask.reply_to.id)),
                 _ => None,
             });
@@ -465,10 +465,10 @@ fn what_needs_no_answer_can_be_sent() {
             assert!(asked.iter().all(|&(_, id)| id == 0));
             let room = asked.first().map(|&(room, _)| room);
             for answer in [RoomReply::Done, RoomReply::InvalidField(Field::Offset)] {
-                desk.step(|session, cx, out| {
+                harness.step(|session, cx, out| {
                     session.on_answer(cx, RoomId(1), 0, answer, out);
                 });
-                assert!(desk.out.messages().is_empty());
+                assert!(harness.out.messages().is_empty());
             }
             room
         };
@@ -492,12 +492,12 @@ fn what_needs_no_answer_can_be_sent() {
 
 #[test]
 fn mistakes_that_are_sent_count_as_well() {
-    let mut desk = desk("ann", Encoding::Json);
+    let mut harness = harness("ann", Encoding::Json);
     let send = r#"{"send":{"data":{"method":"chat.ack","data":{"channel":"dm#ann,bob"}}}}"#;
-    for _ in 0..desk.options.errors_per_s {
-        desk.raw(send);
-        assert!(!desk.out.is_closing() && desk.text().is_empty());
+    for _ in 0..harness.options.errors_per_s {
+        harness.raw(send);
+        assert!(!harness.out.is_closing() && harness.text().is_empty());
     }
-    desk.raw(send);
-    desk.check_closed(Fault::TooManyErrors);
+    harness.raw(send);
+    harness.check_closed(Fault::TooManyErrors);
 }

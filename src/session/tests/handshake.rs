@@ -6,49 +6,49 @@ use super::*;
 fn a_token_decides_who_comes_in() {
     let expired =
         NewToken { user: "ann", expires_at_unix_s: Some(START_UNIX_S - 1), ..NewToken::default() };
-    let mut desk = Desk::new();
-    desk.connect(&token(&expired));
-    desk.check_refused(ErrorCode::TokenExpired);
-    desk.connect("");
-    desk.check_refused(ErrorCode::Unauthorized);
-    desk.connect(&user("ann"));
-    assert!(desk.text().contains(r#""connect":"#), "a refused client may try again");
-    let mut desk = Desk::new();
-    desk.connect("a.b.c");
-    desk.check_closed(Fault::InvalidToken);
-    let mut desk = Desk::new();
-    desk.options.anonymous = true;
-    desk.connect("");
-    assert!(desk.text().contains(r#""connect":"#));
-    assert_eq!(&*desk.info().user, "");
+    let mut harness = SessionHarness::new();
+    harness.connect(&token(&expired));
+    harness.check_refused(ErrorCode::TokenExpired);
+    harness.connect("");
+    harness.check_refused(ErrorCode::Unauthorized);
+    harness.connect(&user("ann"));
+    assert!(harness.text().contains(r#""connect":"#), "a refused client may try again");
+    let mut harness = SessionHarness::new();
+    harness.connect("a.b.c");
+    harness.check_closed(Fault::InvalidToken);
+    let mut harness = SessionHarness::new();
+    harness.options.anonymous = true;
+    harness.connect("");
+    assert!(harness.text().contains(r#""connect":"#));
+    assert_eq!(&*harness.info().user, "");
 }
 
 #[test]
 fn nothing_comes_before_connect_and_connect_comes_once() {
     for request in [r#""ping":{}"#, r#""subscribe":{"channel":"room:1"}"#, r#""none":{}"#] {
-        let mut desk = Desk::new();
-        desk.command(request);
-        desk.check_closed(Fault::BadRequest);
+        let mut harness = SessionHarness::new();
+        harness.command(request);
+        harness.check_closed(Fault::BadRequest);
     }
-    let mut desk = Desk::new();
-    desk.raw("{}");
-    desk.check_closed(Fault::BadRequest);
-    let mut desk = Desk::new();
-    desk.raw(r#"{"connect":{}}"#);
-    desk.check_closed(Fault::BadRequest);
-    let mut desk = Desk::connected();
-    desk.connect(&user("ann"));
-    desk.check_closed(Fault::BadRequest);
+    let mut harness = SessionHarness::new();
+    harness.raw("{}");
+    harness.check_closed(Fault::BadRequest);
+    let mut harness = SessionHarness::new();
+    harness.raw(r#"{"connect":{}}"#);
+    harness.check_closed(Fault::BadRequest);
+    let mut harness = SessionHarness::connected();
+    harness.connect(&user("ann"));
+    harness.check_closed(Fault::BadRequest);
 }
 
 /// What a connected session makes of a command without an id.
 #[track_caller]
 fn check_without_id(request: &str, fault: Option<Fault>) {
-    let mut desk = Desk::connected();
-    desk.raw(&format!("{{{request}}}"));
+    let mut harness = SessionHarness::connected();
+    harness.raw(&format!("{{{request}}}"));
     match fault {
-        Some(fault) => desk.check_closed(fault),
-        None => assert!(desk.out.effects().is_empty() && desk.text().is_empty()),
+        Some(fault) => harness.check_closed(fault),
+        None => assert!(harness.out.effects().is_empty() && harness.text().is_empty()),
     }
 }
 
@@ -77,21 +77,21 @@ fn only_what_has_no_answer_comes_without_an_id() {
 
 #[test]
 fn silence_before_connect_is_stale_at_the_deadline() {
-    let mut desk = Desk::new();
-    desk.pass(desk.options.connect_ms_max - 1);
-    assert!(desk.out.effects().is_empty());
-    desk.pass(1);
-    desk.check_closed(Fault::Stale);
+    let mut harness = SessionHarness::new();
+    harness.pass(harness.options.connect_ms_max - 1);
+    assert!(harness.out.effects().is_empty());
+    harness.pass(1);
+    harness.check_closed(Fault::Stale);
 }
 
 #[test]
 fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     let channels = ["room:1".to_owned(), "room:1".to_owned()];
-    let mut desk = Desk::new();
-    desk.rooms.namespaces.push(open_namespace("@"));
-    desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
-    assert!(desk.text().is_empty(), "the answer waits for the rooms");
-    let asked = desk.out.effects().iter().map(|effect| match effect {
+    let mut harness = SessionHarness::new();
+    harness.rooms.namespaces.push(open_namespace("@"));
+    harness.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
+    assert!(harness.text().is_empty(), "the answer waits for the rooms");
+    let asked = harness.out.effects().iter().map(|effect| match effect {
         Effect::SendRequest(ask) => (ask.room, ask.reply_to.user),
         other => panic!("{other:?}"),
     });
@@ -99,49 +99,49 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     assert_eq!(rooms.len(), 2);
     let ann = NameKey([1, 2]).user_hash("", "ann");
     assert_eq!(askers, [ann; 2], "they take their places in its user's share");
-    desk.command(r#""ping":{}"#);
-    assert!(desk.text().is_empty(), "the command waits, too");
-    desk.answer(rooms[0], RoomReply::Subscribed(subscribed(4)));
-    desk.session.activate(rooms[0], SubscriberSlot { channel: 0, index: 0 });
-    assert!(desk.session.is_connecting(), "what the first room says is held back");
-    desk.answer(rooms[1], RoomReply::Subscribed(subscribed(5)));
-    let text = desk.text();
+    harness.command(r#""ping":{}"#);
+    assert!(harness.text().is_empty(), "the command waits, too");
+    harness.answer(rooms[0], RoomReply::Subscribed(subscribed(4)));
+    harness.session.activate(rooms[0], SubscriberSlot { channel: 0, index: 0 });
+    assert!(harness.session.is_connecting(), "what the first room says is held back");
+    harness.answer(rooms[1], RoomReply::Subscribed(subscribed(5)));
+    let text = harness.text();
     assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
     assert!(matches!(
-        desk.out.effects(),
+        harness.out.effects(),
         [Effect::AddSubscriber { .. }, Effect::Release, Effect::Resume(blocked_prefixes)]
             if blocked_prefixes.message().ends_with(br#""ping":{}}"#)
     ));
-    desk.session.activate(rooms[1], SubscriberSlot { channel: 1, index: 0 });
-    desk.step(|session, cx, out| session.on_gap(cx, rooms[0], "room:1", out));
-    desk.check_closed(Fault::InsufficientState);
+    harness.session.activate(rooms[1], SubscriberSlot { channel: 1, index: 0 });
+    harness.step(|session, cx, out| session.on_gap(cx, rooms[0], "room:1", out));
+    harness.check_closed(Fault::InsufficientState);
 }
 
 #[test]
 fn an_expiry_while_the_room_is_asked_leaves_one_answer_to_the_command() {
-    let mut desk = Desk::connected();
-    let expires_at_unix_s = Some(desk.now.unix_s() + 1);
+    let mut harness = SessionHarness::connected();
+    let expires_at_unix_s = Some(harness.now.unix_s() + 1);
     let (user, channel) = ("ann", Some("room:1"));
     let token = token(&NewToken { user, channel, expires_at_unix_s, ..NewToken::default() });
-    desk.command(&format!(r#""subscribe":{{"channel":"room:1","token":"{token}"}}"#));
-    let (room, id) = (desk.asked().0, desk.next_id);
-    desk.pass(2_000 + desk.options.expiry_grace_ms);
-    assert!(desk.text().is_empty() && desk.out.effects().is_empty());
-    desk.next_id = id;
-    desk.answer(room, RoomReply::Subscribed(subscribed(0)));
-    desk.check_refused(ErrorCode::TokenExpired);
-    assert!(matches!(desk.asked().1, RoomOp::Unsubscribe(_)));
+    harness.command(&format!(r#""subscribe":{{"channel":"room:1","token":"{token}"}}"#));
+    let (room, id) = (harness.asked().0, harness.next_id);
+    harness.pass(2_000 + harness.options.expiry_grace_ms);
+    assert!(harness.text().is_empty() && harness.out.effects().is_empty());
+    harness.next_id = id;
+    harness.answer(room, RoomReply::Subscribed(subscribed(0)));
+    harness.check_refused(ErrorCode::TokenExpired);
+    assert!(matches!(harness.asked().1, RoomOp::Unsubscribe(_)));
 }
 
 #[test]
 fn a_room_that_refuses_refuses_the_connection() {
     let channels = ["room:1".to_owned()];
-    let mut desk = Desk::new();
-    desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
-    let room = desk.asked().0;
-    desk.answer(room, RoomReply::SubscribeRejected(ErrorCode::Internal));
-    desk.check_refused(ErrorCode::Internal);
-    desk.check_closed(Fault::Refused(ErrorCode::Internal));
+    let mut harness = SessionHarness::new();
+    harness.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
+    let room = harness.asked().0;
+    harness.answer(room, RoomReply::SubscribeRejected(ErrorCode::Internal));
+    harness.check_refused(ErrorCode::Internal);
+    harness.check_closed(Fault::Refused(ErrorCode::Internal));
     assert_eq!(Fault::Refused(ErrorCode::Internal).close_code(), 3004);
     assert_eq!(Fault::Refused(ErrorCode::LimitExceeded).close_code(), 3507);
 }
@@ -149,21 +149,21 @@ fn a_room_that_refuses_refuses_the_connection() {
 /// What a named user's session asks about its place, at connect and at its end.
 #[track_caller]
 fn check_single(tenants: &[&str], user_name: &str, wanted: bool) {
-    let mut desk = Desk::new();
-    desk.options.single_session_tenants = tenants.iter().map(|&one| one.to_owned()).collect();
-    desk.options.anonymous = true;
+    let mut harness = SessionHarness::new();
+    harness.options.single_session_tenants = tenants.iter().map(|&one| one.to_owned()).collect();
+    harness.options.anonymous = true;
     let token = if user_name.is_empty() { String::new() } else { user(user_name) };
-    desk.connect(&token);
-    let asks = |desk: &Desk| {
-        let asks = desk.out.effects().iter().filter_map(|effect| match effect {
+    harness.connect(&token);
+    let asks = |harness: &SessionHarness| {
+        let asks = harness.out.effects().iter().filter_map(|effect| match effect {
             Effect::SendRequest(ask) => Some(format!("{:?}", ask.op)),
             _ => None,
         });
         asks.collect::<Vec<_>>()
     };
-    assert_eq!(asks(&desk), if wanted { vec!["Claim"] } else { vec![] });
-    desk.step(|session, cx, out| session.leave(cx, out));
-    assert_eq!(asks(&desk), if wanted { vec!["Release"] } else { vec![] });
+    assert_eq!(asks(&harness), if wanted { vec!["Claim"] } else { vec![] });
+    harness.step(|session, cx, out| session.leave(cx, out));
+    assert_eq!(asks(&harness), if wanted { vec!["Release"] } else { vec![] });
 }
 
 #[test]
@@ -179,13 +179,13 @@ fn one_connection_a_user_is_an_option_of_a_tenant() {
 fn who_is_locked_out_is_sent_away_and_nobody_else() {
     let bots = Prefix::of("", "bot-1", Agent::None);
     for (name, want) in [("bot-2", true), ("bot", true), ("bots-1", false), ("ann", false)] {
-        let mut desk = Desk::new();
-        desk.blocked_prefixes = vec![Prefix::of("", "robot", Agent::None), bots.clone()];
-        desk.connect(&user(name));
+        let mut harness = SessionHarness::new();
+        harness.blocked_prefixes = vec![Prefix::of("", "robot", Agent::None), bots.clone()];
+        harness.connect(&user(name));
         if want {
-            desk.check_closed(Fault::Quarantined);
+            harness.check_closed(Fault::Quarantined);
         } else {
-            assert!(desk.text().contains(r#""connect":{"client":""#), "{name}");
+            assert!(harness.text().contains(r#""connect":{"client":""#), "{name}");
         }
     }
     assert_eq!(Fault::Quarantined.close_code(), 3510);
@@ -194,15 +194,15 @@ fn who_is_locked_out_is_sent_away_and_nobody_else() {
 
 /// What a connection with this chance shows of itself and of a message that it says.
 fn shown(seed: u64, key: [u8; 16]) -> [String; 2] {
-    let (mut desk, _) = Desk::subscribed_session();
-    desk.random = RandomSources { jitter: Prng::from_seed(seed), ids: Csprng::from_key(key) };
-    let mut session = desk.step_opened();
-    std::mem::swap(&mut desk.session, &mut session);
-    desk.connect(&user("ann"));
-    let client = desk.text();
-    std::mem::swap(&mut desk.session, &mut session);
-    desk.command(r#""rpc":{"method":"chat.publish","data":{"channel":"room:1","data":1}}"#);
-    [client, format!("{:?}", desk.asked())]
+    let (mut harness, _) = SessionHarness::subscribed_session();
+    harness.random = RandomSources { jitter: Prng::from_seed(seed), ids: Csprng::from_key(key) };
+    let mut session = harness.step_opened();
+    std::mem::swap(&mut harness.session, &mut session);
+    harness.connect(&user("ann"));
+    let client = harness.text();
+    std::mem::swap(&mut harness.session, &mut session);
+    harness.command(r#""rpc":{"method":"chat.publish","data":{"channel":"room:1","data":1}}"#);
+    [client, format!("{:?}", harness.asked())]
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::base::limits::{DEFERRED_SUBSCRIBES_MAX, HELD_BYTES_MAX, HELD_COUNT_MA
 
 /// A session whose rooms answer when the test says so.
 struct Line {
-    desk: Desk,
+    harness: SessionHarness,
     /// What rooms were asked and have not answered.
     asked: Vec<(RoomId, u32, Question)>,
     /// Answers to commands, in their order: id and error code, 0 for none.
@@ -38,12 +38,12 @@ use Question::{History, Other, Presence, Publish, Subscribe, Unsubscribe};
 
 impl Line {
     fn new() -> Line {
-        Line::of(Desk::connected())
+        Line::of(SessionHarness::connected())
     }
 
-    fn of(desk: Desk) -> Line {
+    fn of(harness: SessionHarness) -> Line {
         Line {
-            desk,
+            harness,
             asked: Vec::new(),
             replies: Vec::new(),
             log: Vec::new(),
@@ -62,10 +62,10 @@ impl Line {
     fn say(&mut self, requests: &[&str]) {
         let mut frame = String::new();
         for request in requests {
-            self.desk.next_id += 1;
-            frame += &format!("{{\"id\":{},{request}}}\n", self.desk.next_id);
+            self.harness.next_id += 1;
+            frame += &format!("{{\"id\":{},{request}}}\n", self.harness.next_id);
         }
-        self.desk.raw(frame.trim_end());
+        self.harness.raw(frame.trim_end());
         self.carry_out();
     }
 
@@ -74,7 +74,7 @@ impl Line {
         let room = Line::room(channel);
         let index = self.asked.iter().position(|(other, ..)| *other == room);
         let (_, id, _) = self.asked.remove(index.expect("something is asked"));
-        self.desk.step(|session, cx, out| session.on_answer(cx, room, id, answer, out));
+        self.harness.step(|session, cx, out| session.on_answer(cx, room, id, answer, out));
         self.carry_out();
     }
 
@@ -90,14 +90,14 @@ impl Line {
                 History => RoomReply::History(Vec::new(), Position { offset: 0, epoch: Epoch(7) }),
                 Other => RoomReply::Done,
             };
-            self.desk.step(|session, cx, out| session.on_answer(cx, room, id, answer, out));
+            self.harness.step(|session, cx, out| session.on_answer(cx, room, id, answer, out));
             self.carry_out();
         }
     }
 
     /// What a shard does with what was decided.
     fn carry_out(&mut self) {
-        for line in self.desk.text().lines() {
+        for line in self.harness.text().lines() {
             let reply: serde_json::Value = serde_json::from_str(line).unwrap();
             if let Some(id) = reply["id"].as_u64() {
                 let code = reply["error"]["code"].as_u64().unwrap_or(0);
@@ -106,7 +106,7 @@ impl Line {
                 self.pushes.push(line.to_owned());
             }
         }
-        for effect in std::mem::take(self.desk.out.effects_mut()) {
+        for effect in std::mem::take(self.harness.out.effects_mut()) {
             match effect {
                 Effect::SendRequest(RoomRequest { room, reply_to, op }) => {
                     if let RoomOp::Subscribe(subscribe) = &op {
@@ -125,7 +125,7 @@ impl Line {
                 }
                 Effect::AddSubscriber { room, .. } => {
                     self.subscribers_count += 1;
-                    self.desk.session.activate(
+                    self.harness.session.activate(
                         room,
                         SubscriberSlot { channel: self.subscribers_count, index: 0 },
                     );
@@ -135,7 +135,7 @@ impl Line {
                     // A turn serves some of them, and the next one goes on.
                     let mut held = Some(held);
                     while let Some(some) = held.take() {
-                        self.desk.step(|session, cx, out| {
+                        self.harness.step(|session, cx, out| {
                             (_, held) = session.resume(cx, some, 3, out);
                         });
                         self.carry_out();
@@ -147,11 +147,11 @@ impl Line {
                 | Effect::Suspect(_)
                 | Effect::Acknowledged { .. } => {}
                 Effect::Review(wanted) => {
-                    let subscriber_slots = self.desk.session.subscriber_slots();
+                    let subscriber_slots = self.harness.session.subscriber_slots();
                     let named =
                         subscriber_slots.map(|(room, _)| (room, Arc::clone(&self.names[&room])));
                     let active: Vec<(RoomId, Arc<str>)> = named.collect();
-                    self.desk.step(|session, cx, out| session.review(cx, &active, &wanted, out));
+                    self.harness.step(|session, cx, out| session.review(cx, &active, &wanted, out));
                     self.carry_out();
                 }
                 Effect::Close(fault) => panic!("closed: {fault:?}"),
@@ -232,7 +232,7 @@ fn what_waits_again_stays_as_it_is() {
 fn what_has_no_id_keeps_its_order_too() {
     let mut line = Line::new();
     line.say(&[SUBSCRIBE]);
-    line.desk.raw(&format!("{{{SEND_TYPING}}}"));
+    line.harness.raw(&format!("{{{SEND_TYPING}}}"));
     line.carry_out();
     line.answer_all();
     assert_eq!(line.asked_of("room:1"), [Subscribe, Other]);
@@ -252,8 +252,8 @@ fn a_token_that_comes_behind_a_subscribe_renews_it() {
     line.say(&[&with("subscribe", &ends(10)), &with("sub_refresh", &ends(90))]);
     line.answer_all();
     assert_eq!(line.codes(), [0, 0]);
-    line.desk.pass(11_000 + line.desk.options.expiry_grace_ms);
-    assert!(line.desk.text().is_empty(), "{}", line.desk.text());
+    line.harness.pass(11_000 + line.harness.options.expiry_grace_ms);
+    assert!(line.harness.text().is_empty(), "{}", line.harness.text());
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_subscribe_that_is_refused_lets_the_others_through() {
 #[test]
 fn behind_a_subscribe_that_is_put_off_at_once_nothing_is_wrong_for_good() {
     let mut line = Line::new();
-    line.desk.load.pace = CorePace::FarBehind;
+    line.harness.load.pace = CorePace::FarBehind;
     line.say(&[SUBSCRIBE, PUBLISH, PRESENCE, TYPING]);
     line.say(&[PUBLISH, r#""publish":{"channel":"room:2","data":1}"#]);
     assert_eq!(line.codes(), [111, 111, 111, 111, 111, 103], "the other one was not asked for");
@@ -295,7 +295,7 @@ fn behind_a_subscribe_that_is_put_off_at_once_nothing_is_wrong_for_good() {
     line.say(&[UNSUBSCRIBE, PUBLISH]);
     assert_eq!(line.codes(), [0, 103], "it was given up");
     line.say(&[SUBSCRIBE]);
-    line.desk.load.pace = CorePace::OnTime;
+    line.harness.load.pace = CorePace::OnTime;
     line.replies.clear();
     line.say(&[SUBSCRIBE, PUBLISH]);
     line.answer_all();
@@ -308,10 +308,10 @@ fn behind_a_subscribe_that_is_put_off_at_once_nothing_is_wrong_for_good() {
 #[test]
 fn a_subscribe_that_is_refused_for_good_later_was_asked_again() {
     let mut line = Line::new();
-    line.desk.load.pace = CorePace::FarBehind;
+    line.harness.load.pace = CorePace::FarBehind;
     let publish = r#""publish":{"channel":"closed:1","data":1}"#;
     line.say(&[r#""subscribe":{"channel":"closed:1"}"#, publish]);
-    line.desk.load.pace = CorePace::OnTime;
+    line.harness.load.pace = CorePace::OnTime;
     line.say(&[r#""subscribe":{"channel":"closed:1"}"#, publish]);
     assert_eq!(line.codes(), [111, 111, 103, 103]);
 }
@@ -319,14 +319,14 @@ fn a_subscribe_that_is_refused_for_good_later_was_asked_again() {
 #[test]
 fn a_subscribe_beyond_the_own_quota_puts_off_what_follows_within_it() {
     let mut line = Line::new();
-    line.desk.options.commands_per_s = 1;
-    line.desk.options.commands_burst = 2;
+    line.harness.options.commands_per_s = 1;
+    line.harness.options.commands_burst = 2;
     line.say(&[r#""ping":{}"#, r#""ping":{}"#, SUBSCRIBE]);
-    line.desk.pass(2_000);
+    line.harness.pass(2_000);
     line.say(&[PUBLISH]);
     assert_eq!(line.codes(), [0, 0, 111, 111]);
-    let results = line.desk.out.counts().unpublished.iter().map(|(_, result)| *result);
-    assert!(results.eq([PublishResult::Limited]), "{:?}", line.desk.out.counts().unpublished);
+    let results = line.harness.out.counts().unpublished.iter().map(|(_, result)| *result);
+    assert!(results.eq([PublishResult::Limited]), "{:?}", line.harness.out.counts().unpublished);
 }
 
 #[test]
@@ -343,8 +343,8 @@ fn a_room_that_refused_for_a_while_puts_off_what_comes_after_its_answer() {
 #[test]
 fn of_many_that_are_put_off_the_latest_are_remembered() {
     let mut line = Line::new();
-    line.desk.options.commands_per_s = 0;
-    line.desk.load.pace = CorePace::FarBehind;
+    line.harness.options.commands_per_s = 0;
+    line.harness.load.pace = CorePace::FarBehind;
     for n in 0..=DEFERRED_SUBSCRIBES_MAX {
         line.say(&[&format!(r#""subscribe":{{"channel":"room:{n}"}}"#)]);
     }
@@ -360,7 +360,7 @@ fn of_many_that_are_put_off_the_latest_are_remembered() {
 fn who_goes_meanwhile_leaves_nothing() {
     let mut line = Line::new();
     line.say(&[SUBSCRIBE, UNSUBSCRIBE, SUBSCRIBE]);
-    line.desk.step(|session, cx, out| session.leave(cx, out));
+    line.harness.step(|session, cx, out| session.leave(cx, out));
     line.carry_out();
     line.answer("room:1", RoomReply::Subscribed(subscribed(0)));
     assert_eq!(line.asked_of("room:1"), [Subscribe, Unsubscribe], "the home lets it go again");
@@ -370,7 +370,7 @@ fn who_goes_meanwhile_leaves_nothing() {
 #[test]
 fn what_waits_has_a_limit_and_is_refused_for_a_while_beyond_it() {
     let mut line = Line::new();
-    line.desk.options.commands_per_s = 0;
+    line.harness.options.commands_per_s = 0;
     line.say(&[SUBSCRIBE]);
     for _ in 0..HELD_COUNT_MAX {
         line.say(&[PRESENCE]);
@@ -386,7 +386,7 @@ fn what_waits_has_a_limit_and_is_refused_for_a_while_beyond_it() {
 
     let long = "x".repeat(HELD_BYTES_MAX - 100);
     let mut line = Line::new();
-    line.desk.rooms.namespaces[0].data_bytes_max = 1 << 20;
+    line.harness.rooms.namespaces[0].data_bytes_max = 1 << 20;
     let publish = format!(r#""publish":{{"channel":"room:1","data":"{long}"}}"#);
     line.say(&[SUBSCRIBE, &publish, &publish]);
     assert_eq!(line.replies, [(5, 111)]);
@@ -399,10 +399,10 @@ fn what_waits_has_a_limit_and_is_refused_for_a_while_beyond_it() {
 #[test]
 fn many_small_commands_behind_connect_are_served_or_refused_for_a_while() {
     let channels = ["room:9".to_owned()];
-    let mut desk = Desk::new();
-    desk.options.commands_per_s = 0;
-    desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
-    let mut line = Line::of(desk);
+    let mut harness = SessionHarness::new();
+    harness.options.commands_per_s = 0;
+    harness.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
+    let mut line = Line::of(harness);
     line.carry_out();
     for _ in 0..HELD_COUNT_MAX + 60 {
         line.say(&[r#""ping":{}"#]);
@@ -416,7 +416,7 @@ fn many_small_commands_behind_connect_are_served_or_refused_for_a_while() {
 #[test]
 fn a_passing_refusal_is_told_only_to_who_would_be_refused() {
     let mut line = Line::new();
-    line.desk.rooms.namespaces[0].publish = Permission::Users;
+    line.harness.rooms.namespaces[0].publish = Permission::Users;
     line.say(&[SUBSCRIBE, PUBLISH, PRESENCE]);
     line.answer("room:1", RoomReply::SubscribeRejected(ErrorCode::Internal));
     line.answer_all();
@@ -447,29 +447,29 @@ fn what_stands_behind_a_refused_connect_fails_as_it_did() {
         (&*soon, CorePace::OnTime, 111),
         (r#"{"sub":"ann"}"#, CorePace::FarBehind, 111),
     ] {
-        let mut line = Line::of(Desk::new());
-        line.desk.load.pace = pace;
+        let mut line = Line::of(SessionHarness::new());
+        line.harness.load.pace = pace;
         let connect = format!(r#""connect":{{"token":"{}"}}"#, signed(claims));
         line.say(&[&connect, SUBSCRIBE, PUBLISH, r#""ping":{}"#, r#""zork":{}"#]);
-        line.desk.raw(r#"{"send":{"data":1}}"#);
+        line.harness.raw(r#"{"send":{"data":1}}"#);
         assert_eq!(line.codes(), [code; 5], "{claims}");
         // The client is not gone: it brings a fresh token, and all is served.
-        line.desk.load.pace = CorePace::OnTime;
+        line.harness.load.pace = CorePace::OnTime;
         line.replies.clear();
         line.say(&[&format!(r#""connect":{{"token":"{}"}}"#, user("ann")), SUBSCRIBE]);
         line.answer_all();
         assert_eq!(line.codes(), [0, 0], "{claims}");
     }
     // What has no place there has none, and who goes on is closed for a while.
-    let mut desk = Desk::new();
-    desk.connect(&signed(&ended));
-    desk.raw("{}");
-    desk.check_closed(Fault::BadRequest);
-    let mut desk = Desk::new();
-    desk.connect(&signed(&ended));
-    while !desk.out.is_closing() {
-        desk.command(r#""ping":{}"#);
-        assert!(desk.next_id < 2_000, "it is closed in the end");
+    let mut harness = SessionHarness::new();
+    harness.connect(&signed(&ended));
+    harness.raw("{}");
+    harness.check_closed(Fault::BadRequest);
+    let mut harness = SessionHarness::new();
+    harness.connect(&signed(&ended));
+    while !harness.out.is_closing() {
+        harness.command(r#""ping":{}"#);
+        assert!(harness.next_id < 2_000, "it is closed in the end");
     }
-    desk.check_closed(Fault::TooManyRequests);
+    harness.check_closed(Fault::TooManyRequests);
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::base::limits::UNANSWERED_MAX;
 use crate::wire::{Payload, Publication};
 
-impl Desk {
+impl SessionHarness {
     /// Control frames or crumbs; says how many were served.
     fn frames(&mut self, count: usize) -> usize {
         let mut served = 0;
@@ -28,44 +28,44 @@ impl Desk {
 
 #[test]
 fn control_frames_are_commands_to_the_quota() {
-    let mut desk = Desk::connected();
-    let burst = desk.options.commands_burst as usize;
-    assert_eq!(desk.frames(burst), burst);
-    assert_eq!(desk.frames(1_000), 0, "no pong for these");
-    assert!(desk.is_closed_with(Fault::TooManyRequests));
+    let mut harness = SessionHarness::connected();
+    let burst = harness.options.commands_burst as usize;
+    assert_eq!(harness.frames(burst), burst);
+    assert_eq!(harness.frames(1_000), 0, "no pong for these");
+    assert!(harness.is_closed_with(Fault::TooManyRequests));
 }
 
 #[test]
 fn a_client_that_answers_pings_and_pings_itself_is_never_throttled() {
-    let mut desk = Desk::connected();
+    let mut harness = SessionHarness::connected();
     for _ in 0..1_000 {
-        desk.now = desk.now.plus_ms(1_000);
-        assert_eq!(desk.frames(2), 2);
-        desk.raw("{}");
-        assert!(desk.out.effects().is_empty());
+        harness.now = harness.now.plus_ms(1_000);
+        assert_eq!(harness.frames(2), 2);
+        harness.raw("{}");
+        assert!(harness.out.effects().is_empty());
     }
 }
 
 #[test]
 fn pongs_in_a_message_are_commands_to_the_quota() {
-    let mut desk = Desk::connected();
+    let mut harness = SessionHarness::connected();
     for _ in 0..2 {
-        desk.raw(&"{}\n".repeat(600));
+        harness.raw(&"{}\n".repeat(600));
     }
-    assert!(desk.is_closed_with(Fault::TooManyRequests));
+    assert!(harness.is_closed_with(Fault::TooManyRequests));
 }
 
 #[test]
 fn strangers_have_a_few_frames_and_no_patience() {
-    let mut desk = Desk::new();
-    assert_eq!(desk.frames(1_000), 16);
-    assert!(desk.is_closed_with(Fault::TooManyRequests));
+    let mut harness = SessionHarness::new();
+    assert_eq!(harness.frames(1_000), 16);
+    assert!(harness.is_closed_with(Fault::TooManyRequests));
     // What was spent before does not count afterwards.
-    let mut desk = Desk::new();
-    assert_eq!(desk.frames(16), 16);
-    desk.connect(&user("ann"));
-    let burst = desk.options.commands_burst as usize;
-    assert_eq!(desk.frames(burst), burst);
+    let mut harness = SessionHarness::new();
+    assert_eq!(harness.frames(16), 16);
+    harness.connect(&user("ann"));
+    let burst = harness.options.commands_burst as usize;
+    assert_eq!(harness.frames(burst), burst);
 }
 
 fn long_history(bytes: usize) -> RoomReply {
@@ -84,20 +84,21 @@ fn long_history(bytes: usize) -> RoomReply {
 
 #[test]
 fn long_answers_are_paid_for_before_there_are_more() {
-    let (mut desk, room) = Desk::subscribed_session();
+    let (mut harness, room) = SessionHarness::subscribed_session();
     let mut bytes = 0;
     for _ in 0..10_000 {
-        desk.command(r#""history":{"channel":"room:1","limit":100}"#);
-        if desk.text().contains(r#""code":111"#) {
+        harness.command(r#""history":{"channel":"room:1","limit":100}"#);
+        if harness.text().contains(r#""code":111"#) {
             break;
         }
-        let id = desk.next_id;
-        desk.step(|session, cx, out| session.on_answer(cx, room, id, long_history(500_000), out));
-        bytes += desk.out.messages().len();
+        let id = harness.next_id;
+        harness
+            .step(|session, cx, out| session.on_answer(cx, room, id, long_history(500_000), out));
+        bytes += harness.out.messages().len();
     }
-    let burst = desk.options.answer_bytes_burst as usize;
+    let burst = harness.options.answer_bytes_burst as usize;
     assert!((burst..burst + burst / 20).contains(&bytes), "{bytes} bytes");
-    assert!(desk.text().contains(r#""temporary":true"#), "{}", desk.text());
+    assert!(harness.text().contains(r#""temporary":true"#), "{}", harness.text());
     // Neither do other ways to long answers lead on, and what is short is served.
     for long in [
         r#""presence":{"channel":"room:1"}"#,
@@ -105,36 +106,40 @@ fn long_answers_are_paid_for_before_there_are_more() {
         r#""rpc":{"method":"chat.members","data":{"channel":"room:1"}}"#,
         r#""subscribe":{"channel":"room:2","recover":true,"epoch":"a","offset":1}"#,
     ] {
-        desk.command(long);
-        assert!(desk.text().contains(r#""code":111"#), "{long}: {}", desk.text());
+        harness.command(long);
+        assert!(harness.text().contains(r#""code":111"#), "{long}: {}", harness.text());
     }
     for short in
         [r#""publish":{"channel":"room:1","data":{}}"#, r#""subscribe":{"channel":"room:2"}"#]
     {
-        desk.command(short);
-        assert!(matches!(desk.out.effects().first(), Some(Effect::SendRequest(_))), "{short}");
+        harness.command(short);
+        assert!(matches!(harness.out.effects().first(), Some(Effect::SendRequest(_))), "{short}");
     }
-    desk.now = desk.now.plus_ms(1_000);
-    desk.command(r#""history":{"channel":"room:1","limit":100}"#);
-    assert!(matches!(desk.out.effects().first(), Some(Effect::SendRequest(_))), "{}", desk.text());
+    harness.now = harness.now.plus_ms(1_000);
+    harness.command(r#""history":{"channel":"room:1","limit":100}"#);
+    assert!(
+        matches!(harness.out.effects().first(), Some(Effect::SendRequest(_))),
+        "{}",
+        harness.text()
+    );
 }
 
 #[test]
 fn a_connection_may_have_so_many_questions_that_are_not_answered() {
-    let (mut desk, room) = Desk::subscribed_session();
-    desk.options.commands_burst = 10_000;
+    let (mut harness, room) = SessionHarness::subscribed_session();
+    harness.options.commands_burst = 10_000;
     let mut asked = 0;
     loop {
-        desk.command(r#""presence_stats":{"channel":"room:1"}"#);
-        match desk.out.effects().first() {
+        harness.command(r#""presence_stats":{"channel":"room:1"}"#);
+        match harness.out.effects().first() {
             Some(Effect::SendRequest(_)) => asked += 1,
             _ => break,
         }
     }
     assert_eq!(asked, UNANSWERED_MAX);
-    assert!(desk.text().contains(r#""code":111"#), "{}", desk.text());
+    assert!(harness.text().contains(r#""code":111"#), "{}", harness.text());
     let answer = RoomReply::PresenceStats { clients: 1, users: 1 };
-    desk.step(|session, cx, out| session.on_answer(cx, room, 5, answer, out));
-    desk.command(r#""presence_stats":{"channel":"room:1"}"#);
-    assert!(matches!(desk.out.effects().first(), Some(Effect::SendRequest(_))));
+    harness.step(|session, cx, out| session.on_answer(cx, room, 5, answer, out));
+    harness.command(r#""presence_stats":{"channel":"room:1"}"#);
+    assert!(matches!(harness.out.effects().first(), Some(Effect::SendRequest(_))));
 }

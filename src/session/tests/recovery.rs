@@ -19,47 +19,52 @@ struct Known {
 const HEAD: u64 = 40;
 
 impl Stream {
-    fn desk(&self) -> Desk {
-        let mut desk = Desk::new();
-        desk.rooms.namespaces[0].see_history = self.see_history;
-        desk.encoding = Encoding::Json;
-        desk
+    fn harness(&self) -> SessionHarness {
+        let mut harness = SessionHarness::new();
+        harness.rooms.namespaces[0].see_history = self.see_history;
+        harness.encoding = Encoding::Json;
+        harness
     }
 
-    fn connected(&self, name: &str) -> Desk {
-        let mut desk = self.desk();
-        desk.connect(&user(name));
-        desk
+    fn connected(&self, name: &str) -> SessionHarness {
+        let mut harness = self.harness();
+        harness.connect(&user(name));
+        harness
     }
 
     /// What the home is asked when this user subscribes and wants what it missed since then.
-    fn asked_since(&self, name: &str, known: &Known) -> (Desk, RoomId, Option<Position>) {
-        let mut desk = self.connected(name);
+    fn asked_since(&self, name: &str, known: &Known) -> (SessionHarness, RoomId, Option<Position>) {
+        let mut harness = self.connected(name);
         let Known { offset, epoch } = known;
-        desk.command(&format!(
+        harness.command(&format!(
             r#""subscribe":{{"channel":"room:1","recover":true,"offset":{offset},"epoch":"{epoch}"}}"#
         ));
-        let (room, op) = desk.asked();
+        let (room, op) = harness.asked();
         let RoomOp::Subscribe(subscribe) = op else { panic!("{op:?}") };
         let since = subscribe.since;
-        (desk, room, since)
+        (harness, room, since)
     }
 
     /// Subscribes without recovery; what the client is told.
     fn comes_in(&self, name: &str) -> Known {
-        let mut desk = self.connected(name);
-        desk.command(r#""subscribe":{"channel":"room:1"}"#);
-        let room = desk.asked().0;
-        self.welcomed(desk, room, RecoveryOutcome::NotAsked)
+        let mut harness = self.connected(name);
+        harness.command(r#""subscribe":{"channel":"room:1"}"#);
+        let room = harness.asked().0;
+        self.welcomed(harness, room, RecoveryOutcome::NotAsked)
     }
 
-    fn welcomed(&self, mut desk: Desk, room: RoomId, recovery: RecoveryOutcome) -> Known {
-        desk.encoding = self.encoding;
-        desk.answer(
+    fn welcomed(
+        &self,
+        mut harness: SessionHarness,
+        room: RoomId,
+        recovery: RecoveryOutcome,
+    ) -> Known {
+        harness.encoding = self.encoding;
+        harness.answer(
             room,
             RoomReply::Subscribed(Box::new(Subscribed { recovery, ..*subscribed(HEAD) })),
         );
-        let heard = messages(self.encoding, desk.out.messages()).next().unwrap().unwrap();
+        let heard = messages(self.encoding, harness.out.messages()).next().unwrap().unwrap();
         let ClientMessage::Reply { answer: ClientAnswer::Subscribe(result), .. } = heard else {
             panic!("{heard:?}")
         };
@@ -135,12 +140,16 @@ fn what_was_ones_own_stays_so_while_recovery_is_whole() {
     let stream = Stream { see_history: Permission::Nobody, encoding: Encoding::Json };
     let known = stream.comes_in("ann");
     let later = Known { offset: HEAD + 3, ..known.clone() };
-    let (desk, room, _) = stream.asked_since("ann", &later);
-    assert_eq!(stream.welcomed(desk, room, RecoveryOutcome::Whole), known, "the first one's seal");
+    let (harness, room, _) = stream.asked_since("ann", &later);
+    assert_eq!(
+        stream.welcomed(harness, room, RecoveryOutcome::Whole),
+        known,
+        "the first one's seal"
+    );
     let early = Known { offset: 5, ..known };
-    let (desk, room, since) = stream.asked_since("ann", &early);
+    let (harness, room, since) = stream.asked_since("ann", &early);
     assert_eq!(since.map(|since| since.epoch), Some(Epoch::FOREIGN));
-    let fresh = stream.welcomed(desk, room, RecoveryOutcome::Lost);
+    let fresh = stream.welcomed(harness, room, RecoveryOutcome::Lost);
     stream.check("ann", &fresh, Some(HEAD));
 }
 
@@ -150,23 +159,23 @@ fn a_token_with_history_gives_a_plain_epoch() {
     let stream = Stream { see_history: Permission::Token, encoding: Encoding::Json };
     let plain = Known { offset: 3, epoch: "00000007".to_owned() };
     let caps = r#"[{"channels":["room:1"],"allow":["hst"]}]"#;
-    let mut desk = stream.desk();
-    desk.connect(&signed(&format!(r#"{{"sub":"ann","caps":{caps}}}"#)));
-    desk.command(
+    let mut harness = stream.harness();
+    harness.connect(&signed(&format!(r#"{{"sub":"ann","caps":{caps}}}"#)));
+    harness.command(
         r#""subscribe":{"channel":"room:1","recover":true,"offset":3,"epoch":"00000007"}"#,
     );
-    let (room, op) = desk.asked();
+    let (room, op) = harness.asked();
     assert!(matches!(op, RoomOp::Subscribe(subscribe) if subscribe.since
         == Some(Position { offset: 3, epoch: Epoch(7) })));
-    let known = stream.welcomed(desk, room, RecoveryOutcome::Whole);
+    let known = stream.welcomed(harness, room, RecoveryOutcome::Whole);
     assert_eq!(known.epoch, plain.epoch);
     stream.check("ann", &plain, None);
     let by_sub = signed(r#"{"sub":"ann","channel":"room:1","allow":["hst"]}"#);
-    let mut desk = stream.connected("ann");
-    desk.command(&format!(
+    let mut harness = stream.connected("ann");
+    harness.command(&format!(
         r#""subscribe":{{"channel":"room:1","token":"{by_sub}","recover":true,"offset":3,"epoch":"00000007"}}"#
     ));
-    assert!(matches!(desk.asked().1, RoomOp::Subscribe(subscribe)
+    assert!(matches!(harness.asked().1, RoomOp::Subscribe(subscribe)
         if subscribe.since.map(|since| since.epoch) == Some(Epoch(7))));
 }
 
@@ -176,19 +185,19 @@ fn the_same_holds_for_what_the_server_subscribes_to() {
     let channels = ["room:1".to_owned()];
     let token = token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() });
     let comes = |epoch: &str, offset: u64| {
-        let mut desk = stream.desk();
+        let mut harness = stream.harness();
         let sub = format!(r#"{{"recover":true,"offset":{offset},"epoch":"{epoch}"}}"#);
-        desk.command(&format!(r#""connect":{{"token":"{token}","subs":{{"room:1":{sub}}}}}"#));
-        let (room, op) = desk.asked();
+        harness.command(&format!(r#""connect":{{"token":"{token}","subs":{{"room:1":{sub}}}}}"#));
+        let (room, op) = harness.asked();
         let RoomOp::Subscribe(subscribe) = op else { panic!("{op:?}") };
         let since = subscribe.since.unwrap();
-        (desk, room, since.epoch)
+        (harness, room, since.epoch)
     };
-    let (mut desk, room, since) = comes("00000007", 0);
+    let (mut harness, room, since) = comes("00000007", 0);
     assert_eq!(since, Epoch::FOREIGN, "a bare epoch is nobody's own");
     let lost = Subscribed { recovery: RecoveryOutcome::Lost, ..*subscribed(HEAD) };
-    desk.answer(room, RoomReply::Subscribed(Box::new(lost)));
-    let heard = messages(Encoding::Json, desk.out.messages()).next().unwrap().unwrap();
+    harness.answer(room, RoomReply::Subscribed(Box::new(lost)));
+    let heard = messages(Encoding::Json, harness.out.messages()).next().unwrap().unwrap();
     let ClientMessage::Reply { answer: ClientAnswer::Connect(result), .. } = heard else {
         panic!("{heard:?}")
     };

@@ -32,7 +32,7 @@ fn every_question_has_its_answer() {
 
 /// SDKs send connect and what follows in one message.
 #[test]
-fn commands_behind_a_connect_have_its_seats() {
+fn commands_behind_a_connect_have_its_subscriptions() {
     let key = key();
     let keys = Keys::build(slice::from_ref(&key)).unwrap();
     let mut world = World::with_keys(2, keys, |options| {

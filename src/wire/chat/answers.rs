@@ -57,8 +57,8 @@ pub fn members(
         members.list("members", page, |(info, chan_info), members| {
             put_info(info, chan_info.as_deref(), members);
         });
-        if let Some(seat) = next {
-            members.text("next", &cursor::text(seat));
+        if let Some(member) = next {
+            members.text("next", &cursor::text(member));
         }
     })
 }

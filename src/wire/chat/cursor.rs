@@ -29,15 +29,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seat_reads_back_from_its_text() {
+    fn a_member_reads_back_from_its_text() {
         for (shard, slot, generation) in [(0, 0, 0), (7, 1, 2), (u16::MAX, u32::MAX, u32::MAX)] {
-            let seat = (ShardId(shard), ConnId { slot, generation });
-            assert_eq!(parse(&text(seat)), Some(seat));
+            let member = (ShardId(shard), ConnId { slot, generation });
+            assert_eq!(parse(&text(member)), Some(member));
         }
     }
 
     #[test]
-    fn nothing_else_is_a_seat() {
+    fn nothing_else_is_a_member() {
         let good = text((ShardId(1), ConnId { slot: 2, generation: 3 }));
         let longer = format!("{good}0");
         for wrong in ["", "1", &good[1..], &longer, "0000000000000000000g", "日本語日本語ab"]

@@ -193,7 +193,7 @@ impl Method {
             }
             Method::Members => ChatRequest::Members {
                 channel: channel(&fields)?,
-                after: after_seat(&fields)?,
+                after: after_member(&fields)?,
                 limit: limit(&fields)?,
             },
             Method::Typing => ChatRequest::Typing { channel: channel(&fields)? },
@@ -249,7 +249,7 @@ fn after_name<'a>(fields: &ChatFields<'a>) -> Result<Cow<'a, str>, InvalidFieldE
     Ok(fields.text(Field::After, is_right)?.unwrap_or_default())
 }
 
-fn after_seat(fields: &ChatFields<'_>) -> Result<Option<(ShardId, ConnId)>, InvalidFieldError> {
+fn after_member(fields: &ChatFields<'_>) -> Result<Option<(ShardId, ConnId)>, InvalidFieldError> {
     // Longer than a name, it would be copied for nothing.
     let after = fields.text(Field::After, |text| text.len() <= NAME_BYTES_MAX)?;
     let after = after.filter(|text| !text.is_empty());

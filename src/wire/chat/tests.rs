@@ -259,10 +259,10 @@ fn pages_begin_behind_something_and_have_an_end() {
 
 #[test]
 fn the_next_page_of_members_is_asked_with_what_the_last_one_said() {
-    let seat = (ShardId(3), ConnId { slot: 70_000, generation: 9 });
-    let page: Value = serde_json::from_slice(&members(&[], Some(seat)).bytes).unwrap();
+    let member = (ShardId(3), ConnId { slot: 70_000, generation: 9 });
+    let page: Value = serde_json::from_slice(&members(&[], Some(member)).bytes).unwrap();
     let asked = json!({ "channel": "c", "after": page["next"], "limit": 5 });
-    let want = ChatRequest::Members { channel: "c".into(), after: Some(seat), limit: 5 };
+    let want = ChatRequest::Members { channel: "c".into(), after: Some(member), limit: 5 };
     check(Method::Members, asked, Ok(want));
     let first = ChatRequest::Members { channel: "c".into(), after: None, limit: 100 };
     check(Method::Members, json!({ "channel": "c", "after": "" }), Ok(first));

@@ -10,7 +10,7 @@ fn neither_tokens_nor_messages_nor_what_peers_sent_stand_in_the_log() {
     let good = token(json!({ "sub": "anna" }));
     let ended = token(json!({ "sub": "anna", "exp": 1 }));
     let forged = signed(json!({ "sub": "anna" }), "a secret of somebody else, long enough");
-    let seat = token(json!({ "sub": "anna", "channel": "closed:1" }));
+    let channel_token = token(json!({ "sub": "anna", "channel": "closed:1" }));
     for bad in [&ended, &forged] {
         let mut peer = Peer::upgraded(server.address(), Encoding::Json);
         peer.send(json!({ "connect": { "token": bad } }));
@@ -18,7 +18,7 @@ fn neither_tokens_nor_messages_nor_what_peers_sent_stand_in_the_log() {
     }
     let mut peer = Peer::upgraded(server.address(), Encoding::Json);
     peer.call(json!({ "connect": { "token": good, "data": "private-at-connect" } }));
-    peer.call(json!({ "subscribe": { "channel": "closed:1", "token": seat } }));
+    peer.call(json!({ "subscribe": { "channel": "closed:1", "token": channel_token } }));
     peer.call(json!({ "subscribe": { "channel": "room:1" } }));
     peer.call(json!({ "publish": { "channel": "room:1", "data": "private-message" } }));
     peer.call(json!({ "publish": { "channel": "room:2", "data": "private-and-refused" } }));
@@ -31,7 +31,7 @@ fn neither_tokens_nor_messages_nor_what_peers_sent_stand_in_the_log() {
 
     let log = server.log();
     assert!(log.contains("listening on"), "{log}");
-    for secret in [&*good, &ended, &forged, &seat, "private"] {
+    for secret in [&*good, &ended, &forged, &channel_token, "private"] {
         assert!(!log.contains(secret), "{secret} stands in {log}");
     }
 }

@@ -6,9 +6,9 @@ use super::*;
 fn send_goes_to_the_conversation_of_the_two() {
     for (user, to, named) in [("ann", "bob", "dm#ann,bob"), ("bob", "ann", "dm#ann,bob")] {
         both(|encoding| {
-            let mut desk = desk(user, encoding);
-            desk.call("chat.send", &json!({ "to": to, "data": "hi", "id": "1", "ttl_s": 60 }));
-            let said = draft(desk.asked_of(named));
+            let mut harness = harness(user, encoding);
+            harness.call("chat.send", &json!({ "to": to, "data": "hi", "id": "1", "ttl_s": 60 }));
+            let said = draft(harness.asked_of(named));
             assert_eq!(
                 (channel(said.channel_key.as_ref()), tags(said)),
                 (Some(named), vec![("id", "1")])
@@ -17,10 +17,10 @@ fn send_goes_to_the_conversation_of_the_two() {
             assert_eq!(said.mode, PublishMode::Send { from, to, ttl_ms: 60_000 });
         });
     }
-    let mut desk = desk("ann", Encoding::Json);
+    let mut harness = harness("ann", Encoding::Json);
     for (ttl_s, want_ms) in [(None, 0), (Some(1), 1_000), (Some(u64::MAX), u64::MAX)] {
-        desk.call("chat.send", &json!({ "to": "bob", "data": 1, "ttl_s": ttl_s }));
-        let mode = draft(desk.asked_of("dm#ann,bob")).mode;
+        harness.call("chat.send", &json!({ "to": "bob", "data": 1, "ttl_s": ttl_s }));
+        let mode = draft(harness.asked_of("dm#ann,bob")).mode;
         assert!(matches!(mode, PublishMode::Send { ttl_ms, .. } if ttl_ms == want_ms), "{mode:?}");
     }
 }
@@ -29,9 +29,9 @@ fn send_goes_to_the_conversation_of_the_two() {
 fn send_needs_two_names_that_can_stand_together() {
     both(|encoding| {
         let send = |user: &str, to: &str| {
-            let mut desk = desk(user, encoding);
-            desk.call("chat.send", &json!({ "to": to, "data": 1 }));
-            desk
+            let mut harness = harness(user, encoding);
+            harness.call("chat.send", &json!({ "to": to, "data": 1 }));
+            harness
         };
         send("ann", "ann").check_error(107, "bad request: to");
         send("ann", &"b".repeat(249)).check_error(107, "bad request: to");
@@ -39,34 +39,34 @@ fn send_needs_two_names_that_can_stand_together() {
         for nobody in ["", "a,b", "a#"] {
             send(nobody, "bob").check_denied(nobody);
         }
-        let mut desk = desk("ann", encoding);
-        desk.rooms.namespaces[2].history_count_max = 0;
-        desk.call("chat.send", &json!({ "to": "bob", "data": 1 }));
-        desk.check_error(108, "not available");
-        desk.rooms.namespaces[2].name = "other".to_owned();
-        desk.call("chat.send", &json!({ "to": "bob", "data": 1 }));
-        desk.check_error(102, "unknown channel");
+        let mut harness = harness("ann", encoding);
+        harness.rooms.namespaces[2].history_count_max = 0;
+        harness.call("chat.send", &json!({ "to": "bob", "data": 1 }));
+        harness.check_error(108, "not available");
+        harness.rooms.namespaces[2].name = "other".to_owned();
+        harness.call("chat.send", &json!({ "to": "bob", "data": 1 }));
+        harness.check_error(102, "unknown channel");
     });
 }
 
 #[test]
 fn what_is_published_in_a_conversation_waits_for_its_reader_too() {
     both(|encoding| {
-        let mut desk = desk("bob", encoding);
+        let mut harness = harness("bob", encoding);
         let (from, to) = (NAMES.inbox("", "bob"), NAMES.inbox("", "ann"));
         let mode = PublishMode::Send { from, to, ttl_ms: 0 };
-        desk.call("chat.publish", &json!({ "channel": "dm#ann,bob", "data": 1, "id": "1" }));
-        let said = draft(desk.asked_of("dm#ann,bob"));
+        harness.call("chat.publish", &json!({ "channel": "dm#ann,bob", "data": 1, "id": "1" }));
+        let said = draft(harness.asked_of("dm#ann,bob"));
         assert_eq!((said.mode, tags(said)), (mode, vec![("id", "1")]));
         let data = RawData { bytes: (&b"1"[..]).into(), is_json: true };
-        desk.say(Request::Publish { channel: "dm#ann,bob".into(), data });
-        let said = draft(desk.asked_of("dm#ann,bob"));
+        harness.say(Request::Publish { channel: "dm#ann,bob".into(), data });
+        let said = draft(harness.asked_of("dm#ann,bob"));
         assert_eq!((said.mode, tags(said)), (mode, vec![]));
-        let (room, position) = (desk.asked().0, Position { offset: 4, epoch: Epoch(7) });
+        let (room, position) = (harness.asked().0, Position { offset: 4, epoch: Epoch(7) });
         let posted =
             PublishAck { channel: "dm#ann,bob".into(), position, id: "".into(), timing: None };
-        desk.answer(room, RoomReply::Posted(Box::new(posted)));
-        assert_eq!(desk.heard(), ClientAnswer::Publish);
+        harness.answer(room, RoomReply::Posted(Box::new(posted)));
+        assert_eq!(harness.heard(), ClientAnswer::Publish);
     });
 }
 
@@ -101,10 +101,10 @@ fn a_conversation_and_an_inbox_are_nobody_elses() {
     for channel in ["dm#bob,eve", "@bob", "@"] {
         for user in ["ann", ""] {
             both(|encoding| {
-                let mut desk = desk(user, encoding);
-                desk.options.insecure = true;
-                desk.options.errors_per_s = 100;
-                for namespace in &mut desk.rooms.namespaces {
+                let mut harness = harness(user, encoding);
+                harness.options.insecure = true;
+                harness.options.errors_per_s = 100;
+                for namespace in &mut harness.rooms.namespaces {
                     namespace.subscribe = Permission::Anyone;
                     namespace.publish = Permission::Anyone;
                     namespace.see_presence = Permission::Anyone;
@@ -114,14 +114,14 @@ fn a_conversation_and_an_inbox_are_nobody_elses() {
                     | PermissionSet::PUBLISH
                     | PermissionSet::PRESENCE
                     | PermissionSet::HISTORY;
-                desk.grant("*", all | PermissionSet::MODERATE);
+                harness.grant("*", all | PermissionSet::MODERATE);
                 if channel == "@" && user.is_empty() {
                     return; // Nobody's inbox: there is none.
                 }
                 for request in everything(channel) {
                     let why = format!("{request:?}");
-                    desk.say(request);
-                    desk.check_denied((user, why));
+                    harness.say(request);
+                    harness.check_denied((user, why));
                 }
             });
         }
@@ -132,15 +132,15 @@ fn a_conversation_and_an_inbox_are_nobody_elses() {
 fn a_conversation_is_wholly_its_partys() {
     both(|encoding| {
         for user in ["ann", "bob"] {
-            let mut desk = desk(user, encoding);
-            let rules = &mut desk.rooms.namespaces[2];
+            let mut harness = harness(user, encoding);
+            let rules = &mut harness.rooms.namespaces[2];
             rules.subscribe = Permission::Nobody;
             rules.publish = Permission::Nobody;
             rules.see_presence = Permission::Nobody;
             rules.see_history = Permission::Nobody;
             for request in everything("dm#ann,bob") {
-                desk.say(request);
-                assert_eq!(desk.asked().0, NAMES.room("", "dm#ann,bob"));
+                harness.say(request);
+                assert_eq!(harness.asked().0, NAMES.room("", "dm#ann,bob"));
             }
         }
     });
@@ -149,17 +149,21 @@ fn a_conversation_is_wholly_its_partys() {
 #[test]
 fn a_token_cannot_subscribe_its_user_to_what_is_somebody_elses() {
     for (channel, admitted) in [("dm#bob,eve", false), ("@bob", false), ("dm#ann,bob", true)] {
-        let mut desk = Desk::new();
-        desk.rooms.namespaces.push(open_namespace("dm"));
+        let mut harness = SessionHarness::new();
+        harness.rooms.namespaces.push(open_namespace("dm"));
         let channels = [channel.to_owned()];
         if !admitted {
-            desk.rooms.namespaces.push(open_namespace("@"));
+            harness.rooms.namespaces.push(open_namespace("@"));
         }
-        desk.connect(&token(&NewToken { user: "ann", channels: &channels, ..NewToken::default() }));
+        harness.connect(&token(&NewToken {
+            user: "ann",
+            channels: &channels,
+            ..NewToken::default()
+        }));
         if admitted {
-            assert!(matches!(desk.asked_of(channel), RoomOp::Subscribe(_)));
+            assert!(matches!(harness.asked_of(channel), RoomOp::Subscribe(_)));
         } else {
-            desk.check_refused(ErrorCode::PermissionDenied);
+            harness.check_refused(ErrorCode::PermissionDenied);
         }
     }
 }
@@ -167,16 +171,16 @@ fn a_token_cannot_subscribe_its_user_to_what_is_somebody_elses() {
 #[test]
 fn conversations_are_asked_of_ones_own_inbox() {
     both(|encoding| {
-        let mut desk = desk("ann", encoding);
-        desk.call("chat.rooms", &json!({ "after": "dm#a,ann", "limit": 2 }));
-        match desk.asked_of("@ann") {
+        let mut harness = harness("ann", encoding);
+        harness.call("chat.rooms", &json!({ "after": "dm#a,ann", "limit": 2 }));
+        match harness.asked_of("@ann") {
             RoomOp::Conversations(page) => {
                 assert_eq!(channel(Some(&page.channel_key)), Some("@ann"));
                 assert_eq!((&*page.user, &*page.after, page.count_max), ("ann", "dm#a,ann", 2));
             }
             other => panic!("{other:?}"),
         }
-        let room = desk.asked().0;
+        let room = harness.asked().0;
         let last = Publication {
             offset: 6,
             data: Payload { bytes: "1".into(), is_json: true },
@@ -193,16 +197,16 @@ fn conversations_are_asked_of_ones_own_inbox() {
             unread: 1,
             last: Some(Arc::new(last)),
         }];
-        desk.answer(room, RoomReply::Conversations(page, None));
+        harness.answer(room, RoomReply::Conversations(page, None));
         let last = json!({ "data": 1, "offset": 6, "tags": { "id": "i" }, "time": 9 });
-        desk.check_rpc(&json!({ "rooms": [{
+        harness.check_rpc(&json!({ "rooms": [{
             "channel": "dm#ann,bob", "head": 6, "delivered": 5, "read": 4, "unread": 1,
             "last": last,
         }]}));
-        desk.rooms.namespaces.retain(|one| one.name != "@");
-        desk.call("chat.rooms", &json!({}));
-        desk.check_error(108, "not available");
-        let mut nameless = self::desk("", encoding);
+        harness.rooms.namespaces.retain(|one| one.name != "@");
+        harness.call("chat.rooms", &json!({}));
+        harness.check_error(108, "not available");
+        let mut nameless = self::harness("", encoding);
         nameless.call("chat.rooms", &json!({}));
         nameless.check_denied("without a name");
     });
@@ -210,11 +214,11 @@ fn conversations_are_asked_of_ones_own_inbox() {
 
 #[test]
 fn tenants_have_conversations_of_their_own() {
-    let mut desk = Desk::new();
-    desk.rooms.namespaces.push(open_namespace("dm"));
-    desk.connect(&token(&NewToken { user: "ann", tenant: "acme", ..NewToken::default() }));
-    desk.call("chat.send", &json!({ "to": "bob", "data": 1 }));
-    let (room, op) = desk.asked();
+    let mut harness = SessionHarness::new();
+    harness.rooms.namespaces.push(open_namespace("dm"));
+    harness.connect(&token(&NewToken { user: "ann", tenant: "acme", ..NewToken::default() }));
+    harness.call("chat.send", &json!({ "to": "bob", "data": 1 }));
+    let (room, op) = harness.asked();
     assert_eq!(room, NAMES.room("acme", "dm#ann,bob"));
     let inbox = |user| NAMES.inbox("acme", user);
     let (from, to) = (inbox("ann"), inbox("bob"));

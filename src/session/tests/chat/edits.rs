@@ -9,57 +9,57 @@ fn edit(channel: &str, data: &Value) -> Value {
 #[test]
 fn an_edit_is_asked_as_a_message_with_the_place_of_another() {
     both(|encoding| {
-        let mut desk = seated_in("room:1", "ann", encoding);
-        desk.call("chat.edit", &edit("room:1", &json!([1])));
-        let wanted = changed(desk.asked_of("room:1"));
+        let mut harness = subscribed_to("room:1", "ann", encoding);
+        harness.call("chat.edit", &edit("room:1", &json!([1])));
+        let wanted = changed(harness.asked_of("room:1"));
         assert_eq!((wanted.offset, wanted.action), (3, ChangeAction::Edit));
         let said = &wanted.publish;
         assert_eq!(tags(said), [("id", "e-1"), ("sent_at_ms", "5")]);
         assert_eq!(said.data, Payload { bytes: "[1]".into(), is_json: true });
         assert_eq!((said.mode, channel(said.channel_key.as_ref())), (PublishMode::Post, None));
-        assert_eq!(said.info.as_ref(), Some(&desk.info()));
-        let room = desk.asked().0;
+        assert_eq!(said.info.as_ref(), Some(&harness.info()));
+        let room = harness.asked().0;
         let position = Position { offset: 4, epoch: Epoch(7) };
         let posted =
             PublishAck { channel: "room:1".into(), position, id: "e-1".into(), timing: None };
-        desk.answer(room, RoomReply::Posted(Box::new(posted)));
+        harness.answer(room, RoomReply::Posted(Box::new(posted)));
         let want = json!({ "channel": "room:1", "offset": 4, "epoch": "00000007", "id": "e-1" });
-        desk.check_rpc(&want);
-        desk.call("chat.edit", &edit("room:1", &json!(1)));
-        desk.answer(room, RoomReply::InvalidField(Field::Offset));
-        desk.check_error(107, "bad request: offset");
+        harness.check_rpc(&want);
+        harness.call("chat.edit", &edit("room:1", &json!(1)));
+        harness.answer(room, RoomReply::InvalidField(Field::Offset));
+        harness.check_error(107, "bad request: offset");
     });
 }
 
 #[test]
 fn who_may_publish_may_edit_where_messages_are_kept() {
     both(|encoding| {
-        let mut desk = desk("ann", encoding);
-        desk.rooms.namespaces[0].data_bytes_max = 4;
-        desk.call("chat.edit", &edit("room:1", &json!(12345)));
-        desk.check_error(106, "limit exceeded");
-        desk.call("chat.edit", &edit("room:1", &json!(1)));
-        desk.check_denied("outside");
-        desk.grant("*", PermissionSet::MODERATE | PermissionSet::HISTORY);
-        desk.call("chat.edit", &edit("room:1", &json!(1)));
-        desk.check_denied("a moderator says nothing in somebody's place");
-        desk.grant("*", PermissionSet::PUBLISH);
-        desk.call("chat.edit", &edit("room:1", &json!(1)));
-        let wanted = changed(desk.asked_of("room:1"));
+        let mut harness = harness("ann", encoding);
+        harness.rooms.namespaces[0].data_bytes_max = 4;
+        harness.call("chat.edit", &edit("room:1", &json!(12345)));
+        harness.check_error(106, "limit exceeded");
+        harness.call("chat.edit", &edit("room:1", &json!(1)));
+        harness.check_denied("outside");
+        harness.grant("*", PermissionSet::MODERATE | PermissionSet::HISTORY);
+        harness.call("chat.edit", &edit("room:1", &json!(1)));
+        harness.check_denied("a moderator says nothing in somebody's place");
+        harness.grant("*", PermissionSet::PUBLISH);
+        harness.call("chat.edit", &edit("room:1", &json!(1)));
+        let wanted = changed(harness.asked_of("room:1"));
         assert_eq!(channel(wanted.publish.channel_key.as_ref()), Some("room:1"));
-        desk.call("chat.edit", &edit("plain:1", &json!(1)));
-        desk.check_error(108, "not available");
-        desk.call("chat.edit", &edit("none:1", &json!(1)));
-        desk.check_error(102, "unknown channel");
+        harness.call("chat.edit", &edit("plain:1", &json!(1)));
+        harness.check_error(108, "not available");
+        harness.call("chat.edit", &edit("none:1", &json!(1)));
+        harness.check_error(102, "unknown channel");
     });
 }
 
 #[test]
 fn an_edit_in_a_conversation_is_for_both() {
     both(|encoding| {
-        let mut desk = desk("ann", encoding);
-        desk.call("chat.edit", &edit("dm#ann,bob", &json!(1)));
-        let wanted = changed(desk.asked_of("dm#ann,bob"));
+        let mut harness = harness("ann", encoding);
+        harness.call("chat.edit", &edit("dm#ann,bob", &json!(1)));
+        let wanted = changed(harness.asked_of("dm#ann,bob"));
         let [from, to] = ["ann", "bob"].map(|user| NAMES.inbox("", user));
         assert_eq!(wanted.publish.mode, PublishMode::Send { from, to, ttl_ms: 0 });
     });

@@ -20,10 +20,10 @@ fn a_refresh_takes_rights_back() {
         let cap = format!(r#"{{"channels":["closed:*"],"match":"wildcard","allow":[{allow}]}}"#);
         format!(r#"{{"sub":"ann","caps":[{cap}]}}"#)
     };
-    let mut desk = Desk::new();
-    desk.rooms.namespaces[1].publish = Permission::Token;
-    desk.connect(&signed(&caps(r#""sub","pub""#)));
-    let mut line = Line::of(desk);
+    let mut harness = SessionHarness::new();
+    harness.rooms.namespaces[1].publish = Permission::Token;
+    harness.connect(&signed(&caps(r#""sub","pub""#)));
+    let mut line = Line::of(harness);
     line.carry_out();
     line.say(&[r#""subscribe":{"channel":"closed:1"}"#, SUBSCRIBE]);
     let by_token = signed(r#"{"sub":"ann","channel":"closed:2"}"#);
@@ -42,15 +42,15 @@ fn a_refresh_takes_rights_back() {
     line.answer_all();
     assert_eq!(line.codes(), [0, 103]);
     assert_eq!(line.asked_of("closed:3"), [Subscribe, Unsubscribe]);
-    assert_eq!(line.desk.session.channels_count(), 2, "its own token's, and the namespace's");
+    assert_eq!(line.harness.session.channels_count(), 2, "its own token's, and the namespace's");
 }
 
 #[test]
 fn a_refresh_names_the_channels_that_the_server_subscribes_to() {
-    let mut desk = Desk::new();
-    desk.rooms.namespaces.push(open_namespace("@"));
-    desk.connect(&signed(r#"{"sub":"ann","channels":["room:1","room:2"]}"#));
-    let mut line = Line::of(desk);
+    let mut harness = SessionHarness::new();
+    harness.rooms.namespaces.push(open_namespace("@"));
+    harness.connect(&signed(r#"{"sub":"ann","channels":["room:1","room:2"]}"#));
+    let mut line = Line::of(harness);
     line.carry_out();
     line.answer_all();
     line.replies.clear();
@@ -62,7 +62,7 @@ fn a_refresh_names_the_channels_that_the_server_subscribes_to() {
         &[("room:1", r#""unsubscribe":{"code":2000"#), ("room:3", r#""subscribe":{"#)],
     );
     assert_eq!(line.asked_of("room:1"), [Subscribe, Unsubscribe]);
-    assert_eq!(line.desk.session.channels_count(), 3, "with the inbox");
+    assert_eq!(line.harness.session.channels_count(), 3, "with the inbox");
     // What cannot be had changes nothing.
     for (claims, code) in [
         (r#"{"sub":"ann","channels":["none:1"]}"#, 102),
@@ -76,19 +76,19 @@ fn a_refresh_names_the_channels_that_the_server_subscribes_to() {
         assert_eq!(line.codes(), [code], "{claims}");
         check_pushes(&mut line, &[]);
     }
-    line.desk.options.channels_max = 3;
+    line.harness.options.channels_max = 3;
     line.replies.clear();
     line.say(&[&refresh(r#"{"sub":"ann","channels":["room:4","room:5"]}"#)]);
     assert_eq!(line.codes(), [106]);
-    assert_eq!(line.desk.session.channels_count(), 3);
+    assert_eq!(line.harness.session.channels_count(), 3);
 }
 
 #[test]
 fn what_a_fresh_token_names_stays_whoever_made_it() {
-    let mut desk = Desk::new();
+    let mut harness = SessionHarness::new();
     let cap = r#"{"channels":["closed:1","closed:2"],"allow":["sub"]}"#;
-    desk.connect(&signed(&format!(r#"{{"sub":"ann","caps":[{cap}]}}"#)));
-    let mut line = Line::of(desk);
+    harness.connect(&signed(&format!(r#"{{"sub":"ann","caps":[{cap}]}}"#)));
+    let mut line = Line::of(harness);
     line.carry_out();
     line.say(&[r#""subscribe":{"channel":"closed:1"}"#]);
     line.answer_all();
@@ -111,19 +111,19 @@ fn what_a_fresh_token_names_stays_whoever_made_it() {
 fn a_refresh_changes_what_others_see() {
     let mut line = Line::new();
     line.say(&[&refresh(r#"{"sub":"ann","info":{"level":2}}"#)]);
-    let info = line.desk.info();
+    let info = line.harness.info();
     assert_eq!(info.conn_info.as_ref().map(|info| &info.bytes[..]), Some(&br#"{"level":2}"#[..]));
     line.say(&[&refresh(r#"{"sub":"ann"}"#)]);
-    assert_eq!(line.desk.info().conn_info, None);
-    assert_eq!(line.desk.info().client, info.client, "it is the same connection");
+    assert_eq!(line.harness.info().conn_info, None);
+    assert_eq!(line.harness.info().client, info.client, "it is the same connection");
 }
 
 #[test]
 fn a_subscriptions_fresh_token_takes_rights_back() {
-    let mut desk = Desk::new();
-    desk.rooms.namespaces[1].publish = Permission::Token;
-    desk.connect(&user("ann"));
-    let mut line = Line::of(desk);
+    let mut harness = SessionHarness::new();
+    harness.rooms.namespaces[1].publish = Permission::Token;
+    harness.connect(&user("ann"));
+    let mut line = Line::of(harness);
     line.carry_out();
     let with = |command: &str, channel: &str, rest: &str| {
         let token = signed(&format!(r#"{{"sub":"ann","channel":"closed:1"{rest}}}"#));
@@ -146,11 +146,11 @@ fn a_subscriptions_fresh_token_takes_rights_back() {
 /// A cache that gives an old token once, or a clock that is a little behind.
 #[test]
 fn a_refresh_with_a_token_that_has_ended_leads_to_a_fresh_one() {
-    let mut desk = Desk::connected();
-    desk.command(&refresh(&format!(r#"{{"sub":"ann","exp":{}}}"#, START_UNIX_S - 1)));
-    desk.check_closed(Fault::Expired);
+    let mut harness = SessionHarness::connected();
+    harness.command(&refresh(&format!(r#"{{"sub":"ann","exp":{}}}"#, START_UNIX_S - 1)));
+    harness.check_closed(Fault::Expired);
     assert_eq!(Fault::Expired.close_code(), 3005);
-    assert!(desk.text().is_empty(), "an error would be the end for SDKs: {}", desk.text());
+    assert!(harness.text().is_empty(), "an error would be the end for SDKs: {}", harness.text());
 
     let of_channel = |exp: u64| {
         let token = signed(&format!(r#"{{"sub":"ann","channel":"closed:1","exp":{exp}}}"#));
@@ -159,30 +159,30 @@ fn a_refresh_with_a_token_that_has_ended_leads_to_a_fresh_one() {
     let mut line = Line::new();
     line.say(&[&format!(r#""subscribe":{}"#, of_channel(START_UNIX_S + 9))]);
     line.answer_all();
-    line.desk.command(&format!(r#""sub_refresh":{}"#, of_channel(START_UNIX_S - 1)));
-    let text = line.desk.text();
+    line.harness.command(&format!(r#""sub_refresh":{}"#, of_channel(START_UNIX_S - 1)));
+    let text = line.harness.text();
     let (push, reply) = text.split_once('\n').expect("a push and the reply");
     assert!(push.contains(r#""unsubscribe":{"code":2501"#), "{push}");
     assert!(reply.contains(r#""code":109"#), "{reply}");
-    assert!(!line.desk.out.is_closing());
-    assert_eq!(line.desk.session.channels_count(), 0);
+    assert!(!line.harness.out.is_closing());
+    assert_eq!(line.harness.session.channels_count(), 0);
 }
 
 #[test]
 fn a_token_that_is_valid_in_a_moment_is_tried_again() {
     let soon = START_UNIX_S + 30;
-    let mut desk = Desk::new();
-    desk.connect(&signed(&format!(r#"{{"sub":"ann","nbf":{soon}}}"#)));
-    desk.check_refused(ErrorCode::TooManyRequests);
-    let mut desk = Desk::connected();
-    desk.command(&refresh(&format!(r#"{{"sub":"ann","nbf":{soon}}}"#)));
-    desk.check_refused(ErrorCode::TooManyRequests);
+    let mut harness = SessionHarness::new();
+    harness.connect(&signed(&format!(r#"{{"sub":"ann","nbf":{soon}}}"#)));
+    harness.check_refused(ErrorCode::TooManyRequests);
+    let mut harness = SessionHarness::connected();
+    harness.command(&refresh(&format!(r#"{{"sub":"ann","nbf":{soon}}}"#)));
+    harness.check_refused(ErrorCode::TooManyRequests);
     let token = signed(&format!(r#"{{"sub":"ann","channel":"closed:1","nbf":{soon}}}"#));
-    desk.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{token}"}}"#));
-    desk.check_refused(ErrorCode::TooManyRequests);
-    let mut desk = Desk::new();
-    desk.connect(&signed(&format!(r#"{{"sub":"ann","nbf":{}}}"#, START_UNIX_S + 90_000)));
-    desk.check_closed(Fault::InvalidToken);
+    harness.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{token}"}}"#));
+    harness.check_refused(ErrorCode::TooManyRequests);
+    let mut harness = SessionHarness::new();
+    harness.connect(&signed(&format!(r#"{{"sub":"ann","nbf":{}}}"#, START_UNIX_S + 90_000)));
+    harness.check_closed(Fault::InvalidToken);
 }
 
 #[test]
@@ -193,22 +193,22 @@ fn tokens_of_the_other_kind_and_in_milliseconds_are_refused() {
         r#"{"sub":"ann","channel":"room:1","client":"c"}"#.to_owned(),
         format!(r#"{{"sub":"ann","exp":{in_ms}}}"#),
     ] {
-        let mut desk = Desk::new();
-        desk.connect(&signed(&claims));
-        desk.check_closed(Fault::InvalidToken);
+        let mut harness = SessionHarness::new();
+        harness.connect(&signed(&claims));
+        harness.check_closed(Fault::InvalidToken);
     }
     for claims in [
         r#"{"sub":"ann"}"#.to_owned(),
         r#"{"sub":"ann","channel":"closed:1","caps":[]}"#.to_owned(),
         format!(r#"{{"sub":"ann","channel":"closed:1","exp":{in_ms}}}"#),
     ] {
-        let mut desk = Desk::connected();
+        let mut harness = SessionHarness::connected();
         let token = signed(&claims);
-        desk.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{token}"}}"#));
-        desk.check_refused(ErrorCode::PermissionDenied);
+        harness.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{token}"}}"#));
+        harness.check_refused(ErrorCode::PermissionDenied);
     }
-    let mut desk = Desk::new();
-    desk.connect(&signed(r#"{"sub":"ann","exp":9999999999}"#));
-    assert!(desk.text().contains(r#""expires":true"#), "it ends in 2106: {}", desk.text());
-    assert!(!desk.text().contains(r#""ttl":0"#));
+    let mut harness = SessionHarness::new();
+    harness.connect(&signed(r#"{"sub":"ann","exp":9999999999}"#));
+    assert!(harness.text().contains(r#""expires":true"#), "it ends in 2106: {}", harness.text());
+    assert!(!harness.text().contains(r#""ttl":0"#));
 }
