@@ -15,11 +15,11 @@ use crate::ws::UpgradeError;
 
 /// Whether the `Io` has told all that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventsRead {
+pub enum ReapProgress {
     /// There is nothing more to be heard in this turn.
     All,
     /// More waits for the next one.
-    Some,
+    Partial,
 }
 
 /// Finds out how late this turn's timers are, and tells sessions.
@@ -48,25 +48,25 @@ pub fn judge(
     sessions: &mut Sessions,
     cx: &mut TurnContext<'_>,
     pace: CorePace,
-    events_read: EventsRead,
+    reap_progress: ReapProgress,
     tcp_liveness: &mut dyn FnMut(ConnId) -> TcpLiveness,
 ) {
     let now = cx.now.tick;
     let checks = cx.suspects.checks(now, pace, sessions.connections().len());
-    match (checks, events_read) {
+    match (checks, reap_progress) {
         (SuspectChecks::Paused, _) => {
             for id in cx.suspects.take_held() {
-                if spare(sessions, cx, id) && events_read == EventsRead::All {
+                if spare(sessions, cx, id) && reap_progress == ReapProgress::All {
                     judge_one(sessions, cx, id, tcp_liveness(id));
                 }
             }
         }
-        (SuspectChecks::Running, EventsRead::All) => {
+        (SuspectChecks::Running, ReapProgress::All) => {
             for id in cx.suspects.take(now) {
                 judge_one(sessions, cx, id, tcp_liveness(id));
             }
         }
-        (SuspectChecks::Running, EventsRead::Some) => (),
+        (SuspectChecks::Running, ReapProgress::Partial) => (),
     }
 }
 

@@ -15,7 +15,7 @@ use super::audit::Audit;
 use super::drain::Drain;
 use super::home_rooms::HomeRooms;
 use super::inbound::Inbound;
-use super::judge::{self, EventsRead};
+use super::judge::{self, ReapProgress};
 use super::liveness::{Lateness, Suspects};
 use super::mesh::{Mesh, PostResult};
 use super::messages::ShardMessage;
@@ -161,12 +161,12 @@ impl Shard {
     pub fn judge(
         &mut self,
         now: Timestamps,
-        events_read: EventsRead,
+        reap_progress: ReapProgress,
         tcp_liveness: &mut dyn FnMut(ConnId) -> TcpLiveness,
     ) {
         let pace = self.lateness.pace(now.tick);
         let (sessions, _, mut cx) = self.split(now);
-        judge::judge(sessions, &mut cx, pace, events_read, tcp_liveness);
+        judge::judge(sessions, &mut cx, pace, reap_progress, tcp_liveness);
     }
 
     /// Ends a turn: timers, messages to ourselves, and one send for each connection that has

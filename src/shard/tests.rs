@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::judge::EventsRead;
+use super::judge::ReapProgress;
 use super::observe::work_in;
 use super::{
     Gap, Options, ScanRequest, ScanResult, Shard, ShardCommand, ShardMessage, ShardSetup, TopBy,
@@ -182,7 +182,7 @@ impl World {
             for index in 0..self.shards.len() {
                 let mut out = Vec::new();
                 self.shards[index]
-                    .judge(self.now, EventsRead::All, &mut |_| TcpLiveness::default());
+                    .judge(self.now, ReapProgress::All, &mut |_| TcpLiveness::default());
                 self.shards[index].finish_turn(self.now, &mut out);
                 busy |= !out.is_empty() || !self.shards[index].sessions().postponed().is_empty();
                 out.into_iter().for_each(|action| self.act(index, action));
@@ -204,7 +204,7 @@ impl World {
     /// One turn of one shard; its messages stay where they are.
     fn turn(&mut self, shard: usize) {
         let mut out = Vec::new();
-        self.shards[shard].judge(self.now, EventsRead::All, &mut |_| TcpLiveness::default());
+        self.shards[shard].judge(self.now, ReapProgress::All, &mut |_| TcpLiveness::default());
         self.shards[shard].finish_turn(self.now, &mut out);
         out.into_iter().for_each(|action| self.act(shard, action));
     }

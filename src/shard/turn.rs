@@ -11,7 +11,7 @@
 //!
 //! Deliberately absent: clocks, sleeping between turns, and the watchdog of turns.
 
-use super::judge::EventsRead;
+use super::judge::ReapProgress;
 use super::messages::ShardMessage;
 use super::observe::TraceEvents;
 use super::setup::ShardCommand;
@@ -68,8 +68,8 @@ pub fn turn<I: Io, L: Lanes>(
     });
     assert!(events_count <= TURN_EVENTS_MAX, "a turn takes a bounded number of events");
     let is_drained = io.is_drained();
-    let events_read = if is_drained { EventsRead::All } else { EventsRead::Some };
-    shard.judge(now, events_read, &mut |id| io.tcp_liveness(id));
+    let reap_progress = if is_drained { ReapProgress::All } else { ReapProgress::Partial };
+    shard.judge(now, reap_progress, &mut |id| io.tcp_liveness(id));
 
     shard.enter(TurnPhase::Letters);
     let messages_count = lanes.take_messages(

@@ -81,7 +81,7 @@ pub struct FanoutBuffer {
 
 /// The subscribers that get a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
+pub enum Recipients {
     /// Every subscriber.
     All,
     /// Subscribers that want join and leave messages.
@@ -97,11 +97,11 @@ impl FanoutBuffer {
     }
 
     /// Appends one message for all subscribers of the audience.
-    pub fn append(&mut self, message: &Message<'_>, audience: Audience) {
+    pub fn append(&mut self, message: &Message<'_>, recipients: Recipients) {
         for (class, frames) in SubscriberClass::ALL.iter().zip(&mut self.frames) {
-            let is_for_class = match audience {
-                Audience::All => true,
-                Audience::JoinLeave => class.wants_join_leave,
+            let is_for_class = match recipients {
+                Recipients::All => true,
+                Recipients::JoinLeave => class.wants_join_leave,
             };
             if let Some(frames) = frames
                 && is_for_class

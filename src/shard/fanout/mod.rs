@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use buffer::{FanoutBuffer, opcode, put_message};
 pub use channels::{Channel, Channels, Subscriber, SubscriberClass};
 
-use buffer::{Audience, FanoutBuffers};
+use buffer::{FanoutBuffers, Recipients};
 
 use super::messages::Gap;
 use crate::base::RoomId;
@@ -36,36 +36,36 @@ impl Fanout {
         match event {
             RoomEvent::Published(room, publication, timing) => {
                 let push = Push::Publication(&publication);
-                if let Some(buffer) = self.append_to_channel(room, push, Audience::All) {
+                if let Some(buffer) = self.append_to_channel(room, push, Recipients::All) {
                     buffer.push_timing(timing);
                 }
             }
             RoomEvent::Joined(room, info, chan_info) => {
                 let push = Push::Join { info: &info, chan_info: chan_info.as_deref() };
-                self.append_to_channel(room, push, Audience::JoinLeave);
+                self.append_to_channel(room, push, Recipients::JoinLeave);
             }
             RoomEvent::Left(room, info, chan_info) => {
                 let push = Push::Leave { info: &info, chan_info: chan_info.as_deref() };
-                self.append_to_channel(room, push, Audience::JoinLeave);
+                self.append_to_channel(room, push, Recipients::JoinLeave);
             }
             RoomEvent::Swapped(room, swap) => {
                 let Swap { joined, joined_chan_info, left, left_chan_info } = *swap;
                 let join = Push::Join { info: &joined, chan_info: joined_chan_info.as_deref() };
-                self.append_to_channel(room, join, Audience::JoinLeave);
+                self.append_to_channel(room, join, Recipients::JoinLeave);
                 let leave = Push::Leave { info: &left, chan_info: left_chan_info.as_deref() };
-                self.append_to_channel(room, leave, Audience::JoinLeave);
+                self.append_to_channel(room, leave, Recipients::JoinLeave);
             }
             RoomEvent::Typing(room, info) => {
                 let Some(channel) = self.channels.of(room) else { return };
                 let data = wire::chat::typing(&channel.name, &info);
-                self.append_to_channel(room, Push::Message { data: &data }, Audience::All);
+                self.append_to_channel(room, Push::Message { data: &data }, Recipients::All);
             }
             RoomEvent::MembershipSummary(room, data) => {
                 let push = Push::Message { data: &data };
-                self.append_to_channel(room, push, Audience::JoinLeave);
+                self.append_to_channel(room, push, Recipients::JoinLeave);
             }
             RoomEvent::Notice(room, data) => {
-                self.append_to_channel(room, Push::Message { data: &data }, Audience::All);
+                self.append_to_channel(room, Push::Message { data: &data }, Recipients::All);
             }
             // These are for one session, or are not passed on.
             RoomEvent::Reply(..) | RoomEvent::Lost(_) | RoomEvent::Replaced(_) => (),
@@ -77,12 +77,12 @@ impl Fanout {
         &mut self,
         room: RoomId,
         push: Push<'_>,
-        audience: Audience,
+        recipients: Recipients,
     ) -> Option<&mut FanoutBuffer> {
         let channel = self.channels.of(room)?;
         let message = Message::Push { channel: &channel.name, push };
         let buffer = self.buffers.of(channel);
-        buffer.append(&message, audience);
+        buffer.append(&message, recipients);
         Some(buffer)
     }
 
