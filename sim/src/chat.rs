@@ -187,7 +187,7 @@ impl Client {
         let is_mine = channel.is_some_and(|channel| {
             parties(channel).is_some_and(|parties| parties.contains(&self.user))
         });
-        demand(is_mine && offset != 0, Checker::Letters, || {
+        demand(is_mine && offset != 0, Checker::DeadLetters, || {
             format!("client {} of {} got {publication:?}", self.index, self.user)
         })?;
         let Some(&channel) = channel else { return Ok(()) };

@@ -132,7 +132,7 @@ pub struct ClientContext<'w> {
     /// Whether clients acknowledge everything.
     pub acknowledges: bool,
     /// As what members of channels come and go.
-    pub news_of: JoinLeaveScope,
+    pub join_leave_scope: JoinLeaveScope,
     /// Whether a presence list is held against what its reader knows.
     pub look: MemberCheck,
 }
@@ -434,7 +434,7 @@ impl Client {
                 cx.counters.endings.insert(format!("status {status}"));
                 self.check_ended(status)?;
                 let known = [400, 408, 503].contains(&status);
-                demand(known, Checker::Speech, || format!("status {status}"))?;
+                demand(known, Checker::Decoding, || format!("status {status}"))?;
                 self.leave();
             }
             Received::Message(ClientMessage::Reply { id, answer }) => {
@@ -462,7 +462,7 @@ impl Client {
             }
             Received::Nonsense(text) => {
                 let text = format!("client {}: {text}", self.index);
-                return Err(Violation { checker: Checker::Speech, text });
+                return Err(Violation { checker: Checker::Decoding, text });
             }
         }
         Ok(())
@@ -555,7 +555,7 @@ impl Client {
             }
             (PendingCommand::Presence(channel), ClientAnswer::Presence(all)) => {
                 if let Some(member_view) = self.member_views.get_mut(&channel) {
-                    member_view.listed(cx.news_of, &channel, &all, cx.look)?;
+                    member_view.listed(cx.join_leave_scope, &channel, &all, cx.look)?;
                 }
             }
             (PendingCommand::Unsubscribe(channel), ClientAnswer::Unsubscribe) => {
@@ -634,7 +634,7 @@ impl Client {
             ClientPush::Unsubscribe(why) => {
                 cx.counters.endings.insert(format!("unsubscribed {}", why.code));
                 let known = [2000, 2500, 2501].contains(&why.code);
-                demand(known, Checker::Speech, || format!("unsubscribed with {}", why.code))?;
+                demand(known, Checker::Decoding, || format!("unsubscribed with {}", why.code))?;
                 reading.unsubscribed();
                 self.member_views.remove(channel);
             }
@@ -645,7 +645,7 @@ impl Client {
                 if let ClientPush::Message(notice) = &push {
                     self.check_reacted(notice, cx)?;
                 }
-                self.on_news(channel, &push, cx);
+                self.on_join_leave(channel, &push, cx);
             }
             ClientPush::Subscribe(sub) => {
                 demand(!inside, Checker::Streams, || {
@@ -663,18 +663,18 @@ impl Client {
             }
             ClientPush::Disconnect(_) | ClientPush::Refresh(_) | ClientPush::Unknown => {
                 let text = format!("client {index}: an unexpected push in {channel}");
-                return Err(Violation { checker: Checker::Speech, text });
+                return Err(Violation { checker: Checker::Decoding, text });
             }
         }
         Ok(())
     }
 
     /// Somebody came or went, or many did.
-    fn on_news(&mut self, channel: &str, push: &ClientPush, cx: &mut ClientContext<'_>) {
+    fn on_join_leave(&mut self, channel: &str, push: &ClientPush, cx: &mut ClientContext<'_>) {
         let Some(member_view) = self.member_views.get_mut(channel) else { return };
         match push {
-            ClientPush::Join(join) => member_view.joined(cx.news_of, join),
-            ClientPush::Leave(leave) => member_view.left(cx.news_of, leave),
+            ClientPush::Join(join) => member_view.joined(cx.join_leave_scope, join),
+            ClientPush::Leave(leave) => member_view.left(cx.join_leave_scope, leave),
             ClientPush::Message(message) if message.starts_with(b"{\"crowd\"") => {
                 member_view.is_another();
                 let asked = PendingCommand::Presence(channel.to_owned());

@@ -281,7 +281,7 @@ impl Lanes for WatchedLanes<'_> {
         let (core, to) = (self.core, usize::from(to.0));
         let waiting_count = messages.len();
         self.lanes.post(core, to, self.now.tick, fault_profile, self.prng, messages);
-        if self.lanes.may_lose(core, to) && mutator.applies(Mutation::LoseLetter) {
+        if self.lanes.may_lose(core, to) && mutator.applies(Mutation::LoseInLane) {
             self.lanes.lose(core, to);
         }
         waiting_count - messages.len()

@@ -361,7 +361,7 @@ impl DurableOracle {
                 })?;
             }
             if let Some(parties) = parties(channel) {
-                self.check_letters(channel, room, parties, names, &found)?;
+                self.check_dead_letters(channel, room, parties, names, &found)?;
             }
         }
         Ok(())
@@ -484,7 +484,7 @@ impl DurableOracle {
     }
 
     /// Dead letters + delivered + pending = sent.
-    fn check_letters(
+    fn check_dead_letters(
         &self,
         channel: &str,
         room: RoomId,
@@ -517,7 +517,7 @@ impl DurableOracle {
                 // Dead letters are kept no longer than messages.
                 (false, false) => delivered || self.retention_case == Some(RetentionCase::Some),
             };
-            demand(fits, Checker::Letters, || {
+            demand(fits, Checker::DeadLetters, || {
                 format!(
                     "{channel}: message {number} at {offset} for {to}: \
                      waits {waits}, dead {dead}, delivered {delivered}"

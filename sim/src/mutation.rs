@@ -32,13 +32,13 @@ pub enum Mutation {
     /// That somebody left never reaches a shard.
     DropLeave,
     /// An unsubscribe never reaches the room's home.
-    DropFarewell,
+    DropUnsubscribe,
     /// An answer that is no subscription never comes.
     DropAnswer,
     /// An answer that is no subscription comes twice.
     DoubleAnswer,
     /// A lane loses a message.
-    LoseLetter,
+    LoseInLane,
     /// A core gives a second send before the first has left.
     DoubleSend,
     /// A byte of a send is another one.
@@ -252,7 +252,7 @@ impl Mutator {
         match mutation {
             Mutation::DropMessage
             | Mutation::DropFleeting
-            | Mutation::DropFarewell
+            | Mutation::DropUnsubscribe
             | Mutation::DropLeave
             | Mutation::DropAnswer => {
                 if self.applies(mutation) {
@@ -271,7 +271,7 @@ impl Mutator {
             | Mutation::HideReactions
             | Mutation::TurnBack => self.change_message(&mut messages[index]),
             Mutation::None
-            | Mutation::LoseLetter
+            | Mutation::LoseInLane
             | Mutation::DoubleSend
             | Mutation::FlipByte
             | Mutation::GreedyTurn
@@ -382,7 +382,7 @@ impl Mutator {
                 Mutation::DropLeave,
                 ShardMessage::Event(RoomEvent::Left(..) | RoomEvent::Swapped(..)),
             ) => true,
-            (Mutation::DropFarewell, ShardMessage::Request(request)) => {
+            (Mutation::DropUnsubscribe, ShardMessage::Request(request)) => {
                 matches!(request.op, RoomOp::Unsubscribe(_))
             }
             (

@@ -56,7 +56,7 @@ pub struct StoreScenario {
     /// A batch arrives at most this much later.
     pub delay_ms_max: u64,
     /// Batches that wait in one lane.
-    pub bags_max: usize,
+    pub batches_max: usize,
     /// How many of 1,000 steps end the process.
     pub crashes_per_1_000: u64,
     /// How it may end.
@@ -216,7 +216,7 @@ impl Scenario {
             reserve_bytes: pick(&mut prng, &[0, 500, 4_000]),
             squeezes_per_1_000: if is_sure { pick(&mut prng, &[0, 0, 10]) } else { 0 },
             delay_ms_max: pick(&mut prng, &[0, 5, 40]),
-            bags_max: pick(&mut prng, &[1, 8]) as usize,
+            batches_max: pick(&mut prng, &[1, 8]) as usize,
             crashes_per_1_000: pick(&mut prng, &[0, 4, 12]),
             crashes: if is_sure { &[Crash::Killed, Crash::PowerCut] } else { &[Crash::Killed] },
             retention_case,
@@ -258,7 +258,7 @@ impl Scenario {
         if let Some(store) = &mut scenario.store {
             store.disk = DiskFaultProfile { sync_us: store.disk.sync_us, ..DiskFaultProfile::CALM };
             (store.squeezes_per_1_000, store.crashes_per_1_000) = (0, 0);
-            (store.delay_ms_max, store.bags_max) = (0, 1_000);
+            (store.delay_ms_max, store.batches_max) = (0, 1_000);
         }
         scenario
     }
@@ -414,10 +414,10 @@ fn namespaces(prng: &mut Prng) -> Vec<Namespace> {
 /// How coming and going is told, the same way in all channels of a world.
 fn told_otherwise(mut namespaces: Vec<Namespace>, seed: u64) -> Vec<Namespace> {
     let mut prng = Prng::from_seed(seed ^ 0x10_1EA7E);
-    let news_of = pick(&mut prng, &[JoinLeaveScope::Clients, JoinLeaveScope::Users]);
+    let join_leave_scope = pick(&mut prng, &[JoinLeaveScope::Clients, JoinLeaveScope::Users]);
     let members_max = pick(&mut prng, &[1_000, 1_000, 1_000, 2]) as u32;
     for one in &mut namespaces {
-        one.join_leave_of = news_of;
+        one.join_leave_of = join_leave_scope;
         one.join_leave_members_max = members_max;
     }
     namespaces

@@ -207,7 +207,7 @@ impl Store {
         requests: &mut Vec<StoreRequest>,
     ) {
         let lane = &mut self.lanes[core];
-        if requests.is_empty() || scenario.bags_max <= lane.late_requests.len() {
+        if requests.is_empty() || scenario.batches_max <= lane.late_requests.len() {
             return;
         }
         let due = now.plus_ms(prng.below(scenario.delay_ms_max + 1));
@@ -271,7 +271,7 @@ impl Store {
         }
         let left_at = self.busy_until;
         for lane in &mut self.lanes {
-            if !lane.waiting.is_empty() && lane.late_replies.len() < scenario.bags_max {
+            if !lane.waiting.is_empty() && lane.late_replies.len() < scenario.batches_max {
                 let due = left_at.plus_ms(prng.below(scenario.delay_ms_max + 1));
                 let due = lane.late_replies.back().map_or(due, |(before, _)| due.max(*before));
                 lane.late_replies.push_back((due, std::mem::take(&mut lane.waiting)));

@@ -203,8 +203,8 @@ fn attendance_sees_somebody_who_left_and_is_still_listed() {
 }
 
 #[test]
-fn membership_sees_a_farewell_that_did_not_arrive() {
-    check_mutation(Mutation::DropFarewell, Checker::Membership);
+fn membership_sees_an_unsubscribe_that_did_not_arrive() {
+    check_mutation(Mutation::DropUnsubscribe, Checker::Membership);
 }
 
 #[test]
@@ -218,8 +218,8 @@ fn panics_see_an_assertion_of_a_core() {
 }
 
 #[test]
-fn lanes_see_a_letter_that_is_lost() {
-    check_mutation(Mutation::LoseLetter, Checker::Lanes);
+fn lanes_see_a_message_that_is_lost() {
+    check_mutation(Mutation::LoseInLane, Checker::Lanes);
 }
 
 #[test]
@@ -228,8 +228,8 @@ fn sends_see_a_second_one_in_flight() {
 }
 
 #[test]
-fn speech_sees_a_byte_that_is_wrong() {
-    check_mutation(Mutation::FlipByte, Checker::Speech);
+fn decoding_sees_a_byte_that_is_wrong() {
+    check_mutation(Mutation::FlipByte, Checker::Decoding);
 }
 
 #[test]
@@ -316,12 +316,12 @@ fn recovery_sees_what_could_have_been_whole() {
 #[test]
 fn marks_see_an_acknowledgement_that_is_lost() {
     // Where that was not answered, its message has not been delivered and waits for nobody.
-    check_stored_mutation(Mutation::LoseMark, &[Checker::Markers, Checker::Letters]);
+    check_stored_mutation(Mutation::LoseMark, &[Checker::Markers, Checker::DeadLetters]);
 }
 
 #[test]
-fn letters_see_one_that_waits_no_more() {
-    check_stored_mutation(Mutation::LoseWaiting, &[Checker::Letters]);
+fn dead_letters_see_one_that_waits_no_more() {
+    check_stored_mutation(Mutation::LoseWaiting, &[Checker::DeadLetters]);
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub enum Checker {
     /// A step of a message that is told has passed, and ends behind its beginning.
     Steps,
     /// Everything the server says can be read.
-    Speech,
+    Decoding,
     /// Nobody who answers and says what it has to is ended for time, however late cores are.
     Healthy,
     /// Who asks for one thing at a time is answered soon, whatever others ask for.
@@ -55,7 +55,7 @@ pub enum Checker {
     /// What was acknowledged stays acknowledged, and nothing else is.
     Markers,
     /// Dead letters + delivered + pending = sent.
-    Letters,
+    DeadLetters,
     /// Nothing waits for ever for a user who comes and acknowledges.
     Waiting,
     /// After a failed sync nothing is promised until the disk was read again.

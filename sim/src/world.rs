@@ -383,7 +383,7 @@ impl<'s> World<'s> {
             channels: self.scenario.channels(),
             chats: self.store.is_some(),
             acknowledges: self.phase != Phase::Chaos,
-            news_of: self.scenario.options.room.namespaces[0].join_leave_of,
+            join_leave_scope: self.scenario.options.room.namespaces[0].join_leave_of,
             look: self.look,
         };
         (&mut self.clients[index], cx)

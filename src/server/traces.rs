@@ -52,7 +52,7 @@ const REST_MS_MIN: u64 = 1_000;
 const REST_MS_MAX: u64 = 30_000;
 
 /// At the end of the server, how long the last spans may take, in ms.
-const FAREWELL_MS_MAX: u64 = 2_000;
+const SHUTDOWN_MS_MAX: u64 = 2_000;
 
 /// Lines a second about single messages; the metrics count them all.
 const LINES_PER_S_MAX: u32 = 10;
@@ -83,7 +83,7 @@ impl ExporterTask {
     pub(super) async fn end(self) {
         // A task that is gone has nothing left.
         let _ = self.end.send(());
-        let limit = Duration::from_millis(FAREWELL_MS_MAX);
+        let limit = Duration::from_millis(SHUTDOWN_MS_MAX);
         if time::timeout(limit, self.task).await.is_err() {
             tracing::warn!("the last spans did not leave in time");
         }

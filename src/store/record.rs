@@ -230,15 +230,15 @@ impl ChannelRecord {
 
     /// The record of these bytes.
     pub fn take(bytes: &[u8]) -> Result<ChannelRecord, DecodeError> {
-        let knows_birth = bytes.first() == Some(&CHANNEL_VERSION);
-        let version = if knows_birth { CHANNEL_VERSION } else { VERSION };
+        let has_creation_time = bytes.first() == Some(&CHANNEL_VERSION);
+        let version = if has_creation_time { CHANNEL_VERSION } else { VERSION };
         let mut from = RecordFields::versioned(bytes, version)?;
         let epoch = Epoch(u32::from_be_bytes(from.array()?).into());
-        let created_unix_ms = if knows_birth { from.number()? } else { 0 };
+        let created_unix_ms = if has_creation_time { from.number()? } else { 0 };
         let losses_count = from.number()?.try_into().map_err(|_| DecodeError)?;
         let [first, below_bytes, head, total_bytes] =
             [from.number()?, from.number()?, from.number()?, from.number()?];
-        let last_unix_ms = if knows_birth { from.number()? } else { 0 };
+        let last_unix_ms = if has_creation_time { from.number()? } else { 0 };
         let parties = match from.number()? {
             0 => None,
             2 => Some([from.room()?, from.room()?]),

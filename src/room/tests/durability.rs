@@ -262,12 +262,13 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
         let mut answered = Vec::new();
         let mut heard = Vec::new();
         for n in 0..60 {
-            let weather = DiskFaultProfile { sync_fails_percent: 30, ..DiskFaultProfile::CALM };
+            let fault_profile =
+                DiskFaultProfile { sync_fails_percent: 30, ..DiskFaultProfile::CALM };
             let calm = n % 10 == 9;
             world.store.disk_mut().set_fault_profile(if calm {
                 DiskFaultProfile::CALM
             } else {
-                weather
+                fault_profile
             });
             let ids: Vec<u32> = (0..3)
                 .map(|m| world.begin(HOME, 1, ROOM, publish(&format!("{n}.{m}"), None)))

@@ -377,10 +377,10 @@ fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
     world.rooms = Rooms::new(now, Arc::new(options), Csprng::from_key([1; 16]), silent_key());
     world.now = now;
     world.subscribe(1, None);
-    let (mut news, mut numbers) = (0, 0);
+    let (mut join_leave, mut numbers) = (0, 0);
     let mut count = |world: &World| {
         for (_, tell) in &world.out.events {
-            news += u32::from(matches!(tell, RoomEvent::Joined(..) | RoomEvent::Left(..)));
+            join_leave += u32::from(matches!(tell, RoomEvent::Joined(..) | RoomEvent::Left(..)));
             numbers += u32::from(matches!(tell, RoomEvent::MembershipSummary(..)));
         }
     };
@@ -395,7 +395,7 @@ fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
             count(&world);
         }
     }
-    assert!((20..40).contains(&news), "{news} by name in five seconds");
+    assert!((20..40).contains(&join_leave), "{join_leave} by name in five seconds");
     assert!((3..10).contains(&numbers), "{numbers} times in numbers");
     // Somebody else is told as ever.
     world.ask(3, ROOM, subscribe(channel_key("room:9", 0), "cat", 3, None));

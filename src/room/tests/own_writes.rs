@@ -198,7 +198,7 @@ fn what_is_said_behind_the_first_message_begins_no_stream_of_its_own() {
     for text in ["1", "2"] {
         world.begin(HOME, 7, ROOM, publish(text, None));
     }
-    let births: Vec<_> = world
+    let creations: Vec<_> = world
         .out
         .requests
         .iter()
@@ -210,5 +210,5 @@ fn what_is_said_behind_the_first_message_begins_no_stream_of_its_own() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(births, [(1, Some(0)), (2, Some(0))]);
+    assert_eq!(creations, [(1, Some(0)), (2, Some(0))]);
 }

@@ -91,8 +91,8 @@ impl Bench<SimulatedDisk> {
         Bench { now: self.now, ..Bench::over(disk) }
     }
 
-    fn weather(&mut self, weather: DiskFaultProfile) {
-        self.engine.disk_mut().set_fault_profile(weather);
+    fn set_fault_profile(&mut self, fault_profile: DiskFaultProfile) {
+        self.engine.disk_mut().set_fault_profile(fault_profile);
     }
 }
 

@@ -73,7 +73,7 @@ fn options(dir: &Path) -> Options {
 }
 
 /// What a server does when it gives a message up.
-fn bury(dir: &Path) {
+fn make_dead_letter(dir: &Path) {
     let disk = store::open(&options(dir)).expect("it is at rest");
     let retention = Vec::new();
     let namespace_of = Box::new(|_: &str| 0);
@@ -219,7 +219,7 @@ fn turn_a_bit(dir: &Path, text: &[u8]) -> usize {
 fn dead_letters_are_shown_and_wait_again_when_told() {
     let (mut server, dir) = sent();
     assert_eq!(store(&["dead-letters", "list"], &dir, 0).0, "");
-    bury(&dir);
+    make_dead_letter(&dir);
     let (out, _) = store(&["dead-letters", "list"], &dir, 0);
     assert!(
         out.starts_with("dm#anna,ben 1  tries after 0 tries, 2023-11-14T22:13:20.000Z"),
@@ -244,7 +244,7 @@ fn dead_letters_are_shown_and_wait_again_when_told() {
 #[test]
 fn dead_letters_are_dropped_only_when_it_is_said_which() {
     let (_server, dir) = sent();
-    bury(&dir);
+    make_dead_letter(&dir);
     for words in [&["drop"][..], &["requeue"], &["drop", "--all", "--channel", CHANNEL]] {
         store(&[&["dead-letters"], words].concat(), &dir, 2);
     }

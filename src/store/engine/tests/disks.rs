@@ -7,7 +7,7 @@ fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
     for (commit, sync) in [(100, 0), (0, 100)] {
         let mut bench = Bench::new();
         bench.said(1..=3);
-        bench.weather(DiskFaultProfile {
+        bench.set_fault_profile(DiskFaultProfile {
             commit_fails_percent: commit,
             sync_fails_percent: sync,
             reopen_fails_percent: 100,
@@ -27,7 +27,7 @@ fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
         assert_eq!(failure(&reopened), StoreError::Broken, "its end is not known");
         let other = bench.ask(StoreOp::Open(open(RoomId(8))));
         assert!(matches!(other, StoreResult::Opened(None, _)), "{other:?}");
-        bench.weather(DiskFaultProfile::CALM);
+        bench.set_fault_profile(DiskFaultProfile::CALM);
         bench.now += 10_000;
         bench.write_epoch.0 += 1;
         let head = bench.opened(ROOM).unwrap().head;
@@ -43,13 +43,19 @@ fn without_space_messages_are_refused_and_the_rest_goes_on() {
     let mut bench = Bench::new();
     bench.said(1..=3);
     let used = bench.engine.disk_mut().capacity().unwrap().used_bytes;
-    bench.weather(DiskFaultProfile { capacity_bytes: used + 999, ..DiskFaultProfile::CALM });
+    bench.set_fault_profile(DiskFaultProfile {
+        capacity_bytes: used + 999,
+        ..DiskFaultProfile::CALM
+    });
     bench.now += 1_000;
     assert_eq!(failure(&bench.say(4)), StoreError::Full, "one byte below the reserve");
     assert_eq!(bench.engine.takes_messages(), Err(StoreError::Full));
     assert!(matches!(bench.mark(MarkerPosition::Read(3)), StoreResult::MarkerAdvanced { .. }));
     assert_eq!(bench.history(ROOM, 0, 9), [1, 2, 3]);
-    bench.weather(DiskFaultProfile { capacity_bytes: used + 2_000, ..DiskFaultProfile::CALM });
+    bench.set_fault_profile(DiskFaultProfile {
+        capacity_bytes: used + 2_000,
+        ..DiskFaultProfile::CALM
+    });
     bench.now += 1_000;
     bench.write_epoch.0 += 1;
     bench.said(4..=4);
@@ -62,12 +68,13 @@ fn a_disk_that_is_really_full_heals_by_itself() {
     bench.said(1..=3);
     let used = bench.engine.disk_mut().capacity().unwrap().used_bytes;
     // Somebody else took the reserve since the engine looked last.
-    bench.weather(DiskFaultProfile { capacity_bytes: used + 5, ..DiskFaultProfile::CALM });
+    bench
+        .set_fault_profile(DiskFaultProfile { capacity_bytes: used + 5, ..DiskFaultProfile::CALM });
     assert_eq!(failure(&bench.say(4)), StoreError::Broken);
     bench.write_epoch.0 += 1;
     assert_eq!(failure(&bench.say(4)), StoreError::Full);
     bench.write_epoch.0 += 1;
-    bench.weather(DiskFaultProfile::CALM);
+    bench.set_fault_profile(DiskFaultProfile::CALM);
     bench.now += 10_000;
     bench.said(4..=5);
     assert_eq!(bench.history(ROOM, 0, 99), [1, 2, 3, 4, 5]);
@@ -170,9 +177,12 @@ fn where_something_may_be_lost_the_stream_is_another_one() {
     assert_eq!(epochs(&mut bench), [new_epoch, sure]);
     // After a failure, too, when something waited for its sync.
     bench.ask(unborn(ROOM, "soon:a", 4));
-    bench.weather(DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM });
+    bench.set_fault_profile(DiskFaultProfile {
+        commit_fails_percent: 100,
+        ..DiskFaultProfile::CALM
+    });
     bench.ask(unborn(ROOM, "soon:a", 5));
-    bench.weather(DiskFaultProfile::CALM);
+    bench.set_fault_profile(DiskFaultProfile::CALM);
     bench.write_epoch.0 += 1;
     let [again, sure] = epochs(&mut bench);
     assert!(again != new_epoch && sure == EPOCH);

@@ -95,10 +95,13 @@ fn an_edit_and_the_words_it_gives_are_stored_together_or_not_at_all() {
             bench.pass(200);
             if seed % 2 == 0 {
                 let commit_fails_percent = 100;
-                bench.weather(DiskFaultProfile { commit_fails_percent, ..DiskFaultProfile::CALM });
+                bench.set_fault_profile(DiskFaultProfile {
+                    commit_fails_percent,
+                    ..DiskFaultProfile::CALM
+                });
             }
             let outcome = bench.ask(edit(&Changed { channel, ..change(2, 4, None) }, "new"));
-            bench.weather(DiskFaultProfile::CALM);
+            bench.set_fault_profile(DiskFaultProfile::CALM);
             let mut bench = bench.crash(Crash::PowerCut);
             match texts(&bench.said_in(DM))[..] {
                 ["m1", "new", "m3", "new"] => whole += 1,

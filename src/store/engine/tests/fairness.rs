@@ -282,9 +282,12 @@ fn an_acknowledgement_fails_with_the_disk_and_is_made_good_by_the_next() {
     let mut out = Vec::new();
     bench.engine.turn(bench.now, &mut out);
     assert!(out.is_empty());
-    bench.weather(DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM });
+    bench.set_fault_profile(DiskFaultProfile {
+        commit_fails_percent: 100,
+        ..DiskFaultProfile::CALM
+    });
     assert_eq!(failure(&bench.answers()[0]), StoreError::Broken);
-    bench.weather(DiskFaultProfile::CALM);
+    bench.set_fault_profile(DiskFaultProfile::CALM);
     bench.now += 10_000;
     bench.answers();
     let again = bench.ask(mark(RoomId(70), "bob", MarkerPosition::Read(2_000)));

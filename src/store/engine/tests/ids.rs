@@ -126,9 +126,12 @@ fn an_id_is_there_exactly_when_its_message_is() {
     bench.say_at("soon:a", 2);
     let mut bench = bench.crash(Crash::PowerCut);
     assert_eq!((bench.history(ROOM, 1, 9), bench.known(ROOM)), (vec![1], vec![1]));
-    bench.weather(DiskFaultProfile { commit_fails_percent: 100, ..DiskFaultProfile::CALM });
+    bench.set_fault_profile(DiskFaultProfile {
+        commit_fails_percent: 100,
+        ..DiskFaultProfile::CALM
+    });
     assert!(matches!(bench.say_at("soon:a", 2), StoreResult::Failed(_)));
-    bench.weather(DiskFaultProfile::CALM);
+    bench.set_fault_profile(DiskFaultProfile::CALM);
     bench.pass(60_000);
     assert_eq!(bench.history(ROOM, 1, 9), bench.known(ROOM));
 }

@@ -156,7 +156,7 @@ struct Room {
 enum Asked {
     Append { room: u64, offset: u64, epoch: Epoch, text: String },
     Mark { room: u64, reader: usize },
-    Bury { room: u64, offset: u64 },
+    DeadLetter { room: u64, offset: u64 },
 }
 
 /// What must hold.
@@ -179,7 +179,7 @@ struct World {
     prng: Prng,
     rooms: [Room; ROOMS as usize],
     /// Epochs of rooms whose first message is not answered yet, perhaps.
-    born: [Option<Epoch>; ROOMS as usize],
+    created: [Option<Epoch>; ROOMS as usize],
     asked: BTreeMap<u32, Asked>,
     model: Model,
     texts_count: u64,
@@ -200,7 +200,7 @@ impl World {
             bench,
             prng: Prng::from_seed(seed),
             rooms: Default::default(),
-            born: Default::default(),
+            created: Default::default(),
             asked: BTreeMap::new(),
             model: Model::default(),
             texts_count: 0,
@@ -210,8 +210,8 @@ impl World {
     fn run(mut self) -> Check {
         for step in 0..400 {
             if step % 40 == 20 {
-                let weather = self.weather();
-                self.bench.engine.disk_mut().disk.set_fault_profile(weather);
+                let fault_profile = self.fault_profile();
+                self.bench.engine.disk_mut().disk.set_fault_profile(fault_profile);
             }
             for _ in 0..self.prng.below(12) {
                 self.act();
@@ -226,7 +226,7 @@ impl World {
         self.ends()
     }
 
-    fn weather(&mut self) -> DiskFaultProfile {
+    fn fault_profile(&mut self) -> DiskFaultProfile {
         let mut some = |chance: u64| if self.prng.percent(50) { chance as u8 } else { 0 };
         DiskFaultProfile {
             commit_fails_percent: some(5),
@@ -263,7 +263,7 @@ impl World {
                 let new_dead_letter =
                     NewDeadLetter { inbox: BOB, room: id(room), offset, cause, at_unix_ms };
                 self.bench.give(StoreOp::DeadLetter(new_dead_letter));
-                self.asked.insert(self.bench.request_id, Asked::Bury { room, offset });
+                self.asked.insert(self.bench.request_id, Asked::DeadLetter { room, offset });
             }
         }
     }
@@ -283,10 +283,10 @@ impl World {
         append.publication = Arc::new(message(offset, &text, "ann", self.bench.now));
         let new_epoch = Epoch(u128::from(self.texts_count as u32));
         match &mut append.channel_created {
-            Some(channel_created) if epoch.is_none() || epoch == self.born[room as usize] => {
+            Some(channel_created) if epoch.is_none() || epoch == self.created[room as usize] => {
                 channel_created.epoch = epoch.unwrap_or(new_epoch);
                 channel_created.parties = is_direct(room).then_some([ANN, BOB]);
-                self.born[room as usize] = Some(channel_created.epoch);
+                self.created[room as usize] = Some(channel_created.epoch);
             }
             channel_created => *channel_created = None,
         }
@@ -319,7 +319,7 @@ impl World {
             // Nobody knows where any of them stands.
             self.bench.write_epoch.0 += 1;
             self.rooms = Default::default();
-            self.born = Default::default();
+            self.created = Default::default();
             if self.bench.engine.channels.losses_count() != losses_count {
                 self.forget_what_may_be_lost();
             }
@@ -341,7 +341,7 @@ impl World {
             (Some(Asked::Mark { room, reader }), StoreResult::Behind(held)) => {
                 self.check_marks(room, reader, held)?;
             }
-            (Some(Asked::Bury { room, offset }), StoreResult::Done) => {
+            (Some(Asked::DeadLetter { room, offset }), StoreResult::Done) => {
                 self.model.dead_lettered.insert((room, offset));
             }
             (_, _) => {}
@@ -389,7 +389,7 @@ impl World {
         self.bench = Bench { now, request_id, write_epoch, ..Bench::over(disk) };
         self.bench.write_epoch.0 += 1;
         self.rooms = Default::default();
-        self.born = Default::default();
+        self.created = Default::default();
         self.asked.clear();
         if kind == Crash::PowerCut {
             self.forget_what_may_be_lost();
@@ -515,8 +515,10 @@ impl World {
             ensure(is_right, || {
                 format!("message {offset} of room {room}, delivered {delivered}: {places:?}")
             })?;
-            let is_buried = self.model.dead_lettered.contains(&(room, offset));
-            ensure(!is_buried || places != ["waits"], || format!("{offset} of {room} is back"))?;
+            let is_dead_letter = self.model.dead_lettered.contains(&(room, offset));
+            ensure(!is_dead_letter || places != ["waits"], || {
+                format!("{offset} of {room} is back")
+            })?;
         }
         ensure(found.is_empty(), || format!("room {room} waits for what was never said"))
     }

@@ -252,7 +252,10 @@ fn without_space_reactions_are_refused_and_can_be_taken_back() {
     bench.said(1..=1);
     bench.reacted(1, 1, Some("a"));
     let used = bench.engine.disk_mut().capacity().unwrap().used_bytes;
-    bench.weather(DiskFaultProfile { capacity_bytes: used + 999, ..DiskFaultProfile::CALM });
+    bench.set_fault_profile(DiskFaultProfile {
+        capacity_bytes: used + 999,
+        ..DiskFaultProfile::CALM
+    });
     bench.now += 1_000;
     assert_eq!(failure(&bench.ask(react(1, 2, Some("a")))), StoreError::Full);
     assert!(matches!(bench.reacted(1, 1, None), ReactionResult::Changed(_)));

@@ -277,13 +277,13 @@ fn a_retraction_and_what_it_leaves_are_stored_together_or_not_at_all() {
             bench.pass(200);
             let StoreOp::Append(next) = append(ROOM, channel, 4) else { unreachable!() };
             if seed % 2 == 0 {
-                bench.weather(DiskFaultProfile {
+                bench.set_fault_profile(DiskFaultProfile {
                     commit_fails_percent: 100,
                     ..DiskFaultProfile::CALM
                 });
             }
             let outcome = bench.ask(retracting(*next, 2));
-            bench.weather(DiskFaultProfile::CALM);
+            bench.set_fault_profile(DiskFaultProfile::CALM);
             let mut bench = bench.crash(crash);
             let said = match bench.ask(StoreOp::Read(all(ROOM))) {
                 StoreResult::History(said) => said,
