@@ -21,7 +21,7 @@ pub(super) struct AwaitingConnect {
 }
 
 impl AwaitingConnect {
-    /// The greeting of a session whose upgrade is done now.
+    /// Of a session whose upgrade is done now.
     pub fn begin(now: MonotonicMs, options: &Options) -> AwaitingConnect {
         AwaitingConnect { deadline: now.plus_ms(options.connect_ms_max), refused: None }
     }
