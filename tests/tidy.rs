@@ -156,6 +156,8 @@ fn each_rule_sees_what_it_forbids() {
     let found = shape::findings(&[source::File::parse("src/ws/long.rs", &long)]);
     assert_eq!(found, [("long-function", "src/ws/long.rs: long".to_owned())]);
     each_name_is_seen();
+    let found = shape::findings(&[source::File::parse("src/ws/mod.rs", "//! Header.")]);
+    assert_eq!(found, [("catch-all-lint", "src/ws/mod.rs".to_owned())]);
     let map = include_str!("../ARCHITECTURE.md");
     for (row, wrong, module) in [
         ("[`ws`](src/ws) | base |", "[`ws`](src/ws) | base, wire |", "ws"),

@@ -3,6 +3,7 @@
 //! Invariant: `Debug` never prints what a `Secret` holds.
 //!
 //! Deliberately absent: the file it is written in, and its checks (`config::bridge`).
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -10,6 +10,7 @@
 //!
 //! Deliberately absent: files, HTTP, clocks; encrypted tokens; key sets by URL.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod claims;
 mod fault;

@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: I/O, anything that knows about chat.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod bucket;
 mod contain;

@@ -12,6 +12,7 @@
 //! Deliberately absent: reading files (`load` is handed in), the process's
 //! environment and arguments, running state.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 #[macro_use]
 mod row;

@@ -45,15 +45,17 @@ pub fn toml(config: &Config) -> String {
     for entry in &config.auth.entries {
         out.push_str("\n[[auth.keys]]\n");
         for row in KEYS {
-            match (row.read)(entry) {
-                SettingValue::Text(text) if text.is_empty() => {}
-                SettingValue::Text(_) if matches!(row.kind, SettingKind::Secret { .. }) => {
-                    let _ = writeln!(out, "# {} = \"…\" (set)", row.key);
+            let value = (row.read)(entry);
+            if let SettingValue::Text(text) = &value {
+                if text.is_empty() {
+                    continue;
                 }
-                value => {
-                    let _ = writeln!(out, "{} = {}", row.key, literal(&value));
+                if matches!(row.kind, SettingKind::Secret { .. }) {
+                    let _ = writeln!(out, "# {} = \"…\" (set)", row.key);
+                    continue;
                 }
             }
+            let _ = writeln!(out, "{} = {}", row.key, literal(&value));
         }
     }
     for (index, namespace) in config.shard.room.namespaces.iter().enumerate() {

@@ -10,6 +10,7 @@
 //!
 //! Deliberately absent: sockets, and in which encoding a client gets what a room says.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod changes;
 mod conversation;

@@ -50,13 +50,13 @@ pub(super) fn advance_marker(
 
 /// What a mark came to: the answer, and how far the user is now if that is news.
 pub(super) fn marker_advanced(outcome: StoreResult) -> (RoomReply, Option<ReadMarkers>) {
-    match outcome {
-        StoreResult::MarkerAdvanced { before, after } => {
-            (RoomReply::Done, (before != after).then_some(after))
-        }
-        StoreResult::Behind(_) => (RoomReply::InvalidField(Field::Offset), None),
-        other => (failed(other.failure()), None),
+    if let StoreResult::MarkerAdvanced { before, after } = outcome {
+        return (RoomReply::Done, (before != after).then_some(after));
     }
+    if let StoreResult::Behind(_) = outcome {
+        return (RoomReply::InvalidField(Field::Offset), None);
+    }
+    (failed(outcome.failure()), None)
 }
 
 /// How far everybody is. The answer comes later, if there is none now.

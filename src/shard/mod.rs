@@ -12,6 +12,7 @@
 //!
 //! Deliberately absent: threads, and the kernel.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod audit;
 mod batches;

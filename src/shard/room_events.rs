@@ -63,7 +63,20 @@ fn on_answer(
         {
             RoomReply::Rejected(ErrorCode::TooManyRequests)
         }
-        other => other,
+        other @ (RoomReply::Unsubscribed
+        | RoomReply::Published(_)
+        | RoomReply::Presence(_)
+        | RoomReply::PresenceStats { .. }
+        | RoomReply::History(..)
+        | RoomReply::Posted(_)
+        | RoomReply::Members(..)
+        | RoomReply::Receipts(..)
+        | RoomReply::Conversations(..)
+        | RoomReply::Reactions(_)
+        | RoomReply::Done
+        | RoomReply::InvalidField(_)
+        | RoomReply::SubscribeRejected(_)
+        | RoomReply::Rejected(_)) => other,
     };
     if let RoomReply::Subscribed(subscribed) = &answer {
         cx.observer.on_recovery(subscribed.recovery);

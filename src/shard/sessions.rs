@@ -272,9 +272,10 @@ impl Sessions {
             queue.forget_waiting(connections, id, &mut observing);
         }
         if close_handshake(fault).is_some() {
-            let frame = match fault {
-                Fault::PeerClosed(1005) => ws::close_frame_without_code(),
-                other => ws::close_frame(other.close_code(), &other.to_string()),
+            let frame = if fault == Fault::PeerClosed(1005) {
+                ws::close_frame_without_code()
+            } else {
+                ws::close_frame(fault.close_code(), &fault.to_string())
             };
             self.push_control(id, frame);
         }

@@ -12,6 +12,7 @@
 //! order, and a read sees every write that was asked for before it.
 //!
 //! Deliberately absent: a clock (the time is passed to `turn`), a thread, and permissions.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod append_gate;
 mod boot;
@@ -226,7 +227,17 @@ impl<D: Disk> Engine<D> {
                 // The limit is that of one conversation, which refuses its own appends.
                 StoreResult::Failed(StoreError::Crowded) => (),
                 StoreResult::Failed(_) => self.gate.refuse(from, write_epoch),
-                _ => plan.appends.push((from, write_epoch)),
+                StoreResult::Opened(..)
+                | StoreResult::Appended
+                | StoreResult::History(_)
+                | StoreResult::MarkerAdvanced { .. }
+                | StoreResult::Behind(_)
+                | StoreResult::ReadMarkers(_)
+                | StoreResult::Conversations(..)
+                | StoreResult::Pending(..)
+                | StoreResult::Reacted(_)
+                | StoreResult::Reactions(_)
+                | StoreResult::Done => plan.appends.push((from, write_epoch)),
             }
         }
         plan.answers.push((from, StoreReply { request_id, outcome }));

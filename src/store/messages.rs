@@ -1,4 +1,5 @@
 //! Messages between a shard and the store, as values.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 use std::sync::Arc;
 
@@ -406,10 +407,10 @@ impl StoreResult {
     /// The answer to `Read`, or to `Reactions` for a part of a channel: the messages, and what
     /// they are reacted to with, as far as that was asked for.
     pub fn reacted_passage(self) -> Result<ReactionPage, StoreError> {
-        match self {
-            StoreResult::History(messages) => Ok(ReactionPage { messages, reactions: Vec::new() }),
-            other => other.reactions(),
+        if let StoreResult::History(messages) = self {
+            return Ok(ReactionPage { messages, reactions: Vec::new() });
         }
+        self.reactions()
     }
 
     /// The answer to `ReadMarkers`: users with their markers.

@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: WebSocket framing, sessions, what a command means.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod chat;
 pub mod client;

@@ -7,6 +7,7 @@
 //! Deliberately absent: sockets, timers, what a message means, and extensions:
 //! an offer of permessage-deflate is not taken up.
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod client;
 mod fault;

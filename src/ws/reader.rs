@@ -136,7 +136,11 @@ impl Reader {
         let found = loop {
             match self.read_frame(input, rules)? {
                 Found::Fragment => {}
-                found => break found,
+                found @ (Found::Nothing
+                | Found::Message(..)
+                | Found::Control(..)
+                | Found::KeptMessage(_)
+                | Found::KeptControl(_)) => break found,
             }
         };
         let kept = || self.unfinished.as_deref().expect("the frame just read was kept");

@@ -185,6 +185,11 @@ fn row_of(line: &str) -> (String, BTreeSet<String>, bool) {
     (module.to_owned(), uses.collect(), pure.starts_with("yes"))
 }
 
+/// Whether a file is the root of what decides and never acts.
+pub fn is_pure_root(file: &File) -> bool {
+    has(PURE, &place(file).join("/"))
+}
+
 fn has(list: &str, word: &str) -> bool {
     list.split_whitespace().any(|item| item == word)
 }

@@ -21,9 +21,12 @@ pub(super) fn answered(
     let is_plain = sending.pending.plain;
     let channel = call.options().channel(&sending.chat).unwrap_or_default();
     // A short plain text that is too long is refused for another reason.
-    let answer = match answer {
-        SendOutcome::TooLong(code) if is_plain || sending.sent > 0 => SendOutcome::Refused(code),
-        other => other,
+    let answer = if let SendOutcome::TooLong(code) = answer
+        && (is_plain || sending.sent > 0)
+    {
+        SendOutcome::Refused(code)
+    } else {
+        answer
     };
     parts.counts.add(Count::of_answer(&answer, channel), 1);
     parts.senders.on_outcome(robot, &answer, call);

@@ -13,6 +13,7 @@
 //! that was accepted is sent, dropped with a count, or still here.
 //!
 //! Deliberately absent: clocks, files and sockets.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod acknowledge;
 mod actions;

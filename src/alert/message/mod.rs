@@ -2,6 +2,7 @@
 //! Links and their signatures are here, too, because messages contain them.
 //!
 //! Deliberately absent: queueing and sending.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod channel;
 mod check;

@@ -132,6 +132,7 @@ impl Templates {
 }
 
 /// The error without any values.
+#[allow(clippy::wildcard_enum_match_arm, reason = "the library's list of kinds is open")]
 fn fault(name: &str, error: &minijinja::Error) -> TemplateError {
     let what = match error.kind() {
         ErrorKind::SyntaxError => {

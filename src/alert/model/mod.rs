@@ -2,6 +2,7 @@
 //! what has been told, and what was found out.
 //!
 //! Deliberately absent: decisions, and how a message looks.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod alert;
 pub mod core_snapshot;
