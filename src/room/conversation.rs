@@ -16,7 +16,7 @@ impl RoomOutput {
     pub(super) fn deliver(&mut self, inbox: RoomId, delivery: InboxDelivery) {
         let reply_to = ReplyTo::NOBODY;
         let op = RoomOp::Deliver(Box::new(delivery));
-        self.room_requests.push(RoomRequest { room: inbox, reply_to, op });
+        self.request_of_room(RoomRequest { room: inbox, reply_to, op });
     }
 }
 

@@ -49,16 +49,26 @@ enum Redelivery {
 /// A room as far as it concerns who waits for messages in it.
 pub(super) struct InboxRoom<'r> {
     /// The personal channel.
-    pub id: RoomId,
+    id: RoomId,
     /// Connections of its user.
-    pub members: &'r Members,
+    members: &'r Members,
     /// What is known of messages that wait.
-    pub inbox: &'r mut Option<Box<Inbox>>,
+    inbox: &'r mut Option<Box<Inbox>>,
     /// Who was told to be typing.
-    pub typing: &'r mut TypingUsers,
+    typing: &'r mut TypingUsers,
 }
 
-impl InboxRoom<'_> {
+impl<'r> InboxRoom<'r> {
+    /// The room with this id.
+    pub fn new(
+        id: RoomId,
+        members: &'r Members,
+        inbox: &'r mut Option<Box<Inbox>>,
+        typing: &'r mut TypingUsers,
+    ) -> InboxRoom<'r> {
+        InboxRoom { id, members, inbox, typing }
+    }
+
     /// A connection of the user came: what waits is sent.
     pub fn redeliver_pending(&mut self, cx: &mut RoomContext<'_>) {
         if cx.rules.name == INBOX_NAMESPACE && cx.options.has_store() {
@@ -134,7 +144,7 @@ impl InboxRoom<'_> {
         let (inbox, offset) = (self.id, publication.offset);
         let op = if cx.rules.tries_max <= tries_count {
             let (cause, trace) = (DeadLetterCause::Attempts, publication.trace);
-            cx.out.steps.push(MessageStep::GivenUp { room, offset, trace });
+            cx.out.step(MessageStep::GivenUp { room, offset, trace });
             StoreOp::DeadLetter(NewDeadLetter {
                 inbox,
                 room,
@@ -145,7 +155,7 @@ impl InboxRoom<'_> {
         } else {
             let timing =
                 cx.epochs.redelivery_timing(cx.now, room, &publication, ChatType::OneToOne);
-            cx.out.steps.push(MessageStep::Again { timing });
+            cx.out.step(MessageStep::Again { timing });
             self.send_direct(&channel, &publication, timing, cx.out);
             StoreOp::Attempted(DeliveryAttempt {
                 inbox,

@@ -89,7 +89,7 @@ impl Members {
 
     /// Says something once to each shard with subscribers.
     pub(super) fn send_to_shards(&self, event: &RoomEvent, out: &mut RoomOutput) {
-        out.events.extend(self.shards().map(|shard| (shard, event.clone())));
+        self.shards().for_each(|shard| out.send(shard, event.clone()));
     }
 
     /// How many subscribers each of these shards has.

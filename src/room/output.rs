@@ -3,6 +3,8 @@
 //!
 //! Deliberately absent: whoever carries it out.
 
+use std::vec::Drain;
+
 use super::message_timing::MessageTiming;
 use super::messages::{ReplyTo, RoomEvent, RoomOp, RoomReply, RoomRequest};
 use crate::base::{MonotonicUs, RoomId, ShardId, Trace, trim_list};
@@ -14,15 +16,15 @@ use crate::wire::ErrorCode;
 #[derive(Debug, Default)]
 pub struct RoomOutput {
     /// The shard, and what it is told.
-    pub events: Vec<(ShardId, RoomEvent)>,
+    events: Vec<(ShardId, RoomEvent)>,
     /// What rooms want of other rooms.
-    pub room_requests: Vec<RoomRequest>,
+    room_requests: Vec<RoomRequest>,
     /// What rooms want of the store.
-    pub requests: Vec<StoreRequest>,
+    requests: Vec<StoreRequest>,
     /// How publishing ended, for those who count.
-    pub published: Vec<(ChatType, PublishResult)>,
+    published: Vec<(ChatType, PublishResult)>,
     /// What became of messages, for those who measure.
-    pub steps: Vec<MessageStep>,
+    steps: Vec<MessageStep>,
 }
 
 /// A step of a message at its room's home. Closed.
@@ -65,6 +67,41 @@ pub enum MessageStep {
 }
 
 impl RoomOutput {
+    /// What shards are told, to be taken.
+    pub fn take_events(&mut self) -> Drain<'_, (ShardId, RoomEvent)> {
+        self.events.drain(..)
+    }
+
+    /// What rooms want of other rooms, to be taken.
+    pub fn take_room_requests(&mut self) -> Drain<'_, RoomRequest> {
+        self.room_requests.drain(..)
+    }
+
+    /// What rooms want of the store, to be put behind what it is to be asked already.
+    pub fn take_requests(&mut self, behind: &mut Vec<StoreRequest>) {
+        behind.append(&mut self.requests);
+    }
+
+    /// How publishing ended, to be taken.
+    pub fn take_published(&mut self) -> Drain<'_, (ChatType, PublishResult)> {
+        self.published.drain(..)
+    }
+
+    /// What became of messages, to be taken.
+    pub fn take_steps(&mut self) -> Drain<'_, MessageStep> {
+        self.steps.drain(..)
+    }
+
+    /// Whether all of it was taken.
+    pub fn is_empty(&self) -> bool {
+        let RoomOutput { events, room_requests, requests, published, steps } = self;
+        events.is_empty()
+            && room_requests.is_empty()
+            && requests.is_empty()
+            && published.is_empty()
+            && steps.is_empty()
+    }
+
     /// Gives back what very many decisions have left of the lists.
     pub fn trim(&mut self) {
         let RoomOutput { events, room_requests, requests, published, steps } = self;
@@ -75,6 +112,31 @@ impl RoomOutput {
         trim_list(steps);
     }
 
+    /// A shard is told something.
+    pub(super) fn send(&mut self, to: ShardId, event: RoomEvent) {
+        self.events.push((to, event));
+    }
+
+    /// Another room is asked something.
+    pub(super) fn request_of_room(&mut self, request: RoomRequest) {
+        self.room_requests.push(request);
+    }
+
+    /// The store is asked something.
+    pub(super) fn request_of_store(&mut self, request: StoreRequest) {
+        self.requests.push(request);
+    }
+
+    /// A publish ended this way.
+    pub(super) fn count_publish(&mut self, chat_type: ChatType, answer: &RoomReply) {
+        self.published.push((chat_type, publish_result(answer)));
+    }
+
+    /// A message made a step.
+    pub(super) fn step(&mut self, step: MessageStep) {
+        self.steps.push(step);
+    }
+
     /// Answers a question.
     pub(super) fn answer(
         &mut self,
@@ -82,7 +144,7 @@ impl RoomOutput {
         (from, reply_to): (ShardId, ReplyTo),
         answer: RoomReply,
     ) {
-        self.events.push((from, RoomEvent::Reply(room, reply_to, answer)));
+        self.send(from, RoomEvent::Reply(room, reply_to, answer));
     }
 
     /// Answers a question with no.
@@ -91,8 +153,7 @@ impl RoomOutput {
         if let RoomOp::Publish(publish) = &request.op {
             if code == ErrorCode::Internal {
                 // Whoever looks for what a broken store refused wants these, too.
-                self.steps
-                    .push(MessageStep::Refused { room: request.room, timing: publish.timing });
+                self.step(MessageStep::Refused { room: request.room, timing: publish.timing });
             }
             self.answer_publish(publish.timing.chat_type, request.room, by, answer);
         } else {
@@ -108,13 +169,36 @@ impl RoomOutput {
         by: (ShardId, ReplyTo),
         answer: RoomReply,
     ) {
-        self.published.push((chat_type, publish_result(&answer)));
+        self.count_publish(chat_type, &answer);
         self.answer(room, by, answer);
     }
 }
 
+#[cfg(test)]
+impl RoomOutput {
+    /// The shard, and what it is told.
+    pub fn events(&mut self) -> &mut Vec<(ShardId, RoomEvent)> {
+        &mut self.events
+    }
+
+    /// What rooms want of other rooms.
+    pub fn room_requests(&mut self) -> &mut Vec<RoomRequest> {
+        &mut self.room_requests
+    }
+
+    /// What rooms want of the store.
+    pub fn requests(&mut self) -> &mut Vec<StoreRequest> {
+        &mut self.requests
+    }
+
+    /// What became of messages.
+    pub fn steps(&mut self) -> &mut Vec<MessageStep> {
+        &mut self.steps
+    }
+}
+
 /// What a publish came to.
-pub(super) fn publish_result(answer: &RoomReply) -> PublishResult {
+fn publish_result(answer: &RoomReply) -> PublishResult {
     match answer {
         RoomReply::Rejected(ErrorCode::TooManyRequests) => PublishResult::Limited,
         RoomReply::Rejected(_) | RoomReply::InvalidField(_) => PublishResult::Failed,

@@ -100,11 +100,11 @@ pub(super) fn range_of_one(room: RoomId, offset: u64) -> HistoryRange {
 /// What a new member missed, as far as it has been read.
 pub(super) struct RecoveryRead {
     /// Who, and since when.
-    pub subscribe: Box<RoomSubscribe>,
+    subscribe: Box<RoomSubscribe>,
     /// What has come so far.
-    pub found: Vec<Arc<Publication>>,
+    found: Vec<Arc<Publication>>,
     /// What that costs.
-    pub bytes: usize,
+    bytes: usize,
 }
 
 /// What follows from a step of a recovery.
@@ -118,6 +118,15 @@ pub(super) enum RecoveryStep {
 }
 
 impl RecoveryRead {
+    /// What `subscribe` asked for, of which this has come, at so many bytes.
+    pub fn new(
+        subscribe: Box<RoomSubscribe>,
+        found: Vec<Arc<Publication>>,
+        bytes: usize,
+    ) -> RecoveryRead {
+        RecoveryRead { subscribe, found, bytes }
+    }
+
     /// Takes what one step brought.
     pub fn take(
         mut self,

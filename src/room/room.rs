@@ -75,7 +75,7 @@ impl Room {
     /// What of it concerns messages that wait for the user of a personal channel.
     pub fn inbox(&mut self) -> InboxRoom<'_> {
         let Room { messages, members, typing, inbox, .. } = self;
-        InboxRoom { id: messages.id(), members, inbox, typing }
+        InboxRoom::new(messages.id(), members, inbox, typing)
     }
 
     /// What was told of who comes and goes.

@@ -255,7 +255,7 @@ impl RoomMessages {
         let (room, offset) = (self.id, message.publication.offset);
         let timing =
             MessageTiming { taken_at: cx.now.moment, key: ack_key(room, offset), ..message.timing };
-        cx.out.steps.push(MessageStep::Taken { room, offset, timing, given_at });
+        cx.out.step(MessageStep::Taken { room, offset, timing, given_at });
         self.conversation().deliver_direct(
             cx.now,
             &message.publication,
@@ -695,7 +695,7 @@ impl RoomMessages {
             waiting.extend(behind);
             cx.store.end_append(&message.publication, &reply_tos);
             self.ids.forget(&message.publication);
-            cx.out.steps.push(MessageStep::Refused { room: self.id, timing: message.timing });
+            cx.out.step(MessageStep::Refused { room: self.id, timing: message.timing });
             message.answer(self.id, reply_tos, &RoomReply::Rejected(code), cx.out);
         }
         for (from, request) in waiting {

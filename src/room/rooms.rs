@@ -16,7 +16,6 @@ use std::sync::Arc;
 use super::decision::{Decision, OpenOutcome, ReadProgress, RoomUse};
 use super::members::{MemberId, Members};
 use super::messages::StreamRequirement;
-use super::output::publish_result;
 use super::presence;
 use super::reactions;
 use super::reading::RecoveryRead;
@@ -202,7 +201,7 @@ impl Rooms {
             RoomOp::Claim => {
                 out.answer(room, by, RoomReply::Done);
                 if let Some(old) = self.sessions.claim(room, member_id) {
-                    out.events.push((old.shard, RoomEvent::Replaced(old.conn)));
+                    out.send(old.shard, RoomEvent::Replaced(old.conn));
                 }
                 Decision::Later
             }
@@ -268,7 +267,9 @@ impl Rooms {
             Some(slot) => self.publish_in(now, slot, by, publish, out),
             None => Decision::refused(ErrorCode::Internal),
         };
-        out.published.extend(decision.answer().map(|answer| (chat_type, publish_result(answer))));
+        if let Some(answer) = decision.answer() {
+            out.count_publish(chat_type, answer);
+        }
         decision
     }
 
@@ -416,7 +417,7 @@ impl Rooms {
         if let InboxDelivery::Message(..) = &delivery
             && !is_here
         {
-            out.steps.push(MessageStep::Waits);
+            out.step(MessageStep::Waits);
         }
         // A user without connections gets it with the next one.
         let Some(slot) = slot else { return };
@@ -654,7 +655,7 @@ impl Rooms {
                 return self.end_read_of_room(now, id);
             }
             ReadPurpose::Recovery(subscribe) => {
-                let recovery = RecoveryRead { subscribe, found, bytes };
+                let recovery = RecoveryRead::new(subscribe, found, bytes);
                 if room.recover(by, recovery, passage(read), &mut cx) == ReadProgress::Continues {
                     return;
                 }

@@ -60,7 +60,7 @@ impl StoreClient {
         let request_id = RequestId(self.tickets.insert(pending_op));
         self.sent_count += 1;
         self.check_balance();
-        out.requests.push(StoreRequest { request_id, write_epoch: self.write_epoch, by, op });
+        out.request_of_store(StoreRequest { request_id, write_epoch: self.write_epoch, by, op });
         request_id
     }
 
@@ -169,7 +169,8 @@ impl StoreClient {
 
     /// Its next step has come: it holds that no more.
     pub fn release_found(&mut self, bytes: usize) {
-        self.found_bytes -= bytes;
+        let others = self.found_bytes.checked_sub(bytes);
+        self.found_bytes = others.expect("what a recovery holds was counted");
     }
 
     /// Whether all recoveries together may hold so much more.

@@ -135,10 +135,10 @@ impl World {
     /// Lets the store and other rooms answer until nothing is under way.
     fn settle(&mut self) {
         loop {
-            let room_requests = std::mem::take(&mut self.out.room_requests);
-            let requests = std::mem::take(&mut self.out.requests);
+            let room_requests = std::mem::take(self.out.room_requests());
+            let requests = std::mem::take(self.out.requests());
             if room_requests.is_empty() && (requests.is_empty() || self.asleep) {
-                self.out.requests = requests;
+                *self.out.requests() = requests;
                 return;
             }
             for request in room_requests {
@@ -176,15 +176,15 @@ impl World {
     /// The answer to a question, if it came.
     fn answer(&mut self, id: u32) -> Option<RoomReply> {
         let is_it = |tell: &RoomEvent| matches!(tell, RoomEvent::Reply(_, reply_to, _) if reply_to.id == id);
-        let place = self.out.events.iter().position(|(_, tell)| is_it(tell))?;
-        match self.out.events.remove(place).1 {
+        let place = self.out.events().iter().position(|(_, tell)| is_it(tell))?;
+        match self.out.events().remove(place).1 {
             RoomEvent::Reply(_, _, answer) => Some(answer),
             _ => None,
         }
     }
 
     fn ask(&mut self, slot: u32, room: RoomId, op: RoomOp) -> RoomReply {
-        self.out.events.clear();
+        self.out.events().clear();
         let id = self.begin(HOME, slot, room, op);
         self.settle();
         self.answer(id).expect("every question is answered")
@@ -218,7 +218,7 @@ impl World {
 
     /// What subscribers were told since this was asked last: offset and data.
     fn said(&mut self, room: RoomId) -> Vec<(u64, String)> {
-        let told = std::mem::take(&mut self.out.events);
+        let told = std::mem::take(self.out.events());
         let said = told.into_iter().filter_map(|(_, tell)| match tell {
             RoomEvent::Published(to, publication, _) if to == room => Some(shown(&publication)),
             _ => None,
@@ -228,7 +228,7 @@ impl World {
 
     /// The notices for a room since this was asked last.
     fn notices(&mut self, room: RoomId) -> Vec<String> {
-        let told = std::mem::take(&mut self.out.events);
+        let told = std::mem::take(self.out.events());
         let notices = told.into_iter().filter_map(|(_, tell)| match tell {
             RoomEvent::Notice(to, data) if to == room => {
                 Some(String::from_utf8(data.bytes.to_vec()).unwrap())
@@ -329,7 +329,7 @@ fn marker_update(user: &str, inbox: RoomId, other: RoomId, position: MarkerPosit
 /// The store answers what it was asked, and nothing more.
 fn step(world: &mut World) {
     let mut replies = Vec::new();
-    for request in std::mem::take(&mut world.out.requests) {
+    for request in std::mem::take(world.out.requests()) {
         world.store.take(HOME, request);
     }
     while world.store.turn(world.now.unix_ms, &mut replies) == TurnResult::Busy {}

@@ -65,9 +65,9 @@ impl HomeRooms {
 
     /// Gives back the buffer of decisions, for its capacity. Requests to the store are kept.
     pub fn give_back(&mut self, mut out: RoomOutput) {
-        self.requests.append(&mut out.requests);
-        let is_done = |out: &RoomOutput| out.events.is_empty() && out.room_requests.is_empty();
-        assert!(is_done(&out) && is_done(&self.out), "decisions of rooms are passed on at once");
+        out.take_requests(&mut self.requests);
+        let is_done = out.is_empty() && self.out.is_empty();
+        assert!(is_done, "decisions of rooms are passed on at once");
         self.out = out;
     }
 

@@ -258,18 +258,18 @@ impl Shard {
     /// Passes on the decisions of rooms.
     fn pass_on(&mut self, now: Timestamps) {
         let mut decided = self.home.take_out();
-        for step in decided.steps.drain(..) {
+        for step in decided.take_steps() {
             let (sessions, _, mut cx) = self.split(now);
             sessions.observing(&mut cx).on_step(step);
         }
-        for (to, event) in decided.events.drain(..) {
+        for (to, event) in decided.take_events() {
             self.send_event(now, to, event);
         }
-        for request in decided.room_requests.drain(..) {
+        for request in decided.take_room_requests() {
             let (sessions, _, mut cx) = self.split(now);
             sessions.send_request(&mut cx, request);
         }
-        for (chat_type, result) in decided.published.drain(..) {
+        for (chat_type, result) in decided.take_published() {
             self.metrics.add(Counter::Published(chat_type, result), 1);
         }
         self.home.give_back(decided);

@@ -55,7 +55,7 @@ impl World {
         let reply_to =
             ReplyTo { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 1 };
         self.rooms.handle(self.now, from, RoomRequest { room: ROOM, reply_to, op }, &mut self.out);
-        let mut out = self.out.events.drain(..);
+        let mut out = self.out.events().drain(..);
         let Some((to, RoomEvent::Reply(ROOM, to_asker, answer))) = out.next() else {
             panic!("the answer comes first");
         };
@@ -69,7 +69,7 @@ impl World {
         let reply_to =
             ReplyTo { conn: ConnId { slot, generation: 0 }, user: UserHash::NOBODY, id: 0 };
         self.rooms.handle(self.now, from, RoomRequest { room: ROOM, reply_to, op }, &mut self.out);
-        match self.out.events.remove(0).1 {
+        match self.out.events().remove(0).1 {
             RoomEvent::Reply(_, _, answer) => answer,
             other => panic!("{other:?}"),
         }
@@ -192,9 +192,9 @@ fn leaving_is_told_after_the_grace_and_saying_so_at_once() {
     let lost = world.ask(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Disconnected)).1;
     assert!(lost.is_empty());
     world.pass(500);
-    assert!(world.out.events.is_empty());
+    assert!(world.out.events().is_empty());
     world.pass(700);
-    assert!(matches!(world.out.events[..], [(HOME, RoomEvent::Left(..))]));
+    assert!(matches!(world.out.events()[..], [(HOME, RoomEvent::Left(..))]));
     world.subscribe(FAR, 3, None);
     let said = world.ask(FAR, 3, RoomOp::Unsubscribe(LeaveReason::Unsubscribed)).1;
     assert_eq!(said, [HOME]);
@@ -211,11 +211,11 @@ fn an_absence_is_not_cut_short_by_an_earlier_one() {
     world.ask(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Disconnected));
     world.pass(900);
     assert!(
-        world.out.events.is_empty(),
+        world.out.events().is_empty(),
         "the grace of the first is over, that of the second is not"
     );
     world.pass(200);
-    assert!(matches!(world.out.events[..], [(HOME, RoomEvent::Left(..))]));
+    assert!(matches!(world.out.events()[..], [(HOME, RoomEvent::Left(..))]));
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn rooms_that_were_only_visited_leave_nothing() {
         }
     }
     assert!(
-        world.out.events.iter().all(|(_, tell)| !matches!(
+        world.out.events().iter().all(|(_, tell)| !matches!(
             tell,
             RoomEvent::Reply(_, _, RoomReply::SubscribeRejected(_))
         ))
@@ -368,7 +368,7 @@ fn the_number_of_rooms_and_the_rate_are_limited() {
         world.out = RoomOutput::default();
         world.rooms.handle(world.now, HOME, request, &mut world.out);
         let refused = matches!(
-            world.out.events[0].1,
+            world.out.events()[0].1,
             RoomEvent::Reply(_, _, RoomReply::SubscribeRejected(_))
         );
         assert_eq!(refused, !fits);
@@ -378,7 +378,7 @@ fn the_number_of_rooms_and_the_rate_are_limited() {
 #[test]
 fn the_newest_connection_of_a_user_wins() {
     let mut world = World::new(chatty());
-    let replaced = |world: &World| match world.out.events[..] {
+    let replaced = |world: &mut World| match world.out.events()[..] {
         [] => None,
         [(shard, RoomEvent::Replaced(conn))] => Some((shard, conn.slot)),
         ref other => panic!("{other:?}"),
@@ -387,11 +387,11 @@ fn the_newest_connection_of_a_user_wins() {
         [(HOME, 1, None), (FAR, 2, Some((HOME, 1))), (FAR, 2, None), (HOME, 3, Some((FAR, 2)))]
     {
         assert!(matches!(world.claim(shard, slot, RoomOp::Claim), RoomReply::Done));
-        assert_eq!(replaced(&world), old);
+        assert_eq!(replaced(&mut world), old);
     }
     world.claim(FAR, 2, RoomOp::Release);
     world.claim(FAR, 4, RoomOp::Claim);
-    assert_eq!(replaced(&world), Some((HOME, 3)), "who was replaced releases nothing");
+    assert_eq!(replaced(&mut world), Some((HOME, 3)), "who was replaced releases nothing");
     world.claim(FAR, 4, RoomOp::Release);
     assert!(world.rooms.sessions.is_empty());
 }

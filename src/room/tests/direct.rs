@@ -96,12 +96,12 @@ fn a_direct_message_reaches_both_and_receipts_come_back() {
     let mut world = World::new();
     come(&mut world, ANNS, "ann", 4);
     come(&mut world, BOBS, "bob", 5);
-    world.out.events.clear();
+    world.out.events().clear();
     world.begin(HOME, 4, TALK, send("1", "a"));
     world.settle();
-    let told = world.out.events.clone();
+    let told = world.out.events().clone();
     assert_eq!(world.said(BOBS), [(0, "1".to_owned())]);
-    world.out.events = told;
+    *world.out.events() = told;
     assert_eq!(world.said(ANNS), [(0, "1".to_owned())], "for the other devices");
     world.begin(HOME, 5, TALK, marker_update("bob", BOBS, ANNS, MarkerPosition::Read(1)));
     world.settle();

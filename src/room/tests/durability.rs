@@ -7,10 +7,10 @@ fn a_message_is_answered_and_told_when_it_is_kept() {
     let mut world = World::new();
     world.subscribe(1, None);
     world.asleep = true;
-    world.out.events.clear();
+    world.out.events().clear();
     let id = world.begin(FAR, 7, ROOM, publish("1", None));
     world.settle();
-    assert!(world.out.events.is_empty(), "neither answered nor told yet");
+    assert!(world.out.events().is_empty(), "neither answered nor told yet");
     world.asleep = false;
     world.settle();
     assert!(matches!(world.answer(id), Some(RoomReply::Published(_))));
@@ -30,7 +30,7 @@ fn a_stream_goes_on_after_a_power_cut() {
     assert_eq!(missed, (1..=10).collect::<Vec<_>>(), "the first six from disk");
     assert_eq!(subscribed.recovery, RecoveryOutcome::Whole);
     assert!(subscribed.position.is_some_and(|one| one.epoch.is_stream()), "and not silent");
-    world.out.events.clear();
+    world.out.events().clear();
     world.publish("11");
     assert_eq!(world.said(ROOM), [(11, "11".to_owned())]);
 }
@@ -43,7 +43,7 @@ fn recovery_from_disk_takes_steps_and_misses_nothing_said_meanwhile() {
         world.publish(&n.to_string());
     }
     world.asleep = true;
-    world.out.events.clear();
+    world.out.events().clear();
     let returned = world.begin(HOME, 2, ROOM, subscribe(channel_key("room:9", 0), "bob", 2, start));
     for n in 501..=510 {
         world.begin(HOME, 1, ROOM, publish(&n.to_string(), None));
@@ -152,7 +152,7 @@ fn an_id_repeated_before_the_first_is_kept_waits_for_it() {
     world.asleep = true;
     let first = world.begin(HOME, 1, ROOM, publish("1", Some("a")));
     let again = world.begin(FAR, 2, ROOM, publish("1", Some("a")));
-    world.out.events.clear();
+    world.out.events().clear();
     world.asleep = false;
     world.settle();
     for id in [first, again] {
@@ -174,7 +174,7 @@ fn a_full_disk_refuses_and_heals_without_a_restart() {
     check_refused(&world.publish("3"), ErrorCode::Internal);
     world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
     world.pass(2_000);
-    world.out.events.clear();
+    world.out.events().clear();
     assert!(matches!(world.publish("4"), RoomReply::Published(_)));
     assert_eq!(world.said(ROOM), [(2, "4".to_owned())], "no offset is left out");
 }
@@ -222,7 +222,7 @@ fn a_channel_whose_first_message_failed_takes_the_next_one() {
         // While the room waits until it may ask the store again.
         check_refused(&world.publish("1"), ErrorCode::Internal);
         let refused =
-            world.out.steps.iter().filter(|step| matches!(step, MessageStep::Refused { .. }));
+            world.out.steps().iter().filter(|step| matches!(step, MessageStep::Refused { .. }));
         assert_eq!(refused.count(), 2, "each is shown to whoever looks for the cause");
         world.store.disk_mut().set_fault_profile(DiskFaultProfile::CALM);
         world.pass(3_000);
@@ -274,13 +274,13 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
                 .map(|m| world.begin(HOME, 1, ROOM, publish(&format!("{n}.{m}"), None)))
                 .collect();
             world.settle();
-            let told = world.out.events.clone();
+            let told = world.out.events().clone();
             for (m, id) in ids.into_iter().enumerate() {
                 if matches!(world.answer(id), Some(RoomReply::Published(_))) {
                     answered.push(format!("{n}.{m}"));
                 }
             }
-            world.out.events = told;
+            *world.out.events() = told;
             heard.extend(world.said(ROOM));
             world.pass(3_000);
             heard.extend(world.said(ROOM));

@@ -218,7 +218,7 @@ fn a_direct_message_that_waits_is_delivered_as_edited() {
     world.ask(1, BOBS, subscribe(channel_key("@bob", 2), "bob", 1, None));
     let brought: Vec<_> = world
         .out
-        .events
+        .events()
         .iter()
         .filter_map(|(_, tell)| match tell {
             RoomEvent::Published(BOBS, one, _) => Some((shown(one).1, chat::edited_offset(one))),
@@ -237,12 +237,12 @@ fn both_of_a_conversation_hear_of_an_edit() {
     let mode = PublishMode::Send { from: ANNS, to: BOBS, ttl_ms: 0 };
     let wanted = draft(channel_key("dm#ann,bob", 1), "ann", "2", None, mode);
     let id = world.begin(HOME, 0, TALK, edit_in(wanted, 1));
-    world.out.events.clear();
+    world.out.events().clear();
     world.settle();
     assert_eq!(posted(&world.answer(id).unwrap()), 2);
     let heard: Vec<_> = world
         .out
-        .events
+        .events()
         .iter()
         .filter_map(|(_, tell)| match tell {
             RoomEvent::Published(inbox, one, _) => {

@@ -50,7 +50,7 @@ fn every_part_of_a_message_counts_against_every_limit() {
         }
         // What waits for the store.
         world.asleep = true;
-        world.out.events.clear();
+        world.out.events().clear();
         let mut refused = |user: UserHash, count: u32| {
             let begin = |slot| world.begin_as(user, HOME, slot, ROOM, heavy(part, 64_000));
             let waiting: Vec<u32> = (0..count).map(begin).collect();
@@ -78,7 +78,7 @@ fn a_recovery_from_memory_has_a_limit_of_bytes_too() {
             let request =
                 RoomRequest { room: ROOM, reply_to: ReplyTo { id: 1, ..connection(1) }, op };
             rooms.handle(now, HOME, request, &mut out);
-            match out.events.swap_remove(0).1 {
+            match out.events().swap_remove(0).1 {
                 RoomEvent::Reply(_, _, answer) => answer,
                 other => panic!("{other:?}"),
             }
@@ -156,20 +156,20 @@ fn a_connection_with_hundreds_of_channels_recovers_them_all_in_turn() {
         }
     }
     world.asleep = true;
-    world.out.events.clear();
-    world.out.requests.clear();
+    world.out.events().clear();
+    world.out.requests().clear();
     let back: Vec<u32> = rooms
         .iter()
         .zip(&starts)
         .map(|(&room, &start)| world.begin(FAR, 7, room, subscribe(of(room), "eve", 7, start)))
         .collect();
-    let reads = |world: &World| {
-        world.out.requests.iter().filter(|one| matches!(one.op, StoreOp::Read(_))).count()
+    let reads = |world: &mut World| {
+        world.out.requests().iter().filter(|one| matches!(one.op, StoreOp::Read(_))).count()
     };
-    assert_eq!(reads(&world), 4, "the others stand in line");
+    assert_eq!(reads(&mut world), 4, "the others stand in line");
     // Somebody else does not.
     world.begin(FAR, 8, rooms[0], subscribe(of(rooms[0]), "bob", 8, starts[0]));
-    assert_eq!(reads(&world), 5);
+    assert_eq!(reads(&mut world), 5);
     world.asleep = false;
     world.settle();
     for id in back {
@@ -189,7 +189,7 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
         world.publish(&n.to_string());
     }
     world.asleep = true;
-    world.out.events.clear();
+    world.out.events().clear();
     let page = || {
         let query = HistoryQuery { limit: 20, since: None, order: ReadOrder::OldestFirst };
         RoomOp::History(Box::new(HistoryPage {
@@ -203,7 +203,7 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
     world.rooms.abandon(world.now, FAR, connection(7), &mut world.out);
     let answered = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
     assert_eq!(answered, 64, "each question has its answer");
-    assert!(matches!(world.out.requests.last().map(|one| &one.op), Some(StoreOp::Abandon(_))));
+    assert!(matches!(world.out.requests().last().map(|one| &one.op), Some(StoreOp::Abandon(_))));
     world.asleep = false;
     world.settle();
     assert_eq!(asked.iter().filter(|&&id| world.answer(id).is_some()).count(), 4);
@@ -217,7 +217,7 @@ fn a_user_asks_as_much_by_many_connections_as_by_one() {
         world.publish(&n.to_string());
     }
     world.asleep = true;
-    world.out.events.clear();
+    world.out.events().clear();
     let begin = |world: &mut World, user, slot| world.begin_as(user, FAR, slot, ROOM, look());
     let asked: Vec<u32> = (0..180).map(|n| begin(&mut world, ANN, n % 18)).collect();
     let refused = asked.iter().filter(|&&id| world.answer(id).is_some()).count();
@@ -237,7 +237,7 @@ fn what_waits_for_a_user_is_read_although_the_device_that_came_first_is_gone() {
     for slot in [5, 6] {
         world.begin_as(bob, FAR, slot, BOBS, subscribe(channel_key("@bob", 2), "bob", slot, None));
     }
-    assert!(world.out.requests.iter().any(|one| matches!(one.op, StoreOp::Pending(_))));
+    assert!(world.out.requests().iter().any(|one| matches!(one.op, StoreOp::Pending(_))));
     // Something of the device's own is under way, so the store hears that it is gone.
     let page = ConversationsPage {
         channel_key: channel_key("@bob", 2),
@@ -248,7 +248,7 @@ fn what_waits_for_a_user_is_read_although_the_device_that_came_first_is_gone() {
     world.begin_as(bob, FAR, 5, BOBS, RoomOp::Conversations(Box::new(page)));
     let gone = ReplyTo { user: bob, ..connection(5) };
     world.rooms.abandon(world.now, FAR, gone, &mut world.out);
-    world.out.events.clear();
+    world.out.events().clear();
     world.asleep = false;
     world.settle();
     assert_eq!(world.said(BOBS), [(0, "1".to_owned())], "for the other device, and at once");
@@ -295,7 +295,7 @@ fn leave_before_it_is_read(world: &mut World, op: RoomOp) {
 
 fn is_gone(world: &mut World) {
     world.rooms.abandon(world.now, FAR, connection(7), &mut world.out);
-    assert!(matches!(world.out.requests.last().map(|one| &one.op), Some(StoreOp::Abandon(_))));
+    assert!(matches!(world.out.requests().last().map(|one| &one.op), Some(StoreOp::Abandon(_))));
     world.asleep = false;
     world.settle();
 }
@@ -378,26 +378,26 @@ fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
     world.now = now;
     world.subscribe(1, None);
     let (mut join_leave, mut numbers) = (0, 0);
-    let mut count = |world: &World| {
-        for (_, tell) in &world.out.events {
+    let mut count = |world: &mut World| {
+        for (_, tell) in world.out.events() {
             join_leave += u32::from(matches!(tell, RoomEvent::Joined(..) | RoomEvent::Left(..)));
             numbers += u32::from(matches!(tell, RoomEvent::MembershipSummary(..)));
         }
     };
     for n in 0..1_000 {
         world.ask(2, ROOM, subscribe(channel_key("room:9", 0), "eve", 2, None));
-        count(&world);
+        count(&mut world);
         world.ask(2, ROOM, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
-        count(&world);
+        count(&mut world);
         if n % 10 == 0 {
-            world.out.events.clear();
+            world.out.events().clear();
             world.pass(50);
-            count(&world);
+            count(&mut world);
         }
     }
     assert!((20..40).contains(&join_leave), "{join_leave} by name in five seconds");
     assert!((3..10).contains(&numbers), "{numbers} times in numbers");
     // Somebody else is told as ever.
     world.ask(3, ROOM, subscribe(channel_key("room:9", 0), "cat", 3, None));
-    assert!(world.out.events.iter().any(|(_, tell)| matches!(tell, RoomEvent::Joined(..))));
+    assert!(world.out.events().iter().any(|(_, tell)| matches!(tell, RoomEvent::Joined(..))));
 }

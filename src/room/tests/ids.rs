@@ -103,8 +103,8 @@ fn the_bound_of_a_user_holds_across_a_restart() {
             world.begin(HOME, 0, ROOM, few("ann", "x", &n.to_string()));
         }
         world.settle();
-        world.out.events.clear();
-        world.out.steps.clear();
+        world.out.events().clear();
+        world.out.steps().clear();
     }
     let mut world = world.restart(Crash::PowerCut);
     check_refused(&world.ask(0, ROOM, few("ann", "x", "more")), ErrorCode::TooManyRequests);

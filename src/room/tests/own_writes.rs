@@ -21,7 +21,7 @@ fn asleep() -> World {
     let mut world = World::new();
     world.publish("1");
     world.asleep = true;
-    world.out.events.clear();
+    world.out.events().clear();
     world
 }
 
@@ -103,7 +103,7 @@ fn asleep_and_long() -> World {
         world.publish(&n.to_string());
     }
     world.asleep = true;
-    world.out.events.clear();
+    world.out.events().clear();
     world
 }
 
@@ -177,7 +177,7 @@ fn a_retraction_that_cannot_be_read_is_nobodys_fault() {
     let mut world = asleep_and_long();
     let back = world.begin(HOME, 7, ROOM, retract(1, "ann", RetractRight::Author));
     let own = world.begin(HOME, 7, ROOM, all_of(ReadOrder::OldestFirst));
-    let requests = std::mem::take(&mut world.out.requests);
+    let requests = std::mem::take(world.out.requests());
     let [read] = <[_; 1]>::try_from(requests).expect("the history waits for it");
     let outcome = StoreResult::Failed(StoreError::Broken);
     let reply = StoreReply { request_id: read.request_id, outcome };
@@ -200,7 +200,7 @@ fn what_is_said_behind_the_first_message_begins_no_stream_of_its_own() {
     }
     let creations: Vec<_> = world
         .out
-        .requests
+        .requests()
         .iter()
         .map(|request| match &request.op {
             StoreOp::Append(append) => (

@@ -24,7 +24,7 @@ fn react(channel: (&str, u16), offset: u64, name: &str, value: Option<&str>) -> 
 
 impl World {
     fn ask_as(&mut self, name: &str, room: RoomId, op: RoomOp) -> RoomReply {
-        self.out.events.clear();
+        self.out.events().clear();
         let id = self.begin_as(user(name), HOME, 0, room, op);
         self.settle();
         self.answer(id).expect("every question is answered")
@@ -198,14 +198,14 @@ fn a_history_in_memory_asks_the_store_only_for_what_was_reacted_to() {
     };
     let id = world.begin(HOME, 0, ROOM, newest(4));
     assert!(matches!(world.answer(id), Some(RoomReply::History(all, _)) if all.len() == 4));
-    assert!(world.out.requests.is_empty());
+    assert!(world.out.requests().is_empty());
     world.asleep = false;
     world.reacts(place, 9, "ann", "a");
     // Its own reaction is found by whoever asks behind it, without waiting for the answer.
     let first =
         world.begin_as(user("ann"), HOME, 0, ROOM, react(("room:9", 0), 9, "ann", Some("b")));
     let behind = world.begin_as(user("ann"), HOME, 0, ROOM, newest(4));
-    assert_eq!(world.out.requests.len(), 2);
+    assert_eq!(world.out.requests().len(), 2);
     world.settle();
     assert!(matches!(world.answer(first), Some(RoomReply::Done)));
     let Some(RoomReply::History(all, _)) = world.answer(behind) else { panic!("a history") };
@@ -253,7 +253,7 @@ fn both_of_a_conversation_hear_of_it_wherever_they_are() {
     come(&mut world, BOBS, "bob", 5);
     assert_eq!(posted(&world.ask(0, TALK, send("1", "a"))), 1);
     world.reacts((TALK, "dm#ann,bob", 1), 1, "bob", "👍");
-    let told = std::mem::take(&mut world.out.events);
+    let told = std::mem::take(world.out.events());
     let want = r#"{"reacted":{"channel":"dm#ann,bob","offset":1,"user":"bob","value":"👍","totals":[{"value":"👍","count":1}]}}"#;
     for inbox in [ANNS, BOBS] {
         let notices = told.iter().filter_map(|(_, tell)| match tell {

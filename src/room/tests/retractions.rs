@@ -107,7 +107,7 @@ fn a_retraction_waits_for_the_reader_of_a_direct_message() {
     world.ask(1, BOBS, subscribe(channel_key("@bob", 2), "bob", 1, None));
     let brought: Vec<_> = world
         .out
-        .events
+        .events()
         .iter()
         .filter_map(|(_, tell)| match tell {
             RoomEvent::Published(BOBS, one, _) => {

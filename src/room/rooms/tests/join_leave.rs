@@ -4,7 +4,7 @@ use super::*;
 
 /// The names that were told, in order, and the numbers; who went has a minus.
 fn told(world: &mut World) -> Vec<String> {
-    let told = std::mem::take(&mut world.out.events).into_iter();
+    let told = std::mem::take(world.out.events()).into_iter();
     let said = told.flat_map(|(_, tell)| match tell {
         RoomEvent::Joined(_, info, _) => vec![format!("+{}", { info.client.0 })],
         RoomEvent::Left(_, info, _) => vec![format!("-{}", { info.client.0 })],
@@ -163,20 +163,20 @@ fn check_lists(of: JoinLeaveScope, join_leave_members_max: u32, loss_percent: u6
                     world.claim(shard, member_id, RoomOp::Unsubscribe(how));
                     // A gap makes a connection subscribe again by itself.
                     if how == LeaveReason::Disconnected && prng.percent(20) {
-                        let told = std::mem::take(&mut world.out.events);
+                        let told = std::mem::take(world.out.events());
                         let client = ClientId(u128::from(member_id));
                         let info = ClientInfo { user: user.into(), client, conn_info: None };
                         let subscribe =
                             RoomSubscribe { info: Arc::new(info), ..room_subscribe(member_id) };
                         world.claim(shard, member_id, RoomOp::Subscribe(Box::new(subscribe)));
-                        world.out.events.splice(0..0, told);
+                        world.out.events().splice(0..0, told);
                     } else {
                         here.swap_remove(at);
                     }
                 }
                 _ => world.pass(prng.below(400)),
             }
-            let told = std::mem::take(&mut world.out.events);
+            let told = std::mem::take(world.out.events());
             let (lost, told): (Vec<_>, Vec<_>) =
                 told.into_iter().partition(|_| prng.percent(loss_percent));
             for (_, tell) in lost {
@@ -226,9 +226,9 @@ fn a_page_that_is_loaded_again_is_another_client_and_the_same_user() {
         world.claim(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Disconnected));
         world.pass(200);
         world.claim(FAR, 3, bob(3));
-        world.out.events.retain(|(shard, _)| *shard == HOME);
+        world.out.events().retain(|(shard, _)| *shard == HOME);
         assert_eq!(told(&mut world), want);
         world.pass(5_000);
-        assert!(world.out.events.is_empty(), "the old absence has no end of its own");
+        assert!(world.out.events().is_empty(), "the old absence has no end of its own");
     }
 }
