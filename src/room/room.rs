@@ -20,7 +20,7 @@ use super::stream::RoomStream;
 use super::typing::TypingUsers;
 use super::{
     ChannelKey, LeaveReason, Namespace, Options, RecoveryOutcome, RoomEvent, RoomReply,
-    RoomSubscribe, Subscribed, Swap,
+    RoomSubscribe, Subscribed, Swap, history,
 };
 use crate::base::{RoomId, Timestamps};
 use crate::wire::{ClientInfo, ErrorCode, Payload, Publication, chat};
@@ -67,7 +67,12 @@ impl Room {
         &self.messages
     }
 
-    /// What is said in it, to change, and who hears that.
+    /// The same, to change.
+    pub fn messages_mut(&mut self) -> &mut RoomMessages {
+        &mut self.messages
+    }
+
+    /// The same, and who hears what is changed.
     pub fn messages_and_members(&mut self) -> (&mut RoomMessages, &Members) {
         (&mut self.messages, &self.members)
     }
@@ -93,7 +98,7 @@ impl Room {
         if cx.rules.members_max <= self.members.count() {
             return Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::LimitExceeded));
         }
-        match self.messages.catch_up(by, subscribe, cx) {
+        match history::catch_up(self.messages.memory_mut(), by, subscribe, cx) {
             RecoveryStart::Ready(subscribe, missed) => self.admit(by, subscribe, missed, cx),
             RecoveryStart::Reading => Decision::Later,
             RecoveryStart::Refused(code) => Decision::Answered(RoomReply::SubscribeRejected(code)),
@@ -108,7 +113,7 @@ impl Room {
         found: Option<Vec<Arc<Publication>>>,
         cx: &mut RoomContext<'_>,
     ) -> ReadProgress {
-        let decision = match self.messages.recover(by, read, found, cx) {
+        let decision = match history::recover(self.messages.memory(), by, read, found, cx) {
             RecoveryStart::Reading => return ReadProgress::Continues,
             RecoveryStart::Refused(code) => Decision::Answered(RoomReply::SubscribeRejected(code)),
             RecoveryStart::Ready(subscribe, missed) => {
@@ -174,7 +179,7 @@ impl Room {
             RecoveredMessages::Whole(missed) => (RecoveryOutcome::Whole, missed),
         };
         let name = Arc::clone(&self.messages.channel_key().channel);
-        let position = self.messages.position(cx);
+        let position = self.messages.memory().client_position(cx);
         Subscribed { name, position, missed, recovery }
     }
 
@@ -227,7 +232,7 @@ impl Room {
 
     /// Lets pass what has passed, and says whether the room is still needed.
     pub fn sweep(&mut self, cx: &mut RoomContext<'_>) -> RoomUse {
-        self.messages.sweep(&self.members, cx)
+        self.messages.memory_mut().sweep(&self.members, cx)
     }
 
     /// Whether something is still to be told in numbers.

@@ -143,7 +143,7 @@ impl RoomSet {
         let room = &mut table[slot];
         let rules = room.rules(options);
         let (messages, members) = room.messages_and_members();
-        if messages.leaves(members, now, rules, slot, timers) == RoomUse::Unneeded {
+        if messages.memory_mut().leaves(members, now, rules, slot, timers) == RoomUse::Unneeded {
             table.remove(slot);
         }
     }

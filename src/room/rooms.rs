@@ -14,12 +14,14 @@
 use std::sync::Arc;
 
 use super::decision::{Decision, OpenOutcome, ReadProgress, RoomUse};
+use super::history;
 use super::members::{MemberId, Members};
 use super::messages::StreamRequirement;
 use super::presence;
 use super::reactions;
 use super::reading::RecoveryRead;
 use super::receipts;
+use super::reopening::on_append_failed;
 use super::room::Room;
 use super::room_set::RoomSet;
 use super::single_sessions::SingleSessions;
@@ -137,7 +139,7 @@ impl Rooms {
         // Without a room, or without room for it, the decision is a refusal.
         let Some(slot) = slot else { return Some(request) };
         let (room, mut cx) = self.set.visit(now, slot, out);
-        match room.messages_and_members().0.durable_mut() {
+        match room.messages_mut().durable_mut() {
             Some(durable) => durable.wait_until_known(from, request, &mut cx),
             None => Some(request),
         }
@@ -154,7 +156,7 @@ impl Rooms {
     ) -> Option<RoomRequest> {
         let Some(slot) = self.set.slot_of(request.room) else { return Some(request) };
         let (room, cx) = self.set.visit(now, slot, out);
-        let Some(durable) = room.messages_and_members().0.durable_mut() else {
+        let Some(durable) = room.messages_mut().durable_mut() else {
             return Some(request);
         };
         let Some(behind) = durable.behind_own(from, &request) else { return Some(request) };
@@ -308,7 +310,7 @@ impl Rooms {
     ) -> Option<RoomReply> {
         if let Some(slot) = self.set.slot_of(id) {
             let (room, mut cx) = self.set.visit(now, slot, out);
-            return room.messages_and_members().0.history(by, page, &mut cx);
+            return history::history(room.messages_mut().memory_mut(), by, page, &mut cx);
         }
         let Some(channel_key) = &page.channel_key else {
             return Some(RoomReply::Rejected(ErrorCode::UnrecoverablePosition));
@@ -401,7 +403,7 @@ impl Rooms {
             return Some(RoomReply::Reactions(Vec::new()));
         };
         let (room, mut cx) = self.set.visit(now, slot, out);
-        room.messages_and_members().0.reactions(by, page, &mut cx)
+        room.messages_mut().reactions(by, page, &mut cx)
     }
 
     /// Delivers to the user of this personal channel.
@@ -615,10 +617,10 @@ impl Rooms {
                 };
                 self.decide_behind(now, behind, out);
                 let (room, mut cx) = self.set.visit(now, slot, out);
-                room.messages_and_members().0.sweep_when_old(&mut cx);
+                room.messages_mut().memory_mut().sweep_when_old(&mut cx);
             }
             Err(failure) => {
-                if !messages.on_append_failed(request_id, failure, &mut cx) {
+                if !on_append_failed(messages.memory_mut(), request_id, failure, &mut cx) {
                     return;
                 }
             }
@@ -641,7 +643,7 @@ impl Rooms {
         let passage = |read: Option<ReactionPage>| read.map(|page| page.messages);
         match purpose {
             ReadPurpose::History => {
-                let answer = room.messages().history_read(read, &cx);
+                let answer = history::history_read(room.messages().memory(), read, &cx);
                 out.answer(id, by, answer);
             }
             ReadPurpose::Change(request) => {
@@ -679,7 +681,7 @@ impl Rooms {
             let mut own =
                 decided.iter().rev().filter(|by| (by.0, by.1.conn) == (from, reply_to.conn));
             if let Some(slot) = self.set.slot_of(room)
-                && let Some(durable) = self.set[slot].messages_and_members().0.durable_mut()
+                && let Some(durable) = self.set[slot].messages_mut().durable_mut()
                 && let Some(by) = own.find(|by| durable.behind(by).is_some())
                 && let Some(behind) = durable.behind(by)
             {
@@ -702,11 +704,8 @@ impl Rooms {
         by: ReplyRoute,
         out: &mut RoomOutput,
     ) {
-        let durable = self.set[slot]
-            .messages_and_members()
-            .0
-            .durable_mut()
-            .expect("what was read is on disk");
+        let durable =
+            self.set[slot].messages_mut().durable_mut().expect("what was read is on disk");
         for (from, request) in durable.end_change_read(by) {
             self.set.store().end_wait(from, &request);
             self.handle(now, from, request, out);
@@ -717,8 +716,7 @@ impl Rooms {
     /// behind that is for nobody.
     fn refuse_behind_read(&mut self, id: RoomId, by: ReplyRoute, out: &mut RoomOutput) {
         let slot = self.set.slot_of(id).expect("a room stays while it is read");
-        let durable =
-            self.set[slot].messages_and_members().0.durable_mut().expect("what is read is on disk");
+        let durable = self.set[slot].messages_mut().durable_mut().expect("what is read is on disk");
         for (from, request) in durable.end_change_read(by) {
             self.set.store().end_wait(from, &request);
             out.refuse(from, &request, ErrorCode::NotAvailable);
@@ -728,12 +726,7 @@ impl Rooms {
     /// A read of this room is over.
     fn end_read_of_room(&mut self, now: Timestamps, id: RoomId) {
         let slot = self.set.slot_of(id).expect("a room stays while it is read");
-        self.set[slot]
-            .messages_and_members()
-            .0
-            .durable_mut()
-            .expect("what was read is on disk")
-            .end_read();
+        self.set[slot].messages_mut().durable_mut().expect("what was read is on disk").end_read();
         self.set.rest(now, slot, id);
     }
 }

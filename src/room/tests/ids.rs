@@ -40,7 +40,7 @@ impl World {
     /// Whether the room remembers nothing.
     fn has_no_ids(&mut self) -> bool {
         assert!(matches!(self.durable()[..], [_, ..]), "it is in memory");
-        !self.rooms.find(ROOM).unwrap().messages().has_ids()
+        !self.rooms.find(ROOM).unwrap().messages().memory().has_ids()
     }
 }
 
