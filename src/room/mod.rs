@@ -1,6 +1,7 @@
-//! Rooms: in what order messages happened, who is there, what a late-comer may see.
+//! Rooms: in what order messages happened in a channel, who is there, and what a late-comer
+//! may see. `Rooms` has all whose home is one shard, and `shard` is who calls it.
 //!
-//! A room lives on its home shard only; other shards hold a subscription. Requests of shards
+//! A room lives on its home shard only; other shards have subscribers. Requests of shards
 //! (`RoomRequest`) and replies of the store enter. What leaves is in `RoomOutput`: events for
 //! shards (`RoomEvent`), requests to other rooms and to the store, and what is counted
 //! and measured. Every request is answered exactly once.
@@ -12,6 +13,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+mod abandoned;
 mod changes;
 mod conversation;
 mod decision;
@@ -25,6 +27,7 @@ mod members;
 mod membership_events;
 mod memory_reactions;
 mod message_ids;
+mod message_requests;
 mod message_timing;
 mod messages;
 mod options;
@@ -37,6 +40,7 @@ mod reactions;
 mod reading;
 mod receipts;
 mod reopening;
+mod request_order;
 #[expect(clippy::module_inception, reason = "the type that all the others are parts of")]
 mod room;
 mod room_context;

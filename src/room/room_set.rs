@@ -155,6 +155,13 @@ impl RoomSet {
         }
     }
 
+    /// A read of this room is over.
+    pub fn end_read(&mut self, now: Timestamps, id: RoomId) {
+        let slot = self.slot_of(id).expect("a room stays while it is read");
+        self.table[slot].messages_mut().durable_mut().expect("what was read is on disk").end_read();
+        self.rest(now, slot, id);
+    }
+
     /// Members of a room did not hear of one that came or went.
     pub fn on_event_lost(&mut self, now: Timestamps, id: RoomId, lost: &RoomEvent) {
         if let Some(slot) = self.slot_of(id) {

@@ -8,35 +8,35 @@
 //! durable message is answered and delivered only when the store has it; appends of one room
 //! are answered in their order.
 //!
-//! Deliberately absent: the decisions of one room (`room`, `room_messages`), and the table of
-//! rooms (`room_set`).
+//! Deliberately absent: the decisions of one room (`room`, `room_messages`), the table of rooms
+//! (`room_set`), and which requests wait (`request_order`).
 
 use std::sync::Arc;
 
+use super::abandoned;
 use super::decision::{Decision, OpenOutcome, ReadProgress, RoomUse};
 use super::history;
 use super::members::{MemberId, Members};
-use super::messages::StreamRequirement;
+use super::message_requests::{self, on_message};
 use super::presence;
 use super::reactions;
 use super::reading::RecoveryRead;
 use super::receipts;
 use super::reopening::on_append_failed;
+use super::request_order::{wait_for_own, wait_for_stream};
 use super::room::Room;
 use super::room_set::RoomSet;
 use super::single_sessions::SingleSessions;
 use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead};
 use super::user_rates::UserRates;
 use super::{
-    ChangeRequest, ConversationsPage, HistoryPage, InboxDelivery, LeaveReason, MessageStep,
-    Options, Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, ReplyTo, RoomEvent, RoomOp,
-    RoomOutput, RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
+    InboxDelivery, LeaveReason, MessageStep, Options, ReplyTo, RoomEvent, RoomOp, RoomOutput,
+    RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
 };
 use crate::base::limits::ROOM_CREATORS_MAX;
 use crate::base::{Csprng, MonotonicMs, RoomId, SealKey, ShardId, Timestamps};
 use crate::store::{ReactionPage, RequestId, Requester, StoreReply, StoreResult, WriteEpoch};
 use crate::wire::ErrorCode;
-use crate::wire::chat::Field;
 
 /// All rooms whose home is one shard.
 pub struct Rooms {
@@ -108,64 +108,12 @@ impl Rooms {
         request: RoomRequest,
         out: &mut RoomOutput,
     ) {
-        let request = self.wait_for_stream(now, from, request, out);
+        let request = wait_for_stream(&mut self.set, now, from, request, out);
         if let Some(request) =
-            request.and_then(|request| self.wait_for_own(now, from, request, out))
+            request.and_then(|request| wait_for_own(&mut self.set, now, from, request, out))
         {
             self.decide(now, from, request, out);
         }
-    }
-
-    /// Returns a request that can be decided now. One that needs a stream that is not known yet
-    /// waits, or is refused where too many wait.
-    fn wait_for_stream(
-        &mut self,
-        now: Timestamps,
-        from: ShardId,
-        request: RoomRequest,
-        out: &mut RoomOutput,
-    ) -> Option<RoomRequest> {
-        let slot = match request.op.stream_need() {
-            StreamRequirement::None => return Some(request),
-            StreamRequirement::OfMember => self.set.slot_of(request.room),
-            StreamRequirement::Named(channel_key) => match self.set.slot_of(request.room) {
-                Some(slot) => Some(slot),
-                None if self.set.options().rules(channel_key).is_durable() => {
-                    self.set.get_or_create(now, request.room, channel_key)
-                }
-                None => None,
-            },
-        };
-        // Without a room, or without room for it, the decision is a refusal.
-        let Some(slot) = slot else { return Some(request) };
-        let (room, mut cx) = self.set.visit(now, slot, out);
-        match room.messages_mut().durable_mut() {
-            Some(durable) => durable.wait_until_known(from, request, &mut cx),
-            None => Some(request),
-        }
-    }
-
-    /// Returns a request that can be decided now. One about messages waits for earlier messages
-    /// of its own connection, or is refused where too many wait.
-    fn wait_for_own(
-        &mut self,
-        now: Timestamps,
-        from: ShardId,
-        request: RoomRequest,
-        out: &mut RoomOutput,
-    ) -> Option<RoomRequest> {
-        let Some(slot) = self.set.slot_of(request.room) else { return Some(request) };
-        let (room, cx) = self.set.visit(now, slot, out);
-        let Some(durable) = room.messages_mut().durable_mut() else {
-            return Some(request);
-        };
-        let Some(behind) = durable.behind_own(from, &request) else { return Some(request) };
-        if cx.store.begin_wait(from, &request) {
-            behind.push((from, request));
-        } else {
-            cx.out.refuse(from, &request, ErrorCode::TooManyRequests);
-        }
-        None
     }
 
     /// Decides a request to a room whose stream is known.
@@ -178,6 +126,7 @@ impl Rooms {
     ) {
         let RoomRequest { room, reply_to, op } = request;
         let (by, member_id) = ((from, reply_to), MemberId { shard: from, conn: reply_to.conn });
+        let set = &mut self.set;
         let decision = match op {
             RoomOp::Subscribe(subscribe) => self.subscribe(now, room, by, *subscribe, out),
             RoomOp::Unsubscribe(reason) => self.unsubscribe(now, room, member_id, reason, out),
@@ -187,19 +136,35 @@ impl Rooms {
             RoomOp::Members(page) => {
                 Decision::Answered(presence::page(self.members_of(room), page))
             }
-            RoomOp::History(page) => Decision::of(self.history(now, room, by, &page, out)),
+            RoomOp::History(page) => {
+                Decision::of(message_requests::history(set, now, room, by, &page, out))
+            }
             RoomOp::Typing(info) => match self.set.slot_of(room) {
                 Some(slot) => self.set[slot].typing(info, now),
                 None => Decision::Answered(RoomReply::Done),
             },
             RoomOp::AdvanceMarker(update) => {
-                Decision::of(self.advance_marker(room, by, *update, out))
+                Decision::of(message_requests::advance_marker(set, room, by, *update, out))
             }
-            RoomOp::Receipts(page) => Decision::of(self.receipts(room, by, *page, out)),
-            RoomOp::Conversations(page) => Decision::of(self.conversations(room, by, *page, out)),
-            RoomOp::Change(request) => Decision::of(self.change(now, room, by, *request, out)),
-            RoomOp::React(reaction) => Decision::of(self.react(now, room, by, *reaction, out)),
-            RoomOp::Reactions(page) => Decision::of(self.reactions(now, room, by, *page, out)),
+            RoomOp::Receipts(page) => {
+                Decision::of(message_requests::receipts(set, room, by, *page, out))
+            }
+            RoomOp::Conversations(page) => {
+                Decision::of(message_requests::conversations(set, room, by, *page, out))
+            }
+            RoomOp::Change(request) => {
+                Decision::of(on_message(set, now, room, out, |messages, members, cx| {
+                    messages.change(members, by, *request, cx)
+                }))
+            }
+            RoomOp::React(reaction) => {
+                Decision::of(on_message(set, now, room, out, |messages, members, cx| {
+                    messages.react(members, by, *reaction, cx)
+                }))
+            }
+            RoomOp::Reactions(page) => {
+                Decision::of(message_requests::reactions(set, now, room, by, *page, out))
+            }
             RoomOp::Claim => {
                 out.answer(room, by, RoomReply::Done);
                 if let Some(old) = self.sessions.claim(room, member_id) {
@@ -300,112 +265,6 @@ impl Rooms {
         self.set.find(id).map_or(&self.nobody, Room::members)
     }
 
-    fn history(
-        &mut self,
-        now: Timestamps,
-        id: RoomId,
-        by: ReplyRoute,
-        page: &HistoryPage,
-        out: &mut RoomOutput,
-    ) -> Option<RoomReply> {
-        if let Some(slot) = self.set.slot_of(id) {
-            let (room, mut cx) = self.set.visit(now, slot, out);
-            return history::history(room.messages_mut().memory_mut(), by, page, &mut cx);
-        }
-        let Some(channel_key) = &page.channel_key else {
-            return Some(RoomReply::Rejected(ErrorCode::UnrecoverablePosition));
-        };
-        Some(self.set.history_of_silence(now, id, channel_key, page))
-    }
-
-    fn advance_marker(
-        &mut self,
-        id: RoomId,
-        by: ReplyRoute,
-        update: ReadMarkerUpdate,
-        out: &mut RoomOutput,
-    ) -> Option<RoomReply> {
-        let durable = self.set.find(id).and_then(|room| room.messages().durable());
-        match durable.map(|durable| durable.next_offset()) {
-            Some(next) => receipts::advance_marker(id, next, by, update, self.set.store(), out),
-            None => Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
-        }
-    }
-
-    fn receipts(
-        &mut self,
-        id: RoomId,
-        by: ReplyRoute,
-        page: ReceiptsPage,
-        out: &mut RoomOutput,
-    ) -> Option<RoomReply> {
-        match self.set.find(id).and_then(|room| room.messages().durable()) {
-            Some(_) => receipts::receipts(id, by, page, self.set.store(), out),
-            None => Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
-        }
-    }
-
-    /// The conversations of a user, which only the store knows.
-    fn conversations(
-        &mut self,
-        id: RoomId,
-        by: ReplyRoute,
-        page: ConversationsPage,
-        out: &mut RoomOutput,
-    ) -> Option<RoomReply> {
-        if !self.set.options().has_store() {
-            return Some(RoomReply::Rejected(ErrorCode::NotAvailable));
-        }
-        receipts::conversations(id, by, page, self.set.store(), out)
-    }
-
-    fn change(
-        &mut self,
-        now: Timestamps,
-        id: RoomId,
-        by: ReplyRoute,
-        request: ChangeRequest,
-        out: &mut RoomOutput,
-    ) -> Option<RoomReply> {
-        let Some(slot) = self.set.slot_of(id) else {
-            return Some(RoomReply::InvalidField(Field::Offset));
-        };
-        let (room, mut cx) = self.set.visit(now, slot, out);
-        let (messages, members) = room.messages_and_members();
-        messages.change(members, by, request, &mut cx)
-    }
-
-    fn react(
-        &mut self,
-        now: Timestamps,
-        id: RoomId,
-        by: ReplyRoute,
-        reaction: Reaction,
-        out: &mut RoomOutput,
-    ) -> Option<RoomReply> {
-        let Some(slot) = self.set.slot_of(id) else {
-            return Some(RoomReply::InvalidField(Field::Offset));
-        };
-        let (room, mut cx) = self.set.visit(now, slot, out);
-        let (messages, members) = room.messages_and_members();
-        messages.react(members, by, reaction, &mut cx)
-    }
-
-    fn reactions(
-        &mut self,
-        now: Timestamps,
-        id: RoomId,
-        by: ReplyRoute,
-        page: ReactionsPage,
-        out: &mut RoomOutput,
-    ) -> Option<RoomReply> {
-        let Some(slot) = self.set.slot_of(id) else {
-            return Some(RoomReply::Reactions(Vec::new()));
-        };
-        let (room, mut cx) = self.set.visit(now, slot, out);
-        room.messages_mut().reactions(by, page, &mut cx)
-    }
-
     /// Delivers to the user of this personal channel.
     fn deliver(
         &mut self,
@@ -482,44 +341,7 @@ impl Rooms {
         reply_to: ReplyTo,
         out: &mut RoomOutput,
     ) {
-        let by = (shard, reply_to);
-        let Some(line) = self.set.store().withdraw(by) else { return };
-        for (_, pending_op, _) in line {
-            self.answer_abandoned(now, pending_op, out);
-        }
-        self.set.store().abandon(by, out);
-    }
-
-    /// Answers a request of a connection that is gone: each request has its answer.
-    fn answer_abandoned(&mut self, now: Timestamps, pending_op: PendingOp, out: &mut RoomOutput) {
-        let gone = ErrorCode::NotAvailable;
-        match pending_op {
-            PendingOp::Read(reading) => {
-                let StoreRead { room, by, purpose, .. } = *reading;
-                match purpose {
-                    ReadPurpose::Recovery(_) => {
-                        out.answer(room, by, RoomReply::SubscribeRejected(gone))
-                    }
-                    ReadPurpose::History => out.answer(room, by, RoomReply::Rejected(gone)),
-                    ReadPurpose::Change(_) => {
-                        out.answer(room, by, RoomReply::Rejected(gone));
-                        self.refuse_behind_read(room, by, out);
-                    }
-                }
-                self.end_read_of_room(now, room);
-            }
-            PendingOp::Receipts(room, by, _)
-            | PendingOp::Conversations(room, by)
-            | PendingOp::Reactions(room, by) => {
-                out.answer(room, by, RoomReply::Rejected(gone));
-            }
-            PendingOp::Opened(..)
-            | PendingOp::Appended(..)
-            | PendingOp::MarkerAdvanced(..)
-            | PendingOp::Reacted(..)
-            | PendingOp::Pending(_)
-            | PendingOp::Done => unreachable!("these stand in no line"),
-        }
+        abandoned::abandon(&mut self.set, now, (shard, reply_to), out);
     }
 
     /// The only entry point for answers of the store.
@@ -587,7 +409,7 @@ impl Rooms {
         };
         for (from, request) in waiting {
             self.set.store().end_wait(from, &request);
-            if let Some(request) = self.wait_for_own(now, from, request, out) {
+            if let Some(request) = wait_for_own(&mut self.set, now, from, request, out) {
                 self.decide(now, from, request, out);
             }
         }
@@ -654,7 +476,7 @@ impl Rooms {
                 }
                 self.set.store().end_reading(by, out);
                 self.handle_behind_read(now, slot, by, out);
-                return self.end_read_of_room(now, id);
+                return self.set.end_read(now, id);
             }
             ReadPurpose::Recovery(subscribe) => {
                 let recovery = RecoveryRead::new(subscribe, found, bytes);
@@ -664,7 +486,7 @@ impl Rooms {
             }
         }
         self.set.store().end_reading(by, out);
-        self.end_read_of_room(now, id);
+        self.set.end_read(now, id);
     }
 
     /// The store has a message: requests that waited for it are decided, in their order. A
@@ -710,24 +532,6 @@ impl Rooms {
             self.set.store().end_wait(from, &request);
             self.handle(now, from, request, out);
         }
-    }
-
-    /// Whoever asked is gone: the message of its change is not read, and what it asked
-    /// behind that is for nobody.
-    fn refuse_behind_read(&mut self, id: RoomId, by: ReplyRoute, out: &mut RoomOutput) {
-        let slot = self.set.slot_of(id).expect("a room stays while it is read");
-        let durable = self.set[slot].messages_mut().durable_mut().expect("what is read is on disk");
-        for (from, request) in durable.end_change_read(by) {
-            self.set.store().end_wait(from, &request);
-            out.refuse(from, &request, ErrorCode::NotAvailable);
-        }
-    }
-
-    /// A read of this room is over.
-    fn end_read_of_room(&mut self, now: Timestamps, id: RoomId) {
-        let slot = self.set.slot_of(id).expect("a room stays while it is read");
-        self.set[slot].messages_mut().durable_mut().expect("what was read is on disk").end_read();
-        self.set.rest(now, slot, id);
     }
 }
 

@@ -9,8 +9,8 @@ use super::*;
 use crate::base::{ClientId, ConnId, Csprng, Prng, SealPurpose, Trace, UserHash};
 use crate::room::timing;
 use crate::room::{
-    ChangeAction, ChangeRequest, ChannelKey, HistoryQuery, JoinLeaveScope, MembersPage, Namespace,
-    PublishMode, RecoveryOutcome, ReplyTo, RetractRight, Subscribed,
+    ChangeAction, ChangeRequest, ChannelKey, HistoryPage, HistoryQuery, JoinLeaveScope,
+    MembersPage, Namespace, PublishMode, RecoveryOutcome, ReplyTo, RetractRight, Subscribed,
 };
 use crate::store::Durability;
 use crate::wire::{ClientInfo, Epoch, Payload, Position, chat};
