@@ -1,38 +1,33 @@
 //! A simulated client: it connects, chats, misbehaves and comes back, as a seed decides, and
 //! objects to what a correct server would not have said.
 //!
-//! Deliberately absent: what it asks for next (`deeds`, `chat`), bytes of frames (`client_codec`),
+//! Deliberately absent: what it asks for next (`client_actions`, `chat`), bytes of frames (`client_codec`),
 //! and what is true for all clients together (`oracle`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rookery::auth::NewToken;
 use rookery::base::{ConnId, MonotonicMs, Prng, Timestamps};
 use rookery::ring::SimulatedIo;
-use rookery::ring::simulated::{PeerState, SimulatedPeer};
-use rookery::room::JoinLeaveScope;
+use rookery::ring::simulated::PeerState;
 use rookery::wire::client::{ClientAnswer, ClientMessage, ClientPush, proto};
-use rookery::wire::{ConnectRequest, Encoding, Request, SubscribeRequest};
+use rookery::wire::{ConnectRequest, Encoding, Request};
 use rookery::ws::Opcode;
 
 use crate::Trace;
-use crate::answers::{Answers, PendingCommand};
-use crate::checkers::SimCounters;
+use crate::answers::PendingCommand;
 use crate::client_codec::{ClientCodec, Received, frame, raw_frame};
+use crate::client_connection::ClientConnection;
+pub use crate::client_connection::Stage;
+pub use crate::client_context::ClientContext;
 use crate::durable_oracle::KnownBefore;
-use crate::member_view::{MemberCheck, MemberEvents, MemberView};
+use crate::member_view::{MemberEvents, MemberViews};
 use crate::oracle::Oracle;
 use crate::post::Post;
+pub(crate) use crate::reading::recovery;
 use crate::reading::{Place, Reading};
 use crate::scenario::{ClientProfile, USERS, token};
 use crate::violation::{CheckResult, Checker, Violation, demand};
-
-/// So many steps of a world at most pass until what is asked for is answered, where cores
-/// and lanes take all that comes: a step for each of the ways to its core, to its room's
-/// home and back, and three requests to the store (to read the room, to do it, and once more),
-/// each with its way there and back, and a slice of what each other requester reads: two
-/// who flood, and five cores for themselves.
-const SERVED_STEPS_MAX: u64 = 5 + 3 * (2 + 7);
 
 /// One client: it connects, chats, misbehaves, and comes back.
 pub struct Client {
@@ -41,10 +36,10 @@ pub struct Client {
     pub(crate) user: &'static str,
     pub(crate) encoding: Encoding,
     pub(crate) prng: Prng,
-    pub(crate) line: Option<Line>,
+    pub(crate) line: Option<ClientConnection>,
     pub(crate) readings: BTreeMap<String, Reading>,
     /// Who is in the channels that it is in.
-    member_views: BTreeMap<String, MemberView>,
+    member_views: MemberViews,
     reads: Reads,
     pub(crate) profile: ClientProfile,
     /// What it said with an id.
@@ -70,82 +65,6 @@ pub enum Reads {
     Never,
 }
 
-/// One connection of a client.
-pub struct Line {
-    /// At which core.
-    pub core: usize,
-    peer: SimulatedPeer,
-    client_codec: ClientCodec,
-    /// Different for each connection of the world.
-    pub(crate) number: u64,
-    pub(crate) stage: Stage,
-    pub(crate) next_id: u32,
-    pub(crate) answers: Answers,
-    /// In which step of the world it asked what is not answered, by id.
-    asked_in: BTreeMap<u32, u64>,
-    /// Its subscribes right behind an unsubscribe of the same channel.
-    pub(crate) renewed: BTreeSet<u32>,
-    /// It sent what swallows or cuts its own commands.
-    pub(crate) dirty: bool,
-    half_closed: bool,
-    /// It sent the request for its upgrade.
-    asks_upgrade: bool,
-    /// When its connect command has reached the core, unless that was answered with an error.
-    connects_by: Option<MonotonicMs>,
-    /// When the core told it to go.
-    told_at: Option<MonotonicMs>,
-}
-
-/// How far a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// HTTP.
-    Upgrading,
-    /// The connect command is under way.
-    Connecting,
-    /// It may do everything.
-    Ready,
-    /// One of both said goodbye.
-    Leaving,
-}
-
-/// What surrounds a client at one moment.
-pub struct ClientContext<'w> {
-    /// The world's clocks.
-    pub now: Timestamps,
-    /// How often the world went on before.
-    pub step: u64,
-    /// The sockets of the core at which the client is.
-    pub io: &'w mut SimulatedIo,
-    /// What is true for everybody.
-    pub oracle: &'w mut Oracle,
-    /// What counters should know.
-    pub counters: &'w mut SimCounters,
-    /// Whether clients print what they receive.
-    pub trace: Trace,
-    /// What is sent arrives at most this much later.
-    pub latency_ms_max: u64,
-    /// What clients speak of.
-    pub channels: &'static [&'static str],
-    /// Whether chat's methods are among what clients do.
-    pub chats: bool,
-    /// Whether clients acknowledge everything.
-    pub acknowledges: bool,
-    /// As what members of channels come and go.
-    pub join_leave_scope: JoinLeaveScope,
-    /// Whether a presence list is held against what its reader knows.
-    pub look: MemberCheck,
-}
-
-impl ClientContext<'_> {
-    /// Somebody is about to publish; returns the message's number.
-    pub(crate) fn publish(&mut self, channel: &str, author: &'static str) -> u64 {
-        let number = self.oracle.publish(channel);
-        self.oracle.durable_oracle.says(number, channel, author, self.now.unix_ms);
-        number
-    }
-}
-
 impl Client {
     /// A client that has not come yet.
     pub fn new(index: usize, mut prng: Prng) -> Client {
@@ -162,7 +81,7 @@ impl Client {
             encoding: Encoding::ALL[prng.below(2) as usize],
             line: None,
             readings: BTreeMap::new(),
-            member_views: BTreeMap::new(),
+            member_views: MemberViews::default(),
             posts: Vec::new(),
             edited: None,
             received: BTreeMap::new(),
@@ -211,11 +130,7 @@ impl Client {
         if self.profile != ClientProfile::Patient || line.stage == Stage::Leaving {
             return Ok(());
         }
-        let late = line.asked_in.iter().find(|(_, asked_in)| SERVED_STEPS_MAX < step - *asked_in);
-        demand(late.is_none(), Checker::Fairness, || {
-            let asked = late.and_then(|(id, _)| line.answers.of(*id));
-            format!("client {} waits for {asked:?} since {SERVED_STEPS_MAX} steps", self.index)
-        })
+        line.check_served(self.index, step)
     }
 
     /// What it asks for is not refused for what others ask.
@@ -240,26 +155,12 @@ impl Client {
     /// It connects.
     pub fn knock(&mut self, core: usize, number: u64, io: &mut SimulatedIo) {
         let (peer, client_codec) = (io.peer_connect(), ClientCodec::new(self.encoding));
-        let asks_upgrade = self.prng.percent(97);
-        if asks_upgrade {
-            io.peer_send(peer, &client_codec.upgrade());
+        let mut line = ClientConnection::new(core, peer, client_codec, number);
+        if self.prng.percent(97) {
+            io.peer_send(peer, &line.client_codec.upgrade());
+            line.ask_upgrade();
         }
-        self.line = Some(Line {
-            core,
-            peer,
-            client_codec,
-            number,
-            stage: Stage::Upgrading,
-            next_id: 1,
-            answers: Answers::default(),
-            asked_in: BTreeMap::new(),
-            renewed: BTreeSet::new(),
-            dirty: false,
-            half_closed: false,
-            asks_upgrade,
-            connects_by: None,
-            told_at: None,
-        });
+        self.line = Some(line);
     }
 
     /// Whether it has this connection of its core.
@@ -312,15 +213,8 @@ impl Client {
     /// It is told to go. Who answers pings and says what it has to is not ended for time.
     fn check_ended(&self, code: u16) -> CheckResult {
         let Some(line) = &self.line else { return Ok(()) };
-        let is_heard = self.is_prompt && !line.dirty && !line.half_closed;
-        let is_healthy = is_heard
-            && match code {
-                408 => line.asks_upgrade,
-                // It was there to be read when the core decided.
-                3502 => line.connects_by.is_some_and(|by| Some(by) <= line.told_at),
-                3012 => self.pongs_percent == 100,
-                _ => false,
-            };
+        let is_heard = self.is_prompt && line.is_clean();
+        let is_healthy = is_heard && line.has_said(code, self.pongs_percent);
         demand(!is_healthy, Checker::Healthy, || {
             format!("client {} does all it has to, and is ended with {code}", self.index)
         })
@@ -330,21 +224,20 @@ impl Client {
     pub fn cut_off(&mut self, now: MonotonicMs) {
         self.line = None;
         self.readings.values_mut().for_each(Reading::unsubscribed);
-        self.member_views.clear();
+        self.member_views.end_all();
         self.back_at = now.plus_ms(self.prng.below(300));
     }
 
     /// The user who can be reached by this client, if it reads and answers.
     pub fn present_user(&self) -> Option<&'static str> {
         let line = self.line.as_ref()?;
-        let is_there = line.stage == Stage::Ready && !line.dirty && !line.half_closed;
-        (is_there && !self.user.is_empty()).then_some(self.user)
+        (line.is_whole() && !self.user.is_empty()).then_some(self.user)
     }
 
     /// All is quiet, and all that was sent has arrived.
     pub fn check_complete(&self, oracle: &Oracle) -> CheckResult {
         let Some(line) = &self.line else { return Ok(()) };
-        if line.stage != Stage::Ready || line.dirty || line.half_closed {
+        if !line.is_whole() {
             return Ok(());
         }
         line.answers.check_complete()?;
@@ -354,12 +247,10 @@ impl Client {
     /// All is quiet: it asks anew for each list that it knows.
     pub fn ask_who_is_in(&mut self, cx: &mut ClientContext<'_>) {
         let Some(line) = &self.line else { return };
-        if line.stage != Stage::Ready || line.dirty || line.half_closed {
+        if !line.is_whole() {
             return;
         }
-        let known = self.member_views.iter().filter(|(_, one)| one.is_known());
-        let channels: Vec<String> = known.map(|(channel, _)| channel.clone()).collect();
-        for channel in channels {
+        for channel in self.member_views.known() {
             self.ask(cx, vec![(who_is_in(&channel), PendingCommand::Presence(channel.clone()))]);
         }
     }
@@ -367,7 +258,7 @@ impl Client {
     /// All is quiet: where it is in a channel on disk, it has read to the end.
     pub fn check_head(&self, channel: &str, head: u64) -> CheckResult {
         let Some(line) = &self.line else { return Ok(()) };
-        if line.stage != Stage::Ready || line.dirty || line.half_closed {
+        if !line.is_whole() {
             return Ok(());
         }
         self.readings.get(channel).map_or(Ok(()), |reading| reading.check_head(channel, head))
@@ -543,7 +434,7 @@ impl Client {
                     let place = asked.map(|(_, place, _)| place);
                     let before = asked.map(|(.., before)| before.clone()).unwrap_or_default();
                     self.subscribed(channel, place, &before, result, cx)?;
-                    self.is_in(channel, MemberEvents::Messages);
+                    self.member_views.begin(channel, MemberEvents::Messages);
                 }
             }
             (
@@ -551,15 +442,13 @@ impl Client {
                 ClientAnswer::Subscribe(result),
             ) => {
                 self.subscribed(&channel, place.as_ref(), &before, &result, cx)?;
-                self.is_in(&channel, member_events);
+                self.member_views.begin(&channel, member_events);
             }
             (PendingCommand::Presence(channel), ClientAnswer::Presence(all)) => {
-                if let Some(member_view) = self.member_views.get_mut(&channel) {
-                    member_view.listed(cx.join_leave_scope, &channel, &all, cx.look)?;
-                }
+                self.member_views.listed(cx.join_leave_scope, &channel, &all, cx.look)?;
             }
             (PendingCommand::Unsubscribe(channel), ClientAnswer::Unsubscribe) => {
-                self.member_views.remove(&channel);
+                self.member_views.end(&channel);
                 self.reading(&channel).unsubscribed();
             }
             (PendingCommand::Publish(number), ClientAnswer::Publish) => cx.oracle.answered(number),
@@ -588,13 +477,6 @@ impl Client {
             (_, _) => (),
         }
         Ok(())
-    }
-
-    /// It may ask who else is there from now on.
-    fn is_in(&mut self, channel: &str, asked: MemberEvents) {
-        let member_events =
-            if channel.starts_with("news:") { MemberEvents::Members } else { asked };
-        self.member_views.insert(channel.to_owned(), MemberView::new(member_events));
     }
 
     fn subscribed(
@@ -636,7 +518,7 @@ impl Client {
                 let known = [2000, 2500, 2501].contains(&why.code);
                 demand(known, Checker::Decoding, || format!("unsubscribed with {}", why.code))?;
                 reading.unsubscribed();
-                self.member_views.remove(channel);
+                self.member_views.end(channel);
             }
             ClientPush::Join(_) | ClientPush::Leave(_) | ClientPush::Message(_) => {
                 demand(inside, Checker::Streams, || {
@@ -645,7 +527,10 @@ impl Client {
                 if let ClientPush::Message(notice) = &push {
                     self.check_reacted(notice, cx)?;
                 }
-                self.on_join_leave(channel, &push, cx);
+                if self.member_views.on_join_leave(cx.join_leave_scope, channel, &push) {
+                    let asked = PendingCommand::Presence(channel.to_owned());
+                    self.ask(cx, vec![(who_is_in(channel), asked)]);
+                }
             }
             ClientPush::Subscribe(sub) => {
                 demand(!inside, Checker::Streams, || {
@@ -669,21 +554,6 @@ impl Client {
         Ok(())
     }
 
-    /// Somebody came or went, or many did.
-    fn on_join_leave(&mut self, channel: &str, push: &ClientPush, cx: &mut ClientContext<'_>) {
-        let Some(member_view) = self.member_views.get_mut(channel) else { return };
-        match push {
-            ClientPush::Join(join) => member_view.joined(cx.join_leave_scope, join),
-            ClientPush::Leave(leave) => member_view.left(cx.join_leave_scope, leave),
-            ClientPush::Message(message) if message.starts_with(b"{\"crowd\"") => {
-                member_view.is_another();
-                let asked = PendingCommand::Presence(channel.to_owned());
-                self.ask(cx, vec![(who_is_in(channel), asked)]);
-            }
-            _ => (),
-        }
-    }
-
     pub(crate) fn reading(&mut self, channel: &str) -> &mut Reading {
         self.readings.entry(channel.to_owned()).or_default()
     }
@@ -692,15 +562,4 @@ impl Client {
 /// Asks who is in a channel.
 pub(crate) fn who_is_in(channel: &str) -> Request<'_> {
     Request::Presence { channel: channel.into() }
-}
-
-/// Asks for what was missed since `place`.
-pub(crate) fn recovery<'a>(channel: &'a str, place: &'a Place) -> SubscribeRequest<'a> {
-    SubscribeRequest {
-        channel: channel.into(),
-        recover: true,
-        epoch: place.epoch.as_str().into(),
-        offset: place.offset,
-        ..SubscribeRequest::default()
-    }
 }

@@ -7,16 +7,22 @@
 //! Deliberately absent: the order of a turn.
 
 use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rookery::base::limits::{LANE_COMMANDS_MAX, LANE_TRACE_EVENTS_MAX};
 use rookery::base::{
-    Action, ConnId, Event, Io, MonotonicMs, Prng, ShardId, TcpLiveness, Timestamps,
+    Action, ConnId, Csprng, Event, Io, MonotonicMs, Prng, ShardId, TcpLiveness, Timestamps,
 };
 use rookery::lane::{self, LaneLimits, LaneSender, Mailbox};
+use rookery::metrics::{Cells, Exposition, Threads};
 use rookery::ring::SimulatedIo;
 use rookery::room::RoomEvent;
-use rookery::shard::{Gap, Lanes, Shard, ShardCommand, ShardMessage, TraceEvent, TraceEvents};
+use rookery::session::NameKey;
+use rookery::shard::{
+    Gap, Lanes, Shard, ShardCommand, ShardMessage, ShardSetup, TraceEvent, TraceEvents,
+};
 use rookery::store::{StoreReply, StoreRequest};
 
 use crate::checkers::{Sends, SimCounters, check_trace_events};
@@ -24,7 +30,7 @@ use crate::client::Client;
 use crate::digest::Digest;
 use crate::lane::CoreMesh;
 use crate::mutation::{Mutation, Mutator};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, keys};
 use crate::store::Store;
 use crate::violation::{CheckResult, Checker, demand};
 
@@ -357,4 +363,39 @@ fn lose_events(messages: &mut Vec<ShardMessage>, of_members: &mut Vec<RoomEvent>
         }
     });
     messages.extend(lost.map(ShardMessage::Gap));
+}
+
+/// The cores of a process that begins.
+pub fn cores(
+    scenario: &Scenario,
+    names: NameKey,
+    now: Timestamps,
+    prng: &mut Prng,
+) -> (Vec<Core>, Exposition) {
+    let all_cells: Vec<Arc<Cells>> = (0..scenario.shards_count).map(|_| Cells::new()).collect();
+    let keys = keys();
+    let cores = (0..scenario.shards_count).zip(&all_cells).map(|(id, cells)| {
+        let seed = prng.draw();
+        let mut core = Core {
+            shard: Shard::new(ShardSetup {
+                id: ShardId(id),
+                shards_count: scenario.shards_count,
+                options: Arc::clone(&scenario.options),
+                keys: Arc::clone(&keys),
+                names,
+                seed,
+                ids: Csprng::from_key(u128::from(seed).to_le_bytes()),
+                now,
+                metrics: Rc::new(cells.claim()),
+            }),
+            io: SimulatedIo::new(prng.draw(), scenario.fault_profile.clone()),
+            sends: Sends::default(),
+            work: Vec::new(),
+            control: ControlLanes::new(),
+            stalled_until: MonotonicMs(0),
+        };
+        core.io.set_now(now);
+        core
+    });
+    (cores.collect(), Exposition::new(Threads::of_cores(all_cells)))
 }

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rookery::base::RoomId;
 use rookery::session::NameKey;
-use rookery::store::{Disk, ReadMarkers, StoreKeyspace};
+use rookery::store::{Disk, ReadMarkers};
 
 use crate::edits::EditOracle;
-use crate::on_disk::{Content, content_of, entries, offset_at, room_at};
+use crate::on_disk::{Content, OnDisk};
 use crate::publication::{Words, is_silent};
 use crate::reaction::Known;
 use crate::scenario::{RetentionCase, STORED_CHANNELS, Scenario};
@@ -337,7 +337,7 @@ impl DurableOracle {
 
     /// The disk holds all that was promised, and nothing else.
     pub fn check_disk(&self, disk: &impl Disk, names: NameKey, now_unix_ms: u64) -> CheckResult {
-        let found = Found::read(disk);
+        let found = OnDisk::read(disk);
         for (channel, rules) in &self.rules {
             let room = names.room("", channel);
             let messages = found.messages.get(&room);
@@ -490,7 +490,7 @@ impl DurableOracle {
         room: RoomId,
         parties: [&'static str; 2],
         names: NameKey,
-        found: &Found,
+        found: &OnDisk,
     ) -> CheckResult {
         let promised = self.places.range((channel.to_owned(), 0)..=(channel.to_owned(), u64::MAX));
         let promised = promised.map(|((_, offset), number)| (*offset, *number));
@@ -530,12 +530,12 @@ impl DurableOracle {
     /// Nothing waits for a user who is there and acknowledges.
     pub fn waits_for(disk: &impl Disk, names: NameKey, user: &str) -> bool {
         let inbox = names.inbox("", user);
-        Found::read(disk).pending.iter().any(|(to, _, _)| *to == inbox)
+        OnDisk::read(disk).pending.iter().any(|(to, _, _)| *to == inbox)
     }
 
     /// The last offset on disk of a channel, if anything was said there.
     pub fn head_on(disk: &impl Disk, names: NameKey, channel: &str) -> Option<u64> {
-        let found = Found::read(disk);
+        let found = OnDisk::read(disk);
         let messages = found.messages.get(&names.room("", channel))?;
         messages.last_key_value().map(|(last, _)| *last)
     }
@@ -555,47 +555,4 @@ pub fn parties(channel: &str) -> Option<[&'static str; 2]> {
         "dm#bob,cat" => Some(["bob", "cat"]),
         _ => None,
     }
-}
-
-/// What is on a disk.
-#[derive(Debug, Default)]
-struct Found {
-    messages: BTreeMap<RoomId, BTreeMap<u64, Content>>,
-    markers: BTreeMap<RoomId, BTreeMap<String, ReadMarkers>>,
-    pending: BTreeSet<(RoomId, RoomId, u64)>,
-    dead: BTreeSet<(RoomId, RoomId, u64)>,
-}
-
-impl Found {
-    fn read(disk: &impl Disk) -> Found {
-        let mut found = Found::default();
-        for (key, value) in entries(disk, StoreKeyspace::Messages) {
-            let (room, offset) = (room_at(&key, 0), offset_at(&key, 16));
-            found.messages.entry(room).or_default().insert(offset, content_of(&value));
-        }
-        for (key, value) in entries(disk, StoreKeyspace::Markers) {
-            let user = String::from_utf8_lossy(&key[16..]).into_owned();
-            found.markers.entry(room_at(&key, 0)).or_default().insert(user, markers(&value));
-        }
-        let waiting =
-            |(key, _): (Vec<u8>, _)| (room_at(&key, 0), room_at(&key, 16), offset_at(&key, 32));
-        found.pending = entries(disk, StoreKeyspace::Pending).into_iter().map(waiting).collect();
-        found.dead = entries(disk, StoreKeyspace::Dead).into_iter().map(waiting).collect();
-        found
-    }
-}
-
-/// A version, and two numbers of seven bits a byte.
-fn markers(value: &[u8]) -> ReadMarkers {
-    let mut numbers = [0u64; 2];
-    let mut bytes = value[1..].iter();
-    for number in &mut numbers {
-        for (shift, byte) in (0..).step_by(7).zip(&mut bytes) {
-            *number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-    }
-    ReadMarkers { delivered: numbers[0], read: numbers[1] }
 }

@@ -17,6 +17,8 @@ pub mod checkers;
 mod client;
 mod client_actions;
 mod client_codec;
+mod client_connection;
+mod client_context;
 mod core;
 pub mod digest;
 mod durable_oracle;
@@ -34,10 +36,12 @@ mod reactions;
 mod reading;
 mod scenario;
 mod store;
+mod summary;
 #[cfg(test)]
 mod tests;
 pub mod violation;
 mod world;
 
 pub use scenario::Scenario;
-pub use world::{Summary, Trace, quiet_panics, run};
+pub use summary::{Summary, Trace};
+pub use world::{quiet_panics, run};

@@ -1,12 +1,13 @@
-//! Who is in a channel, by what one reader was told: the presence list that it asked
+//! Who is in each channel, by what one reader was told: the presence list that it asked
 //! for, and each join and leave behind it.
 //!
 //! Deliberately absent: who really is there. The same reader asks again when all is
 //! quiet, and both answers have to agree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rookery::room::JoinLeaveScope;
+use rookery::wire::client::ClientPush;
 use rookery::wire::client::proto::{ClientInfo, PresenceResult};
 
 use crate::violation::{CheckResult, Checker, demand};
@@ -20,9 +21,13 @@ pub enum MemberEvents {
     Messages,
 }
 
+/// Who is in the channels that one reader is in.
+#[derive(Debug, Default)]
+pub struct MemberViews(BTreeMap<String, MemberView>);
+
 /// The list of one channel as one reader keeps it.
 #[derive(Debug)]
-pub struct MemberView {
+struct MemberView {
     member_events: MemberEvents,
     /// `None` before it asked, and when it was told that the list is another one.
     known: Option<BTreeSet<String>>,
@@ -30,21 +35,64 @@ pub struct MemberView {
     uncertain: BTreeSet<String>,
 }
 
+impl MemberViews {
+    /// It is in this channel, and may ask from now on who else is.
+    pub fn begin(&mut self, channel: &str, asked: MemberEvents) {
+        let member_events =
+            if channel.starts_with("news:") { MemberEvents::Members } else { asked };
+        let view = MemberView { member_events, known: None, uncertain: BTreeSet::new() };
+        self.0.insert(channel.to_owned(), view);
+    }
+
+    /// It is in this channel no more.
+    pub fn end(&mut self, channel: &str) {
+        self.0.remove(channel);
+    }
+
+    /// It is in none.
+    pub fn end_all(&mut self) {
+        self.0.clear();
+    }
+
+    /// Channels with a list that others can be held to.
+    pub fn known(&self) -> Vec<String> {
+        let known = self.0.iter().filter(|(_, view)| view.known.is_some());
+        known.map(|(channel, _)| channel.clone()).collect()
+    }
+
+    /// The list of a channel as the server tells it.
+    pub fn listed(
+        &mut self,
+        of: JoinLeaveScope,
+        channel: &str,
+        all: &PresenceResult,
+        look: MemberCheck,
+    ) -> CheckResult {
+        self.0.get_mut(channel).map_or(Ok(()), |view| view.listed(of, channel, all, look))
+    }
+
+    /// Somebody came or went, or many did. True when the list has to be read anew.
+    pub fn on_join_leave(&mut self, of: JoinLeaveScope, channel: &str, push: &ClientPush) -> bool {
+        let Some(view) = self.0.get_mut(channel) else { return false };
+        match push {
+            ClientPush::Join(join) => view.joined(of, join),
+            ClientPush::Leave(leave) => view.left(of, leave),
+            ClientPush::Message(message) if message.starts_with(b"{\"crowd\"") => {
+                // It was told in numbers.
+                view.known = None;
+                return true;
+            }
+            _ => (),
+        }
+        false
+    }
+}
+
 impl MemberView {
-    /// It is in, and has not asked who else is.
-    pub fn new(member_events: MemberEvents) -> MemberView {
-        MemberView { member_events, known: None, uncertain: BTreeSet::new() }
-    }
-
-    /// Whether it has a list that others can be held to.
-    pub fn is_known(&self) -> bool {
-        self.known.is_some()
-    }
-
     /// The list as the server tells it. Somebody may have left a moment ago whose leaving
     /// is told in numbers later; so what differs at the first look is an error if it
     /// still does at the second.
-    pub fn listed(
+    fn listed(
         &mut self,
         of: JoinLeaveScope,
         channel: &str,
@@ -76,22 +124,17 @@ impl MemberView {
     }
 
     /// Somebody came.
-    pub fn joined(&mut self, of: JoinLeaveScope, info: &ClientInfo) {
+    fn joined(&mut self, of: JoinLeaveScope, info: &ClientInfo) {
         if let Some(known) = &mut self.known {
             known.insert(name(of, info));
         }
     }
 
     /// Somebody left.
-    pub fn left(&mut self, of: JoinLeaveScope, info: &ClientInfo) {
+    fn left(&mut self, of: JoinLeaveScope, info: &ClientInfo) {
         if let Some(known) = &mut self.known {
             known.remove(&name(of, info));
         }
-    }
-
-    /// It was told in numbers: the list has to be read anew.
-    pub fn is_another(&mut self) {
-        self.known = None;
     }
 }
 

@@ -3,10 +3,11 @@
 //!
 //! Deliberately absent: what should lie there (`durable_oracle`, `edits`).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use rookery::base::RoomId;
-use rookery::store::{Disk, KeyRange, ReadOrder, StoreKeyspace};
+use rookery::store::{Disk, KeyRange, ReadMarkers, ReadOrder, StoreKeyspace};
 
 use crate::publication::{Words, words_of};
 
@@ -30,6 +31,39 @@ pub enum Content {
     Superseded(u64),
     /// What nobody says.
     Unknown,
+}
+
+/// What is on a disk.
+#[derive(Debug, Default)]
+pub struct OnDisk {
+    /// What each message says, by room and offset.
+    pub messages: BTreeMap<RoomId, BTreeMap<u64, Content>>,
+    /// How far users are, by room.
+    pub markers: BTreeMap<RoomId, BTreeMap<String, ReadMarkers>>,
+    /// Direct messages that wait: inbox, room and offset.
+    pub pending: BTreeSet<(RoomId, RoomId, u64)>,
+    /// Dead letters, in the same way.
+    pub dead: BTreeSet<(RoomId, RoomId, u64)>,
+}
+
+impl OnDisk {
+    /// All of it.
+    pub fn read(disk: &impl Disk) -> OnDisk {
+        let mut found = OnDisk::default();
+        for (key, value) in entries(disk, StoreKeyspace::Messages) {
+            let (room, offset) = (room_at(&key, 0), offset_at(&key, 16));
+            found.messages.entry(room).or_default().insert(offset, content_of(&value));
+        }
+        for (key, value) in entries(disk, StoreKeyspace::Markers) {
+            let user = String::from_utf8_lossy(&key[16..]).into_owned();
+            found.markers.entry(room_at(&key, 0)).or_default().insert(user, markers(&value));
+        }
+        let waiting =
+            |(key, _): (Vec<u8>, _)| (room_at(&key, 0), room_at(&key, 16), offset_at(&key, 32));
+        found.pending = entries(disk, StoreKeyspace::Pending).into_iter().map(waiting).collect();
+        found.dead = entries(disk, StoreKeyspace::Dead).into_iter().map(waiting).collect();
+        found
+    }
 }
 
 /// All entries of a space, by key.
@@ -76,4 +110,19 @@ pub fn content_of(value: &[u8]) -> Content {
 fn target(data: &[u8], name: &str) -> Option<u64> {
     let text = std::str::from_utf8(data).ok()?.strip_prefix("{\"")?;
     text.strip_prefix(name)?.strip_prefix("\":")?.strip_suffix('}')?.parse().ok()
+}
+
+/// A version, and two numbers of seven bits a byte.
+fn markers(value: &[u8]) -> ReadMarkers {
+    let mut numbers = [0u64; 2];
+    let mut bytes = value[1..].iter();
+    for number in &mut numbers {
+        for (shift, byte) in (0..).step_by(7).zip(&mut bytes) {
+            *number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+    }
+    ReadMarkers { delivered: numbers[0], read: numbers[1] }
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rookery::wire::SubscribeRequest;
 use rookery::wire::client::proto;
 
 use crate::durable_oracle::KnownBefore;
@@ -238,5 +239,16 @@ impl Reading {
         demand(missing.is_none(), Checker::Published, || {
             format!("{channel}: message {missing:?} never came")
         })
+    }
+}
+
+/// Asks for what was missed since `place`.
+pub(crate) fn recovery<'a>(channel: &'a str, place: &'a Place) -> SubscribeRequest<'a> {
+    SubscribeRequest {
+        channel: channel.into(),
+        recover: true,
+        epoch: place.epoch.as_str().into(),
+        offset: place.offset,
+        ..SubscribeRequest::default()
     }
 }

@@ -4,30 +4,27 @@
 //! world (`core`).
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
-use std::rc::Rc;
-use std::sync::{Arc, Once};
+use std::sync::Once;
 
-use rookery::base::{Csprng, MonotonicMs, Prng, ShardId, Timestamps, panic_scope};
-use rookery::metrics::{Cells, Exposition, Threads};
-use rookery::ring::SimulatedIo;
+use rookery::base::{MonotonicMs, Prng, ShardId, Timestamps, panic_scope};
+use rookery::metrics::Exposition;
 use rookery::session::NameKey;
-use rookery::shard::{self, Shard, ShardCommand, ShardMessage, ShardSetup};
+use rookery::shard::{self, ShardCommand, ShardMessage};
 
-use crate::checkers::{
-    Sends, SimCounters, check_counters, check_empty, check_membership, check_turn,
-};
-use crate::client::{Client, ClientContext};
-use crate::core::{ControlLanes, Core, WatchedIo, WatchedLanes};
+use crate::checkers::{SimCounters, check_counters, check_empty, check_membership, check_turn};
+use crate::client::Client;
+use crate::client_context::ClientContext;
+use crate::core::{Core, WatchedIo, WatchedLanes, cores};
 use crate::digest::Digest;
 use crate::durable_oracle::DurableOracle;
 use crate::lane::CoreMesh;
 use crate::member_view::MemberCheck;
 use crate::mutation::{Mutation, Mutator};
 use crate::oracle::Oracle;
-use crate::scenario::{Scenario, USERS, keys};
+use crate::scenario::{Scenario, USERS};
 use crate::store::{Store, WatchedDisk};
+use crate::summary::{Summary, Trace};
 use crate::violation::{CheckResult, Checker, Violation, demand};
 
 /// How long a drain is given, and how long it may take at most.
@@ -58,36 +55,6 @@ const STORE_CALM_MS: u64 = 7_000;
 
 /// How long rooms on disk stay in memory without members.
 const STORE_REST_MS: u64 = 35_000;
-
-/// What a world came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// Connections that cores accepted.
-    pub accepted: u64,
-    /// Messages whose publishers were told that they are out.
-    pub published: u64,
-    /// Messages that arrived at another core.
-    pub messages: u64,
-    /// How often the process ended and began again.
-    pub crashes: u64,
-    /// What clients were told when something ended or failed.
-    pub endings: BTreeSet<String>,
-    /// The longest that anybody who asks for one thing at a time waited, in steps.
-    pub served_steps_max: u64,
-    /// How long it took, by its own clock.
-    pub ended_at: MonotonicMs,
-    /// A number for all that happened: equal as long as a world happens as it did.
-    pub digest: u64,
-}
-
-/// Whether a world tells what happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trace {
-    /// It does not.
-    Silent,
-    /// Line by line, to standard output.
-    Printed,
-}
 
 /// What the clients of a world are at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -575,39 +542,4 @@ impl<'s> World<'s> {
         let in_lanes = self.lanes.all_waiting_count() as u64;
         check_counters(&self.exposition, &audits, &self.counters, in_lanes)
     }
-}
-
-/// The cores of a process that begins.
-fn cores(
-    scenario: &Scenario,
-    names: NameKey,
-    now: Timestamps,
-    prng: &mut Prng,
-) -> (Vec<Core>, Exposition) {
-    let all_cells: Vec<Arc<Cells>> = (0..scenario.shards_count).map(|_| Cells::new()).collect();
-    let keys = keys();
-    let cores = (0..scenario.shards_count).zip(&all_cells).map(|(id, cells)| {
-        let seed = prng.draw();
-        let mut core = Core {
-            shard: Shard::new(ShardSetup {
-                id: ShardId(id),
-                shards_count: scenario.shards_count,
-                options: Arc::clone(&scenario.options),
-                keys: Arc::clone(&keys),
-                names,
-                seed,
-                ids: Csprng::from_key(u128::from(seed).to_le_bytes()),
-                now,
-                metrics: Rc::new(cells.claim()),
-            }),
-            io: SimulatedIo::new(prng.draw(), scenario.fault_profile.clone()),
-            sends: Sends::default(),
-            work: Vec::new(),
-            control: ControlLanes::new(),
-            stalled_until: MonotonicMs(0),
-        };
-        core.io.set_now(now);
-        core
-    });
-    (cores.collect(), Exposition::new(Threads::of_cores(all_cells)))
 }
