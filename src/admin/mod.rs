@@ -1,5 +1,5 @@
-//! The admin listener: HTTP on the control thread. Asks shards nothing; reads
-//! cells and sends values.
+//! The admin listener: metrics, health and diagnostics over HTTP, which `server` serves on its
+//! control thread. It asks shards nothing: it reads cells (`scrape`) and sends values.
 //!
 //! | path | answer |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Tokens to claims: who a peer is, and what its backend lets it do.
+//! Tokens to claims: who a peer is, and what its backend lets it do. `session` calls it.
 //!
 //! A token is a JWT (RFC 7519) signed with one of the `Keys`. Its signature is
 //! checked before a claim is looked at, and the time is an input. One pass over

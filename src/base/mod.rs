@@ -1,5 +1,5 @@
-//! Types that every layer shares: identities, limits, time, chance, containers with
-//! limits, and what goes between a core and the world outside.
+//! What every module may use: identities, limits, time, random numbers, containers with
+//! limits, and the interface between a core and its sockets (`io`).
 //!
 //! Deliberately absent: I/O, anything that knows about chat.
 #![forbid(unsafe_code)]

@@ -1,4 +1,5 @@
-//! What the operator wrote, and what the server runs with.
+//! The configuration of the server and of the alert bridge: what the operator wrote is read and
+//! checked as a whole, and becomes the options that they run with. `cli` calls it.
 //!
 //! Three sources, of which the later wins: a TOML file, the environment
 //! (`ROOKERY_…`), flags. One table for each program (`server::settings`,

@@ -1,5 +1,5 @@
 //! A small HTTP/1 server with a limit on everything: connections, heads, and how
-//! long one exchange may take. Whoever serves pages brings them as a router.
+//! long one exchange may take. `admin`, the alert bridge and the probe serve their pages by it.
 //!
 //! Invariant: each connection has one request, a bounded head and a bounded life,
 //! and there are never more than `connections_max` that are served; one more is accepted,

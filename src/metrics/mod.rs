@@ -1,8 +1,12 @@
-//! Counters that cost a load and a store: one writer per core, any number of readers.
+//! Counters that cost a load and a store: one writer per core, any number of readers. Cores and
+//! the storage thread write their cells (`cells`); `admin` shows the sum of all (`exposition`).
 //!
-//! One closed table (`catalogue.rs`) says which series exist; the places in a
+//! One closed table (`catalogue`) says which series exist; the places in a
 //! core's cells, the exposition and docs/METRICS.md all come from it, so every
 //! series exists from the start with 0, and none can appear later.
+//!
+//! Beside them stand what a core is busy with (`pulse`, `current_work`) and what went wrong on it lately
+//! (`flight`), which are read in the same way.
 //!
 //! Invariants: a core's cells have one writer, which alone may claim them;
 //! a scrape reads foreign cells and asks no core, so a core that hangs is

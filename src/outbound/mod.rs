@@ -1,5 +1,6 @@
-//! Requests that this program makes as an HTTP client: addresses with credentials, the
-//! proxies between, one exchange at a time.
+//! Requests that this program makes as an HTTP client: addresses with credentials (`url`), the
+//! proxies between (`proxy`), one exchange at a time (`exchange`). The alert bridge and commands of
+//! `cli` call it.
 //!
 //! Invariants: credentials of an address or of a proxy are in no `Debug`, `Display` or
 //! error; every exchange has a connection of its own, a bounded answer and, from whoever

@@ -1,5 +1,6 @@
 //! A client that chats with a server from outside, again and again, and says whether it
-//! can: what a server says of itself is nothing when nobody reaches it.
+//! can: what a server says of itself is nothing when nobody reaches it. `rookery probe` (`cli`)
+//! runs it.
 //!
 //! A *round* is two clients of their own: both come in, both join a room, one says
 //! something, the other must hear it. `round` knows what is said and heard, `link` is a

@@ -1,9 +1,10 @@
-//! The input and output of one core: actions in, events out.
+//! The input and output of one core: actions in, events out, as `base::Io` says.
 //!
-//! `base::Io` says what that is. There are two of them here: over the kernel (one io_uring a
-//! core), and over a scripted world for tests and the simulator, which puts a third around it
-//! that watches. Whoever drives an `Io` repeats one turn: `reap` what happened, decide,
-//! `submit` what follows, and sleep when a turn found nothing.
+//! There are two of them here: over the kernel, by one io_uring a core (`kernel` over `uring`),
+//! which `server` uses, and over a scripted world (`simulated`) for tests and the simulator,
+//! which puts a third around it that watches. Whoever has an `Io` repeats one turn
+//! (`shard::turn`): `reap` what happened, decide, `submit` what follows, and sleep when a turn
+//! found nothing.
 //!
 //! Invariants: events of one connection come in the order in which they
 //! happened; `Event::Gone` comes once, last, and only when the kernel has given

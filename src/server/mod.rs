@@ -1,8 +1,9 @@
-//! The one place where ring, shard and admin meet; knows glommio.
+//! The server's process, which `rookery serve` (`cli`) runs: the one place where `ring`, `shard`,
+//! `store` and `admin` meet.
 //!
-//! `run` plans (`plan.rs`), starts a thread for each shard (`executor.rs`),
-//! joins them by lanes (`core_lanes.rs`), and is the control thread itself
-//! (`control.rs`) until the server ends.
+//! `run` plans (`plan`), starts a thread for each shard (`executor`) and one for the store
+//! (`storage`), joins them by lanes (`core_lanes`), and is the control thread itself
+//! (`control`) until the server ends.
 //!
 //! Invariant: the control thread never makes a core wait, and no core waits for
 //! another one.

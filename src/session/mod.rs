@@ -1,8 +1,8 @@
 //! A session: the protocol state of one connection, from the first command to the close.
 //!
-//! A session is a state machine: commands, answers of rooms and time go in;
-//! messages for the client and effects for the shard come out. It decides who
-//! the peer is, what it may do, and how much of it.
+//! A session is a state machine (`machine`), which `shard` calls: commands, answers of rooms and
+//! time go in; messages for the client and effects for the shard come out. It decides who
+//! the client is, what it may do, and how much of it.
 //!
 //! Invariants: every command with an id is answered once; a room is asked to remove a member
 //! exactly when it has added it.

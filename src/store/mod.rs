@@ -1,8 +1,9 @@
-//! Messages that survive: the store's messages, its decisions, and its disk.
+//! The store of messages on disk: what it is asked, what it decides, and the disk below it.
 //!
-//! Shards ask by `StoreRequest` and are told by `StoreReply`; `messages.rs` and `options.rs`
-//! are values only, which rooms and shards speak, too. `Engine` decides, over a
-//! `Disk`: the real one, or one that a seed decides.
+//! Rooms ask by `StoreRequest` and are told by `StoreReply`; `messages` and `options`
+//! are values only, which rooms and shards use, too. `Engine` decides, over a `Disk`: the real
+//! one (`fjall_disk`), or one that a seed decides (`simulated`). `server` runs it on a thread of
+//! its own; `opening`, `inspect` and `salvage` are for a store at rest, which `cli` looks at.
 //!
 //! Deliberately absent: who is subscribed, what clients may do, sockets, clocks,
 //! and the thread that all this runs on.

@@ -1,4 +1,5 @@
-//! The root certificates that a TLS client of this program trusts.
+//! The root certificates that a TLS client of this program trusts; `outbound` and `probe` ask for
+//! them.
 //!
 //! Deliberately absent: connections, and any way not to verify.
 #![forbid(unsafe_code)]

@@ -1,4 +1,5 @@
-//! The chat protocol: bytes to commands, messages to bytes. No state between calls.
+//! The chat protocol: bytes to commands, messages to bytes. No state between calls. `shard` reads
+//! commands and writes messages by it; `session` and `room` use its types.
 //!
 //! `types` says what can be said; a file for each direction and encoding says
 //! how. Commands borrow from the received frame, messages are written straight

@@ -1,4 +1,5 @@
-//! WebSocket (RFC 6455): the upgrade, frames, messages, the closing handshake.
+//! WebSocket (RFC 6455): the upgrade, frames, messages, the closing handshake. `shard` calls it
+//! for the server; `client` is the other end, for the probe, load generators and tests.
 //!
 //! Bytes in, messages or a fault out; messages in, bytes out. A connection's
 //! whole state here is one `Reader`, a pointer wide, and it owns nothing

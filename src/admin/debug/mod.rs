@@ -1,4 +1,5 @@
-//! `/debug`: the diagnostics, for those who have the token.
+//! The pages below `/debug`: diagnostics, for those who have the token. `routes` of the admin
+//! listener hands requests to them; each page is a file.
 //!
 //! | path | answer | asks shards |
 //! |---|---|---|

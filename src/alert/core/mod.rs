@@ -1,4 +1,5 @@
-//! The core of the bridge: inputs lead to records that are written, and to outputs.
+//! The core of the bridge, which `io` calls: inputs lead to records that are written, and to
+//! outputs.
 //!
 //! The outputs of a call are carried out when its records are on the disk, or when the disk has
 //! failed: a reply says which.

@@ -1,4 +1,6 @@
-//! The process around the core: its disk, its HTTP client, its pages and its log.
+//! The process around the core: its disk (`journal`), its HTTP client (`client`), its pages and
+//! its log. `worker` carries inputs into the core and does what it says; `rookery alert-bridge`
+//! (`cli`) runs all of it (`process`).
 //!
 //! Invariant: what the core says is to be kept is on the disk, or the disk has refused,
 //! before anything else that it said is done.

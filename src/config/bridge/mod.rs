@@ -1,4 +1,6 @@
-//! The configuration of the alert bridge: a file of its own, read as the server's is.
+//! The configuration of the alert bridge: a file of its own, read as the server's is. Its
+//! settings stand in `settings`, what they demand of each other in `relations`, and `example`
+//! writes them as a file to begin with.
 //!
 //! Secrets are not in it: it names the files or variables that they are in.
 //!

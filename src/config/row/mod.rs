@@ -1,4 +1,6 @@
-//! What one setting is: its name, form, range, text, and how it is read and written.
+//! A row in the table of settings: a setting's name, form, range and text, and how it is read
+//! and written. `server` and `bridge` make their tables of rows, mostly by `macros`; `words` is
+//! for settings that are one of a closed list.
 //!
 //! Deliberately absent: the settings themselves (`server`, `bridge`).
 

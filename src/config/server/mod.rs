@@ -1,4 +1,6 @@
-//! The configuration of the server.
+//! The configuration of the server: its settings (`settings`, and `lists` for namespaces,
+//! listeners and keys), what they demand of each other (`relations`), and how a `Config` comes
+//! from all sources (`resolve`).
 //!
 //! Deliberately absent: reading files, and the process's environment and arguments.
 

@@ -1,5 +1,7 @@
-//! Being watched: what is measured of messages, noted down, sampled, and looked for among the
-//! connections of one shard.
+//! What one shard tells of itself: what is measured of messages (`message_tracker`), noted when
+//! something goes wrong (`flights`), told of single messages (`trace_events`), counted of sessions
+//! and sampled, and what is looked for among its connections (`connection_scan`). The other parts
+//! of the shard call it.
 //!
 //! Deliberately absent: whoever reads it.
 

@@ -1,5 +1,5 @@
-//! The data of chat's own rpc methods, of their answers, and of notices: JSON in
-//! both encodings.
+//! The data of chat's own rpc methods (`requests`), of their answers (`answers`), and of notices
+//! (`notices`): JSON in both encodings. `session` reads and writes methods, `room` writes notices.
 //!
 //! A request is read into exactly what its method knows: a field that is missing
 //! or cannot be right is named, one that means nothing here is skipped. What is

@@ -1,4 +1,5 @@
-//! The pages of the bridge.
+//! The pages of the bridge, which its process serves over HTTP: what Alertmanager tells, links
+//! that stand in messages, and what is looked at from outside.
 //!
 //! The first two need the token of the listener, if there is one; so does every page that is not
 //! open in `all`.

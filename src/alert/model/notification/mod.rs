@@ -1,4 +1,5 @@
-//! Parses the body of Alertmanager's webhook, within limits on everything.
+//! Parses the body of Alertmanager's webhook, within limits on everything, for the bridge's page
+//! that takes notifications; `raw` is the body as it stands.
 //!
 //! From a body that is damaged or too long, as many alerts as possible are read, because
 //! Alertmanager does not retry a notification that is refused.

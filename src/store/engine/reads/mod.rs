@@ -1,5 +1,6 @@
-//! The reads of the store, in bounded pages, one slice of a page at a time. A range of a channel
-//! has no hole: where there is one, the channel is damaged.
+//! The reads of the store, a file for each kind; `Engine` calls them. They are done in bounded
+//! pages, one slice of a page at a time. A range of a channel has no hole: where there is one, the
+//! channel is damaged.
 //!
 //! Deliberately absent: the order of requests (`queue`).
 

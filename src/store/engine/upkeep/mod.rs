@@ -1,4 +1,5 @@
-//! Removes what retention does not keep, in bounded steps.
+//! Removing what retention does not keep, in bounded steps: messages (`trim`), and what belongs to
+//! none (`removal`). `Engine` lets it take a step in each turn.
 //!
 //! A channel that exceeds a limit is noted at once. For age, and after a restart, a sweep visits
 //! all channels from time to time, and other sweeps visit pending messages, dead letters,

@@ -1,5 +1,5 @@
-//! The writes of the store. Each reads all that it needs before it adds to the batch, so that a
-//! refusal leaves nothing behind.
+//! The writes of the store, a file for each kind; `Engine` calls them. Each reads all that it needs
+//! before it adds to the batch, so that a refusal leaves nothing behind.
 //!
 //! Deliberately absent: the order of writes (`queue`), and commits.
 
