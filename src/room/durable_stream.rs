@@ -9,10 +9,11 @@ use std::mem;
 use std::sync::Arc;
 
 use super::history_window::HistoryWindow;
-use super::messages::{PublishMode, RoomOp, RoomRequest};
+use super::messages::{RoomOp, RoomRequest};
 use super::options::WindowLimits;
 use super::own_writes::OwnWrites;
 use super::pending_messages::{MessageInFlight, PendingAppend, PendingMessages};
+use super::requests::PublishMode;
 use super::room_context::RoomContext;
 use super::store_client::{PendingOp, ReadClass, ReadPurpose, ReplyRoute, StoreRead, requester};
 use super::{ChannelKey, IdSource, Namespace};

@@ -41,6 +41,7 @@ mod reading;
 mod receipts;
 mod reopening;
 mod request_order;
+mod requests;
 #[expect(clippy::module_inception, reason = "the type that all the others are parts of")]
 mod room;
 mod room_context;
@@ -64,11 +65,14 @@ mod users;
 pub use message_timing::tests::timing;
 pub use message_timing::{DeliveryKind, MessageTiming, UNKNOWN, ack_key};
 pub use messages::{
-    ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryQuery,
-    IdSource, InboxDelivery, LeaveReason, MembersPage, PublishAck, PublishMode, Reaction,
-    ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RecoveryOutcome, ReplyTo, RetractRight,
-    RoomEvent, RoomOp, RoomPublish, RoomReply, RoomRequest, RoomSubscribe, Subscribed, Swap,
+    InboxDelivery, PublishAck, RecoveryOutcome, ReplyTo, RoomEvent, RoomOp, RoomReply, RoomRequest,
+    Subscribed, Swap,
 };
 pub use options::{JoinLeaveScope, Namespace, Options, Permission, UserRateLimits, WindowLimits};
 pub use output::{MessageStep, RoomOutput};
+pub use requests::{
+    ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryQuery,
+    IdSource, LeaveReason, MembersPage, PublishMode, Reaction, ReactionsPage, ReadMarkerUpdate,
+    ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe,
+};
 pub use rooms::Rooms;

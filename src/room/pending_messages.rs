@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::message_timing::MessageTiming;
-use super::messages::{IdSource, PublishMode, ReplyTo, RoomRequest};
+use super::messages::{ReplyTo, RoomRequest};
+use super::requests::{IdSource, PublishMode};
 use super::store_client::ReplyRoute;
 use super::{RoomOutput, RoomReply};
 use crate::base::{ConnId, MonotonicUs, RoomId, ShardId};

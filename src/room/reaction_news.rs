@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use super::conversation::DirectConversation;
 use super::members::Members;
-use super::messages::{InboxDelivery, Reaction};
+use super::messages::InboxDelivery;
+use super::requests::Reaction;
 use super::room_context::RoomContext;
 use super::{RoomEvent, RoomOutput};
 use crate::base::{Bucket, MonotonicMs, RoomId};

@@ -9,7 +9,8 @@
 use std::sync::Arc;
 
 use super::durable_stream::DurableStream;
-use super::messages::{Reaction, ReactionsPage, RoomReply};
+use super::messages::RoomReply;
+use super::requests::{Reaction, ReactionsPage};
 use super::room_context::RoomContext;
 use super::store_client::{PendingOp, ReadClass, ReplyRoute, requester};
 use crate::base::RoomId;

@@ -95,7 +95,7 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "room",
-        "options messages message_timing output dedup users user_rates members typing \
+        "options requests messages message_timing output dedup users user_rates members typing \
          history_window silence memory_reactions store_client epochs room_timers room_context \
          message_ids own_writes pending_messages durable_stream stream conversation inbox \
          membership_events presence receipts changes reaction_news reactions decision reading \
