@@ -22,16 +22,12 @@ const FILE_LINES_MAX: usize = 600;
 /// roots of what is pure deny it; tests may match as they like.
 const CATCH_ALL_LINT: &str = "deny(clippy::wildcard_enum_match_arm)";
 
-/// Where files may still be longer. The list only gets shorter.
-const OPEN: [&str; 1] = ["sim/src/"];
-
 /// What is wrong with files by their path and text, those of tests, too: those of one subject
 /// are short, and begin with what it is.
 pub fn text_findings(texts: &[(String, String)]) -> Vec<Finding> {
-    let is_held = |path: &str| !OPEN.iter().any(|folder| path.starts_with(folder));
     let mut found = Vec::new();
     for (path, text) in texts {
-        if FILE_LINES_MAX < text.lines().count() && is_held(path) {
+        if FILE_LINES_MAX < text.lines().count() {
             found.push(("long-file", path.clone()));
         }
         if !text.trim_start().starts_with("//!") {
