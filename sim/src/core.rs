@@ -351,7 +351,7 @@ fn lose_events(messages: &mut Vec<ShardMessage>, of_members: &mut Vec<RoomEvent>
         ShardMessage::Event(
             event @ (RoomEvent::Joined(..)
             | RoomEvent::Left(..)
-            | RoomEvent::Swapped(..)
+            | RoomEvent::MemberReplaced(..)
             | RoomEvent::MembershipSummary(..)),
         ) => {
             of_members.push(event.clone());

@@ -380,7 +380,7 @@ impl Mutator {
             ) => !found.is_empty(),
             (
                 Mutation::DropLeave,
-                ShardMessage::Event(RoomEvent::Left(..) | RoomEvent::Swapped(..)),
+                ShardMessage::Event(RoomEvent::Left(..) | RoomEvent::MemberReplaced(..)),
             ) => true,
             (Mutation::DropUnsubscribe, ShardMessage::Request(request)) => {
                 matches!(request.op, RoomOp::Unsubscribe(_))

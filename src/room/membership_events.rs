@@ -64,7 +64,7 @@ impl JoinLeave {
     fn is_within_rate(&mut self, now: Timestamps, rate: Rate, event: &RoomEvent) -> bool {
         let info = match event {
             RoomEvent::Joined(_, info, _) | RoomEvent::Left(_, info, _) => info,
-            RoomEvent::Swapped(_, swap) => &swap.joined,
+            RoomEvent::MemberReplaced(_, replacement) => &replacement.joined,
             RoomEvent::Reply(..)
             | RoomEvent::Published(..)
             | RoomEvent::Lost(_)
@@ -125,7 +125,7 @@ fn counts_of(event: &RoomEvent) -> (u32, u32) {
     match event {
         RoomEvent::Joined(..) => (1, 0),
         RoomEvent::Left(..) => (0, 1),
-        RoomEvent::Swapped(..) => (1, 1),
+        RoomEvent::MemberReplaced(..) => (1, 1),
         RoomEvent::Reply(..)
         | RoomEvent::Published(..)
         | RoomEvent::Lost(_)

@@ -134,7 +134,7 @@ pub enum RoomEvent {
     Left(RoomId, Arc<ClientInfo>, Option<Arc<Payload>>),
     /// To subscribers that want join and leave messages: a new connection of a user replaced
     /// one that was away.
-    Swapped(RoomId, Box<Swap>),
+    MemberReplaced(RoomId, Box<MemberReplacement>),
     /// To all subscribers: this member is typing.
     Typing(RoomId, Arc<ClientInfo>),
     /// To subscribers that want join and leave messages: how many joined and left.
@@ -149,7 +149,7 @@ pub enum RoomEvent {
 
 /// A connection of a user that replaced another.
 #[derive(Clone, Debug)]
-pub struct Swap {
+pub struct MemberReplacement {
     /// The new member.
     pub joined: Arc<ClientInfo>,
     /// Information from its subscription token.

@@ -35,7 +35,7 @@ mod output;
 mod own_writes;
 mod pending_messages;
 mod presence;
-mod reaction_news;
+mod reaction_notices;
 mod reactions;
 mod reading;
 mod receipts;
@@ -65,8 +65,8 @@ mod users;
 pub use message_timing::tests::timing;
 pub use message_timing::{DeliveryKind, MessageTiming, UNKNOWN, ack_key};
 pub use messages::{
-    InboxDelivery, PublishAck, RecoveryOutcome, ReplyTo, RoomEvent, RoomOp, RoomReply, RoomRequest,
-    Subscribed, Swap,
+    InboxDelivery, MemberReplacement, PublishAck, RecoveryOutcome, ReplyTo, RoomEvent, RoomOp,
+    RoomReply, RoomRequest, Subscribed,
 };
 pub use options::{JoinLeaveScope, Namespace, Options, Permission, UserRateLimits, WindowLimits};
 pub use output::{MessageStep, RoomOutput};

@@ -4,7 +4,7 @@
 //! Where messages are on disk, nothing of it is in memory but which messages may have been
 //! reacted to (`durable_stream`): the others are shown as they are in memory.
 //!
-//! Deliberately absent: who is told (`reaction_news`).
+//! Deliberately absent: who is told (`reaction_notices`).
 
 use std::sync::Arc;
 

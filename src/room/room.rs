@@ -19,8 +19,8 @@ use super::store_client::ReplyRoute;
 use super::stream::RoomStream;
 use super::typing::TypingUsers;
 use super::{
-    ChannelKey, LeaveReason, Namespace, Options, RecoveryOutcome, RoomEvent, RoomReply,
-    RoomSubscribe, Subscribed, Swap, history,
+    ChannelKey, LeaveReason, MemberReplacement, Namespace, Options, RecoveryOutcome, RoomEvent,
+    RoomReply, RoomSubscribe, Subscribed, history,
 };
 use crate::base::{RoomId, Timestamps};
 use crate::wire::{ClientInfo, ErrorCode, Payload, Publication, chat};
@@ -161,13 +161,13 @@ impl Room {
             JoinResult::Joined | JoinResult::Replaced(_) if was_here => None,
             JoinResult::Joined => Some(RoomEvent::Joined(self.id(), info, chan_info)),
             JoinResult::Replaced(before) => {
-                let swap = Swap {
+                let replacement = MemberReplacement {
                     joined: info,
                     joined_chan_info: chan_info,
                     left: before.info,
                     left_chan_info: before.chan_info,
                 };
-                Some(RoomEvent::Swapped(self.id(), Box::new(swap)))
+                Some(RoomEvent::MemberReplaced(self.id(), Box::new(replacement)))
             }
         }
     }

@@ -13,7 +13,7 @@ use super::decision::{Decision, DuplicateCheck, OpenOutcome};
 use super::durable_stream::{DurableStream, NoRoomError, StreamState};
 use super::members::Members;
 use super::pending_messages::{MessageInFlight, PendingAppend};
-use super::reaction_news::ReactionNews;
+use super::reaction_notices::ReactionNotices;
 use super::reactions;
 use super::reading::{is_young, range_of_one};
 use super::reopening;
@@ -38,7 +38,7 @@ pub(super) struct RoomMessages {
     memory: RoomMemory,
     rate: Bucket,
     /// How it is told what messages are reacted to with, wherever they are.
-    reaction_news: ReactionNews,
+    reaction_notices: ReactionNotices,
 }
 
 impl RoomMessages {
@@ -53,7 +53,7 @@ impl RoomMessages {
             channel_key,
             memory: RoomMemory::new(id, stream, now),
             rate: Bucket::full(),
-            reaction_news: ReactionNews::default(),
+            reaction_notices: ReactionNotices::default(),
         }
     }
 
@@ -397,7 +397,7 @@ impl RoomMessages {
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
         self.memory.expire(cx);
-        if !self.reaction_news.may_react(cx) {
+        if !self.reaction_notices.may_react(cx) {
             return Some(RoomReply::Rejected(ErrorCode::TooManyRequests));
         }
         if self.forgets_all() {
@@ -425,14 +425,14 @@ impl RoomMessages {
     ) {
         let Some(totals) = totals else { return };
         let conversation = DirectConversation { room: self.id(), channel_key: &self.channel_key };
-        self.reaction_news.tell(conversation, members, reaction, totals, cx);
+        self.reaction_notices.tell(conversation, members, reaction, totals, cx);
     }
 
     /// Tells what messages are reacted to with that have changed since it was told last, when
     /// it is time to.
     pub fn tell_of_reactions(&mut self, members: &Members, cx: &mut RoomContext<'_>) {
         let conversation = DirectConversation { room: self.id(), channel_key: &self.channel_key };
-        self.reaction_news.tell_gathered(conversation, members, cx);
+        self.reaction_notices.tell_gathered(conversation, members, cx);
     }
 
     /// What some messages are reacted to with.

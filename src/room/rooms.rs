@@ -325,7 +325,7 @@ impl Rooms {
     pub fn on_event_lost(&mut self, now: Timestamps, lost: &RoomEvent) {
         let (RoomEvent::Joined(id, ..)
         | RoomEvent::Left(id, ..)
-        | RoomEvent::Swapped(id, _)
+        | RoomEvent::MemberReplaced(id, _)
         | RoomEvent::MembershipSummary(id, _)) = lost
         else {
             return;

@@ -306,7 +306,7 @@ fn is_notice(event: &RoomEvent) -> bool {
         RoomEvent::Published(..)
         | RoomEvent::Joined(..)
         | RoomEvent::Left(..)
-        | RoomEvent::Swapped(..)
+        | RoomEvent::MemberReplaced(..)
         | RoomEvent::Typing(..)
         | RoomEvent::MembershipSummary(..)
         | RoomEvent::Notice(..) => true,

@@ -27,7 +27,7 @@ pub fn on_room_event(sessions: &mut Sessions, cx: &mut TurnContext<'_>, event: R
         event @ (RoomEvent::Published(..)
         | RoomEvent::Joined(..)
         | RoomEvent::Left(..)
-        | RoomEvent::Swapped(..)
+        | RoomEvent::MemberReplaced(..)
         | RoomEvent::Typing(..)
         | RoomEvent::MembershipSummary(..)
         | RoomEvent::Notice(..)) => sessions.fanout_mut().on_room_event(event),

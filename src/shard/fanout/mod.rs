@@ -19,7 +19,7 @@ use buffer::{FanoutBuffers, Recipients};
 
 use super::messages::Gap;
 use crate::base::RoomId;
-use crate::room::{RoomEvent, Swap};
+use crate::room::{MemberReplacement, RoomEvent};
 use crate::session::SubscriberSlot;
 use crate::wire::{self, Message, Push};
 
@@ -48,8 +48,9 @@ impl Fanout {
                 let push = Push::Leave { info: &info, chan_info: chan_info.as_deref() };
                 self.append_to_channel(room, push, Recipients::JoinLeave);
             }
-            RoomEvent::Swapped(room, swap) => {
-                let Swap { joined, joined_chan_info, left, left_chan_info } = *swap;
+            RoomEvent::MemberReplaced(room, replacement) => {
+                let MemberReplacement { joined, joined_chan_info, left, left_chan_info } =
+                    *replacement;
                 let join = Push::Join { info: &joined, chan_info: joined_chan_info.as_deref() };
                 self.append_to_channel(room, join, Recipients::JoinLeave);
                 let leave = Push::Leave { info: &left, chan_info: left_chan_info.as_deref() };

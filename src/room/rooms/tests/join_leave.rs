@@ -8,8 +8,11 @@ fn told(world: &mut World) -> Vec<String> {
     let said = told.flat_map(|(_, tell)| match tell {
         RoomEvent::Joined(_, info, _) => vec![format!("+{}", { info.client.0 })],
         RoomEvent::Left(_, info, _) => vec![format!("-{}", { info.client.0 })],
-        RoomEvent::Swapped(_, swap) => {
-            vec![format!("+{}", { swap.joined.client.0 }), format!("-{}", { swap.left.client.0 })]
+        RoomEvent::MemberReplaced(_, replacement) => {
+            vec![
+                format!("+{}", { replacement.joined.client.0 }),
+                format!("-{}", { replacement.left.client.0 }),
+            ]
         }
         RoomEvent::MembershipSummary(_, data) => {
             vec![String::from_utf8(data.bytes.to_vec()).unwrap()]
@@ -103,9 +106,9 @@ impl Reader {
             match tell {
                 RoomEvent::Joined(_, info, _) => drop(self.list.insert(name_in_list(of, &info))),
                 RoomEvent::Left(_, info, _) => drop(self.list.remove(&name_in_list(of, &info))),
-                RoomEvent::Swapped(_, swap) => {
-                    self.list.insert(name_in_list(of, &swap.joined));
-                    self.list.remove(&name_in_list(of, &swap.left));
+                RoomEvent::MemberReplaced(_, replacement) => {
+                    self.list.insert(name_in_list(of, &replacement.joined));
+                    self.list.remove(&name_in_list(of, &replacement.left));
                 }
                 RoomEvent::MembershipSummary(..) => self.is_stale = true,
                 _ => (),

@@ -1,10 +1,10 @@
-//! Who hears what messages are reacted to with, and how often.
+//! Notices of reactions: who gets them, and how often.
 //!
-//! A change in a quiet room is told at once, with who made it. What changes within the next
-//! moment is gathered by message, and told together, with the totals alone: so however many
-//! users react, members hear of a message a few times a second. What is not told is found in
-//! the history, and each notice has all totals of its message, so one that is lost is made
-//! good by the next.
+//! A change in a quiet room is sent at once, with the user who made it. Changes within the next
+//! moment are gathered by message, and sent together, with the totals only: so however many users
+//! react, members get a few notices a second about a message. Totals that are not sent are in the
+//! history, and each notice has all totals of its message, so the next one makes up for one that is
+//! lost.
 //!
 //! Deliberately absent: the reactions themselves.
 
@@ -21,43 +21,43 @@ use crate::base::{Bucket, MonotonicMs, RoomId};
 use crate::store::ReactionTotals;
 use crate::wire::{Payload, chat};
 
-/// How often members are told, in ms.
+/// Time between two notices, in ms.
 const INTERVAL_MS: u64 = 250;
 
-/// Messages of which they are told together; of more, nobody is told.
+/// Most messages in one batch of notices; changes of others are not sent.
 const GATHERED_MAX: usize = 16;
 
-/// What is told of reactions in a room.
+/// The notices of a room.
 #[derive(Debug)]
-pub(super) struct ReactionNews {
+pub(super) struct ReactionNotices {
     rate: Bucket,
-    /// Since something was told a moment ago.
+    /// Changes since the last notice, which was sent a moment ago.
     gathered: Option<Box<Gathered>>,
 }
 
-/// What has changed since members were told.
+/// Changes since the last notice.
 #[derive(Debug)]
 struct Gathered {
     send_at: MonotonicMs,
-    /// In a conversation of two: their personal channels.
+    /// The personal channels of the two users, in a conversation.
     parties: Option<[RoomId; 2]>,
     /// By offset.
     totals: BTreeMap<u64, ReactionTotals>,
 }
 
-impl Default for ReactionNews {
-    fn default() -> ReactionNews {
-        ReactionNews { rate: Bucket::full(), gathered: None }
+impl Default for ReactionNotices {
+    fn default() -> ReactionNotices {
+        ReactionNotices { rate: Bucket::full(), gathered: None }
     }
 }
 
-impl ReactionNews {
-    /// Whether one more reacts now: as many a second as may say something.
+impl ReactionNotices {
+    /// Whether one more reaction is admitted now, by the rate limit of publishes.
     pub fn may_react(&mut self, cx: &RoomContext<'_>) -> bool {
         self.rate.take(cx.now.tick, cx.rules.publish_rate(), 1)
     }
 
-    /// A message has these totals now.
+    /// Sends or gathers the totals of a message.
     pub fn tell(
         &mut self,
         conversation: DirectConversation<'_>,
@@ -80,7 +80,7 @@ impl ReactionNews {
         self.gather(*parties, cx);
     }
 
-    /// Tells what has been gathered, when it is time to.
+    /// Sends gathered totals, when they are due.
     pub fn tell_gathered(
         &mut self,
         conversation: DirectConversation<'_>,
@@ -107,7 +107,7 @@ impl ReactionNews {
     }
 }
 
-/// Everybody in the room hears it, and the two of a conversation wherever they are.
+/// Sends a notice to all members, and to the two users of a conversation wherever they are.
 fn send_to_shards(
     room: RoomId,
     members: &Members,
