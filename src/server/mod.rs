@@ -21,7 +21,6 @@ mod diagnostics;
 mod dump;
 mod executor;
 mod fault;
-mod leak;
 mod locked;
 mod memory_groups;
 mod options;

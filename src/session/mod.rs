@@ -15,6 +15,7 @@ mod answers;
 mod awaiting_connect;
 mod backlog;
 mod chat_commands;
+mod client_prefix;
 mod clocks;
 mod command_order;
 mod command_out;
@@ -35,7 +36,6 @@ mod ping_timer;
 mod position_seal;
 mod presence;
 mod publishing;
-mod quarantine;
 mod quota;
 mod reactions;
 mod refresh;
@@ -50,6 +50,7 @@ mod tokens;
 mod tracer;
 
 pub use backlog::HeldCommands;
+pub use client_prefix::{Prefix, QuarantineOptions};
 pub use context::{Context, PeerIdentity};
 pub use fault::Fault;
 pub use load::{CoreLoad, CorePace};
@@ -58,9 +59,6 @@ pub use names::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, namespace_of};
 pub use options::Options;
 pub use outcome::{CommandError, ConnectionEvent, Effect, OutputCounts, SessionOutput, Suspicion};
 pub use ping_timer::PongResult;
-pub use quarantine::{
-    BlockedBy, BlockedPrefix, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, SuspectResult,
-};
 pub use quota::QuotaDecision;
 pub use subscriptions::SubscriberSlot;
 pub use tracer::{Tracer, TracerOptions};

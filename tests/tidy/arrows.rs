@@ -66,7 +66,7 @@ const ROOMS: &[(&str, &str)] = &[
 const ORDERS: &[(&str, &str)] = &[
     (
         "session",
-        "backlog clocks fault load names options ping_timer quarantine rights open_commands \
+        "backlog clocks fault load names options ping_timer client_prefix rights open_commands \
          context outcome quota position_seal identity subscriptions heartbeat tracer tokens \
          peer_permissions answers command_out presence publishing reactions chat_commands commands connect \
          awaiting_connect state subscribing refresh command_order serving machine",

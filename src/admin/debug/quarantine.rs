@@ -1,7 +1,7 @@
 //! `/debug/quarantine`: which prefixes of clients are blocked, and commands to block one or to
 //! let it in again.
 //!
-//! Deliberately absent: when the server blocks somebody by itself (`session::quarantine`).
+//! Deliberately absent: when the server blocks somebody by itself (`server::diagnostics`).
 
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;

@@ -7,6 +7,9 @@
 //!
 //! Deliberately absent: HTTP, and what a core looks at.
 
+mod leak;
+mod quarantine;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,7 +23,6 @@ use super::core_lanes::CoreCommand;
 use super::cores::CoreHandles;
 use super::dump;
 use super::executor::CoreEvent;
-use super::leak::LeakWatch;
 use crate::admin::{
     self, AnswerSender, BlockedPrefixRow, ConnectionRow, ConnectionsAnswer, OperatorQuestion,
     QuestionError, Sort, tasks_report,
@@ -28,11 +30,12 @@ use crate::admin::{
 use crate::base::MonotonicMs;
 use crate::clock::unix_ms;
 use crate::metrics::{Cells, Gauge};
-use crate::session::{
-    BlockedBy, PREFIXES_MAX, Prefix, Quarantine, QuarantineOptions, SuspectResult,
-};
+use crate::session::{Prefix, QuarantineOptions};
 use crate::shard::{ConnectionInfo, ScanRequest, ScanResult, ShardCommand, TopBy};
 use crate::wire::Encoding;
+
+use leak::LeakWatch;
+use quarantine::{BlockedBy, PREFIXES_MAX, Quarantine, SuspectResult};
 
 /// How long cores may take to answer.
 const LOOK_MS_MAX: u64 = 2_000;
