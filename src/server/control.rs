@@ -202,7 +202,7 @@ async fn serve(
                     tracing::error!("keys stay as they were: {why}");
                 }
             },
-            commands = diagnostics.wait() => diagnostics.act(cores, commands),
+            task = diagnostics.wait() => diagnostics.act(cores, task),
         }
     }
 }

@@ -95,7 +95,7 @@ pub(super) enum CoreEvent {
     /// A session panicked soon after it began.
     EarlyPanic(EarlyPanic),
     /// A look is over.
-    Looked {
+    ScanFinished {
         core: u16,
         scan_id: u64,
         found: ScanResult,
@@ -384,13 +384,13 @@ impl Core {
         }
         if let Some((scan_id, found)) = self.shard.take_scan_result() {
             let peers = match &found {
-                ScanResult::Top(sights, _) => {
-                    sights.iter().map(|sight| self.io.peer(sight.conn)).collect()
+                ScanResult::Top(infos, _) => {
+                    infos.iter().map(|info| self.io.peer(info.conn)).collect()
                 }
                 ScanResult::CountPrefix { .. } => Vec::new(),
             };
-            let looked = CoreEvent::Looked { core: self.id.0, scan_id, found, peers };
-            let _ = self.core_events.try_send(looked);
+            let finished = CoreEvent::ScanFinished { core: self.id.0, scan_id, found, peers };
+            let _ = self.core_events.try_send(finished);
         }
     }
 

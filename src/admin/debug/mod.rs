@@ -68,7 +68,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(diagnostics: DiagnosticsS
         .route("/debug/conns", get(conns::page))
         .route("/debug/profile", get(profile::page))
         .route("/debug/quarantine", get(quarantine::list).post(quarantine::add))
-        .route("/debug/quarantine/{prefix}", delete(quarantine::lift));
+        .route("/debug/quarantine/{prefix}", delete(quarantine::remove));
     #[cfg(feature = "faults")]
     let pages = pages.route("/debug/faults/block", axum::routing::post(questions::block));
     pages

@@ -20,13 +20,13 @@ const HOLD_S_MAX: u64 = 86_400;
 pub(super) async fn list(
     State(diagnostics): State<DiagnosticsState>,
 ) -> Result<Response, Response> {
-    let held = ask(&diagnostics.questions, OperatorQuestion::Held).await?;
-    let lines = held.iter().map(|held| {
+    let blocked = ask(&diagnostics.questions, OperatorQuestion::ListBlocked).await?;
+    let lines = blocked.iter().map(|blocked| {
         json!({
-            "prefix": held.prefix,
-            "by": held.by,
-            "held_seconds": held.held_ms as f64 / 1e3,
-            "left_seconds": held.left_ms as f64 / 1e3,
+            "prefix": blocked.prefix,
+            "by": blocked.by,
+            "held_seconds": blocked.held_ms as f64 / 1e3,
+            "left_seconds": blocked.left_ms as f64 / 1e3,
         })
     });
     Ok(super::json_answer(&json!({
@@ -49,16 +49,17 @@ pub(super) async fn add(
         Some(_) => Some(query.number("seconds", 0, 1, HOLD_S_MAX)? * 1_000),
         None => None,
     };
-    ask(&diagnostics.questions, |answer| OperatorQuestion::Hold { prefix, hold_ms, answer })
+    ask(&diagnostics.questions, |answer| OperatorQuestion::BlockPrefix { prefix, hold_ms, answer })
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `DELETE /debug/quarantine/{prefix}`
-pub(super) async fn lift(
+pub(super) async fn remove(
     State(diagnostics): State<DiagnosticsState>,
     Path(prefix): Path<String>,
 ) -> Result<StatusCode, Response> {
-    ask(&diagnostics.questions, |answer| OperatorQuestion::Lift { prefix, answer }).await?;
+    ask(&diagnostics.questions, |answer| OperatorQuestion::UnblockPrefix { prefix, answer })
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -56,9 +56,9 @@ pub enum OperatorQuestion {
         answer: AnswerSender<ConnectionsAnswer>,
     },
     /// Who is blocked.
-    Held(AnswerSender<Vec<BlockedPrefixRow>>),
+    ListBlocked(AnswerSender<Vec<BlockedPrefixRow>>),
     /// Blocks somebody.
-    Hold {
+    BlockPrefix {
         /// The prefix, as it was written.
         prefix: String,
         /// For how long; the configured time for none.
@@ -67,7 +67,7 @@ pub enum OperatorQuestion {
         answer: AnswerSender<()>,
     },
     /// Lets somebody in again.
-    Lift {
+    UnblockPrefix {
         /// The prefix, as it was written.
         prefix: String,
         /// Where the answer goes.
@@ -75,7 +75,7 @@ pub enum OperatorQuestion {
     },
     /// Keeps a core from its work, for a demonstration.
     #[cfg(feature = "faults")]
-    Block {
+    BlockCore {
         /// The core.
         core: u16,
         /// How long it stands still.
@@ -180,7 +180,7 @@ pub(super) async fn block(
     let query = super::query::QueryParams::read(raw.as_deref(), &["core", "seconds"])?;
     let core = query.number("core", 0, 0, u64::from(u16::MAX))? as u16;
     let block_ms = query.number("seconds", 10, 1, 600)? * 1_000;
-    ask(&diagnostics.questions, |answer| OperatorQuestion::Block { core, block_ms, answer })
+    ask(&diagnostics.questions, |answer| OperatorQuestion::BlockCore { core, block_ms, answer })
         .await?;
     Ok("the core stands still\n")
 }

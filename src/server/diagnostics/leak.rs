@@ -1,7 +1,14 @@
 //! When the diagnostics of a leak are written down: tasks of one connection that do not
 //! come back, for two minutes.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::admin::tasks_report;
 use crate::base::MonotonicMs;
+use crate::clock::unix_ms;
+use crate::metrics::Cells;
+use crate::server::dump;
 
 /// More tasks than this of one connection are a leak, if they stay.
 const TASKS_MAX: u64 = 15;
@@ -28,6 +35,28 @@ impl LeakWatch {
         self.told |= is_leak;
         is_leak
     }
+}
+
+/// Says that there is a leak, and writes down what all cores are doing, where there is a folder.
+pub(super) fn write(hold_ms: u64, instance: &str, cells: &[Arc<Cells>], folder: Option<&Path>) {
+    tracing::warn!(
+        "a connection has had more tasks under way than it should for {} s; \
+         GET /debug/conns?sort=tasks names it",
+        hold_ms / 1_000
+    );
+    let Some(folder) = folder.map(Path::to_path_buf) else { return };
+    let unix_ms = unix_ms();
+    let report = tasks_report(instance, unix_ms, cells);
+    // A slow disk must not keep the control thread from its signals.
+    drop(tokio::task::spawn_blocking(move || {
+        match dump::write(&folder, unix_ms, &format!("{report}\n")) {
+            Ok(path) => tracing::warn!("what all cores were doing is in {}", path.display()),
+            Err(error) => tracing::error!(
+                "what all cores were doing cannot be written to {}: {error}",
+                folder.display()
+            ),
+        }
+    }));
 }
 
 #[cfg(test)]
