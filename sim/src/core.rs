@@ -28,7 +28,7 @@ use rookery::store::{StoreReply, StoreRequest};
 use crate::checkers::{Sends, SimCounters, check_trace_events};
 use crate::client::Client;
 use crate::digest::Digest;
-use crate::lane::CoreMesh;
+use crate::lane::{CoreMesh, LaneId};
 use crate::mutation::{Mutation, Mutator};
 use crate::scenario::{Scenario, keys};
 use crate::store::Store;
@@ -286,7 +286,13 @@ impl Lanes for WatchedLanes<'_> {
         mutator.change_reply_tos(ShardId(self.core as u16), messages);
         let (core, to) = (self.core, usize::from(to.0));
         let waiting_count = messages.len();
-        self.lanes.post(core, to, self.now.tick, fault_profile, self.prng, messages);
+        self.lanes.post(
+            LaneId { from: core, to },
+            self.now.tick,
+            fault_profile,
+            self.prng,
+            messages,
+        );
         if self.lanes.may_lose(core, to) && mutator.applies(Mutation::LoseInLane) {
             self.lanes.lose(core, to);
         }

@@ -41,6 +41,15 @@ struct Transit {
     sent_count: u64,
 }
 
+/// The lane from one core to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneId {
+    /// The writer.
+    pub from: usize,
+    /// The reader.
+    pub to: usize,
+}
+
 /// A message between two cores.
 pub struct Posted {
     /// When it arrives.
@@ -69,13 +78,13 @@ impl CoreMesh {
     /// Sends messages from the front, as many as the world lets wait at a time.
     pub fn post(
         &mut self,
-        from: usize,
-        to: usize,
+        lane: LaneId,
         now: MonotonicMs,
         fault_profile: LaneFaultProfile,
         prng: &mut Prng,
         messages: &mut Vec<ShardMessage>,
     ) {
+        let LaneId { from, to } = lane;
         let room = fault_profile.messages_max.saturating_sub(self.len(from, to));
         let transit = &mut self.transits[from][to];
         let count = room.min(messages.len());

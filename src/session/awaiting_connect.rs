@@ -20,6 +20,16 @@ pub(super) struct AwaitingConnect {
     refused: Option<ErrorCode>,
 }
 
+/// The connect command of a client.
+pub(super) struct ConnectCommand<'c, 'r> {
+    /// Its id.
+    pub id: u32,
+    /// What it asks for.
+    pub request: &'c ConnectRequest<'r>,
+    /// The kind of program that the client is.
+    pub agent: Agent,
+}
+
 impl AwaitingConnect {
     /// Of a session whose upgrade is done now.
     pub fn begin(now: MonotonicMs, options: &Options) -> AwaitingConnect {
@@ -45,12 +55,11 @@ impl AwaitingConnect {
     pub fn on_connect(
         &mut self,
         cx: &mut Context<'_>,
-        id: u32,
-        request: &ConnectRequest<'_>,
-        agent: Agent,
+        command: &ConnectCommand<'_, '_>,
         quota: &mut Quota,
         out: &mut SessionOutput,
     ) -> Option<PendingConnect> {
+        let &ConnectCommand { id, request, agent } = command;
         if cx.load.pace == CorePace::FarBehind {
             self.refused = Some(ErrorCode::TooManyRequests);
             // It is not counted as a mistake of the client.

@@ -10,7 +10,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::awaiting_connect::AwaitingConnect;
+use super::awaiting_connect::{AwaitingConnect, ConnectCommand};
 use super::backlog::{HeldServed, Remaining, SubscribeOutcome};
 use super::command_order::{apply_deferred, may_follow_connect, note_throttled, waits_for};
 use super::command_out::CommandOut;
@@ -508,7 +508,8 @@ impl Session {
     ) {
         self.agent = connect::agent(self.agent, &request.name);
         let SessionState::AwaitingConnect(awaiting) = &mut self.state else { return };
-        let begun = awaiting.on_connect(cx, id, request, self.agent, &mut self.quota, out);
+        let command = ConnectCommand { id, request, agent: self.agent };
+        let begun = awaiting.on_connect(cx, &command, &mut self.quota, out);
         let Some(connecting) = begun else { return };
         let mut reply = CommandOut::new(cx, connecting.peer(), 0, &mut self.open_commands, out);
         connecting.ask_rooms(&mut reply);
