@@ -22,7 +22,7 @@ pub struct Sends(BTreeSet<ConnId>);
 impl Sends {
     /// A send is given.
     pub fn given(&mut self, conn: ConnId) -> CheckResult {
-        demand(self.0.insert(conn), Checker::Sends, || format!("a second send for {conn:?}"))
+        demand!(self.0.insert(conn), Checker::Sends, "a second send for {conn:?}")
     }
 
     /// It has left, or the connection is gone.
@@ -34,9 +34,11 @@ impl Sends {
 /// A turn took no more than it may.
 pub fn check_turn(limits: TurnLimits, events: usize, messages: usize) -> CheckResult {
     let within = events <= limits.events_max && messages <= limits.messages_max;
-    demand(within, Checker::TurnLimits, || {
-        format!("{events} events and {messages} messages in one turn, with {limits:?}")
-    })
+    demand!(
+        within,
+        Checker::TurnLimits,
+        "{events} events and {messages} messages in one turn, with {limits:?}"
+    )
 }
 
 /// Homes count exactly those who sit on other shards, those who were let in and
@@ -48,15 +50,16 @@ pub fn check_membership(
 ) -> CheckResult {
     let mut counted: BTreeMap<(RoomId, ShardId), i64> = BTreeMap::new();
     for (shard, audit) in (0..).map(ShardId).zip(audits) {
-        demand(audit.subscribers == audit.subscriber_slots, Checker::Membership, || {
-            format!(
-                "{shard:?}: channels say {:?}, sessions {:?}",
-                audit.subscribers, audit.subscriber_slots
-            )
-        })?;
+        demand!(
+            audit.subscribers == audit.subscriber_slots,
+            Checker::Membership,
+            "{shard:?}: channels say {:?}, sessions {:?}",
+            audit.subscribers,
+            audit.subscriber_slots
+        )?;
         for &(room, on, count) in &audit.members {
             let homed = home(room, audits.len() as u16) == shard;
-            demand(homed, Checker::Membership, || format!("{room:?} lives on {shard:?}"))?;
+            demand!(homed, Checker::Membership, "{room:?} lives on {shard:?}")?;
             *counted.entry((room, on)).or_default() += i64::from(count);
         }
         for subscriber in &audit.subscribers {
@@ -78,7 +81,7 @@ pub fn check_membership(
         }
     }
     let odd = counted.iter().find(|(_, left)| **left != 0);
-    demand(odd.is_none(), Checker::Membership, || format!("more or less than counted: {odd:?}"))
+    demand!(odd.is_none(), Checker::Membership, "more or less than counted: {odd:?}")
 }
 
 /// What a world knows that counters should know, too.
@@ -116,9 +119,7 @@ pub fn check_counters(
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     };
     let equal = |what: &str, counted: u64, known: u64| {
-        demand(counted == known, Checker::Counters, || {
-            format!("{what}: {counted} counted, {known} known")
-        })
+        demand!(counted == known, Checker::Counters, "{what}: {counted} counted, {known} known")
     };
     let sessions = audits.iter().map(|audit| audit.sessions_count).sum();
     let upgrading: u64 = audits.iter().map(|audit| audit.upgrading_count).sum();
@@ -145,11 +146,13 @@ pub fn check_counters(
     let blamed = sum("chat_conn_closed_blame_total", "");
     equal("closed, by blame", blamed, sum("chat_conn_closed_total", ""))?;
     let within = (counters.panics_seen..=counters.panics_sent).contains(&panics);
-    demand(within, Checker::Counters, || format!("{panics} panics, and {counters:?}"))?;
+    demand!(within, Checker::Counters, "{panics} panics, and {counters:?}")?;
     let published = sum("chat_msg_publish_total", "result=\"accepted\"");
-    demand(counters.published_seen <= published, Checker::Counters, || {
-        format!("{published} published, and {counters:?}")
-    })
+    demand!(
+        counters.published_seen <= published,
+        Checker::Counters,
+        "{published} published, and {counters:?}"
+    )
 }
 
 /// Every recipient has one outcome, or what is for it is still there.
@@ -160,15 +163,19 @@ fn check_recipients(
 ) -> CheckResult {
     let waiting: u64 = audits.iter().map(|audit| audit.publications_count).sum();
     let in_flight = sum("chat_msg_inflight", "");
-    demand(in_flight == waiting, Checker::Recipients, || {
-        format!("{in_flight} in flight by the gauge, {waiting} in outboxes")
-    })?;
+    demand!(
+        in_flight == waiting,
+        Checker::Recipients,
+        "{in_flight} in flight by the gauge, {waiting} in outboxes"
+    )?;
     let recipients = sum("chat_msg_recipients_total", "");
     let outcomes = sum("chat_msg_delivery_total", "");
     let expected = recipients + counters.outcomes_forgotten;
-    demand(expected == outcomes + in_flight, Checker::Recipients, || {
-        format!("{recipients} recipients, {outcomes} outcomes, {in_flight} in flight")
-    })
+    demand!(
+        expected == outcomes + in_flight,
+        Checker::Recipients,
+        "{recipients} recipients, {outcomes} outcomes, {in_flight} in flight"
+    )
 }
 
 /// What a shard tells of messages has happened, in this order. Takes all of it.
@@ -176,8 +183,8 @@ pub fn check_trace_events(now: Timestamps, trace_events: Vec<TraceEvent>) -> Che
     for event in trace_events {
         if let TraceEvent::Span(span) = event {
             let is_past = span.began_at <= span.ended_at && span.ended_at <= now.moment;
-            demand(is_past, Checker::Steps, || format!("at {now:?}: {span:?}"))?;
-            demand(span.parent != Some(span.id), Checker::Steps, || format!("{span:?}"))?;
+            demand!(is_past, Checker::Steps, "at {now:?}: {span:?}")?;
+            demand!(span.parent != Some(span.id), Checker::Steps, "{span:?}")?;
         }
     }
     Ok(())
@@ -186,5 +193,5 @@ pub fn check_trace_events(now: Timestamps, trace_events: Vec<TraceEvent>) -> Che
 /// Nobody is here, and nothing is remembered.
 pub fn check_empty(audit: &Audit, connections_count: usize) -> CheckResult {
     let empty = *audit == Audit::default() && connections_count == 0;
-    demand(empty, Checker::Emptiness, || format!("{connections_count} connections, {audit:?}"))
+    demand!(empty, Checker::Emptiness, "{connections_count} connections, {audit:?}")
 }

@@ -137,9 +137,12 @@ impl Client {
     fn check_refused(&self, code: u32, cx: &ClientContext<'_>) -> CheckResult {
         let is_others_fault = [100, 111].contains(&code);
         let is_fair = self.profile != ClientProfile::Patient || cx.acknowledges || !is_others_fault;
-        demand(is_fair, Checker::Fairness, || {
-            format!("client {} asks for little, and is refused with {code}", self.index)
-        })
+        demand!(
+            is_fair,
+            Checker::Fairness,
+            "client {} asks for little, and is refused with {code}",
+            self.index
+        )
     }
 
     /// At which core it is.
@@ -215,9 +218,12 @@ impl Client {
         let Some(line) = &self.line else { return Ok(()) };
         let is_heard = self.is_prompt && line.is_clean();
         let is_healthy = is_heard && line.has_said(code, self.pongs_percent);
-        demand(!is_healthy, Checker::Healthy, || {
-            format!("client {} does all it has to, and is ended with {code}", self.index)
-        })
+        demand!(
+            !is_healthy,
+            Checker::Healthy,
+            "client {} does all it has to, and is ended with {code}",
+            self.index
+        )
     }
 
     /// Its connection is gone.
@@ -325,7 +331,7 @@ impl Client {
                 cx.counters.endings.insert(format!("status {status}"));
                 self.check_ended(status)?;
                 let known = [400, 408, 503].contains(&status);
-                demand(known, Checker::Decoding, || format!("status {status}"))?;
+                demand!(known, Checker::Decoding, "status {status}")?;
                 self.leave();
             }
             Received::Message(ClientMessage::Reply { id, answer }) => {
@@ -468,9 +474,11 @@ impl Client {
                 // An unsubscribe that was refused does not make way.
                 line.renewed.remove(&(id + 1));
                 let overtook = error.code == 105 && line.renewed.contains(&id) && !line.dirty;
-                demand(!overtook, Checker::Answers, || {
-                    format!("subscribe {id} came before the unsubscribe that it was sent behind")
-                })?;
+                demand!(
+                    !overtook,
+                    Checker::Answers,
+                    "subscribe {id} came before the unsubscribe that it was sent behind"
+                )?;
                 self.check_refused(error.code, cx)?;
                 self.on_chat_refusal(&asked, error.code, cx)?;
             }
@@ -516,14 +524,16 @@ impl Client {
             ClientPush::Unsubscribe(why) => {
                 cx.counters.endings.insert(format!("unsubscribed {}", why.code));
                 let known = [2000, 2500, 2501].contains(&why.code);
-                demand(known, Checker::Decoding, || format!("unsubscribed with {}", why.code))?;
+                demand!(known, Checker::Decoding, "unsubscribed with {}", why.code)?;
                 reading.unsubscribed();
                 self.member_views.end(channel);
             }
             ClientPush::Join(_) | ClientPush::Leave(_) | ClientPush::Message(_) => {
-                demand(inside, Checker::Streams, || {
-                    format!("client {index} hears of {channel} from outside")
-                })?;
+                demand!(
+                    inside,
+                    Checker::Streams,
+                    "client {index} hears of {channel} from outside"
+                )?;
                 if let ClientPush::Message(notice) = &push {
                     self.check_reacted(notice, cx)?;
                 }
@@ -533,9 +543,11 @@ impl Client {
                 }
             }
             ClientPush::Subscribe(sub) => {
-                demand(!inside, Checker::Streams, || {
-                    format!("client {index} is subscribed to {channel} by the server, twice")
-                })?;
+                demand!(
+                    !inside,
+                    Checker::Streams,
+                    "client {index} is subscribed to {channel} by the server, twice"
+                )?;
                 cx.counters.endings.insert("subscribed by a refresh".to_owned());
                 let result = proto::SubscribeResult {
                     recoverable: sub.recoverable,

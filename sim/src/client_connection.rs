@@ -112,9 +112,11 @@ impl ClientConnection {
     /// What was asked is answered soon.
     pub fn check_served(&self, index: usize, step: u64) -> CheckResult {
         let late = self.asked_in.iter().find(|(_, asked_in)| SERVED_STEPS_MAX < step - *asked_in);
-        demand(late.is_none(), Checker::Fairness, || {
-            let asked = late.and_then(|(id, _)| self.answers.of(*id));
-            format!("client {index} waits for {asked:?} since {SERVED_STEPS_MAX} steps")
-        })
+        let asked = late.and_then(|(id, _)| self.answers.of(*id));
+        demand!(
+            late.is_none(),
+            Checker::Fairness,
+            "client {index} waits for {asked:?} since {SERVED_STEPS_MAX} steps"
+        )
     }
 }

@@ -249,9 +249,12 @@ impl Lanes for WatchedLanes<'_> {
                 let Some(mut posted) = taken else { break };
                 before += 1;
                 if self.verdict.is_ok() {
-                    self.verdict = demand(posted.serial == before, Checker::Lanes, || {
-                        format!("message {} where {before} comes next", posted.serial)
-                    });
+                    self.verdict = demand!(
+                        posted.serial == before,
+                        Checker::Lanes,
+                        "message {} where {before} comes next",
+                        posted.serial
+                    );
                 }
                 self.mutator.borrow().restore_reply_to(&mut posted.message);
                 on_message(ShardId(from as u16), posted.message);

@@ -142,23 +142,25 @@ impl DurableOracle {
             true => epoch,
             false => self.epochs.entry(channel.to_owned()).or_insert_with(|| epoch.to_owned()),
         };
-        demand(known == epoch, Checker::Offsets, || {
-            format!("{channel} was {known}, and is {epoch} now")
-        })?;
+        demand!(known == epoch, Checker::Offsets, "{channel} was {known}, and is {epoch} now")?;
         let Some(said) = self.said.get_mut(&number) else {
-            return demand(false, Checker::Kept, || format!("{channel}: nobody said {number}"));
+            return demand!(false, Checker::Kept, "{channel}: nobody said {number}");
         };
         let place = (channel.to_owned(), offset);
         let is_change =
             self.retractions.contains_key(&place) || self.edits.is_edit(channel, offset);
         let there = *self.places.entry(place).or_insert(number);
-        demand(there == number && !is_change, Checker::Kept, || {
-            format!("{channel}: at {offset} is message {there}, and {number}")
-        })?;
+        demand!(
+            there == number && !is_change,
+            Checker::Kept,
+            "{channel}: at {offset} is message {there}, and {number}"
+        )?;
         let first = *said.offset.get_or_insert(offset);
-        demand(first == offset, Checker::Repeats, || {
-            format!("{channel}: message {number} is at {first}, and at {offset}")
-        })
+        demand!(
+            first == offset,
+            Checker::Repeats,
+            "{channel}: message {number} is at {first}, and at {offset}"
+        )
     }
 
     /// What stands at this place says that the message at `target` was taken back.
@@ -168,13 +170,17 @@ impl DurableOracle {
         let place = (channel.to_owned(), offset);
         let is_message = self.places.contains_key(&place) || self.edits.is_edit(channel, offset);
         let there = *self.retractions.entry(place).or_insert(target);
-        demand(!is_message && there == target && target < offset, Checker::Kept, || {
-            format!("{channel}: {offset} takes {target} back, and {there}: {is_message}")
-        })?;
+        demand!(
+            !is_message && there == target && target < offset,
+            Checker::Kept,
+            "{channel}: {offset} takes {target} back, and {there}: {is_message}"
+        )?;
         let first = *self.retracted_at.entry((channel.to_owned(), target)).or_insert(offset);
-        demand(first == offset, Checker::Repeats, || {
-            format!("{channel}: {target} is taken back at {first}, and at {offset}")
-        })
+        demand!(
+            first == offset,
+            Checker::Repeats,
+            "{channel}: {target} is taken back at {first}, and at {offset}"
+        )
     }
 
     /// Message `number` was brought to its reader, who is told that it is at this place.
@@ -245,9 +251,11 @@ impl DurableOracle {
     pub fn shown(&self, number: u64, asked: u64) -> CheckResult {
         let end = self.said.get(&number).map_or(End::None, |said| said.end);
         let is_over = matches!(end, End::Answered(moment) if moment < asked);
-        demand(!is_over, Checker::Retracted, || {
-            format!("message {number} was taken back at {end:?}, and shown after {asked}")
-        })
+        demand!(
+            !is_over,
+            Checker::Retracted,
+            "message {number} was taken back at {end:?}, and shown after {asked}"
+        )
     }
 
     /// An edit stands at this place, as somebody was told.
@@ -256,9 +264,11 @@ impl DurableOracle {
         *head = offset.max(*head);
         let place = (channel.to_owned(), offset);
         let is_other = self.places.contains_key(&place) || self.retractions.contains_key(&place);
-        demand(!is_other, Checker::Kept, || {
-            format!("{channel}: {offset} is an edit of {words:?}, and something else")
-        })?;
+        demand!(
+            !is_other,
+            Checker::Kept,
+            "{channel}: {offset} is an edit of {words:?}, and something else"
+        )?;
         self.edits.stands(channel, offset, words)
     }
 
@@ -297,9 +307,7 @@ impl DurableOracle {
         let least = before.markers.get(user).copied().unwrap_or_default();
         let fits =
             least.delivered <= now.delivered && least.read <= now.read && now.read <= now.delivered;
-        demand(fits, Checker::Markers, || {
-            format!("{channel}: {user} is at {now:?}, was at {least:?}")
-        })
+        demand!(fits, Checker::Markers, "{channel}: {user} is at {now:?}, was at {least:?}")
     }
 
     /// Nobody is further than it said, or than what it wrote itself.
@@ -330,9 +338,11 @@ impl DurableOracle {
         };
         let own = messages.iter().rev().find(|&(&offset, content)| is_own(offset, content));
         let most = asked.max(own.map_or(0, |(offset, _)| *offset));
-        demand(now.delivered <= most, Checker::Markers, || {
-            format!("{channel}: {user} is at {now:?}, and came to {most} only")
-        })
+        demand!(
+            now.delivered <= most,
+            Checker::Markers,
+            "{channel}: {user} is at {now:?}, and came to {most} only"
+        )
     }
 
     /// The disk holds all that was promised, and nothing else.
@@ -356,9 +366,11 @@ impl DurableOracle {
             }
             for (user, told) in before.markers {
                 let is_there = found.markers.get(&room).is_some_and(|all| all.contains_key(user));
-                demand(is_there || told == ReadMarkers::default(), Checker::Markers, || {
-                    format!("{channel}: how far {user} is, is lost")
-                })?;
+                demand!(
+                    is_there || told == ReadMarkers::default(),
+                    Checker::Markers,
+                    "{channel}: how far {user} is, is lost"
+                )?;
             }
             if let Some(parties) = parties(channel) {
                 self.check_dead_letters(channel, room, parties, names, &found)?;
@@ -387,15 +399,19 @@ impl DurableOracle {
         let said: BTreeMap<u64, u64> = said.collect();
         for (target, offset) in &said {
             let left = messages.get(target);
-            demand(matches!(left, None | Some(Content::Retracted)), Checker::Retracted, || {
-                format!("{channel}: {offset} says that {target} was taken back, and it is {left:?}")
-            })?;
+            demand!(
+                matches!(left, None | Some(Content::Retracted)),
+                Checker::Retracted,
+                "{channel}: {offset} says that {target} was taken back, and it is {left:?}"
+            )?;
         }
         let emptied = messages.iter().filter(|(_, content)| **content == Content::Retracted);
         for (target, _) in emptied {
-            demand(said.contains_key(target), Checker::Retracted, || {
-                format!("{channel}: nothing says that {target} was taken back")
-            })?;
+            demand!(
+                said.contains_key(target),
+                Checker::Retracted,
+                "{channel}: nothing says that {target} was taken back"
+            )?;
         }
         let last = (channel.to_owned(), u64::MAX);
         for ((_, offset), target) in self.retractions.range((channel.to_owned(), 0)..=last) {
@@ -405,9 +421,11 @@ impl DurableOracle {
             let is_gone = content.is_none()
                 && (self.retention_case == Some(RetentionCase::Some) || may_be_old);
             let fits = content == Some(&Content::Retraction(*target)) || is_gone;
-            demand(fits, Checker::Kept, || {
-                format!("{channel}: {content:?} on disk at {offset}, which took {target} back")
-            })?;
+            demand!(
+                fits,
+                Checker::Kept,
+                "{channel}: {content:?} on disk at {offset}, which took {target} back"
+            )?;
         }
         Ok(())
     }
@@ -423,15 +441,19 @@ impl DurableOracle {
         for (next, (&offset, content)) in messages.iter().enumerate() {
             let first = messages.first_key_value().map_or(0, |(first, _)| *first);
             let wanted = first + next as u64;
-            demand(offset == wanted && offset != 0, Checker::Offsets, || {
-                format!("{channel}: {offset} on disk where {wanted} comes next")
-            })?;
+            demand!(
+                offset == wanted && offset != 0,
+                Checker::Offsets,
+                "{channel}: {offset} on disk where {wanted} comes next"
+            )?;
             let Content::Body(Words { number, .. }) = content else { continue };
             let said = self.said.get(number).filter(|said| said.channel == channel);
             let before = seen.insert(*number, offset);
-            demand(said.is_some() && before.is_none(), Checker::Repeats, || {
-                format!("{channel}: message {number} on disk at {offset} and {before:?}: {said:?}")
-            })?;
+            demand!(
+                said.is_some() && before.is_none(),
+                Checker::Repeats,
+                "{channel}: message {number} on disk at {offset} and {before:?}: {said:?}"
+            )?;
         }
         let last = messages.last_key_value().map_or(0, |(last, _)| *last);
         let promised = self.places.range(..=(channel.to_owned(), u64::MAX)).next_back();
@@ -449,9 +471,11 @@ impl DurableOracle {
                 (Some(Content::Body(there)), End::None | End::Asked) => there.number == *number,
                 (Some(Content::Retracted), End::Asked | End::Answered(_)) => true,
                 (Some(Content::Body(_)), End::Answered(_)) => {
-                    return demand(false, Checker::Retracted, || {
-                        format!("{channel}: message {number} is still on disk, at {offset}")
-                    });
+                    return demand!(
+                        false,
+                        Checker::Retracted,
+                        "{channel}: message {number} is still on disk, at {offset}"
+                    );
                 }
                 (Some(Content::Retracted), End::None)
                 | (
@@ -464,12 +488,23 @@ impl DurableOracle {
                     _,
                 ) => false,
             };
-            demand(fits, Checker::Kept, || {
-                format!(
-                    "{channel}: {content:?} on disk at {offset}, not message {number}: {said:?}"
-                )
-            })?;
+            demand!(
+                fits,
+                Checker::Kept,
+                "{channel}: {content:?} on disk at {offset}, not message {number}: {said:?}"
+            )?;
         }
+        self.check_answered(channel, rules, &seen, now_unix_ms)
+    }
+
+    /// What was answered is among the messages that are on disk.
+    fn check_answered(
+        &self,
+        channel: &str,
+        rules: Rules,
+        seen: &BTreeMap<u64, u64>,
+        now_unix_ms: u64,
+    ) -> CheckResult {
         let unplaced = self.said.iter().find(|(number, said)| {
             said.channel == channel
                 && self.retention_case == Some(RetentionCase::All)
@@ -478,9 +513,11 @@ impl DurableOracle {
                 && !is_too_old(said, rules, now_unix_ms)
                 && !seen.contains_key(number)
         });
-        demand(unplaced.is_none(), Checker::Kept, || {
-            format!("{channel}: answered and not on disk: {unplaced:?}")
-        })
+        demand!(
+            unplaced.is_none(),
+            Checker::Kept,
+            "{channel}: answered and not on disk: {unplaced:?}"
+        )
     }
 
     /// Dead letters + delivered + pending = sent.
@@ -517,12 +554,12 @@ impl DurableOracle {
                 // Dead letters are kept no longer than messages.
                 (false, false) => delivered || self.retention_case == Some(RetentionCase::Some),
             };
-            demand(fits, Checker::DeadLetters, || {
-                format!(
-                    "{channel}: message {number} at {offset} for {to}: \
+            demand!(
+                fits,
+                Checker::DeadLetters,
+                "{channel}: message {number} at {offset} for {to}: \
                      waits {waits}, dead {dead}, delivered {delivered}"
-                )
-            })?;
+            )?;
         }
         Ok(())
     }

@@ -48,15 +48,19 @@ impl EditOracle {
     pub fn stands(&mut self, channel: &str, offset: u64, words: Words) -> CheckResult {
         let edited = self.messages.entry(words.number).or_default();
         let is_asked = (1..=edited.asked_count).contains(&words.version);
-        demand(is_asked, Checker::Edited, || format!("{channel}: nobody said {words:?}"))?;
+        demand!(is_asked, Checker::Edited, "{channel}: nobody said {words:?}")?;
         let there = *self.places.entry((channel.to_owned(), offset)).or_insert(words);
-        demand(there == words, Checker::Kept, || {
-            format!("{channel}: at {offset} are {there:?}, and {words:?}")
-        })?;
+        demand!(
+            there == words,
+            Checker::Kept,
+            "{channel}: at {offset} are {there:?}, and {words:?}"
+        )?;
         let first = *edited.places.entry(words.version).or_insert(offset);
-        demand(first == offset, Checker::Repeats, || {
-            format!("{channel}: {words:?} are at {first}, and at {offset}")
-        })
+        demand!(
+            first == offset,
+            Checker::Repeats,
+            "{channel}: {words:?} are at {first}, and at {offset}"
+        )
     }
 
     /// Its author was told so.
@@ -73,9 +77,11 @@ impl EditOracle {
         by: Option<u64>,
         asked: u64,
     ) -> CheckResult {
-        demand((words.version == 0) == by.is_none(), Checker::Edited, || {
-            format!("{channel}: {words:?} by the edit at {by:?}")
-        })?;
+        demand!(
+            (words.version == 0) == by.is_none(),
+            Checker::Edited,
+            "{channel}: {words:?} by the edit at {by:?}"
+        )?;
         if let Some(by) = by {
             self.stands(channel, by, words)?;
         }
@@ -89,9 +95,11 @@ impl EditOracle {
 
     fn check_last(&self, channel: &str, words: Words, by: u64, asked: u64) -> CheckResult {
         let last = self.messages.get(&words.number).map_or(0, |edited| edited.last(asked));
-        demand(last <= by, Checker::Edited, || {
-            format!("{channel}: {words:?} of {by} are shown after {asked}, behind those of {last}")
-        })
+        demand!(
+            last <= by,
+            Checker::Edited,
+            "{channel}: {words:?} of {by} are shown after {asked}, behind those of {last}"
+        )
     }
 
     /// The disk holds the last words of each message, in its place and in that of its last
@@ -108,9 +116,11 @@ impl EditOracle {
                 Content::Body(words) => drop(bodies.insert(words.number, words.version)),
                 Content::Edit(words) => {
                     let other = edits.insert(words.number, (*offset, words.version));
-                    demand(other.is_none(), Checker::Edited, || {
-                        format!("{channel}: {offset} and {other:?} both have words of {words:?}")
-                    })?;
+                    demand!(
+                        other.is_none(),
+                        Checker::Edited,
+                        "{channel}: {offset} and {other:?} both have words of {words:?}"
+                    )?;
                 }
                 Content::Retracted
                 | Content::Retraction(_)
@@ -120,20 +130,26 @@ impl EditOracle {
         }
         for (number, (offset, version)) in &edits {
             let there = bodies.get(number);
-            demand(there == Some(version), Checker::Edited, || {
-                format!("{channel}: {offset} has version {version} of {number}, it has {there:?}")
-            })?;
+            demand!(
+                there == Some(version),
+                Checker::Edited,
+                "{channel}: {offset} has version {version} of {number}, it has {there:?}"
+            )?;
         }
         for (number, version) in bodies.iter().filter(|(_, version)| **version != 0) {
-            demand(edits.contains_key(number), Checker::Kept, || {
-                format!("{channel}: {number} has version {version}, which no edit says")
-            })?;
+            demand!(
+                edits.contains_key(number),
+                Checker::Kept,
+                "{channel}: {number} has version {version}, which no edit says"
+            )?;
         }
         for (number, edited) in &self.messages {
             let (last, by) = (edited.last(u64::MAX), edits.get(number).map_or(0, |(at, _)| *at));
-            demand(last <= by || !bodies.contains_key(number), Checker::Edited, || {
-                format!("{channel}: {number} has the words of {by}, and {last} was answered")
-            })?;
+            demand!(
+                last <= by || !bodies.contains_key(number),
+                Checker::Edited,
+                "{channel}: {number} has the words of {by}, and {last} was answered"
+            )?;
         }
         self.check_places(channel, messages, may_be_gone)
     }
@@ -159,9 +175,11 @@ impl EditOracle {
                     | Content::Unknown,
                 ) => false,
             };
-            demand(fits, Checker::Kept, || {
-                format!("{channel}: {content:?} on disk at {offset}, where {words:?} were said")
-            })?;
+            demand!(
+                fits,
+                Checker::Kept,
+                "{channel}: {content:?} on disk at {offset}, where {words:?} were said"
+            )?;
         }
         Ok(())
     }

@@ -203,7 +203,9 @@ impl CoreMesh {
 
 /// Sent = received + waiting.
 fn balance(sent: u64, received: u64, waiting: u64) -> CheckResult {
-    demand(sent == received + waiting, Checker::Lanes, || {
-        format!("{sent} sent, {received} received, {waiting} wait")
-    })
+    demand!(
+        sent == received + waiting,
+        Checker::Lanes,
+        "{sent} sent, {received} received, {waiting} wait"
+    )
 }

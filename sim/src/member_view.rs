@@ -113,10 +113,12 @@ impl MemberView {
             MemberCheck::First => self.uncertain.clear(),
             MemberCheck::Second => {
                 let wrong = odd.intersection(&self.uncertain).next();
-                demand(wrong.is_none(), Checker::MemberView, || {
-                    let known = &self.known;
-                    format!("{channel}: {known:?} by join and leave, {listed:?} by presence")
-                })?;
+                let known = &self.known;
+                demand!(
+                    wrong.is_none(),
+                    Checker::MemberView,
+                    "{channel}: {known:?} by join and leave, {listed:?} by presence"
+                )?;
             }
         }
         self.known = (self.member_events == MemberEvents::Members).then_some(listed);

@@ -85,9 +85,11 @@ impl Oracle {
     pub(crate) fn check_emptied(&self, channel: &str, offset: u64) -> CheckResult {
         let number = self.durable_oracle.at(channel, offset);
         let asked = number.is_none_or(|number| self.durable_oracle.is_retraction_asked(number));
-        demand(asked, Checker::Retracted, || {
-            format!("{channel}: nobody took back message {number:?} at {offset}")
-        })
+        demand!(
+            asked,
+            Checker::Retracted,
+            "{channel}: nobody took back message {number:?} at {offset}"
+        )
     }
 
     /// A message says that another one was taken back.
@@ -115,9 +117,11 @@ impl Oracle {
         let words = words_of(&publication.data);
         let there = self.durable_oracle.at(channel, target);
         let is_of_it = words.is_some_and(|words| there.is_none_or(|number| number == words.number));
-        demand(is_of_it && target < offset, Checker::Edited, || {
-            format!("{channel}: {offset} edits {there:?} at {target}, and says {words:?}")
-        })?;
+        demand!(
+            is_of_it && target < offset,
+            Checker::Edited,
+            "{channel}: {offset} edits {there:?} at {target}, and says {words:?}"
+        )?;
         let Some(words) = words else { return Ok(()) };
         self.durable_oracle.edit_stands(channel, offset, words)?;
         self.durable_oracle.shown(words.number, asked)?;
@@ -151,9 +155,11 @@ impl Oracle {
     ) -> CheckResult {
         let place = (channel.to_owned(), epoch.to_owned(), offset);
         let known = *self.contents.entry(place).or_insert(number);
-        demand(known == number, Checker::Streams, || {
-            format!("{channel} {offset} is message {known} for one and {number} for another")
-        })?;
+        demand!(
+            known == number,
+            Checker::Streams,
+            "{channel} {offset} is message {known} for one and {number} for another"
+        )?;
         self.durable_oracle.stands(channel, epoch, offset, number)
     }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::durable_oracle::DurableOracle;
 use crate::on_disk::{Content, content_of, entries, offset_at, room_at};
 use crate::reaction::{Known, Reaction, VALUES};
-use crate::violation::{CheckResult, Checker, demand};
+use crate::violation::{CheckResult, Checker, Violation, demand};
 
 /// What users reacted with, by channel, offset and user.
 #[derive(Debug, Default)]
@@ -131,7 +131,7 @@ impl ReactionOracle {
         let violation = |what: &str| {
             let text =
                 format!("{channel}: {reply_to} is shown {shown:?} of {offset}, {what}: {users:?}");
-            demand(false, Checker::Reactions, || text)
+            Err(Violation { checker: Checker::Reactions, text })
         };
         let certain = |user: &'static str| {
             let (version, value) = asked.get(&(offset, user))?;
@@ -182,16 +182,21 @@ impl ReactionOracle {
         let found = Found::read(disk);
         for (place, totals) in &found.totals {
             let made = found.made(*place);
-            demand(*totals == made, Checker::Reactions, || {
-                format!("totals of {place:?} are {totals:?}, and its reactions {made:?}")
-            })?;
+            demand!(
+                *totals == made,
+                Checker::Reactions,
+                "totals of {place:?} are {totals:?}, and its reactions {made:?}"
+            )?;
         }
         for place in found.reactions.keys() {
             let is_there = matches!(found.messages.get(place), Some(Content::Body(_)));
             let is_counted = found.totals.contains_key(place);
-            demand(is_there && is_counted, Checker::Reactions, || {
-                format!("reactions to {place:?}, which is {:?}", found.messages.get(place))
-            })?;
+            demand!(
+                is_there && is_counted,
+                Checker::Reactions,
+                "reactions to {place:?}, which is {:?}",
+                found.messages.get(place)
+            )?;
         }
         for ((channel, offset), users) in
             self.0.iter().filter(|((one, _), _)| durable_oracle.is_stored(one))
@@ -206,9 +211,11 @@ impl ReactionOracle {
                     Some(known) => known == kept,
                     None => kept.is_none() || told.asked.iter().any(|one| *one == kept),
                 };
-                demand(fits, Checker::Reactions, || {
-                    format!("{channel}: {user} reacts to {offset} with {kept:?}: {told:?}")
-                })?;
+                demand!(
+                    fits,
+                    Checker::Reactions,
+                    "{channel}: {user} reacts to {offset} with {kept:?}: {told:?}"
+                )?;
             }
         }
         Ok(())

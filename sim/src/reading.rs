@@ -74,20 +74,26 @@ impl Reading {
         result: &proto::SubscribeResult,
     ) -> CheckResult {
         self.asked_at = before.moment;
-        demand(before.head <= result.offset, Checker::Kept, || {
-            format!("{channel}: in at {}, where {} was shown", result.offset, before.head)
-        })?;
+        demand!(
+            before.head <= result.offset,
+            Checker::Kept,
+            "{channel}: in at {}, where {} was shown",
+            result.offset,
+            before.head
+        )?;
         if let Some(asked) = asked.filter(|asked| !asked.epoch.is_empty()) {
             let missed_count = result.offset.saturating_sub(asked.offset);
             let must_fit = oracle.do_recoveries_fit()
                 && missed_count <= RECOVERED_COUNT_MIN
                 && oracle.durable_oracle.keeps_all(channel);
             let whole = result.recovered || !must_fit;
-            demand(whole, Checker::Recovery, || {
-                format!("{channel}: all is kept, and {asked:?} is not recovered")
-            })?;
+            demand!(
+                whole,
+                Checker::Recovery,
+                "{channel}: all is kept, and {asked:?} is not recovered"
+            )?;
         }
-        demand(self.standing.is_none(), Checker::Streams, || format!("{channel}: in twice"))?;
+        demand!(self.standing.is_none(), Checker::Streams, "{channel}: in twice")?;
         let mut since = oracle.tick();
         let missed = &result.publications;
         if let Some(asked) = asked.filter(|_| result.recovered) {
@@ -95,18 +101,23 @@ impl Reading {
             // The first message of a silent room gives its stream an epoch.
             let is_same = result.epoch == asked.epoch || is_silent(&asked.epoch);
             let whole = is_same && asked.offset + count == result.offset;
-            demand(whole, Checker::Recovery, || {
-                format!("{channel}: {count} from {asked:?} do not lead to {}", result.offset)
-            })?;
+            demand!(
+                whole,
+                Checker::Recovery,
+                "{channel}: {count} from {asked:?} do not lead to {}",
+                result.offset
+            )?;
             match &self.memory {
                 Some((place, unbroken)) if place == asked => since = *unbroken,
                 // It reads again what it knows.
                 Some(_) | None => self.seen.clear(),
             }
         } else {
-            demand(missed.is_empty() && !result.recovered, Checker::Recovery, || {
-                format!("{channel}: recovered without being asked")
-            })?;
+            demand!(
+                missed.is_empty() && !result.recovered,
+                Checker::Recovery,
+                "{channel}: recovered without being asked"
+            )?;
         }
         let offset = result.offset - missed.len() as u64;
         let place = Place { epoch: result.epoch.clone(), offset };
@@ -136,22 +147,30 @@ impl Reading {
             return oracle.check_edit(channel, publication, place, self.asked_at);
         }
         let body = body_of(&publication.data);
-        demand(body.is_some(), Checker::Streams, || {
-            format!("{channel}: nobody wrote {:?}", publication.data)
-        })?;
+        demand!(
+            body.is_some(),
+            Checker::Streams,
+            "{channel}: nobody wrote {:?}",
+            publication.data
+        )?;
         let (number, line) = body.unwrap_or_default();
-        demand(self.seen.insert(number), Checker::Duplicates, || {
-            format!("{channel}: message {number} again, at {}", publication.offset)
-        })?;
+        demand!(
+            self.seen.insert(number),
+            Checker::Duplicates,
+            "{channel}: message {number} again, at {}",
+            publication.offset
+        )?;
         oracle.durable_oracle.shown(number, self.asked_at)?;
         oracle.check_words(channel, publication, self.asked_at)?;
         self.step(channel, publication)?;
         let Some(standing) = &mut self.standing else { return Ok(()) };
         let newest = standing.newest.insert(line, number);
         let is_later = newest.is_none_or(|before| before < number);
-        demand(is_later, Checker::Streams, || {
-            format!("{channel}: {number} behind {newest:?} of the same connection")
-        })?;
+        demand!(
+            is_later,
+            Checker::Streams,
+            "{channel}: {number} behind {newest:?} of the same connection"
+        )?;
         if publication.offset == 0 {
             return Ok(());
         }
@@ -169,9 +188,12 @@ impl Reading {
             place.offset += 1;
         }
         let wanted = place.offset;
-        demand(publication.offset == wanted, Checker::Streams, || {
-            format!("{channel}: {} where {wanted} comes next", publication.offset)
-        })
+        demand!(
+            publication.offset == wanted,
+            Checker::Streams,
+            "{channel}: {} where {wanted} comes next",
+            publication.offset
+        )
     }
 
     /// What the client read in a history, of a channel of which it knew `before`.
@@ -181,14 +203,20 @@ impl Reading {
         before: &KnownBefore,
         result: &proto::HistoryResult,
     ) -> CheckResult {
-        demand(before.head <= result.offset, Checker::Kept, || {
-            format!("{channel}: ends at {}, where {} was shown", result.offset, before.head)
-        })?;
+        demand!(
+            before.head <= result.offset,
+            Checker::Kept,
+            "{channel}: ends at {}, where {} was shown",
+            result.offset,
+            before.head
+        )?;
         for pair in result.publications.windows(2) {
             let (one, next) = (pair[0].offset, pair[1].offset);
-            demand(one.abs_diff(next) == 1, Checker::Offsets, || {
-                format!("{channel}: {next} behind {one} in a history")
-            })?;
+            demand!(
+                one.abs_diff(next) == 1,
+                Checker::Offsets,
+                "{channel}: {next} behind {one} in a history"
+            )?;
         }
         for publication in &result.publications {
             if is_retracted(publication) {
@@ -216,9 +244,11 @@ impl Reading {
     pub fn check_head(&self, channel: &str, head: u64) -> CheckResult {
         let Some(standing) = &self.standing else { return Ok(()) };
         let at = standing.place.offset;
-        demand(at == head, Checker::Published, || {
-            format!("{channel}: on disk up to {head}, and a reader is at {at}")
-        })
+        demand!(
+            at == head,
+            Checker::Published,
+            "{channel}: on disk up to {head}, and a reader is at {at}"
+        )
     }
 
     /// The client is out, whyever.
@@ -236,9 +266,7 @@ impl Reading {
         let missing = wanted.find(|number| {
             !self.seen.contains(number) && !oracle.durable_oracle.is_retraction_asked(*number)
         });
-        demand(missing.is_none(), Checker::Published, || {
-            format!("{channel}: message {missing:?} never came")
-        })
+        demand!(missing.is_none(), Checker::Published, "{channel}: message {missing:?} never came")
     }
 }
 

@@ -259,9 +259,12 @@ impl Store {
         let has_failed = disk.has_failed;
         for (_, reply) in &mut replies {
             spoil(reply, mutator);
-            demand(!has_failed || !is_promise(&reply.outcome), Checker::Syncs, || {
-                format!("{:?} although the disk failed", reply.outcome)
-            })?;
+            demand!(
+                !has_failed || !is_promise(&reply.outcome),
+                Checker::Syncs,
+                "{:?} although the disk failed",
+                reply.outcome
+            )?;
         }
         for (ShardId(shard), reply) in replies {
             if mutator.holds(Mutation::LoseReply) && matches!(reply.outcome, StoreResult::Done) {

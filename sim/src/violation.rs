@@ -88,7 +88,21 @@ impl fmt::Display for Violation {
     }
 }
 
-/// An objection, when `fine` does not hold.
+/// Nothing to object to when a condition holds; else an objection of this checker, in these
+/// words, which are made then only.
+macro_rules! demand_macro {
+    ($holds:expr, $checker:expr, $($words:tt)+) => {
+        if $holds {
+            Ok(())
+        } else {
+            Err($crate::violation::Violation { checker: $checker, text: format!($($words)+) })
+        }
+    };
+}
+
+pub(crate) use demand_macro as demand;
+
+/// The same by a function, where what clients chat is checked.
 pub fn demand(fine: bool, checker: Checker, text: impl FnOnce() -> String) -> CheckResult {
-    if fine { Ok(()) } else { Err(Violation { checker, text: text() }) }
+    demand_macro!(fine, checker, "{}", text())
 }

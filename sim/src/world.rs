@@ -205,11 +205,13 @@ impl<'s> World<'s> {
             if steps_min < step && self.is_quiet() {
                 let Some(user) = self.waiting_user() else { break };
                 let since = *waits_since.get_or_insert(self.now.tick);
-                demand(self.now.tick.ms_since(since) < WAITING_MS_MAX, Checker::Waiting, || {
-                    format!("something waits for {user} for ever")
-                })?;
+                demand!(
+                    self.now.tick.ms_since(since) < WAITING_MS_MAX,
+                    Checker::Waiting,
+                    "something waits for {user} for ever"
+                )?;
             }
-            demand(self.now.tick < end, Checker::Answers, || "it never gets quiet".to_owned())?;
+            demand!(self.now.tick < end, Checker::Answers, "it never gets quiet")?;
         }
         self.check_attendance()?;
         self.check_borders()?;
@@ -237,7 +239,7 @@ impl<'s> World<'s> {
                 if ANSWER_STEPS <= step && self.is_quiet() {
                     break;
                 }
-                demand(self.now.tick < end, Checker::Answers, || "it never gets quiet".to_owned())?;
+                demand!(self.now.tick < end, Checker::Answers, "it never gets quiet")?;
             }
             self.look = MemberCheck::None;
         }
@@ -266,9 +268,11 @@ impl<'s> World<'s> {
         for user in &USERS[1..] {
             let clients = self.clients.iter().filter(|client| client.present_user() == Some(user));
             let count = clients.count();
-            demand(count <= 1 || !session.is_single_session(""), Checker::Singles, || {
-                format!("{user} is here {count} times")
-            })?;
+            demand!(
+                count <= 1 || !session.is_single_session(""),
+                Checker::Singles,
+                "{user} is here {count} times"
+            )?;
         }
         Ok(())
     }
@@ -396,7 +400,7 @@ impl<'s> World<'s> {
         for core in &self.cores {
             check_empty(&core.shard.audit(), core.shard.connections_count())?;
             let wake = core.shard.next_wake();
-            demand(wake.is_none(), Checker::Emptiness, || format!("a timer is left at {wake:?}"))?;
+            demand!(wake.is_none(), Checker::Emptiness, "a timer is left at {wake:?}")?;
         }
         Ok(())
     }
