@@ -4,8 +4,8 @@
 //!
 //! Deliberately absent: sockets. A slot holds a task that can be aborted.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -19,31 +19,50 @@ const ANSWER_MS: u64 = 1_000;
 /// Time between two looks for a connection to close, in ms.
 const LOOK_MS: u64 = 50;
 
-/// How far an exchange is.
-#[derive(Debug, Default)]
+/// How far the exchange of a connection is: `IDLE`, `ASKED`, or how many ms after the
+/// connection's begin its answer was made.
+#[derive(Debug)]
 pub(super) struct ExchangeProgress {
-    has_asked: AtomicBool,
-    answered_at: OnceLock<Instant>,
+    began: Instant,
+    stage: AtomicU64,
 }
 
+/// Nothing was asked on this connection yet.
+const IDLE: u64 = u64::MAX;
+
+/// The head has arrived, and the answer is being made.
+const ASKED: u64 = u64::MAX - 1;
+
 impl ExchangeProgress {
-    /// The head has arrived.
-    pub fn asked(&self) {
-        self.has_asked.store(true, Relaxed);
+    /// Of a connection that begins now.
+    pub fn new() -> ExchangeProgress {
+        ExchangeProgress { began: Instant::now(), stage: AtomicU64::new(IDLE) }
     }
 
-    /// The answer is made, and leaves.
+    /// The head has arrived.
+    pub fn asked(&self) {
+        self.stage.store(ASKED, Relaxed);
+    }
+
+    /// The answer is made, and leaves; the next request may follow it.
     pub fn answered(&self) {
-        let _ = self.answered_at.set(Instant::now()); // there is one answer
+        self.stage.store(self.age_ms(), Relaxed);
     }
 
     fn is_idle(&self) -> bool {
-        !self.has_asked.load(Relaxed)
+        self.stage.load(Relaxed) == IDLE
     }
 
+    /// Whether its peer takes no answer, or has nothing more to ask.
     fn is_stuck(&self) -> bool {
-        let limit = Duration::from_millis(ANSWER_MS);
-        self.answered_at.get().is_some_and(|at| limit <= at.elapsed())
+        match self.stage.load(Relaxed) {
+            IDLE | ASKED => false,
+            answered_ms => answered_ms.saturating_add(ANSWER_MS) <= self.age_ms(),
+        }
+    }
+
+    fn age_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
     }
 }
 

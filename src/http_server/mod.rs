@@ -1,9 +1,10 @@
 //! A small HTTP/1 server with a limit on everything: connections, heads, and how
 //! long one exchange may take. `admin`, the alert bridge and the probe serve their pages by it.
 //!
-//! Invariant: each connection has one request, a bounded head and a bounded life,
-//! and there are never more than `connections_max` that are served; one more is accepted,
-//! and waits for a slot (`connection_slots.rs`).
+//! Invariant: each connection has one request at a time, and no other unless the limits say
+//! so; each request has a bounded head and a bounded life, and there are never more than
+//! `connections_max` that are served; one more is accepted, and waits for a slot
+//! (`connection_slots.rs`).
 //!
 //! Deliberately absent: pages, who may ask, TLS. It belongs on a loopback or
 //! management address, or behind a proxy.
@@ -47,9 +48,12 @@ pub struct HttpLimits {
     pub headers_max: usize,
     /// From the TCP connection to the end of the head.
     pub head_ms_max: u64,
-    /// From the TCP connection to the last byte of the answer, unless the page asks for
-    /// more (`ExchangeDeadline`).
+    /// From the TCP connection to the last byte of the answer, unless the page asks for more
+    /// (`ExchangeDeadline`); where a connection has several requests, from each head.
     pub exchange_ms_max: u64,
+    /// How long a connection may stay after an answer, for its next request; `None` for one
+    /// request a connection.
+    pub idle_ms_max: Option<u64>,
 }
 
 /// Who asks; every request has it as an extension.
@@ -110,14 +114,14 @@ impl HttpServer {
             let (life, until) =
                 ExchangeDeadline::new(Duration::from_millis(limits.exchange_ms_max));
             let peer = PeerAddr(peer.ip().to_canonical());
-            let router = router.clone().layer(Extension(peer)).layer(Extension(life));
-            let progress = Arc::new(ExchangeProgress::default());
+            let router = router.clone().layer(Extension(peer)).layer(Extension(life.clone()));
+            let progress = Arc::new(ExchangeProgress::new());
             let (seen, leaving) = (Arc::clone(&progress), slots.leaving());
             let task = tokio::spawn(async move {
                 let _leaving = leaving;
                 tokio::select! {
                     // A peer that is too slow or talks nonsense concerns nobody else.
-                    _ = exchange(stream, router, limits, seen) => (),
+                    _ = exchange(stream, router, limits, (seen, life)) => (),
                     () = over(until) => (),
                 }
             });
@@ -160,29 +164,37 @@ async fn over(until: watch::Receiver<Instant>) {
     }
 }
 
-/// One request, one answer.
+/// Requests, each with its answer, one after the other.
 async fn exchange(
     stream: TcpStream,
     router: axum::Router,
     limits: HttpLimits,
-    progress: Arc<ExchangeProgress>,
+    (progress, life): (Arc<ExchangeProgress>, ExchangeDeadline),
 ) -> hyper::Result<()> {
     let pages = TowerToHyperService::new(router);
     let service = service_fn(|request| {
         progress.asked();
-        let (answer, progress) = (pages.call(request), Arc::clone(&progress));
+        if limits.idle_ms_max.is_some() {
+            life.extend(Duration::from_millis(limits.exchange_ms_max));
+        }
+        let (answer, progress, life) = (pages.call(request), Arc::clone(&progress), life.clone());
         async move {
             let answer = answer.await;
             progress.answered();
+            if let Some(idle_ms_max) = limits.idle_ms_max {
+                life.extend(Duration::from_millis(limits.exchange_ms_max.max(idle_ms_max)));
+            }
             answer
         }
     });
+    // Between two requests the next head is waited for.
+    let head_ms_max = limits.head_ms_max.max(limits.idle_ms_max.unwrap_or(0));
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(limits.head_ms_max))
+        .header_read_timeout(Duration::from_millis(head_ms_max))
         .max_headers(limits.headers_max)
         .max_buf_size(limits.head_bytes_max)
-        .keep_alive(false)
+        .keep_alive(limits.idle_ms_max.is_some())
         .serve_connection(TokioIo::new(stream), service)
         .await
 }
@@ -202,6 +214,7 @@ mod tests {
         headers_max: 16,
         head_ms_max: 3_600_000,
         exchange_ms_max: 3_600_000,
+        idle_ms_max: None,
     };
 
     /// Bytes of a page that no buffer of the kernel holds.

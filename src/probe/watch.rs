@@ -31,6 +31,7 @@ const LIMITS: HttpLimits = HttpLimits {
     headers_max: 64,
     head_ms_max: 5_000,
     exchange_ms_max: 10_000,
+    idle_ms_max: None,
 };
 
 /// Why it cannot run.

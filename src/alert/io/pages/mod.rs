@@ -52,6 +52,7 @@ pub(super) const LIMITS: HttpLimits = HttpLimits {
     headers_max: 64,
     head_ms_max: 5_000,
     exchange_ms_max: 10_000,
+    idle_ms_max: None,
 };
 
 /// Most bytes of the name of an unknown route.
