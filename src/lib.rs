@@ -26,6 +26,8 @@ pub mod session;
 
 pub mod shard;
 
+pub mod api;
+
 pub mod http_server;
 mod runtime;
 pub mod tls_roots;

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+mod api_keys;
 mod claims;
 mod fault;
 mod keys;
@@ -20,6 +21,9 @@ mod sign;
 #[cfg(test)]
 mod tests;
 
+pub use api_keys::{
+    API_KEY_CHANNELS_MAX, API_KEYS_MAX, ApiKey, ApiKeyHash, ApiKeys, ApiScope, ApiScopes,
+};
 pub use claims::{ChannelClaims, ClaimRequirements, Claims};
 pub use fault::{TokenError, TokenRecovery};
 pub use keys::{Algorithm, KeyError, KeyErrorKind, KeyMaterial, KeySpec, Keys, WeakKey};

@@ -87,7 +87,7 @@ pub fn allowed(caps: &[Capability], channel: &str) -> PermissionSet {
 
 /// Stars match greedily and only the last one ever moves, so the time is at
 /// most the product of the two lengths, and both are bounded.
-fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
+pub(super) fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at_pattern, mut at_text) = (0, 0);
     let mut last_star: Option<(usize, usize)> = None;
     while at_text < text.len() {

@@ -243,6 +243,25 @@ pub const HISTORY_ANSWER_BYTES_MAX: usize = 512 << 10;
 /// Messages in one history answer, whatever the client asks for.
 pub const HISTORY_ANSWER_MAX: u32 = 1_000;
 
+/// Calls in one batch of the server API.
+pub const API_CALLS_MAX: usize = 1_000;
+
+/// Channels of one broadcast of the server API.
+pub const API_CHANNELS_MAX: usize = 1_000;
+
+/// Tags that the server API gives to one message.
+pub const API_TAGS_MAX: usize = 16;
+
+/// Questions to rooms that the calls of one request of the server API lead to.
+pub const API_REQUEST_QUESTIONS_MAX: usize = 4_096;
+
+/// Questions of the server API to rooms that are not answered, of all requests together;
+/// over it a request is refused (111).
+pub const API_QUESTIONS_MAX: usize = 65_536;
+
+/// Questions of the server API that one order takes to a shard.
+pub const API_ORDER_QUESTIONS_MAX: usize = 1_024;
+
 /// Users of one shard whose new rooms are counted.
 pub const ROOM_CREATORS_MAX: usize = 65_536;
 

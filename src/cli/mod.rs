@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod alert_bridge;
+mod api_key;
 mod doctor;
 mod http;
 mod inputs;
@@ -59,6 +60,8 @@ enum Command {
     PrintConfig(PrintConfig),
     /// Make a token, for development.
     Token(token::TokenArguments),
+    /// Make a key for a backend that calls the server API.
+    ApiKey(api_key::ApiKeyArguments),
     /// Look whether this machine can hold so many connections, and say what to change.
     Doctor(doctor::DoctorArguments),
     /// Look at a store that no server has open.
@@ -139,6 +142,7 @@ impl Command {
                 print_config(&configured.into(), format)
             }
             Command::Token(arguments) => token::run(&arguments),
+            Command::ApiKey(arguments) => api_key::run(&arguments),
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Store(arguments) => store::run(arguments),
             Command::AlertBridge(arguments) => alert_bridge::run(arguments),

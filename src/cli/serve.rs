@@ -12,6 +12,7 @@ use super::inputs::Inputs;
 use super::output::fail;
 use super::place::leave_gone_directory;
 use super::{FAILED, MISUSED};
+use crate::config::Config;
 use crate::logs;
 use crate::server::{self, DiagnosticsOptions, Secrets, ServerSetup, StoreSetup};
 use crate::store::OpenError;
@@ -46,24 +47,22 @@ pub(super) fn run(inputs: Inputs) -> u8 {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let secrets =
-        Secrets { keys: Arc::new(config.keys()), admin_token: config.admin.ready.clone() };
+    let at_start = secrets(&config);
     // Only the secrets of what is read again count: the rest needs a restart.
     let reload = Box::new(move || match inputs.resolve() {
-        Ok(config) => {
-            Ok(Secrets { keys: Arc::new(config.keys()), admin_token: config.admin.ready })
-        }
+        Ok(config) => Ok(secrets(&config)),
         Err(refusal) => Err(refusal.lines().join("; ")),
     });
     let store = config
         .store()
         .map(|options| StoreSetup { options: options.clone(), retention: config.retention() });
     let setup = ServerSetup {
+        api: config.api(),
         options: config.server,
         ring: config.ring,
         shard: config.shard,
         store,
-        secrets,
+        secrets: at_start,
         diagnostics: DiagnosticsOptions {
             dir: Some(config.admin.evidence_dir).filter(|dir| !dir.is_empty()).map(Into::into),
             leak_hold_ms: config.admin.leak_hold_ms,
@@ -76,6 +75,15 @@ pub(super) fn run(inputs: Inputs) -> u8 {
             tracing::error!("{fault}");
             fault.exit_code()
         }
+    }
+}
+
+/// What is read again.
+fn secrets(config: &Config) -> Secrets {
+    Secrets {
+        keys: Arc::new(config.keys()),
+        api_keys: Arc::new(config.api_keys()),
+        admin_token: config.admin.ready.clone(),
     }
 }
 

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use super::mistake::AllowedRange;
 use super::row::{SettingKind, SettingRow, SettingValue};
-use super::server::Config;
-use super::server::lists::{KEYS, LISTENERS, NAMESPACES};
+use super::server::lists::{API_KEYS, KEYS, LISTENERS, NAMESPACES};
 use super::server::settings::SETTINGS;
+use super::server::{ApiKeyEntry, Config};
 use crate::room::Namespace;
 
 /// What the server would run with, as a file that it could read again, except
@@ -58,6 +58,13 @@ pub fn toml(config: &Config) -> String {
             let _ = writeln!(out, "{} = {}", row.key, literal(&value));
         }
     }
+    if config.api.entries.is_empty() {
+        out.push_str(NO_API_KEYS);
+    }
+    for entry in &config.api.entries {
+        out.push('\n');
+        out.push_str(&api_key_table(entry));
+    }
     for (index, namespace) in config.shard.room.namespaces.iter().enumerate() {
         out.push_str("\n[[namespaces]]\n");
         for row in NAMESPACES {
@@ -67,6 +74,15 @@ pub fn toml(config: &Config) -> String {
                 let _ = writeln!(out, "{} = {}", row.key, literal(&(row.read)(namespace)));
             }
         }
+    }
+    out
+}
+
+/// One `[[api.keys]]`, as a configuration can have it.
+pub fn api_key_table(entry: &ApiKeyEntry) -> String {
+    let mut out = "[[api.keys]]\n".to_owned();
+    for row in API_KEYS {
+        let _ = writeln!(out, "{} = {}", row.key, literal(&(row.read)(entry)));
     }
     out
 }
@@ -96,6 +112,10 @@ pub fn markdown() -> String {
     for row in KEYS {
         page_row(&mut out, row, &format!("`{}`", row.key), "");
     }
+    out.push_str(API_KEYS_HEAD);
+    for row in API_KEYS {
+        page_row(&mut out, row, &format!("`{}`", row.key), "");
+    }
     out.push_str(NAMESPACES_HEAD);
     for row in NAMESPACES {
         let default = literal(&(row.read)(&Namespace::default()));
@@ -121,6 +141,15 @@ const NO_KEYS: &str = "
 # secret_file = \"secret\"
 ";
 
+const NO_API_KEYS: &str = "
+# Keys of backends for the server API, one table each; `rookery api-key` makes one.
+# [[api.keys]]
+# name = \"backend\"
+# sha256 = \"…\"
+# scopes = [\"publish\", \"presence\", \"history\", \"info\"]
+# channels = [\"*\"]
+";
+
 const HEAD: &str = "# Settings
 
 Generated from the table in `src/config/server/settings.rs` by
@@ -136,6 +165,17 @@ with, without secrets, and config/rookery.toml is that for an empty file.
 
 const SECTION_HEAD: &str =
     "| setting, environment, flag | range | default | what it is for |\n|---|---|---|---|";
+
+const API_KEYS_HEAD: &str = "
+## [[api.keys]]
+
+One table for each key of a backend; up to 32. SIGHUP reads them again, so a key is rotated
+without a restart: add the new one, let the backend use it, take the old one out. In the
+environment the whole list is one variable, `ROOKERY_API_KEYS`, as TOML.
+
+| setting | range | default | what it is for |
+|---|---|---|---|
+";
 
 const LISTENERS_HEAD: &str = "
 ## [[listeners]]

@@ -10,7 +10,7 @@ use super::dedup::{DedupIndex, TooManyIdsError};
 use crate::base::Timestamps;
 use crate::base::limits::IDS_MS;
 use crate::store::{KnownId, OpenedChannel};
-use crate::wire::{ID_TAG, Publication};
+use crate::wire::{ID_TAG, Publication, repeating_author};
 
 /// The ids that authors gave to the messages of a room.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl MessageIds {
         publish: &'d RoomPublish,
         now: Timestamps,
     ) -> Option<(u64, &'d str)> {
-        let user = &publish.info.as_ref()?.user;
+        let user = repeating_author(publish.info.as_deref())?;
         let (_, id) = publish.tags.iter().find(|(name, _)| **name == *ID_TAG)?;
         let offset = self.0.as_mut()?.offset(now.unix_ms, user, id)?;
         Some((offset, id))
@@ -77,7 +77,6 @@ impl MessageIds {
 
 /// What makes a message the same as an earlier one: its author's name and its id.
 fn name_of(publication: &Publication) -> Option<(&str, &str)> {
-    let user = &publication.info.as_ref()?.user;
-    let id = publication.tag(ID_TAG)?;
-    (!user.is_empty()).then_some((user, id))
+    let user = repeating_author(publication.info.as_deref())?;
+    Some((user, publication.tag(ID_TAG)?))
 }

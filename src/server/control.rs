@@ -14,11 +14,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::channel;
+use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time;
 
+use super::api::{NodeName, ServerApi};
 use super::cores::{ControlChannels, CoreHandles};
 use super::descriptor_table::TableUse;
 use super::diagnostics::{self, Diagnostics};
@@ -34,7 +35,7 @@ use crate::admin::{
 use crate::clock::unix_ms;
 use crate::lane::{self, Mailbox};
 use crate::metrics::{Cells, Exposition, Gauge, SharedMetricsWriter, Tenants, Threads};
-use crate::shard::{ShardCommand, TraceEvent};
+use crate::shard::{ServerAnswer, ShardCommand, TraceEvent};
 use crate::signals::{SignalRequest, Signals, StopSignal};
 
 /// Findings of all cores that wait for the control thread.
@@ -64,6 +65,8 @@ pub(super) async fn run(setup: ServerSetup, plan: StartPlan) -> Result<ServerEnd
 struct Shown {
     readiness: watch::Sender<Readiness>,
     admin_token: watch::Sender<Option<admin::AdminToken>>,
+    threads: Threads,
+    instance: Arc<str>,
     metrics: SharedMetricsWriter,
     diagnostics: Diagnostics,
     pages: JoinHandle<()>,
@@ -79,7 +82,12 @@ async fn live(
     let admin_address = admin.address().map_err(|error| {
         StartError::Admin(admin::AdminListenerError::Listen(setup.options.admin_listen, error))
     })?;
-    let (mut shown, control_channels, trace_events) = show(&mut setup, &plan, admin, admin_address);
+    let (server_answers, answers) = unbounded_channel();
+    let api_keys = Arc::clone(&setup.secrets.api_keys);
+    let mut api = ServerApi::bind(&setup.api, api_keys, answers, plan.cores.len() as u16).await?;
+    let api_address = api.address();
+    let (mut shown, control_channels, trace_events) =
+        show(&mut setup, &plan, (admin, admin_address), server_answers);
     let collector = collector(&setup).map_err(StartError::Collector)?;
     let starting = async {
         let mut cores = CoreHandles::start(&setup, &plan, control_channels).await?;
@@ -96,15 +104,26 @@ async fn live(
     let exporter_task = ExporterTask::begin(trace_events, collector, shown.metrics.clone());
     shown.readiness.send_replace(Readiness::Ready);
     announce(&plan, &addresses, admin_address);
+    if let Some(address) = api_address {
+        tracing::info!("the server API is at http://{address}/api");
+    }
+    let name = NodeName {
+        uid: shown.instance.to_string(),
+        name: shown.instance.to_string(),
+        began_unix_ms: shown.threads.began_unix_ms,
+    };
+    let namespaces = setup.shard.room.namespaces.clone().into();
+    api.serve(&setup.api, cores.names(), namespaces, shown.threads.clone(), name);
 
     let mut reloading = Reloading::new(setup.reload);
     if is_reload_wanted {
         reloading.begin();
     }
-    let signal = serve(&mut shown, &mut cores, &mut signals, reloading).await;
+    let signal = serve(&mut shown, &mut cores, &mut api, &mut signals, reloading).await;
     let Shown { readiness, metrics, diagnostics, pages, .. } = shown;
     // A drain takes no questions.
     drop(diagnostics);
+    api.end();
     readiness.send_replace(Readiness::Draining);
     metrics.set(Gauge::Draining, 1);
     let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
@@ -120,8 +139,8 @@ async fn live(
 fn show(
     setup: &mut ServerSetup,
     plan: &StartPlan,
-    admin: AdminListener,
-    admin_address: SocketAddr,
+    (admin, admin_address): (AdminListener, SocketAddr),
+    server_answers: UnboundedSender<Vec<ServerAnswer>>,
 ) -> (Shown, ControlChannels, Mailbox<TraceEvent>) {
     let cells: Vec<Arc<Cells>> = plan.cores.iter().map(|_| Cells::new()).collect();
     let (readiness, seen) = watch::channel(Readiness::Starting);
@@ -155,8 +174,14 @@ fn show(
         TableKind::Shared => CpuProfiles::Possible,
         TableKind::PerShard => CpuProfiles::Impossible,
     };
-    let diagnostics_state =
-        DiagnosticsState { token, instance, threads, questions: asked, profile, cpu_profiles };
+    let diagnostics_state = DiagnosticsState {
+        token,
+        instance: Arc::clone(&instance),
+        threads: threads.clone(),
+        questions: asked,
+        profile,
+        cpu_profiles,
+    };
     let pages = tokio::spawn(admin.serve(AdminState {
         exposition,
         metrics: metrics.clone(),
@@ -167,10 +192,17 @@ fn show(
     }));
     let store_status = store_cells.map(|cells| StoreStatus { cells, state: store_state });
     let (senders, trace_events) = lane::mailbox(plan.cores.len() as u16, TRACE_EVENT_LANE);
-    let shown = Shown { readiness, admin_token, metrics, diagnostics, pages };
+    let shown = Shown { readiness, admin_token, threads, instance, metrics, diagnostics, pages };
     (
         shown,
-        ControlChannels { cells, store_status, tables, trace_events: senders, core_events: found },
+        ControlChannels {
+            cells,
+            store_status,
+            tables,
+            trace_events: senders,
+            core_events: found,
+            server_answers,
+        },
         trace_events,
     )
 }
@@ -179,6 +211,7 @@ fn show(
 async fn serve(
     shown: &mut Shown,
     cores: &mut CoreHandles,
+    api: &mut ServerApi,
     signals: &mut Signals,
     mut reloading: Reloading,
 ) -> StopSignal {
@@ -193,6 +226,7 @@ async fn serve(
                 Ok(secrets) => {
                     cores.send(&ShardCommand::Keys(secrets.keys)).await;
                     admin_token.send_replace(secrets.admin_token);
+                    api.set_keys(secrets.api_keys);
                     metrics.set(Gauge::ConfigReloaded, unix_ms());
                     metrics.set(Gauge::ConfigReloadGood, 1);
                     tracing::info!("keys were read again and are in use");
@@ -203,6 +237,7 @@ async fn serve(
                 }
             },
             task = diagnostics.wait() => diagnostics.act(cores, task),
+            task = api.wait() => api.act(cores, task),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel};
 use tokio::task::spawn_blocking;
 use tokio::time;
 
@@ -33,7 +33,7 @@ use crate::lane::{self, LaneSender};
 use crate::metrics::Cells;
 use crate::ring::{self, PortUse, Waker};
 use crate::session::{NameKey, namespace_of};
-use crate::shard::{ShardCommand, TraceEvent};
+use crate::shard::{ServerAnswer, ShardCommand, TraceEvent};
 use crate::store::{self, Engine, FjallDisk};
 
 /// Questions among the commands that wait for one core: what must be done finds room behind
@@ -59,6 +59,7 @@ const PORT_RETRY_MS: u64 = 10;
 /// All cores, as the control thread sees them.
 pub(super) struct CoreHandles {
     cores: Vec<Core>,
+    names: NameKey,
     stop: Arc<AtomicBool>,
     store: Option<Store>,
 }
@@ -74,6 +75,7 @@ pub(super) struct ControlChannels {
     /// By core.
     pub trace_events: Vec<LaneSender<TraceEvent>>,
     pub core_events: Sender<CoreEvent>,
+    pub server_answers: UnboundedSender<Vec<ServerAnswer>>,
 }
 
 /// The storage thread, and how it is told to begin.
@@ -97,8 +99,14 @@ impl CoreHandles {
         plan: &StartPlan,
         control_channels: ControlChannels,
     ) -> Result<CoreHandles, StartError> {
-        let ControlChannels { cells, store_status, tables, trace_events, core_events } =
-            control_channels;
+        let ControlChannels {
+            cells,
+            store_status,
+            tables,
+            trace_events,
+            core_events,
+            server_answers,
+        } = control_channels;
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let name_key = random().map_err(StartError::Random)?;
         let mut names = NameKey::from_bytes(name_key);
@@ -145,13 +153,30 @@ impl CoreHandles {
                 start_listening: gone,
                 reports: sender,
                 core_events: core_events.clone(),
+                server_answers: server_answers.clone(),
                 stop: Arc::clone(&stop),
                 pulse: LastPulse::new(Arc::clone(&tables[index % tables.len()]), memory_bytes),
             });
             let thread = thread.map_err(StartError::Executor)?;
             cores.push(Core { thread, go, reports, commands: commands.remove(0), waker: None });
         }
-        Ok(CoreHandles { cores, stop, store })
+        Ok(CoreHandles { cores, names, stop, store })
+    }
+
+    /// The key for names that all of them have.
+    pub fn names(&self) -> NameKey {
+        self.names
+    }
+
+    /// Total cores.
+    pub fn count(&self) -> usize {
+        self.cores.len()
+    }
+
+    /// Whether a core takes an errand at the moment.
+    pub fn has_room(&self, core: usize) -> bool {
+        let room = self.cores.get(core).map_or(0, |core| core.commands.room_batches_count());
+        COMMAND_LANE.batches_max - room < QUESTIONS_WAITING_MAX
     }
 
     /// Lets all cores listen, one after the other: steering counts listeners in

@@ -17,7 +17,7 @@ use std::sync::mpsc::Receiver;
 
 use core_affinity::CoreId;
 use glommio::{CpuSet, LocalExecutorBuilder, Placement};
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{Sender, UnboundedSender};
 
 use super::core_lanes::{CoreCommand, CoreLanes, Neighbours};
 use super::plan::TableKind;
@@ -33,7 +33,7 @@ use crate::metrics::{
 };
 use crate::ring::{self, IoSetupError, KernelIo, PortUse, Waker};
 use crate::session::NameKey;
-use crate::shard::{self, EarlyPanic, ScanResult, Shard, TraceEvent, TurnCounts};
+use crate::shard::{self, EarlyPanic, ScanResult, ServerAnswer, Shard, TraceEvent, TurnCounts};
 
 /// glommio's own I/O needs next to nothing here: the sockets are in our ring.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
@@ -74,6 +74,8 @@ pub(super) struct CoreSetup {
     pub start_listening: Receiver<StartListening>,
     pub reports: Sender<CoreReport>,
     pub core_events: Sender<CoreEvent>,
+    /// Bounded by the questions that the control thread has asked.
+    pub server_answers: UnboundedSender<Vec<ServerAnswer>>,
     pub stop: Arc<AtomicBool>,
     pub pulse: LastPulse,
 }
@@ -222,6 +224,7 @@ async fn serve(setup: CoreSetup) {
         tasks_begun: 0,
         reports: Some(setup.reports),
         core_events: setup.core_events,
+        server_answers: setup.server_answers,
         stop: setup.stop,
         pulse: setup.pulse,
         late_told_until: MonotonicMs(0),
@@ -270,6 +273,7 @@ struct Core {
     /// Until the drain was reported.
     reports: Option<Sender<CoreReport>>,
     core_events: Sender<CoreEvent>,
+    server_answers: UnboundedSender<Vec<ServerAnswer>>,
     stop: Arc<AtomicBool>,
     pulse: LastPulse,
     /// No line about lateness before.
@@ -379,6 +383,11 @@ impl Core {
 
     /// What was found goes to whoever asked, if there is room.
     fn report_findings(&mut self) {
+        let answers = self.shard.take_server_answers();
+        if !answers.is_empty() {
+            // Whoever asked may be gone.
+            let _ = self.server_answers.send(answers);
+        }
         for prefix in self.shard.take_early_panics() {
             let _ = self.core_events.try_send(CoreEvent::EarlyPanic(prefix));
         }

@@ -48,6 +48,8 @@ pub enum StartError {
     Random(io::Error),
     /// The admin listener.
     Admin(admin::AdminListenerError),
+    /// The server API's listener.
+    Api(SocketAddr, io::Error),
     /// io_uring.
     Ring(ring::IoSetupError),
     /// `RLIMIT_MEMLOCK`.
@@ -88,6 +90,7 @@ impl StartError {
             | StartError::Signals(_)
             | StartError::Random(_)
             | StartError::Admin(_)
+            | StartError::Api(..)
             | StartError::Ring(_)
             | StartError::LockedMemory { .. }
             | StartError::Storage(_)
@@ -140,6 +143,15 @@ impl fmt::Display for StartError {
                 write!(f, "the system's generator cannot be asked: {error}")
             }
             StartError::Admin(fault) => fault.fmt(f),
+            StartError::Api(address, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "the address of the server API, {address}, is taken by another process: choose \
+                 another port with api.listen, or end that process"
+            ),
+            StartError::Api(address, error) => {
+                let why = admin::remedy(*address, error);
+                write!(f, "cannot listen on the address of the server API, {address}: {why}")
+            }
             StartError::Ring(refusal) => refusal.fmt(f),
             StartError::LockedMemory { limit_bytes, needed_bytes, shards } => {
                 let needed = needed_bytes.div_ceil(1 << 10);

@@ -11,6 +11,9 @@
 //! Deliberately absent: decisions about chat.
 #![forbid(unsafe_code)]
 
+mod api;
+mod api_calls;
+mod api_listener;
 mod control;
 mod core_lanes;
 mod cores;
@@ -41,13 +44,14 @@ use std::sync::Arc;
 use rustix::process::Resource;
 use tokio::signal::unix::SignalKind;
 
-use crate::auth::Keys;
+use crate::auth::{ApiKeys, Keys};
 use crate::runtime::control_runtime;
 use crate::signals::register;
 use crate::{admin, logs, ring, shard, store};
 
 use random::random;
 
+pub use api_listener::ApiOptions;
 pub use cpu_quota::CpuQuota;
 pub use fault::{ServerEnd, StartError};
 pub use locked::{locked_bytes_max, shard_locked_bytes};
@@ -59,6 +63,8 @@ pub use plan::{HostLimits, PlanError, StartPlan, TableKind, plan};
 pub struct Secrets {
     /// For tokens of clients.
     pub keys: Arc<Keys>,
+    /// For backends that call the server API.
+    pub api_keys: Arc<ApiKeys>,
     /// For `/debug`; `None` closes it.
     pub admin_token: Option<admin::AdminToken>,
 }
@@ -88,6 +94,8 @@ pub struct DiagnosticsOptions {
 pub struct ServerSetup {
     /// Addresses, threads, limits.
     pub options: Options,
+    /// Where backends call.
+    pub api: ApiOptions,
     /// What the ring of a shard gets that has a core for itself; shards that
     /// share one get a part. `connections_max` is set by the plan.
     pub ring: ring::Options,

@@ -34,6 +34,7 @@ mod partial_messages;
 mod pinger;
 mod postponed;
 mod room_events;
+mod server_questions;
 mod session_env;
 mod sessions;
 mod setup;
@@ -53,6 +54,7 @@ pub use observe::{
     ScanRequest, ScanResult, Span, SpanAction, SpanExport, TopBy, TraceEvent, TraceEvents, hashed,
 };
 pub use options::{Options, TracingOptions};
+pub use server_questions::{ServerAnswer, ServerOp, ServerQuestion};
 pub use setup::{ShardCommand, ShardSetup};
 pub use shard::Shard;
 pub use turn::{Lanes, turn};

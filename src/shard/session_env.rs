@@ -18,9 +18,10 @@ use crate::base::{
     UserHash, catch_panic,
 };
 use crate::metrics::{Agent, Counter, MetricsWriter};
+use crate::room::RoomPublish;
 use crate::session::{
-    Context, CoreLoad, CorePace, Effect, NameKey, OutputCounts, Prefix, Session, SessionOutput,
-    Tracer,
+    Context, CoreLoad, CorePace, Effect, NameKey, OutputCounts, Prefix, ServerPublish, Session,
+    SessionOutput, Tracer,
 };
 use crate::wire::Encoding;
 
@@ -145,6 +146,12 @@ impl SessionEnv {
     /// What was decided, for whoever counts it.
     pub fn counts_mut(&mut self) -> &mut OutputCounts {
         self.outcome.counts_mut()
+    }
+
+    /// A message of a backend, before it has a place.
+    pub fn room_publish(&mut self, now: Timestamps, publish: ServerPublish) -> RoomPublish {
+        let (mut cx, _) = self.split(now, ConnId::NOBODY);
+        publish.into_room_publish(&mut cx)
     }
 
     /// Everything that was decided must have been taken.

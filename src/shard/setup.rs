@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::observe::ScanRequest;
 use super::options::Options;
+use super::server_questions::ServerQuestion;
 use crate::auth::Keys;
 use crate::base::{Csprng, ShardId, Timestamps};
 use crate::metrics::MetricsWriter;
@@ -46,6 +47,8 @@ pub enum ShardCommand {
     },
     /// Refuse clients with these prefixes; the list replaces the earlier one.
     BlockedPrefixes(Arc<[Prefix]>),
+    /// Questions of backends to rooms of this shard.
+    Server(Vec<ServerQuestion>),
     /// Scan all connections; the result carries this id.
     Scan(u64, ScanRequest),
 }

@@ -20,6 +20,7 @@ use super::liveness::{Lateness, Suspects};
 use super::mesh::{Mesh, PostResult};
 use super::messages::ShardMessage;
 use super::observe::{EarlyPanic, Observer, ScanResult, TraceEvents, work_in};
+use super::server_questions::{ServerAnswer, ServerAnswers, ServerOp, ServerQuestion};
 use super::sessions::{Sessions, SlowReaders};
 use super::setup::{ShardCommand, ShardSetup};
 use super::turn_context::{DrainStatus, TurnContext};
@@ -27,7 +28,7 @@ use super::turn_counts::TurnCounts;
 use super::{room_events, upgrades};
 use crate::base::{Action, ConnId, Event, MonotonicMs, ShardId, TcpLiveness, Timestamps};
 use crate::metrics::{CoreWork, Counter, Gauge, LaneKind, MetricsWriter, TurnPhase};
-use crate::room::{ReplyTo, RoomEvent, RoomRequest};
+use crate::room::{ReplyTo, RoomEvent, RoomOp, RoomRequest};
 use crate::store::{StoreReply, StoreRequest};
 
 /// The connections, rooms and messages of one core.
@@ -40,6 +41,7 @@ pub struct Shard {
     lateness: Lateness,
     suspects: Suspects,
     drain: Option<Drain>,
+    server_answers: ServerAnswers,
     metrics: Rc<MetricsWriter>,
 }
 
@@ -57,6 +59,7 @@ impl Shard {
             lateness: Lateness::default(),
             suspects: Suspects::default(),
             drain: None,
+            server_answers: ServerAnswers::default(),
             metrics,
             sessions: Sessions::new(setup),
         }
@@ -135,6 +138,9 @@ impl Shard {
             }
             ShardCommand::BlockedPrefixes(prefixes) => {
                 self.sessions.env_mut().set_blocked_prefixes(prefixes)
+            }
+            ShardCommand::Server(questions) => {
+                questions.into_iter().for_each(|one| self.on_server_question(now, one));
             }
             ShardCommand::Scan(scan_id, request) => self.observer.begin_scan(scan_id, request),
         }
@@ -249,6 +255,21 @@ impl Shard {
         self.pass_on(now);
     }
 
+    /// A backend asks a room of ours.
+    fn on_server_question(&mut self, now: Timestamps, question: ServerQuestion) {
+        let (own, reply_to) = (self.mesh.own(), ServerAnswers::reply_to(&question));
+        let ServerQuestion { room, op, .. } = question;
+        assert_eq!(self.mesh.home(room), own, "it is asked at the home of its room");
+        let op = match op {
+            ServerOp::Publish(publish) => {
+                let publish = self.sessions.env_mut().room_publish(now, *publish);
+                RoomOp::Publish(Box::new(publish))
+            }
+            ServerOp::Room(op) => op,
+        };
+        self.on_room_request(now, own, RoomRequest { room, reply_to, op });
+    }
+
     /// A connection with open requests to rooms of ours is gone.
     fn on_connection_gone(&mut self, now: Timestamps, from: ShardId, reply_to: ReplyTo) {
         self.home.abandon(now, from, reply_to);
@@ -263,7 +284,9 @@ impl Shard {
             sessions.observing(&mut cx).on_step(step);
         }
         for (to, event) in decided.take_events() {
-            self.send_event(now, to, event);
+            if let Some(event) = self.server_answers.keep(event) {
+                self.send_event(now, to, event);
+            }
         }
         for request in decided.take_room_requests() {
             let (sessions, _, mut cx) = self.split(now);
@@ -364,6 +387,11 @@ impl Shard {
     /// Takes the result of a finished scan, with its id.
     pub fn take_scan_result(&mut self) -> Option<(u64, ScanResult)> {
         self.observer.take_scan_result()
+    }
+
+    /// Takes the answers to questions of backends that have come.
+    pub fn take_server_answers(&mut self) -> Vec<ServerAnswer> {
+        self.server_answers.take()
     }
 
     /// Takes the prefixes of sessions that panicked early since the last call.

@@ -1,6 +1,7 @@
 //! Whole shards, fed by hand: what goes in at one socket comes out at others.
 
 mod answers;
+mod backends;
 mod ends;
 mod fairness;
 mod late;

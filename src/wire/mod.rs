@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+pub mod api;
 pub mod chat;
 pub mod client;
 mod client_out;
@@ -17,6 +18,7 @@ mod command_parts;
 mod commands;
 mod data;
 mod error_code;
+mod json_fields;
 mod json_in;
 mod json_out;
 mod json_values;

@@ -78,6 +78,15 @@ pub struct Publication {
     pub trace: Option<Trace>,
 }
 
+/// Under which name the author of a message may repeat it by its id: its own, or the empty one
+/// for the server. `None` for whoever has no name: one cannot be told from another.
+pub fn repeating_author(info: Option<&ClientInfo>) -> Option<&str> {
+    match info {
+        None => Some(""),
+        Some(info) => Some(&*info.user).filter(|user| !user.is_empty()),
+    }
+}
+
 /// The tag with the id that a message's author gave it.
 pub const ID_TAG: &str = "id";
 

@@ -25,6 +25,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("room", "base metrics wire store"),
     ("session", "base metrics ws wire auth room store"),
     ("shard", "base metrics ws wire auth session room store"),
+    ("api", "base wire auth store room session shard"),
     ("http_server", ""),
     ("runtime", ""),
     ("tls_roots", ""),
@@ -32,7 +33,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("admin", "base metrics http_server clock"),
     (
         "server",
-        "base metrics ring ws wire auth session room store shard admin logs runtime signals lane clock",
+        "base metrics ring ws wire auth session room store shard api http_server admin logs runtime signals lane clock",
     ),
     ("alert", "base http_server outbound logs runtime signals clock"),
     ("probe", "ws wire http_server tls_roots logs runtime"),
@@ -68,12 +69,12 @@ const ORDERS: &[(&str, &str)] = &[
         "session",
         "backlog clocks fault load names options ping_timer client_prefix rights open_commands \
          context outcome quota position_seal identity subscriptions heartbeat tracer tokens \
-         peer_permissions answers command_out presence publishing reactions chat_commands commands connect \
+         peer_permissions answers command_out presence publishing server_publish reactions chat_commands commands connect \
          awaiting_connect state subscribing refresh command_order serving machine",
     ),
     (
         "shard",
-        "options messages turn_counts batches outbox conn connections fanout pinger postponed \
+        "options messages server_questions turn_counts batches outbox conn connections fanout pinger postponed \
          partial_messages session_env home_rooms observe setup mesh liveness turn_context delivery \
          sessions upgrades room_events inbound judge drain audit shard turn",
     ),
@@ -105,7 +106,7 @@ const ORDERS: &[(&str, &str)] = &[
 ];
 
 /// These decide and never act: modules, and rooms of modules.
-const PURE: &str = "base ws wire auth session room shard config alert/options alert/model \
+const PURE: &str = "base ws wire auth session room shard api config alert/options alert/model \
                     alert/message alert/core";
 
 /// What acts, by the beginning of its path.

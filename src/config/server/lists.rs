@@ -2,8 +2,9 @@
 //!
 //! A default is not written here: it is what the module's own `Options` say.
 
-use super::KeyEntry;
+use super::{ApiKeyEntry, KeyEntry};
 use crate::auth::Algorithm;
+use crate::base::limits::NAME_BYTES_MAX;
 use crate::config::row::{SettingKind, SettingRow, SettingValue, WordEnum};
 use crate::room::{JoinLeaveScope, Namespace, Permission};
 use crate::server::ListenerOptions;
@@ -175,6 +176,42 @@ pub static KEYS: &[SettingRow<KeyEntry>] = &[
         pem_file,
         PATH,
         "For RS256, ES256 and EdDSA: the public key as PEM. Relative to the configuration file."
+    ),
+];
+
+/// The settings of one `[[api.keys]]`.
+pub static API_KEYS: &[SettingRow<ApiKeyEntry>] = &[
+    text!(
+        "name",
+        name,
+        SettingKind::Text { bytes_max: 64 },
+        "What logs call the key: letters, digits, `-`, `_`, `.`; each once."
+    ),
+    text!(
+        "sha256",
+        sha256,
+        SettingKind::Text { bytes_max: 64 },
+        "The SHA-256 of the key, as 64 hexadecimal letters. `rookery api-key` makes a key and prints this."
+    ),
+    texts!(
+        "scopes",
+        scopes,
+        8 * 16,
+        "scopes",
+        "What it may call: `publish` (publish, broadcast), `presence` (presence, presence_stats), `history`, `info`."
+    ),
+    text!(
+        "tenant",
+        tenant,
+        SettingKind::Text { bytes_max: NAME_BYTES_MAX },
+        "The tenant whose channels and users it means. Empty where there is only one."
+    ),
+    texts!(
+        "channels",
+        channels,
+        64 * 255,
+        "patterns",
+        "The channels that it may name; a star stands for any text, also for none. `*` means all."
     ),
 ];
 

@@ -13,7 +13,7 @@ pub mod settings;
 
 use self::namespaces::standard_namespaces;
 use crate::admin::AdminToken;
-use crate::auth::{ClaimRequirements, KeySpec, Keys};
+use crate::auth::{ApiKey, ApiKeys, ClaimRequirements, KeySpec, Keys};
 use crate::room::Namespace;
 use crate::store::{Durability, Retention};
 use crate::{ring, room, server, shard, store};
@@ -34,6 +34,8 @@ pub struct Config {
     pub store: store::Options,
     /// Tokens.
     pub auth: Auth,
+    /// What backends may call.
+    pub api: Api,
     /// Who may see the diagnostics, and where they are kept.
     pub admin: Admin,
     /// Variables that look like ours and set nothing, each with the one that was probably
@@ -77,6 +79,34 @@ impl std::fmt::Debug for Admin {
             .field("leak_hold_ms", &self.leak_hold_ms)
             .finish_non_exhaustive()
     }
+}
+
+/// The server API.
+#[derive(Clone, Debug, Default)]
+pub struct Api {
+    /// Where it listens, as it was written; empty for nowhere.
+    pub listen: String,
+    /// Bytes of one body.
+    pub body_bytes_max: u32,
+    /// The keys, ready for use.
+    pub keys: Vec<ApiKey>,
+    /// The keys as they were written, for printing.
+    pub entries: Vec<ApiKeyEntry>,
+}
+
+/// One `[[api.keys]]`. An empty text is one that was not given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiKeyEntry {
+    /// What logs call it.
+    pub name: String,
+    /// The hash of the key.
+    pub sha256: String,
+    /// The words of its scopes.
+    pub scopes: Vec<String>,
+    /// Its tenant.
+    pub tenant: String,
+    /// Patterns of channels.
+    pub channels: Vec<String>,
 }
 
 /// How tokens are checked.
@@ -133,6 +163,10 @@ impl Default for Config {
             },
             store: store::Options::default(),
             auth: Auth::default(),
+            api: Api {
+                body_bytes_max: server::ApiOptions::default().body_bytes_max,
+                ..Api::default()
+            },
             admin: Admin::default(),
             ignored_variables: Vec::new(),
         }
@@ -144,6 +178,19 @@ impl Config {
     pub fn keys(&self) -> Keys {
         let keys = Keys::build(&self.auth.keys).expect("resolve has built them before");
         keys.requiring(self.auth.requirements.clone())
+    }
+
+    /// The keys of backends.
+    pub fn api_keys(&self) -> ApiKeys {
+        ApiKeys::new(self.api.keys.clone())
+    }
+
+    /// Where backends call.
+    pub fn api(&self) -> server::ApiOptions {
+        let Api { listen, body_bytes_max, .. } = &self.api;
+        let listen =
+            (!listen.is_empty()).then(|| listen.parse().expect("resolve has parsed it before"));
+        server::ApiOptions { listen, body_bytes_max: *body_bytes_max }
     }
 
     /// What the store is to be like; `None` when no namespace keeps anything there.

@@ -7,14 +7,17 @@
 //! Deliberately absent: TOML (`file`), and what settings have to do with each other
 //! (`relations`).
 
+use std::net::SocketAddr;
 use std::path::Path;
 
-use super::lists::{KEYS, LISTENERS, NAMESPACES};
+use super::lists::{API_KEYS, KEYS, LISTENERS, NAMESPACES};
 use super::relations;
 use super::settings::SETTINGS;
-use super::{Config, KeyEntry, NAMESPACES_MAX};
+use super::{ApiKeyEntry, Config, KeyEntry, NAMESPACES_MAX};
 use crate::admin::AdminToken;
-use crate::auth::{Algorithm, KEYS_MAX, KeyMaterial, KeySpec, Keys};
+use crate::auth::{
+    API_KEYS_MAX, Algorithm, ApiKey, ApiKeyHash, ApiScope, KEYS_MAX, KeyMaterial, KeySpec, Keys,
+};
 use crate::base::limits::LISTENERS_MAX;
 use crate::config::draft::ConfigDraft;
 use crate::config::given::SourceValue;
@@ -35,6 +38,7 @@ static SCHEMA: Schema<Config> = Schema {
         list!("namespaces", shard.room.namespaces, NAMESPACES, NAMESPACES_MAX),
         list!("listeners", server.listeners, LISTENERS, LISTENERS_MAX),
         list!("auth.keys", auth.entries, KEYS, KEYS_MAX),
+        list!("api.keys", api.entries, API_KEYS, API_KEYS_MAX),
     ],
     hints: SETTINGS,
     forms: &[],
@@ -63,6 +67,7 @@ pub fn resolve(sources: &Sources, load: LoadFile<'_>) -> Result<Config, Vec<Conf
     bound_messages(&mut draft);
     resolve_keys(&mut draft, load);
     resolve_admin_token(&mut draft, load);
+    resolve_api(&mut draft);
     relations::check(&mut draft);
     draft.finish()
 }
@@ -168,6 +173,51 @@ fn resolve_admin_token(draft: &mut ConfigDraft<Config>, load: LoadFile<'_>) {
     }
 }
 
+/// Makes an address and keys of the server API of what was written about them.
+fn resolve_api(draft: &mut ConfigDraft<Config>) {
+    const LISTEN: &str = "api.listen";
+    let (listen, entries) = (draft.value().api.listen.clone(), draft.value().api.entries.clone());
+    if !listen.is_empty() && listen.parse::<SocketAddr>().is_err() {
+        let sentence = format!("{listen:?} is no address with a port, such as 127.0.0.1:8002");
+        draft.refuse_setting(LISTEN, sentence);
+    }
+    let mut keys: Vec<ApiKey> = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        match api_key(entry) {
+            Ok(key) if keys.iter().any(|other| other.name == key.name) => {
+                draft.refuse_entry("api.keys", index, format!("{:?} is there twice", entry.name));
+            }
+            Ok(key) => keys.push(key),
+            Err(sentence) => draft.refuse_entry("api.keys", index, sentence),
+        }
+    }
+    draft.value_mut().api.keys = keys;
+}
+
+/// A key, or what is wrong with it.
+fn api_key(entry: &ApiKeyEntry) -> Result<ApiKey, String> {
+    let ApiKeyEntry { name, sha256, scopes, tenant, channels } = entry;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_plain) {
+        return Err(format!("the name {name:?} may have letters, digits, `-`, `_` and `.` only"));
+    }
+    let hash = ApiKeyHash::parse(sha256).ok_or_else(|| {
+        "sha256 must be the 64 hexadecimal letters that `rookery api-key` prints".to_owned()
+    })?;
+    let words = || ApiScope::ALL.map(ApiScope::name).join(", ");
+    let scope = |word: &String| {
+        ApiScope::from_name(word)
+            .ok_or_else(|| format!("{word:?} is no scope; there are {}", words()))
+    };
+    Ok(ApiKey {
+        name: name.as_str().into(),
+        hash,
+        scopes: scopes.iter().map(scope).collect::<Result<_, _>>()?,
+        tenant: tenant.as_str().into(),
+        channels: channels.iter().map(|pattern| pattern.as_str().into()).collect(),
+    })
+}
+
 /// The list that a variable holds as TOML.
 fn list_of(name: &str) -> Option<&'static List<Config>> {
     let rest = name.strip_prefix(ENV_PREFIX)?;
@@ -175,7 +225,7 @@ fn list_of(name: &str) -> Option<&'static List<Config>> {
 }
 
 /// The variables that hold a list as TOML, without their prefix.
-const LISTS: [&str; 3] = ["NAMESPACES", "LISTENERS", "AUTH_KEYS"];
+const LISTS: [&str; 4] = ["NAMESPACES", "LISTENERS", "AUTH_KEYS", "API_KEYS"];
 
 /// Whether an empty variable with this name can only mean that nothing was said: for a text
 /// or a list, empty is a value.

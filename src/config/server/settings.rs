@@ -440,6 +440,19 @@ pub static SETTINGS: &[SettingRow<Config>] = &[
         "ms",
         "When one connection has had more than 15 tasks under way for so long, what all cores are doing is written down."
     ),
+    text!(
+        "api.listen",
+        api.listen,
+        SettingKind::Text { bytes_max: 64 },
+        "Where backends call the server API (`POST /api/<method>`, with a key of `[[api.keys]]`), as an address and a port. Empty for nowhere. It speaks plain HTTP: a loopback or management address, or a proxy before it."
+    ),
+    count!(
+        "api.body_bytes_max",
+        api.body_bytes_max,
+        1_024..=67_108_864,
+        "bytes",
+        "The body of one call; larger ones are answered with 413."
+    ),
     count!(
         "quarantine.panics_min",
         shard.quarantine.panics_min,

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 
 use crate::base::RoomId;
 use crate::base::limits::IDS_MS;
-use crate::wire::{ID_TAG, Publication};
+use crate::wire::{ID_TAG, Publication, repeating_author};
 
 use super::super::disk::{Disk, StoreKeyspace};
 use super::super::key;
@@ -86,8 +86,8 @@ impl KnownIds {
         publication: &Publication,
     ) {
         let Publication { offset, info, time_unix_ms, .. } = publication;
-        let Some(user) = info.as_ref().map(|info| &*info.user) else { return };
-        let Some(id) = publication.tag(ID_TAG).filter(|_| !user.is_empty()) else { return };
+        let Some(user) = repeating_author(info.as_deref()) else { return };
+        let Some(id) = publication.tag(ID_TAG) else { return };
         let period = key::period(*time_unix_ms);
         self.until = self.until.max(period + 1);
         let key = key::id(period, room, *offset);

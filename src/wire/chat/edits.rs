@@ -11,20 +11,20 @@ use crate::base::Trace;
 use crate::wire::{ID_TAG, Publication};
 
 /// The tag of a message that gives an earlier one its words: which.
-const EDITS_TAG: &str = "edits";
+pub(super) const EDITS_TAG: &str = "edits";
 
 /// The tag of the same: when the earlier one was said, ms since 1970.
-const EDITS_TIME_TAG: &str = "edits_time";
+pub(super) const EDITS_TIME_TAG: &str = "edits_time";
 
 /// The tag of an edit that says no words any more, because its message got others, was taken
 /// back, or is gone.
-const SUPERSEDED_TAG: &str = "superseded";
+pub(super) const SUPERSEDED_TAG: &str = "superseded";
 
 /// The tag of a message that was edited: when, ms since 1970.
-const EDITED_TAG: &str = "edited";
+pub(super) const EDITED_TAG: &str = "edited";
 
 /// The tag of the same: the place of the edit whose words it has.
-const EDIT_OFFSET_TAG: &str = "edit_offset";
+pub(super) const EDIT_OFFSET_TAG: &str = "edit_offset";
 
 /// The tags of what gives this message other words.
 pub fn edit_tags(message: &Publication) -> [(Box<str>, Box<str>); 2] {

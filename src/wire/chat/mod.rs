@@ -40,6 +40,21 @@ use bytes::BytesMut;
 use super::Payload;
 use super::json_out::{self, JsonMembers};
 
+/// Whether the server itself gives this tag to messages: nobody else may.
+pub fn is_made_tag(name: &str) -> bool {
+    [
+        notices::RETRACTED_TAG,
+        notices::RETRACTS_TAG,
+        edits::EDITS_TAG,
+        edits::EDITS_TIME_TAG,
+        edits::SUPERSEDED_TAG,
+        edits::EDITED_TAG,
+        edits::EDIT_OFFSET_TAG,
+        reactions::REACTIONS_TAG,
+    ]
+    .contains(&name)
+}
+
 /// One object that the server makes.
 fn payload(fill: impl FnOnce(&mut JsonMembers<'_>)) -> Payload {
     let mut out = BytesMut::new();

@@ -71,7 +71,7 @@ pub fn retracted(channel: &str, offset: u64, user: &str) -> Payload {
 pub(super) const RETRACTED_TAG: &str = "retracted";
 
 /// The tag of a message that says that another one was taken back: which.
-const RETRACTS_TAG: &str = "retracts";
+pub(super) const RETRACTS_TAG: &str = "retracts";
 
 /// What says in a channel that a message was taken back: `{"retracted":3}`, and the tag
 /// that a client finds it by.

@@ -13,7 +13,7 @@ use crate::wire::json_out::JsonMembers;
 use crate::wire::{Payload, Publication};
 
 /// The tag of a message in a history that says what it is reacted to with.
-const REACTIONS_TAG: &str = "reactions";
+pub(super) const REACTIONS_TAG: &str = "reactions";
 
 /// A value, and how many users react with it.
 pub type ReactionCount<'a> = (&'a str, u32);

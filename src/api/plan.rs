@@ -1,0 +1,245 @@
+//! From a call to questions, and from their answers to the answer of the call.
+//!
+//! Invariant: a question's index in the list is where its answer stands in the list of
+//! answers.
+//!
+//! Deliberately absent: how questions travel.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::auth::{ApiKey, ApiScope};
+use crate::base::RoomId;
+use crate::room::{ChannelKey, HistoryPage, HistoryQuery, Namespace, RoomOp, RoomReply};
+use crate::session::{CONVERSATION_NAMESPACE, NameKey, ServerPublish, namespace_of};
+use crate::shard::ServerOp;
+use crate::store::ReadOrder;
+use crate::wire::ErrorCode;
+use crate::wire::api::{
+    ApiAnswer, ApiCall, ApiChannelAnswer, ApiMessage, ApiNode, ApiRequestError,
+};
+
+/// Who calls, and what its names mean.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'c> {
+    /// The key that it has shown.
+    pub key: &'c ApiKey,
+    /// The key for names.
+    pub names: NameKey,
+    /// The rules of channels.
+    pub namespaces: &'c [Namespace],
+}
+
+/// A question to a room.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The room.
+    pub room: RoomId,
+    /// What it is asked.
+    pub op: ServerOp,
+}
+
+/// What a call comes to. Numbers are indexes of questions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiPlan {
+    /// It is refused.
+    Error(ApiRequestError),
+    /// To publish.
+    Publish(usize),
+    /// The same for each channel of a broadcast.
+    Broadcast(Vec<Result<usize, ErrorCode>>),
+    /// To presence.
+    Presence(usize),
+    /// To presence_stats.
+    PresenceStats(usize),
+    /// To history.
+    History(usize),
+    /// To info.
+    Info,
+    /// To batch.
+    Batch(Vec<ApiPlan>),
+}
+
+/// A channel that a call names.
+struct Target<'c> {
+    room: RoomId,
+    channel_key: ChannelKey,
+    rules: &'c Namespace,
+}
+
+impl<'c> Caller<'c> {
+    /// The channel of a call: one that the key covers, in a namespace that exists.
+    fn target(&self, channel: &str, scope: ApiScope) -> Result<Target<'c>, ErrorCode> {
+        // First: who may not ask learns nothing of what exists.
+        if !self.key.scopes.contains(scope) || !self.key.covers(channel) {
+            return Err(ErrorCode::PermissionDenied);
+        }
+        let namespace = namespace_of(self.namespaces, channel).ok_or(ErrorCode::UnknownChannel)?;
+        let rules = &self.namespaces[usize::from(namespace)];
+        let (tenant, channel) = (Arc::from(&*self.key.tenant), Arc::from(channel));
+        Ok(Target {
+            room: self.names.room(&tenant, &channel),
+            channel_key: ChannelKey { tenant, channel, namespace },
+            rules,
+        })
+    }
+
+    /// Publishes a message in a channel.
+    fn publish(
+        &self,
+        channel: &str,
+        message: &ApiMessage<'_>,
+        questions: &mut Vec<Question>,
+    ) -> Result<usize, ErrorCode> {
+        let Target { room, channel_key, rules } = self.target(channel, ApiScope::Publish)?;
+        // What stands in a conversation is said by one of the two.
+        if rules.name == CONVERSATION_NAMESPACE {
+            return Err(ErrorCode::NotAvailable);
+        }
+        if (rules.data_bytes_max as usize) < message.data.bytes.len() {
+            return Err(ErrorCode::LimitExceeded);
+        }
+        let publish = ServerPublish {
+            channel_key,
+            data: message.data.to_payload(),
+            tags: message.tags.clone(),
+            id: message.idempotency_key.clone(),
+        };
+        let op = ServerOp::Publish(Box::new(publish));
+        Ok(ask(questions, room, op))
+    }
+
+    /// Asks who is in a channel.
+    fn presence(
+        &self,
+        channel: &str,
+        op: RoomOp,
+        questions: &mut Vec<Question>,
+    ) -> Result<usize, ErrorCode> {
+        let target = self.target(channel, ApiScope::Presence)?;
+        if !target.rules.presence {
+            return Err(ErrorCode::NotAvailable);
+        }
+        Ok(ask(questions, target.room, ServerOp::Room(op)))
+    }
+
+    /// Asks what was said in a channel.
+    fn history(
+        &self,
+        channel: &str,
+        query: HistoryQuery,
+        questions: &mut Vec<Question>,
+    ) -> Result<usize, ErrorCode> {
+        let Target { room, channel_key, rules } = self.target(channel, ApiScope::History)?;
+        if !rules.keeps_history() {
+            return Err(ErrorCode::NotAvailable);
+        }
+        let page = HistoryPage { channel_key: Some(channel_key), query };
+        Ok(ask(questions, room, ServerOp::Room(RoomOp::History(Box::new(page)))))
+    }
+}
+
+fn ask(questions: &mut Vec<Question>, room: RoomId, op: ServerOp) -> usize {
+    questions.push(Question { room, op });
+    questions.len() - 1
+}
+
+/// Which questions a call leads to; they are added to the list.
+pub fn plan(
+    caller: &Caller<'_>,
+    call: Result<ApiCall<'_>, ApiRequestError>,
+    questions: &mut Vec<Question>,
+) -> ApiPlan {
+    let planned = match call {
+        Err(error) => return ApiPlan::Error(error),
+        Ok(ApiCall::Publish { channel, message }) => {
+            caller.publish(&channel, &message, questions).map(ApiPlan::Publish)
+        }
+        Ok(ApiCall::Broadcast { channels, message }) => {
+            let mut publish = |channel: &Cow<'_, str>| caller.publish(channel, &message, questions);
+            Ok(ApiPlan::Broadcast(channels.iter().map(&mut publish).collect()))
+        }
+        Ok(ApiCall::Presence { channel }) => {
+            caller.presence(&channel, RoomOp::Presence, questions).map(ApiPlan::Presence)
+        }
+        Ok(ApiCall::PresenceStats { channel }) => {
+            caller.presence(&channel, RoomOp::PresenceStats, questions).map(ApiPlan::PresenceStats)
+        }
+        Ok(ApiCall::History { channel, limit, since, reverse }) => {
+            let order = if reverse { ReadOrder::NewestFirst } else { ReadOrder::OldestFirst };
+            let query = HistoryQuery { limit, since, order };
+            caller.history(&channel, query, questions).map(ApiPlan::History)
+        }
+        Ok(ApiCall::Info) => match caller.key.scopes.contains(ApiScope::Info) {
+            true => Ok(ApiPlan::Info),
+            false => Err(ErrorCode::PermissionDenied),
+        },
+        Ok(ApiCall::Batch(calls)) => Ok(ApiPlan::Batch(
+            calls.into_iter().map(|call| plan(caller, call, questions)).collect(),
+        )),
+    };
+    planned.unwrap_or_else(|code| ApiPlan::Error(ApiRequestError::Code(code)))
+}
+
+/// What a call is answered, from the answers to its questions.
+pub fn answer<'a>(plan: &ApiPlan, replies: &'a [RoomReply], node: &'a ApiNode) -> ApiAnswer<'a> {
+    let failed = |reply: &RoomReply| ApiAnswer::Error(ApiRequestError::Code(code_of(reply)));
+    match plan {
+        ApiPlan::Error(error) => ApiAnswer::Error(*error),
+        ApiPlan::Publish(index) => match published(&replies[*index]) {
+            Ok(position) => ApiAnswer::Published(position),
+            Err(code) => ApiAnswer::Error(ApiRequestError::Code(code)),
+        },
+        ApiPlan::Broadcast(channels) => {
+            let outcome = |channel: &Result<usize, ErrorCode>| {
+                channel.and_then(|index| published(&replies[index]))
+            };
+            ApiAnswer::Broadcast(channels.iter().map(outcome).collect())
+        }
+        ApiPlan::Presence(index) => {
+            let reply = &replies[*index];
+            let RoomReply::Presence(clients) = reply else { return failed(reply) };
+            ApiAnswer::Presence(clients)
+        }
+        ApiPlan::PresenceStats(index) => {
+            let reply = &replies[*index];
+            let RoomReply::PresenceStats { clients, users } = reply else { return failed(reply) };
+            ApiAnswer::PresenceStats { clients_count: *clients, users_count: *users }
+        }
+        ApiPlan::History(index) => {
+            let reply = &replies[*index];
+            let RoomReply::History(publications, position) = reply else { return failed(reply) };
+            ApiAnswer::History(publications, *position)
+        }
+        ApiPlan::Info => ApiAnswer::Info(node),
+        ApiPlan::Batch(plans) => {
+            ApiAnswer::Batch(plans.iter().map(|plan| answer(plan, replies, node)).collect())
+        }
+    }
+}
+
+/// Where a message stands that was published; nowhere in a channel that keeps none.
+fn published(reply: &RoomReply) -> ApiChannelAnswer {
+    let RoomReply::Posted(ack) = reply else { return Err(code_of(reply)) };
+    Ok(Some(ack.position).filter(|position| position.offset != 0))
+}
+
+/// Why a room refused.
+fn code_of(reply: &RoomReply) -> ErrorCode {
+    match reply {
+        RoomReply::Rejected(code) | RoomReply::SubscribeRejected(code) => *code,
+        RoomReply::InvalidField(_) => ErrorCode::BadRequest,
+        RoomReply::Subscribed(_)
+        | RoomReply::Unsubscribed
+        | RoomReply::Published(_)
+        | RoomReply::Presence(_)
+        | RoomReply::PresenceStats { .. }
+        | RoomReply::History(..)
+        | RoomReply::Posted(_)
+        | RoomReply::Members(..)
+        | RoomReply::Receipts(..)
+        | RoomReply::Conversations(..)
+        | RoomReply::Reactions(_)
+        | RoomReply::Done => ErrorCode::Internal,
+    }
+}

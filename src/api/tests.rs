@@ -1,0 +1,155 @@
+//! What calls lead to, and who may make them.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::auth::{ApiKey, ApiKeyHash, ApiScope};
+use crate::room::{Namespace, PublishAck, RoomOp, RoomReply};
+use crate::session::NameKey;
+use crate::shard::ServerOp;
+use crate::wire::api::{ApiAnswer, ApiMethod, ApiNode, ApiRequestError, parse_call};
+use crate::wire::{Epoch, ErrorCode, Position};
+
+fn namespaces() -> Vec<Namespace> {
+    let named = |name: &str| Namespace {
+        name: name.to_owned(),
+        presence: true,
+        history_count_max: 10,
+        data_bytes_max: 100,
+        ..Namespace::default()
+    };
+    let bare = Namespace { presence: false, history_count_max: 0, ..named("bare") };
+    vec![named("room"), bare, named("@"), named("dm")]
+}
+
+fn key(scopes: &[ApiScope]) -> ApiKey {
+    ApiKey {
+        name: "shop".into(),
+        hash: ApiKeyHash::of(b""),
+        scopes: scopes.iter().copied().collect(),
+        tenant: "t".into(),
+        channels: ["room:*", "bare:*", "@*", "dm#*", "none:*"].map(Into::into).to_vec(),
+    }
+}
+
+fn planned(key: &ApiKey, method: ApiMethod, body: &Value) -> (ApiPlan, Vec<Question>) {
+    let namespaces = namespaces();
+    let caller = Caller { key, names: NameKey([1, 2]), namespaces: &namespaces };
+    let (body, mut questions) = (body.to_string(), Vec::new());
+    let plan = plan(&caller, parse_call(method, body.as_bytes()), &mut questions);
+    (plan, questions)
+}
+
+#[track_caller]
+fn check_refused(method: ApiMethod, body: Value, code: ErrorCode) {
+    let (plan, questions) = planned(&key(&ApiScope::ALL), method, &body);
+    assert_eq!(plan, ApiPlan::Error(ApiRequestError::Code(code)), "{body}");
+    assert!(questions.is_empty());
+}
+
+#[test]
+fn a_call_is_for_channels_that_exist_and_can_do_it() {
+    use ApiMethod::{History, Presence, PresenceStats, Publish};
+    let publish = |channel: &str| json!({ "channel": channel, "data": 1 });
+    check_refused(Publish, publish("none:1"), ErrorCode::UnknownChannel);
+    check_refused(Publish, publish("dm#a,b"), ErrorCode::NotAvailable);
+    check_refused(Publish, publish("dm#b,a"), ErrorCode::UnknownChannel);
+    let large = json!({ "channel": "room:1", "data": "a".repeat(100) });
+    check_refused(Publish, large, ErrorCode::LimitExceeded);
+    let bare = json!({ "channel": "bare:1" });
+    check_refused(Presence, bare.clone(), ErrorCode::NotAvailable);
+    check_refused(PresenceStats, bare.clone(), ErrorCode::NotAvailable);
+    check_refused(History, bare, ErrorCode::NotAvailable);
+}
+
+#[test]
+fn who_may_not_ask_does_not_learn_what_exists() {
+    for channel in ["lobby", "news:1", "other:1"] {
+        let body = json!({ "channel": channel, "data": 1 });
+        check_refused(ApiMethod::Publish, body, ErrorCode::PermissionDenied);
+    }
+    for (method, needed) in [
+        (ApiMethod::Publish, ApiScope::Publish),
+        (ApiMethod::Presence, ApiScope::Presence),
+        (ApiMethod::PresenceStats, ApiScope::Presence),
+        (ApiMethod::History, ApiScope::History),
+        (ApiMethod::Info, ApiScope::Info),
+    ] {
+        let others: Vec<ApiScope> =
+            ApiScope::ALL.into_iter().filter(|&scope| scope != needed).collect();
+        for channel in ["room:1", "none:1"] {
+            let body = json!({ "channel": channel, "data": 1 });
+            let denied = ApiPlan::Error(ApiRequestError::Code(ErrorCode::PermissionDenied));
+            assert_eq!(planned(&key(&others), method, &body).0, denied, "{method:?}");
+        }
+        let body = json!({ "channel": "room:1", "data": 1 });
+        let (plan, _) = planned(&key(&[needed]), method, &body);
+        assert!(!matches!(plan, ApiPlan::Error(_)), "{method:?}");
+    }
+}
+
+#[test]
+fn a_publish_is_in_the_tenants_room_and_carries_its_key() {
+    let body =
+        json!({ "channel": "room:1", "data": 1, "idempotency_key": "k", "tags": { "a": "b" } });
+    let (plan, questions) = planned(&key(&ApiScope::ALL), ApiMethod::Publish, &body);
+    assert_eq!(plan, ApiPlan::Publish(0));
+    assert_eq!(questions[0].room, NameKey([1, 2]).room("t", "room:1"));
+    let ServerOp::Publish(publish) = &questions[0].op else { panic!("{questions:?}") };
+    assert_eq!((&*publish.channel_key.tenant, &*publish.channel_key.channel), ("t", "room:1"));
+    assert_eq!(publish.id.as_deref(), Some("k"));
+    assert_eq!(publish.tags, [("a".into(), "b".into())]);
+}
+
+fn posted(offset: u64) -> RoomReply {
+    let position = Position { offset, epoch: Epoch(1) };
+    RoomReply::Posted(Box::new(PublishAck {
+        channel: Arc::from("room:1"),
+        position,
+        id: "".into(),
+        timing: None,
+    }))
+}
+
+#[test]
+fn each_answer_stands_where_its_question_stood() {
+    let body = json!({ "commands": [
+        { "publish": { "channel": "room:1", "data": 1 } },
+        { "publish": { "channel": "none:1", "data": 1 } },
+        { "broadcast": { "channels": ["room:2", "lobby", "bare:3"], "data": 1 } },
+        { "presence_stats": { "channel": "room:1" } },
+        { "info": {} },
+    ] });
+    let (plan, questions) = planned(&key(&ApiScope::ALL), ApiMethod::Batch, &body);
+    assert_eq!(questions.len(), 4);
+    assert!(matches!(questions[3].op, ServerOp::Room(RoomOp::PresenceStats)));
+    let stats = RoomReply::PresenceStats { clients: 3, users: 2 };
+    let replies = [posted(7), posted(8), posted(0), stats];
+    let node = ApiNode { uid: "n".to_owned(), ..ApiNode::default() };
+    let ApiAnswer::Batch(answers) = answer(&plan, &replies, &node) else { panic!("{plan:?}") };
+    let place = |offset| Some(Position { offset, epoch: Epoch(1) });
+    assert!(matches!(&answers[0], ApiAnswer::Published(position) if *position == place(7)));
+    let unknown = ApiRequestError::Code(ErrorCode::UnknownChannel);
+    assert!(matches!(&answers[1], ApiAnswer::Error(error) if *error == unknown));
+    let ApiAnswer::Broadcast(told) = &answers[2] else { panic!("{answers:?}") };
+    assert_eq!(*told, [Ok(place(8)), Err(ErrorCode::PermissionDenied), Ok(None)]);
+    assert!(matches!(answers[3], ApiAnswer::PresenceStats { clients_count: 3, users_count: 2 }));
+    assert!(matches!(answers[4], ApiAnswer::Info(node) if node.uid == "n"));
+}
+
+#[test]
+fn what_a_room_refuses_is_told() {
+    let body = json!({ "channel": "room:1", "data": 1 });
+    let (plan, _) = planned(&key(&ApiScope::ALL), ApiMethod::Publish, &body);
+    for (reply, code) in [
+        (RoomReply::Rejected(ErrorCode::TooManyRequests), ErrorCode::TooManyRequests),
+        (RoomReply::Done, ErrorCode::Internal),
+    ] {
+        let (replies, node) = ([reply], ApiNode::default());
+        let told = answer(&plan, &replies, &node);
+        let want = ApiRequestError::Code(code);
+        assert!(matches!(told, ApiAnswer::Error(error) if error == want), "{told:?}");
+    }
+}

@@ -1,0 +1,228 @@
+//! Keys of the server API: which backend calls, and what it may do where.
+//!
+//! A key is 32 random bytes that its owner alone has; the server keeps their SHA-256. A hash
+//! that is made for passwords would protect nothing more: there is nothing to guess.
+//!
+//! Invariant: how long it takes to compare a key tells nothing of those that are known.
+//!
+//! Deliberately absent: settings, HTTP, and which method needs which scope (`api`).
+
+use std::fmt;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest;
+
+use super::permissions::matches_pattern;
+
+/// Keys of one server: each call is compared with all of them.
+pub const API_KEYS_MAX: usize = 32;
+
+/// Patterns of channels of one key.
+pub const API_KEY_CHANNELS_MAX: usize = 64;
+
+/// Bytes of a key's hash.
+const HASH_BYTES: usize = 32;
+
+/// A group of methods to which a key has the right, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiScope {
+    /// To publish messages.
+    Publish,
+    /// To read who is in a channel.
+    Presence,
+    /// To read what was published.
+    History,
+    /// To read the state of the server.
+    Info,
+}
+
+impl ApiScope {
+    /// All of them, in the order of the documentation.
+    pub const ALL: [ApiScope; 4] =
+        [ApiScope::Publish, ApiScope::Presence, ApiScope::History, ApiScope::Info];
+
+    /// Its word in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            ApiScope::Publish => "publish",
+            ApiScope::Presence => "presence",
+            ApiScope::History => "history",
+            ApiScope::Info => "info",
+        }
+    }
+
+    /// The scope of this word.
+    pub fn from_name(name: &str) -> Option<ApiScope> {
+        ApiScope::ALL.into_iter().find(|scope| scope.name() == name)
+    }
+
+    /// Its place in a set.
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// A set of scopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApiScopes(u8);
+
+impl ApiScopes {
+    /// Whether the set has this scope.
+    pub fn contains(self, scope: ApiScope) -> bool {
+        self.0 & scope.bit() != 0
+    }
+}
+
+impl FromIterator<ApiScope> for ApiScopes {
+    fn from_iter<I: IntoIterator<Item = ApiScope>>(scopes: I) -> ApiScopes {
+        ApiScopes(scopes.into_iter().fold(0, |bits, scope| bits | scope.bit()))
+    }
+}
+
+/// A SHA-256 of a key, which is shown and kept instead of the key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ApiKeyHash([u8; HASH_BYTES]);
+
+impl ApiKeyHash {
+    /// Of a key.
+    pub fn of(key: &[u8]) -> ApiKeyHash {
+        let digest = digest::digest(&digest::SHA256, key);
+        ApiKeyHash(digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    /// From 64 hexadecimal letters; `None` for anything else.
+    pub fn parse(text: &str) -> Option<ApiKeyHash> {
+        if text.len() != 2 * HASH_BYTES || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut hash = [0; HASH_BYTES];
+        for (byte, at) in hash.iter_mut().zip((0..text.len()).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+        }
+        Some(ApiKeyHash(hash))
+    }
+}
+
+impl fmt::Display for ApiKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ApiKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A key, and what it is good for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    /// What logs and audits call it.
+    pub name: Box<str>,
+    /// The hash of the key itself.
+    pub hash: ApiKeyHash,
+    /// The groups of methods that it may call.
+    pub scopes: ApiScopes,
+    /// The tenant whose channels and users it means; empty where there is only one.
+    pub tenant: Box<str>,
+    /// The channels that it may name: patterns in which a star stands for any text.
+    pub channels: Vec<Box<str>>,
+}
+
+impl ApiKey {
+    /// Whether it may name this channel.
+    pub fn covers(&self, channel: &str) -> bool {
+        self.channels.iter().any(|pattern| matches_pattern(pattern.as_bytes(), channel.as_bytes()))
+    }
+}
+
+/// The keys of a server.
+#[derive(Clone, Debug, Default)]
+pub struct ApiKeys(Vec<ApiKey>);
+
+impl ApiKeys {
+    /// These keys, at most `API_KEYS_MAX`.
+    pub fn new(keys: Vec<ApiKey>) -> ApiKeys {
+        assert!(keys.len() <= API_KEYS_MAX, "the configuration allows no more");
+        ApiKeys(keys)
+    }
+
+    /// Whether there is none, so that nobody may call.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The key that somebody showed, if it is one. All are compared, whichever it is.
+    pub fn find(&self, shown: &[u8]) -> Option<&ApiKey> {
+        let hash = ApiKeyHash::of(shown);
+        let is_it = |key: &&ApiKey| verify_slices_are_equal(&key.hash.0, &hash.0).is_ok();
+        self.0.iter().fold(None, |found, key| Some(key).filter(is_it).or(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str, secret: &str) -> ApiKey {
+        ApiKey {
+            name: name.into(),
+            hash: ApiKeyHash::of(secret.as_bytes()),
+            scopes: ApiScopes::default(),
+            tenant: "".into(),
+            channels: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_key_is_found_by_itself_and_by_nothing_else() {
+        let keys = ApiKeys::new(vec![key("one", "first"), key("two", "second")]);
+        assert_eq!(keys.find(b"second").map(|key| &*key.name), Some("two"));
+        assert_eq!(keys.find(b"first").map(|key| &*key.name), Some("one"));
+        for wrong in [&b""[..], b"firs", b"first ", b"FIRST", b"\xff"] {
+            assert_eq!(keys.find(wrong), None);
+        }
+        assert_eq!(ApiKeys::default().find(b""), None);
+    }
+
+    #[test]
+    fn a_hash_is_64_letters() {
+        // SHA-256 of "abc": FIPS 180-4, example of NIST.
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(ApiKeyHash::parse(text), Some(ApiKeyHash::of(b"abc")));
+        assert_eq!(ApiKeyHash::parse(&text.to_uppercase()), Some(ApiKeyHash::of(b"abc")));
+        assert_eq!(ApiKeyHash::of(b"abc").to_string(), text);
+        let (short, long) = (&text[1..], format!("{text}0"));
+        for wrong in ["", short, &long, &text.replace('b', "g"), &text.replacen("ba", "é", 1)] {
+            assert_eq!(ApiKeyHash::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_one_of_its_words() {
+        for scope in ApiScope::ALL {
+            assert_eq!(ApiScope::from_name(scope.name()), Some(scope));
+            let only = ApiScopes::from_iter([scope]);
+            for other in ApiScope::ALL {
+                assert_eq!(only.contains(other), other == scope);
+            }
+        }
+        assert_eq!(ApiScope::from_name("all"), None);
+    }
+
+    #[test]
+    fn a_key_covers_what_its_patterns_say() {
+        let channels = vec!["room:*".into(), "lobby".into()];
+        let key = ApiKey { channels, ..key("one", "first") };
+        for (channel, want) in [
+            ("room:1", true),
+            ("room:", true),
+            ("lobby", true),
+            ("lobby2", false),
+            ("news:1", false),
+        ] {
+            assert_eq!(key.covers(channel), want, "{channel}");
+        }
+    }
+}

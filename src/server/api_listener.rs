@@ -1,0 +1,246 @@
+//! The server API's listener: HTTP on the control thread.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /api/<method>` with `X-API-Key`, a JSON object | 200 with `result`, `replies` or `error` |
+//! | a field that is missing or out of its range | 400, and the field's name |
+//! | no key, a wrong one, or one in the URL | 401 |
+//! | a key without the right | 403, whatever exists |
+//! | a body that is too large, or too slow | 413, 408 |
+//! | more than can be under way, or a server that drains | 503 with `Retry-After` |
+//!
+//! Invariant: nothing of a body is looked at before its key.
+//!
+//! Deliberately absent: TLS. It belongs on a loopback or management address, or behind a
+//! proxy.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time;
+
+use super::api_calls::ApiRequest;
+use crate::api::{Caller, answer, plan};
+use crate::auth::{ApiKey, ApiKeys};
+use crate::base::UserHash;
+use crate::http_server::{HttpLimits, HttpServer};
+use crate::room::Namespace;
+use crate::session::NameKey;
+use crate::wire::ErrorCode;
+use crate::wire::api::{ApiAnswer, ApiMethod, ApiNode, ApiRequestError, parse_call, write_answer};
+
+/// Connections of backends at a time; backends have pools of a few.
+pub(super) const CONNECTIONS_MAX: usize = 256;
+
+/// From the head of a request to the last byte of its answer.
+const EXCHANGE_MS_MAX: u64 = 20_000;
+
+/// For the body of a request.
+const BODY_MS_MAX: u64 = 5_000;
+
+/// For the answers of all rooms to one request.
+const ANSWER_MS_MAX: u64 = 10_000;
+
+/// Pools keep connections for about a minute.
+const IDLE_MS_MAX: u64 = 75_000;
+
+/// After so many seconds a request that was refused may be made again.
+const RETRY_AFTER_S: &str = "1";
+
+/// The header with the key.
+const KEY_HEADER: &str = "x-api-key";
+
+/// Before the key in `Authorization`, as some clients send it.
+const AUTHORIZATION_PREFIX: &[u8] = b"apikey ";
+
+/// Where the server API listens, and what it takes.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// Its address; `None` for no server API.
+    pub listen: Option<SocketAddr>,
+    /// Bytes of one body.
+    pub body_bytes_max: u32,
+}
+
+impl Default for ApiOptions {
+    fn default() -> ApiOptions {
+        ApiOptions { listen: None, body_bytes_max: 4 << 20 }
+    }
+}
+
+/// What the listener's requests share.
+#[derive(Clone)]
+pub(super) struct ApiState {
+    pub asked: mpsc::Sender<ApiRequest>,
+    pub keys: watch::Receiver<Arc<ApiKeys>>,
+    pub names: NameKey,
+    pub namespaces: Arc<[Namespace]>,
+    pub body_bytes_max: u32,
+    /// What the server says of itself.
+    pub node: Arc<dyn Fn() -> ApiNode + Send + Sync>,
+}
+
+/// A bound listener.
+pub(super) struct ApiListener(HttpServer);
+
+impl ApiListener {
+    /// Must be called within a tokio runtime.
+    pub async fn bind(address: SocketAddr) -> io::Result<ApiListener> {
+        HttpServer::bind(address).await.map(ApiListener)
+    }
+
+    /// Where it listens; the port is the kernel's choice when 0 was asked for.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.address()
+    }
+
+    /// Serves until the future is dropped.
+    pub async fn serve(self, state: ApiState) {
+        let router = Router::new()
+            .route("/api/{method}", post(call))
+            .fallback(|| async {
+                (StatusCode::NOT_FOUND, "no such path; see POST /api/<method>\n")
+            })
+            .with_state(Arc::new(state));
+        let limits = HttpLimits {
+            connections_max: CONNECTIONS_MAX,
+            head_bytes_max: 16 << 10,
+            headers_max: 64,
+            head_ms_max: 5_000,
+            exchange_ms_max: EXCHANGE_MS_MAX,
+            idle_ms_max: Some(IDLE_MS_MAX),
+        };
+        self.0.serve(router, limits).await;
+    }
+}
+
+/// One call.
+async fn call(
+    State(state): State<Arc<ApiState>>,
+    Path(method): Path<String>,
+    request: Request,
+) -> Response {
+    let keys = Arc::clone(&state.keys.borrow());
+    if request.uri().query().is_some_and(|query| query.contains("api_key")) {
+        // Addresses stand in logs.
+        return (StatusCode::UNAUTHORIZED, "the key belongs into the header X-API-Key\n")
+            .into_response();
+    }
+    let Some(key) = shown_key(request.headers()).and_then(|shown| keys.find(shown)) else {
+        return (StatusCode::UNAUTHORIZED, "no key, or a wrong one: X-API-Key\n").into_response();
+    };
+    let body = match read(request.into_body(), state.body_bytes_max as usize).await {
+        Ok(body) => body,
+        Err(error) => return error.status().into_response(),
+    };
+    answered(&state, key, &method, &body).await
+}
+
+/// The key of a request.
+fn shown_key(headers: &HeaderMap) -> Option<&[u8]> {
+    let own = headers.get(KEY_HEADER).map(|value| value.as_bytes());
+    let other = || {
+        let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+        let prefix = value.get(..AUTHORIZATION_PREFIX.len())?;
+        let is_key = prefix.eq_ignore_ascii_case(AUTHORIZATION_PREFIX);
+        is_key.then_some(&value[AUTHORIZATION_PREFIX.len()..])
+    };
+    own.or_else(other)
+}
+
+/// Why a body is not there whole.
+enum BodyError {
+    /// It has more bytes than it may.
+    TooLarge,
+    /// It did not come in time.
+    TooSlow,
+    /// Its peer is gone, or talks nonsense.
+    Broken,
+}
+
+impl BodyError {
+    fn status(&self) -> StatusCode {
+        match self {
+            BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BodyError::Broken => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// A body, whole and in time.
+async fn read(body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
+    let whole = Limited::new(body, bytes_max).collect();
+    match time::timeout(Duration::from_millis(BODY_MS_MAX), whole).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+        Ok(Err(_)) => Err(BodyError::Broken),
+        Err(_) => Err(BodyError::TooSlow),
+    }
+}
+
+/// Asks what has to be asked, and answers.
+async fn answered(state: &ApiState, key: &ApiKey, method: &str, body: &[u8]) -> Response {
+    let unknown = ApiRequestError::Code(ErrorCode::MethodNotFound);
+    let Some(method) = ApiMethod::from_name(method) else {
+        return response(&ApiAnswer::Error(unknown));
+    };
+    let caller = Caller { key, names: state.names, namespaces: &state.namespaces };
+    let mut questions = Vec::new();
+    let planned = plan(&caller, parse_call(method, body), &mut questions);
+    // Questions of one key share a part of the store's time, as those of a user do.
+    let asker = UserHash::of_inbox(state.names.room("", &format!("api key {}", key.name)));
+    let (done, answered) = oneshot::channel();
+    // Where it finds no room, or the server drains, nobody is left to be done.
+    let _ = state.asked.try_send(ApiRequest { asker, questions, done });
+    let outcome = match time::timeout(Duration::from_millis(ANSWER_MS_MAX), answered).await {
+        Ok(Ok(outcome)) => outcome,
+        // No room, a drain, or a core that hangs.
+        Ok(Err(_)) | Err(_) => Err(ErrorCode::TooManyRequests),
+    };
+    match outcome {
+        Ok(replies) => response(&answer(&planned, &replies, &(state.node)())),
+        Err(code) => response(&ApiAnswer::Error(ApiRequestError::Code(code))),
+    }
+}
+
+/// An answer with the status that it has as a whole.
+fn response(answer: &ApiAnswer<'_>) -> Response {
+    let status = match answer {
+        ApiAnswer::Error(ApiRequestError::Field(_)) => StatusCode::BAD_REQUEST,
+        ApiAnswer::Error(ApiRequestError::Code(ErrorCode::PermissionDenied)) => {
+            StatusCode::FORBIDDEN
+        }
+        ApiAnswer::Error(ApiRequestError::Code(ErrorCode::TooManyRequests)) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        ApiAnswer::Error(ApiRequestError::Code(_))
+        | ApiAnswer::Published(_)
+        | ApiAnswer::Broadcast(_)
+        | ApiAnswer::Presence(_)
+        | ApiAnswer::PresenceStats { .. }
+        | ApiAnswer::History(..)
+        | ApiAnswer::Info(_)
+        | ApiAnswer::Batch(_) => StatusCode::OK,
+    };
+    let mut body = BytesMut::new();
+    write_answer(answer, &mut body);
+    let kind = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    let mut response = (status, kind, body.freeze()).into_response();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let after = header::HeaderValue::from_static(RETRY_AFTER_S);
+        response.headers_mut().insert(header::RETRY_AFTER, after);
+    }
+    response
+}

@@ -1,0 +1,94 @@
+//! What backends ask of rooms, by the server API.
+
+use super::*;
+use crate::base::UserHash;
+use crate::room::{ChannelKey, RoomOp, RoomReply};
+use crate::session::ServerPublish;
+use crate::shard::{ServerAnswer, ServerOp, ServerQuestion};
+use crate::wire::{ErrorCode, Payload};
+
+fn publish(channel: &str, id: Option<&str>) -> ServerOp {
+    ServerOp::Publish(Box::new(ServerPublish {
+        channel_key: ChannelKey { tenant: "".into(), channel: channel.into(), namespace: 0 },
+        data: Payload { bytes: "{\"n\":1}".into(), is_json: true },
+        tags: vec![("kind".into(), "note".into())],
+        id: id.map(Into::into),
+    }))
+}
+
+/// Asks the home of a channel, in a turn of its own.
+fn asked(world: &mut World, channel: &str, ops: Vec<ServerOp>) -> Vec<ServerAnswer> {
+    let room = NAMES.room("", channel);
+    let home = usize::from(world.shards[0].mesh().home(room).0);
+    let question = |(index, op)| {
+        let id = index as u32 + 1;
+        ServerQuestion { id, asker: UserHash::NOBODY, room, op }
+    };
+    let questions = ops.into_iter().enumerate().map(question).collect();
+    let (now, mut out) = (world.now, Vec::new());
+    world.shards[home].on_shard_command(now, ShardCommand::Server(questions), &mut out);
+    world.settle();
+    world.shards[home].take_server_answers()
+}
+
+fn offset(answer: &ServerAnswer) -> u64 {
+    match &answer.reply {
+        RoomReply::Posted(ack) => ack.position.offset,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_backend_is_heard_on_every_core_and_answered_once() {
+    let mut world = World::new(3, |_| ());
+    let peers: Vec<Peer> = (0..3).map(|shard| world.join_room(shard, "room:1")).collect();
+    for &peer in &peers {
+        world.take(peer);
+    }
+    let answers =
+        asked(&mut world, "room:1", vec![publish("room:1", None), publish("room:1", None)]);
+    assert_eq!(answers.iter().map(|one| one.id).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(answers.iter().map(offset).collect::<Vec<_>>(), [1, 2]);
+    for &peer in &peers {
+        let seen = world.take(peer);
+        assert_eq!(seen.len(), 2, "{seen:?}");
+        assert!(seen[0].contains(r#""data":{"n":1}"#) && seen[0].contains(r#""kind":"note""#));
+        assert!(!seen[0].contains(r#""info""#), "the server has no name: {seen:?}");
+    }
+}
+
+#[test]
+fn a_repeated_id_has_its_place_and_nobody_without_a_name_takes_it() {
+    let mut world = World::new(2, |_| ());
+    let repeated = vec![publish("room:1", Some("k")), publish("room:1", Some("k"))];
+    let answers = asked(&mut world, "room:1", repeated);
+    assert_eq!(answers.iter().map(offset).collect::<Vec<_>>(), [1, 1]);
+    // An anonymous peer with the same id says something of its own.
+    let anonymous = world.join_room(0, "room:1");
+    world.say(
+        anonymous,
+        r#"{"id":5,"rpc":{"method":"chat.publish","data":{"channel":"room:1","id":"k","data":1}}}"#,
+    );
+    let seen = world.take(anonymous).join("\n");
+    assert!(seen.contains(r#""offset":2"#), "{seen}");
+    let again = asked(&mut world, "room:1", vec![publish("room:1", Some("k"))]);
+    assert_eq!(offset(&again[0]), 1);
+}
+
+#[test]
+fn a_room_that_is_not_there_is_asked_like_any_other() {
+    let mut world = World::new(2, |_| ());
+    let presence = vec![ServerOp::Room(RoomOp::Presence), ServerOp::Room(RoomOp::PresenceStats)];
+    let answers = asked(&mut world, "room:9", presence);
+    assert!(matches!(&answers[0].reply, RoomReply::Presence(clients) if clients.is_empty()));
+    assert!(matches!(answers[1].reply, RoomReply::PresenceStats { clients: 0, users: 0 }));
+}
+
+#[test]
+fn the_limit_of_a_room_counts_for_backends_too() {
+    let mut world = World::new(1, |options| options.room.namespaces[0].publish_per_s_max = 3);
+    let answers = asked(&mut world, "room:1", vec![publish("room:1", None); 10]);
+    let refused =
+        |one: &&ServerAnswer| matches!(one.reply, RoomReply::Rejected(ErrorCode::TooManyRequests));
+    assert_eq!((answers.len(), answers.iter().filter(refused).count()), (10, 7));
+}

@@ -1,0 +1,150 @@
+//! What a call of the server API is answered with.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::requests::ApiRequestError;
+use crate::wire::json_out::{JsonMembers, object, put_info, put_publication};
+use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication};
+
+/// The outcome of a call.
+#[derive(Debug)]
+pub enum ApiAnswer<'a> {
+    /// It failed.
+    Error(ApiRequestError),
+    /// To publish: where the message stands; `None` in a channel that keeps none.
+    Published(Option<Position>),
+    /// To broadcast: the same for each channel, in order.
+    Broadcast(Vec<ApiChannelAnswer>),
+    /// To presence.
+    Presence(&'a [(Arc<ClientInfo>, Option<Arc<Payload>>)]),
+    /// To presence_stats.
+    PresenceStats {
+        /// Connections.
+        clients_count: u32,
+        /// Different users among them.
+        users_count: u32,
+    },
+    /// To history: messages, and the position of the last message of the channel.
+    History(&'a [Arc<Publication>], Position),
+    /// To info.
+    Info(&'a ApiNode),
+    /// To batch: the outcome of each call, with its method where it has one.
+    Batch(Vec<ApiAnswer<'a>>),
+}
+
+/// What a broadcast came to in one channel.
+pub type ApiChannelAnswer = Result<Option<Position>, ErrorCode>;
+
+/// The state of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the answer's fields, by their names")]
+pub struct ApiNode {
+    pub uid: String,
+    pub name: String,
+    pub version: &'static str,
+    pub num_clients: u64,
+    pub num_subs: u64,
+    pub num_channels: u64,
+    /// In s.
+    pub uptime: u64,
+}
+
+/// Appends the body of an answer.
+pub fn write_answer(answer: &ApiAnswer<'_>, out: &mut BytesMut) {
+    object(out, |members| match answer {
+        ApiAnswer::Error(error) => put_error(*error, members),
+        ApiAnswer::Batch(answers) => members.list("replies", answers, |answer, members| {
+            put_named(answer, members);
+        }),
+        ApiAnswer::Published(_)
+        | ApiAnswer::Broadcast(_)
+        | ApiAnswer::Presence(_)
+        | ApiAnswer::PresenceStats { .. }
+        | ApiAnswer::History(..)
+        | ApiAnswer::Info(_) => members.object("result", |members| put_result(answer, members)),
+    });
+}
+
+/// An outcome in a batch: under the name of its method.
+fn put_named(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
+    let name = match answer {
+        ApiAnswer::Error(error) => return put_error(*error, members),
+        ApiAnswer::Published(_) => "publish",
+        ApiAnswer::Broadcast(_) => "broadcast",
+        ApiAnswer::Presence(_) => "presence",
+        ApiAnswer::PresenceStats { .. } => "presence_stats",
+        ApiAnswer::History(..) => "history",
+        ApiAnswer::Info(_) => "info",
+        ApiAnswer::Batch(_) => unreachable!("a batch is in no batch"),
+    };
+    members.object(name, |members| put_result(answer, members));
+}
+
+fn put_result(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
+    match answer {
+        ApiAnswer::Error(_) | ApiAnswer::Batch(_) => unreachable!("they have no result"),
+        ApiAnswer::Published(position) => put_position(*position, members),
+        ApiAnswer::Broadcast(answers) => {
+            members.list("responses", answers, |answer, members| match answer {
+                Ok(position) => {
+                    members.object("result", |members| put_position(*position, members));
+                }
+                Err(code) => put_error(ApiRequestError::Code(*code), members),
+            });
+        }
+        ApiAnswer::Presence(clients) => members.object("presence", |by_client| {
+            for (info, chan_info) in *clients {
+                by_client.object_at(&info.client.text(), |members| {
+                    put_info(info, chan_info.as_deref(), members);
+                });
+            }
+        }),
+        ApiAnswer::PresenceStats { clients_count, users_count } => {
+            members.number("num_clients", u64::from(*clients_count));
+            members.number("num_users", u64::from(*users_count));
+        }
+        ApiAnswer::History(publications, position) => {
+            members.list("publications", *publications, |publication, members| {
+                put_publication(publication, members);
+            });
+            put_position(Some(*position), members);
+        }
+        ApiAnswer::Info(node) => {
+            members.list("nodes", [*node], put_node);
+        }
+    }
+}
+
+fn put_position(position: Option<Position>, members: &mut JsonMembers<'_>) {
+    if let Some(position) = position {
+        members.number("offset", position.offset);
+        members.ascii("epoch", &position.epoch.text());
+    }
+}
+
+fn put_node(node: &ApiNode, members: &mut JsonMembers<'_>) {
+    members.text("uid", &node.uid);
+    members.text("name", &node.name);
+    members.text("version", node.version);
+    members.number("num_clients", node.num_clients);
+    members.number("num_subs", node.num_subs);
+    members.number("num_channels", node.num_channels);
+    members.number("uptime", node.uptime);
+}
+
+fn put_error(error: ApiRequestError, members: &mut JsonMembers<'_>) {
+    members.object("error", |members| match error {
+        ApiRequestError::Field(field) => {
+            let (number, text, _) = ErrorCode::BadRequest.parts();
+            members.number("code", u64::from(number));
+            members.text("message", &format!("{text}: {}", field.name()));
+        }
+        ApiRequestError::Code(code) => {
+            let (number, text, _) = code.parts();
+            members.number("code", u64::from(number));
+            members.text("message", text);
+        }
+    });
+}

@@ -1,0 +1,57 @@
+//! The fields of the calls of the server API.
+//!
+//! Deliberately absent: which call has which (`requests`).
+
+use crate::wire::json_fields::FieldName;
+
+macro_rules! fields {
+    ($($field:ident = $name:literal),+ $(,)?) => {
+        /// A field of a call. Closed, so that what an error says about it is one of these
+        /// words and nothing of the peer's.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "each is the field of that name")]
+        pub enum ApiField {
+            $($field),+
+        }
+
+        impl FieldName for ApiField {
+            const ALL: &'static [ApiField] = &[$(ApiField::$field),+];
+            const WHOLE: ApiField = ApiField::Body;
+
+            fn name(self) -> &'static str {
+                match self {
+                    $(ApiField::$field => $name),+
+                }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+// `Body` is a body that is no object.
+fields! {
+    Body = "body",
+    Channel = "channel",
+    Channels = "channels",
+    Data = "data",
+    B64Data = "b64data",
+    Tags = "tags",
+    IdempotencyKey = "idempotency_key",
+    SkipHistory = "skip_history",
+    Limit = "limit",
+    Since = "since",
+    Offset = "offset",
+    Epoch = "epoch",
+    Reverse = "reverse",
+    Commands = "commands",
+}
+
+impl ApiField {
+    /// Its name in a call.
+    pub fn name(self) -> &'static str {
+        FieldName::name(self)
+    }
+}

@@ -1,0 +1,47 @@
+//! The methods of the server API.
+//!
+//! Deliberately absent: who may call which (`api`).
+
+/// A method. Closed: what is no method is answered as an unknown one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the method of that name")]
+pub enum ApiMethod {
+    Publish,
+    Broadcast,
+    Presence,
+    PresenceStats,
+    History,
+    Info,
+    Batch,
+}
+
+impl ApiMethod {
+    /// All of them.
+    pub const ALL: [ApiMethod; 7] = [
+        ApiMethod::Publish,
+        ApiMethod::Broadcast,
+        ApiMethod::Presence,
+        ApiMethod::PresenceStats,
+        ApiMethod::History,
+        ApiMethod::Info,
+        ApiMethod::Batch,
+    ];
+
+    /// Its name in the path of a request, and in a batch.
+    pub fn name(self) -> &'static str {
+        match self {
+            ApiMethod::Publish => "publish",
+            ApiMethod::Broadcast => "broadcast",
+            ApiMethod::Presence => "presence",
+            ApiMethod::PresenceStats => "presence_stats",
+            ApiMethod::History => "history",
+            ApiMethod::Info => "info",
+            ApiMethod::Batch => "batch",
+        }
+    }
+
+    /// The method of this name.
+    pub fn from_name(name: &str) -> Option<ApiMethod> {
+        ApiMethod::ALL.into_iter().find(|method| method.name() == name)
+    }
+}

@@ -1,0 +1,17 @@
+//! The server API: bodies of HTTP requests to calls, answers to bodies. Methods, fields and
+//! errors are those of Centrifugo's server API (its documentation, "Server API walkthrough"),
+//! so that its clients work unchanged.
+//!
+//! Deliberately absent: HTTP, keys, and what a call means.
+
+mod answers;
+mod fields;
+mod method;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+pub use answers::{ApiAnswer, ApiChannelAnswer, ApiNode, write_answer};
+pub use fields::ApiField;
+pub use method::ApiMethod;
+pub use requests::{ApiCall, ApiMessage, ApiRequestError, parse_call};

@@ -1,0 +1,215 @@
+//! What a backend asks by a call of the server API.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::value::RawValue;
+
+use super::fields::ApiField;
+use super::method::ApiMethod;
+use crate::base::limits::{
+    API_CALLS_MAX, API_CHANNELS_MAX, API_TAGS_MAX, HISTORY_ANSWER_MAX, MESSAGE_ID_BYTES_MAX,
+    NAME_BYTES_MAX,
+};
+use crate::wire::json_fields::{self, JsonFields};
+use crate::wire::json_values::JsonText;
+use crate::wire::{Epoch, ErrorCode, ID_TAG, Position, RawData, TRACE_TAG, channel_is_valid, chat};
+
+/// A call with its fields, which may be right.
+#[derive(Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields of the call, by their names")]
+pub enum ApiCall<'a> {
+    /// Publish a message in a channel.
+    Publish { channel: Cow<'a, str>, message: ApiMessage<'a> },
+    /// Publish the same in several.
+    Broadcast { channels: Vec<Cow<'a, str>>, message: ApiMessage<'a> },
+    /// List who is in a channel.
+    Presence { channel: Cow<'a, str> },
+    /// Count who is in a channel.
+    PresenceStats { channel: Cow<'a, str> },
+    /// Read what was published in a channel.
+    History {
+        channel: Cow<'a, str>,
+        /// Largest number of messages; 0 for the position only.
+        limit: u32,
+        since: Option<Position>,
+        /// Newest first.
+        reverse: bool,
+    },
+    /// Tell the state of the server.
+    Info,
+    /// Several calls, in order, each with its own outcome.
+    Batch(Vec<Result<ApiCall<'a>, ApiRequestError>>),
+}
+
+/// Short texts by name.
+type Tags = Vec<(Box<str>, Box<str>)>;
+
+/// What is published.
+#[derive(Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields of the call, by their names")]
+pub struct ApiMessage<'a> {
+    pub data: RawData<'a>,
+    pub tags: Tags,
+    /// A message that is published again with the same key is published once.
+    pub idempotency_key: Option<Box<str>>,
+}
+
+/// Why a body is no call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiRequestError {
+    /// This field is missing, or out of its range.
+    Field(ApiField),
+    /// The call asks for what this server does not do.
+    Code(ErrorCode),
+}
+
+impl From<FieldError> for ApiRequestError {
+    fn from(error: FieldError) -> ApiRequestError {
+        ApiRequestError::Field(error.0)
+    }
+}
+
+type Fields<'a> = JsonFields<'a, ApiField>;
+
+type FieldError = json_fields::FieldError<ApiField>;
+
+/// Reads the body of a call.
+pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequestError> {
+    let fields = Fields::of(body)?;
+    let call = match method {
+        ApiMethod::Publish => {
+            ApiCall::Publish { channel: channel(&fields)?, message: message(&fields)? }
+        }
+        ApiMethod::Broadcast => {
+            ApiCall::Broadcast { channels: channels(&fields)?, message: message(&fields)? }
+        }
+        ApiMethod::Presence => ApiCall::Presence { channel: channel(&fields)? },
+        ApiMethod::PresenceStats => ApiCall::PresenceStats { channel: channel(&fields)? },
+        ApiMethod::History => ApiCall::History {
+            channel: channel(&fields)?,
+            limit: limit(&fields)?,
+            since: since(&fields)?,
+            reverse: flag(&fields, ApiField::Reverse)?,
+        },
+        ApiMethod::Info => ApiCall::Info,
+        ApiMethod::Batch => ApiCall::Batch(commands(&fields)?),
+    };
+    Ok(call)
+}
+
+fn channel<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, FieldError> {
+    fields.needed_text(ApiField::Channel, channel_is_valid)
+}
+
+/// At most `API_CHANNELS_MAX` names, each once.
+fn channels<'a>(fields: &Fields<'a>) -> Result<Vec<Cow<'a, str>>, FieldError> {
+    let wrong = json_fields::FieldError(ApiField::Channels);
+    let raw = fields.raw(wrong.0)?.ok_or(wrong)?;
+    let names: Vec<JsonText<'a>> = serde_json::from_str(raw).map_err(|_| wrong)?;
+    let is_right = (1..=API_CHANNELS_MAX).contains(&names.len())
+        && names.iter().all(|JsonText(name)| channel_is_valid(name));
+    is_right.then(|| names.into_iter().map(|JsonText(name)| name).collect()).ok_or(wrong)
+}
+
+fn message<'a>(fields: &Fields<'a>) -> Result<ApiMessage<'a>, ApiRequestError> {
+    // What is published outside of the history has no place in the stream of a channel that
+    // has one.
+    if flag(fields, ApiField::SkipHistory)? {
+        return Err(ApiRequestError::Code(ErrorCode::NotAvailable));
+    }
+    let is_key = |key: &str| {
+        (1..=MESSAGE_ID_BYTES_MAX).contains(&key.len()) && !key.chars().any(char::is_control)
+    };
+    let idempotency_key = fields.text(ApiField::IdempotencyKey, is_key)?;
+    Ok(ApiMessage {
+        data: data(fields)?,
+        tags: tags(fields)?,
+        idempotency_key: idempotency_key.map(|key| key.into_owned().into()),
+    })
+}
+
+/// JSON, or any bytes in base64; one of the two.
+fn data<'a>(fields: &Fields<'a>) -> Result<RawData<'a>, FieldError> {
+    let b64data = fields.text(ApiField::B64Data, |_| true)?;
+    let Some(b64data) = b64data.filter(|text| !text.is_empty()) else {
+        return fields.needed_data(ApiField::Data);
+    };
+    let bytes = BASE64_STANDARD
+        .decode(&*b64data)
+        .map_err(|_| json_fields::FieldError(ApiField::B64Data))?;
+    let is_alone = fields.raw(ApiField::Data)?.is_none();
+    let data = RawData { bytes: Cow::Owned(bytes), is_json: false };
+    is_alone.then_some(data).ok_or(json_fields::FieldError(ApiField::B64Data))
+}
+
+/// At most `API_TAGS_MAX`, of which none is one that the server makes itself.
+fn tags(fields: &Fields<'_>) -> Result<Tags, FieldError> {
+    let wrong = json_fields::FieldError(ApiField::Tags);
+    let Some(raw) = fields.raw(wrong.0)? else { return Ok(Vec::new()) };
+    let tags: BTreeMap<Box<str>, Box<str>> = serde_json::from_str(raw).map_err(|_| wrong)?;
+    let is_right = |name: &str, text: &str| {
+        let is_own = *name == *ID_TAG || *name == *TRACE_TAG || chat::is_made_tag(name);
+        !is_own && (1..=NAME_BYTES_MAX).contains(&name.len()) && text.len() <= NAME_BYTES_MAX
+    };
+    let are_right =
+        tags.len() <= API_TAGS_MAX && tags.iter().all(|(name, text)| is_right(name, text));
+    are_right.then(|| tags.into_iter().collect()).ok_or(wrong)
+}
+
+/// Absent: none, only the position. -1: as many as one answer holds.
+fn limit(fields: &Fields<'_>) -> Result<u32, FieldError> {
+    match fields.raw(ApiField::Limit)? {
+        None => Ok(0),
+        Some("-1") => Ok(HISTORY_ANSWER_MAX),
+        Some(_) => {
+            let limit = fields.needed_number(ApiField::Limit, 0..=i32::MAX as u64)?;
+            Ok(u32::try_from(limit).unwrap_or(HISTORY_ANSWER_MAX).min(HISTORY_ANSWER_MAX))
+        }
+    }
+}
+
+fn since(fields: &Fields<'_>) -> Result<Option<Position>, FieldError> {
+    let Some(raw) = fields.raw(ApiField::Since)? else { return Ok(None) };
+    let fields =
+        Fields::of(raw.as_bytes()).map_err(|_| json_fields::FieldError(ApiField::Since))?;
+    let offset = fields.number(ApiField::Offset, 0..=u64::MAX)?.unwrap_or(0);
+    let epoch = fields.text(ApiField::Epoch, |_| true)?.unwrap_or_default();
+    Ok(Some(Position { offset, epoch: Epoch::parse(&epoch) }))
+}
+
+fn flag(fields: &Fields<'_>, field: ApiField) -> Result<bool, FieldError> {
+    match fields.raw(field)? {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(json_fields::FieldError(field)),
+    }
+}
+
+/// At most `API_CALLS_MAX`. A batch is in no batch.
+fn commands<'a>(
+    fields: &Fields<'a>,
+) -> Result<Vec<Result<ApiCall<'a>, ApiRequestError>>, FieldError> {
+    let wrong = json_fields::FieldError(ApiField::Commands);
+    let raw = fields.raw(wrong.0)?.ok_or(wrong)?;
+    let commands: Vec<BTreeMap<Cow<'a, str>, &'a RawValue>> =
+        serde_json::from_str(raw).map_err(|_| wrong)?;
+    if API_CALLS_MAX < commands.len() {
+        return Err(wrong);
+    }
+    let mut calls = Vec::with_capacity(commands.len());
+    for command in commands {
+        let mut named = command.into_iter().filter(|(_, body)| body.get() != "null");
+        let (Some((name, body)), None) = (named.next(), named.next()) else {
+            return Err(wrong);
+        };
+        let method = ApiMethod::from_name(&name).filter(|&method| method != ApiMethod::Batch);
+        calls.push(match method {
+            Some(method) => parse_call(method, body.get().as_bytes()),
+            None => Err(ApiRequestError::Code(ErrorCode::MethodNotFound)),
+        });
+    }
+    Ok(calls)
+}

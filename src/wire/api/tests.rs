@@ -1,0 +1,212 @@
+//! Bodies as `cent` and others write them, and answers as it reads them.
+
+use bytes::BytesMut;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::base::limits::{API_CALLS_MAX, API_CHANNELS_MAX, HISTORY_ANSWER_MAX};
+use crate::wire::{Epoch, ErrorCode, Position};
+
+fn parse(method: ApiMethod, body: &Value) -> Result<String, ApiRequestError> {
+    parse_call(method, body.to_string().as_bytes()).map(|call| format!("{call:?}"))
+}
+
+#[track_caller]
+fn check_wrong(method: ApiMethod, body: Value, field: ApiField) {
+    assert_eq!(parse(method, &body).err(), Some(ApiRequestError::Field(field)), "{body}");
+}
+
+#[test]
+fn a_publish_has_a_channel_and_data() {
+    let body = br#"{"channel":"room:1","data":{"a":[1,
+ 2]},"tags":{"kind":"note"},"idempotency_key":"k","skip_history":null,"more":1}"#;
+    let Ok(ApiCall::Publish { channel, message }) = parse_call(ApiMethod::Publish, body) else {
+        panic!("it is right")
+    };
+    assert_eq!(channel, "room:1");
+    assert_eq!((&*message.data.bytes, message.data.is_json), (&br#"{"a":[1,  2]}"#[..], true));
+    assert_eq!(message.tags, [("kind".into(), "note".into())]);
+    assert_eq!(message.idempotency_key.as_deref(), Some("k"));
+
+    let body = json!({ "channel": "room:1", "b64data": "AAEC" }).to_string();
+    let Ok(ApiCall::Publish { message, .. }) = parse_call(ApiMethod::Publish, body.as_bytes())
+    else {
+        panic!("it is right")
+    };
+    assert_eq!((&*message.data.bytes, message.data.is_json), (&[0, 1, 2][..], false));
+}
+
+#[test]
+fn a_field_out_of_its_range_is_named() {
+    use ApiField::{
+        B64Data, Body, Channel, Channels, Commands, Data, IdempotencyKey, Limit, Offset, Reverse,
+        Since, SkipHistory, Tags,
+    };
+    use ApiMethod::{Batch, Broadcast, History, Presence, Publish};
+    let publish = |name: &str, value: Value| {
+        let mut body = json!({ "channel": "room:1", "data": {} });
+        body[name] = value;
+        body
+    };
+    check_wrong(Publish, json!([]), Body);
+    check_wrong(Publish, json!("a"), Body);
+    check_wrong(Publish, json!({ "data": 1 }), Channel);
+    check_wrong(Publish, json!({ "channel": "room:1" }), Data);
+    for wrong in [json!(""), json!(1), json!("a".repeat(256)), json!("a\n"), json!(["a"])] {
+        check_wrong(Publish, publish("channel", wrong), Channel);
+    }
+    for wrong in [json!("!"), json!(1), json!("AAEC")] {
+        check_wrong(Publish, publish("b64data", wrong), B64Data);
+    }
+    let many: serde_json::Map<String, Value> =
+        (0..17).map(|n| (format!("tag{n}"), json!(""))).collect();
+    for wrong in [
+        json!(1),
+        json!({ "a": 1 }),
+        json!({ "": "a" }),
+        json!({ "a": "a".repeat(256) }),
+        json!({ "id": "a" }),
+        json!({ "traceparent": "a" }),
+        json!({ "retracts": "1" }),
+        json!({ "edited": "1" }),
+        json!({ "reactions": "{}" }),
+        Value::Object(many),
+    ] {
+        check_wrong(Publish, publish("tags", wrong), Tags);
+    }
+    for wrong in [json!(""), json!("k".repeat(65)), json!(1), json!("a\u{7}")] {
+        check_wrong(Publish, publish("idempotency_key", wrong), IdempotencyKey);
+    }
+    check_wrong(Publish, publish("skip_history", json!(1)), SkipHistory);
+    check_wrong(Presence, json!({}), Channel);
+    let history = |name: &str, value: Value| json!({ "channel": "room:1", name: value });
+    for wrong in [json!(-2), json!(1.5), json!("1"), json!(1u64 << 31)] {
+        check_wrong(History, history("limit", wrong), Limit);
+    }
+    check_wrong(History, history("since", json!(1)), Since);
+    check_wrong(History, history("since", json!({ "offset": -1 })), Offset);
+    check_wrong(History, history("reverse", json!("true")), Reverse);
+    for wrong in [json!([]), json!("room:1"), json!([""]), json!(vec!["a"; API_CHANNELS_MAX + 1])] {
+        check_wrong(Broadcast, json!({ "channels": wrong, "data": 1 }), Channels);
+    }
+    for wrong in [
+        json!(null),
+        json!({}),
+        json!([1]),
+        json!([{}]),
+        json!([{ "info": {}, "publish": {} }]),
+        json!(vec![json!({ "info": {} }); API_CALLS_MAX + 1]),
+    ] {
+        check_wrong(Batch, json!({ "commands": wrong }), Commands);
+    }
+}
+
+#[test]
+fn what_stands_twice_is_wrong() {
+    let body = br#"{"channel":"room:1","channel":"room:2"}"#;
+    let wrong = ApiRequestError::Field(ApiField::Channel);
+    assert_eq!(parse_call(ApiMethod::Presence, body).err(), Some(wrong));
+}
+
+#[test]
+fn a_publish_outside_of_the_history_is_not_available() {
+    let body = json!({ "channel": "room:1", "data": 1, "skip_history": true });
+    let want = ApiRequestError::Code(ErrorCode::NotAvailable);
+    assert_eq!(parse(ApiMethod::Publish, &body).err(), Some(want));
+}
+
+#[test]
+fn a_history_has_a_limit_and_a_place_to_begin_from() {
+    let history = |more: Value| {
+        let mut body = json!({ "channel": "room:1" });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        match parse_call(ApiMethod::History, body.to_string().as_bytes()) {
+            Ok(ApiCall::History { limit, since, reverse, .. }) => (limit, since, reverse),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(history(json!({})), (0, None, false));
+    assert_eq!(history(json!({ "limit": -1 })).0, HISTORY_ANSWER_MAX);
+    assert_eq!(history(json!({ "limit": 2_000_000 })).0, HISTORY_ANSWER_MAX);
+    assert_eq!(history(json!({ "limit": 7, "reverse": true })), (7, None, true));
+    let since = Position { offset: 3, epoch: Epoch(0xab) };
+    let told = json!({ "since": { "offset": 3, "epoch": "000000ab" } });
+    assert_eq!(history(told).1, Some(since));
+    let nowhere = Position { offset: 0, epoch: Epoch::FOREIGN };
+    assert_eq!(history(json!({ "since": {} })).1, Some(nowhere));
+}
+
+#[test]
+fn a_batch_has_calls_and_each_its_own_fate() {
+    let body = json!({ "commands": [
+        { "publish": { "channel": "room:1", "data": 1 } },
+        { "publish": { "channel": "" , "data": 1 } },
+        { "send_push_notification": {} },
+        { "batch": { "commands": [] } },
+        { "info": {}, "publish": null },
+    ], "parallel": true })
+    .to_string();
+    let Ok(ApiCall::Batch(calls)) = parse_call(ApiMethod::Batch, body.as_bytes()) else {
+        panic!("it is right")
+    };
+    let unknown = ApiRequestError::Code(ErrorCode::MethodNotFound);
+    assert!(matches!(&calls[0], Ok(ApiCall::Publish { .. })));
+    assert_eq!(calls[1], Err(ApiRequestError::Field(ApiField::Channel)));
+    assert_eq!(calls[2], Err(unknown));
+    assert_eq!(calls[3], Err(unknown));
+    assert_eq!(calls[4], Ok(ApiCall::Info));
+}
+
+#[track_caller]
+fn check_answer(answer: &ApiAnswer<'_>, want: &Value) {
+    let mut out = BytesMut::new();
+    write_answer(answer, &mut out);
+    let text = std::str::from_utf8(&out).unwrap();
+    assert_eq!(&serde_json::from_str::<Value>(text).unwrap(), want, "{text}");
+}
+
+#[test]
+fn answers_read_as_the_protocol_says() {
+    let position = Position { offset: 7, epoch: Epoch(0xab) };
+    let told = json!({ "offset": 7, "epoch": "000000ab" });
+    check_answer(&ApiAnswer::Published(Some(position)), &json!({ "result": told }));
+    check_answer(&ApiAnswer::Published(None), &json!({ "result": {} }));
+    let error = json!({ "error": { "code": 102, "message": "unknown channel" } });
+    check_answer(
+        &ApiAnswer::Broadcast(vec![Ok(Some(position)), Err(ErrorCode::UnknownChannel)]),
+        &json!({ "result": { "responses": [{ "result": told }, error] } }),
+    );
+    check_answer(&ApiAnswer::Presence(&[]), &json!({ "result": { "presence": {} } }));
+    check_answer(
+        &ApiAnswer::PresenceStats { clients_count: 2, users_count: 1 },
+        &json!({ "result": { "num_clients": 2, "num_users": 1 } }),
+    );
+    check_answer(
+        &ApiAnswer::History(&[], position),
+        &json!({ "result": { "publications": [], "offset": 7, "epoch": "000000ab" } }),
+    );
+    let wrong = ApiRequestError::Field(ApiField::Limit);
+    check_answer(
+        &ApiAnswer::Error(wrong),
+        &json!({ "error": { "code": 107, "message": "bad request: limit" } }),
+    );
+    let node = ApiNode { uid: "a\"b".to_owned(), num_clients: 3, ..ApiNode::default() };
+    let nodes = json!({ "nodes": [{
+        "uid": "a\"b", "name": "", "version": "", "num_clients": 3, "num_subs": 0,
+        "num_channels": 0, "uptime": 0,
+    }] });
+    check_answer(&ApiAnswer::Info(&node), &json!({ "result": nodes }));
+    let unknown = ApiRequestError::Code(ErrorCode::MethodNotFound);
+    check_answer(
+        &ApiAnswer::Batch(vec![
+            ApiAnswer::Published(Some(position)),
+            ApiAnswer::Error(unknown),
+            ApiAnswer::Info(&node),
+        ]),
+        &json!({ "replies": [
+            { "publish": told },
+            { "error": { "code": 104, "message": "method not found" } },
+            { "info": nodes },
+        ] }),
+    );
+}
