@@ -175,9 +175,14 @@ def free_port():
 class Server:
     """The binary, with the tests' configuration, until it is left."""
 
-    def __init__(self, port=None, outbox_bytes=1 << 20, ping_ms=24_000, ack_wait_ms=30_000):
+    def __init__(
+        self, port=None, outbox_bytes=1 << 20, ping_ms=24_000, ack_wait_ms=30_000, api_keys=()
+    ):
         self.port = port or free_port()
         self.admin_port = free_port()
+        self.api_port = free_port()
+        self.api_url = f"http://127.0.0.1:{self.api_port}/api"
+        self.api_keys = api_keys
         self.url = f"ws://127.0.0.1:{self.port}/connection/websocket"
         self.outbox_bytes = outbox_bytes
         self.ping_ms = ping_ms
@@ -202,6 +207,12 @@ class Server:
         text = CONFIG.read_text()
         for name, value in values.items():
             text = text.replace("{" + name + "}", str(value))
+        if self.api_keys:
+            text += f'\n[api]\nlisten = "127.0.0.1:{self.api_port}"\n'
+        for key in self.api_keys:
+            # Texts and lists of texts are the same in JSON and TOML.
+            text += "\n[[api.keys]]\n"
+            text += "".join(f"{name} = {json.dumps(value)}\n" for name, value in key.items())
         self.file.write_text(text)
         self.log = open(pathlib.Path(self.folder, "log"), "w+b")
         await self.start_again()
