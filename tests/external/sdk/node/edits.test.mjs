@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import {
-  ENCODINGS, SERVER_GONE, clientEvents, connected, freshChannel, freshUser, refusal,
+  ENCODINGS, SERVER_GONE, arrivalIn, chatIn, connected, freshChannel, freshUser, refusal,
   startServer, subscribed, subscriptionEvents, token, within,
 } from './harness.mjs';
 
@@ -15,16 +15,9 @@ before(async () => {
 after(() => server.stop());
 
 for (const encoding of ENCODINGS) {
-  const { pack, unpack } = encoding;
-
-  const chat = async (client, method, fields) => {
-    const { data } = await within(client.rpc(`chat.${method}`, pack(fields)), `chat.${method}`);
-    return unpack(data);
-  };
-  const arrives = async (t, url, user, options = {}) => {
-    const client = await connected(t, encoding, url, user, { ...options, listen: clientEvents });
-    return { client, events: client.heard };
-  };
+  const { unpack } = encoding;
+  const chat = chatIn(encoding);
+  const arrives = arrivalIn(encoding);
   // What a reader sees of a message: its place, its words, and what they are of.
   const seen = ({ offset, data, tags }) => [offset, unpack(data), tags.edits ?? tags.edit_offset];
 

@@ -352,6 +352,18 @@ export async function subscribed(client, channel, options = {}) {
   return subscription;
 }
 
+// A user who listens to everything from before the connection is up.
+export const arrivalIn = (encoding) => async (t, url, user, options = {}) => {
+  const made = await connected(t, encoding, url, user, { ...options, listen: clientEvents });
+  return { client: made, events: made.heard };
+};
+
+// The answer to one of chat's methods.
+export const chatIn = ({ pack, unpack }) => async (client, method, fields) => {
+  const { data } = await within(client.rpc(`chat.${method}`, pack(fields)), `chat.${method}`);
+  return unpack(data);
+};
+
 // Channels and users of their own keep tests apart that share a server.
 let freshCount = 0;
 export const freshChannel = (namespace = 'room') => `${namespace}:${process.pid}-${++freshCount}`;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import {
-  ENCODINGS, SERVER_GONE, clientEvents, connected, freshChannel, freshUser, refusal,
+  ENCODINGS, SERVER_GONE, arrivalIn, chatIn, connected, freshChannel, freshUser, refusal,
   startProxy, startServer, subscribed, subscriptionEvents, token, within,
 } from './harness.mjs';
 
@@ -20,18 +20,8 @@ const pair = (...users) => `dm#${users.sort().join(',')}`;
 for (const encoding of ENCODINGS) {
   const { pack, unpack } = encoding;
   const numbers = (publications) => publications.map(({ data }) => unpack(data).number);
-
-  // The answer to one of chat's methods.
-  const chat = async (client, method, fields) => {
-    const { data } = await within(client.rpc(`chat.${method}`, pack(fields)), `chat.${method}`);
-    return unpack(data);
-  };
-
-  // A user who listens to everything from before the connection is up.
-  const arrives = async (t, url, user, options = {}) => {
-    const client = await connected(t, encoding, url, user, { ...options, listen: clientEvents });
-    return { client, events: client.heard };
-  };
+  const chat = chatIn(encoding);
+  const arrives = arrivalIn(encoding);
   const inboxOf = (user) => ({ channel }) => channel === `@${user}`;
   // What was said to the user, with its place, in the order of arrival.
   const direct = (publication) => ({

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import {
-  ENCODINGS, SERVER_GONE, clientEvents, connected, freshChannel, freshUser, refusal,
+  ENCODINGS, SERVER_GONE, arrivalIn, chatIn, connected, freshChannel, freshUser, refusal,
   startServer, subscribed, token, within,
 } from './harness.mjs';
 
@@ -15,18 +15,9 @@ before(async () => {
 after(() => server.stop());
 
 for (const encoding of ENCODINGS) {
-  const { pack, unpack } = encoding;
-
-  // The answer to one of chat's methods.
-  const chat = async (client, method, fields) => {
-    const { data } = await within(client.rpc(`chat.${method}`, pack(fields)), `chat.${method}`);
-    return unpack(data);
-  };
-  // A user who listens to everything from before the connection is up.
-  const arrives = async (t, url, user, options = {}) => {
-    const client = await connected(t, encoding, url, user, { ...options, listen: clientEvents });
-    return { client, events: client.heard };
-  };
+  const { unpack } = encoding;
+  const chat = chatIn(encoding);
+  const arrives = arrivalIn(encoding);
   const reacted = async (events, test) => {
     const is = ({ data }) => unpack(data).reacted && test(unpack(data).reacted);
     return unpack((await events.first('message', is)).data).reacted;

@@ -1,7 +1,13 @@
-"""What both suites stand on: people of each encoding."""
+"""What all suites stand on: a server for each test, and people of each encoding."""
 
 import pytest_asyncio
-from harness import People
+from harness import People, Server
+
+
+@pytest_asyncio.fixture
+async def server():
+    async with Server() as started:
+        yield started
 
 
 @pytest_asyncio.fixture(params=["json", "protobuf"])

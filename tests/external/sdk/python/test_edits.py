@@ -3,21 +3,8 @@
 import asyncio
 
 import pytest
-import pytest_asyncio
 from centrifuge import ReplyError
-from harness import TRANSPORT_CLOSED, WAIT_S_MAX, People, Server, chat, fresh_channel, fresh_user
-
-
-@pytest_asyncio.fixture
-async def server():
-    async with Server() as started:
-        yield started
-
-
-@pytest_asyncio.fixture(params=["json", "protobuf"])
-async def people(request):
-    async with People(request.param) as made:
-        yield made
+from harness import TRANSPORT_CLOSED, WAIT_S_MAX, chat, fresh_channel, fresh_user
 
 
 def words(people, publications):

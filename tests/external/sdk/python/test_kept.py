@@ -3,28 +3,8 @@
 import asyncio
 
 import pytest
-import pytest_asyncio
 from centrifuge import ReplyError
-from harness import (
-    TRANSPORT_CLOSED,
-    WAIT_S_MAX,
-    Server,
-    fresh_channel,
-    fresh_user,
-    token,
-)
-
-
-@pytest_asyncio.fixture
-async def server():
-    async with Server() as started:
-        yield started
-
-
-async def chat(people, client, method, **fields):
-    """The answer to one of chat's methods."""
-    result = await client.rpc(f"chat.{method}", people.pack(fields))
-    return people.unpack(result.data)
+from harness import TRANSPORT_CLOSED, WAIT_S_MAX, chat, fresh_channel, fresh_user, token
 
 
 def direct(people, context):
