@@ -67,6 +67,11 @@ pub fn wire_chat(bytes: &[u8]) {
             check_name(&channel);
             check_page(&after, limit);
         }
+        ChatRequest::History { channels, limit, reverse: _ } => {
+            assert!((1..=limits::HISTORY_CHANNELS_MAX).contains(&channels.len()));
+            channels.iter().for_each(|one| check_name(&one.channel));
+            check_page("", limit);
+        }
         ChatRequest::Rooms { after, limit } => check_page(&after, limit),
         ChatRequest::Members { channel, limit, .. } => {
             check_name(&channel);

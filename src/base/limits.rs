@@ -243,6 +243,13 @@ pub const HISTORY_ANSWER_BYTES_MAX: usize = 512 << 10;
 /// Messages in one history answer, whatever the client asks for.
 pub const HISTORY_ANSWER_MAX: u32 = 1_000;
 
+/// Channels of one history of several.
+pub const HISTORY_CHANNELS_MAX: usize = 50;
+
+/// Histories of several channels of one connection of which rooms have yet to answer; more
+/// are refused.
+pub const PENDING_HISTORIES_MAX: usize = 4;
+
 /// Calls in one batch of the server API.
 pub const API_CALLS_MAX: usize = 1_000;
 

@@ -67,7 +67,8 @@ fn refused_type(
         | Method::Retract
         | Method::Edit
         | Method::React
-        | Method::Reactions => None,
+        | Method::Reactions
+        | Method::History => None,
     }
 }
 
@@ -106,10 +107,12 @@ fn serve_verb(
         | ChatRequest::Rooms { .. }
         | ChatRequest::Members { .. }
         | ChatRequest::Reactions { .. }
+        | ChatRequest::History { .. }
             if reply.id() == 0 =>
         {
             Ok(())
         }
+        ChatRequest::History { .. } => unreachable!("it is served with what waits for it"),
         ChatRequest::Receipts { channel, after, limit } => {
             receipts(cx, permissions, channel, (after, *limit), reply)
         }

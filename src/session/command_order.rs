@@ -19,7 +19,7 @@ use super::state::SessionState;
 use super::subscribing::Membership;
 use super::{CommandError, Context, SessionOutput};
 use crate::base::RoomId;
-use crate::wire::chat::{self, ChatRequest};
+use crate::wire::chat::{self, ChannelSince, ChatRequest, Method};
 use crate::wire::{ErrorCode, Request, SubscribeRequest};
 
 /// Whether a command is one that clients send behind connect without waiting for it.
@@ -53,9 +53,14 @@ pub(super) fn waits_for(
     if open_commands.count() == 0 && !peer.has_backlogs() {
         return None;
     }
-    let channel = channel_of(request, &peer.info().user)?;
-    let room = cx.names.room(peer.tenant(), &channel);
-    permissions.subscriptions().pending(room).map(|_| room)
+    let is_asked = |channel: &str| {
+        let room = cx.names.room(peer.tenant(), channel);
+        permissions.subscriptions().pending(room).map(|_| room)
+    };
+    match channel_of(request, &peer.info().user) {
+        Some(channel) => is_asked(&channel),
+        None => channels_of(request)?.iter().find_map(|one| is_asked(&one.channel)),
+    }
 }
 
 /// Remembers what a subscribe came to. Behind one that was put off, what is not allowed is
@@ -116,13 +121,35 @@ fn forget_deferred(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
     }
 }
 
-/// Whether it needs a subscription whose subscribe was refused with 111.
+/// Whether it is about a channel whose subscribe was put off, and nothing came of it.
 fn is_deferred(cx: &Context<'_>, permissions: PeerPermissions<'_>, request: &Request<'_>) -> bool {
     let peer = permissions.peer();
-    let Some(deferred) = peer.deferred() else { return false };
-    let Some(channel) = channel_of(request, &peer.info().user) else { return false };
-    let room = cx.names.room(peer.tenant(), &channel);
-    deferred.contains(room) && !permissions.subscriptions().contains(room)
+    if peer.deferred().is_none() {
+        return false;
+    }
+    let channel = channel_of(request, &peer.info().user);
+    channel.is_some_and(|channel| is_channel_deferred(cx, permissions, &channel))
+}
+
+/// Whether a subscribe to this channel was put off, and nothing came of it.
+pub(super) fn is_channel_deferred(
+    cx: &Context<'_>,
+    permissions: PeerPermissions<'_>,
+    channel: &str,
+) -> bool {
+    let peer = permissions.peer();
+    peer.deferred().is_some_and(|deferred| {
+        let room = cx.names.room(peer.tenant(), channel);
+        deferred.contains(room) && !permissions.subscriptions().contains(room)
+    })
+}
+
+/// The channels that a request is about, where it is about several.
+fn channels_of<'r>(request: &'r Request<'_>) -> Option<Vec<ChannelSince<'r>>> {
+    let Request::Rpc { method, data } = request else { return None };
+    let method = chat_method(method).filter(|method| *method == Method::History)?;
+    let Ok(ChatRequest::History { channels, .. }) = method.read(&data.bytes) else { return None };
+    Some(channels)
 }
 
 /// The channel that a request is about.
@@ -161,6 +188,6 @@ fn channel_of_method<'r>(method: &str, data: &'r [u8], user: &str) -> Option<Cow
         | ChatRequest::React { channel, .. }
         | ChatRequest::Reactions { channel, .. } => Some(channel),
         ChatRequest::Send { to, .. } => conversation(user, &to).map(Cow::Owned),
-        ChatRequest::Rooms { .. } => None,
+        ChatRequest::Rooms { .. } | ChatRequest::History { .. } => None,
     }
 }

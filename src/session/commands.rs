@@ -3,18 +3,21 @@
 //! Deliberately absent: subscriptions (`subscribing`), tokens (`refresh`), and chat's methods
 //! (`chat_commands`).
 
+use std::borrow::Cow;
+
 use super::command_out::CommandOut;
 use super::open_commands::OpenCommandCount;
 use super::peer_permissions::{CommandResult, PeerPermissions};
 use super::presence::presence;
 use super::publishing::{self, PublishArgs};
 use super::quota::Quota;
-use super::{Context, QuotaDecision, chat_commands, position_seal};
+use super::{CommandError, Context, QuotaDecision, chat_commands, position_seal};
 use crate::auth::PermissionSet;
+use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::room::{HistoryPage, HistoryQuery, RoomOp};
 use crate::store::ReadOrder;
-use crate::wire::chat::Method;
+use crate::wire::chat::{ChatRequest, Method};
 use crate::wire::{self, Answer, ErrorCode, HistoryRequest, RawData, Request};
 
 /// The prefix of chat methods.
@@ -58,8 +61,9 @@ impl CommandLoad {
     pub fn admission(
         self,
         cx: &Context<'_>,
+        request: &Request<'_>,
         open_commands: OpenCommandCount,
-        quota: &Quota,
+        quota: &mut Quota,
     ) -> QuotaDecision {
         match self {
             CommandLoad::Free => QuotaDecision::Served,
@@ -67,7 +71,12 @@ impl CommandLoad {
                 QuotaDecision::Throttled
             }
             CommandLoad::Short => QuotaDecision::Served,
-            CommandLoad::Long => quota.on_long_question(cx.now.tick, cx.options),
+            CommandLoad::Long => match quota.on_long_question(cx.now.tick, cx.options) {
+                QuotaDecision::Served => {
+                    quota.on_questions(cx.now.tick, cx.options, further_questions(request))
+                }
+                QuotaDecision::Throttled => QuotaDecision::Throttled,
+            },
         }
     }
 }
@@ -75,6 +84,16 @@ impl CommandLoad {
 /// A chat method, by its whole name.
 pub(super) fn chat_method(name: &str) -> Option<Method> {
     Method::named(name.strip_prefix(CHAT_PREFIX)?)
+}
+
+/// How many questions a command asks beyond the first, which it was counted as when it came.
+fn further_questions(request: &Request<'_>) -> usize {
+    let Request::Rpc { method, data } = request else { return 0 };
+    let channels = chat_method(method).filter(|method| *method == Method::History);
+    match channels.map(|method| method.read(&data.bytes)) {
+        Some(Ok(ChatRequest::History { channels, .. })) => channels.len().saturating_sub(1),
+        Some(Ok(_) | Err(_)) | None => 0,
+    }
 }
 
 fn has_long_answer(method: &str) -> bool {
@@ -134,20 +153,34 @@ fn history(
     request: &HistoryRequest<'_>,
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    let target = permissions.target(cx, &request.channel)?;
+    let query = HistoryQuery {
+        limit: u32::try_from(request.limit).unwrap_or(HISTORY_ANSWER_MAX),
+        since: None,
+        order: if request.reverse { ReadOrder::NewestFirst } else { ReadOrder::OldestFirst },
+    };
+    let since = request.since.as_ref();
+    let (room, page) = history_page(cx, permissions, &request.channel, since, query)?;
+    reply.send_request(room, RoomOp::History(Box::new(page)));
+    Ok(())
+}
+
+/// A page of what was said in a channel, where the peer may read that.
+pub(super) fn history_page(
+    cx: &Context<'_>,
+    permissions: PeerPermissions<'_>,
+    channel: &str,
+    since: Option<&(u64, Cow<'_, str>)>,
+    query: HistoryQuery,
+) -> Result<(RoomId, HistoryPage), CommandError> {
+    let target = permissions.target(cx, channel)?;
     if !target.rules.keeps_history() {
         return Err(ErrorCode::NotAvailable.into());
     }
     permissions.check(cx, &target, target.rules.see_history, PermissionSet::HISTORY)?;
-    let since = request.since.as_ref();
-    let query = HistoryQuery {
-        limit: u32::try_from(request.limit).unwrap_or(HISTORY_ANSWER_MAX),
-        since: since.map(|(offset, epoch)| position_seal::position(*offset, epoch)),
-        order: if request.reverse { ReadOrder::NewestFirst } else { ReadOrder::OldestFirst },
-    };
+    let since = since.map(|(offset, epoch)| position_seal::position(*offset, epoch));
+    let query = HistoryQuery { since, ..query };
     let channel_key = permissions.channel_key_if_needed(&target);
-    reply.send_request(target.room, RoomOp::History(Box::new(HistoryPage { channel_key, query })));
-    Ok(())
+    Ok((target.room, HistoryPage { channel_key, query }))
 }
 
 fn rpc(

@@ -9,10 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::backlog::{Backlog, Backlogs, DeferredSubscribes};
+use super::pending_histories::{PendingHistories, TakenPage};
 use super::rights::Identity;
 use crate::auth::{Capability, PermissionSet, allowed};
 use crate::base::{MonotonicMs, RoomId};
 use crate::metrics::Tenant;
+use crate::room::RoomReply;
 use crate::wire::{ClientInfo, Payload};
 
 /// The identity of a connected peer.
@@ -68,6 +70,8 @@ struct Extra {
     backlogs: Backlogs,
     /// Subscribes that were refused for a while.
     deferred: DeferredSubscribes,
+    /// Histories of several channels of which rooms have yet to answer.
+    histories: PendingHistories,
 }
 
 /// The content of a subscription token, apart from the channel.
@@ -83,9 +87,9 @@ pub struct ChannelExtra {
 
 impl Extra {
     fn is_plain(&self) -> bool {
-        let Extra { tenant, counted_as, caps, channels, backlogs, deferred } = self;
+        let Extra { tenant, counted_as, caps, channels, backlogs, deferred, histories } = self;
         let is_nobodys = tenant.is_empty() && counted_as.is_none();
-        let asks_nothing = backlogs.is_empty() && deferred.is_empty();
+        let asks_nothing = backlogs.is_empty() && deferred.is_empty() && histories.is_empty();
         is_nobodys && caps.is_empty() && channels.is_empty() && asks_nothing
     }
 }
@@ -226,6 +230,31 @@ impl Peer {
             extra.deferred.remove(room);
         }
         self.tidy();
+    }
+
+    /// Whether as many histories of several channels wait for rooms as may.
+    pub fn has_full_histories(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.histories.is_full())
+    }
+
+    /// What the messages cost that wait for the rest of a history of several channels.
+    pub fn held_answer_bytes(&self) -> usize {
+        self.extra.as_ref().map_or(0, |extra| extra.histories.held_bytes())
+    }
+
+    /// The histories that wait for rooms, to add one.
+    pub fn histories_mut(&mut self) -> &mut PendingHistories {
+        &mut self.extra.get_or_insert_default().histories
+    }
+
+    /// Hands a room's answer to the histories that wait for rooms.
+    pub fn take_page(&mut self, room: RoomId, id: u32, reply: RoomReply) -> TakenPage {
+        let Some(extra) = &mut self.extra else { return TakenPage::Foreign(reply) };
+        let taken = extra.histories.take(room, id, reply);
+        if matches!(taken, TakenPage::Complete(..)) {
+            self.tidy();
+        }
+        taken
     }
 
     /// Frees the box when it is empty.

@@ -30,7 +30,7 @@ use super::subscriptions::{Removal, SubscriptionSide, Subscriptions};
 use super::{
     CommandError, ConnectionEvent, Context, Effect, Fault, HeldCommands, NameKey, Options,
     PeerIdentity, PongResult, QuotaDecision, SessionOutput, SubscriberSlot, Suspicion, answers,
-    connect, refresh, serving,
+    connect, histories, refresh, serving,
 };
 use crate::base::{MonotonicMs, RoomId, TcpLiveness, UserHash};
 use crate::metrics::{Agent, Tenant};
@@ -168,7 +168,10 @@ impl Session {
     ) {
         self.open_commands.on_answered(id);
         let before = out.messages_bytes();
-        self.take_answer(cx, room, id, answer, out);
+        let (state, quota) = (&mut self.state, &mut self.quota);
+        if let Some(answer) = histories::take_page(cx, state, quota, (room, id), answer, out) {
+            self.take_answer(cx, room, id, answer, out);
+        }
         let bytes = out.messages_bytes().saturating_sub(before);
         self.quota.on_answer(cx.now.tick, cx.options, bytes);
     }
@@ -298,7 +301,7 @@ impl Session {
         out: &mut SessionOutput,
     ) -> CommandResult {
         let load = CommandLoad::of(request);
-        let admission = load.admission(cx, self.open_commands, &self.quota);
+        let admission = load.admission(cx, request, self.open_commands, &mut self.quota);
         let Some((mut membership, mut reply)) = self.ready(cx, id, out) else {
             return Err(ErrorCode::Unauthorized.into());
         };
@@ -395,9 +398,9 @@ impl Session {
         self.open_commands.count()
     }
 
-    /// Bytes of the recovered messages of the answer to its connect command.
-    pub fn held_recovery_bytes(&self) -> usize {
-        self.state.held_recovery_bytes()
+    /// What the messages cost that wait for the rest of an answer.
+    pub fn held_answer_bytes(&self) -> usize {
+        self.state.held_answer_bytes()
     }
 
     /// Number of active and pending subscriptions.

@@ -64,6 +64,17 @@ impl Quota {
         take(&mut self.commands, now, commands(options), units)
     }
 
+    /// A command asks more than one question: so many more.
+    pub fn on_questions(
+        &mut self,
+        now: MonotonicMs,
+        options: &Options,
+        count: usize,
+    ) -> QuotaDecision {
+        let units = u32::try_from(count).unwrap_or(u32::MAX);
+        take(&mut self.commands, now, commands(options), units)
+    }
+
     /// The same, for a peer that is not connected yet.
     pub fn on_strangers_frames(&mut self, now: MonotonicMs, count: usize) -> QuotaDecision {
         let units = u32::try_from(count).unwrap_or(u32::MAX);

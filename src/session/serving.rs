@@ -3,9 +3,11 @@
 //! Deliberately absent: whether a request is served now (`machine`, `command_order`).
 
 use super::command_out::CommandOut;
+use super::commands::{self, chat_method};
 use super::peer_permissions::CommandResult;
 use super::subscribing::Membership;
-use super::{Context, CorePace, commands, refresh};
+use super::{Context, CorePace, histories, refresh};
+use crate::wire::chat::Method;
 use crate::wire::{ErrorCode, Request};
 
 /// A request of a connected peer.
@@ -24,6 +26,9 @@ pub(super) fn serve(
         Request::Unsubscribe { channel } => membership.unsubscribe(cx, channel, reply),
         Request::Refresh { token } => refresh::refresh(membership, cx, token, reply),
         Request::SubRefresh { channel, token } => membership.sub_refresh(cx, channel, token, reply),
+        Request::Rpc { method, data } if chat_method(method) == Some(Method::History) => {
+            histories::serve(cx, membership, &data.bytes, reply)
+        }
         Request::Publish { .. }
         | Request::Presence { .. }
         | Request::PresenceStats { .. }

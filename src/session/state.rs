@@ -72,11 +72,13 @@ impl SessionState {
         }
     }
 
-    /// Bytes of the recovered messages of the answer to its connect command.
-    pub fn held_recovery_bytes(&self) -> usize {
+    /// What the messages cost that wait for the rest of an answer: the one to its connect
+    /// command, or those to histories of several channels.
+    pub fn held_answer_bytes(&self) -> usize {
         match self {
             SessionState::Connecting(connecting) => connecting.recovery_bytes(),
-            SessionState::AwaitingConnect(_) | SessionState::Ready(_) | SessionState::Closed => 0,
+            SessionState::Ready(peer) => peer.held_answer_bytes(),
+            SessionState::AwaitingConnect(_) | SessionState::Closed => 0,
         }
     }
 

@@ -60,6 +60,8 @@ pub enum Field {
     Limit,
     Value,
     Offsets,
+    Channels,
+    Reverse,
 }
 
 /// This field of a method's data cannot be right.
@@ -68,7 +70,7 @@ pub struct InvalidFieldError(pub Field);
 
 impl Field {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Field; 13] = [
+    pub const ALL: [Field; 15] = [
         Field::Data,
         Field::Channel,
         Field::Id,
@@ -82,6 +84,8 @@ impl Field {
         Field::Limit,
         Field::Value,
         Field::Offsets,
+        Field::Channels,
+        Field::Reverse,
     ];
 
     /// Its name in the data.
@@ -100,6 +104,8 @@ impl Field {
             Field::Limit => "limit",
             Field::Value => "value",
             Field::Offsets => "offsets",
+            Field::Channels => "channels",
+            Field::Reverse => "reverse",
         }
     }
 
@@ -120,6 +126,8 @@ impl Field {
             Field::Limit => "bad request: limit",
             Field::Value => "bad request: value",
             Field::Offsets => "bad request: offsets",
+            Field::Channels => "bad request: channels",
+            Field::Reverse => "bad request: reverse",
         };
         (number, text, is_temporary)
     }

@@ -224,7 +224,7 @@ pub static SETTINGS: &[SettingRow<Config>] = &[
         shard.session.commands_per_s,
         0..=1_000_000,
         "commands/s",
-        "Steady commands of one connection; a ping, a pong, or a tiny fragment counts as one. 0 means no limit."
+        "Steady commands of one connection; a ping, a pong, a tiny fragment, or a channel of a `chat.history` counts as one. 0 means no limit."
     ),
     count!(
         "session.commands_burst",

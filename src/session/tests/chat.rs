@@ -2,6 +2,7 @@
 
 mod conversations;
 mod edits;
+mod histories;
 mod reactions;
 
 use std::fmt::Debug;

@@ -271,6 +271,22 @@ fn other_channels_do_not_wait() {
     assert_eq!(line.replies.len(), 6, "each is answered once");
 }
 
+#[test]
+fn a_history_of_several_channels_waits_for_all_that_are_being_subscribed_to() {
+    const BOTH: &str = r#""rpc":{"method":"chat.history","data":{"channels":["room:1","room:2"]}}"#;
+    let mut line = Line::new();
+    line.say(&[SUBSCRIBE, r#""subscribe":{"channel":"room:2"}"#, BOTH]);
+    for channel in ["room:1", "room:2"] {
+        assert_eq!(line.asked_of("room:1"), [Subscribe]);
+        line.answer(channel, RoomReply::Subscribed(subscribed(0)));
+    }
+    for channel in ["room:1", "room:2"] {
+        assert_eq!(line.asked_of(channel), [Subscribe, History]);
+    }
+    line.answer_all();
+    assert_eq!(line.codes(), [0; 3]);
+}
+
 /// A subscribe that is refused for a while has not made anything else wrong for good.
 #[test]
 fn a_subscribe_that_is_refused_lets_the_others_through() {

@@ -148,7 +148,7 @@ impl FlushQueue {
         let send = conn.send();
         let told = send.flush_index().map_or(0, |place| self.entries[place].messages.len());
         let held = match conn.stage() {
-            ConnStage::Open(_, session) => session.held_recovery_bytes(),
+            ConnStage::Open(_, session) => session.held_answer_bytes(),
             ConnStage::Upgrading(_) | ConnStage::Closing(_) | ConnStage::Shut => 0,
         };
         (self.limits.data_bytes_max as usize).saturating_sub(told + send.bytes() + held)

@@ -187,3 +187,27 @@ fn long_answers_do_not_pile_up_for_one_who_asks_again_and_again() {
     assert_eq!(seen.len(), 20, "every command has its answer");
     assert!(seen[0].contains(&long) && seen[19].contains(r#""code":111"#), "{}", seen[19]);
 }
+
+#[test]
+fn pages_that_wait_for_the_last_one_take_room_in_the_outbox() {
+    let mut world = World::new(1, |options| options.session.outbox_bytes_max = 4_096);
+    let ann = world.join(0);
+    let channels: Vec<String> = (1..=9).map(|number| format!("room:{number}")).collect();
+    for channel in &channels {
+        let data = "x".repeat(1_000);
+        world.say(ann, &format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#));
+        world.say(
+            ann,
+            &format!(r#"{{"id":3,"publish":{{"channel":"{channel}","data":"{data}"}}}}"#),
+        );
+    }
+    world.take(ann);
+    let data = serde_json::json!({ "channels": channels });
+    world.say(ann, &format!(r#"{{"id":4,"rpc":{{"method":"chat.history","data":{data}}}}}"#));
+    let seen = world.take(ann);
+    let [answer] = &*seen else { panic!("{seen:?}") };
+    let count = |part: &str| answer.matches(part).count();
+    let (pages, refusals) = (count(r#""publications":[{"#), count(r#""code":111"#));
+    assert_eq!((pages, refusals), (4, 5), "{answer}");
+    assert!(answer.len() < 2 * 4_096, "{} B", answer.len());
+}

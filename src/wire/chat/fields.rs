@@ -96,6 +96,20 @@ impl<'a> ChatFields<'a> {
         serde_json::from_str::<Vec<u64>>(raw).map_err(|_| InvalidFieldError(field))
     }
 
+    /// A flag; absent is the same as `false`.
+    pub(super) fn flag(&self, field: Field) -> Result<bool, InvalidFieldError> {
+        match self.raw(field)? {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(InvalidFieldError(field)),
+        }
+    }
+
+    /// The JSON of a field that has to be there.
+    pub(super) fn needed_raw(&self, field: Field) -> Result<&'a str, InvalidFieldError> {
+        self.raw(field)?.ok_or(InvalidFieldError(field))
+    }
+
     /// What is said: any JSON, `null` too, that harms no reader.
     pub(super) fn data(&self) -> Result<RawData<'a>, InvalidFieldError> {
         match self.found(Field::Data) {

@@ -12,6 +12,7 @@ mod answers;
 mod cursor;
 mod edits;
 mod fields;
+mod histories;
 mod notices;
 mod reactions;
 mod requests;
@@ -23,6 +24,7 @@ pub use edits::{
     changed_offset, edit_offset, edit_tags, edited, edited_offset, is_outlived, is_superseded,
     superseded,
 };
+pub use histories::{ChannelSince, HistoryPart, histories};
 pub use notices::{
     MembershipSummary, is_remainder, membership_summary, receipt, remainder, retracted,
     retracted_offset, retraction, typing,

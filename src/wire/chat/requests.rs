@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::cursor;
 use super::fields::ChatFields;
+use super::histories::{self, ChannelSince};
 use super::reactions::reaction_is_valid;
 use crate::base::limits::{
     MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, REACTION_OFFSETS_MAX,
@@ -31,6 +32,7 @@ pub enum Method {
     React,
     Reactions,
     Edit,
+    History,
 }
 
 /// A method with its data, which may be right.
@@ -94,6 +96,15 @@ pub enum ChatRequest<'a> {
         /// One to `REACTION_OFFSETS_MAX`, each once, in their order.
         offsets: Vec<u64>,
     },
+    /// What was said in several channels?
+    History {
+        /// Each of them once; one at least, and `HISTORY_CHANNELS_MAX` at most.
+        channels: Vec<ChannelSince<'a>>,
+        /// Of each channel.
+        limit: u32,
+        /// Newest first.
+        reverse: bool,
+    },
 }
 
 /// What is said, and what goes with it.
@@ -111,7 +122,7 @@ pub struct ChatMessage<'a> {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Method; 12] = [
+    pub const ALL: [Method; 13] = [
         Method::Publish,
         Method::Send,
         Method::Ack,
@@ -124,6 +135,7 @@ impl Method {
         Method::React,
         Method::Reactions,
         Method::Edit,
+        Method::History,
     ];
 
     /// By its name behind `chat.`.
@@ -141,6 +153,7 @@ impl Method {
             "react" => Some(Method::React),
             "reactions" => Some(Method::Reactions),
             "edit" => Some(Method::Edit),
+            "history" => Some(Method::History),
             _ => None,
         }
     }
@@ -148,7 +161,11 @@ impl Method {
     /// Whether its answer may be long: a list.
     pub fn has_long_answer(self) -> bool {
         match self {
-            Method::Receipts | Method::Rooms | Method::Members | Method::Reactions => true,
+            Method::Receipts
+            | Method::Rooms
+            | Method::Members
+            | Method::Reactions
+            | Method::History => true,
             Method::Publish
             | Method::Send
             | Method::Ack
@@ -214,6 +231,12 @@ impl Method {
             Method::Reactions => {
                 ChatRequest::Reactions { channel: channel(&fields)?, offsets: offsets(&fields)? }
             }
+            Method::History => ChatRequest::History {
+                channels: histories::channels(fields.needed_raw(Field::Channels)?)
+                    .ok_or(InvalidFieldError(Field::Channels))?,
+                limit: limit(&fields)?,
+                reverse: fields.flag(Field::Reverse)?,
+            },
         })
     }
 }

@@ -67,6 +67,7 @@ fn methods_have_their_names() {
         ("react", Method::React),
         ("reactions", Method::Reactions),
         ("edit", Method::Edit),
+        ("history", Method::History),
     ] {
         assert_eq!(Method::named(name), Some(method));
     }
@@ -161,6 +162,20 @@ fn reactions_are_asked_for_by_offset_each_once() {
     let more: Vec<u64> = (1..=101).collect();
     let wrong = [json!([]), json!([0]), json!([7, -1]), json!(7), json!(["7"]), json!(more)];
     check_wrong(Method::Reactions, &good, Field::Offsets, &wrong);
+}
+
+#[test]
+fn a_history_is_of_channels() {
+    let good = json!({ "channels": ["a"], "limit": 5, "reverse": true });
+    let channels = || vec![ChannelSince { channel: "a".into(), since: None }];
+    let want = ChatRequest::History { channels: channels(), limit: 5, reverse: true };
+    check(Method::History, good.clone(), Ok(want));
+    let least = ChatRequest::History { channels: channels(), limit: 100, reverse: false };
+    check(Method::History, json!({ "channels": ["a"] }), Ok(least));
+    check_needed(Method::History, &good, &[Field::Channels]);
+    check_wrong(Method::History, &good, Field::Channels, &[json!([]), json!("a"), json!([1])]);
+    check_wrong(Method::History, &good, Field::Limit, &[json!(0), json!(1_001)]);
+    check_wrong(Method::History, &good, Field::Reverse, &[json!(1), json!("true"), json!([])]);
 }
 
 #[test]
@@ -432,6 +447,7 @@ proptest! {
             "channel": "room:1", "data": [{"a": "\u{1f600}"}], "id": "i", "traceparent": TRACE,
             "sent_at_ms": 1, "to": "bob", "ttl_s": 1, "offset": 1, "took_ms": 1, "limit": 1,
             "value": "👍", "offsets": [1, 2],
+            "channels": ["a", { "channel": "b", "offset": 1, "epoch": "e" }],
         }).to_string().into_bytes();
         let mut changed = good.clone();
         *place.get_mut(&mut changed) = byte;
