@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use rookery::wire::client::ClientAnswer;
 
+use crate::asked_histories::AskedHistories;
 use crate::durable_oracle::KnownBefore;
 use crate::member_view::MemberEvents;
 use crate::reaction::{Known, Reaction};
@@ -45,6 +46,8 @@ pub enum PendingCommand {
     Reactions(&'static str, Vec<u64>, Known),
     /// With what is known of each conversation.
     Rooms(Vec<(&'static str, KnownBefore)>),
+    /// Several channels, of which it asked what was said.
+    Histories(Box<AskedHistories>),
     /// Anything whose answer means nothing to a checker.
     Other,
 }

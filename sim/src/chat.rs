@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::answers::PendingCommand;
 use crate::client::{Client, ClientContext};
-use crate::durable_oracle::parties;
+use crate::durable_oracle::{KnownBefore, parties};
 use crate::post::Post;
 use crate::publication::{Words, edited_offset, is_retracted, retracted_offset, words_of};
 use crate::scenario::USERS;
@@ -251,19 +251,7 @@ impl Client {
                 }
                 Ok(())
             }
-            PendingCommand::Rooms(known) => {
-                for (channel, before) in known {
-                    let mut rooms = data["rooms"].as_array().into_iter().flatten();
-                    let room = rooms.find(|room| room["channel"] == channel);
-                    let head = room.map_or(0, |room| number_at(room, "head"));
-                    demand(before.head <= head, Checker::Kept, || {
-                        format!("{}: {channel} ends at {head}, not {}", self.user, before.head)
-                    })?;
-                    let now = room.map(markers).unwrap_or_default();
-                    cx.oracle.durable_oracle.check_markers(channel, &before, self.user, now)?;
-                }
-                Ok(())
-            }
+            PendingCommand::Rooms(known) => self.on_rooms(known, &data, cx),
             PendingCommand::React(channel, offset, value) => {
                 cx.oracle.reactions.answered(channel, offset, self.user, value);
                 Ok(())
@@ -271,6 +259,7 @@ impl Client {
             PendingCommand::Reactions(channel, offsets, known) => {
                 self.on_reactions(channel, (&offsets, &known), &data, cx)
             }
+            PendingCommand::Histories(asked) => self.on_histories(&asked, &data, cx),
             PendingCommand::Connect(_)
             | PendingCommand::Subscribe(..)
             | PendingCommand::Presence(_)
@@ -279,6 +268,26 @@ impl Client {
             | PendingCommand::History(..)
             | PendingCommand::Other => Ok(()),
         }
+    }
+
+    /// The list of conversations: none is behind what was answered before it was asked for.
+    fn on_rooms(
+        &self,
+        known: Vec<(&'static str, KnownBefore)>,
+        data: &Value,
+        cx: &mut ClientContext<'_>,
+    ) -> CheckResult {
+        for (channel, before) in known {
+            let mut rooms = data["rooms"].as_array().into_iter().flatten();
+            let room = rooms.find(|room| room["channel"] == channel);
+            let head = room.map_or(0, |room| number_at(room, "head"));
+            demand(before.head <= head, Checker::Kept, || {
+                format!("{}: {channel} ends at {head}, not {}", self.user, before.head)
+            })?;
+            let now = room.map(markers).unwrap_or_default();
+            cx.oracle.durable_oracle.check_markers(channel, &before, self.user, now)?;
+        }
+        Ok(())
     }
 
     /// A message stands.

@@ -134,7 +134,7 @@ impl Client {
     }
 
     /// What it asks for is not refused for what others ask.
-    fn check_refused(&self, code: u32, cx: &ClientContext<'_>) -> CheckResult {
+    pub(crate) fn check_refused(&self, code: u32, cx: &ClientContext<'_>) -> CheckResult {
         let is_others_fault = [100, 111].contains(&code);
         let is_fair = self.profile != ClientProfile::Patient || cx.acknowledges || !is_others_fault;
         demand!(

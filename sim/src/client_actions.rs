@@ -65,6 +65,8 @@ pub enum ClientAction {
     Edit,
     /// Asks how far others are, or with whom it talks.
     AskAround,
+    /// Asks what was said in several channels at once.
+    ReadSeveral,
     /// Does the same thing again and again, without waiting.
     Flood,
     /// Reads all that was said in a channel, a few times at once, or says more.
@@ -97,7 +99,7 @@ const WEIGHTS: [(ClientAction, u64); 18] = [
 ];
 
 /// How often each of chat's own is chosen beside these.
-const CHAT_WEIGHTS: [(ClientAction, u64); 7] = [
+const CHAT_WEIGHTS: [(ClientAction, u64); 8] = [
     (ClientAction::Post, 250),
     (ClientAction::Send, 150),
     (ClientAction::Repeat, 120),
@@ -105,10 +107,11 @@ const CHAT_WEIGHTS: [(ClientAction, u64); 7] = [
     (ClientAction::Retract, 30),
     (ClientAction::Edit, 60),
     (ClientAction::AskAround, 60),
+    (ClientAction::ReadSeveral, 40),
 ];
 
 /// What is done again and again in a flood.
-const FLOODS: [ClientAction; 9] = [
+const FLOODS: [ClientAction; 10] = [
     ClientAction::AskAround,
     ClientAction::MemberCheck,
     ClientAction::Hesitate,
@@ -116,6 +119,7 @@ const FLOODS: [ClientAction; 9] = [
     ClientAction::Ping,
     ClientAction::Publish,
     ClientAction::Post,
+    ClientAction::ReadSeveral,
     ClientAction::Send,
     ClientAction::Type,
 ];
@@ -219,6 +223,7 @@ impl Client {
             ClientAction::Retract => self.retract(cx),
             ClientAction::Edit => self.edit(cx),
             ClientAction::AskAround => self.ask_around(channel, cx),
+            ClientAction::ReadSeveral => self.read_several(cx),
             ClientAction::Flood => self.flood(cx),
             ClientAction::ReadAll => self.read_all(cx),
             ClientAction::Reset => self.reset(cx),

@@ -285,7 +285,7 @@ impl Lanes for WatchedLanes<'_> {
             lose_events(messages, &mut self.lost);
         }
         let mut mutator = self.mutator.borrow_mut();
-        mutator.change(messages);
+        mutator.change(to, messages);
         mutator.change_reply_tos(ShardId(self.core as u16), messages);
         let (core, to) = (self.core, usize::from(to.0));
         let waiting_count = messages.len();

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod asked_histories;
 mod chat;
 pub mod checkers;
 mod client;
@@ -23,6 +24,7 @@ mod core;
 pub mod digest;
 mod durable_oracle;
 mod edits;
+mod histories;
 mod lane;
 mod member_view;
 pub mod mutation;

@@ -9,6 +9,7 @@ use rookery::base::{ConnId, MonotonicUs, RoomId, ShardId, UserHash};
 use rookery::room::{RecoveryOutcome, RoomEvent, RoomOp, RoomReply, RoomRequest};
 use rookery::shard::ShardMessage;
 use rookery::store::{Batch, ChangeKind, Disk, StoreKeyspace, StoreOp, StoreRequest, SyncMode};
+use rookery::wire::{Position, Publication};
 
 use crate::on_disk::entries;
 
@@ -73,6 +74,8 @@ pub enum Mutation {
     MisplaceAnswer,
     /// A recovery that could be whole is none.
     RefuseRecovery,
+    /// A page of a history of several channels is that of another one.
+    MisplacePage,
     /// A connection is not told that it is replaced.
     KeepReplaced,
     /// A message is only said to be taken back.
@@ -97,6 +100,9 @@ pub enum Mutation {
     HideReactions,
 }
 
+/// A room with a page of what was said in it, and where its stream ends.
+type HistoryReply = (RoomId, Vec<Arc<Publication>>, Position);
+
 /// Applies a mutation once, at the first opportunity after `skip` others.
 #[derive(Clone, Debug)]
 pub struct Mutator {
@@ -105,12 +111,14 @@ pub struct Mutator {
     done: bool,
     /// Connections that are a user each, by what that is called, and whose they are.
     whose: BTreeMap<UserHash, UserHash>,
+    /// Of each history, by connection and command, the first page that was not empty.
+    pages: BTreeMap<(ShardId, u32, u32, u32), HistoryReply>,
 }
 
 impl Mutator {
     /// A mutator that has not done anything yet.
     pub fn new(mutation: Mutation, skip: u32) -> Mutator {
-        Mutator { mutation, skip, done: false, whose: BTreeMap::new() }
+        Mutator { mutation, skip, done: false, whose: BTreeMap::new(), pages: BTreeMap::new() }
     }
 
     /// Whether `mutation` happens at this opportunity.
@@ -233,10 +241,13 @@ impl Mutator {
         }
     }
 
-    /// Changes the messages that one shard has for another.
-    pub fn change(&mut self, messages: &mut Vec<ShardMessage>) {
+    /// Changes the messages that a shard has for shard `to`.
+    pub fn change(&mut self, to: ShardId, messages: &mut Vec<ShardMessage>) {
         if self.done {
             return;
+        }
+        if self.holds(Mutation::MisplacePage) {
+            messages.iter_mut().for_each(|message| self.misplace_page(to, message));
         }
         if self.holds(Mutation::KeepReplaced) {
             messages
@@ -286,6 +297,7 @@ impl Mutator {
             | Mutation::LoseReply
             | Mutation::ServeInOrder
             | Mutation::ShareByConnection
+            | Mutation::MisplacePage
             | Mutation::KeepReplaced
             | Mutation::KeepRetracted
             | Mutation::KeepEdited
@@ -296,6 +308,23 @@ impl Mutator {
             | Mutation::LoseWaiting
             | Mutation::LoseReaction
             | Mutation::ReactOtherwise => (),
+        }
+    }
+
+    /// Puts the first page of a history of several channels in the place of another.
+    fn misplace_page(&mut self, to: ShardId, message: &mut ShardMessage) {
+        let ShardMessage::Event(RoomEvent::Reply(room, by, RoomReply::History(page, position))) =
+            message
+        else {
+            return;
+        };
+        let history = (to, by.conn.slot, by.conn.generation, by.id);
+        if let Some((first_room, first, end)) = self.pages.get(&history).cloned() {
+            if first_room != *room && self.applies(Mutation::MisplacePage) {
+                (*page, *position) = (first, end);
+            }
+        } else if !page.is_empty() {
+            self.pages.insert(history, (*room, page.clone(), *position));
         }
     }
 

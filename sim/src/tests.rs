@@ -298,6 +298,13 @@ fn kept_sees_an_answer_with_the_wrong_place() {
 }
 
 #[test]
+fn streams_see_a_page_of_another_channel() {
+    // What is seen first depends on what is known of the two.
+    let checkers = [Checker::Streams, Checker::Kept, Checker::Offsets, Checker::Edited];
+    check_stored_mutation(Mutation::MisplacePage, &checkers);
+}
+
+#[test]
 fn offsets_see_a_gap_on_disk() {
     check_stored_mutation(Mutation::LoseMiddle, &[Checker::Offsets]);
 }
