@@ -109,6 +109,6 @@ impl Answers {
     /// All is quiet, and the client has read everything.
     pub fn check_complete(&self) -> CheckResult {
         let open = self.0.iter().find(|(_, waiting)| !waiting.is_empty());
-        demand(open.is_none(), Checker::Answers, || format!("no answer came to {open:?}"))
+        demand!(open.is_none(), Checker::Answers, "no answer came to {open:?}")
     }
 }

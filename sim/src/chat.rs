@@ -187,9 +187,13 @@ impl Client {
         let is_mine = channel.is_some_and(|channel| {
             parties(channel).is_some_and(|parties| parties.contains(&self.user))
         });
-        demand(is_mine && offset != 0, Checker::DeadLetters, || {
-            format!("client {} of {} got {publication:?}", self.index, self.user)
-        })?;
+        demand!(
+            is_mine && offset != 0,
+            Checker::DeadLetters,
+            "client {} of {} got {publication:?}",
+            self.index,
+            self.user
+        )?;
         let Some(&channel) = channel else { return Ok(()) };
         if let Some(target) = retracted_offset(publication) {
             cx.oracle.check_emptied(channel, target)?;
@@ -281,9 +285,13 @@ impl Client {
             let mut rooms = data["rooms"].as_array().into_iter().flatten();
             let room = rooms.find(|room| room["channel"] == channel);
             let head = room.map_or(0, |room| number_at(room, "head"));
-            demand(before.head <= head, Checker::Kept, || {
-                format!("{}: {channel} ends at {head}, not {}", self.user, before.head)
-            })?;
+            demand!(
+                before.head <= head,
+                Checker::Kept,
+                "{}: {channel} ends at {head}, not {}",
+                self.user,
+                before.head
+            )?;
             let now = room.map(markers).unwrap_or_default();
             cx.oracle.durable_oracle.check_markers(channel, &before, self.user, now)?;
         }
@@ -317,9 +325,12 @@ impl Client {
             cx.oracle.reactions.refused(channel, *offset, self.user, code);
         }
         let is_wrong = matches!(asked, PendingCommand::Ack(..)) && code == 107;
-        demand(!is_wrong, Checker::Markers, || {
-            format!("{} got what it cannot acknowledge: {asked:?}", self.user)
-        })
+        demand!(
+            !is_wrong,
+            Checker::Markers,
+            "{} got what it cannot acknowledge: {asked:?}",
+            self.user
+        )
     }
 }
 

@@ -52,11 +52,11 @@ impl Client {
         let shown = data["channels"].as_array().map(Vec::as_slice).unwrap_or_default();
         let names = shown.iter().map(|one| one["channel"].as_str().unwrap_or_default());
         let is_each_once = names.eq(asked.pages.iter().map(|page| page.channel));
-        demand(is_each_once, Checker::Answers, || format!("{asked:?} was asked, and {data}"))?;
+        demand!(is_each_once, Checker::Answers, "{asked:?} was asked, and {data}")?;
         for (page, one) in asked.pages.iter().zip(shown) {
             let parts = ["publications", "error", "truncated"];
             let parts_count = parts.iter().filter(|part| !one[part].is_null()).count();
-            demand(parts_count == 1, Checker::Answers, || format!("a page is {one}"))?;
+            demand!(parts_count == 1, Checker::Answers, "a page is {one}")?;
             if let Some(code) = one["error"]["code"].as_u64() {
                 cx.counters.endings.insert(format!("a page with error {code}"));
                 self.check_refused(code as u32, cx)?;
@@ -93,9 +93,12 @@ impl AskedPage {
             is_same && offsets.iter().all(is_beyond)
         });
         let is_asked_for = is_in_order && is_behind && offsets.len() as u64 <= asked.limit;
-        demand(is_asked_for, Checker::Offsets, || {
-            format!("{}: {self:?} was asked for, and {offsets:?} come", self.channel)
-        })
+        demand!(
+            is_asked_for,
+            Checker::Offsets,
+            "{}: {self:?} was asked for, and {offsets:?} come",
+            self.channel
+        )
     }
 }
 

@@ -154,9 +154,11 @@ impl Oracle {
         number: u64,
     ) -> CheckResult {
         let said_in = self.published.get(number as usize).map(|said| &*said.channel);
-        demand(said_in == Some(channel), Checker::Streams, || {
-            format!("{channel} {offset} is message {number}, which was said in {said_in:?}")
-        })?;
+        demand!(
+            said_in == Some(channel),
+            Checker::Streams,
+            "{channel} {offset} is message {number}, which was said in {said_in:?}"
+        )?;
         let place = (channel.to_owned(), epoch.to_owned(), offset);
         let known = *self.contents.entry(place).or_insert(number);
         demand!(

@@ -90,7 +90,7 @@ impl fmt::Display for Violation {
 
 /// Nothing to object to when a condition holds; else an objection of this checker, in these
 /// words, which are made then only.
-macro_rules! demand_macro {
+macro_rules! demand {
     ($holds:expr, $checker:expr, $($words:tt)+) => {
         if $holds {
             Ok(())
@@ -100,9 +100,4 @@ macro_rules! demand_macro {
     };
 }
 
-pub(crate) use demand_macro as demand;
-
-/// The same by a function, where what clients chat is checked.
-pub fn demand(fine: bool, checker: Checker, text: impl FnOnce() -> String) -> CheckResult {
-    demand_macro!(fine, checker, "{}", text())
-}
+pub(crate) use demand;
