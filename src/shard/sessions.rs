@@ -263,13 +263,14 @@ impl Sessions {
         // A frame of this turn found the outbox full, and later ones may have fit: the waiting
         // frames have a gap, whatever the session ends for.
         let has_gap = fault == Fault::Slow || self.queue.is_slow(id);
+        if has_gap {
+            // Before it leaves its channels: what is lost is told by their names.
+            let (queue, connections, mut observing) = self.delivering(cx);
+            queue.forget_waiting(connections, id, &mut observing);
+        }
         self.leave(cx, id, fault);
         if let Some(conn) = self.connections.get_mut(id) {
             conn.begin_closing(deadline, close_handshake(fault));
-        }
-        if has_gap {
-            let (queue, connections, mut observing) = self.delivering(cx);
-            queue.forget_waiting(connections, id, &mut observing);
         }
         if close_handshake(fault).is_some() {
             let frame = if fault == Fault::PeerClosed(1005) {

@@ -94,7 +94,7 @@ fn a_message_that_a_reader_did_not_get_is_noted_with_its_trace() {
     });
     let event = events(&page).iter().rfind(is_lost).unwrap();
     assert_eq!(event["reason"], json!("failed"));
-    assert_eq!(event["room_id"], json!("wide:1"));
+    assert_eq!(event["room_id"], json!("wide:1"), "{page}");
     assert_eq!(event["trace_id"].as_str().unwrap().len(), 32, "{event}");
     let page = server.evidence("/debug/snapshot?kind=closed");
     assert_eq!(events(&page)[0]["reason"], json!("slow_consumer"), "{page}");
