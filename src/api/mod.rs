@@ -11,4 +11,4 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{ApiPlan, Caller, Question, answer, plan};
+pub use plan::{ApiPlan, Caller, Question, Questions, answer, plan};

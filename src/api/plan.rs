@@ -1,23 +1,26 @@
 //! From a call to questions, and from their answers to the answer of the call.
 //!
-//! Invariant: a question's index in the list is where its answer stands in the list of
-//! answers.
+//! Invariants: a question's index in the list is where its answer stands in the list of
+//! answers; a request leads to a bounded number of questions, and what it publishes is copied
+//! once, for however many channels.
 //!
 //! Deliberately absent: how questions travel.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::auth::{ApiKey, ApiScope};
 use crate::base::RoomId;
+use crate::base::limits::{API_QUESTION_BYTES, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX};
 use crate::room::{ChannelKey, HistoryPage, HistoryQuery, Namespace, RoomOp, RoomReply};
 use crate::session::{CONVERSATION_NAMESPACE, NameKey, ServerPublish, namespace_of};
 use crate::shard::ServerOp;
 use crate::store::ReadOrder;
-use crate::wire::ErrorCode;
 use crate::wire::api::{
     ApiAnswer, ApiCall, ApiChannelAnswer, ApiMessage, ApiNode, ApiRequestError,
 };
+use crate::wire::{ErrorCode, Payload};
 
 /// Who calls, and what its names mean.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,42 @@ pub struct Question {
     pub room: RoomId,
     /// What it is asked.
     pub op: ServerOp,
+    /// As how many questions it counts.
+    pub cost: usize,
+}
+
+/// The questions of one request, which have a bound.
+#[derive(Debug, Default)]
+pub struct Questions {
+    list: Vec<Question>,
+    cost: usize,
+}
+
+impl Questions {
+    /// As how many questions they count.
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+
+    /// All of them, in order.
+    pub fn into_list(self) -> Vec<Question> {
+        self.list
+    }
+
+    /// One more, if there is room; its index.
+    pub fn ask(&mut self, room: RoomId, op: ServerOp) -> Result<usize, ErrorCode> {
+        let is_short = matches!(op, ServerOp::Publish(_) | ServerOp::Room(RoomOp::PresenceStats));
+        self.ask_for(room, op, if is_short { 1 } else { API_READ_QUESTIONS })
+    }
+
+    fn ask_for(&mut self, room: RoomId, op: ServerOp, cost: usize) -> Result<usize, ErrorCode> {
+        if API_REQUEST_QUESTIONS_MAX < self.cost + cost {
+            return Err(ErrorCode::LimitExceeded);
+        }
+        self.cost += cost;
+        self.list.push(Question { room, op, cost });
+        Ok(self.list.len() - 1)
+    }
 }
 
 /// What a call comes to. Numbers are indexes of questions.
@@ -58,6 +97,24 @@ pub enum ApiPlan {
     Info,
     /// To batch.
     Batch(Vec<ApiPlan>),
+}
+
+/// What is published: copied from the body once.
+struct SharedMessage {
+    data: Payload,
+    tags: Vec<(Box<str>, Box<str>)>,
+    idempotency_key: Option<Box<str>>,
+    /// What its data counts for, until its first channel has paid.
+    data_cost: Cell<usize>,
+}
+
+impl From<ApiMessage<'_>> for SharedMessage {
+    fn from(message: ApiMessage<'_>) -> SharedMessage {
+        let ApiMessage { data, tags, idempotency_key } = message;
+        let data_cost =
+            Cell::new((data.bytes.len() / API_QUESTION_BYTES).min(API_REQUEST_QUESTIONS_MAX - 1));
+        SharedMessage { data: data.to_payload(), tags, idempotency_key, data_cost }
+    }
 }
 
 /// A channel that a call names.
@@ -88,8 +145,8 @@ impl<'c> Caller<'c> {
     fn publish(
         &self,
         channel: &str,
-        message: &ApiMessage<'_>,
-        questions: &mut Vec<Question>,
+        message: &SharedMessage,
+        questions: &mut Questions,
     ) -> Result<usize, ErrorCode> {
         let Target { room, channel_key, rules } = self.target(channel, ApiScope::Publish)?;
         // What stands in a conversation is said by one of the two.
@@ -101,12 +158,14 @@ impl<'c> Caller<'c> {
         }
         let publish = ServerPublish {
             channel_key,
-            data: message.data.to_payload(),
+            data: message.data.clone(),
             tags: message.tags.clone(),
             id: message.idempotency_key.clone(),
         };
         let op = ServerOp::Publish(Box::new(publish));
-        Ok(ask(questions, room, op))
+        let index = questions.ask_for(room, op, 1 + message.data_cost.get())?;
+        message.data_cost.set(0);
+        Ok(index)
     }
 
     /// Asks who is in a channel.
@@ -114,13 +173,13 @@ impl<'c> Caller<'c> {
         &self,
         channel: &str,
         op: RoomOp,
-        questions: &mut Vec<Question>,
+        questions: &mut Questions,
     ) -> Result<usize, ErrorCode> {
         let target = self.target(channel, ApiScope::Presence)?;
         if !target.rules.presence {
             return Err(ErrorCode::NotAvailable);
         }
-        Ok(ask(questions, target.room, ServerOp::Room(op)))
+        questions.ask(target.room, ServerOp::Room(op))
     }
 
     /// Asks what was said in a channel.
@@ -128,34 +187,30 @@ impl<'c> Caller<'c> {
         &self,
         channel: &str,
         query: HistoryQuery,
-        questions: &mut Vec<Question>,
+        questions: &mut Questions,
     ) -> Result<usize, ErrorCode> {
         let Target { room, channel_key, rules } = self.target(channel, ApiScope::History)?;
         if !rules.keeps_history() {
             return Err(ErrorCode::NotAvailable);
         }
         let page = HistoryPage { channel_key: Some(channel_key), query };
-        Ok(ask(questions, room, ServerOp::Room(RoomOp::History(Box::new(page)))))
+        questions.ask(room, ServerOp::Room(RoomOp::History(Box::new(page))))
     }
-}
-
-fn ask(questions: &mut Vec<Question>, room: RoomId, op: ServerOp) -> usize {
-    questions.push(Question { room, op });
-    questions.len() - 1
 }
 
 /// Which questions a call leads to; they are added to the list.
 pub fn plan(
     caller: &Caller<'_>,
     call: Result<ApiCall<'_>, ApiRequestError>,
-    questions: &mut Vec<Question>,
+    questions: &mut Questions,
 ) -> ApiPlan {
     let planned = match call {
         Err(error) => return ApiPlan::Error(error),
         Ok(ApiCall::Publish { channel, message }) => {
-            caller.publish(&channel, &message, questions).map(ApiPlan::Publish)
+            caller.publish(&channel, &message.into(), questions).map(ApiPlan::Publish)
         }
         Ok(ApiCall::Broadcast { channels, message }) => {
+            let message = message.into();
             let mut publish = |channel: &Cow<'_, str>| caller.publish(channel, &message, questions);
             Ok(ApiPlan::Broadcast(channels.iter().map(&mut publish).collect()))
         }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::auth::{ApiKey, ApiKeyHash, ApiScope};
+use crate::base::limits::{API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX};
 use crate::room::{Namespace, PublishAck, RoomOp, RoomReply};
 use crate::session::NameKey;
 use crate::shard::ServerOp;
@@ -37,9 +38,10 @@ fn key(scopes: &[ApiScope]) -> ApiKey {
 fn planned(key: &ApiKey, method: ApiMethod, body: &Value) -> (ApiPlan, Vec<Question>) {
     let namespaces = namespaces();
     let caller = Caller { key, names: NameKey([1, 2]), namespaces: &namespaces };
-    let (body, mut questions) = (body.to_string(), Vec::new());
+    let (body, mut questions) = (body.to_string(), Questions::default());
     let plan = plan(&caller, parse_call(method, body.as_bytes()), &mut questions);
-    (plan, questions)
+    assert!(questions.cost() <= API_REQUEST_QUESTIONS_MAX);
+    (plan, questions.into_list())
 }
 
 #[track_caller]
@@ -152,4 +154,35 @@ fn what_a_room_refuses_is_told() {
         let want = ApiRequestError::Code(code);
         assert!(matches!(told, ApiAnswer::Error(error) if error == want), "{told:?}");
     }
+}
+
+#[test]
+fn a_request_leads_to_so_many_questions_and_no_more() {
+    let channels: Vec<String> = (0..1_000).map(|n| format!("room:{n}")).collect();
+    let broadcast = json!({ "broadcast": { "channels": channels, "data": 1 } });
+    let body = json!({ "commands": vec![broadcast; 10] });
+    let (plan, questions) = planned(&key(&ApiScope::ALL), ApiMethod::Batch, &body);
+    assert_eq!(questions.len(), API_REQUEST_QUESTIONS_MAX);
+    let ApiPlan::Batch(plans) = plan else { panic!("{plan:?}") };
+    let ApiPlan::Broadcast(last) = &plans[9] else { panic!("{plans:?}") };
+    assert!(last.iter().all(|one| *one == Err(ErrorCode::LimitExceeded)));
+
+    let history = json!({ "history": { "channel": "room:1", "limit": -1 } });
+    let body = json!({ "commands": vec![history; 100] });
+    let (_, questions) = planned(&key(&ApiScope::ALL), ApiMethod::Batch, &body);
+    assert_eq!(questions.len(), API_REQUEST_QUESTIONS_MAX / API_READ_QUESTIONS);
+}
+
+#[test]
+fn what_many_channels_are_told_is_copied_once() {
+    let body = json!({ "channels": ["room:1", "room:2"], "data": "a text" });
+    let (_, questions) = planned(&key(&ApiScope::ALL), ApiMethod::Broadcast, &body);
+    let places: Vec<*const u8> = questions
+        .iter()
+        .map(|question| match &question.op {
+            ServerOp::Publish(publish) => publish.data.bytes.as_ptr(),
+            ServerOp::Room(op) => panic!("{op:?}"),
+        })
+        .collect();
+    assert_eq!(places[0], places[1]);
 }

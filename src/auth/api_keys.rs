@@ -17,9 +17,6 @@ use super::permissions::matches_pattern;
 /// Keys of one server: each call is compared with all of them.
 pub const API_KEYS_MAX: usize = 32;
 
-/// Patterns of channels of one key.
-pub const API_KEY_CHANNELS_MAX: usize = 64;
-
 /// Bytes of a key's hash.
 const HASH_BYTES: usize = 32;
 

@@ -21,9 +21,7 @@ mod sign;
 #[cfg(test)]
 mod tests;
 
-pub use api_keys::{
-    API_KEY_CHANNELS_MAX, API_KEYS_MAX, ApiKey, ApiKeyHash, ApiKeys, ApiScope, ApiScopes,
-};
+pub use api_keys::{API_KEYS_MAX, ApiKey, ApiKeyHash, ApiKeys, ApiScope, ApiScopes};
 pub use claims::{ChannelClaims, ClaimRequirements, Claims};
 pub use fault::{TokenError, TokenRecovery};
 pub use keys::{Algorithm, KeyError, KeyErrorKind, KeyMaterial, KeySpec, Keys, WeakKey};

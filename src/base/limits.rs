@@ -259,15 +259,28 @@ pub const API_CHANNELS_MAX: usize = 1_000;
 /// Tags that the server API gives to one message.
 pub const API_TAGS_MAX: usize = 16;
 
-/// Questions to rooms that the calls of one request of the server API lead to.
+/// Questions to rooms that the calls of one request of the server API lead to; over it the
+/// calls that lead to more are refused (106).
 pub const API_REQUEST_QUESTIONS_MAX: usize = 4_096;
 
-/// Questions of the server API to rooms that are not answered, of all requests together;
-/// over it a request is refused (111).
+/// As so many questions one counts whose answer may be long: a history, or who is there. So one
+/// request has 32 of them, and all requests together 512.
+pub const API_READ_QUESTIONS: usize = 128;
+
+/// A message counts as one question more for each so many bytes of its data, once for all
+/// channels that it is for.
+pub const API_QUESTION_BYTES: usize = 4 << 10;
+
+/// Questions of the server API to rooms that are not answered, of all requests together, of
+/// which each core has an equal part; over it a request is refused (111).
 pub const API_QUESTIONS_MAX: usize = 65_536;
 
-/// Questions of the server API that one order takes to a shard.
-pub const API_ORDER_QUESTIONS_MAX: usize = 1_024;
+/// Questions of the server API that one command takes to a shard: two long answers, or a turn's
+/// share of messages.
+pub const API_ORDER_QUESTIONS_MAX: usize = 256;
+
+/// Commands of the control thread that one turn takes.
+pub const TURN_COMMANDS_MAX: usize = 4;
 
 /// Users of one shard whose new rooms are counted.
 pub const ROOM_CREATORS_MAX: usize = 65_536;

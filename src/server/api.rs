@@ -145,7 +145,10 @@ impl ServerApi {
     /// Does it.
     pub fn act(&mut self, cores: &mut CoreHandles, task: ApiTask) {
         match task {
-            ApiTask::Answers(answers) => self.calls.on_answers(answers),
+            ApiTask::Answers(answers) => {
+                self.calls.on_answers(answers);
+                self.carry(cores);
+            }
             ApiTask::Take(request) => {
                 self.calls.ask(request);
                 self.carry(cores);
@@ -168,6 +171,9 @@ impl ServerApi {
                 return;
             }
             let questions = self.calls.take(core);
+            if questions.is_empty() {
+                return;
+            }
             let order = CoreCommand::Shard(ShardCommand::Server(questions));
             assert!(cores.try_send(core, order), "it had room a moment ago");
         }

@@ -2,9 +2,9 @@
 //! core, and what has come back.
 //!
 //! Invariants: a question is in one list of a core or with its core, and is answered once; a
-//! request is answered when all its questions are; those under way are bounded, and those
-//! whose asker is gone count until they are answered, so that a core that hangs fills the
-//! bound and not the memory.
+//! request is answered when all its questions are; those under way are bounded by core, and
+//! those whose asker is gone count until they are answered, or dropped before they are asked:
+//! a core that hangs fills its bound and not the memory, and concerns calls to itself alone.
 //!
 //! Deliberately absent: HTTP (`api_listener`), and what is asked (`api`).
 
@@ -12,9 +12,9 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use crate::api::Question;
+use crate::api::{Question, Questions};
 use crate::base::limits::{API_ORDER_QUESTIONS_MAX, API_QUESTIONS_MAX, API_REQUEST_QUESTIONS_MAX};
-use crate::base::{ShardId, Slab, UserHash};
+use crate::base::{RoomId, Slab, UserHash};
 use crate::room::RoomReply;
 use crate::shard::{ServerAnswer, ServerQuestion, home};
 use crate::wire::ErrorCode;
@@ -26,7 +26,7 @@ pub(super) type RequestOutcome = Result<Vec<RoomReply>, ErrorCode>;
 pub(super) struct ApiRequest {
     /// Whose share of the store's time it takes.
     pub asker: UserHash,
-    pub questions: Vec<Question>,
+    pub questions: Questions,
     /// Who waits; may be gone.
     pub done: oneshot::Sender<RequestOutcome>,
 }
@@ -35,9 +35,19 @@ pub(super) struct ApiRequest {
 pub(super) struct ApiCalls {
     /// By core, oldest first.
     waiting: Vec<VecDeque<ServerQuestion>>,
-    /// By question's id less one: which request, and which of its questions.
-    questions: Slab<(u32, usize)>,
+    /// By question's id less one.
+    questions: Slab<OpenQuestion>,
+    /// What the open ones count for, by core.
+    costs: Vec<usize>,
     requests: Slab<OpenRequest>,
+}
+
+struct OpenQuestion {
+    request: u32,
+    /// Which of its questions.
+    index: usize,
+    core: usize,
+    cost: usize,
 }
 
 struct OpenRequest {
@@ -50,38 +60,46 @@ impl ApiCalls {
     /// Nobody asks anything yet.
     pub fn new(shards_count: u16) -> ApiCalls {
         let waiting = (0..shards_count).map(|_| VecDeque::new()).collect();
-        ApiCalls { waiting, questions: Slab::default(), requests: Slab::default() }
+        let costs = vec![0; usize::from(shards_count)];
+        ApiCalls { waiting, questions: Slab::default(), costs, requests: Slab::default() }
     }
 
     /// Asks all of it, or nothing.
     pub fn ask(&mut self, request: ApiRequest) {
         let ApiRequest { asker, questions, done } = request;
-        if let Some(code) = self.refusal(questions.len()) {
-            let _ = done.send(Err(code)); // it may be gone
+        let questions = questions.into_list();
+        if !self.have_room_for(&questions) {
+            let _ = done.send(Err(ErrorCode::TooManyRequests)); // it may be gone
             return;
         }
         if questions.is_empty() {
             let _ = done.send(Ok(Vec::new())); // it may be gone
             return;
         }
-        let shards_count = self.waiting.len() as u16;
         let missing_count = questions.len();
         let replies = (0..missing_count).map(|_| None).collect();
         let request = self.requests.insert(OpenRequest { replies, missing_count, done });
-        for (index, Question { room, op }) in questions.into_iter().enumerate() {
-            let id = self.questions.insert((request, index)) + 1;
-            let ShardId(core) = home(room, shards_count);
-            let question = ServerQuestion { id, asker, room, op };
-            self.waiting[usize::from(core)].push_back(question);
+        for (index, Question { room, op, cost }) in questions.into_iter().enumerate() {
+            let core = self.core_of(room);
+            self.costs[core] += cost;
+            let id = self.questions.insert(OpenQuestion { request, index, core, cost }) + 1;
+            self.waiting[core].push_back(ServerQuestion { id, asker, room, op });
         }
     }
 
-    fn refusal(&self, questions_count: usize) -> Option<ErrorCode> {
-        if API_REQUEST_QUESTIONS_MAX < questions_count {
-            return Some(ErrorCode::LimitExceeded);
+    fn core_of(&self, room: RoomId) -> usize {
+        usize::from(home(room, self.waiting.len() as u16).0)
+    }
+
+    /// Whether each core can have those that are for it.
+    fn have_room_for(&self, questions: &[Question]) -> bool {
+        let mut costs = self.costs.clone();
+        for Question { room, cost, .. } in questions {
+            costs[self.core_of(*room)] += cost;
         }
-        let is_full = API_QUESTIONS_MAX < self.questions.len() + questions_count;
-        is_full.then_some(ErrorCode::TooManyRequests)
+        // An idle core takes whatever one request may ask.
+        let cost_max = (API_QUESTIONS_MAX / costs.len()).max(API_REQUEST_QUESTIONS_MAX);
+        costs.iter().all(|&cost| cost <= cost_max)
     }
 
     /// Whether something waits for this core.
@@ -89,26 +107,46 @@ impl ApiCalls {
         !self.waiting[core].is_empty()
     }
 
-    /// Takes what waits for a core, as much as one order may take.
+    /// Takes what waits for a core, as much as one order may take. What nobody waits for any more
+    /// is not asked.
     pub fn take(&mut self, core: usize) -> Vec<ServerQuestion> {
-        let waiting = &mut self.waiting[core];
-        let count = waiting.len().min(API_ORDER_QUESTIONS_MAX);
-        waiting.drain(..count).collect()
+        let (mut taken, mut cost) = (Vec::new(), 0);
+        while let Some(question) = self.waiting[core].front() {
+            let open = self.questions.at(question.id - 1).expect("it is not answered");
+            let is_wanted =
+                self.requests.at(open.request).is_some_and(|request| !request.done.is_closed());
+            if is_wanted && !taken.is_empty() && API_ORDER_QUESTIONS_MAX < cost + open.cost {
+                break;
+            }
+            cost += if is_wanted { open.cost } else { 0 };
+            let question = self.waiting[core].pop_front().expect("a moment ago it was there");
+            if is_wanted {
+                taken.push(question);
+            } else {
+                let gone = RoomReply::Rejected(ErrorCode::TooManyRequests);
+                self.on_answer(ServerAnswer { id: question.id, reply: gone });
+            }
+        }
+        taken
     }
 
     /// Answers have come from a core.
     pub fn on_answers(&mut self, answers: Vec<ServerAnswer>) {
-        for ServerAnswer { id, reply } in answers {
-            let (request, index) =
-                self.questions.remove(id - 1).expect("a question is answered once");
-            let open = self.requests.at_mut(request).expect("it has a question under way");
-            assert!(open.replies[index].replace(reply).is_none(), "each has one answer");
-            open.missing_count -= 1;
-            if open.missing_count == 0 {
-                let OpenRequest { replies, done, .. } =
-                    self.requests.remove(request).expect("a moment ago it was there");
-                let _ = done.send(Ok(replies.into_iter().flatten().collect())); // it may be gone
-            }
+        answers.into_iter().for_each(|answer| self.on_answer(answer));
+    }
+
+    fn on_answer(&mut self, answer: ServerAnswer) {
+        let ServerAnswer { id, reply } = answer;
+        let question = self.questions.remove(id - 1).expect("a question is answered once");
+        let OpenQuestion { request, index, core, cost } = question;
+        self.costs[core] -= cost;
+        let open = self.requests.at_mut(request).expect("it has a question under way");
+        assert!(open.replies[index].replace(reply).is_none(), "each has one answer");
+        open.missing_count -= 1;
+        if open.missing_count == 0 {
+            let OpenRequest { replies, done, .. } =
+                self.requests.remove(request).expect("a moment ago it was there");
+            let _ = done.send(Ok(replies.into_iter().flatten().collect())); // it may be gone
         }
     }
 }
@@ -116,13 +154,8 @@ impl ApiCalls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::RoomId;
     use crate::room::RoomOp;
     use crate::shard::ServerOp;
-
-    fn presence(room: u128) -> Question {
-        Question { room: RoomId(room << 64), op: ServerOp::Room(RoomOp::Presence) }
-    }
 
     fn reply(clients: u32) -> RoomReply {
         RoomReply::PresenceStats { clients, users: 0 }
@@ -131,7 +164,11 @@ mod tests {
     /// So many questions.
     fn ask(calls: &mut ApiCalls, count: usize) -> oneshot::Receiver<RequestOutcome> {
         let (done, answered) = oneshot::channel();
-        let questions = (0..count as u128).map(presence).collect();
+        let mut questions = Questions::default();
+        for room in 0..count as u128 {
+            let op = ServerOp::Room(RoomOp::PresenceStats);
+            questions.ask(RoomId(room << 64), op).expect("there is room for so many");
+        }
         calls.ask(ApiRequest { asker: UserHash::NOBODY, questions, done });
         answered
     }
@@ -162,11 +199,11 @@ mod tests {
     }
 
     #[test]
-    fn who_is_gone_counts_until_the_cores_have_answered() {
+    fn what_a_core_has_counts_until_it_is_answered() {
         let mut calls = ApiCalls::new(1);
-        for _ in 0..API_QUESTIONS_MAX / API_REQUEST_QUESTIONS_MAX {
-            drop(ask(&mut calls, API_REQUEST_QUESTIONS_MAX));
-        }
+        let requests: Vec<_> = (0..API_QUESTIONS_MAX / API_REQUEST_QUESTIONS_MAX)
+            .map(|_| ask(&mut calls, API_REQUEST_QUESTIONS_MAX))
+            .collect();
         let is_full = |calls: &mut ApiCalls| {
             let outcome = ask(calls, API_REQUEST_QUESTIONS_MAX).try_recv();
             matches!(outcome, Ok(Err(ErrorCode::TooManyRequests)))
@@ -174,21 +211,55 @@ mod tests {
         assert!(is_full(&mut calls));
         let first = calls.take(0);
         assert_eq!(first.len(), API_ORDER_QUESTIONS_MAX);
+        // Who is gone counts, too, while a core has its question.
+        drop(requests);
         calls.on_answers(answers(first));
         assert!(is_full(&mut calls), "not enough of them");
-        while calls.waits_for(0) {
-            let asked = calls.take(0);
-            calls.on_answers(answers(asked));
-        }
+        assert!(calls.take(0).is_empty(), "nobody waits for the rest, so it is not asked");
         assert!(!is_full(&mut calls));
+        assert_eq!(calls.questions.len(), API_REQUEST_QUESTIONS_MAX, "of the last one");
     }
 
     #[test]
-    fn what_is_too_much_for_one_request_is_refused_whole() {
+    fn a_core_that_hangs_concerns_calls_to_itself_alone() {
+        let mut calls = ApiCalls::new(2);
+        let of = |core: usize| {
+            let rooms = (0..).map(|n: u128| RoomId(n << 64));
+            rooms.filter(move |&room| usize::from(home(room, 2).0) == core)
+        };
+        let ask = |calls: &mut ApiCalls, core: usize| {
+            let (done, answered) = oneshot::channel();
+            let mut questions = Questions::default();
+            for room in of(core).take(API_REQUEST_QUESTIONS_MAX) {
+                let op = ServerOp::Room(RoomOp::PresenceStats);
+                questions.ask(room, op).expect("there is room for so many");
+            }
+            calls.ask(ApiRequest { asker: UserHash::NOBODY, questions, done });
+            answered
+        };
+        let mut waiting = Vec::new();
+        for _ in 0..API_QUESTIONS_MAX / API_REQUEST_QUESTIONS_MAX / 2 {
+            waiting.push(ask(&mut calls, 0));
+        }
+        assert!(matches!(ask(&mut calls, 0).try_recv(), Ok(Err(ErrorCode::TooManyRequests))));
+        assert!(ask(&mut calls, 1).try_recv().is_err(), "it is asked, and waits");
+    }
+
+    #[test]
+    fn one_order_takes_few_long_answers() {
         let mut calls = ApiCalls::new(1);
-        let outcome = ask(&mut calls, API_REQUEST_QUESTIONS_MAX + 1).try_recv();
-        assert!(matches!(outcome, Ok(Err(ErrorCode::LimitExceeded))));
-        assert!(!calls.waits_for(0));
+        let (done, _answered) = oneshot::channel();
+        let mut questions = Questions::default();
+        for room in 0..10 {
+            questions.ask(RoomId(room), ServerOp::Room(RoomOp::Presence)).expect("there is room");
+        }
+        calls.ask(ApiRequest { asker: UserHash::NOBODY, questions, done });
+        assert_eq!(calls.take(0).len(), 2);
+    }
+
+    #[test]
+    fn a_request_without_questions_is_answered_at_once() {
+        let mut calls = ApiCalls::new(1);
         assert!(matches!(ask(&mut calls, 0).try_recv(), Ok(Ok(replies)) if replies.is_empty()));
     }
 }

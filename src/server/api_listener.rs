@@ -7,7 +7,8 @@
 //! | no key, a wrong one, or one in the URL | 401 |
 //! | a key without the right | 403, whatever exists |
 //! | a body that is too large, or too slow | 413, 408 |
-//! | more than can be under way, or a server that drains | 503 with `Retry-After` |
+//! | more than can be under way | 503 with `Retry-After`: nothing was done |
+//! | a core that hangs, or a drain in between | 504: what was done is not known |
 //!
 //! Invariant: nothing of a body is looked at before its key.
 //!
@@ -19,22 +20,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time;
 
 use super::api_calls::ApiRequest;
-use crate::api::{Caller, answer, plan};
+use crate::api::{Caller, Questions, answer, plan};
 use crate::auth::{ApiKey, ApiKeys};
 use crate::base::UserHash;
-use crate::http_server::{HttpLimits, HttpServer};
+use crate::http_server::{HttpLimits, HttpServer, PeerAddr};
 use crate::room::Namespace;
 use crate::session::NameKey;
 use crate::wire::ErrorCode;
@@ -75,7 +76,7 @@ pub struct ApiOptions {
 
 impl Default for ApiOptions {
     fn default() -> ApiOptions {
-        ApiOptions { listen: None, body_bytes_max: 4 << 20 }
+        ApiOptions { listen: None, body_bytes_max: 1 << 20 }
     }
 }
 
@@ -110,7 +111,8 @@ impl ApiListener {
         let router = Router::new()
             .route("/api/{method}", post(call))
             .fallback(|| async {
-                (StatusCode::NOT_FOUND, "no such path; see POST /api/<method>\n")
+                let close = [(header::CONNECTION, "close")];
+                (StatusCode::NOT_FOUND, close, "no such path; see POST /api/<method>\n")
             })
             .with_state(Arc::new(state));
         let limits = HttpLimits {
@@ -129,22 +131,28 @@ impl ApiListener {
 async fn call(
     State(state): State<Arc<ApiState>>,
     Path(method): Path<String>,
+    Extension(peer): Extension<PeerAddr>,
     request: Request,
 ) -> Response {
     let keys = Arc::clone(&state.keys.borrow());
     if request.uri().query().is_some_and(|query| query.contains("api_key")) {
         // Addresses stand in logs.
-        return (StatusCode::UNAUTHORIZED, "the key belongs into the header X-API-Key\n")
-            .into_response();
+        return unauthorized("the key belongs into the header X-API-Key\n");
     }
     let Some(key) = shown_key(request.headers()).and_then(|shown| keys.find(shown)) else {
-        return (StatusCode::UNAUTHORIZED, "no key, or a wrong one: X-API-Key\n").into_response();
+        tracing::warn!("a call of the server API from {} has no key, or a wrong one", peer.0);
+        return unauthorized("no key, or a wrong one: X-API-Key\n");
     };
     let body = match read(request.into_body(), state.body_bytes_max as usize).await {
         Ok(body) => body,
         Err(error) => return error.status().into_response(),
     };
     answered(&state, key, &method, &body).await
+}
+
+/// Who has no key keeps no connection either: others wait for its place.
+fn unauthorized(why: &'static str) -> Response {
+    (StatusCode::UNAUTHORIZED, [(header::CONNECTION, "close")], why).into_response()
 }
 
 /// The key of a request.
@@ -197,21 +205,22 @@ async fn answered(state: &ApiState, key: &ApiKey, method: &str, body: &[u8]) -> 
         return response(&ApiAnswer::Error(unknown));
     };
     let caller = Caller { key, names: state.names, namespaces: &state.namespaces };
-    let mut questions = Vec::new();
+    let mut questions = Questions::default();
     let planned = plan(&caller, parse_call(method, body), &mut questions);
     // Questions of one key share a part of the store's time, as those of a user do.
     let asker = UserHash::of_inbox(state.names.room("", &format!("api key {}", key.name)));
     let (done, answered) = oneshot::channel();
-    // Where it finds no room, or the server drains, nobody is left to be done.
-    let _ = state.asked.try_send(ApiRequest { asker, questions, done });
-    let outcome = match time::timeout(Duration::from_millis(ANSWER_MS_MAX), answered).await {
-        Ok(Ok(outcome)) => outcome,
-        // No room, a drain, or a core that hangs.
-        Ok(Err(_)) | Err(_) => Err(ErrorCode::TooManyRequests),
-    };
-    match outcome {
-        Ok(replies) => response(&answer(&planned, &replies, &(state.node)())),
-        Err(code) => response(&ApiAnswer::Error(ApiRequestError::Code(code))),
+    if state.asked.try_send(ApiRequest { asker, questions, done }).is_err() {
+        return response(&ApiAnswer::Error(ApiRequestError::Code(ErrorCode::TooManyRequests)));
+    }
+    match time::timeout(Duration::from_millis(ANSWER_MS_MAX), answered).await {
+        Ok(Ok(Ok(replies))) => response(&answer(&planned, &replies, &(state.node)())),
+        Ok(Ok(Err(code))) => response(&ApiAnswer::Error(ApiRequestError::Code(code))),
+        // A drain, or a core that hangs: some of it may have been done.
+        Ok(Err(_)) | Err(_) => {
+            let unknown = ApiAnswer::Error(ApiRequestError::Code(ErrorCode::Internal));
+            with_status(StatusCode::GATEWAY_TIMEOUT, &unknown)
+        }
     }
 }
 
@@ -234,6 +243,10 @@ fn response(answer: &ApiAnswer<'_>) -> Response {
         | ApiAnswer::Info(_)
         | ApiAnswer::Batch(_) => StatusCode::OK,
     };
+    with_status(status, answer)
+}
+
+fn with_status(status: StatusCode, answer: &ApiAnswer<'_>) -> Response {
     let mut body = BytesMut::new();
     write_answer(answer, &mut body);
     let kind = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];

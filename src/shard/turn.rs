@@ -17,7 +17,7 @@ use super::observe::TraceEvents;
 use super::setup::ShardCommand;
 use super::shard::Shard;
 use super::turn_counts::TurnCounts;
-use crate::base::limits::TURN_EVENTS_MAX;
+use crate::base::limits::{TURN_COMMANDS_MAX, TURN_EVENTS_MAX};
 use crate::base::{Action, Event, Io, ShardId, Timestamps};
 use crate::metrics::TurnPhase;
 use crate::store::{StoreReply, StoreRequest};
@@ -80,7 +80,9 @@ pub fn turn<I: Io, L: Lanes>(
     let replies_count = lanes.take_replies(&mut |reply| shard.on_reply(now, reply));
     shard.enter(TurnPhase::Orders);
     let mut commands_count = 0;
-    while let Some(command) = lanes.take_command() {
+    while commands_count < TURN_COMMANDS_MAX
+        && let Some(command) = lanes.take_command()
+    {
         shard.on_shard_command(now, command, work);
         commands_count += 1;
     }

@@ -1,6 +1,6 @@
 //! The fields of an object that a reader knows, each kept in place until it is asked for.
 //!
-//! Deliberately absent: which fields there are (`api`).
+//! Deliberately absent: which fields there are (`chat`, `api`).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +17,9 @@ use super::{RawData, data};
 /// The names of the fields that a reader knows. Closed, so that what an error says about one
 /// is nothing of the peer's.
 pub(super) trait FieldName: Copy + 'static {
+    /// What says that one is missing, or out of its range.
+    type Error;
+
     /// All of them, in the order of `index`.
     const ALL: &'static [Self];
     /// What is wrong where there is no object at all.
@@ -27,11 +30,10 @@ pub(super) trait FieldName: Copy + 'static {
 
     /// Dense, for tables.
     fn index(self) -> usize;
-}
 
-/// This field is missing, or out of its range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FieldError<F>(pub F);
+    /// That it is missing, or out of its range.
+    fn wrong(self) -> Self::Error;
+}
 
 /// Fields that stand in place; more are in a list of their own.
 const INLINE_FIELDS: usize = 16;
@@ -60,13 +62,13 @@ impl<F: FieldName> Default for JsonFields<'_, F> {
 impl<'a, F: FieldName> JsonFields<'a, F> {
     /// The fields of an object; what is no object is wrong as a whole. No data and
     /// `null` are an object without fields.
-    pub(super) fn of(bytes: &'a [u8]) -> Result<JsonFields<'a, F>, FieldError<F>> {
+    pub(super) fn of(bytes: &'a [u8]) -> Result<JsonFields<'a, F>, F::Error> {
         if bytes.is_empty() {
             return Ok(JsonFields::default());
         }
-        let text = simdutf8::basic::from_utf8(bytes).map_err(|_| FieldError(F::WHOLE))?;
+        let text = simdutf8::basic::from_utf8(bytes).map_err(|_| F::WHOLE.wrong())?;
         let object = serde_json::from_str::<JsonObject<JsonFields<'a, F>>>(text);
-        object.map(|object| object.0.unwrap_or_default()).map_err(|_| FieldError(F::WHOLE))
+        object.map(|object| object.0.unwrap_or_default()).map_err(|_| F::WHOLE.wrong())
     }
 
     /// A text; `None` when it is absent.
@@ -74,11 +76,11 @@ impl<'a, F: FieldName> JsonFields<'a, F> {
         &self,
         field: F,
         is_right: impl FnOnce(&str) -> bool,
-    ) -> Result<Option<Cow<'a, str>>, FieldError<F>> {
+    ) -> Result<Option<Cow<'a, str>>, F::Error> {
         let Some(raw) = self.raw(field)? else { return Ok(None) };
         match serde_json::from_str::<JsonText<'a>>(raw) {
             Ok(JsonText(text)) if is_right(&text) => Ok(Some(text)),
-            Ok(_) | Err(_) => Err(FieldError(field)),
+            Ok(_) | Err(_) => Err(field.wrong()),
         }
     }
 
@@ -87,8 +89,8 @@ impl<'a, F: FieldName> JsonFields<'a, F> {
         &self,
         field: F,
         is_right: impl FnOnce(&str) -> bool,
-    ) -> Result<Cow<'a, str>, FieldError<F>> {
-        self.text(field, is_right)?.ok_or(FieldError(field))
+    ) -> Result<Cow<'a, str>, F::Error> {
+        self.text(field, is_right)?.ok_or(field.wrong())
     }
 
     /// A number in digits, without sign, fraction or exponent.
@@ -96,11 +98,11 @@ impl<'a, F: FieldName> JsonFields<'a, F> {
         &self,
         field: F,
         range: RangeInclusive<u64>,
-    ) -> Result<Option<u64>, FieldError<F>> {
+    ) -> Result<Option<u64>, F::Error> {
         let Some(raw) = self.raw(field)? else { return Ok(None) };
         match raw.parse() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
-            Ok(_) | Err(_) => Err(FieldError(field)),
+            Ok(_) | Err(_) => Err(field.wrong()),
         }
     }
 
@@ -109,24 +111,48 @@ impl<'a, F: FieldName> JsonFields<'a, F> {
         &self,
         field: F,
         range: RangeInclusive<u64>,
-    ) -> Result<u64, FieldError<F>> {
-        self.number(field, range)?.ok_or(FieldError(field))
+    ) -> Result<u64, F::Error> {
+        self.number(field, range)?.ok_or(field.wrong())
+    }
+
+    /// A list of numbers in digits, at most so many, that has to be there.
+    pub(super) fn needed_numbers(&self, field: F, count_max: usize) -> Result<Vec<u64>, F::Error> {
+        let raw = self.needed_raw(field)?;
+        // Before anything is read of a list that is too long.
+        if count_max <= raw.bytes().filter(|&byte| byte == b',').count() {
+            return Err(field.wrong());
+        }
+        serde_json::from_str::<Vec<u64>>(raw).map_err(|_| field.wrong())
+    }
+
+    /// A flag; absent is the same as `false`.
+    pub(super) fn flag(&self, field: F) -> Result<bool, F::Error> {
+        match self.raw(field)? {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(field.wrong()),
+        }
+    }
+
+    /// The JSON of a field that has to be there.
+    pub(super) fn needed_raw(&self, field: F) -> Result<&'a str, F::Error> {
+        self.raw(field)?.ok_or(field.wrong())
     }
 
     /// Application data: any JSON, `null` too, that harms no reader.
-    pub(super) fn needed_data(&self, field: F) -> Result<RawData<'a>, FieldError<F>> {
+    pub(super) fn needed_data(&self, field: F) -> Result<RawData<'a>, F::Error> {
         match self.found(field) {
-            Found::Once(raw) => data::json(raw.get().as_bytes()).map_err(|_| FieldError(field)),
-            Found::Nothing | Found::Twice => Err(FieldError(field)),
+            Found::Once(raw) => data::json(raw.get().as_bytes()).map_err(|_| field.wrong()),
+            Found::Nothing | Found::Twice => Err(field.wrong()),
         }
     }
 
     /// The JSON of a field; `null` is the same as absent.
-    pub(super) fn raw(&self, field: F) -> Result<Option<&'a str>, FieldError<F>> {
+    pub(super) fn raw(&self, field: F) -> Result<Option<&'a str>, F::Error> {
         match self.found(field) {
             Found::Nothing => Ok(None),
             Found::Once(raw) => Ok(Some(raw.get()).filter(|&raw| raw != "null")),
-            Found::Twice => Err(FieldError(field)),
+            Found::Twice => Err(field.wrong()),
         }
     }
 
@@ -165,81 +191,5 @@ impl<'de, F: FieldName> Visitor<'de> for FieldsVisitor<F> {
             };
         }
         Ok(fields)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    enum Name {
-        Whole,
-        To,
-        Offset,
-    }
-
-    impl FieldName for Name {
-        const ALL: &'static [Name] = &[Name::Whole, Name::To, Name::Offset];
-        const WHOLE: Name = Name::Whole;
-
-        fn name(self) -> &'static str {
-            match self {
-                Name::Whole => "body",
-                Name::To => "to",
-                Name::Offset => "offset",
-            }
-        }
-
-        fn index(self) -> usize {
-            self as usize
-        }
-    }
-
-    type Fields<'a> = JsonFields<'a, Name>;
-
-    #[test]
-    fn what_is_no_object_is_wrong_as_a_whole() {
-        for good in [&b""[..], b"null", b"{}", b" {\"x\":[1]} "] {
-            assert!(Fields::of(good).is_ok(), "{good:?}");
-        }
-        for bad in [&b"1"[..], b"[]", b"[1]", b"\"a\"", b"{", b"{} {}", b"\xff", b"{\"a\":\xff}"] {
-            assert_eq!(Fields::of(bad).err(), Some(FieldError(Name::Whole)), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_number_is_digits_in_its_range() {
-        let number = |text: &str| {
-            let data = format!("{{\"offset\":{text}}}");
-            Fields::of(data.as_bytes()).unwrap().number(Name::Offset, 0..=7)
-        };
-        for (text, want) in [("0", Some(0)), ("7", Some(7)), ("null", None)] {
-            assert_eq!(number(text), Ok(want));
-        }
-        for wrong in ["8", "18446744073709551616", "-1", "-0", "1.0", "1e0", "\"1\"", "true", "[1]"]
-        {
-            assert_eq!(number(wrong), Err(FieldError(Name::Offset)), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_text_stands_once_and_borrows_unless_it_holds_an_escape() {
-        let text = |data: &'static str| {
-            Fields::of(data.as_bytes()).unwrap().text(Name::To, |text| text != "no")
-        };
-        assert!(matches!(text(r#"{"to":"ann"}"#), Ok(Some(Cow::Borrowed("ann")))));
-        assert_eq!(text(r#"{"t\u006f":"\u0061nn"}"#), Ok(Some("ann".into())));
-        assert_eq!(text(r#"{"to":null}"#), Ok(None));
-        for wrong in [
-            r#"{"to":"no"}"#,
-            r#"{"to":1}"#,
-            r#"{"to":["a"]}"#,
-            r#"{"to":"\ud800"}"#,
-            r#"{"to":"ann","to":"ann"}"#,
-            r#"{"to":null,"to":"ann"}"#,
-        ] {
-            assert_eq!(text(wrong), Err(FieldError(Name::To)), "{wrong}");
-        }
     }
 }

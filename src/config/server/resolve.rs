@@ -187,6 +187,9 @@ fn resolve_api(draft: &mut ConfigDraft<Config>) {
             Ok(key) if keys.iter().any(|other| other.name == key.name) => {
                 draft.refuse_entry("api.keys", index, format!("{:?} is there twice", entry.name));
             }
+            Ok(key) if keys.iter().any(|other| other.hash == key.hash) => {
+                draft.refuse_entry("api.keys", index, "another key has the same sha256".to_owned());
+            }
             Ok(key) => keys.push(key),
             Err(sentence) => draft.refuse_entry("api.keys", index, sentence),
         }

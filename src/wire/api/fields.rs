@@ -15,6 +15,8 @@ macro_rules! fields {
         }
 
         impl FieldName for ApiField {
+            type Error = ApiFieldError;
+
             const ALL: &'static [ApiField] = &[$(ApiField::$field),+];
             const WHOLE: ApiField = ApiField::Body;
 
@@ -26,6 +28,10 @@ macro_rules! fields {
 
             fn index(self) -> usize {
                 self as usize
+            }
+
+            fn wrong(self) -> ApiFieldError {
+                ApiFieldError(self)
             }
         }
     };
@@ -48,6 +54,10 @@ fields! {
     Reverse = "reverse",
     Commands = "commands",
 }
+
+/// This field of a call is missing, or out of its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiFieldError(pub ApiField);
 
 impl ApiField {
     /// Its name in a call.

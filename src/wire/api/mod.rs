@@ -5,6 +5,7 @@
 //! Deliberately absent: HTTP, keys, and what a call means.
 
 mod answers;
+mod bounded;
 mod fields;
 mod method;
 mod requests;

@@ -1,19 +1,19 @@
 //! What a backend asks by a call of the server API.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::value::RawValue;
 
-use super::fields::ApiField;
+use super::bounded::{BoundedList, BoundedMembers};
+use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiMethod;
 use crate::base::limits::{
     API_CALLS_MAX, API_CHANNELS_MAX, API_TAGS_MAX, HISTORY_ANSWER_MAX, MESSAGE_ID_BYTES_MAX,
     NAME_BYTES_MAX,
 };
-use crate::wire::json_fields::{self, JsonFields};
+use crate::wire::json_fields::JsonFields;
 use crate::wire::json_values::JsonText;
 use crate::wire::{Epoch, ErrorCode, ID_TAG, Position, RawData, TRACE_TAG, channel_is_valid, chat};
 
@@ -44,6 +44,12 @@ pub enum ApiCall<'a> {
     Batch(Vec<Result<ApiCall<'a>, ApiRequestError>>),
 }
 
+/// One call of a batch: its method, and the others that clients write as `null`.
+type Command<'a> = BoundedMembers<JsonText<'a>, &'a RawValue, COMMAND_MEMBERS_MAX>;
+
+/// Members of one command.
+const COMMAND_MEMBERS_MAX: usize = 64;
+
 /// Short texts by name.
 type Tags = Vec<(Box<str>, Box<str>)>;
 
@@ -66,15 +72,13 @@ pub enum ApiRequestError {
     Code(ErrorCode),
 }
 
-impl From<FieldError> for ApiRequestError {
-    fn from(error: FieldError) -> ApiRequestError {
+impl From<ApiFieldError> for ApiRequestError {
+    fn from(error: ApiFieldError) -> ApiRequestError {
         ApiRequestError::Field(error.0)
     }
 }
 
 type Fields<'a> = JsonFields<'a, ApiField>;
-
-type FieldError = json_fields::FieldError<ApiField>;
 
 /// Reads the body of a call.
 pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequestError> {
@@ -92,7 +96,7 @@ pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequ
             channel: channel(&fields)?,
             limit: limit(&fields)?,
             since: since(&fields)?,
-            reverse: flag(&fields, ApiField::Reverse)?,
+            reverse: fields.flag(ApiField::Reverse)?,
         },
         ApiMethod::Info => ApiCall::Info,
         ApiMethod::Batch => ApiCall::Batch(commands(&fields)?),
@@ -100,24 +104,24 @@ pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequ
     Ok(call)
 }
 
-fn channel<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, FieldError> {
+fn channel<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldError> {
     fields.needed_text(ApiField::Channel, channel_is_valid)
 }
 
-/// At most `API_CHANNELS_MAX` names, each once.
-fn channels<'a>(fields: &Fields<'a>) -> Result<Vec<Cow<'a, str>>, FieldError> {
-    let wrong = json_fields::FieldError(ApiField::Channels);
+/// At most `API_CHANNELS_MAX` names.
+fn channels<'a>(fields: &Fields<'a>) -> Result<Vec<Cow<'a, str>>, ApiFieldError> {
+    let wrong = ApiFieldError(ApiField::Channels);
     let raw = fields.raw(wrong.0)?.ok_or(wrong)?;
-    let names: Vec<JsonText<'a>> = serde_json::from_str(raw).map_err(|_| wrong)?;
-    let is_right = (1..=API_CHANNELS_MAX).contains(&names.len())
-        && names.iter().all(|JsonText(name)| channel_is_valid(name));
+    let BoundedList::<JsonText<'a>, API_CHANNELS_MAX>(names) =
+        serde_json::from_str(raw).map_err(|_| wrong)?;
+    let is_right = !names.is_empty() && names.iter().all(|JsonText(name)| channel_is_valid(name));
     is_right.then(|| names.into_iter().map(|JsonText(name)| name).collect()).ok_or(wrong)
 }
 
 fn message<'a>(fields: &Fields<'a>) -> Result<ApiMessage<'a>, ApiRequestError> {
     // What is published outside of the history has no place in the stream of a channel that
     // has one.
-    if flag(fields, ApiField::SkipHistory)? {
+    if fields.flag(ApiField::SkipHistory)? {
         return Err(ApiRequestError::Code(ErrorCode::NotAvailable));
     }
     let is_key = |key: &str| {
@@ -132,35 +136,35 @@ fn message<'a>(fields: &Fields<'a>) -> Result<ApiMessage<'a>, ApiRequestError> {
 }
 
 /// JSON, or any bytes in base64; one of the two.
-fn data<'a>(fields: &Fields<'a>) -> Result<RawData<'a>, FieldError> {
+fn data<'a>(fields: &Fields<'a>) -> Result<RawData<'a>, ApiFieldError> {
     let b64data = fields.text(ApiField::B64Data, |_| true)?;
     let Some(b64data) = b64data.filter(|text| !text.is_empty()) else {
         return fields.needed_data(ApiField::Data);
     };
-    let bytes = BASE64_STANDARD
-        .decode(&*b64data)
-        .map_err(|_| json_fields::FieldError(ApiField::B64Data))?;
+    let bytes = BASE64_STANDARD.decode(&*b64data).map_err(|_| ApiFieldError(ApiField::B64Data))?;
     let is_alone = fields.raw(ApiField::Data)?.is_none();
     let data = RawData { bytes: Cow::Owned(bytes), is_json: false };
-    is_alone.then_some(data).ok_or(json_fields::FieldError(ApiField::B64Data))
+    is_alone.then_some(data).ok_or(ApiFieldError(ApiField::B64Data))
 }
 
 /// At most `API_TAGS_MAX`, of which none is one that the server makes itself.
-fn tags(fields: &Fields<'_>) -> Result<Tags, FieldError> {
-    let wrong = json_fields::FieldError(ApiField::Tags);
+fn tags(fields: &Fields<'_>) -> Result<Tags, ApiFieldError> {
+    let wrong = ApiFieldError(ApiField::Tags);
     let Some(raw) = fields.raw(wrong.0)? else { return Ok(Vec::new()) };
-    let tags: BTreeMap<Box<str>, Box<str>> = serde_json::from_str(raw).map_err(|_| wrong)?;
+    let BoundedMembers::<Box<str>, Box<str>, API_TAGS_MAX>(mut tags) =
+        serde_json::from_str(raw).map_err(|_| wrong)?;
+    tags.sort_unstable();
     let is_right = |name: &str, text: &str| {
         let is_own = *name == *ID_TAG || *name == *TRACE_TAG || chat::is_made_tag(name);
         !is_own && (1..=NAME_BYTES_MAX).contains(&name.len()) && text.len() <= NAME_BYTES_MAX
     };
-    let are_right =
-        tags.len() <= API_TAGS_MAX && tags.iter().all(|(name, text)| is_right(name, text));
-    are_right.then(|| tags.into_iter().collect()).ok_or(wrong)
+    let is_each_once = tags.windows(2).all(|two| two[0].0 != two[1].0);
+    let are_right = is_each_once && tags.iter().all(|(name, text)| is_right(name, text));
+    are_right.then_some(tags).ok_or(wrong)
 }
 
 /// Absent: none, only the position. -1: as many as one answer holds.
-fn limit(fields: &Fields<'_>) -> Result<u32, FieldError> {
+fn limit(fields: &Fields<'_>) -> Result<u32, ApiFieldError> {
     match fields.raw(ApiField::Limit)? {
         None => Ok(0),
         Some("-1") => Ok(HISTORY_ANSWER_MAX),
@@ -171,38 +175,26 @@ fn limit(fields: &Fields<'_>) -> Result<u32, FieldError> {
     }
 }
 
-fn since(fields: &Fields<'_>) -> Result<Option<Position>, FieldError> {
+fn since(fields: &Fields<'_>) -> Result<Option<Position>, ApiFieldError> {
     let Some(raw) = fields.raw(ApiField::Since)? else { return Ok(None) };
-    let fields =
-        Fields::of(raw.as_bytes()).map_err(|_| json_fields::FieldError(ApiField::Since))?;
+    let fields = Fields::of(raw.as_bytes()).map_err(|_| ApiFieldError(ApiField::Since))?;
     let offset = fields.number(ApiField::Offset, 0..=u64::MAX)?.unwrap_or(0);
     let epoch = fields.text(ApiField::Epoch, |_| true)?.unwrap_or_default();
     Ok(Some(Position { offset, epoch: Epoch::parse(&epoch) }))
 }
 
-fn flag(fields: &Fields<'_>, field: ApiField) -> Result<bool, FieldError> {
-    match fields.raw(field)? {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(json_fields::FieldError(field)),
-    }
-}
-
 /// At most `API_CALLS_MAX`. A batch is in no batch.
 fn commands<'a>(
     fields: &Fields<'a>,
-) -> Result<Vec<Result<ApiCall<'a>, ApiRequestError>>, FieldError> {
-    let wrong = json_fields::FieldError(ApiField::Commands);
+) -> Result<Vec<Result<ApiCall<'a>, ApiRequestError>>, ApiFieldError> {
+    let wrong = ApiFieldError(ApiField::Commands);
     let raw = fields.raw(wrong.0)?.ok_or(wrong)?;
-    let commands: Vec<BTreeMap<Cow<'a, str>, &'a RawValue>> =
+    let BoundedList::<Command<'a>, API_CALLS_MAX>(commands) =
         serde_json::from_str(raw).map_err(|_| wrong)?;
-    if API_CALLS_MAX < commands.len() {
-        return Err(wrong);
-    }
     let mut calls = Vec::with_capacity(commands.len());
-    for command in commands {
+    for BoundedMembers(command) in commands {
         let mut named = command.into_iter().filter(|(_, body)| body.get() != "null");
-        let (Some((name, body)), None) = (named.next(), named.next()) else {
+        let (Some((JsonText(name), body)), None) = (named.next(), named.next()) else {
             return Err(wrong);
         };
         let method = ApiMethod::from_name(&name).filter(|&method| method != ApiMethod::Batch);

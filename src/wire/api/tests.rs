@@ -77,6 +77,10 @@ fn a_field_out_of_its_range_is_named() {
     for wrong in [json!(""), json!("k".repeat(65)), json!(1), json!("a\u{7}")] {
         check_wrong(Publish, publish("idempotency_key", wrong), IdempotencyKey);
     }
+    let twice = br#"{"channel":"room:1","data":1,"tags":{"a":"1","a":"2"}}"#;
+    assert_eq!(parse_call(Publish, twice).err(), Some(ApiRequestError::Field(Tags)));
+    let twice = br#"{"commands":[{"info":{},"info":{}}]}"#;
+    assert_eq!(parse_call(Batch, twice).err(), Some(ApiRequestError::Field(Commands)));
     check_wrong(Publish, publish("skip_history", json!(1)), SkipHistory);
     check_wrong(Presence, json!({}), Channel);
     let history = |name: &str, value: Value| json!({ "channel": "room:1", name: value });

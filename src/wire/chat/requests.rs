@@ -260,7 +260,7 @@ fn channel<'a>(fields: &ChatFields<'a>) -> Result<Cow<'a, str>, InvalidFieldErro
 
 fn said<'a>(fields: &ChatFields<'a>) -> Result<ChatMessage<'a>, InvalidFieldError> {
     Ok(ChatMessage {
-        data: fields.data()?,
+        data: fields.needed_data(Field::Data)?,
         id: fields.text(Field::Id, is_message_id)?,
         traceparent: fields.text(Field::Traceparent, |text| Trace::parse(text).is_some())?,
         sent_at_ms: fields.number(Field::SentAtMs, 0..=u64::MAX)?,
