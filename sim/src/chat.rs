@@ -138,7 +138,7 @@ impl Client {
         let Some(&(number, (channel, offset))) = mine.get(index) else { return };
         let version = durable_oracle.edits.asks(number);
         let padding = "y".repeat(self.prng.below(60) as usize);
-        let words = format!("{{\"n\":[{number},0],\"v\":{version},\"x\":\"{padding}\"}}");
+        let words = edited_words(Words { number, version }, &padding);
         let place = format!("\"channel\":\"{channel}\",\"offset\":{offset}");
         let data = format!("{{{place},\"id\":\"e{number}-{version}\",\"data\":{words}}}");
         self.edited = Some((number, version, data.clone()));
@@ -334,6 +334,12 @@ impl Client {
     }
 }
 
+/// Other words for a message that may be said again: they keep no order either.
+fn edited_words(Words { number, version }: Words, padding: &str) -> String {
+    let line = NO_LINE + number;
+    format!("{{\"n\":[{number},{line}],\"v\":{version},\"x\":\"{padding}\"}}")
+}
+
 fn text_at<'v>(value: &'v Value, name: &str) -> &'v str {
     value[name].as_str().unwrap_or_default()
 }
@@ -344,4 +350,40 @@ fn number_at(value: &Value, name: &str) -> u64 {
 
 fn markers(value: &Value) -> ReadMarkers {
     ReadMarkers { delivered: number_at(value, "delivered"), read: number_at(value, "read") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable_oracle::KnownBefore;
+    use crate::oracle::Oracle;
+    use crate::reading::{Place, Reading};
+
+    #[test]
+    fn edited_messages_that_were_said_again_are_read_in_any_order() {
+        let (mut oracle, mut reading) = (Oracle::default(), Reading::default());
+        (0..=40).for_each(|number| assert_eq!(oracle.publish("room:1"), number));
+        // The first one was said again, and came behind the second.
+        let mut edited = |offset, number| {
+            let version = oracle.durable_oracle.edits.asks(number);
+            let words = edited_words(Words { number, version }, "");
+            proto::Publication {
+                data: words.into_bytes().into(),
+                offset,
+                tags: [("edit_offset".to_owned(), (offset + 2).to_string())].into(),
+                ..proto::Publication::default()
+            }
+        };
+        let result = proto::SubscribeResult {
+            epoch: "e".to_owned(),
+            publications: vec![edited(1, 40), edited(2, 36)],
+            recovered: true,
+            offset: 2,
+            ..proto::SubscribeResult::default()
+        };
+        let asked = Place { epoch: "e".to_owned(), offset: 0 };
+        let before = KnownBefore::default();
+        reading.subscribed(&mut oracle, "room:1", Some(&asked), &before, &result).unwrap();
+        assert_eq!(reading.newest(), Some(2));
+    }
 }
