@@ -175,6 +175,19 @@ fn the_words_of_an_edit_go_with_its_message() {
 }
 
 #[test]
+fn the_words_of_an_edit_of_what_only_waits_stand_there_alone() {
+    let mut bench = Bench::new();
+    bench.send(1..=22);
+    bench.pass(6_000);
+    assert_eq!(bench.opened(DM).unwrap().first, 3, "twenty are kept");
+    check_kept(&bench.ask(edit(&change(1, 23, None), "late")));
+    assert_eq!(texts(&bench.said_in(DM)).last(), Some(&r#"{"edited":1}"#));
+    assert_eq!(&*bench.pending(BOB, None)[0].publication.data.bytes, b"late");
+    bench.position(MarkerPosition::Delivered(1));
+    assert!(!bench.holds("late"), "they went with it");
+}
+
+#[test]
 fn what_waits_takes_the_words_of_no_edit_along() {
     let mut bench = Bench::new();
     bench.send(1..=2);

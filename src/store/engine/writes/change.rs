@@ -37,11 +37,14 @@ pub(in crate::store::engine) fn replaced<D: Disk>(
 ) -> Result<Replaced, StoreError> {
     let mut replaced = Replaced::default();
     let (room, Some(change)) = (append.room, &append.change) else { return Ok(replaced) };
-    match (StoredCopies::find(channels, room, head, change.target())?, change.kind) {
-        (Some(stored), _) => replaced.puts.extend(stored.put(&change.replacement)?),
-        // Retention has removed it meanwhile.
-        (None, ChangeKind::Edit) => replaced.wordless = Some(chat::superseded(&append.publication)),
-        (None, ChangeKind::Retraction) => (),
+    let stored = StoredCopies::find(channels, room, head, change.target())?;
+    // Retention has removed it meanwhile, whether or not it still waits for somebody.
+    let is_removed = stored.as_ref().is_none_or(|stored| stored.in_channel.is_none());
+    if is_removed && change.kind == ChangeKind::Edit {
+        replaced.wordless = Some(chat::superseded(&append.publication));
+    }
+    if let Some(stored) = stored {
+        replaced.puts.extend(stored.put(&change.replacement)?);
     }
     replaced.messages.push(Arc::clone(&change.replacement));
     if let Some(edit) = change.superseded
