@@ -5,7 +5,7 @@
 //! all messages, each as often as it reacts, and at most `ROOM_REACTIONS_MAX`; a message that
 //! nobody reacts to is not among them.
 //!
-//! Deliberately absent: which messages there are (`window`), and who may react.
+//! Deliberately absent: which messages there are (`history_window`), and who may react.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! What tokens mean for a session, and what a peer is told about one that is not good.
 //!
-//! Deliberately absent: signatures (`auth`), and permissions (`permissions`).
+//! Deliberately absent: signatures (`auth`), and permissions (`peer_permissions`).
 
 use super::identity::Peer;
 use super::{Context, Fault};

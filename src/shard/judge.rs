@@ -1,6 +1,8 @@
-//! A core that is late, and what it does about peers that seem to be.
+//! A core that is late, and what it does about peers that seem to be: it closes those that the
+//! session found silent, when it may.
 //!
-//! Deliberately absent: the measure (`lateness`), and who waits to be judged (`suspects`).
+//! Deliberately absent: when a pong is missing for good (`session::ping_timer`), the measure
+//! (`lateness`), and who waits to be judged (`suspects`).
 
 use super::conn::ConnStage;
 use super::liveness::{Lateness, SuspectChecks};

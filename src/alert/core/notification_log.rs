@@ -2,7 +2,7 @@
 //!
 //! Invariant: every entry was confirmed by a robot, or by the other bridge.
 //!
-//! Deliberately absent: pending alerts (`queue`).
+//! Deliberately absent: pending alerts (`queue`), and which are told again (`intake`).
 
 use std::collections::BTreeMap;
 
