@@ -27,7 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time;
 
@@ -49,6 +49,9 @@ const EXCHANGE_MS_MAX: u64 = 20_000;
 
 /// For the body of a request.
 const BODY_MS_MAX: u64 = 5_000;
+
+/// Of a body that is too large, so much is read for nothing, so that its sender reads why.
+const FORGOTTEN_BYTES_MAX: usize = 16 << 20;
 
 /// For the answers of all rooms to one request.
 const ANSWER_MS_MAX: u64 = 10_000;
@@ -189,13 +192,28 @@ impl BodyError {
 
 /// A body, whole and in time.
 async fn read(body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
-    let whole = Limited::new(body, bytes_max).collect();
-    match time::timeout(Duration::from_millis(BODY_MS_MAX), whole).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
-        Ok(Err(_)) => Err(BodyError::Broken),
-        Err(_) => Err(BodyError::TooSlow),
+    let whole = collect(body, bytes_max);
+    let in_time = time::timeout(Duration::from_millis(BODY_MS_MAX), whole).await;
+    in_time.unwrap_or(Err(BodyError::TooSlow))
+}
+
+/// What is too much is read and forgotten, up to a limit: many clients send to the end before
+/// they look for an answer.
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
+    let (mut whole, mut forgotten_bytes) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+        if forgotten_bytes == 0 && whole.len() + data.len() <= bytes_max {
+            whole.extend_from_slice(&data);
+            continue;
+        }
+        whole = BytesMut::new();
+        forgotten_bytes += data.len();
+        if FORGOTTEN_BYTES_MAX < forgotten_bytes {
+            break;
+        }
     }
+    if forgotten_bytes == 0 { Ok(whole.freeze()) } else { Err(BodyError::TooLarge) }
 }
 
 /// Asks what has to be asked, and answers.
