@@ -87,6 +87,19 @@ impl Backlog {
         Backlog { commands: self.commands.split_off(read_bytes), count: self.count - count }
     }
 
+    /// Adds commands that come later.
+    fn followed_by(mut self, encoding: Encoding, later: Backlog) -> Backlog {
+        if self.is_empty() || later.is_empty() {
+            return if self.is_empty() { later } else { self };
+        }
+        wire::separate(encoding, &mut self.commands);
+        self.commands.extend_from_slice(&later.commands);
+        self.count += later.count;
+        // What waits was counted together when it came, so it can be read as a message.
+        assert!(self.count <= HELD_COUNT_MAX, "{} commands wait for a room", self.count);
+        self
+    }
+
     /// They waited for `connect`, which has succeeded.
     pub fn after_connect(self) -> HeldCommands {
         HeldCommands { backlog: self, room: None, outcome: SubscribeOutcome::Settled }
@@ -189,11 +202,12 @@ impl Backlogs {
         Some(self.0.swap_remove(index).1)
     }
 
-    /// Puts back commands that wait for a room again, in their order.
-    pub fn put_back(&mut self, room: RoomId, rest: Backlog) {
-        let earlier = self.take(room).unwrap_or_default();
-        assert!(earlier.is_empty(), "what waited for a room goes before what comes later");
-        self.0.push((room, rest));
+    /// Puts back commands that wait for a room again, in their order. What waits for the room
+    /// already came there later: a history of several channels may, which had waited for another
+    /// of them.
+    pub fn put_back(&mut self, room: RoomId, encoding: Encoding, rest: Backlog) {
+        let later = self.take(room).unwrap_or_default();
+        self.0.push((room, rest.followed_by(encoding, later)));
     }
 
     /// Adds a command that waits for a room, if the limits allow it.
@@ -280,6 +294,25 @@ mod tests {
             assert!(all.take(RoomId(1)).is_none());
             assert_eq!(ids(encoding, all.take(RoomId(0)).unwrap()), [2, 4, 6, 8]);
             assert!(all.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_waits_again_goes_before_what_came_later() {
+        for encoding in Encoding::ALL {
+            let mut all = Backlogs::default();
+            let rest = |all: &mut Backlogs, range: std::ops::Range<u32>| {
+                range.for_each(|id| all.push(ROOM, encoding, &publish(id, 3)).unwrap());
+                all.take(ROOM).unwrap()
+            };
+            let first = rest(&mut all, 1..3);
+            let later = rest(&mut all, 3..5);
+            all.put_back(ROOM, encoding, later);
+            all.put_back(ROOM, encoding, first);
+            assert_eq!(ids(encoding, all.take(ROOM).unwrap()), [1, 2, 3, 4]);
+            let only = rest(&mut all, 5..6);
+            all.put_back(ROOM, encoding, only);
+            assert_eq!(ids(encoding, all.take(ROOM).unwrap()), [5]);
         }
     }
 

@@ -346,7 +346,7 @@ impl Session {
         let later = match (rest, &mut self.state) {
             (Remaining::Later(held), _) => Some(held),
             (Remaining::Again(room, backlog), SessionState::Ready(peer)) => {
-                peer.backlogs_mut().put_back(room, backlog);
+                peer.backlogs_mut().put_back(room, encoding, backlog);
                 None
             }
             (Remaining::None | Remaining::Again(..), _) => None,
