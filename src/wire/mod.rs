@@ -18,6 +18,7 @@ mod command_parts;
 mod commands;
 mod data;
 mod error_code;
+mod json_bounded;
 mod json_fields;
 mod json_in;
 mod json_out;

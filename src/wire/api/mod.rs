@@ -5,7 +5,6 @@
 //! Deliberately absent: HTTP, keys, and what a call means.
 
 mod answers;
-mod bounded;
 mod fields;
 mod method;
 mod requests;

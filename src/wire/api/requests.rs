@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::value::RawValue;
 
-use super::bounded::{BoundedList, BoundedMembers};
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiMethod;
 use crate::base::limits::{
     API_CALLS_MAX, API_CHANNELS_MAX, API_TAGS_MAX, HISTORY_ANSWER_MAX, MESSAGE_ID_BYTES_MAX,
     NAME_BYTES_MAX,
 };
+use crate::wire::json_bounded::{BoundedList, BoundedMembers};
 use crate::wire::json_fields::JsonFields;
 use crate::wire::json_values::JsonText;
 use crate::wire::{Epoch, ErrorCode, ID_TAG, Position, RawData, TRACE_TAG, channel_is_valid, chat};
@@ -111,7 +111,7 @@ fn channel<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldError> {
 /// At most `API_CHANNELS_MAX` names.
 fn channels<'a>(fields: &Fields<'a>) -> Result<Vec<Cow<'a, str>>, ApiFieldError> {
     let wrong = ApiFieldError(ApiField::Channels);
-    let raw = fields.raw(wrong.0)?.ok_or(wrong)?;
+    let raw = fields.needed_raw(wrong.0)?;
     let BoundedList::<JsonText<'a>, API_CHANNELS_MAX>(names) =
         serde_json::from_str(raw).map_err(|_| wrong)?;
     let is_right = !names.is_empty() && names.iter().all(|JsonText(name)| channel_is_valid(name));
@@ -188,7 +188,7 @@ fn commands<'a>(
     fields: &Fields<'a>,
 ) -> Result<Vec<Result<ApiCall<'a>, ApiRequestError>>, ApiFieldError> {
     let wrong = ApiFieldError(ApiField::Commands);
-    let raw = fields.raw(wrong.0)?.ok_or(wrong)?;
+    let raw = fields.needed_raw(wrong.0)?;
     let BoundedList::<Command<'a>, API_CALLS_MAX>(commands) =
         serde_json::from_str(raw).map_err(|_| wrong)?;
     let mut calls = Vec::with_capacity(commands.len());

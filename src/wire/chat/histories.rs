@@ -3,15 +3,14 @@
 //! Deliberately absent: who may read what, and how much fits one answer.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::payload;
 use crate::base::limits::HISTORY_CHANNELS_MAX;
+use crate::wire::json_bounded::BoundedList;
 use crate::wire::json_out::put_publication;
 use crate::wire::json_values::JsonText;
 use crate::wire::{ErrorCode, Payload, Position, Publication, channel_is_valid};
@@ -38,7 +37,10 @@ pub enum HistoryPart<'a> {
 
 /// The channels of a request, each of them once; `None` when they cannot be right.
 pub(super) fn channels(json: &str) -> Option<Vec<ChannelSince<'_>>> {
-    let Channels(channels) = serde_json::from_str(json).ok()?;
+    let BoundedList::<&RawValue, HISTORY_CHANNELS_MAX>(list) = serde_json::from_str(json).ok()?;
+    let channels: Option<Vec<ChannelSince<'_>>> =
+        list.into_iter().map(|one| channel(one.get())).collect();
+    let channels = channels?;
     let is_once = |(index, one): (usize, &ChannelSince<'_>)| {
         channels[..index].iter().all(|other| other.channel != one.channel)
     };
@@ -72,37 +74,6 @@ pub fn histories<'a>(parts: impl IntoIterator<Item = (&'a str, HistoryPart<'a>)>
             }
         });
     })
-}
-
-/// A list of channels that is no longer than it may be.
-struct Channels<'a>(Vec<ChannelSince<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Channels<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Channels<'a>, D::Error> {
-        deserializer.deserialize_seq(ChannelsVisitor)
-    }
-}
-
-struct ChannelsVisitor;
-
-impl<'de> Visitor<'de> for ChannelsVisitor {
-    type Value = Channels<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of channels")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Channels<'de>, A::Error> {
-        let mut channels = Vec::new();
-        while let Some(value) = list.next_element::<&'de RawValue>()? {
-            let one = channel(value.get());
-            channels.push(one.ok_or_else(|| A::Error::custom("no channel"))?);
-            if HISTORY_CHANNELS_MAX < channels.len() {
-                return Err(A::Error::custom("too many channels"));
-            }
-        }
-        Ok(Channels(channels))
-    }
 }
 
 /// Reads one of the list: a name, or a place in a channel.

@@ -1,7 +1,7 @@
-//! Lists and objects of a call with at most so many entries: what has more is refused before it
+//! Lists and objects in JSON with at most so many entries: what has more is refused before it
 //! is in memory.
 //!
-//! Deliberately absent: what the entries mean (`requests`).
+//! Deliberately absent: what the entries mean (`api`, `chat`).
 
 use std::fmt;
 use std::marker::PhantomData;
