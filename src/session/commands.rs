@@ -73,7 +73,7 @@ impl CommandLoad {
             CommandLoad::Short => QuotaDecision::Served,
             CommandLoad::Long => match quota.on_long_question(cx.now.tick, cx.options) {
                 QuotaDecision::Served => {
-                    quota.on_questions(cx.now.tick, cx.options, further_questions(request))
+                    quota.on_further(cx.now.tick, cx.options, further_questions(request))
                 }
                 QuotaDecision::Throttled => QuotaDecision::Throttled,
             },

@@ -53,19 +53,9 @@ impl Quota {
         take(&mut self.commands, now, commands(options), 1)
     }
 
-    /// Counts frames without a command: pings, pongs, tiny fragments.
-    pub fn on_frames(
-        &mut self,
-        now: MonotonicMs,
-        options: &Options,
-        count: usize,
-    ) -> QuotaDecision {
-        let units = u32::try_from(count).unwrap_or(u32::MAX);
-        take(&mut self.commands, now, commands(options), units)
-    }
-
-    /// A command asks more than one question: so many more.
-    pub fn on_questions(
+    /// Counts what is as dear as commands: frames without one (pings, pongs, tiny fragments), and
+    /// the questions of a command beyond its first.
+    pub fn on_further(
         &mut self,
         now: MonotonicMs,
         options: &Options,
@@ -161,7 +151,7 @@ impl Quota {
         count: usize,
         out: &mut SessionOutput,
     ) -> QuotaDecision {
-        let admission = self.on_frames(cx.now.tick, cx.options, count);
+        let admission = self.on_further(cx.now.tick, cx.options, count);
         self.close_if_throttled(cx, admission, out);
         admission
     }
