@@ -236,8 +236,13 @@ pub fn plan(
     planned.unwrap_or_else(|code| ApiPlan::Error(ApiRequestError::Code(code)))
 }
 
-/// What a call is answered, from the answers to its questions.
-pub fn answer<'a>(plan: &ApiPlan, replies: &'a [RoomReply], node: &'a ApiNode) -> ApiAnswer<'a> {
+/// What a call is answered, from the answers to its questions; `node` is asked where a call is
+/// about the server.
+pub fn answer<'a>(
+    plan: &ApiPlan,
+    replies: &'a [RoomReply],
+    node: &dyn Fn() -> ApiNode,
+) -> ApiAnswer<'a> {
     let failed = |reply: &RoomReply| ApiAnswer::Error(ApiRequestError::Code(code_of(reply)));
     match plan {
         ApiPlan::Error(error) => ApiAnswer::Error(*error),
@@ -266,7 +271,7 @@ pub fn answer<'a>(plan: &ApiPlan, replies: &'a [RoomReply], node: &'a ApiNode) -
             let RoomReply::History(publications, position) = reply else { return failed(reply) };
             ApiAnswer::History(publications, *position)
         }
-        ApiPlan::Info => ApiAnswer::Info(node),
+        ApiPlan::Info => ApiAnswer::Info(node()),
         ApiPlan::Batch(plans) => {
             ApiAnswer::Batch(plans.iter().map(|plan| answer(plan, replies, node)).collect())
         }

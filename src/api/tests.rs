@@ -129,7 +129,7 @@ fn each_answer_stands_where_its_question_stood() {
     assert!(matches!(questions[3].op, ServerOp::Room(RoomOp::PresenceStats)));
     let stats = RoomReply::PresenceStats { clients: 3, users: 2 };
     let replies = [posted(7), posted(8), posted(0), stats];
-    let node = ApiNode { uid: "n".to_owned(), ..ApiNode::default() };
+    let node = || ApiNode { uid: "n".to_owned(), ..ApiNode::default() };
     let ApiAnswer::Batch(answers) = answer(&plan, &replies, &node) else { panic!("{plan:?}") };
     let place = |offset| Some(Position { offset, epoch: Epoch(1) });
     assert!(matches!(&answers[0], ApiAnswer::Published(position) if *position == place(7)));
@@ -138,7 +138,7 @@ fn each_answer_stands_where_its_question_stood() {
     let ApiAnswer::Broadcast(told) = &answers[2] else { panic!("{answers:?}") };
     assert_eq!(*told, [Ok(place(8)), Err(ErrorCode::PermissionDenied), Ok(None)]);
     assert!(matches!(answers[3], ApiAnswer::PresenceStats { clients_count: 3, users_count: 2 }));
-    assert!(matches!(answers[4], ApiAnswer::Info(node) if node.uid == "n"));
+    assert!(matches!(&answers[4], ApiAnswer::Info(node) if node.uid == "n"));
 }
 
 #[test]
@@ -149,8 +149,8 @@ fn what_a_room_refuses_is_told() {
         (RoomReply::Rejected(ErrorCode::TooManyRequests), ErrorCode::TooManyRequests),
         (RoomReply::Done, ErrorCode::Internal),
     ] {
-        let (replies, node) = ([reply], ApiNode::default());
-        let told = answer(&plan, &replies, &node);
+        let replies = [reply];
+        let told = answer(&plan, &replies, &ApiNode::default);
         let want = ApiRequestError::Code(code);
         assert!(matches!(told, ApiAnswer::Error(error) if error == want), "{told:?}");
     }

@@ -48,6 +48,11 @@ impl ApiScope {
         }
     }
 
+    /// All words, for whoever wrote another one.
+    pub fn words() -> String {
+        ApiScope::ALL.map(ApiScope::name).join(", ")
+    }
+
     /// The scope of this word.
     pub fn from_name(name: &str) -> Option<ApiScope> {
         ApiScope::ALL.into_iter().find(|scope| scope.name() == name)

@@ -33,8 +33,7 @@ pub(super) struct ApiKeyArguments {
 }
 
 fn scope(word: &str) -> Result<ApiScope, String> {
-    let words = || ApiScope::ALL.map(ApiScope::name).join(", ");
-    ApiScope::from_name(word).ok_or_else(|| format!("one of {}", words()))
+    ApiScope::from_name(word).ok_or_else(|| format!("one of {}", ApiScope::words()))
 }
 
 /// Prints the table for the configuration, and tells the key; the exit code of that.

@@ -56,13 +56,6 @@ pub(super) enum ApiTask {
     Answers(Vec<ServerAnswer>),
 }
 
-/// What the server says of itself, beside its numbers.
-pub(super) struct NodeName {
-    pub uid: String,
-    pub name: String,
-    pub began_unix_ms: u64,
-}
-
 impl ServerApi {
     /// Binds the listener, if there is to be one.
     pub async fn bind(
@@ -102,7 +95,7 @@ impl ServerApi {
         names: NameKey,
         namespaces: Arc<[Namespace]>,
         threads: Threads,
-        name: NodeName,
+        instance: Arc<str>,
     ) {
         let Some(listener) = self.listener.take() else { return };
         let state = ApiState {
@@ -111,7 +104,7 @@ impl ServerApi {
             names,
             namespaces,
             body_bytes_max: options.body_bytes_max,
-            node: Arc::new(move || node(&threads, &name)),
+            node: Arc::new(move || node(&threads, &instance)),
         };
         self.serving = Some(tokio::spawn(listener.serve(state)));
     }
@@ -188,15 +181,15 @@ impl ServerApi {
 }
 
 /// The state of the server, from what its threads count.
-fn node(threads: &Threads, name: &NodeName) -> ApiNode {
+fn node(threads: &Threads, instance: &str) -> ApiNode {
     let sum = |gauge: Gauge| -> u64 { threads.cores.iter().map(|cells| cells.gauge(gauge)).sum() };
     ApiNode {
-        uid: name.uid.clone(),
-        name: name.name.clone(),
+        uid: instance.to_owned(),
+        name: instance.to_owned(),
         version: env!("CARGO_PKG_VERSION"),
         num_clients: Protocol::ALL.iter().map(|&one| sum(Gauge::Connections(one))).sum(),
         num_subs: sum(Gauge::Subscriptions),
         num_channels: sum(Gauge::Rooms),
-        uptime: unix_ms().saturating_sub(name.began_unix_ms) / 1_000,
+        uptime: unix_ms().saturating_sub(threads.began_unix_ms) / 1_000,
     }
 }

@@ -232,7 +232,7 @@ async fn answered(state: &ApiState, key: &ApiKey, method: &str, body: &[u8]) -> 
         return response(&ApiAnswer::Error(ApiRequestError::Code(ErrorCode::TooManyRequests)));
     }
     match time::timeout(Duration::from_millis(ANSWER_MS_MAX), answered).await {
-        Ok(Ok(Ok(replies))) => response(&answer(&planned, &replies, &(state.node)())),
+        Ok(Ok(Ok(replies))) => response(&answer(&planned, &replies, &*state.node)),
         Ok(Ok(Err(code))) => response(&ApiAnswer::Error(ApiRequestError::Code(code))),
         // A drain, or a core that hangs: some of it may have been done.
         Ok(Err(_)) | Err(_) => {

@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time;
 
-use super::api::{NodeName, ServerApi};
+use super::api::ServerApi;
 use super::cores::{ControlChannels, CoreHandles};
 use super::descriptor_table::TableUse;
 use super::diagnostics::{self, Diagnostics};
@@ -107,13 +107,14 @@ async fn live(
     if let Some(address) = api_address {
         tracing::info!("the server API is at http://{address}/api");
     }
-    let name = NodeName {
-        uid: shown.instance.to_string(),
-        name: shown.instance.to_string(),
-        began_unix_ms: shown.threads.began_unix_ms,
-    };
     let namespaces = setup.shard.room.namespaces.clone().into();
-    api.serve(&setup.api, cores.names(), namespaces, shown.threads.clone(), name);
+    api.serve(
+        &setup.api,
+        cores.names(),
+        namespaces,
+        shown.threads.clone(),
+        Arc::clone(&shown.instance),
+    );
 
     let mut reloading = Reloading::new(setup.reload);
     if is_reload_wanted {

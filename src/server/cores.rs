@@ -272,9 +272,11 @@ impl CoreHandles {
     /// Gives a command to one core, if that takes commands at the moment; waits for
     /// nobody.
     pub fn try_send(&mut self, core: usize, command: CoreCommand) -> bool {
-        let Some(core) = self.cores.get_mut(core) else { return false };
-        let waiting = COMMAND_LANE.batches_max - core.commands.room_batches_count();
-        let given = waiting < QUESTIONS_WAITING_MAX && core.commands.push(command).is_ok();
+        if !self.has_room(core) {
+            return false;
+        }
+        let core = &mut self.cores[core];
+        let given = core.commands.push(command).is_ok();
         if given {
             core.wake();
         }

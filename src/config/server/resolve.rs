@@ -207,10 +207,9 @@ fn api_key(entry: &ApiKeyEntry) -> Result<ApiKey, String> {
     let hash = ApiKeyHash::parse(sha256).ok_or_else(|| {
         "sha256 must be the 64 hexadecimal letters that `rookery api-key` prints".to_owned()
     })?;
-    let words = || ApiScope::ALL.map(ApiScope::name).join(", ");
     let scope = |word: &String| {
         ApiScope::from_name(word)
-            .ok_or_else(|| format!("{word:?} is no scope; there are {}", words()))
+            .ok_or_else(|| format!("{word:?} is no scope; there are {}", ApiScope::words()))
     };
     Ok(ApiKey {
         name: name.as_str().into(),

@@ -29,7 +29,7 @@ pub enum ApiAnswer<'a> {
     /// To history: messages, and the position of the last message of the channel.
     History(&'a [Arc<Publication>], Position),
     /// To info.
-    Info(&'a ApiNode),
+    Info(ApiNode),
     /// To batch: the outcome of each call, with its method where it has one.
     Batch(Vec<ApiAnswer<'a>>),
 }
@@ -112,7 +112,7 @@ fn put_result(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
             put_position(Some(*position), members);
         }
         ApiAnswer::Info(node) => {
-            members.list("nodes", [*node], put_node);
+            members.list("nodes", [node], put_node);
         }
     }
 }

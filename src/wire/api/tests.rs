@@ -199,13 +199,13 @@ fn answers_read_as_the_protocol_says() {
         "uid": "a\"b", "name": "", "version": "", "num_clients": 3, "num_subs": 0,
         "num_channels": 0, "uptime": 0,
     }] });
-    check_answer(&ApiAnswer::Info(&node), &json!({ "result": nodes }));
+    check_answer(&ApiAnswer::Info(node.clone()), &json!({ "result": nodes }));
     let unknown = ApiRequestError::Code(ErrorCode::MethodNotFound);
     check_answer(
         &ApiAnswer::Batch(vec![
             ApiAnswer::Published(Some(position)),
             ApiAnswer::Error(unknown),
-            ApiAnswer::Info(&node),
+            ApiAnswer::Info(node.clone()),
         ]),
         &json!({ "replies": [
             { "publish": told },
