@@ -11,16 +11,25 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::auth::{ApiKey, ApiScope};
-use crate::base::RoomId;
-use crate::base::limits::{API_QUESTION_BYTES, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX};
+use crate::base::limits::{
+    API_QUESTION_BYTES, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX, API_USER_QUESTIONS,
+};
+use crate::base::{ClientId, RoomId};
 use crate::room::{ChannelKey, HistoryPage, HistoryQuery, Namespace, RoomOp, RoomReply};
 use crate::session::{CONVERSATION_NAMESPACE, NameKey, ServerPublish, namespace_of};
-use crate::shard::ServerOp;
+use crate::shard::{
+    ServerAsk, ServerOp, ServerReply, UserConnection, UserOp, UserQuestion, UserReply,
+};
 use crate::store::ReadOrder;
 use crate::wire::api::{
-    ApiAnswer, ApiCall, ApiChannelAnswer, ApiMessage, ApiNode, ApiRequestError,
+    ApiAnswer, ApiCall, ApiChannelAnswer, ApiClose, ApiConnection, ApiMessage, ApiMethod, ApiNode,
+    ApiRequestError, ApiUserCall, ApiUserOp,
 };
-use crate::wire::{ErrorCode, Payload};
+use crate::wire::{Encoding, ErrorCode, Payload};
+
+/// How a backend closes connections unless it says otherwise: clients do not come back by
+/// themselves.
+const FORCED_CLOSE: (u16, &str) = (3503, "force disconnect");
 
 /// Who calls, and what its names mean.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +42,11 @@ pub struct Caller<'c> {
     pub namespaces: &'c [Namespace],
 }
 
-/// A question to a room.
+/// A question to a room, or to the connections of a user.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// The room.
-    pub room: RoomId,
-    /// What it is asked.
-    pub op: ServerOp,
+    /// What is asked, and of whom.
+    pub ask: ServerAsk,
     /// As how many questions it counts.
     pub cost: usize,
 }
@@ -65,15 +72,24 @@ impl Questions {
     /// One more, if there is room; its index.
     pub fn ask(&mut self, room: RoomId, op: ServerOp) -> Result<usize, ErrorCode> {
         let is_short = matches!(op, ServerOp::Publish(_) | ServerOp::Room(RoomOp::PresenceStats));
-        self.ask_for(room, op, if is_short { 1 } else { API_READ_QUESTIONS })
+        self.ask_for(ServerAsk::Room(room, op), if is_short { 1 } else { API_READ_QUESTIONS })
     }
 
-    fn ask_for(&mut self, room: RoomId, op: ServerOp, cost: usize) -> Result<usize, ErrorCode> {
+    /// The same about the connections of a user.
+    pub fn ask_user(&mut self, question: UserQuestion) -> Result<usize, ErrorCode> {
+        let cost = match question.op {
+            UserOp::List => API_READ_QUESTIONS,
+            UserOp::Close { .. } => API_USER_QUESTIONS,
+        };
+        self.ask_for(ServerAsk::User(Arc::new(question)), cost)
+    }
+
+    fn ask_for(&mut self, ask: ServerAsk, cost: usize) -> Result<usize, ErrorCode> {
         if API_REQUEST_QUESTIONS_MAX < self.cost + cost {
             return Err(ErrorCode::LimitExceeded);
         }
         self.cost += cost;
-        self.list.push(Question { room, op, cost });
+        self.list.push(Question { ask, cost });
         Ok(self.list.len() - 1)
     }
 }
@@ -95,6 +111,8 @@ pub enum ApiPlan {
     History(usize),
     /// To info.
     Info,
+    /// To a call about the connections of a user.
+    User(ApiMethod, Box<str>, usize),
     /// To batch.
     Batch(Vec<ApiPlan>),
 }
@@ -163,7 +181,8 @@ impl<'c> Caller<'c> {
             id: message.idempotency_key.clone(),
         };
         let op = ServerOp::Publish(Box::new(publish));
-        let index = questions.ask_for(room, op, 1 + message.data_cost.get())?;
+        let ask = ServerAsk::Room(room, op);
+        let index = questions.ask_for(ask, 1 + message.data_cost.get())?;
         message.data_cost.set(0);
         Ok(index)
     }
@@ -196,6 +215,30 @@ impl<'c> Caller<'c> {
         let page = HistoryPage { channel_key: Some(channel_key), query };
         questions.ask(room, ServerOp::Room(RoomOp::History(Box::new(page))))
     }
+
+    /// Asks the connections of a user.
+    fn user(&self, call: ApiUserCall<'_>, questions: &mut Questions) -> Result<ApiPlan, ErrorCode> {
+        if !self.key.scopes.contains(ApiScope::Connections) {
+            return Err(ErrorCode::PermissionDenied);
+        }
+        let ApiUserCall { user, client, op } = call;
+        let method = op.method();
+        let op = match op {
+            ApiUserOp::Connections => UserOp::List,
+            ApiUserOp::Disconnect { kept, close } => closing(kept, close),
+        };
+        let user: Box<str> = user.into();
+        let tenant = self.key.tenant.clone();
+        let index = questions.ask_user(UserQuestion { tenant, user: user.clone(), client, op })?;
+        Ok(ApiPlan::User(method, user, index))
+    }
+}
+
+fn closing(kept: Vec<ClientId>, close: ApiClose<'_>) -> UserOp {
+    let ApiClose { code, reason } = close;
+    let is_usual = code.is_none() && reason.is_empty();
+    let reason = if is_usual { FORCED_CLOSE.1.into() } else { reason.into() };
+    UserOp::Close { code: code.unwrap_or(FORCED_CLOSE.0), reason, kept: kept.into() }
 }
 
 /// Which questions a call leads to; they are added to the list.
@@ -229,6 +272,7 @@ pub fn plan(
             true => Ok(ApiPlan::Info),
             false => Err(ErrorCode::PermissionDenied),
         },
+        Ok(ApiCall::User(call)) => caller.user(call, questions),
         Ok(ApiCall::Batch(calls)) => Ok(ApiPlan::Batch(
             calls.into_iter().map(|call| plan(caller, call, questions)).collect(),
         )),
@@ -239,43 +283,74 @@ pub fn plan(
 /// What a call is answered, from the answers to its questions; `node` is asked where a call is
 /// about the server.
 pub fn answer<'a>(
-    plan: &ApiPlan,
-    replies: &'a [RoomReply],
+    plan: &'a ApiPlan,
+    replies: &'a [ServerReply],
     node: &dyn Fn() -> ApiNode,
 ) -> ApiAnswer<'a> {
     let failed = |reply: &RoomReply| ApiAnswer::Error(ApiRequestError::Code(code_of(reply)));
     match plan {
         ApiPlan::Error(error) => ApiAnswer::Error(*error),
-        ApiPlan::Publish(index) => match published(&replies[*index]) {
+        ApiPlan::Publish(index) => match published(of_room(&replies[*index])) {
             Ok(position) => ApiAnswer::Published(position),
             Err(code) => ApiAnswer::Error(ApiRequestError::Code(code)),
         },
         ApiPlan::Broadcast(channels) => {
             let outcome = |channel: &Result<usize, ErrorCode>| {
-                channel.and_then(|index| published(&replies[index]))
+                channel.and_then(|index| published(of_room(&replies[index])))
             };
             ApiAnswer::Broadcast(channels.iter().map(outcome).collect())
         }
         ApiPlan::Presence(index) => {
-            let reply = &replies[*index];
+            let reply = of_room(&replies[*index]);
             let RoomReply::Presence(clients) = reply else { return failed(reply) };
             ApiAnswer::Presence(clients)
         }
         ApiPlan::PresenceStats(index) => {
-            let reply = &replies[*index];
+            let reply = of_room(&replies[*index]);
             let RoomReply::PresenceStats { clients, users } = reply else { return failed(reply) };
             ApiAnswer::PresenceStats { clients_count: *clients, users_count: *users }
         }
         ApiPlan::History(index) => {
-            let reply = &replies[*index];
+            let reply = of_room(&replies[*index]);
             let RoomReply::History(publications, position) = reply else { return failed(reply) };
             ApiAnswer::History(publications, *position)
         }
         ApiPlan::Info => ApiAnswer::Info(node()),
+        ApiPlan::User(method, user, index) => about_user(*method, user, &replies[*index]),
         ApiPlan::Batch(plans) => {
             ApiAnswer::Batch(plans.iter().map(|plan| answer(plan, replies, node)).collect())
         }
     }
+}
+
+/// What a room says.
+fn of_room(reply: &ServerReply) -> &RoomReply {
+    match reply {
+        ServerReply::Room(reply) => reply,
+        ServerReply::User(_) => unreachable!("it is a room that was asked"),
+    }
+}
+
+/// What shards say of the connections of a user.
+fn about_user<'a>(method: ApiMethod, user: &'a str, reply: &ServerReply) -> ApiAnswer<'a> {
+    match reply {
+        ServerReply::Room(reply) => ApiAnswer::Error(ApiRequestError::Code(code_of(reply))),
+        ServerReply::User(UserReply::Done) => ApiAnswer::Done(method),
+        ServerReply::User(UserReply::TooMany) => {
+            ApiAnswer::Error(ApiRequestError::Code(ErrorCode::LimitExceeded))
+        }
+        ServerReply::User(UserReply::Connections(connections)) => {
+            ApiAnswer::Connections(user, connections.iter().map(told).collect())
+        }
+    }
+}
+
+fn told(connection: &UserConnection) -> ApiConnection {
+    let protocol = match connection.encoding {
+        Encoding::Json => "json",
+        Encoding::Protobuf => "protobuf",
+    };
+    ApiConnection { client: connection.client, app_name: connection.agent.word(), protocol }
 }
 
 /// Where a message stands that was published; nowhere in a channel that keeps none.

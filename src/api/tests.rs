@@ -6,12 +6,14 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::auth::{ApiKey, ApiKeyHash, ApiScope};
-use crate::base::limits::{API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX};
+use crate::base::ClientId;
+use crate::base::limits::{API_CONNECTIONS_MAX, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX};
+use crate::metrics::Agent;
 use crate::room::{Namespace, PublishAck, RoomOp, RoomReply};
 use crate::session::NameKey;
-use crate::shard::ServerOp;
+use crate::shard::{ServerAsk, ServerOp, ServerReply, UserConnection, UserOp, UserReply};
 use crate::wire::api::{ApiAnswer, ApiMethod, ApiNode, ApiRequestError, parse_call};
-use crate::wire::{Epoch, ErrorCode, Position};
+use crate::wire::{Encoding, Epoch, ErrorCode, Position};
 
 fn namespaces() -> Vec<Namespace> {
     let named = |name: &str| Namespace {
@@ -78,15 +80,17 @@ fn who_may_not_ask_does_not_learn_what_exists() {
         (ApiMethod::PresenceStats, ApiScope::Presence),
         (ApiMethod::History, ApiScope::History),
         (ApiMethod::Info, ApiScope::Info),
+        (ApiMethod::Connections, ApiScope::Connections),
+        (ApiMethod::Disconnect, ApiScope::Connections),
     ] {
         let others: Vec<ApiScope> =
             ApiScope::ALL.into_iter().filter(|&scope| scope != needed).collect();
         for channel in ["room:1", "none:1"] {
-            let body = json!({ "channel": channel, "data": 1 });
+            let body = json!({ "channel": channel, "data": 1, "user": "anna" });
             let denied = ApiPlan::Error(ApiRequestError::Code(ErrorCode::PermissionDenied));
             assert_eq!(planned(&key(&others), method, &body).0, denied, "{method:?}");
         }
-        let body = json!({ "channel": "room:1", "data": 1 });
+        let body = json!({ "channel": "room:1", "data": 1, "user": "anna" });
         let (plan, _) = planned(&key(&[needed]), method, &body);
         assert!(!matches!(plan, ApiPlan::Error(_)), "{method:?}");
     }
@@ -98,21 +102,23 @@ fn a_publish_is_in_the_tenants_room_and_carries_its_key() {
         json!({ "channel": "room:1", "data": 1, "idempotency_key": "k", "tags": { "a": "b" } });
     let (plan, questions) = planned(&key(&ApiScope::ALL), ApiMethod::Publish, &body);
     assert_eq!(plan, ApiPlan::Publish(0));
-    assert_eq!(questions[0].room, NameKey([1, 2]).room("t", "room:1"));
-    let ServerOp::Publish(publish) = &questions[0].op else { panic!("{questions:?}") };
+    let ServerAsk::Room(room, ServerOp::Publish(publish)) = &questions[0].ask else {
+        panic!("{questions:?}")
+    };
+    assert_eq!(*room, NameKey([1, 2]).room("t", "room:1"));
     assert_eq!((&*publish.channel_key.tenant, &*publish.channel_key.channel), ("t", "room:1"));
     assert_eq!(publish.id.as_deref(), Some("k"));
     assert_eq!(publish.tags, [("a".into(), "b".into())]);
 }
 
-fn posted(offset: u64) -> RoomReply {
+fn posted(offset: u64) -> ServerReply {
     let position = Position { offset, epoch: Epoch(1) };
-    RoomReply::Posted(Box::new(PublishAck {
+    ServerReply::Room(RoomReply::Posted(Box::new(PublishAck {
         channel: Arc::from("room:1"),
         position,
         id: "".into(),
         timing: None,
-    }))
+    })))
 }
 
 #[test]
@@ -126,8 +132,9 @@ fn each_answer_stands_where_its_question_stood() {
     ] });
     let (plan, questions) = planned(&key(&ApiScope::ALL), ApiMethod::Batch, &body);
     assert_eq!(questions.len(), 4);
-    assert!(matches!(questions[3].op, ServerOp::Room(RoomOp::PresenceStats)));
-    let stats = RoomReply::PresenceStats { clients: 3, users: 2 };
+    let last = &questions[3].ask;
+    assert!(matches!(last, ServerAsk::Room(_, ServerOp::Room(RoomOp::PresenceStats))));
+    let stats = ServerReply::Room(RoomReply::PresenceStats { clients: 3, users: 2 });
     let replies = [posted(7), posted(8), posted(0), stats];
     let node = || ApiNode { uid: "n".to_owned(), ..ApiNode::default() };
     let ApiAnswer::Batch(answers) = answer(&plan, &replies, &node) else { panic!("{plan:?}") };
@@ -149,7 +156,7 @@ fn what_a_room_refuses_is_told() {
         (RoomReply::Rejected(ErrorCode::TooManyRequests), ErrorCode::TooManyRequests),
         (RoomReply::Done, ErrorCode::Internal),
     ] {
-        let replies = [reply];
+        let replies = [ServerReply::Room(reply)];
         let told = answer(&plan, &replies, &ApiNode::default);
         let want = ApiRequestError::Code(code);
         assert!(matches!(told, ApiAnswer::Error(error) if error == want), "{told:?}");
@@ -179,10 +186,62 @@ fn what_many_channels_are_told_is_copied_once() {
     let (_, questions) = planned(&key(&ApiScope::ALL), ApiMethod::Broadcast, &body);
     let places: Vec<*const u8> = questions
         .iter()
-        .map(|question| match &question.op {
-            ServerOp::Publish(publish) => publish.data.bytes.as_ptr(),
-            ServerOp::Room(op) => panic!("{op:?}"),
+        .map(|question| match &question.ask {
+            ServerAsk::Room(_, ServerOp::Publish(publish)) => publish.data.bytes.as_ptr(),
+            other => panic!("{other:?}"),
         })
         .collect();
     assert_eq!(places[0], places[1]);
+}
+
+/// What a call about a user leads to.
+fn asked_of_user(method: ApiMethod, body: &Value) -> (ApiPlan, UserOp) {
+    let (plan, mut questions) = planned(&key(&ApiScope::ALL), method, body);
+    let Some(Question { ask: ServerAsk::User(question), .. }) = questions.pop() else {
+        panic!("{plan:?}")
+    };
+    assert_eq!((&*question.tenant, &*question.user), ("t", "anna"));
+    (plan, question.op.clone())
+}
+
+#[test]
+fn connections_are_closed_as_the_backend_says() {
+    let close = |disconnect: Value| {
+        let body = json!({ "user": "anna", "disconnect": disconnect });
+        match asked_of_user(ApiMethod::Disconnect, &body).1 {
+            UserOp::Close { code, reason, .. } => (code, reason),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(close(json!(null)), (3503, "force disconnect".into()));
+    assert_eq!(close(json!({ "code": 0, "reason": "" })), (3503, "force disconnect".into()));
+    assert_eq!(close(json!({ "code": 4000 })), (4000, "".into()));
+    assert_eq!(close(json!({ "reason": "banned" })), (3503, "banned".into()));
+}
+
+#[test]
+fn what_cores_say_of_a_user_is_one_answer() {
+    let (plan, _) = asked_of_user(ApiMethod::Connections, &json!({ "user": "anna" }));
+    let found = |count: u128| {
+        let connection = |n| UserConnection {
+            client: ClientId::from_random(n),
+            agent: Agent::Python,
+            encoding: Encoding::Json,
+        };
+        ServerReply::User(UserReply::Connections((0..count).map(connection).collect()))
+    };
+    let replies = [found(2).joined(found(0)).joined(found(1))];
+    let told = answer(&plan, &replies, &ApiNode::default);
+    let ApiAnswer::Connections("anna", all) = told else { panic!("{told:?}") };
+    assert_eq!((all.len(), all[0].app_name, all[0].protocol), (3, "python", "json"));
+    let replies = [found(API_CONNECTIONS_MAX as u128).joined(found(1)).joined(found(0))];
+    let told = answer(&plan, &replies, &ApiNode::default);
+    let want = ApiRequestError::Code(ErrorCode::LimitExceeded);
+    assert!(matches!(told, ApiAnswer::Error(error) if error == want), "{told:?}");
+
+    let (plan, _) = asked_of_user(ApiMethod::Disconnect, &json!({ "user": "anna" }));
+    let done = || ServerReply::User(UserReply::Done);
+    let replies = [done().joined(done())];
+    let told = answer(&plan, &replies, &ApiNode::default);
+    assert!(matches!(told, ApiAnswer::Done(ApiMethod::Disconnect)), "{told:?}");
 }

@@ -31,12 +31,19 @@ pub enum ApiScope {
     History,
     /// To read the state of the server.
     Info,
+    /// To list connections of users, and to change and close them.
+    Connections,
 }
 
 impl ApiScope {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ApiScope; 4] =
-        [ApiScope::Publish, ApiScope::Presence, ApiScope::History, ApiScope::Info];
+    pub const ALL: [ApiScope; 5] = [
+        ApiScope::Publish,
+        ApiScope::Presence,
+        ApiScope::History,
+        ApiScope::Info,
+        ApiScope::Connections,
+    ];
 
     /// Its word in settings.
     pub fn name(self) -> &'static str {
@@ -45,6 +52,7 @@ impl ApiScope {
             ApiScope::Presence => "presence",
             ApiScope::History => "history",
             ApiScope::Info => "info",
+            ApiScope::Connections => "connections",
         }
     }
 

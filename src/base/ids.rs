@@ -80,6 +80,19 @@ impl ClientId {
         ClientId(versioned & !(0x3 << 62) | 0x2 << 62)
     }
 
+    /// From its textual form, in either case; `None` for anything else.
+    pub fn parse(text: &str) -> Option<ClientId> {
+        let mut bits = 0;
+        for (place, letter) in text.chars().enumerate() {
+            if matches!(place, 8 | 13 | 18 | 23) {
+                (letter == '-').then_some(())?;
+            } else {
+                bits = bits << 4 | u128::from(letter.to_digit(16)?);
+            }
+        }
+        (text.len() == Self::TEXT_BYTES).then_some(ClientId(bits))
+    }
+
     /// Lower-case hexadecimal with dashes, without allocation.
     pub fn text(self) -> [u8; Self::TEXT_BYTES] {
         const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -108,5 +121,17 @@ mod tests {
         let text = ClientId::from_random(u128::MAX).to_string();
         assert_eq!(text, "ffffffff-ffff-4fff-bfff-ffffffffffff");
         assert_eq!(ClientId::from_random(0).to_string(), "00000000-0000-4000-8000-000000000000");
+    }
+
+    #[test]
+    fn a_client_id_is_read_from_its_text_and_from_nothing_else() {
+        let id = ClientId::from_random(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let text = id.to_string();
+        assert_eq!(ClientId::parse(&text), Some(id));
+        assert_eq!(ClientId::parse(&text.to_uppercase()), Some(id));
+        let (short, long, bare) = (&text[1..], format!("{text}0"), text.replace('-', "0"));
+        for wrong in ["", short, &long, &bare, &text.replace('a', "g"), &text.replace("23", "é")] {
+            assert_eq!(ClientId::parse(wrong), None, "{wrong}");
+        }
     }
 }

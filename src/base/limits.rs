@@ -3,6 +3,8 @@
 //!
 //! Deliberately absent: what bounds only the work of one file, and stands there.
 
+use std::ops::RangeInclusive;
+
 /// Shards in one process; 60 carry a million connections where a descriptor
 /// table ends at 20,000.
 pub const SHARDS_MAX: u16 = 256;
@@ -270,6 +272,20 @@ pub const API_READ_QUESTIONS: usize = 128;
 /// A message counts as one question more for each so many bytes of its data, once for all
 /// channels that it is for.
 pub const API_QUESTION_BYTES: usize = 4 << 10;
+
+/// As so many questions one counts that looks for the connections of a user, on each core. So
+/// one request has 256 of them.
+pub const API_USER_QUESTIONS: usize = 16;
+
+/// Connections that one `disconnect` of the server API keeps.
+pub const API_WHITELIST_MAX: usize = 100;
+
+/// Connections in one answer of the server API; a user with more is answered 106.
+pub const API_CONNECTIONS_MAX: usize = 1_000;
+
+/// Codes with which others may have connections closed: those of libraries, and of applications
+/// (RFC 6455, 7.4.2).
+pub const CLOSE_CODES_OF_OTHERS: RangeInclusive<u16> = 3_000..=4_999;
 
 /// Questions of the server API to rooms that are not answered, of all requests together, of
 /// which each core has an equal part; over it a request is refused (111).

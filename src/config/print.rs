@@ -146,7 +146,7 @@ const NO_API_KEYS: &str = "
 # [[api.keys]]
 # name = \"backend\"
 # sha256 = \"…\"
-# scopes = [\"publish\", \"presence\", \"history\", \"info\"]
+# scopes = [\"publish\", \"presence\", \"history\", \"info\", \"connections\"]
 # channels = [\"*\"]
 ";
 

@@ -443,6 +443,8 @@ label! {
         Shutdown = "shutdown",
         /// A fault of the server's own.
         InternalError = "internal_error",
+        /// A backend asked for it, by the server API.
+        Backend = "backend",
     }
 }
 

@@ -9,18 +9,19 @@
 //! Deliberately absent: HTTP (`api_listener`), and what is asked (`api`).
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use tokio::sync::oneshot;
 
 use crate::api::{Question, Questions};
 use crate::base::limits::{API_ORDER_QUESTIONS_MAX, API_QUESTIONS_MAX, API_REQUEST_QUESTIONS_MAX};
-use crate::base::{RoomId, Slab, UserHash};
+use crate::base::{Slab, UserHash};
 use crate::room::RoomReply;
-use crate::shard::{ServerAnswer, ServerQuestion, home};
+use crate::shard::{ServerAnswer, ServerAsk, ServerQuestion, ServerReply, home};
 use crate::wire::ErrorCode;
 
 /// The answers to all questions of a request, in their order, or why it was not asked.
-pub(super) type RequestOutcome = Result<Vec<RoomReply>, ErrorCode>;
+pub(super) type RequestOutcome = Result<Vec<ServerReply>, ErrorCode>;
 
 /// What one request asks.
 pub(super) struct ApiRequest {
@@ -51,7 +52,7 @@ struct OpenQuestion {
 }
 
 struct OpenRequest {
-    replies: Vec<Option<RoomReply>>,
+    replies: Vec<Option<ServerReply>>,
     missing_count: usize,
     done: oneshot::Sender<RequestOutcome>,
 }
@@ -76,26 +77,35 @@ impl ApiCalls {
             let _ = done.send(Ok(Vec::new())); // it may be gone
             return;
         }
-        let missing_count = questions.len();
-        let replies = (0..missing_count).map(|_| None).collect();
+        let missing_count = questions.iter().map(|one| self.cores_of(&one.ask).len()).sum();
+        let replies = (0..questions.len()).map(|_| None).collect();
         let request = self.requests.insert(OpenRequest { replies, missing_count, done });
-        for (index, Question { room, op, cost }) in questions.into_iter().enumerate() {
-            let core = self.core_of(room);
-            self.costs[core] += cost;
-            let id = self.questions.insert(OpenQuestion { request, index, core, cost }) + 1;
-            self.waiting[core].push_back(ServerQuestion { id, asker, room, op });
+        for (index, Question { ask, cost }) in questions.into_iter().enumerate() {
+            for core in self.cores_of(&ask) {
+                self.costs[core] += cost;
+                let id = self.questions.insert(OpenQuestion { request, index, core, cost }) + 1;
+                self.waiting[core].push_back(ServerQuestion { id, asker, ask: ask.clone() });
+            }
         }
     }
 
-    fn core_of(&self, room: RoomId) -> usize {
-        usize::from(home(room, self.waiting.len() as u16).0)
+    /// The cores that are asked: the home of a room, or all.
+    fn cores_of(&self, ask: &ServerAsk) -> Range<usize> {
+        let count = self.waiting.len();
+        match ask {
+            ServerAsk::Room(room, _) => {
+                let core = usize::from(home(*room, count as u16).0);
+                core..core + 1
+            }
+            ServerAsk::User(_) => 0..count,
+        }
     }
 
     /// Whether each core can have those that are for it.
     fn have_room_for(&self, questions: &[Question]) -> bool {
         let mut costs = self.costs.clone();
-        for Question { room, cost, .. } in questions {
-            costs[self.core_of(*room)] += cost;
+        for Question { ask, cost } in questions {
+            self.cores_of(ask).for_each(|core| costs[core] += cost);
         }
         // An idle core takes whatever one request may ask.
         let cost_max = (API_QUESTIONS_MAX / costs.len()).max(API_REQUEST_QUESTIONS_MAX);
@@ -124,6 +134,7 @@ impl ApiCalls {
                 taken.push(question);
             } else {
                 let gone = RoomReply::Rejected(ErrorCode::TooManyRequests);
+                let gone = ServerReply::Room(gone);
                 self.on_answer(ServerAnswer { id: question.id, reply: gone });
             }
         }
@@ -141,7 +152,12 @@ impl ApiCalls {
         let OpenQuestion { request, index, core, cost } = question;
         self.costs[core] -= cost;
         let open = self.requests.at_mut(request).expect("it has a question under way");
-        assert!(open.replies[index].replace(reply).is_none(), "each has one answer");
+        // One that all cores are asked has an answer of each.
+        let place = &mut open.replies[index];
+        *place = Some(match place.take() {
+            Some(others) => others.joined(reply),
+            None => reply,
+        });
         open.missing_count -= 1;
         if open.missing_count == 0 {
             let OpenRequest { replies, done, .. } =
@@ -154,11 +170,12 @@ impl ApiCalls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::RoomId;
     use crate::room::RoomOp;
-    use crate::shard::ServerOp;
+    use crate::shard::{ServerOp, UserOp, UserQuestion, UserReply};
 
-    fn reply(clients: u32) -> RoomReply {
-        RoomReply::PresenceStats { clients, users: 0 }
+    fn reply(clients: u32) -> ServerReply {
+        ServerReply::Room(RoomReply::PresenceStats { clients, users: 0 })
     }
 
     /// So many questions.
@@ -187,12 +204,13 @@ mod tests {
         asked.reverse();
         for question in asked {
             assert!(answered.try_recv().is_err(), "some are missing");
-            let number = ({ question.room.0 } >> 64) as u32;
+            let ServerAsk::Room(room, _) = question.ask else { panic!("{question:?}") };
+            let number = ({ room.0 } >> 64) as u32;
             calls.on_answers(vec![ServerAnswer { id: question.id, reply: reply(number) }]);
         }
         let replies = answered.try_recv().unwrap().unwrap();
         let numbers = replies.into_iter().map(|reply| match reply {
-            RoomReply::PresenceStats { clients, .. } => clients,
+            ServerReply::Room(RoomReply::PresenceStats { clients, .. }) => clients,
             other => panic!("{other:?}"),
         });
         assert_eq!(numbers.collect::<Vec<u32>>(), (0..50).collect::<Vec<u32>>());
@@ -243,6 +261,37 @@ mod tests {
         }
         assert!(matches!(ask(&mut calls, 0).try_recv(), Ok(Err(ErrorCode::TooManyRequests))));
         assert!(ask(&mut calls, 1).try_recv().is_err(), "it is asked, and waits");
+    }
+
+    #[test]
+    fn all_cores_are_asked_about_a_user_and_their_answers_are_one() {
+        let mut calls = ApiCalls::new(3);
+        let (done, mut answered) = oneshot::channel();
+        let mut questions = Questions::default();
+        let op = UserOp::Close { code: 3_503, reason: "".into(), kept: [].into() };
+        let user = UserQuestion { tenant: "".into(), user: "anna".into(), client: None, op };
+        questions.ask_user(user).expect("there is room");
+        let presence = ServerOp::Room(RoomOp::PresenceStats);
+        questions.ask(RoomId(0), presence).expect("there is room");
+        calls.ask(ApiRequest { asker: UserHash::NOBODY, questions, done });
+        for core in 0..3 {
+            assert!(answered.try_recv().is_err(), "some are missing");
+            let answers = calls.take(core).into_iter().map(|one| ServerAnswer {
+                id: one.id,
+                reply: match one.ask {
+                    ServerAsk::Room(..) => reply(0),
+                    ServerAsk::User(_) => ServerReply::User(UserReply::Done),
+                },
+            });
+            let answers = answers.collect();
+            calls.on_answers(answers);
+        }
+        let replies = answered.try_recv().unwrap().unwrap();
+        assert!(
+            matches!(&replies[..], [ServerReply::User(UserReply::Done), ServerReply::Room(_)]),
+            "{replies:?}"
+        );
+        assert!(calls.questions.is_empty() && calls.costs == [0; 3]);
     }
 
     #[test]

@@ -259,6 +259,8 @@ fn response(answer: &ApiAnswer<'_>) -> Response {
         | ApiAnswer::PresenceStats { .. }
         | ApiAnswer::History(..)
         | ApiAnswer::Info(_)
+        | ApiAnswer::Connections(..)
+        | ApiAnswer::Done(_)
         | ApiAnswer::Batch(_) => StatusCode::OK,
     };
     with_status(status, answer)

@@ -35,6 +35,8 @@ pub enum Fault {
     NoPong,
     /// The user has a newer connection, and may have only one.
     Replaced,
+    /// A backend closes it, with this code; the shard knows its reason.
+    ByBackend(u16),
     /// Clients of this kind made sessions panic, and are blocked for a while.
     Quarantined,
     /// Too many commands or bytes, in spite of refusals.
@@ -78,6 +80,7 @@ impl Fault {
             Fault::NoPong => 3012,
             // With codes from 3500 on clients do not reconnect by themselves.
             Fault::Replaced => 3503,
+            Fault::ByBackend(code) => code,
             Fault::Quarantined => 3510,
             Fault::TooManyRequests | Fault::PartialMessages => 3013,
             Fault::TooManyErrors => 3509,
@@ -103,6 +106,7 @@ impl Fault {
             Fault::PartialMessages => CloseReason::PartialMessages,
             Fault::Shutdown { .. } => CloseReason::Shutdown,
             Fault::PeerClosed(_) | Fault::Replaced => CloseReason::Normal,
+            Fault::ByBackend(_) => CloseReason::Backend,
             Fault::PeerEnded | Fault::Broken => CloseReason::NetError,
             Fault::PeerGone => CloseReason::PeerGone,
             Fault::Panicked => CloseReason::Panic,
@@ -133,6 +137,7 @@ impl Fault {
             | Fault::Quarantined => Blame::Server,
             Fault::PeerClosed(_)
             | Fault::Replaced
+            | Fault::ByBackend(_)
             | Fault::PeerEnded
             | Fault::Broken
             | Fault::PeerGone => Blame::Nobody,
@@ -155,6 +160,7 @@ impl fmt::Display for Fault {
             Fault::InsufficientState => "insufficient state",
             Fault::NoPong => "no pong",
             Fault::Replaced => "replaced by a newer connection",
+            Fault::ByBackend(_) => "force disconnect",
             Fault::Quarantined => "quarantined",
             Fault::TooManyRequests => "too many requests",
             Fault::PartialMessages => "too many unfinished messages",

@@ -221,6 +221,7 @@ pub fn close_handshake(fault: Fault) -> Option<CloseHandshake> {
         | Fault::InsufficientState
         | Fault::NoPong
         | Fault::Replaced
+        | Fault::ByBackend(_)
         | Fault::Quarantined
         | Fault::TooManyRequests
         | Fault::PartialMessages

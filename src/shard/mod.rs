@@ -46,6 +46,7 @@ mod turn;
 mod turn_context;
 mod turn_counts;
 mod upgrades;
+mod user_scan;
 
 pub use audit::{Audit, SubscriberRecord};
 pub use messages::{Gap, ShardMessage, home};
@@ -54,7 +55,10 @@ pub use observe::{
     ScanRequest, ScanResult, Span, SpanAction, SpanExport, TopBy, TraceEvent, TraceEvents, hashed,
 };
 pub use options::{Options, TracingOptions};
-pub use server_questions::{ServerAnswer, ServerOp, ServerQuestion};
+pub use server_questions::{
+    ServerAnswer, ServerAsk, ServerOp, ServerQuestion, ServerReply, UserConnection, UserOp,
+    UserQuestion, UserReply,
+};
 pub use setup::{ShardCommand, ShardSetup};
 pub use shard::Shard;
 pub use turn::{Lanes, turn};

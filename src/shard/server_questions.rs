@@ -1,26 +1,38 @@
-//! What backends ask of the rooms of this shard, by the server API, and the answers that wait
-//! for the control thread.
+//! What backends ask of the rooms of this shard and of the connections of users, by the server
+//! API, and the answers that wait for the control thread.
 //!
 //! Invariant: each question is answered once.
 //!
 //! Deliberately absent: who may ask (`api`), and how many may be under way: the control
 //! thread bounds them.
 
-use crate::base::{ConnId, RoomId, UserHash};
+use std::sync::Arc;
+
+use crate::base::limits::API_CONNECTIONS_MAX;
+use crate::base::{ClientId, ConnId, RoomId, UserHash};
+use crate::metrics::Agent;
 use crate::room::{ReplyTo, RoomEvent, RoomOp, RoomReply};
 use crate::session::ServerPublish;
+use crate::wire::Encoding;
 
-/// A question of a backend to a room.
+/// A question of a backend.
 #[derive(Clone, Debug)]
 pub struct ServerQuestion {
     /// By it the answer is known; never 0.
     pub id: u32,
     /// Who asks: what shares its part of the store's time.
     pub asker: UserHash,
-    /// The room.
-    pub room: RoomId,
-    /// What it is asked.
-    pub op: ServerOp,
+    /// What is asked, and of whom.
+    pub ask: ServerAsk,
+}
+
+/// What a backend asks, and of whom.
+#[derive(Clone, Debug)]
+pub enum ServerAsk {
+    /// Of a room, at its home.
+    Room(RoomId, ServerOp),
+    /// Of the connections of a user, on every shard.
+    User(Arc<UserQuestion>),
 }
 
 /// What a backend asks of a room.
@@ -32,13 +44,103 @@ pub enum ServerOp {
     Room(RoomOp),
 }
 
+/// What a backend asks of the connections of a user.
+#[derive(Clone, Debug)]
+pub struct UserQuestion {
+    /// The tenant that the user is of; empty for the only one.
+    pub tenant: Box<str>,
+    /// The user.
+    pub user: Box<str>,
+    /// This connection alone; `None` for all of the user's.
+    pub client: Option<ClientId>,
+    /// What is asked.
+    pub op: UserOp,
+}
+
+/// What is asked of connections.
+#[derive(Clone, Debug)]
+pub enum UserOp {
+    /// To be listed.
+    List,
+    /// To end.
+    Close {
+        /// The code of the close frame.
+        code: u16,
+        /// Its reason.
+        reason: Box<str>,
+        /// Connections that stay.
+        kept: Box<[ClientId]>,
+    },
+}
+
 /// The answer to a question of a backend.
 #[derive(Clone, Debug)]
 pub struct ServerAnswer {
     /// The question's.
     pub id: u32,
-    /// What the room says.
-    pub reply: RoomReply,
+    /// What the room, or this shard, says.
+    pub reply: ServerReply,
+}
+
+/// What a backend is answered.
+#[derive(Clone, Debug)]
+pub enum ServerReply {
+    /// By a room.
+    Room(RoomReply),
+    /// By a shard, for the connections of a user that it has.
+    User(UserReply),
+}
+
+/// What a shard answers for the connections of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserReply {
+    /// It is done, whether the user had some or not.
+    Done,
+    /// These are they.
+    Connections(Vec<UserConnection>),
+    /// There are more than one answer holds.
+    TooMany,
+}
+
+/// A connection of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserConnection {
+    /// Its id.
+    pub client: ClientId,
+    /// What its program is.
+    pub agent: Agent,
+    /// Its encoding.
+    pub encoding: Encoding,
+}
+
+impl ServerReply {
+    /// One answer out of those of two shards to the same question.
+    pub fn joined(self, other: ServerReply) -> ServerReply {
+        match (self, other) {
+            (ServerReply::User(one), ServerReply::User(other)) => {
+                ServerReply::User(one.joined(other))
+            }
+            (room @ ServerReply::Room(_), _) | (_, room @ ServerReply::Room(_)) => room,
+        }
+    }
+}
+
+impl UserReply {
+    /// The answer for the connections of both.
+    pub fn joined(self, other: UserReply) -> UserReply {
+        match (self, other) {
+            (UserReply::Connections(mut all), UserReply::Connections(more)) => {
+                all.extend(more);
+                if all.len() <= API_CONNECTIONS_MAX {
+                    UserReply::Connections(all)
+                } else {
+                    UserReply::TooMany
+                }
+            }
+            (UserReply::TooMany, _) | (_, UserReply::TooMany) => UserReply::TooMany,
+            (UserReply::Done, reply) | (reply, UserReply::Done) => reply,
+        }
+    }
 }
 
 /// Answers that wait for the control thread.
@@ -58,8 +160,13 @@ impl ServerAnswers {
         if reply_to.conn != ConnId::NOBODY || reply_to.id == 0 {
             return Some(RoomEvent::Reply(room, reply_to, reply));
         }
-        self.0.push(ServerAnswer { id: reply_to.id, reply });
+        self.0.push(ServerAnswer { id: reply_to.id, reply: ServerReply::Room(reply) });
         None
+    }
+
+    /// Adds an answer of this shard itself.
+    pub fn push(&mut self, id: u32, reply: UserReply) {
+        self.0.push(ServerAnswer { id, reply: ServerReply::User(reply) });
     }
 
     /// Takes those that have come.

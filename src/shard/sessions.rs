@@ -226,6 +226,11 @@ impl Sessions {
     /// Ends a session or an upgrade: it is removed from its rooms, the client gets a close
     /// frame, and the socket closes when that has left.
     pub fn end(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault) {
+        self.end_with(cx, id, fault, &fault.to_string());
+    }
+
+    /// The same, where the close frame has a reason of its own.
+    pub fn end_with(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault, reason: &str) {
         let deadline = cx.now.tick.plus_ms(self.options.session.close_ms_max);
         let Some(conn) = self.connections.get_mut(id) else { return };
         match conn.stage_mut() {
@@ -234,7 +239,7 @@ impl Sessions {
                 conn.begin_closing(deadline, close_handshake(fault));
                 self.end_upgrade(cx, since, Err(RejectReason::Gone));
             }
-            ConnStage::Open(..) => self.end_open(cx, id, fault),
+            ConnStage::Open(..) => self.end_open(cx, id, fault, reason),
             ConnStage::Closing(closing) => {
                 if fault == Fault::PeerEnded {
                     closing.close_handshake = CloseHandshake::Done;
@@ -258,7 +263,7 @@ impl Sessions {
         cx.observer.on_handshake(cx.now, took_us, upgraded);
     }
 
-    fn end_open(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault) {
+    fn end_open(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault, reason: &str) {
         let deadline = cx.now.tick.plus_ms(self.options.session.close_ms_max);
         // A frame of this turn found the outbox full, and later ones may have fit: the waiting
         // frames have a gap, whatever the session ends for.
@@ -276,7 +281,7 @@ impl Sessions {
             let frame = if fault == Fault::PeerClosed(1005) {
                 ws::close_frame_without_code()
             } else {
-                ws::close_frame(fault.close_code(), &fault.to_string())
+                ws::close_frame(fault.close_code(), reason)
             };
             self.push_control(id, frame);
         }

@@ -20,11 +20,12 @@ use super::liveness::{Lateness, Suspects};
 use super::mesh::{Mesh, PostResult};
 use super::messages::ShardMessage;
 use super::observe::{EarlyPanic, Observer, ScanResult, TraceEvents, work_in};
-use super::server_questions::{ServerAnswer, ServerAnswers, ServerOp, ServerQuestion};
+use super::server_questions::{ServerAnswer, ServerAnswers, ServerAsk, ServerOp, ServerQuestion};
 use super::sessions::{Sessions, SlowReaders};
 use super::setup::{ShardCommand, ShardSetup};
 use super::turn_context::{DrainStatus, TurnContext};
 use super::turn_counts::TurnCounts;
+use super::user_scan::UserScan;
 use super::{room_events, upgrades};
 use crate::base::{Action, ConnId, Event, MonotonicMs, ShardId, TcpLiveness, Timestamps};
 use crate::metrics::{CoreWork, Counter, Gauge, LaneKind, MetricsWriter, TurnPhase};
@@ -41,6 +42,7 @@ pub struct Shard {
     lateness: Lateness,
     suspects: Suspects,
     drain: Option<Drain>,
+    user_scan: UserScan,
     server_answers: ServerAnswers,
     metrics: Rc<MetricsWriter>,
 }
@@ -59,6 +61,7 @@ impl Shard {
             lateness: Lateness::default(),
             suspects: Suspects::default(),
             drain: None,
+            user_scan: UserScan::default(),
             server_answers: ServerAnswers::default(),
             metrics,
             sessions: Sessions::new(setup),
@@ -189,6 +192,7 @@ impl Shard {
         inbound.serve_postponed(sessions, &mut cx);
         sessions.fire_timers(&mut cx);
         self.step_drain(now);
+        self.step_user_scan(now);
         let Shard { sessions, observer, .. } = self;
         observer.step_scans(now, sessions.connections(), &sessions.options().session);
         self.home.tick(now);
@@ -210,6 +214,19 @@ impl Shard {
             let mut cx = TurnContext { now, mesh, observer, suspects, rooms, drain_status };
             drain.step(sessions, &mut cx);
         }
+    }
+
+    fn step_user_scan(&mut self, now: Timestamps) {
+        if self.user_scan.is_idle() {
+            return;
+        }
+        let Shard { sessions, home, mesh, observer, suspects, drain, user_scan, .. } = self;
+        let drain_status =
+            if drain.is_some() { DrainStatus::Draining } else { DrainStatus::Serving };
+        let rooms = home.rooms();
+        let mut cx = TurnContext { now, mesh, observer, suspects, rooms, drain_status };
+        let answers = user_scan.step(sessions, &mut cx);
+        answers.into_iter().for_each(|(id, reply)| self.server_answers.push(id, reply));
     }
 
     /// Turns everything that was decided into sends.
@@ -255,10 +272,13 @@ impl Shard {
         self.pass_on(now);
     }
 
-    /// A backend asks a room of ours.
+    /// A backend asks a room of ours, or connections.
     fn on_server_question(&mut self, now: Timestamps, question: ServerQuestion) {
         let (own, reply_to) = (self.mesh.own(), ServerAnswers::reply_to(&question));
-        let ServerQuestion { room, op, .. } = question;
+        let (room, op) = match question.ask {
+            ServerAsk::Room(room, op) => (room, op),
+            ServerAsk::User(user) => return self.user_scan.ask(question.id, user),
+        };
         assert_eq!(self.mesh.home(room), own, "it is asked at the home of its room");
         let op = match op {
             ServerOp::Publish(publish) => {
@@ -330,7 +350,9 @@ impl Shard {
         let drain = self.drain.as_ref().and_then(Drain::next_wake);
         let scans = self.observer.next_wake(self.sessions.connections());
         let (sessions, rooms) = (self.sessions.next_wake(), self.home.next_wake());
-        let wakes = [sessions, rooms, drain, scans, self.suspects.next_wake()];
+        // A scan goes on in the next turn, which begins at once.
+        let users = (!self.user_scan.is_idle()).then_some(MonotonicMs(0));
+        let wakes = [sessions, rooms, drain, scans, users, self.suspects.next_wake()];
         wakes.into_iter().flatten().min()
     }
 

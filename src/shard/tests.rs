@@ -7,6 +7,7 @@ mod fairness;
 mod late;
 mod measured;
 mod numbers;
+mod users;
 mod watched;
 
 use std::collections::BTreeMap;
@@ -185,7 +186,7 @@ impl World {
                 self.shards[index]
                     .judge(self.now, ReapProgress::All, &mut |_| TcpLiveness::default());
                 self.shards[index].finish_turn(self.now, &mut out);
-                busy |= !out.is_empty() || !self.shards[index].sessions().postponed().is_empty();
+                busy |= !out.is_empty() || self.shards[index].next_wake() == Some(MonotonicMs(0));
                 out.into_iter().for_each(|action| self.act(index, action));
                 let mut mail = Vec::new();
                 self.shards[index].post(&mut |to, messages| {

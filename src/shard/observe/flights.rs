@@ -137,7 +137,8 @@ fn cause(fault: Fault) -> Option<FlightCause> {
         CloseReason::Normal
         | CloseReason::NetError
         | CloseReason::PeerGone
-        | CloseReason::Shutdown => None,
+        | CloseReason::Shutdown
+        | CloseReason::Backend => None,
         // Clients come with old tokens every day.
         CloseReason::Auth => None,
         reason @ (CloseReason::Timeout

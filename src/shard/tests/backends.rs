@@ -4,7 +4,7 @@ use super::*;
 use crate::base::UserHash;
 use crate::room::{ChannelKey, RoomOp, RoomReply};
 use crate::session::ServerPublish;
-use crate::shard::{ServerAnswer, ServerOp, ServerQuestion};
+use crate::shard::{ServerAnswer, ServerAsk, ServerOp, ServerQuestion, ServerReply};
 use crate::wire::{ErrorCode, Payload};
 
 fn publish(channel: &str, id: Option<&str>) -> ServerOp {
@@ -22,7 +22,7 @@ fn asked(world: &mut World, channel: &str, ops: Vec<ServerOp>) -> Vec<ServerAnsw
     let home = usize::from(world.shards[0].mesh().home(room).0);
     let question = |(index, op)| {
         let id = index as u32 + 1;
-        ServerQuestion { id, asker: UserHash::NOBODY, room, op }
+        ServerQuestion { id, asker: UserHash::NOBODY, ask: ServerAsk::Room(room, op) }
     };
     let questions = ops.into_iter().enumerate().map(question).collect();
     let (now, mut out) = (world.now, Vec::new());
@@ -33,7 +33,7 @@ fn asked(world: &mut World, channel: &str, ops: Vec<ServerOp>) -> Vec<ServerAnsw
 
 fn offset(answer: &ServerAnswer) -> u64 {
     match &answer.reply {
-        RoomReply::Posted(ack) => ack.position.offset,
+        ServerReply::Room(RoomReply::Posted(ack)) => ack.position.offset,
         other => panic!("{other:?}"),
     }
 }
@@ -80,15 +80,20 @@ fn a_room_that_is_not_there_is_asked_like_any_other() {
     let mut world = World::new(2, |_| ());
     let presence = vec![ServerOp::Room(RoomOp::Presence), ServerOp::Room(RoomOp::PresenceStats)];
     let answers = asked(&mut world, "room:9", presence);
-    assert!(matches!(&answers[0].reply, RoomReply::Presence(clients) if clients.is_empty()));
-    assert!(matches!(answers[1].reply, RoomReply::PresenceStats { clients: 0, users: 0 }));
+    let ServerReply::Room(RoomReply::Presence(clients)) = &answers[0].reply else {
+        panic!("{answers:?}")
+    };
+    assert!(clients.is_empty());
+    let ServerReply::Room(reply) = &answers[1].reply else { panic!("{answers:?}") };
+    assert!(matches!(reply, RoomReply::PresenceStats { clients: 0, users: 0 }));
 }
 
 #[test]
 fn the_limit_of_a_room_counts_for_backends_too() {
     let mut world = World::new(1, |options| options.room.namespaces[0].publish_per_s_max = 3);
     let answers = asked(&mut world, "room:1", vec![publish("room:1", None); 10]);
-    let refused =
-        |one: &&ServerAnswer| matches!(one.reply, RoomReply::Rejected(ErrorCode::TooManyRequests));
+    let refused = |one: &&ServerAnswer| {
+        matches!(one.reply, ServerReply::Room(RoomReply::Rejected(ErrorCode::TooManyRequests)))
+    };
     assert_eq!((answers.len(), answers.iter().filter(refused).count()), (10, 7));
 }

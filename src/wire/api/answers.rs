@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
+use super::method::ApiMethod;
 use super::requests::ApiRequestError;
+use crate::base::ClientId;
 use crate::wire::json_out::{JsonMembers, object, put_info, put_publication};
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication};
 
@@ -30,12 +32,27 @@ pub enum ApiAnswer<'a> {
     History(&'a [Arc<Publication>], Position),
     /// To info.
     Info(ApiNode),
+    /// To connections: those of a user.
+    Connections(&'a str, Vec<ApiConnection>),
+    /// To a method whose result is empty.
+    Done(ApiMethod),
     /// To batch: the outcome of each call, with its method where it has one.
     Batch(Vec<ApiAnswer<'a>>),
 }
 
 /// What a broadcast came to in one channel.
 pub type ApiChannelAnswer = Result<Option<Position>, ErrorCode>;
+
+/// A connection, as `connections` tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiConnection {
+    /// Its id.
+    pub client: ClientId,
+    /// What its program is.
+    pub app_name: &'static str,
+    /// Its encoding.
+    pub protocol: &'static str,
+}
 
 /// The state of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +80,9 @@ pub fn write_answer(answer: &ApiAnswer<'_>, out: &mut BytesMut) {
         | ApiAnswer::Presence(_)
         | ApiAnswer::PresenceStats { .. }
         | ApiAnswer::History(..)
-        | ApiAnswer::Info(_) => members.object("result", |members| put_result(answer, members)),
+        | ApiAnswer::Info(_)
+        | ApiAnswer::Connections(..)
+        | ApiAnswer::Done(_) => members.object("result", |members| put_result(answer, members)),
     });
 }
 
@@ -77,6 +96,8 @@ fn put_named(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
         ApiAnswer::PresenceStats { .. } => "presence_stats",
         ApiAnswer::History(..) => "history",
         ApiAnswer::Info(_) => "info",
+        ApiAnswer::Connections(..) => "connections",
+        ApiAnswer::Done(method) => method.name(),
         ApiAnswer::Batch(_) => unreachable!("a batch is in no batch"),
     };
     members.object(name, |members| put_result(answer, members));
@@ -114,6 +135,14 @@ fn put_result(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
         ApiAnswer::Info(node) => {
             members.list("nodes", [node], put_node);
         }
+        ApiAnswer::Connections(user, connections) => members.object("connections", |by_client| {
+            for connection in connections {
+                by_client.object_at(&connection.client.text(), |members| {
+                    put_connection(user, connection, members);
+                });
+            }
+        }),
+        ApiAnswer::Done(_) => (),
     }
 }
 
@@ -122,6 +151,13 @@ fn put_position(position: Option<Position>, members: &mut JsonMembers<'_>) {
         members.number("offset", position.offset);
         members.ascii("epoch", &position.epoch.text());
     }
+}
+
+fn put_connection(user: &str, connection: &ApiConnection, members: &mut JsonMembers<'_>) {
+    members.text_if_any("app_name", connection.app_name);
+    members.text("transport", "websocket");
+    members.text("protocol", connection.protocol);
+    members.text("user", user);
 }
 
 fn put_node(node: &ApiNode, members: &mut JsonMembers<'_>) {

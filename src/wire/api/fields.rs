@@ -53,6 +53,14 @@ fields! {
     Epoch = "epoch",
     Reverse = "reverse",
     Commands = "commands",
+    User = "user",
+    Client = "client",
+    Session = "session",
+    Expression = "expression",
+    Whitelist = "whitelist",
+    Disconnect = "disconnect",
+    Code = "code",
+    Reason = "reason",
 }
 
 /// This field of a call is missing, or out of its range.

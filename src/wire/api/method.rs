@@ -12,18 +12,22 @@ pub enum ApiMethod {
     PresenceStats,
     History,
     Info,
+    Connections,
+    Disconnect,
     Batch,
 }
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 7] = [
+    pub const ALL: [ApiMethod; 9] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
         ApiMethod::PresenceStats,
         ApiMethod::History,
         ApiMethod::Info,
+        ApiMethod::Connections,
+        ApiMethod::Disconnect,
         ApiMethod::Batch,
     ];
 
@@ -36,6 +40,8 @@ impl ApiMethod {
             ApiMethod::PresenceStats => "presence_stats",
             ApiMethod::History => "history",
             ApiMethod::Info => "info",
+            ApiMethod::Connections => "connections",
+            ApiMethod::Disconnect => "disconnect",
             ApiMethod::Batch => "batch",
         }
     }

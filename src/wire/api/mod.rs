@@ -10,8 +10,10 @@ mod method;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod user_requests;
 
-pub use answers::{ApiAnswer, ApiChannelAnswer, ApiNode, write_answer};
+pub use answers::{ApiAnswer, ApiChannelAnswer, ApiConnection, ApiNode, write_answer};
 pub use fields::ApiField;
 pub use method::ApiMethod;
 pub use requests::{ApiCall, ApiMessage, ApiRequestError, parse_call};
+pub use user_requests::{ApiClose, ApiUserCall, ApiUserOp};

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiMethod;
+use super::user_requests::{self, ApiUserCall};
 use crate::base::limits::{
     API_CALLS_MAX, API_CHANNELS_MAX, API_TAGS_MAX, HISTORY_ANSWER_MAX, MESSAGE_ID_BYTES_MAX,
     NAME_BYTES_MAX,
@@ -40,6 +41,8 @@ pub enum ApiCall<'a> {
     },
     /// Tell the state of the server.
     Info,
+    /// About the connections of a user.
+    User(ApiUserCall<'a>),
     /// Several calls, in order, each with its own outcome.
     Batch(Vec<Result<ApiCall<'a>, ApiRequestError>>),
 }
@@ -99,6 +102,8 @@ pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequ
             reverse: fields.flag(ApiField::Reverse)?,
         },
         ApiMethod::Info => ApiCall::Info,
+        ApiMethod::Connections => ApiCall::User(user_requests::connections(&fields)?),
+        ApiMethod::Disconnect => ApiCall::User(user_requests::disconnect(&fields)?),
         ApiMethod::Batch => ApiCall::Batch(commands(&fields)?),
     };
     Ok(call)

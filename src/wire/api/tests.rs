@@ -4,7 +4,8 @@ use bytes::BytesMut;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::base::limits::{API_CALLS_MAX, API_CHANNELS_MAX, HISTORY_ANSWER_MAX};
+use crate::base::ClientId;
+use crate::base::limits::{API_CALLS_MAX, API_CHANNELS_MAX, API_WHITELIST_MAX, HISTORY_ANSWER_MAX};
 use crate::wire::{Epoch, ErrorCode, Position};
 
 fn parse(method: ApiMethod, body: &Value) -> Result<String, ApiRequestError> {
@@ -106,6 +107,45 @@ fn a_field_out_of_its_range_is_named() {
 }
 
 #[test]
+fn a_call_about_connections_names_its_user() {
+    use ApiField::{Client, Code, Disconnect, Expression, Reason, Session, User, Whitelist};
+    use ApiMethod::{Connections, Disconnect as Close};
+    let with = |name: &str, value: Value| json!({ "user": "anna", name: value });
+    for wrong in [json!(null), json!(""), json!(1), json!("a".repeat(256)), json!("a\n")] {
+        check_wrong(Close, with("user", wrong.clone()), User);
+        check_wrong(Connections, with("user", wrong), User);
+    }
+    for wrong in [json!(1), json!("anna"), json!("00000000-0000-0000-0000-00000000000g")] {
+        check_wrong(Close, with("client", wrong), Client);
+    }
+    check_wrong(Close, with("session", json!("a")), Session);
+    check_wrong(Connections, with("expression", json!("1 == 1")), Expression);
+    let id = "f0f1f2f3-f4f5-46f7-88f9-fafbfcfdfeff";
+    for wrong in [json!("a"), json!([""]), json!(["a"]), json!(vec![id; API_WHITELIST_MAX + 1])] {
+        check_wrong(Close, with("whitelist", wrong), Whitelist);
+    }
+    check_wrong(Close, with("disconnect", json!([])), Disconnect);
+    for wrong in [json!(1), json!(1_000), json!(2_999), json!(5_000), json!("3000"), json!(-1)] {
+        check_wrong(Close, with("disconnect", json!({ "code": wrong })), Code);
+    }
+    for wrong in [json!("a".repeat(124)), json!("a\u{0}"), json!(1)] {
+        check_wrong(Close, with("disconnect", json!({ "reason": wrong })), Reason);
+    }
+
+    let body = json!({
+        "user": "anna", "client": id, "session": "", "whitelist": vec![id; API_WHITELIST_MAX],
+        "disconnect": { "code": 4999, "reason": "a".repeat(123) },
+    })
+    .to_string();
+    let Ok(ApiCall::User(call)) = parse_call(Close, body.as_bytes()) else { panic!("it is right") };
+    let client = ClientId::parse(id);
+    assert!(call.user == "anna" && client.is_some() && call.client == client, "{call:?}");
+    let ApiUserOp::Disconnect { kept, close } = call.op else { panic!("{call:?}") };
+    assert_eq!((kept[0], kept.len()), (client.unwrap(), API_WHITELIST_MAX));
+    assert_eq!((close.code, close.reason.len()), (Some(4_999), 123));
+}
+
+#[test]
 fn what_stands_twice_is_wrong() {
     let body = br#"{"channel":"room:1","channel":"room:2"}"#;
     let wrong = ApiRequestError::Field(ApiField::Channel);
@@ -200,17 +240,28 @@ fn answers_read_as_the_protocol_says() {
         "num_channels": 0, "uptime": 0,
     }] });
     check_answer(&ApiAnswer::Info(node.clone()), &json!({ "result": nodes }));
+    let client = ClientId::from_random(0);
+    let connection = ApiConnection { client, app_name: "python", protocol: "json" };
+    check_answer(
+        &ApiAnswer::Connections("anna", vec![connection]),
+        &json!({ "result": { "connections": { client.to_string(): {
+            "app_name": "python", "transport": "websocket", "protocol": "json", "user": "anna",
+        } } } }),
+    );
+    check_answer(&ApiAnswer::Done(ApiMethod::Disconnect), &json!({ "result": {} }));
     let unknown = ApiRequestError::Code(ErrorCode::MethodNotFound);
     check_answer(
         &ApiAnswer::Batch(vec![
             ApiAnswer::Published(Some(position)),
             ApiAnswer::Error(unknown),
             ApiAnswer::Info(node.clone()),
+            ApiAnswer::Done(ApiMethod::Disconnect),
         ]),
         &json!({ "replies": [
             { "publish": told },
             { "error": { "code": 104, "message": "method not found" } },
             { "info": nodes },
+            { "disconnect": {} },
         ] }),
     );
 }

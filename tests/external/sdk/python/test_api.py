@@ -39,7 +39,7 @@ KEYS = [
     {
         "name": "backend",
         "sha256": digest(KEY),
-        "scopes": ["publish", "presence", "history", "info"],
+        "scopes": ["publish", "presence", "history", "info", "connections"],
         "channels": ["*"],
     },
     {
@@ -268,6 +268,11 @@ async def test_what_is_wrong_with_a_call_is_named(server):
         ("broadcast", {"channels": [], "data": 1}, "channels"),
         ("history", {"channel": "room:1", "limit": "1"}, "limit"),
         ("batch", {"commands": 1}, "commands"),
+        ("disconnect", {}, "user"),
+        ("disconnect", {"user": "anna", "client": "one"}, "client"),
+        ("disconnect", {"user": "anna", "session": "one"}, "session"),
+        ("disconnect", {"user": "anna", "disconnect": {"code": 1}}, "code"),
+        ("connections", {"user": "anna", "expression": "1"}, "expression"),
         ("info", b"not json", "body"),
         ("info", b"\xff", "body"),
         ("info", b"[]", "body"),

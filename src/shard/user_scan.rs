@@ -1,0 +1,155 @@
+//! What backends ask of the connections of users: a pass through all connections, a part in
+//! each turn, looks for those of many users at once.
+//!
+//! There is no index by user: it would cost each connection memory for what is asked seldom.
+//!
+//! Invariants: a turn looks at so many slots and does so much, however many connections there
+//! are and whatever is asked of them; a connection that was there when a question came, and
+//! stays, is asked once, and what is asked of the same user in the order of its coming.
+//!
+//! Deliberately absent: how many questions may be under way: the control thread bounds them.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::conn::{ConnStage, Connection};
+use super::connections::Cursor;
+use super::server_questions::{UserConnection, UserOp, UserQuestion, UserReply};
+use super::sessions::Sessions;
+use super::turn_context::TurnContext;
+use crate::base::ConnId;
+use crate::session::{Fault, PeerIdentity};
+
+/// Slots that one turn looks at: below 1 ms also without optimisation, and a million
+/// connections in 250 turns.
+const SCAN_SLOTS: u32 = 4_096;
+
+/// What one turn does for questions: 1 for a connection, and 1 for each of its channels, which
+/// it may leave.
+const SCAN_WORK: usize = 256;
+
+/// Questions that one pass looks for; others wait for the next.
+const PASS_QUESTIONS_MAX: usize = 256;
+
+/// The questions of backends about users.
+#[derive(Debug, Default)]
+pub struct UserScan {
+    running: Option<Pass>,
+    /// Oldest first.
+    waiting: VecDeque<(u32, Arc<UserQuestion>)>,
+}
+
+/// One pass through all connections.
+#[derive(Debug)]
+struct Pass {
+    cursor: Cursor,
+    /// By user, those of one in the order of their coming.
+    questions: Vec<OpenQuestion>,
+}
+
+#[derive(Debug)]
+struct OpenQuestion {
+    id: u32,
+    question: Arc<UserQuestion>,
+    reply: UserReply,
+}
+
+impl UserScan {
+    /// Whether nothing is asked.
+    pub fn is_idle(&self) -> bool {
+        self.running.is_none() && self.waiting.is_empty()
+    }
+
+    /// A question comes; it is answered under this id.
+    pub fn ask(&mut self, id: u32, question: Arc<UserQuestion>) {
+        self.waiting.push_back((id, question));
+    }
+
+    /// Goes through the next few connections. Returns answers where the pass has ended.
+    pub fn step(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+    ) -> Vec<(u32, UserReply)> {
+        let mut pass = self.running.take().unwrap_or_else(|| {
+            let count = self.waiting.len().min(PASS_QUESTIONS_MAX);
+            Pass::begin(self.waiting.drain(..count))
+        });
+        if pass.step(sessions, cx) {
+            return pass.questions.into_iter().map(|one| (one.id, one.reply)).collect();
+        }
+        self.running = Some(pass);
+        Vec::new()
+    }
+}
+
+impl Pass {
+    fn begin(questions: impl Iterator<Item = (u32, Arc<UserQuestion>)>) -> Pass {
+        let open = |(id, question): (u32, Arc<UserQuestion>)| {
+            let reply = match question.op {
+                UserOp::List => UserReply::Connections(Vec::new()),
+                UserOp::Close { .. } => UserReply::Done,
+            };
+            OpenQuestion { id, question, reply }
+        };
+        let mut questions: Vec<OpenQuestion> = questions.map(open).collect();
+        questions.sort_by(|one, other| one.user().cmp(&other.user()));
+        Pass { cursor: Cursor::default(), questions }
+    }
+
+    /// Whether it has seen all connections.
+    fn step(&mut self, sessions: &mut Sessions, cx: &mut TurnContext<'_>) -> bool {
+        let end = sessions.connections().end_of_step(self.cursor, SCAN_SLOTS);
+        let mut work_left = SCAN_WORK;
+        while 0 < work_left {
+            let next = sessions.connections().next(&mut self.cursor, end);
+            let Some((id, conn)) = next else { return sessions.connections().span() <= end };
+            let (asked, work) = self.asked_of(conn);
+            for index in asked {
+                self.questions[index].ask(sessions, cx, id);
+                work_left = work_left.saturating_sub(work);
+            }
+        }
+        false
+    }
+
+    /// The questions that concern this connection, and what one of them may cost.
+    fn asked_of(&self, conn: &Connection) -> (Range<usize>, usize) {
+        let nothing = (0..0, 0);
+        let ConnStage::Open(_, session) = conn.stage() else { return nothing };
+        let Some(PeerIdentity { tenant, user, .. }) = session.who() else { return nothing };
+        let who = (tenant, user);
+        let begin = self.questions.partition_point(|one| one.user() < who);
+        let count = self.questions[begin..].partition_point(|one| one.user() == who);
+        (begin..begin + count, 1 + session.channels_count())
+    }
+}
+
+impl OpenQuestion {
+    fn user(&self) -> (&str, &str) {
+        (&self.question.tenant, &self.question.user)
+    }
+
+    /// Asks a connection of the user; an earlier question may have ended it.
+    fn ask(&mut self, sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId) {
+        let Some(conn) = sessions.connections().get(id) else { return };
+        let ConnStage::Open(_, session) = conn.stage() else { return };
+        let Some(PeerIdentity { client, agent, .. }) = session.who() else { return };
+        if self.question.client.is_some_and(|only| only != client) {
+            return;
+        }
+        match &self.question.op {
+            UserOp::List => {
+                let encoding = conn.send().encoding();
+                let found = UserConnection { client, agent, encoding };
+                let list = UserReply::Connections(vec![found]);
+                self.reply = std::mem::replace(&mut self.reply, UserReply::Done).joined(list);
+            }
+            UserOp::Close { kept, .. } if kept.contains(&client) => (),
+            UserOp::Close { code, reason, .. } => {
+                sessions.end_with(cx, id, Fault::ByBackend(*code), reason);
+            }
+        }
+    }
+}
