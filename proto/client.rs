@@ -319,6 +319,9 @@ pub struct SubscribeRequest {
     pub recoverable: bool,
     #[prost(bool, tag = "11")]
     pub join_leave: bool,
+    /// 2: who cannot recover does not come in (112).
+    #[prost(int64, tag = "14")]
+    pub flag: i64,
 }
 
 #[derive(Clone, PartialEq, serde::Deserialize, ::prost::Message)]

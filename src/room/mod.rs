@@ -73,6 +73,6 @@ pub use output::{MessageStep, RoomOutput};
 pub use requests::{
     ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryQuery,
     IdSource, LeaveReason, MembersPage, PublishMode, Reaction, ReactionsPage, ReadMarkerUpdate,
-    ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe,
+    ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe, Unrecovered,
 };
 pub use rooms::Rooms;

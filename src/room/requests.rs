@@ -21,6 +21,18 @@ pub struct RoomSubscribe {
     pub chan_info: Option<Arc<Payload>>,
     /// The last position that the client has seen, when it wants to recover.
     pub since: Option<Position>,
+    /// What becomes of it when it cannot recover.
+    pub unrecovered: Unrecovered,
+}
+
+/// What becomes of a client that cannot recover what it missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unrecovered {
+    /// It comes in, and is told so.
+    #[default]
+    Admitted,
+    /// It does not come in (112), and nobody hears of it.
+    Rejected,
 }
 
 /// Why a member leaves.

@@ -20,7 +20,7 @@ use super::stream::RoomStream;
 use super::typing::TypingUsers;
 use super::{
     ChannelKey, LeaveReason, MemberReplacement, Namespace, Options, RecoveryOutcome, RoomEvent,
-    RoomReply, RoomSubscribe, Subscribed, history,
+    RoomReply, RoomSubscribe, Subscribed, Unrecovered, history,
 };
 use crate::base::{RoomId, Timestamps};
 use crate::wire::{ClientInfo, ErrorCode, Payload, Publication, chat};
@@ -135,6 +135,10 @@ impl Room {
         missed: RecoveredMessages,
         cx: &mut RoomContext<'_>,
     ) -> Decision {
+        if let (RecoveredMessages::Lost, Unrecovered::Rejected) = (&missed, subscribe.unrecovered) {
+            let code = ErrorCode::UnrecoverablePosition;
+            return Decision::Answered(RoomReply::SubscribeRejected(code));
+        }
         self.members.count_in(shard);
         let subscribed = self.subscribed(missed, cx);
         let mut event = None;

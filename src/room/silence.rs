@@ -80,7 +80,8 @@ impl SilentEpochs {
         since: Position,
     ) -> bool {
         let given = self.since_unix_ms(since.epoch, room, rules, losses_count);
-        since.offset == 0 && given.is_some_and(|given| is_good(now, given, rules))
+        let is_good = given.is_some_and(|given| is_good(now, given, rules));
+        since.offset == 0 && (is_good || since.epoch == Epoch::ANY)
     }
 
     /// The history of a room that is not in memory because nothing was said in it.

@@ -131,6 +131,9 @@ impl RoomStream {
         let (Some(window), false) = (self.window(), since.epoch.is_stream()) else {
             return since;
         };
+        if since.epoch == Epoch::ANY {
+            return Position { epoch: window.position().epoch, ..since };
+        }
         let (silence, losses_count) = (cx.epochs.silence(), self.losses_count());
         let fits = if window.is_silent() {
             silence.knows(cx.now, room, cx.rules, losses_count, since)

@@ -8,6 +8,7 @@ mod fairness;
 mod ids;
 mod own_writes;
 mod reactions;
+mod recovery;
 mod retractions;
 
 use std::collections::BTreeSet;
@@ -264,6 +265,7 @@ fn subscribe(channel_key: ChannelKey, user: &str, slot: u32, since: Option<Posit
         info: info(user, slot),
         chan_info: None,
         since,
+        unrecovered: Unrecovered::Admitted,
     }))
 }
 

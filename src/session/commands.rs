@@ -11,14 +11,14 @@ use super::peer_permissions::{CommandResult, PeerPermissions};
 use super::presence::presence;
 use super::publishing::{self, PublishArgs};
 use super::quota::Quota;
-use super::{CommandError, Context, QuotaDecision, chat_commands, position_seal};
+use super::{CommandError, Context, QuotaDecision, chat_commands};
 use crate::auth::PermissionSet;
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::room::{HistoryPage, HistoryQuery, RoomOp};
 use crate::store::ReadOrder;
 use crate::wire::chat::{ChatRequest, Method};
-use crate::wire::{self, Answer, ErrorCode, HistoryRequest, RawData, Request};
+use crate::wire::{self, Answer, ErrorCode, HistoryRequest, Position, RawData, Request};
 
 /// The prefix of chat methods.
 const CHAT_PREFIX: &str = "chat.";
@@ -177,7 +177,7 @@ pub(super) fn history_page(
         return Err(ErrorCode::NotAvailable.into());
     }
     permissions.check(cx, &target, target.rules.see_history, PermissionSet::HISTORY)?;
-    let since = since.map(|(offset, epoch)| position_seal::position(*offset, epoch));
+    let since = since.map(|(offset, epoch)| Position::read(*offset, epoch));
     let query = HistoryQuery { since, ..query };
     let channel_key = permissions.channel_key_if_needed(&target);
     Ok((target.room, HistoryPage { channel_key, query }))

@@ -19,7 +19,7 @@ use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput};
 use crate::auth::PermissionSet;
 use crate::base::{ClientId, MonotonicMs, RoomId};
 use crate::metrics::{Agent, HandshakeStage, Histogram};
-use crate::room::{ChannelKey, RoomOp, RoomReply, RoomSubscribe, Subscribed};
+use crate::room::{ChannelKey, RoomOp, RoomReply, RoomSubscribe, Subscribed, Unrecovered};
 use crate::wire::{
     Answer, ClientInfo, Command, ConnectRequest, ConnectResult, Encoding, ErrorCode,
     SubscribeRequest, SubscribeResult,
@@ -168,6 +168,7 @@ impl PendingConnect {
                 info: Arc::clone(self.peer.info()),
                 chan_info: None,
                 since: one.since.map(|since| since.position),
+                unrecovered: Unrecovered::Admitted,
             };
             reply.send_request(one.room, RoomOp::Subscribe(Box::new(subscribe)));
         }

@@ -45,9 +45,9 @@ impl RecoveryPoint {
         owner: PositionOwner<'_>,
         reader: ReadAccess,
         offset: u64,
-        epoch: &str,
+        text: &str,
     ) -> RecoveryPoint {
-        let WrittenEpoch { epoch, seal } = WrittenEpoch::parse(epoch);
+        let WrittenEpoch { epoch, seal } = WrittenEpoch::parse(text);
         let sealed_from = seal.filter(|seal| {
             let is_ours = tag(cx, owner, epoch, seal.from) == seal.tag;
             is_ours && seal.from <= offset
@@ -57,7 +57,12 @@ impl RecoveryPoint {
             (None, ReadAccess::OfAll) => Some(offset),
             (None, ReadAccess::OfItsOwn) => None,
         };
-        let epoch = own_from.map_or(Epoch::FOREIGN, |_| epoch);
+        let is_beginning = Position::is_beginning(offset, text);
+        let epoch = match own_from {
+            None => Epoch::FOREIGN,
+            Some(_) if is_beginning => Epoch::ANY,
+            Some(_) => epoch,
+        };
         RecoveryPoint { position: Position { offset, epoch }, own_from: own_from.unwrap_or(offset) }
     }
 }
@@ -97,11 +102,6 @@ fn seal(
         ReadAccess::OfAll => None,
         ReadAccess::OfItsOwn => Some(EpochSeal { from, tag: tag(cx, owner, epoch, from) }),
     }
-}
-
-/// A client's position in a stream, as it sent it.
-pub fn position(offset: u64, epoch: &str) -> Position {
-    Position { offset, epoch: Epoch::parse(epoch) }
 }
 
 fn tag(cx: &Context<'_>, owner: PositionOwner<'_>, epoch: Epoch, from: u64) -> u128 {

@@ -14,7 +14,7 @@ use super::tokens::{ConnectCommandError, json_payload, left_s, token_refusal};
 use super::{Context, Effect, Fault};
 use crate::auth::{PermissionSet, TokenRecovery};
 use crate::base::RoomId;
-use crate::room::{RoomOp, RoomSubscribe};
+use crate::room::{RoomOp, RoomSubscribe, Unrecovered};
 use crate::wire::{Answer, ErrorCode};
 
 /// Takes a fresh token, and makes the subscriptions that it names.
@@ -57,8 +57,13 @@ pub(super) fn refresh(
         let channel_key = one.channel_key.clone();
         subscriptions.begin_subscribe_by_server(one.room, channel_key.clone());
         peer.backlogs_mut().open(one.room);
-        let subscribe =
-            RoomSubscribe { channel_key, info: Arc::clone(&info), chan_info: None, since: None };
+        let subscribe = RoomSubscribe {
+            channel_key,
+            info: Arc::clone(&info),
+            chan_info: None,
+            since: None,
+            unrecovered: Unrecovered::Admitted,
+        };
         reply.send_request_unanswered(one.room, RoomOp::Subscribe(Box::new(subscribe)));
     }
     let rooms = wanted.iter().map(|one| one.room).collect();

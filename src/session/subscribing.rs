@@ -20,8 +20,8 @@ use super::{Context, Effect};
 use crate::auth::{ChannelClaims, PermissionSet};
 use crate::base::RoomId;
 use crate::metrics::{Agent, Histogram};
-use crate::room::{LeaveReason, RecoveryOutcome, RoomOp, RoomSubscribe, Subscribed};
-use crate::wire::{Answer, ErrorCode, Push, SubscribeRequest, SubscribeResult};
+use crate::room::{LeaveReason, RecoveryOutcome, RoomOp, RoomSubscribe, Subscribed, Unrecovered};
+use crate::wire::{Answer, ErrorCode, Push, SubscribeFlags, SubscribeRequest, SubscribeResult};
 
 /// A connected peer with its subscriptions, mutable.
 pub(super) struct Membership<'s> {
@@ -113,11 +113,13 @@ impl<'s> Membership<'s> {
             RecoveryPoint::read(cx, owner, reader, request.offset, &request.epoch)
         });
         let channel_key = target.channel_key();
+        let rejects = request.flags.contains(SubscribeFlags::REJECT_UNRECOVERED);
         let subscribe = RoomSubscribe {
             channel_key: channel_key.clone(),
             info: Arc::clone(self.peer.info()),
             chan_info: chan_info.map(|info| Arc::new(json_payload(info))),
             since: since.map(|since| since.position),
+            unrecovered: if rejects { Unrecovered::Rejected } else { Unrecovered::Admitted },
         };
         let pending = PendingSubscribe {
             id,

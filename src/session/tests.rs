@@ -25,7 +25,7 @@ use crate::metrics::{
 };
 use crate::room::{
     self, LeaveReason, Namespace, Permission, RecoveryOutcome, RoomOp, RoomReply, RoomRequest,
-    Subscribed,
+    Subscribed, Unrecovered,
 };
 use crate::wire::{ClientInfo, Encoding, Epoch, ErrorCode, Position, commands};
 

@@ -101,6 +101,7 @@ fn put_json_subscribe(subscribe: &SubscribeRequest<'_>, members: &mut JsonMember
         ("recoverable", subscribe.recoverable),
         ("join_leave", subscribe.join_leave),
     ]);
+    members.number_if_any("flag", subscribe.flags.number());
 }
 
 fn put_json_data(data: Option<&RawData<'_>>, members: &mut JsonMembers<'_>) {
@@ -174,6 +175,7 @@ fn put_protobuf_subscribe(subscribe: &SubscribeRequest<'_>, fields: &mut Protobu
         (10, subscribe.recoverable),
         (11, subscribe.join_leave),
     ]);
+    fields.number(14, subscribe.flags.number());
 }
 
 fn put_protobuf_data(field: u32, data: Option<&RawData<'_>>, fields: &mut ProtobufFields<'_>) {

@@ -17,7 +17,8 @@ use serde_json::de::StrRead;
 use super::command_parts::{command, name};
 use super::json_values::{JsonBool, JsonInteger, JsonObject, JsonRaw, JsonText, is_set};
 use super::types::{
-    Command, CommandParseError, ConnectRequest, HistoryRequest, Request, SubscribeRequest,
+    Command, CommandParseError, ConnectRequest, HistoryRequest, Request, SubscribeFlags,
+    SubscribeRequest,
 };
 use crate::base::limits;
 
@@ -228,6 +229,7 @@ struct SubscribeJson<'a> {
     positioned: JsonBool,
     recoverable: JsonBool,
     join_leave: JsonBool,
+    flag: JsonInteger,
 }
 
 impl<'a> SubscribeJson<'a> {
@@ -242,6 +244,7 @@ impl<'a> SubscribeJson<'a> {
             positioned: is_set(self.positioned),
             recoverable: is_set(self.recoverable),
             join_leave: is_set(self.join_leave),
+            flags: SubscribeFlags::of(self.flag.fit()?),
         })
     }
 }

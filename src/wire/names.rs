@@ -4,7 +4,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use super::types::{Epoch, EpochSeal, WrittenEpoch};
+use super::types::{Epoch, EpochSeal, Position, WrittenEpoch};
 use crate::base::limits;
 
 /// The namespace of personal channels; also the prefix of their names.
@@ -29,7 +29,7 @@ impl Epoch {
         }
         let epoch = u128::from_str_radix(text, 16).map_or(Epoch::FOREIGN, Epoch);
         let letters = if epoch.is_stream() { STREAM_LETTERS } else { SILENT_LETTERS };
-        if text.len() == letters { epoch } else { Epoch::FOREIGN }
+        if text.len() == letters && epoch != Epoch::ANY { epoch } else { Epoch::FOREIGN }
     }
 
     /// Lower-case hexadecimal, without allocation.
@@ -45,6 +45,20 @@ impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let letters = if self.is_stream() { STREAM_LETTERS } else { SILENT_LETTERS };
         write!(f, "{:0letters$x}", self.0)
+    }
+}
+
+impl Position {
+    /// Whether a client writes this for the beginning of whichever stream there is.
+    pub fn is_beginning(offset: u64, epoch: &str) -> bool {
+        offset == 0 && epoch.is_empty()
+    }
+
+    /// What a client wrote who may read from any position.
+    pub fn read(offset: u64, epoch: &str) -> Position {
+        let is_beginning = Position::is_beginning(offset, epoch);
+        let epoch = if is_beginning { Epoch::ANY } else { Epoch::parse(epoch) };
+        Position { offset, epoch }
     }
 }
 
@@ -95,7 +109,7 @@ mod tests {
         let silent = Epoch::from(SilentEpoch { since_unix_ms: 1_700_000_000_000, seal: 5 });
         assert_eq!(silent.to_string(), "018bcfe5680000000000000000000005");
         let streams = [0, 1, 0x0123_abcd, u32::MAX.into()].map(Epoch);
-        for epoch in streams.into_iter().chain([silent, Epoch(u128::MAX), Epoch(1 << 32)]) {
+        for epoch in streams.into_iter().chain([silent, Epoch(u128::MAX - 1), Epoch(1 << 32)]) {
             let text = epoch.to_string();
             assert_eq!(text.as_bytes(), &epoch.text()[..]);
             assert_eq!(Epoch::parse(&text), epoch);

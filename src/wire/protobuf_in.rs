@@ -13,7 +13,8 @@ use std::borrow::Cow;
 use super::command_parts::{command, name};
 use super::data;
 use super::types::{
-    Command, CommandParseError, ConnectRequest, HistoryRequest, RawData, Request, SubscribeRequest,
+    Command, CommandParseError, ConnectRequest, HistoryRequest, RawData, Request, SubscribeFlags,
+    SubscribeRequest,
 };
 use crate::base::limits;
 
@@ -145,6 +146,7 @@ fn parse_subscribe(message: &[u8]) -> Result<SubscribeRequest<'_>, CommandParseE
             9 => request.positioned = value.varint()? != 0,
             10 => request.recoverable = value.varint()? != 0,
             11 => request.join_leave = value.varint()? != 0,
+            14 => request.flags = SubscribeFlags::of(value.varint()?.cast_signed()),
             _ => {}
         }
     }

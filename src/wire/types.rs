@@ -191,6 +191,9 @@ impl From<SilentEpoch> for Epoch {
 impl Epoch {
     /// No stream's epoch.
     pub const FOREIGN: Epoch = Epoch(0);
+    /// Whichever stream there is, for a client that wants it from its beginning. No text parses
+    /// to it, and no silent channel has it: its time is beyond the year 10000.
+    pub const ANY: Epoch = Epoch(u128::MAX);
 
     /// Whether it names a stream, or could.
     pub fn is_stream(self) -> bool {
@@ -316,6 +319,34 @@ pub struct SubscribeRequest<'a> {
     pub positioned: bool,
     pub recoverable: bool,
     pub join_leave: bool,
+    pub flags: SubscribeFlags,
+}
+
+/// What a client asks of a subscription by bits of `flag`. Bits that mean nothing are dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubscribeFlags(u8);
+
+impl SubscribeFlags {
+    /// Who cannot recover shall not come in: SDKs ask so where the application has a state of
+    /// its own to begin with.
+    pub const REJECT_UNRECOVERED: SubscribeFlags = SubscribeFlags(2);
+
+    const SERVED: i64 = SubscribeFlags::REJECT_UNRECOVERED.0 as i64;
+
+    /// Those of the protocol's number.
+    pub(super) fn of(number: i64) -> SubscribeFlags {
+        SubscribeFlags((number & SubscribeFlags::SERVED) as u8)
+    }
+
+    /// The protocol's number.
+    pub(super) fn number(self) -> u64 {
+        u64::from(self.0)
+    }
+
+    /// Whether all of `asked` are there.
+    pub fn contains(self, asked: SubscribeFlags) -> bool {
+        self.0 & asked.0 == asked.0
+    }
 }
 
 /// Asks for messages that are kept.

@@ -11,6 +11,7 @@ use crate::room::timing;
 use crate::room::{
     ChangeAction, ChangeRequest, ChannelKey, HistoryPage, HistoryQuery, JoinLeaveScope,
     MembersPage, Namespace, PublishMode, RecoveryOutcome, ReplyTo, RetractRight, Subscribed,
+    Unrecovered,
 };
 use crate::store::Durability;
 use crate::wire::{ClientInfo, Epoch, Payload, Position, chat};
@@ -118,7 +119,13 @@ fn channel_key() -> ChannelKey {
 fn room_subscribe(slot: u32) -> RoomSubscribe {
     let client = ClientId(u128::from(slot));
     let info = Arc::new(ClientInfo { user: "ann".into(), client, conn_info: None });
-    RoomSubscribe { channel_key: channel_key(), info, chan_info: None, since: None }
+    RoomSubscribe {
+        channel_key: channel_key(),
+        info,
+        chan_info: None,
+        since: None,
+        unrecovered: Unrecovered::Admitted,
+    }
 }
 
 fn chatty() -> Namespace {

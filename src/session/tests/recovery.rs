@@ -123,6 +123,47 @@ fn who_may_not_recovers_from_its_own_position_on() {
 }
 
 #[test]
+fn the_beginning_is_for_who_may_read_all() {
+    for (see_history, epoch) in
+        [(Permission::Users, Epoch::ANY), (Permission::Nobody, Epoch::FOREIGN)]
+    {
+        let stream = Stream { see_history, encoding: Encoding::Json };
+        let (_, _, since) = stream.asked_since("ann", &Known { offset: 0, epoch: String::new() });
+        assert_eq!(since, Some(Position { offset: 0, epoch }), "{see_history:?}");
+        // Neither another offset, nor what the number looks like in a text.
+        for (offset, epoch) in [(1, String::new()), (0, Epoch::ANY.to_string())] {
+            let (_, _, since) = stream.asked_since("ann", &Known { offset, epoch });
+            assert_eq!(since, Some(Position { offset, epoch: Epoch::FOREIGN }));
+        }
+    }
+}
+
+#[test]
+fn who_cannot_recover_is_refused_where_the_client_wants_that() {
+    let stream = Stream { see_history: Permission::Users, encoding: Encoding::Json };
+    for (flag, want) in [
+        (0, Unrecovered::Admitted),
+        (1, Unrecovered::Admitted),
+        (2, Unrecovered::Rejected),
+        (-1, Unrecovered::Rejected),
+    ] {
+        let mut harness = stream.connected("ann");
+        harness.command(&format!(
+            r#""subscribe":{{"channel":"room:1","recover":true,"epoch":"a","flag":{flag}}}"#
+        ));
+        let (room, op) = harness.asked();
+        assert!(matches!(op, RoomOp::Subscribe(asked) if asked.unrecovered == want), "{flag}");
+        let code = ErrorCode::UnrecoverablePosition;
+        harness.answer(room, RoomReply::SubscribeRejected(code));
+        let text = harness.text();
+        assert!(text.contains(r#""code":112,"message":"unrecoverable position"}"#), "{text}");
+        // It may come at once from another position.
+        harness.command(r#""subscribe":{"channel":"room:1"}"#);
+        assert!(matches!(harness.asked().1, RoomOp::Subscribe(_)));
+    }
+}
+
+#[test]
 fn no_part_of_a_seal_can_be_changed() {
     let stream = Stream { see_history: Permission::Nobody, encoding: Encoding::Json };
     let known = stream.comes_in("ann");

@@ -46,7 +46,7 @@ fn commands_read_as_sdks_write_them() {
         }),
     );
     check_command(
-        r#"{"id":2,"subscribe":{"channel":"room:1","token":"s","recover":true,"epoch":"e","offset":18446744073709551615,"data":[],"positioned":true,"recoverable":true,"join_leave":true}}"#,
+        r#"{"id":2,"subscribe":{"channel":"room:1","token":"s","recover":true,"epoch":"e","offset":18446744073709551615,"data":[],"positioned":true,"recoverable":true,"join_leave":true,"flag":2}}"#,
         2,
         Request::Subscribe(SubscribeRequest {
             channel: Cow::Borrowed("room:1"),
@@ -58,6 +58,7 @@ fn commands_read_as_sdks_write_them() {
             positioned: true,
             recoverable: true,
             join_leave: true,
+            flags: SubscribeFlags::REJECT_UNRECOVERED,
         }),
     );
     check_command(

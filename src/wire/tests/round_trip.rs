@@ -69,7 +69,12 @@ impl Material {
             positioned: self.flags[1],
             recoverable: self.flags[2],
             join_leave: self.flags[3],
+            flags: SubscribeFlags::of(self.flag()),
         }
+    }
+
+    fn flag(&self) -> i64 {
+        2 * i64::from(self.flags[4])
     }
 
     fn proto_subscribe(&self) -> proto::SubscribeRequest {
@@ -84,6 +89,7 @@ impl Material {
             positioned: self.flags[1],
             recoverable: self.flags[2],
             join_leave: self.flags[3],
+            flag: self.flag(),
         }
     }
 
