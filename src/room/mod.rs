@@ -68,7 +68,9 @@ pub use messages::{
     InboxDelivery, MemberReplacement, PublishAck, RecoveryOutcome, ReplyTo, RoomEvent, RoomOp,
     RoomReply, RoomRequest, Subscribed,
 };
-pub use options::{JoinLeaveScope, Namespace, Options, Permission, UserRateLimits, WindowLimits};
+pub use options::{
+    JoinLeaveScope, Namespace, Options, Permission, PersonalChannel, UserRateLimits, WindowLimits,
+};
 pub use output::{MessageStep, RoomOutput};
 pub use requests::{
     ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryQuery,

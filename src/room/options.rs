@@ -34,6 +34,17 @@ pub enum JoinLeaveScope {
     Users,
 }
 
+/// Which channel of a namespace is a user's own, beside the inbox: the server subscribes each
+/// connection of the user to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PersonalChannel {
+    /// None is.
+    #[default]
+    None,
+    /// The one whose list has the user alone: `#ann`.
+    Listed,
+}
+
 /// What holds for all channels whose name begins with `name` and a colon.
 ///
 /// A channel without a colon belongs to the namespace with the empty name; one
@@ -45,6 +56,10 @@ pub struct Namespace {
     pub name: String,
     /// Who may be in.
     pub subscribe: Permission,
+    /// Whether `#` in a channel's name begins the list of the users who alone may be in.
+    pub user_lists: bool,
+    /// Which channel is a user's own.
+    pub personal_channel: PersonalChannel,
     /// Who may publish.
     pub publish: Permission,
     /// Who may ask who is there.
@@ -109,6 +124,11 @@ pub struct WindowLimits {
 }
 
 impl Namespace {
+    /// Whether `#` in a channel's name begins a list of users.
+    pub fn has_user_lists(&self) -> bool {
+        self.user_lists || self.personal_channel == PersonalChannel::Listed
+    }
+
     /// Whether rooms know their members by name.
     pub fn lists_members(&self) -> bool {
         self.presence || self.sends_join_leave()
@@ -166,6 +186,8 @@ impl Default for Namespace {
         Namespace {
             name: String::new(),
             subscribe: Permission::Token,
+            user_lists: false,
+            personal_channel: PersonalChannel::None,
             publish: Permission::Nobody,
             see_presence: Permission::Nobody,
             see_history: Permission::Nobody,

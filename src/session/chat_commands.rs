@@ -224,7 +224,7 @@ fn typing(
     let target = permissions.target(cx, channel)?;
     let is_there = match target.kind {
         ChannelKind::Conversation(_) => true,
-        ChannelKind::Inbox(_) | ChannelKind::Open => {
+        ChannelKind::Inbox(_) | ChannelKind::Open | ChannelKind::Listed(_) => {
             permissions.standing(target.room) == MembershipStatus::Subscribed
         }
     };

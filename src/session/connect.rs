@@ -9,7 +9,7 @@ use super::backlog::Backlog;
 use super::command_out::CommandOut;
 use super::heartbeat::Heartbeat;
 use super::identity::{Peer, StartTime24};
-use super::names::{ChannelKind, INBOX_NAMESPACE, namespace_of};
+use super::names::{personal_channels, resolve};
 use super::open_commands::OpenCommandCount;
 use super::peer_permissions::reader;
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
@@ -76,14 +76,14 @@ pub fn wanted(
     channels: Vec<Box<str>>,
     subs: &[SubscribeRequest<'_>],
 ) -> Result<Vec<ServerSubscription>, ConnectCommandError> {
-    let inbox = personal_channel(cx, &peer.info().user);
+    let personal = personal_channels(&cx.rooms.namespaces, &peer.info().user);
     let mut wanted: Vec<ServerSubscription> = Vec::new();
-    for channel in channels.into_iter().chain(inbox) {
-        let Some(namespace) = namespace_of(&cx.rooms.namespaces, &channel) else {
+    for channel in channels.into_iter().chain(personal.map(String::into_boxed_str)) {
+        let Some((namespace, kind)) = resolve(&cx.rooms.namespaces, &channel) else {
             return Err(ConnectCommandError::Refuse(ErrorCode::UnknownChannel));
         };
         // No token grants another user's personal channel.
-        if ChannelKind::of(&channel).is_none_or(|kind| !kind.admits(&peer.info().user)) {
+        if !kind.admits(&peer.info().user) {
             return Err(ConnectCommandError::Refuse(ErrorCode::PermissionDenied));
         }
         let room = cx.names.room(peer.tenant(), &channel);
@@ -281,10 +281,4 @@ impl PendingConnect {
         };
         out.answer(self.id, Answer::Connect(result));
     }
-}
-
-fn personal_channel(cx: &Context<'_>, user: &str) -> Option<Box<str>> {
-    let has_inboxes = cx.rooms.namespaces.iter().any(|one| one.name == INBOX_NAMESPACE);
-    let wanted = has_inboxes && !user.is_empty();
-    wanted.then(|| format!("{INBOX_NAMESPACE}{user}").into_boxed_str())
 }

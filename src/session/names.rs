@@ -1,5 +1,5 @@
-//! The meaning of a channel's name: its room, its namespace, and whether it is a personal channel
-//! or a conversation of two.
+//! The meaning of a channel's name: its room, its namespace, and whether it is a personal channel,
+//! a conversation of two, or one for the users that it lists.
 //!
 //! Rooms are found by a keyed hash of tenant and name, so that peers cannot choose names that
 //! collide or that live on one shard.
@@ -11,7 +11,7 @@ use std::hash::Hasher;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::base::{ClientId, RoomId, UserHash};
-use crate::room::Namespace;
+use crate::room::{Namespace, PersonalChannel};
 pub use crate::wire::INBOX_NAMESPACE;
 use crate::wire::channel_is_valid;
 
@@ -20,6 +20,12 @@ pub const CONVERSATION_NAMESPACE: &str = "dm";
 
 /// Before the names of the two.
 const CONVERSATION_PREFIX: &str = "dm#";
+
+/// Before the names of the users who alone may be in a channel.
+const LIST_BOUNDARY: char = '#';
+
+/// Between these names.
+const LIST_SEPARATOR: char = ',';
 
 /// The server's key for names: with it, and only with it, can one tell which shard is the
 /// home of which room. Equal on all shards.
@@ -80,14 +86,16 @@ pub enum ChannelKind<'n> {
     Inbox(&'n str),
     /// The conversation of these two users, in the order of their bytes.
     Conversation([&'n str; 2]),
+    /// A group of these users, with commas between them, where its namespace reads lists.
+    Listed(&'n str),
 }
 
 impl<'n> ChannelKind<'n> {
     /// Parses a channel's name; `None` for one that no channel can have.
     ///
-    /// `#` before the first colon is reserved for conversations, and `dm:` would
-    /// be a group by the rules of conversations.
-    pub fn of(channel: &'n str) -> Option<ChannelKind<'n>> {
+    /// `dm:` would be a group by the rules of conversations. Whether `#` begins a list of users,
+    /// is for the namespace to say (`under`).
+    fn of(channel: &'n str) -> Option<ChannelKind<'n>> {
         if let Some(owner) = channel.strip_prefix(INBOX_NAMESPACE) {
             return Some(ChannelKind::Inbox(owner));
         }
@@ -97,12 +105,21 @@ impl<'n> ChannelKind<'n> {
             let are_plain = !other.contains(',') && !names.contains('#');
             return (are_two && are_plain).then_some(ChannelKind::Conversation([one, other]));
         }
-        let name = channel.split_once(':').map_or("", |(name, _)| name);
-        let is_reserved = match name {
-            "" => channel.contains('#'),
-            name => name == CONVERSATION_NAMESPACE,
-        };
-        (!is_reserved).then_some(ChannelKind::Open)
+        if namespace_name(channel) == CONVERSATION_NAMESPACE {
+            return None;
+        }
+        let listed =
+            channel.rsplit_once(LIST_BOUNDARY).map(|(_, users)| ChannelKind::Listed(users));
+        Some(listed.unwrap_or(ChannelKind::Open))
+    }
+
+    /// The same under the rules of the channel's namespace. A name without a colon has no `#`
+    /// unless that begins a list: so conversations of two cannot be mistaken for anything else.
+    fn under(self, rules: &Namespace) -> Option<ChannelKind<'n>> {
+        if matches!(self, ChannelKind::Listed(_)) && !rules.has_user_lists() {
+            return (!rules.name.is_empty()).then_some(ChannelKind::Open);
+        }
+        Some(self)
     }
 
     /// Whether a user may use it at all.
@@ -111,31 +128,67 @@ impl<'n> ChannelKind<'n> {
             ChannelKind::Open => true,
             ChannelKind::Inbox(owner) => owner == user,
             ChannelKind::Conversation(parties) => parties.contains(&user),
+            ChannelKind::Listed(users) => {
+                !user.is_empty() && users.split(LIST_SEPARATOR).any(|one| one == user)
+            }
         }
     }
 
     /// The other user of this user's conversation.
     pub fn other_than(self, user: &str) -> Option<&'n str> {
         match self {
-            ChannelKind::Open | ChannelKind::Inbox(_) => None,
+            ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Listed(_) => None,
             ChannelKind::Conversation([one, other]) if one == user => Some(other),
             ChannelKind::Conversation([one, other]) => (other == user).then_some(one),
         }
     }
 }
 
-/// The index of the namespace that a channel belongs to.
+/// The index of the namespace that a channel belongs to, and its kind there.
 ///
 /// `@ann` belongs to `@`, `dm#ann,bob` to `dm`, `news:1` to `news`, `lobby` to
 /// the one without a name.
-pub fn namespace_of(namespaces: &[Namespace], channel: &str) -> Option<u16> {
-    let name = match ChannelKind::of(channel)? {
+pub fn resolve<'n>(namespaces: &[Namespace], channel: &'n str) -> Option<(u16, ChannelKind<'n>)> {
+    let kind = ChannelKind::of(channel)?;
+    let name = match kind {
         ChannelKind::Inbox(_) => INBOX_NAMESPACE,
         ChannelKind::Conversation(_) => CONVERSATION_NAMESPACE,
-        ChannelKind::Open => channel.split_once(':').map_or("", |(name, _)| name),
+        ChannelKind::Open | ChannelKind::Listed(_) => namespace_name(channel),
     };
     let index = namespaces.iter().position(|namespace| namespace.name == name)?;
-    u16::try_from(index).ok()
+    Some((u16::try_from(index).ok()?, kind.under(&namespaces[index])?))
+}
+
+/// The index of the namespace that a channel belongs to.
+pub fn namespace_of(namespaces: &[Namespace], channel: &str) -> Option<u16> {
+    resolve(namespaces, channel).map(|(index, _)| index)
+}
+
+/// The channels that the server subscribes each connection of a user to: the inbox, and what
+/// namespaces have in its place for clients of other servers. None where the name of the user has
+/// no place in the channel's: it would name somebody else.
+pub fn personal_channels(namespaces: &[Namespace], user: &str) -> impl Iterator<Item = String> {
+    let named = namespaces.iter().filter(move |_| !user.is_empty());
+    named.filter_map(move |rules| {
+        if rules.name == INBOX_NAMESPACE {
+            return Some(format!("{INBOX_NAMESPACE}{user}"));
+        }
+        let channel = match (rules.personal_channel, &*rules.name) {
+            (PersonalChannel::None, _) => return None,
+            (PersonalChannel::Listed, "") => format!("{LIST_BOUNDARY}{user}"),
+            (PersonalChannel::Listed, name) => format!("{name}:{LIST_BOUNDARY}{user}"),
+        };
+        let kind = resolve(namespaces, &channel).map(|(_, kind)| kind);
+        (kind == Some(ChannelKind::Listed(user))
+            && channel_is_valid(&channel)
+            && !user.contains(LIST_SEPARATOR))
+        .then_some(channel)
+    })
+}
+
+/// What stands before the first colon.
+fn namespace_name(channel: &str) -> &str {
+    channel.split_once(':').map_or("", |(name, _)| name)
 }
 
 /// The channel of the conversation of two users; `None` for names that cannot
@@ -198,6 +251,86 @@ mod tests {
         let half = "x".repeat(126);
         assert!(conversation(&half, &"y".repeat(125)).is_some());
         assert_eq!(conversation(&half, &"y".repeat(126)), None);
+    }
+
+    /// Namespaces as `check` has them, of which these read lists.
+    fn listing(with_lists: &[&str]) -> Vec<Namespace> {
+        let named = |name: &str| Namespace {
+            name: name.to_owned(),
+            user_lists: with_lists.contains(&name),
+            ..Namespace::default()
+        };
+        ["", "room", "@", "dm"].map(named).into()
+    }
+
+    #[test]
+    fn a_list_of_users_is_read_where_its_namespace_says_so() {
+        use ChannelKind::{Conversation, Listed, Open};
+        let (with, without) = (listing(&["", "room"]), listing(&[]));
+        for (channel, want, otherwise) in [
+            ("room:1#ann,bob", Some((1, Listed("ann,bob"))), Some((1, Open))),
+            ("room:1#a#b", Some((1, Listed("b"))), Some((1, Open))),
+            ("room:#ann", Some((1, Listed("ann"))), Some((1, Open))),
+            ("room:1#", Some((1, Listed(""))), Some((1, Open))),
+            ("room:1#a:b", Some((1, Listed("a:b"))), Some((1, Open))),
+            ("#ann", Some((0, Listed("ann"))), None),
+            ("lobby#ann,bob", Some((0, Listed("ann,bob"))), None),
+            ("lobby#a:b", None, None),
+            ("lobby", Some((0, Open)), Some((0, Open))),
+            (
+                "dm#ann,bob",
+                Some((3, Conversation(["ann", "bob"]))),
+                Some((3, Conversation(["ann", "bob"]))),
+            ),
+            ("dm#ann", None, None),
+            ("dm:1#ann", None, None),
+            ("news:1#ann", None, None),
+        ] {
+            assert_eq!(resolve(&with, channel), want, "{channel}");
+            assert_eq!(resolve(&without, channel), otherwise, "{channel}");
+        }
+    }
+
+    #[test]
+    fn a_list_admits_whole_names_alone() {
+        let list = ChannelKind::Listed("ann,bob,,日本");
+        for (user, want) in [
+            ("ann", true),
+            ("bob", true),
+            ("日本", true),
+            ("", false),
+            ("an", false),
+            ("ann,bob", false),
+            ("Ann", false),
+            (" ann", false),
+        ] {
+            assert_eq!(list.admits(user), want, "{user:?}");
+        }
+        assert_eq!(list.other_than("ann"), None);
+    }
+
+    #[test]
+    fn a_personal_channel_lists_its_user_and_nobody_else() {
+        let with = |names: &[&str]| -> Vec<Namespace> {
+            let one = |name: &&str| Namespace {
+                name: (*name).to_owned(),
+                personal_channel: PersonalChannel::Listed,
+                ..Namespace::default()
+            };
+            names.iter().map(one).chain(listing(&[]).into_iter().skip(2)).collect()
+        };
+        let of = |names: &[&str], user: &str| -> Vec<String> {
+            personal_channels(&with(names), user).collect()
+        };
+        assert_eq!(of(&[], "ann"), ["@ann"]);
+        assert_eq!(of(&["", "p"], "ann"), ["#ann", "p:#ann", "@ann"]);
+        assert_eq!(of(&["", "p"], ""), [""; 0]);
+        // Names that would be a list of others, or another namespace's.
+        assert_eq!(of(&["", "p"], "ann,bob"), ["@ann,bob"]);
+        assert_eq!(of(&["", "p"], "a#bob"), ["@a#bob"]);
+        assert_eq!(of(&["", "p"], "a:b"), ["p:#a:b", "@a:b"]);
+        let longest = "x".repeat(254);
+        assert_eq!(of(&["", "p"], &longest), [format!("#{longest}"), format!("@{longest}")]);
     }
 
     #[test]

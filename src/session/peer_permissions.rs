@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::identity::Peer;
-use super::names::{ChannelKind, namespace_of};
+use super::names::{ChannelKind, resolve};
 use super::position_seal::ReadAccess;
 use super::rights::{MembershipStatus, Subject, TokenGrant, may};
 use super::subscriptions::Subscriptions;
@@ -79,9 +79,8 @@ impl<'s> PeerPermissions<'s> {
         if !channel_is_valid(channel) {
             return Err(ErrorCode::BadRequest);
         }
-        let kind = ChannelKind::of(channel).ok_or(ErrorCode::UnknownChannel)?;
-        let namespace = namespace_of(&cx.rooms.namespaces, channel);
-        let namespace = namespace.ok_or(ErrorCode::UnknownChannel)?;
+        let resolved = resolve(&cx.rooms.namespaces, channel);
+        let (namespace, kind) = resolved.ok_or(ErrorCode::UnknownChannel)?;
         Ok(ChannelTarget {
             room: cx.names.room(self.peer.tenant(), channel),
             tenant: self.peer.shared_tenant(),
@@ -122,8 +121,26 @@ impl<'s> PeerPermissions<'s> {
         }
     }
 
-    /// Permissions in this channel. A personal channel or a conversation is for its users only,
-    /// whatever the namespace, a token or the insecure mode says; and its users may do everything
+    /// Whether the peer may come into the channel, with the rights of its subscription token. A
+    /// list in the channel's name grants it to those who stand there.
+    pub fn may_subscribe(
+        self,
+        cx: &Context<'_>,
+        target: &ChannelTarget<'_, '_>,
+        by_sub: PermissionSet,
+    ) -> bool {
+        let granted = match target.kind {
+            ChannelKind::Listed(_) => TokenGrant::Given,
+            ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Conversation(_) => {
+                let by_token = by_sub | self.peer.capability(target.channel);
+                grant(by_token, PermissionSet::SUBSCRIBE)
+            }
+        };
+        self.may(cx, target, target.rules.subscribe, MembershipStatus::Outside, granted)
+    }
+
+    /// Permissions in this channel. A personal channel, a conversation or one that lists its users
+    /// is for these only, whatever the namespace, a token or the insecure mode says; and its users may do everything
     /// in a conversation.
     pub fn may(
         self,
@@ -180,7 +197,7 @@ pub(super) fn peer_may(
     let admitted = kind.admits(&peer.info().user);
     match kind {
         ChannelKind::Conversation(_) => admitted,
-        ChannelKind::Inbox(_) | ChannelKind::Open => {
+        ChannelKind::Inbox(_) | ChannelKind::Open | ChannelKind::Listed(_) => {
             admitted && (cx.options.insecure || may(who, subject))
         }
     }
@@ -194,7 +211,9 @@ pub(super) fn reader(
     rules: &Namespace,
     by_sub: PermissionSet,
 ) -> ReadAccess {
-    let Some(kind) = ChannelKind::of(channel) else { return ReadAccess::OfItsOwn };
+    let Some((_, kind)) = resolve(&cx.rooms.namespaces, channel) else {
+        return ReadAccess::OfItsOwn;
+    };
     let grant = grant(by_sub | peer.capability(channel), PermissionSet::HISTORY);
     let standing = MembershipStatus::Subscribed;
     let subject = Subject { identity: peer.identity(), standing, grant };

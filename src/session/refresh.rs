@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use super::command_out::CommandOut;
 use super::connect::{ServerSubscription, wanted};
-use super::peer_permissions::{CommandResult, grant};
-use super::rights::MembershipStatus;
+use super::peer_permissions::CommandResult;
 use super::subscribing::Membership;
 use super::subscriptions::{Removal, SubscriptionSide};
 use super::tokens::{ConnectCommandError, json_payload, left_s, token_refusal};
@@ -107,7 +106,6 @@ fn may_stay(
     by_sub: PermissionSet,
 ) -> bool {
     let permissions = membership.permissions();
-    let Ok(target) = permissions.target(cx, channel) else { return false };
-    let grant = grant(by_sub | permissions.peer().capability(channel), PermissionSet::SUBSCRIBE);
-    permissions.may(cx, &target, target.rules.subscribe, MembershipStatus::Outside, grant)
+    let target = permissions.target(cx, channel);
+    target.is_ok_and(|target| permissions.may_subscribe(cx, &target, by_sub))
 }

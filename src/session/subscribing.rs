@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::backlog::SubscribeOutcome;
 use super::command_out::CommandOut;
 use super::identity::{ChannelExtra, Peer};
-use super::peer_permissions::{ChannelTarget, CommandResult, PeerPermissions, grant, reader};
+use super::peer_permissions::{ChannelTarget, CommandResult, PeerPermissions, reader};
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
 use super::rights::MembershipStatus;
 use super::subscriptions::{
@@ -78,9 +78,7 @@ impl<'s> Membership<'s> {
         }
         let claims = channel_claims(cx, self.peer, &request.channel, &request.token)?;
         let by_token = claims.as_ref().map_or(PermissionSet::NONE, |claims| claims.allow);
-        let grant =
-            grant(self.peer.capability(&request.channel) | by_token, PermissionSet::SUBSCRIBE);
-        if !permissions.may(cx, &target, target.rules.subscribe, MembershipStatus::Outside, grant) {
+        if !permissions.may_subscribe(cx, &target, by_token) {
             return Err(ErrorCode::PermissionDenied.into());
         }
         let (pending, subscribe) = self.room_subscribe(cx, request, &target, claims, reply.id());

@@ -4,6 +4,7 @@ mod chat;
 mod expiry;
 mod handshake;
 mod heartbeats;
+mod lists;
 mod order;
 mod quotas;
 mod recovery;

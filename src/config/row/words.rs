@@ -5,7 +5,7 @@
 use super::SettingValue;
 use crate::alert::{Language, Messenger};
 use crate::logs::{LogFormat, LogLevel};
-use crate::room::{JoinLeaveScope, Permission};
+use crate::room::{JoinLeaveScope, Permission, PersonalChannel};
 use crate::server::DescriptorTable;
 use crate::store::Durability;
 
@@ -62,6 +62,10 @@ words!(Durability {
 words!(JoinLeaveScope {
     "clients" => Clients,
     "users" => Users,
+});
+words!(PersonalChannel {
+    "none" => None,
+    "#" => Listed,
 });
 words!(DescriptorTable {
     "auto" => Auto,

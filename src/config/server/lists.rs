@@ -6,7 +6,7 @@ use super::{ApiKeyEntry, KeyEntry};
 use crate::auth::Algorithm;
 use crate::base::limits::NAME_BYTES_MAX;
 use crate::config::row::{SettingKind, SettingRow, SettingValue, WordEnum};
-use crate::room::{JoinLeaveScope, Namespace, Permission};
+use crate::room::{JoinLeaveScope, Namespace, Permission, PersonalChannel};
 use crate::server::ListenerOptions;
 use crate::store::Durability;
 
@@ -29,6 +29,17 @@ pub static NAMESPACES: &[SettingRow<Namespace>] = &[
         "What stands before the colon of a channel: letters, digits, `-`, `_`, `.`. Empty for channels without a colon, `@` for personal inboxes (leave it out, and nobody has one), `dm` for conversations of two (`dm#a,b`; needs `@`)."
     ),
     word!("subscribe", subscribe, Permission, "Who may be in a channel."),
+    switch!(
+        "user_lists",
+        user_lists,
+        "Whether `#` in a channel's name begins a list of users, `room:1#ann,bob`, who alone may be in it and need no token for that, unless `subscribe` is `nobody`."
+    ),
+    word!(
+        "personal_channel",
+        personal_channel,
+        PersonalChannel,
+        "With `#`, the server subscribes each connection of a user to the channel that lists that user alone, `#ann`, behind the namespace's name and a colon where it has a name. For clients that come from Centrifugo with such channels; the inbox `@` is what direct messages need. It switches `user_lists` on."
+    ),
     word!("publish", publish, Permission, "Who may publish."),
     word!("see_presence", see_presence, Permission, "Who may ask who is there."),
     word!("see_history", see_history, Permission, "Who may read what was said."),

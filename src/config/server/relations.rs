@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::Config;
 use crate::config::draft::ConfigDraft;
 use crate::config::mistake::{ConfigErrorKind, SourceLocation};
-use crate::room::Namespace;
+use crate::room::{Namespace, PersonalChannel};
 use crate::session::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE};
 
 /// Messages that one room may keep in memory, and bytes of them.
@@ -227,6 +227,17 @@ fn one_namespace(
     }
     if earlier.iter().any(|other| other.name == namespace.name) {
         refuse(&key("name"), &[], format!("there are two namespaces {:?}", namespace.name));
+    }
+    if namespace.has_user_lists()
+        && [INBOX_NAMESPACE, CONVERSATION_NAMESPACE].contains(&&*namespace.name)
+    {
+        let key = match namespace.personal_channel {
+            PersonalChannel::None => key("user_lists"),
+            PersonalChannel::Listed => key("personal_channel"),
+        };
+        let sentence = "names of inboxes and conversations say whose they are; a list is for \
+                        other namespaces";
+        refuse(&key, &[], sentence.to_owned());
     }
     let message_bytes_max = draft.value().shard.ws.message_bytes_max;
     if message_bytes_max < namespace.data_bytes_max {

@@ -149,7 +149,7 @@ export async function freePort() {
 
 // Starts the binary with the tests' configuration and waits until it is ready.
 // `port`, `outboxBytes`, `pingMs`, `ackWaitMs` and `otlpEndpoint` may be chosen; `durable`
-// keeps all rooms on disk; `dev` takes the embedded configuration.
+// keeps all rooms on disk; `more` stands behind it all; `dev` takes the embedded configuration.
 export async function startServer(options = {}) {
   const port = options.port ?? (await freePort());
   const adminPort = await freePort();
@@ -231,7 +231,8 @@ function configuration(port, adminPort, store, options) {
     .replaceAll('{pong_ms}', pingMs / 3)
     .replaceAll('{ack_wait_ms}', ackWaitMs)
     .replaceAll('{otlp_endpoint}', otlpEndpoint)
-    .replaceAll(memory, options.durable ? 'durability = "fsync"' : memory);
+    .replaceAll(memory, options.durable ? 'durability = "fsync"' : memory)
+    .concat(options.more ?? '');
 }
 
 // --- the network ---------------------------------------------------------------
