@@ -1,0 +1,15 @@
+// A chat client without pictures, over the official SDK.
+
+export { Chat, type ChatOptions, type ConnectionState } from './chat.js';
+export {
+  Conversation, conversationOf, directChannel, isPeer, roomChannel,
+  type Access, type ConversationKind, type Marks,
+} from './conversation.js';
+export { Members, type Member, type Person } from './members.js';
+export {
+  NO_REACTIONS, TEXT_UNITS_MAX, dataOf, textOf,
+  type Author, type Message, type Publication, type Reactions, type ReactionTotal,
+} from './message.js';
+export { Outbox, afterError, type Deed, type Entry, type EntryState, type RequestError } from './outbox.js';
+export { Timeline, type PageKind, type Taken } from './timeline.js';
+export { rowsInView, topOf, type RowRange, type ViewportOptions } from './viewport.js';

@@ -1,0 +1,152 @@
+// What a message is: the form of its data, and how a publication is read.
+//
+// Nothing that users wrote is trusted here: a field of another type is as if it were absent,
+// and data of another form is shown as such.
+
+// Who said something.
+export interface Author {
+  readonly user: string;
+  // What the token says of the user, if it is a name.
+  readonly name: string;
+}
+
+// What a message is reacted to with, and how often, in the order in which the values came.
+export interface ReactionTotal {
+  readonly value: string;
+  readonly count: number;
+}
+
+export interface Reactions {
+  readonly totals: readonly ReactionTotal[];
+  // What this user reacts with, if anything.
+  readonly own: string;
+}
+
+// A message as it is shown. Values do not change: whatever changes a message makes another.
+export interface Message {
+  readonly offset: number;
+  readonly id: string;
+  // Absent for what a backend published.
+  readonly author: Author | null;
+  readonly time: number;
+  // Empty where the data has no text.
+  readonly text: string;
+  // Whether the data had the form that this chat knows.
+  readonly isKnown: boolean;
+  readonly isRetracted: boolean;
+  // Where the last edit stands; 0 for none.
+  readonly editOffset: number;
+  readonly reactions: Reactions;
+}
+
+// A publication as a history or the SDK gives it. Those of a history have `time` and
+// `conn_info`, those of the SDK `connInfo`.
+export interface Publication {
+  readonly offset?: number | undefined;
+  readonly data: unknown;
+  readonly time?: number | undefined;
+  readonly tags?: Readonly<Record<string, string>> | undefined;
+  readonly info?: {
+    readonly user: string;
+    readonly connInfo?: unknown;
+    readonly conn_info?: unknown;
+  } | undefined;
+}
+
+// What a publication says of the channel.
+export type Said =
+  | { readonly kind: 'message'; readonly message: Message; readonly reactions: Reactions | null }
+  | { readonly kind: 'edit'; readonly target: number; readonly text: string; readonly isKnown: boolean }
+  | { readonly kind: 'retraction'; readonly target: number }
+  // An edit whose words were replaced: it only takes its place.
+  | { readonly kind: 'superseded' };
+
+export const NO_REACTIONS: Reactions = { totals: [], own: '' };
+
+// The longest text that is sent, in UTF-16 units.
+export const TEXT_UNITS_MAX = 4000;
+
+// The data of a message with this text.
+export function dataOf(text: string): { text: string } {
+  return { text };
+}
+
+// The text of a message's data, or nothing where it has another form.
+export function textOf(data: unknown): string | null {
+  if (typeof data !== 'object' || data === null) return null;
+  const { text } = data as { text?: unknown };
+  return typeof text === 'string' ? text : null;
+}
+
+// What a publication at this offset says. `now` is when it came, for those without a time.
+export function read(publication: Publication, offset: number, now: number): Said {
+  const { data, info, tags = {} } = publication;
+  if (tags['superseded'] !== undefined) return { kind: 'superseded' };
+  const retracts = numberOf(tags['retracts']);
+  if (retracts > 0) return { kind: 'retraction', target: retracts };
+  const text = textOf(data);
+  const edits = numberOf(tags['edits']);
+  if (edits > 0) return { kind: 'edit', target: edits, text: text ?? '', isKnown: text !== null };
+  const isRetracted = tags['retracted'] !== undefined;
+  const message: Message = {
+    offset,
+    id: tags['id'] ?? '',
+    author: info === undefined ? null : authorOf(info),
+    time: timeOf(publication, now),
+    text: isRetracted ? '' : (text ?? ''),
+    isKnown: isRetracted || text !== null,
+    isRetracted,
+    editOffset: numberOf(tags['edit_offset']),
+    reactions: NO_REACTIONS,
+  };
+  return { kind: 'message', message, reactions: reactionsOf(tags['reactions']) };
+}
+
+// What the other side of a notice or a tag says about reactions; nothing where it is none.
+export function totalsOf(value: unknown): ReactionTotal[] | null {
+  if (!Array.isArray(value)) return null;
+  const totals: ReactionTotal[] = [];
+  for (const one of value as unknown[]) {
+    if (typeof one !== 'object' || one === null) continue;
+    const { value: said, count } = one as { value?: unknown; count?: unknown };
+    if (typeof said === 'string' && typeof count === 'number' && count > 0) {
+      totals.push({ value: said, count });
+    }
+  }
+  return totals;
+}
+
+// Reads the tag of a history's message.
+export function reactionsOf(tag: string | undefined): Reactions | null {
+  if (tag === undefined) return null;
+  try {
+    const { totals, own } = JSON.parse(tag) as { totals?: unknown; own?: unknown };
+    return { totals: totalsOf(totals) ?? [], own: typeof own === 'string' ? own : '' };
+  } catch {
+    return null;
+  }
+}
+
+function authorOf(info: NonNullable<Publication['info']>): Author {
+  return { user: info.user, name: nameOf(info.connInfo ?? info.conn_info) };
+}
+
+// A user's name as the token's `info` has it, or nothing.
+export function nameOf(info: unknown): string {
+  if (typeof info !== 'object' || info === null) return '';
+  const { name } = info as { name?: unknown };
+  return typeof name === 'string' ? name : '';
+}
+
+// When it was said. The SDK gives no time with what comes live; what its author says of that
+// is believed as far as it is not in the future.
+function timeOf({ time, tags = {} }: Publication, now: number): number {
+  if (time !== undefined && time > 0) return time;
+  const sent = numberOf(tags['sent_at_ms']);
+  return sent > 0 ? Math.min(sent, now) : now;
+}
+
+function numberOf(tag: string | undefined): number {
+  const number = Number(tag ?? 0);
+  return Number.isSafeInteger(number) && number > 0 ? number : 0;
+}
