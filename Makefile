@@ -2,13 +2,16 @@
 # and the programs themselves. `make help` prints the comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help run monitor monitor-demo test lint fmt audit bench bench-million alert-storm memory crash old-kernel tune tune-undo doctor fuzz-smoke sim sim-seeds docs noise-demo
+.PHONY: help run web monitor monitor-demo test lint fmt audit bench bench-million alert-storm memory crash old-kernel tune tune-undo doctor fuzz-smoke sim sim-seeds docs noise-demo
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 run: ## build, start a server for trying out, say how to chat with it
 	@scripts/run
+
+web: ## build the web chat into web/dist, to be hosted anywhere
+	@scripts/setup-web
 
 monitor: ## a server under load with Prometheus, Alertmanager, the bridge and robots
 	@scripts/monitor

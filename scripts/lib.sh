@@ -8,6 +8,7 @@ set -euo pipefail
     TOP="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
     VENV="$TOP/target/tools/venv"
     NODE_TESTS="$TOP/tests/external/sdk/node"
+    WEB_TESTS="$TOP/tests/external/web"
     PYTHON_TESTS="$TOP/tests/external/sdk/python"
     ALERT_TESTS="$TOP/tests/external/alertmanager"
     EXPOSITION_TESTS="$TOP/tests/external/exposition"
@@ -18,6 +19,14 @@ say() { printf '%s\n' "$*"; }
 die() {
     printf '%s: %s\n' "$(basename "$0")" "$*" >&2
     exit 1
+}
+
+# The oldest Node that the packages of this project take.
+need_node_18() {
+    local major
+    major="$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')"
+    [[ "${major:-0}" -ge 18 ]] ||
+        die "Node 18 or newer is needed, found $(node --version 2>/dev/null || echo none)"
 }
 
 # Whether what was installed from lock files is what they name now.

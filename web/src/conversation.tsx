@@ -1,0 +1,194 @@
+// One conversation: its head, what is said, who is there, search, and where one writes.
+
+import { type Chat, type Conversation, type Message } from 'rookery-chat-core';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
+
+import { Avatar } from './avatar';
+import { Composer } from './composer';
+import { useSpeech } from './context';
+import { MessageList, type MessageListHandle } from './message-list';
+
+const RESULTS_MAX = 100;
+// How often is looked whether there is something to learn of who read.
+const LOOK_EVERY_MS = 1_000;
+
+interface ConversationProps {
+  readonly chat: Chat;
+  readonly conversation: Conversation;
+  readonly onBack: () => void;
+  readonly onLeave: (channel: string) => void;
+  readonly onTalk: (peer: string) => void;
+}
+
+export function ConversationView({ chat, conversation, onBack, onLeave, onTalk }: ConversationProps) {
+  const speech = useSpeech();
+  const { words } = speech;
+  const { channel, title, kind, members } = conversation;
+  const [editing, setEditing] = useState<Message | null>(null);
+  const [side, setSide] = useState<'none' | 'members' | 'search'>('none');
+  const list = useRef<MessageListHandle>(null);
+  const isConnected = chat.state.kind === 'connected';
+
+  // What is loaded is asked for when it is opened, and again when the connection is back.
+  useEffect(() => {
+    if (isConnected) void chat.look(channel);
+  }, [chat, channel, isConnected, conversation.access.kind]);
+
+  useEffect(() => {
+    if (kind !== 'room') return;
+    const timer = setInterval(() => {
+      if (document.visibilityState === 'visible') void chat.lookAtReceipts(channel);
+    }, LOOK_EVERY_MS);
+    return () => clearInterval(timer);
+  }, [chat, channel, kind]);
+
+  const names = conversation.typing(Date.now());
+  const typing = names.length === 0 ? '' : (names.length === 1 ? words.isTyping : words.areTyping)(speech.list(names));
+  const submit = useCallback((text: string) => {
+    if (editing === null) chat.say(channel, text);
+    else if (text !== editing.text) chat.edit(channel, editing.offset, text);
+    setEditing(null);
+    if (editing === null) list.current?.toEnd();
+  }, [chat, channel, editing]);
+  const editLast = useCallback(() => {
+    const own = conversation.timeline.messages.findLast(({ author, isRetracted, isKnown }) =>
+      author?.user === chat.me && !isRetracted && isKnown);
+    if (own !== undefined) setEditing(own);
+  }, [chat, conversation]);
+
+  return (
+    <div class="conversation">
+      <header class="conversation-head">
+        <button class="quiet back" aria-label={words.back} onClick={onBack}><Arrow /></button>
+        <Avatar name={title} isRoom={kind === 'room'} />
+        <h1 dir="auto">{title}</h1>
+        {kind === 'room' && conversation.access.kind === 'in' && (
+          <button class="quiet" aria-expanded={side === 'members'} title={words.whoIsHere}
+            onClick={() => setSide(side === 'members' ? 'none' : 'members')}>
+            {words.here(members.count)}
+          </button>
+        )}
+        <button class="quiet" aria-expanded={side === 'search'} aria-label={words.search} title={words.search}
+          onClick={() => setSide(side === 'search' ? 'none' : 'search')}>
+          <Glass />
+        </button>
+        {kind === 'room' && (
+          <button class="quiet" aria-label={words.leaveRoom} title={words.leaveRoom} onClick={() => onLeave(channel)}>
+            <Door />
+          </button>
+        )}
+      </header>
+      <div class="conversation-body">
+        <div class="stream">
+          {conversation.access.kind === 'refused' && (
+            <p class="banner ended" role="alert">
+              {words.refusedRoom} ({conversation.access.code} {conversation.access.reason})
+            </p>
+          )}
+          <MessageList handle={list} chat={chat} conversation={conversation} onEdit={setEditing} />
+          <p class="typing" aria-live="polite" dir="auto">{typing}</p>
+          <Composer
+            key={editing === null ? 'new' : `edit-${editing.offset}`} title={title}
+            initial={editing?.text ?? ''} isEditing={editing !== null}
+            onSubmit={submit} onCancel={() => setEditing(null)} onTyping={() => chat.types(channel)}
+            onEditLast={editLast}
+          />
+        </div>
+        {side === 'members' && (
+          <aside class="side" aria-label={words.whoIsHere}>
+            <SideHead title={words.whoIsHere} onClose={() => setSide('none')} />
+            <ul class="people">
+              {members.people.map(({ user, name }) => (
+                <li key={user}>
+                  <button class="person" disabled={user === chat.me} onClick={() => onTalk(user)}>
+                    <Avatar name={user} isHere={true} />
+                    <span dir="auto">{name || user}</span>
+                    {user === chat.me && <span class="detail">{words.you}</span>}
+                  </button>
+                </li>
+              ))}
+            </ul>
+          </aside>
+        )}
+        {side === 'search' && (
+          <Search messages={conversation.timeline.messages} onClose={() => setSide('none')}
+            onGo={(offset) => list.current?.toOffset(offset)} />
+        )}
+      </div>
+    </div>
+  );
+}
+
+function SideHead({ title, onClose }: { title: string; onClose: () => void }) {
+  const { words } = useSpeech();
+  return (
+    <div class="side-head">
+      <h2>{title}</h2>
+      <button class="quiet" aria-label={words.close} title={words.close} onClick={onClose}>✕</button>
+    </div>
+  );
+}
+
+function Search({ messages, onClose, onGo }: {
+  messages: readonly Message[]; onClose: () => void; onGo: (offset: number) => void;
+}) {
+  const { words, time, day } = useSpeech();
+  const [wanted, setWanted] = useState('');
+  const found = useMemo(() => {
+    const small = wanted.trim().toLocaleLowerCase();
+    if (small === '') return [];
+    return messages.filter(({ text }) => text.toLocaleLowerCase().includes(small)).reverse();
+  }, [messages, wanted]);
+  return (
+    <aside class="side" aria-label={words.search}>
+      <SideHead title={words.search} onClose={onClose} />
+      <input
+        type="search" class="search-field" aria-label={words.searchIn} placeholder={words.searchIn} dir="auto"
+        value={wanted} onInput={(event) => setWanted(event.currentTarget.value)}
+        onKeyDown={(event) => event.key === 'Escape' && onClose()}
+        ref={(element) => element?.focus()}
+      />
+      <p class="detail" role="status">
+        {wanted.trim() === '' ? '' : found.length === 0 ? words.noResults : words.results(found.length)}
+      </p>
+      <ul class="results">
+        {found.slice(0, RESULTS_MAX).map((message) => (
+          <li key={message.offset}>
+            <button class="result" onClick={() => onGo(message.offset)}>
+              <span class="result-top">
+                <bdi>{message.author?.name || message.author?.user || words.server}</bdi>
+                <time>{day(message.time)}, {time(message.time)}</time>
+              </span>
+              <span class="result-text" dir="auto">{message.text}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    </aside>
+  );
+}
+
+function Arrow() {
+  return (
+    <svg viewBox="0 0 16 16" width="18" height="18" aria-hidden="true">
+      <path d="M10 3 5 8l5 5" fill="none" stroke="currentColor" stroke-width="1.75" stroke-linecap="round" />
+    </svg>
+  );
+}
+
+function Glass() {
+  return (
+    <svg viewBox="0 0 16 16" width="18" height="18" aria-hidden="true">
+      <circle cx="7" cy="7" r="4.25" fill="none" stroke="currentColor" stroke-width="1.6" />
+      <path d="m10.5 10.5 3 3" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" />
+    </svg>
+  );
+}
+
+function Door() {
+  return (
+    <svg viewBox="0 0 16 16" width="18" height="18" aria-hidden="true">
+      <path d="M9 3H4v10h5M7 8h7m-2.5-2.5L14 8l-2.5 2.5" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" />
+    </svg>
+  );
+}

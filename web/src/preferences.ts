@@ -1,0 +1,60 @@
+// What this browser remembers: language, colours, and which rooms somebody is in. Nothing
+// that was said, and no tokens.
+
+import { isPeer } from 'rookery-chat-core';
+
+import { languageOf, type Language } from './words';
+
+export type Theme = 'system' | 'light' | 'dark';
+
+const LANGUAGE_KEY = 'rookery.language';
+const THEME_KEY = 'rookery.theme';
+const ROOMS_KEY = 'rookery.rooms.';
+const PEERS_KEY = 'rookery.people.';
+const FIRST_ROOMS = ['lobby'];
+const LIST_MAX = 100;
+
+export function keptLanguage(): Language {
+  const kept = localStorage.getItem(LANGUAGE_KEY);
+  return kept === 'en' || kept === 'zh' ? kept : languageOf(navigator.languages);
+}
+
+export function keepLanguage(language: Language): void {
+  localStorage.setItem(LANGUAGE_KEY, language);
+}
+
+export function keptTheme(): Theme {
+  const kept = localStorage.getItem(THEME_KEY);
+  return kept === 'light' || kept === 'dark' ? kept : 'system';
+}
+
+export function keepTheme(theme: Theme): void {
+  localStorage.setItem(THEME_KEY, theme);
+}
+
+export function keptRooms(me: string): string[] {
+  return keptList(ROOMS_KEY + me) ?? FIRST_ROOMS;
+}
+
+export function keepRooms(me: string, rooms: readonly string[]): void {
+  localStorage.setItem(ROOMS_KEY + me, JSON.stringify(rooms));
+}
+
+// People whom this user wanted to write to; the server knows those who were written to.
+export function keptPeople(me: string): string[] {
+  return (keptList(PEERS_KEY + me) ?? []).filter((peer) => isPeer(peer, me));
+}
+
+export function keepPeople(me: string, people: readonly string[]): void {
+  localStorage.setItem(PEERS_KEY + me, JSON.stringify(people.slice(-LIST_MAX)));
+}
+
+function keptList(key: string): string[] | null {
+  try {
+    const kept: unknown = JSON.parse(localStorage.getItem(key) ?? 'null');
+    if (!Array.isArray(kept)) return null;
+    return kept.filter((one): one is string => typeof one === 'string' && one !== '').slice(0, LIST_MAX);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,169 @@
+// The chat of one user: the list, the conversation that is open, and the state of the
+// connection.
+
+import { Chat, isPeer, type ConnectionState, type RequestError } from 'rookery-chat-core';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
+
+import { useSpeech } from './context';
+import { ConversationView } from './conversation';
+import { keepPeople, keepRooms, keptPeople, keptRooms } from './preferences';
+import type { Session } from './session';
+import { Sidebar } from './sidebar';
+
+// How long a mistake stays on the page.
+const NOTICE_MS = 6_000;
+
+export function Talk({ session, onSignOut }: { session: Session; onSignOut: () => void }) {
+  const speech = useSpeech();
+  const [error, setError] = useState<RequestError | null>(null);
+  const chat = useChat(session, setError);
+  const [open, setOpen] = useOpenChannel();
+  const isOnline = useOnline();
+
+  useEffect(() => {
+    if (error === null) return;
+    const timer = setTimeout(() => setError(null), NOTICE_MS);
+    return () => clearTimeout(timer);
+  }, [error]);
+
+  const unread = chat.conversations.reduce((sum, conversation) => sum + conversation.unread, 0);
+  useEffect(() => {
+    document.title = unread === 0 ? speech.words.title : `(${speech.number(unread)}) ${speech.words.title}`;
+  }, [unread, speech]);
+  useWarning(chat.outbox.entries.length > 0);
+
+  const conversation = open === '' ? undefined : chat.conversation(open);
+  const joinRoom = useCallback((id: string) => {
+    setOpen(chat.join(id));
+    keepRooms(chat.me, roomsOf(chat));
+  }, [chat, setOpen]);
+  const talkTo = useCallback((peer: string) => {
+    if (!isPeer(peer, chat.me)) return;
+    setOpen(chat.talkTo(peer));
+    keepPeople(chat.me, [...new Set([...keptPeople(chat.me), peer])]);
+  }, [chat, setOpen]);
+  const leave = useCallback((channel: string) => {
+    chat.leave(channel);
+    keepRooms(chat.me, roomsOf(chat));
+    setOpen('');
+  }, [chat, setOpen]);
+
+  return (
+    <div class={conversation === undefined ? 'talk' : 'talk has-open'}>
+      <Sidebar
+        conversations={chat.conversations} me={chat.me} open={open} isConnected={chat.state.kind === 'connected'}
+        onOpen={setOpen} onJoin={joinRoom} onTalk={talkTo} onSignOut={onSignOut}
+      />
+      <main class="pane">
+        <Banner state={chat.state} isOnline={isOnline} onAgain={() => chat.connect()} />
+        {conversation === undefined ? (
+          <p class="empty">{speech.words.chooseOne}</p>
+        ) : (
+          <ConversationView
+            key={conversation.channel} chat={chat} conversation={conversation}
+            onBack={() => setOpen('')} onLeave={leave} onTalk={talkTo}
+          />
+        )}
+        {error !== null && (
+          <p class="toast" role="alert">{speech.words.error(error.code, error.message)}</p>
+        )}
+      </main>
+    </div>
+  );
+}
+
+function Banner({ state, isOnline, onAgain }: {
+  state: ConnectionState; isOnline: boolean; onAgain: () => void;
+}) {
+  const { words } = useSpeech();
+  const text = !isOnline ? words.offline : state.kind === 'connecting' ? words.connecting : '';
+  return (
+    <>
+      <p class="banner" role="status" data-state={isOnline ? state.kind : 'offline'} hidden={text === ''}>{text}</p>
+      {state.kind === 'ended' && (
+        <p class="banner ended" role="alert">
+          {words.ended} ({state.code} {state.reason}){' '}
+          <button onClick={onAgain}>{words.tryAgain}</button>
+        </p>
+      )}
+    </>
+  );
+}
+
+function roomsOf(chat: Chat): string[] {
+  return chat.conversations.filter(({ kind }) => kind === 'room').map(({ title }) => title);
+}
+
+// The chat of a session; what shows it is drawn anew at most once a frame.
+function useChat(session: Session, onError: (error: RequestError) => void): Chat {
+  const [, setVersion] = useState(0);
+  const isDue = useRef(false);
+  const chat = useMemo(() => {
+    const draw = () => {
+      isDue.current = false;
+      setVersion((version) => version + 1);
+    };
+    const onChange = () => {
+      if (isDue.current) return;
+      isDue.current = true;
+      // A page that nobody sees has no frames, and its title is seen all the same.
+      if (document.hidden) setTimeout(draw, 0);
+      else requestAnimationFrame(draw);
+    };
+    return new Chat({ client: session.client, me: session.me, onChange, onError });
+  }, [session, onError]);
+  useEffect(() => {
+    keptRooms(chat.me).forEach((id) => chat.join(id));
+    keptPeople(chat.me).forEach((peer) => chat.talkTo(peer));
+    chat.connect();
+    return () => chat.end();
+  }, [chat]);
+  return chat;
+}
+
+// The conversation that is open stands in the address, behind `#`.
+function useOpenChannel(): [string, (channel: string) => void] {
+  const read = () => {
+    try {
+      return decodeURIComponent(location.hash.slice(1));
+    } catch {
+      return '';
+    }
+  };
+  const [open, setOpen] = useState(read);
+  useEffect(() => {
+    const follow = () => setOpen(read());
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, []);
+  const go = useCallback((channel: string) => {
+    location.hash = encodeURIComponent(channel);
+    setOpen(channel);
+  }, []);
+  return [open, go];
+}
+
+function useOnline(): boolean {
+  const [isOnline, setIsOnline] = useState(navigator.onLine);
+  useEffect(() => {
+    const look = () => setIsOnline(navigator.onLine);
+    addEventListener('online', look);
+    addEventListener('offline', look);
+    return () => {
+      removeEventListener('online', look);
+      removeEventListener('offline', look);
+    };
+  }, []);
+  return isOnline;
+}
+
+// Whoever leaves the page is asked, while something is not sent: it would be lost.
+function useWarning(isNeeded: boolean): void {
+  useEffect(() => {
+    if (!isNeeded) return;
+    const warn = (event: Event) => event.preventDefault();
+    addEventListener('beforeunload', warn);
+    return () => removeEventListener('beforeunload', warn);
+  }, [isNeeded]);
+}
+

@@ -1,0 +1,198 @@
+// What the chat says, in each of its languages, and dates as people there write them.
+
+export type Language = 'en' | 'zh';
+
+const ENGLISH = {
+  title: 'Rookery chat',
+  yourName: 'Your name',
+  signIn: 'Start chatting',
+  signInHint: 'This is a server for trying out: take any name. Open this page a second time to talk to yourself.',
+  nameIsWrong: 'A name has 1 to 64 characters, without comma, # and control characters.',
+  signedOut: 'You are signed out.',
+  signOut: 'Sign out',
+  tryAgain: 'Try again',
+  cannotStart: 'The chat cannot start',
+  conversations: 'Conversations',
+  rooms: 'Rooms',
+  people: 'People',
+  addRoom: 'Join a room',
+  addPerson: 'Write to somebody',
+  roomName: 'Name of the room',
+  personName: 'Name of the person',
+  add: 'Add',
+  cancel: 'Cancel',
+  leaveRoom: 'Leave the room',
+  back: 'All conversations',
+  chooseOne: 'Choose a conversation, or begin one.',
+  nothingYet: 'Nothing was said here yet.',
+  loading: 'Loading…',
+  beginning: 'This is the beginning.',
+  message: 'Message',
+  messageTo: (title: string) => `Message to ${title}`,
+  send: 'Send',
+  save: 'Save',
+  editing: 'You are editing a message',
+  tooLong: (max: number) => `A message has at most ${max} characters.`,
+  actions: (name: string) => `What to do with the message of ${name}`,
+  react: (value: string) => `React with ${value}`,
+  reactedWith: (value: string, count: number) => `${value}: ${count}`,
+  edit: 'Edit',
+  retract: 'Take back',
+  edited: 'edited',
+  retracted: 'This message was taken back.',
+  unknownForm: 'This message has a form that this chat does not know.',
+  server: 'Server',
+  you: 'you',
+  waiting: 'Waits for the connection',
+  sending: 'Sending…',
+  sent: 'Sent',
+  delivered: 'Delivered',
+  read: 'Read',
+  readBy: (count: number) => `Read by ${count}`,
+  failed: 'Not sent',
+  retry: 'Try again',
+  discard: 'Discard',
+  newMessages: 'New',
+  toTheEnd: 'To the newest',
+  isTyping: (names: string) => `${names} is typing…`,
+  areTyping: (names: string) => `${names} are typing…`,
+  unread: (count: string) => `${count} unread`,
+  here: (count: number) => `${count} here`,
+  whoIsHere: 'Who is here',
+  close: 'Close',
+  search: 'Search',
+  searchIn: 'Search in what is loaded',
+  noResults: 'Nothing found in what is loaded.',
+  results: (count: number) => (count === 1 ? '1 message' : `${count} messages`),
+  connecting: 'Connecting…',
+  offline: 'You are offline. What you write is sent when you are back.',
+  ended: 'The connection ended',
+  joining: 'Joining…',
+  refusedRoom: 'You are not in this room',
+  theme: 'Colours',
+  light: 'Light',
+  dark: 'Dark',
+  system: 'System',
+  language: 'Language',
+  says: (name: string, text: string) => `${name}: ${text}`,
+  error: (code: number, message: string) => `That did not work (${code} ${message}).`,
+};
+
+type Words = typeof ENGLISH;
+
+const CHINESE: Words = {
+  title: 'Rookery 聊天',
+  yourName: '你的名字',
+  signIn: '开始聊天',
+  signInHint: '这是一台试用服务器：名字随意。再打开一次本页面，就可以和自己对话。',
+  nameIsWrong: '名字为 1 到 64 个字符，不含逗号、# 和控制字符。',
+  signedOut: '你已退出。',
+  signOut: '退出',
+  tryAgain: '重试',
+  cannotStart: '无法启动聊天',
+  conversations: '会话',
+  rooms: '聊天室',
+  people: '联系人',
+  addRoom: '加入聊天室',
+  addPerson: '给某人写消息',
+  roomName: '聊天室名称',
+  personName: '对方的名字',
+  add: '添加',
+  cancel: '取消',
+  leaveRoom: '离开聊天室',
+  back: '所有会话',
+  chooseOne: '选择一个会话，或新建一个。',
+  nothingYet: '这里还没有消息。',
+  loading: '加载中…',
+  beginning: '已到最早的消息。',
+  message: '消息',
+  messageTo: (title) => `发消息给 ${title}`,
+  send: '发送',
+  save: '保存',
+  editing: '正在编辑消息',
+  tooLong: (max) => `一条消息最多 ${max} 个字符。`,
+  actions: (name) => `${name} 的消息：操作`,
+  react: (value) => `用 ${value} 回应`,
+  reactedWith: (value, count) => `${value}：${count}`,
+  edit: '编辑',
+  retract: '撤回',
+  edited: '已编辑',
+  retracted: '这条消息已撤回。',
+  unknownForm: '这条消息的格式无法识别。',
+  server: '服务器',
+  you: '你',
+  waiting: '等待连接',
+  sending: '发送中…',
+  sent: '已发送',
+  delivered: '已送达',
+  read: '已读',
+  readBy: (count) => `${count} 人已读`,
+  failed: '未发送',
+  retry: '重试',
+  discard: '放弃',
+  newMessages: '新消息',
+  toTheEnd: '跳到最新',
+  isTyping: (names) => `${names} 正在输入…`,
+  areTyping: (names) => `${names} 正在输入…`,
+  unread: (count) => `${count} 条未读`,
+  here: (count) => `${count} 人在线`,
+  whoIsHere: '在线的人',
+  close: '关闭',
+  search: '搜索',
+  searchIn: '搜索已加载的消息',
+  noResults: '已加载的消息中没有找到。',
+  results: (count) => `${count} 条消息`,
+  connecting: '连接中…',
+  offline: '你已离线。写下的消息会在恢复连接后发送。',
+  ended: '连接已结束',
+  joining: '正在加入…',
+  refusedRoom: '你不在这个聊天室中',
+  theme: '配色',
+  light: '浅色',
+  dark: '深色',
+  system: '跟随系统',
+  language: '语言',
+  says: (name, text) => `${name}：${text}`,
+  error: (code, message) => `操作未成功（${code} ${message}）。`,
+};
+
+const WORDS: Record<Language, Words> = { en: ENGLISH, zh: CHINESE };
+const TAGS: Record<Language, string> = { en: 'en', zh: 'zh-CN' };
+
+// What one language says, with its ways to write dates and lists.
+export interface Speech {
+  readonly language: Language;
+  readonly tag: string;
+  readonly words: Words;
+  readonly time: (ms: number) => string;
+  readonly day: (ms: number) => string;
+  readonly full: (ms: number) => string;
+  readonly list: (names: readonly string[]) => string;
+  readonly number: (count: number) => string;
+}
+
+export function speech(language: Language): Speech {
+  // Dates are those of the country that the browser names, where its language is this one.
+  const tag = navigator.languages.find((one) => one.startsWith(language)) ?? TAGS[language];
+  const time = new Intl.DateTimeFormat(tag, { hour: '2-digit', minute: '2-digit' });
+  const day = new Intl.DateTimeFormat(tag, { weekday: 'long', day: 'numeric', month: 'long' });
+  const full = new Intl.DateTimeFormat(tag, { dateStyle: 'full', timeStyle: 'medium' });
+  const list = new Intl.ListFormat(tag, { type: 'conjunction' });
+  const number = new Intl.NumberFormat(tag);
+  return {
+    language,
+    tag,
+    words: WORDS[language],
+    time: (ms) => time.format(ms),
+    day: (ms) => day.format(ms),
+    full: (ms) => full.format(ms),
+    list: (names) => list.format(names),
+    number: (count) => number.format(count),
+  };
+}
+
+// The language that the browser asks for.
+export function languageOf(tags: readonly string[]): Language {
+  const known = tags.map((tag) => tag.slice(0, 2)).find((tag) => tag === 'en' || tag === 'zh');
+  return known === 'zh' ? 'zh' : 'en';
+}
