@@ -132,6 +132,7 @@ mod tests {
             readiness,
             store,
             diagnostics: diagnostics(Some(TOKEN)),
+            web: None,
         }
     }
 

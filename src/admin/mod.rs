@@ -7,6 +7,7 @@
 //! | `/health` | 200 while the process lives |
 //! | `/ready` | 200 while new clients are welcome, else 503 and the reason; a second line says that the store is full |
 //! | `/debug` | what went wrong, for those who have the token (`debug/mod.rs`) |
+//! | `/`, `/dev/token` | the web chat, in development mode alone (`web.rs`) |
 //!
 //! Invariant: each connection has one request, a bounded head and a bounded
 //! life, and there are never more than [`CONNECTIONS_MAX`].
@@ -20,6 +21,7 @@ mod listener;
 mod routes;
 mod scrape;
 mod token;
+mod web;
 
 pub use crate::http_server::remedy;
 pub use debug::{
@@ -29,3 +31,4 @@ pub use debug::{
 pub use listener::{AdminListener, AdminListenerError, CONNECTIONS_MAX};
 pub use routes::{AdminState, Readiness, StoreState};
 pub use token::{AdminToken, TOKEN_BYTES_MIN, TRIES_MAX, TRIES_MS, TokenFormatError};
+pub use web::{SignToken, WebChat, WebChatError};

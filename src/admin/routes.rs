@@ -1,5 +1,5 @@
-//! The pages of the admin listener: `/metrics`, `/health` and `/ready`, and whatever is below
-//! `/debug`.
+//! The pages of the admin listener: `/metrics`, `/health` and `/ready`, whatever is below
+//! `/debug`, and the web chat where there is one.
 //!
 //! Deliberately absent: who decides whether the server is ready (`server`).
 
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::debug::{self, DiagnosticsState};
 use super::scrape;
+use super::web::{self, WebChat};
 use crate::clock::now;
 use crate::metrics::{
     Exposition, ExpositionFormat, Gauge, Histogram, OPEN_METRICS_TYPE, Page, SharedMetricsWriter,
@@ -60,17 +61,23 @@ pub struct AdminState {
     pub store: watch::Receiver<StoreState>,
     /// What `/debug` shows, to those who have the token.
     pub diagnostics: DiagnosticsState,
+    /// The web chat; only in development mode.
+    pub web: Option<WebChat>,
 }
 
 /// All that can be asked; the rest is 404, another method 405.
 pub(super) fn router(view: AdminState) -> Router {
     let diagnostics = debug::router(view.diagnostics.clone());
+    let others = match &view.web {
+        Some(chat) => web::router(chat.clone()),
+        None => Router::new().fallback(|| async { (StatusCode::NOT_FOUND, "no such page\n") }),
+    };
     Router::new()
         .merge(diagnostics)
+        .merge(others)
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { "alive\n" }))
         .route("/ready", get(ready))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "no such page\n") })
         .layer(from_fn_with_state(view.clone(), measure))
         .with_state(view)
 }

@@ -53,7 +53,7 @@ enum Command {
     /// Serve chat until a signal ends it.
     ///
     /// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the token keys again.
-    Serve(Configured),
+    Serve(serve::ServeArguments),
     /// Say everything that is wrong with a configuration.
     CheckConfig(Configured),
     /// Print what the server would run with, without secrets.
@@ -136,7 +136,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Command {
     fn run(self) -> u8 {
         match self {
-            Command::Serve(configured) => serve::run(configured.into()),
+            Command::Serve(arguments) => serve::run(arguments),
             Command::CheckConfig(configured) => check_config(&configured.into()),
             Command::PrintConfig(PrintConfig { configured, format }) => {
                 print_config(&configured.into(), format)

@@ -4,21 +4,40 @@
 //! Deliberately absent: what the server does (`server`).
 
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use clap::Args;
 
 use super::inputs::Inputs;
 use super::output::fail;
 use super::place::leave_gone_directory;
-use super::{FAILED, MISUSED};
-use crate::config::Config;
+use super::{Configured, FAILED, MISUSED, token};
+use crate::admin::WebChat;
+use crate::config::{self, Config, DEV_NAME, DEV_TEXT, File, Sources};
 use crate::logs;
 use crate::server::{self, DiagnosticsOptions, Secrets, ServerSetup, StoreSetup};
 use crate::store::OpenError;
 
+/// How long a token of the web chat lives; the page gets another one before that.
+const WEB_TOKEN_S: u64 = 3_600;
+
+/// What is served.
+#[derive(Debug, Args)]
+pub(super) struct ServeArguments {
+    #[command(flatten)]
+    configured: Configured,
+    /// Serve the web chat of this folder at `/` of the admin listener, with tokens for whoever
+    /// asks; for trying out.
+    #[arg(long, value_name = "DIR", requires = "dev")]
+    web: Option<PathBuf>,
+}
+
 /// Serves until a signal ends it; the exit code of that.
-pub(super) fn run(inputs: Inputs) -> u8 {
+pub(super) fn run(ServeArguments { configured, web }: ServeArguments) -> u8 {
+    let inputs: Inputs = configured.into();
     server::hold_reloads();
     let config = match inputs.resolve() {
         Ok(config) => config,
@@ -47,6 +66,10 @@ pub(super) fn run(inputs: Inputs) -> u8 {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    let web = match web.map(|dir| web_chat(&dir, &config)).transpose() {
+        Ok(web) => web,
+        Err(why) => return fail(FAILED, &why),
+    };
     let at_start = secrets(&config);
     // Only the secrets of what is read again count: the rest needs a restart.
     let reload = Box::new(move || match inputs.resolve() {
@@ -67,6 +90,7 @@ pub(super) fn run(inputs: Inputs) -> u8 {
             dir: Some(config.admin.evidence_dir).filter(|dir| !dir.is_empty()).map(Into::into),
             leak_hold_ms: config.admin.leak_hold_ms,
         },
+        web,
         reload,
     };
     match server::run(setup) {
@@ -76,6 +100,19 @@ pub(super) fn run(inputs: Inputs) -> u8 {
             fault.exit_code()
         }
     }
+}
+
+/// The web chat of a folder. Its tokens are signed with the published secret whatever else is
+/// configured, so that nobody gets one here that they could not make themselves.
+fn web_chat(dir: &Path, config: &Config) -> Result<WebChat, String> {
+    let port = config.server.addresses()[0].port();
+    let file = Some(File { name: DEV_NAME.to_owned(), text: DEV_TEXT.to_owned() });
+    let published = config::resolve(&Sources { file, ..Sources::default() }, &mut |path| {
+        Err(io::Error::new(io::ErrorKind::NotFound, path.display().to_string()))
+    });
+    let published = published.expect("the embedded configuration is good");
+    let sign = move |user: &str| token::for_user(&published, user, WEB_TOKEN_S);
+    WebChat::read(dir, port, Arc::new(sign)).map_err(|error| error.to_string())
 }
 
 /// What is read again.

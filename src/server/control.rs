@@ -86,6 +86,7 @@ async fn live(
     let api_keys = Arc::clone(&setup.secrets.api_keys);
     let mut api = ServerApi::bind(&setup.api, api_keys, answers, plan.cores.len() as u16).await?;
     let api_address = api.address();
+    let is_web_shown = setup.web.is_some();
     let (mut shown, control_channels, trace_events) =
         show(&mut setup, &plan, (admin, admin_address), server_answers);
     let collector = collector(&setup).map_err(StartError::Collector)?;
@@ -106,6 +107,9 @@ async fn live(
     announce(&plan, &addresses, admin_address);
     if let Some(address) = api_address {
         tracing::info!("the server API is at http://{address}/api");
+    }
+    if is_web_shown {
+        tracing::info!("the web chat is at http://{admin_address}/");
     }
     let namespaces = setup.shard.room.namespaces.clone().into();
     api.serve(
@@ -170,7 +174,6 @@ fn show(
         evidence_dir: setup.diagnostics.dir.clone(),
         leak_hold_ms: setup.diagnostics.leak_hold_ms,
     });
-    let profile = Arc::new(Semaphore::new(1));
     let cpu_profiles = match plan.table {
         TableKind::Shared => CpuProfiles::Possible,
         TableKind::PerShard => CpuProfiles::Impossible,
@@ -180,7 +183,7 @@ fn show(
         instance: Arc::clone(&instance),
         threads: threads.clone(),
         questions: asked,
-        profile,
+        profile: Arc::new(Semaphore::new(1)),
         cpu_profiles,
     };
     let pages = tokio::spawn(admin.serve(AdminState {
@@ -190,6 +193,7 @@ fn show(
         readiness: seen,
         store,
         diagnostics: diagnostics_state,
+        web: setup.web.take(),
     }));
     let store_status = store_cells.map(|cells| StoreStatus { cells, state: store_state });
     let (senders, trace_events) = lane::mailbox(plan.cores.len() as u16, TRACE_EVENT_LANE);

@@ -107,6 +107,8 @@ pub struct ServerSetup {
     pub secrets: Secrets,
     /// What is written down when something leaks.
     pub diagnostics: DiagnosticsOptions,
+    /// The web chat; only in development mode.
+    pub web: Option<admin::WebChat>,
     /// What SIGHUP calls.
     pub reload: ReloadSecrets,
 }

@@ -149,7 +149,8 @@ export async function freePort() {
 
 // Starts the binary with the tests' configuration and waits until it is ready.
 // `port`, `outboxBytes`, `pingMs`, `ackWaitMs` and `otlpEndpoint` may be chosen; `durable`
-// keeps all rooms on disk; `more` stands behind it all; `dev` takes the embedded configuration.
+// keeps all rooms on disk; `more` stands behind it all; `dev` takes the embedded configuration,
+// and `web` with it the folder of a web chat.
 export async function startServer(options = {}) {
   const port = options.port ?? (await freePort());
   const adminPort = await freePort();
@@ -163,7 +164,8 @@ export async function startServer(options = {}) {
     `--admin-listen=127.0.0.1:${adminPort}`,
     `--store-dir=${store}`,
   ];
-  const source = options.dev ? ['--dev', ...places] : ['--config', file];
+  const web = options.web ? ['--web', options.web] : [];
+  const source = options.dev ? ['--dev', ...places, ...web] : ['--config', file];
   const server = {
     port,
     adminPort,
