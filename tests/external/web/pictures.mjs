@@ -1,0 +1,72 @@
+// Draws the pictures of the web chat in docs/pictures: at a desk's and a phone's width, in both
+// languages, from a server on which people talked.
+
+import path from 'node:path';
+
+import { DESK, PHONE, arrive, choose, field, launch, say, seen, startChat } from './browser.mjs';
+import { TOP } from '../sdk/node/harness.mjs';
+
+const TALKS = {
+  en: {
+    locale: 'en-GB', names: ['anna', 'ben'], room: 'lobby',
+    lines: ['Good morning! Did the build go through?', 'Green, all of it.', 'Lovely. Lunch at twelve?',
+      'The new place has dumplings. I shall take the long table by the window, so that the others find us when the meeting is over.'],
+    direct: ['Could you look at my patch?', 'Already on it.', 'Thank you!'], typed: 'See you th',
+  },
+  zh: {
+    locale: 'zh-CN', names: ['小红', '小明'], room: '大厅',
+    lines: ['早上好！构建通过了吗？', '全部通过了。', '太好了。十二点一起吃午饭？',
+      '新开的那家有饺子。我先去占窗边的长桌，会议结束后大家过来就能找到我们。'],
+    direct: ['能帮我看一下补丁吗？', '已经在看了。', '谢谢！'], typed: '一会儿在那边见吧',
+  },
+};
+
+const cleanups = [];
+const t = { after: (act) => cleanups.unshift(act) };
+const [server, browser] = await Promise.all([startChat(), launch()]);
+try {
+  for (const [language, talk] of Object.entries(TALKS)) await draw(language, talk);
+} finally {
+  for (const act of cleanups) await act();
+  await browser.close();
+  await server.stop();
+}
+
+async function draw(language, { locale, names: [first, second], room, lines, direct, typed }) {
+  const anna = await arrive(t, browser, server, first, { locale, room, viewport: DESK, scale: 1 });
+  const ben = await arrive(t, browser, server, second, { locale, room, viewport: PHONE, scale: 1.5, colorScheme: 'dark' });
+  for (const [at, line] of lines.entries()) {
+    await say(at % 2 === 0 ? anna : ben, line);
+    for (const page of [anna, ben]) await seen(page, line);
+  }
+  const is = (en, zh) => (language === 'en' ? en : zh);
+  await choose(anna, lines[1], is('React with 🎉', '用 🎉 回应'));
+  await choose(ben, lines[2], is('React with 👍', '用 👍 回应'));
+  await ben.locator('.reaction').nth(1).waitFor();
+  await anna.locator('.conversation-head').getByText(is('2 here', '2 人在线')).click();
+  await anna.locator('.person', { hasText: second }).waitFor();
+  await anna.locator('.receipt').first().waitFor();
+  await field(ben).pressSequentially(typed, { delay: 300 });
+  await anna.locator('.typing', { hasText: second }).waitFor();
+  await shoot(anna, `web-chat-desk-${language}`);
+  await shoot(ben, `web-chat-phone-${language}`);
+
+  await anna.locator('.person', { hasText: second }).click();
+  await say(anna, direct[0]);
+  await seen(anna, direct[0]);
+  await ben.getByRole('button', { name: is('All conversations', '所有会话') }).click();
+  await ben.locator('.badge').waitFor();
+  await shoot(ben, `web-chat-phone-list-${language}`);
+  await ben.locator('.entry', { hasText: first }).last().click();
+  await say(ben, direct[1]);
+  await say(anna, direct[2]);
+  await seen(ben, direct[2]);
+  await anna.emulateMedia({ colorScheme: 'dark' });
+  await anna.locator('.receipt', { hasText: is('Read', '已读') }).last().waitFor();
+  await shoot(anna, `web-chat-direct-${language}`);
+}
+
+async function shoot(page, name) {
+  await page.mouse.move(0, 0);
+  await page.screenshot({ path: path.join(TOP, 'docs/pictures', `${name}.png`) });
+}
