@@ -4,7 +4,9 @@ import { useCallback, useEffect, useMemo, useState } from 'preact/hooks';
 
 import { LookContext, useSpeech, type Look } from './context';
 import { keepLanguage, keepTheme, keptLanguage, keptTheme } from './preferences';
-import { begin, isName, keepName, keptName, readConfig, type PageConfig, type Session } from './session';
+import {
+  begin, isName, isSignedOut, keepName, keptName, readConfig, signOut, type PageConfig, type Session,
+} from './session';
 import { Talk } from './talk';
 import { speech } from './words';
 
@@ -12,6 +14,7 @@ type Stage =
   | { readonly kind: 'starting' }
   | { readonly kind: 'asking' }
   | { readonly kind: 'chatting'; readonly session: Session }
+  | { readonly kind: 'signed-out' }
   | { readonly kind: 'over'; readonly why: string };
 
 export function App() {
@@ -26,7 +29,7 @@ export function App() {
       keepName(known.askName ? name : '');
       setStage({ kind: 'chatting', session });
     } catch (error) {
-      setStage({ kind: 'over', why: error instanceof Error ? error.message : String(error) });
+      setStage(isSignedOut(error) ? { kind: 'signed-out' } : { kind: 'over', why: reason(error) });
     }
   }, []);
 
@@ -37,20 +40,22 @@ export function App() {
       if (known.askName && keptName() === '') setStage({ kind: 'asking' });
       else await enter(known, keptName());
     } catch (error) {
-      setStage({ kind: 'over', why: error instanceof Error ? error.message : String(error) });
+      setStage({ kind: 'over', why: reason(error) });
     }
   }, [enter]);
   useEffect(() => void start(), [start]);
 
-  const signOut = useCallback(() => {
-    keepName('');
-    setStage(config?.askName ? { kind: 'asking' } : { kind: 'over', why: '' });
+  const leave = useCallback(() => {
+    if (config === null) return;
+    setStage(config.askName ? { kind: 'asking' } : { kind: 'signed-out' });
+    signOut(config).catch((error: unknown) => setStage({ kind: 'over', why: reason(error) }));
   }, [config]);
+  const expire = useCallback(() => setStage({ kind: 'signed-out' }), []);
 
   return (
     <LookContext.Provider value={look}>
       {stage.kind === 'chatting' ? (
-        <Talk session={stage.session} onSignOut={signOut} key={stage.session.me} />
+        <Talk session={stage.session} onSignOut={leave} onExpire={expire} key={stage.session.me} />
       ) : (
         <main class="gate">
           <div class="gate-card">
@@ -60,10 +65,18 @@ export function App() {
             {stage.kind === 'asking' && config !== null && (
               <NameForm onName={(name) => void enter(config, name)} />
             )}
+            {stage.kind === 'signed-out' && (
+              <div class="gate-form" role="alert">
+                <p>{look.speech.words.signedOut}</p>
+                {config !== null && config.loginUrl !== ''
+                  ? <a class="primary" href={config.loginUrl}>{look.speech.words.logIn}</a>
+                  : <button class="primary" onClick={() => void start()}>{look.speech.words.tryAgain}</button>}
+              </div>
+            )}
             {stage.kind === 'over' && (
-              <div role="alert">
-                <p>{stage.why === '' ? look.speech.words.signedOut : look.speech.words.cannotStart}</p>
-                {stage.why !== '' && <p class="detail" dir="auto">{stage.why}</p>}
+              <div class="gate-form" role="alert">
+                <p>{look.speech.words.cannotStart}</p>
+                <p class="detail" dir="auto">{stage.why}</p>
                 <button class="primary" onClick={() => void start()}>{look.speech.words.tryAgain}</button>
               </div>
             )}
@@ -72,6 +85,10 @@ export function App() {
       )}
     </LookContext.Provider>
   );
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function NameForm({ onName }: { onName: (name: string) => void }) {

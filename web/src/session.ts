@@ -11,6 +11,9 @@ export interface PageConfig {
   readonly server: string;
   readonly tokenUrl: string;
   readonly askName: boolean;
+  // Where somebody signs in and out; empty where the backend says nothing of that.
+  readonly loginUrl: string;
+  readonly logoutUrl: string;
 }
 
 export interface Session {
@@ -24,12 +27,15 @@ const NAME_UNITS_MAX = 64;
 export async function readConfig(): Promise<PageConfig> {
   const answer = await fetch('./config.json', { cache: 'no-cache' });
   if (!answer.ok) throw new Error(`config.json: ${answer.status}`);
-  const { server, port, token_url: tokenUrl, ask_name: askName } = (await answer.json()) as {
+  const config = (await answer.json()) as {
     server?: string; port?: number; token_url: string; ask_name?: boolean;
+    login_url?: string; logout_url?: string;
   };
+  const { server, port, token_url: tokenUrl, ask_name: askName = false } = config;
+  const { login_url: loginUrl = '', logout_url: logoutUrl = '' } = config;
   const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
   const beside = `${scheme}://${location.hostname}:${port ?? 8000}/connection/websocket`;
-  return { server: server ?? beside, tokenUrl, askName: askName ?? false };
+  return { server: server ?? beside, tokenUrl, askName, loginUrl, logoutUrl };
 }
 
 export function isName(name: string): boolean {
@@ -52,6 +58,16 @@ export async function begin(config: PageConfig, name: string): Promise<Session> 
   const me = userOf(token);
   if (me === '') throw new Error('the token names no user');
   return { client: new Centrifuge(config.server, { token, getToken, name: 'rookery-web' }), me };
+}
+
+// Ends the session with the backend, where it has an address for that.
+export async function signOut({ logoutUrl }: PageConfig): Promise<void> {
+  keepName('');
+  if (logoutUrl !== '') await fetch(logoutUrl, { method: 'POST', credentials: 'include' });
+}
+
+export function isSignedOut(error: unknown): boolean {
+  return error instanceof UnauthorizedError;
 }
 
 async function fetchToken({ tokenUrl, askName }: PageConfig, name: string): Promise<string> {

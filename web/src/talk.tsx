@@ -12,13 +12,26 @@ import { Sidebar } from './sidebar';
 
 // How long a mistake stays on the page.
 const NOTICE_MS = 6_000;
+// What the SDK says when `getToken` was refused.
+const UNAUTHORIZED_CODE = 1;
 
-export function Talk({ session, onSignOut }: { session: Session; onSignOut: () => void }) {
+interface TalkProps {
+  readonly session: Session;
+  readonly onSignOut: () => void;
+  // The backend gives no more tokens.
+  readonly onExpire: () => void;
+}
+
+export function Talk({ session, onSignOut, onExpire }: TalkProps) {
   const speech = useSpeech();
   const [error, setError] = useState<RequestError | null>(null);
   const chat = useChat(session, setError);
   const [open, setOpen] = useOpenChannel();
   const isOnline = useOnline();
+  const isExpired = chat.state.kind === 'ended' && chat.state.code === UNAUTHORIZED_CODE;
+  useEffect(() => {
+    if (isExpired) onExpire();
+  }, [isExpired, onExpire]);
 
   useEffect(() => {
     if (error === null) return;

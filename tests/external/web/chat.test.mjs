@@ -77,6 +77,19 @@ describe('two people', () => {
     await seen(anna.page, 'yes');
   });
 
+  test('are told of what is said in a room that they do not look at', async (t) => {
+    const [room, other] = [fresh('room'), fresh('other')];
+    const anna = await arrive(t, browser, server, fresh('anna'), { room, rooms: [other] });
+    const ben = await arrive(t, browser, server, fresh('ben'), { room: other, rooms: [] });
+    await say(ben, 'over here');
+    await entry(anna, other).getByText('1 unread').waitFor();
+    await entry(anna, other).getByText(/: over here$/).waitFor();
+    await entry(anna, other).click();
+    await seen(anna, 'over here');
+    await anna.locator('.badge').waitFor({ state: 'detached' });
+    await message(ben, 'over here').getByText('Read by 1').waitFor();
+  });
+
   test('edit, react and take back, and both see the same', async (t) => {
     const { anna, ben } = await two(t);
     await say(anna.page, 'frist');
@@ -110,7 +123,7 @@ describe('two people', () => {
   });
 
   test('one goes offline and returns: nothing is missing, and nothing there twice', async (t) => {
-    const { anna, ben } = await two(t, { mayMeet: ABSENT });
+    const { room, anna, ben } = await two(t, { mayMeet: ABSENT });
     await say(anna.page, 'before');
     await choose(anna.page, 'before', 'React with 👍');
     await seen(ben.page, 'before');
@@ -125,7 +138,14 @@ describe('two people', () => {
     await message(anna.page, 'before, edited').getByText('(edited)').waitFor();
     await message(anna.page, 'before, edited').getByRole('button', { name: '👍: 1' }).click();
     await message(anna.page, 'before, edited').locator('.reaction').waitFor({ state: 'detached' });
+    await anna.page.getByRole('button', { name: 'Write to somebody' }).click();
+    await anna.page.getByLabel('Name of the person').fill(ben.user);
+    await anna.page.getByLabel('Name of the person').press('Enter');
+    await say(anna.page, 'directly');
+    await seen(anna.page, 'directly');
+    await entry(anna.page, room).click();
     await ben.page.context().setOffline(false);
+    await entry(ben.page, anna.user).getByText('1 unread').waitFor();
     const want = ['before, edited (edited)', 'meanwhile', 'of ben 1', 'of ben 2'];
     for (const { page } of [anna, ben]) {
       await seen(page, 'of ben 2');
