@@ -99,6 +99,7 @@ impl Client {
         } else {
             let offset = newest - self.prng.below(newest.min(3));
             cx.oracle.durable_oracle.markers(channel, self.user, offset);
+            cx.oracle.inboxes.marked(channel, self.user, offset);
             let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset}}}");
             self.call("chat.read", data, PendingCommand::Read(channel, offset), cx);
         }
@@ -106,6 +107,7 @@ impl Client {
 
     fn acknowledge(&mut self, channel: &'static str, offset: u64, cx: &mut ClientContext<'_>) {
         cx.oracle.durable_oracle.markers(channel, self.user, offset);
+        cx.oracle.inboxes.marked(channel, self.user, offset);
         let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset},\"took_ms\":3}}");
         self.call("chat.ack", data, PendingCommand::Ack(channel, offset), cx);
     }
@@ -204,6 +206,7 @@ impl Client {
             cx.oracle.durable_oracle.delivered_direct(channel, offset, number)?;
             cx.oracle.check_words(channel, publication, 0)?;
         }
+        cx.oracle.inboxes.brought(channel, self.user, offset, &cx.oracle.durable_oracle);
         let newest = self.received.entry(channel).or_default();
         *newest = offset.max(*newest);
         let is_known = cx.oracle.durable_oracle.is_acknowledged(channel, self.user, offset);

@@ -198,6 +198,11 @@ impl DurableOracle {
         self.places.get(&(channel.to_owned(), offset)).copied()
     }
 
+    /// Who said the message at a place.
+    pub fn author_at(&self, channel: &str, offset: u64) -> Option<&'static str> {
+        self.at(channel, offset).map(|number| self.said[&number].author)
+    }
+
     /// Whether the message at a place is one that nobody wanted gone.
     pub fn is_whole(&self, channel: &str, offset: u64) -> bool {
         self.at(channel, offset).is_some_and(|number| !self.is_retraction_asked(number))

@@ -25,6 +25,7 @@ pub mod digest;
 mod durable_oracle;
 mod edits;
 mod histories;
+mod inbox_oracle;
 mod lane;
 mod member_view;
 pub mod mutation;

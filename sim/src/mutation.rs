@@ -22,6 +22,8 @@ pub enum Mutation {
     DropMessage,
     /// A message of a room without history never reaches a shard.
     DropFleeting,
+    /// A direct message never reaches a shard.
+    DropDirect,
     /// Two messages of one room change places.
     SwapMessages,
     /// A message comes with the body of another.
@@ -263,6 +265,7 @@ impl Mutator {
         match mutation {
             Mutation::DropMessage
             | Mutation::DropFleeting
+            | Mutation::DropDirect
             | Mutation::DropUnsubscribe
             | Mutation::DropLeave
             | Mutation::DropAnswer => {
@@ -391,6 +394,10 @@ impl Mutator {
                 Mutation::DropFleeting,
                 ShardMessage::Event(RoomEvent::Published(_, publication, _)),
             ) => publication.offset == 0,
+            (
+                Mutation::DropDirect,
+                ShardMessage::Event(RoomEvent::Published(_, publication, _)),
+            ) => publication.tags.iter().any(|(name, _)| &**name == "channel"),
             (
                 Mutation::ShortenRecovery,
                 ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Subscribed(subscribed))),

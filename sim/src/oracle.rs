@@ -12,6 +12,7 @@ use rookery::store::Disk;
 use rookery::wire::client::proto;
 
 use crate::durable_oracle::{DurableOracle, KnownBefore};
+use crate::inbox_oracle::InboxOracle;
 use crate::publication::{edit_offset, is_superseded, words_of};
 use crate::reaction_oracle::ReactionOracle;
 use crate::scenario::Scenario;
@@ -26,6 +27,8 @@ pub struct Oracle {
     moment: u64,
     /// What was said in channels on disk.
     pub durable_oracle: DurableOracle,
+    /// What came to personal channels.
+    pub inboxes: InboxOracle,
     /// What messages are reacted to with.
     pub reactions: ReactionOracle,
     /// Whether every recovery fits an outbox, whatever waits there; where one does not,
@@ -78,6 +81,7 @@ impl Oracle {
     /// The disk holds all that was promised, and nothing else.
     pub fn check_disk(&self, disk: &impl Disk, names: NameKey, now_unix_ms: u64) -> CheckResult {
         self.durable_oracle.check_disk(disk, names, now_unix_ms)?;
+        self.inboxes.check_disk(disk, names, &self.durable_oracle)?;
         self.reactions.check_disk(disk, names, &self.durable_oracle)
     }
 

@@ -332,8 +332,14 @@ fn dead_letters_see_one_that_waits_no_more() {
 }
 
 #[test]
+fn order_sees_a_direct_message_that_was_passed_over() {
+    check_stored_mutation(Mutation::DropDirect, &[Checker::InOrder]);
+}
+
+#[test]
 fn waiting_sees_what_is_never_brought() {
-    check_stored_mutation(Mutation::HideWaiting, &[Checker::Waiting]);
+    // Something may be brought after it.
+    check_stored_mutation(Mutation::HideWaiting, &[Checker::Waiting, Checker::InOrder]);
 }
 
 #[test]

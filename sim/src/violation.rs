@@ -56,6 +56,8 @@ pub enum Checker {
     Markers,
     /// Dead letters + delivered + pending = sent.
     DeadLetters,
+    /// Direct messages of a conversation come in their order: none is passed over.
+    InOrder,
     /// Nothing waits for ever for a user who comes and acknowledges.
     Waiting,
     /// After a failed sync nothing is promised until the disk was read again.

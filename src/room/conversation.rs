@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use super::messages::{InboxDelivery, ReplyTo, RoomRequest};
+use super::messages::{DirectMessage, InboxDelivery, ReplyTo, RoomRequest};
 use super::{ChannelKey, MessageTiming, PublishMode, ReadMarkerUpdate, RoomOp, RoomOutput};
-use crate::base::{RoomId, Timestamps};
-use crate::store::{PendingMessage, ReadMarkers};
+use crate::base::RoomId;
+use crate::store::ReadMarkers;
 use crate::wire::{Payload, Publication, chat};
 
 impl RoomOutput {
@@ -33,24 +33,20 @@ impl DirectConversation<'_> {
     /// Delivers a direct message to both users.
     pub fn deliver_direct(
         self,
-        now: Timestamps,
         publication: &Arc<Publication>,
         mode: PublishMode,
         timing: MessageTiming,
         out: &mut RoomOutput,
     ) {
-        let PublishMode::Send { from, to, ttl_ms } = mode else { return };
-        let channel = Arc::clone(&self.channel_key.channel);
-        let due = PendingMessage {
+        let PublishMode::Send { from, to, ttl_ms: _ } = mode else { return };
+        let message = DirectMessage {
             room: self.room,
-            channel: Arc::clone(&channel),
+            channel: Arc::clone(&self.channel_key.channel),
             publication: Arc::clone(publication),
-            tries_count: 0,
-            expires_unix_ms: now.unix_ms.saturating_add(ttl_ms),
+            timing,
         };
-        out.deliver(to, InboxDelivery::Message(due, timing));
-        let publication = Arc::clone(publication);
-        out.deliver(from, InboxDelivery::Copy { channel, publication, timing });
+        out.deliver(to, InboxDelivery::Message(message.clone()));
+        out.deliver(from, InboxDelivery::Copy(message));
     }
 
     /// A direct message was retracted: both users are notified.

@@ -6,44 +6,33 @@
 //!
 //! Deliberately absent: conversations, and what is stored of them.
 
-use std::mem;
 use std::sync::Arc;
 
+use super::inbox_order::{DirectKind, InboxOrder, PageUse, Redelivery};
 use super::members::Members;
-use super::messages::InboxDelivery;
+use super::messages::{DirectMessage, InboxDelivery};
 use super::room_context::RoomContext;
 use super::store_client::PendingOp;
 use super::typing::TypingUsers;
-use super::{MessageStep, MessageTiming, RoomEvent, RoomOutput};
+use super::{MessageStep, RoomEvent, RoomOutput};
 use crate::base::limits::PENDING_PAGE_MAX;
 use crate::base::{MonotonicMs, RoomId, UserHash};
 use crate::metrics::ChatType;
 use crate::store::{
     DeadLetterCause, DeliveryAttempt, DuePage, NewDeadLetter, PendingMessage, PendingQuery,
-    Requester, StoreOp, StoreResult,
+    RequestId, Requester, StoreError, StoreOp, StoreResult,
 };
 use crate::wire::{INBOX_NAMESPACE, Publication, chat};
 
-/// How long after the store was too busy somebody looks again, in ms.
+/// How long after the store could not say it is asked again, in ms.
 const RETRY_MS: u64 = 1_000;
 
 /// What is known of messages that wait for a user.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    redelivery: Redelivery,
+    order: InboxOrder,
     /// When somebody looks again; the store is asked then.
     redeliver_at: Option<MonotonicMs>,
-    /// Where the last look ended, if there was more.
-    rest: Option<(RoomId, u64)>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Redelivery {
-    #[default]
-    Idle,
-    /// The store is asked; all that waits is sent, or what has waited long enough.
-    All,
-    Overdue,
 }
 
 /// A room as far as it concerns who waits for messages in it.
@@ -72,7 +61,8 @@ impl<'r> InboxRoom<'r> {
     /// A connection of the user came: what waits is sent.
     pub fn redeliver_pending(&mut self, cx: &mut RoomContext<'_>) {
         if cx.rules.name == INBOX_NAMESPACE && cx.options.has_store() {
-            self.query_pending(Redelivery::All, None, cx);
+            self.inbox.get_or_insert_default().order.restart();
+            self.query(cx);
         }
     }
 
@@ -84,58 +74,86 @@ impl<'r> InboxRoom<'r> {
         }
         inbox.redeliver_at = None;
         if !self.members.is_empty() {
-            let rest = inbox.rest.take();
-            self.query_pending(Redelivery::Overdue, rest, cx);
+            self.query(cx);
         }
     }
 
-    fn query_pending(
-        &mut self,
-        redelivery: Redelivery,
-        after: Option<(RoomId, u64)>,
-        cx: &mut RoomContext<'_>,
-    ) {
+    /// Asks the store for what was not sent, or else for what is overdue.
+    fn query(&mut self, cx: &mut RoomContext<'_>) {
         let known = self.inbox.get_or_insert_default();
-        if known.redelivery != Redelivery::Idle {
-            // The answer that is under way serves both.
-            known.redelivery = Redelivery::All;
-            return;
-        }
+        let Some(after) = known.order.next_query() else { return };
         if cx.store.is_full() {
             // It waits on; whoever looks next asks.
             return known.schedule_in(RETRY_MS, cx);
         }
-        known.redelivery = redelivery;
         let inbox = self.id;
         let page = PendingQuery { inbox, after, count_max: PENDING_PAGE_MAX };
         // All connections of the user get it, so it is the user's, and does not end with one.
         let by = Requester { user: UserHash::of_inbox(inbox), ..Requester::NOBODY };
-        cx.store.send(by, PendingOp::Pending(inbox), StoreOp::Pending(page), cx.out);
+        let (pending_op, op) = (PendingOp::Pending(inbox), StoreOp::Pending(page));
+        let request_id = cx.store.send(by, pending_op, op, cx.out);
+        known.order.asked(request_id, after);
     }
 
     /// What waits, as far as the store knows.
-    pub fn on_pending(&mut self, outcome: StoreResult, cx: &mut RoomContext<'_>) {
-        let known = self.inbox.get_or_insert_default();
-        let redelivery = mem::take(&mut known.redelivery);
-        let ack_wait_ms = u64::from(cx.rules.ack_wait_ms);
-        // Damaged or broken: the next look tells.
-        let Ok(DuePage { due, next }) = outcome.pending() else {
-            return known.schedule_in(ack_wait_ms, cx);
-        };
+    pub fn on_pending(
+        &mut self,
+        request_id: RequestId,
+        outcome: StoreResult,
+        cx: &mut RoomContext<'_>,
+    ) {
+        let Some(known) = self.inbox else { return };
         if self.members.is_empty() {
-            return;
+            return known.order.on_empty(request_id);
         }
-        known.rest = next;
-        let waits = !due.is_empty();
+        let ack_wait_ms = u64::from(cx.rules.ack_wait_ms);
+        let DuePage { due, next } = match outcome.pending() {
+            Ok(page) => page,
+            Err(StoreError::Damaged) => {
+                known.schedule_in(ack_wait_ms, cx);
+                // It cannot be sent, now or later, and does not keep others from being sent.
+                DuePage { due: Vec::new(), next: None }
+            }
+            Err(
+                StoreError::Full
+                | StoreError::Broken
+                | StoreError::Stale
+                | StoreError::Abandoned
+                | StoreError::Crowded,
+            ) => {
+                known.order.on_failure(request_id);
+                return known.schedule_in(RETRY_MS, cx);
+            }
+        };
+        match known.order.on_page(request_id, &due, next) {
+            PageUse::Stale => (),
+            PageUse::AskAgain => self.query(cx),
+            PageUse::Send { redelivery, held, asks_again } => {
+                self.send_page(due, redelivery, cx);
+                held.iter().for_each(|message| self.send_direct(message, cx.out));
+                if asks_again {
+                    self.query(cx);
+                }
+            }
+        }
+    }
+
+    /// Sends of a page what is to be sent, and looks again later.
+    fn send_page(
+        &mut self,
+        due: Vec<PendingMessage>,
+        redelivery: Redelivery,
+        cx: &mut RoomContext<'_>,
+    ) {
+        let ack_wait_ms = u64::from(cx.rules.ack_wait_ms);
+        if !due.is_empty() {
+            self.schedule_in(ack_wait_ms, cx);
+        }
         for one in due {
             let waited_ms = cx.now.unix_ms.saturating_sub(one.publication.time_unix_ms);
-            if redelivery == Redelivery::Overdue && waited_ms < ack_wait_ms {
-                continue;
+            if redelivery == Redelivery::Unsent || ack_wait_ms <= waited_ms {
+                self.redeliver(one, cx);
             }
-            self.redeliver(one, cx);
-        }
-        if waits {
-            self.schedule_in(ack_wait_ms, cx);
         }
     }
 
@@ -156,7 +174,7 @@ impl<'r> InboxRoom<'r> {
             let timing =
                 cx.epochs.redelivery_timing(cx.now, room, &publication, ChatType::OneToOne);
             cx.out.step(MessageStep::Again { timing });
-            self.send_direct(&channel, &publication, timing, cx.out);
+            self.send_direct(&DirectMessage { room, channel, publication, timing }, cx.out);
             StoreOp::Attempted(DeliveryAttempt {
                 inbox,
                 room,
@@ -170,27 +188,23 @@ impl<'r> InboxRoom<'r> {
     /// Something for the user.
     pub fn deliver(&mut self, delivery: InboxDelivery, cx: &mut RoomContext<'_>) {
         match delivery {
-            InboxDelivery::Message(due, timing) => {
-                self.send_direct(&due.channel, &due.publication, timing, cx.out);
+            InboxDelivery::Message(message) => {
+                self.send_in_order(DirectKind::Pending, message, cx.out);
                 if cx.options.has_store() {
                     self.schedule_overdue(cx);
                 }
             }
-            InboxDelivery::Copy { channel, publication, timing } => {
-                self.send_direct(&channel, &publication, timing, cx.out);
-            }
+            InboxDelivery::Copy(message) => self.send_in_order(DirectKind::Copy, message, cx.out),
             InboxDelivery::Acknowledged { .. } => {
                 // Room for the rest of a long queue.
-                let known = self.inbox.as_mut();
-                if let Some(rest) = known.and_then(|known| known.rest.take()) {
-                    self.query_pending(Redelivery::All, Some(rest), cx);
+                if self.inbox.as_ref().is_some_and(|known| known.order.has_rest()) {
+                    self.query(cx);
                 }
             }
             InboxDelivery::Stored => {
                 if self.members.count() != 0 && cx.options.has_store() {
-                    self.query_pending(Redelivery::All, None, cx);
-                    // An answer that is under way may have been read before.
-                    self.schedule_overdue(cx);
+                    self.inbox.get_or_insert_default().order.miss_all();
+                    self.query(cx);
                 }
             }
             InboxDelivery::Typing { channel, info } => {
@@ -205,16 +219,22 @@ impl<'r> InboxRoom<'r> {
         }
     }
 
+    /// Sends a new message, unless something that waits is sent first.
+    fn send_in_order(&mut self, kind: DirectKind, message: DirectMessage, out: &mut RoomOutput) {
+        let message = match self.inbox {
+            Some(known) => known.order.admit(kind, message),
+            None => Some(message),
+        };
+        if let Some(message) = message {
+            self.send_direct(&message, out);
+        }
+    }
+
     /// A message of a conversation goes to the user's connections.
-    fn send_direct(
-        &self,
-        channel: &str,
-        publication: &Publication,
-        timing: MessageTiming,
-        out: &mut RoomOutput,
-    ) {
-        let message = Arc::new(personal_copy(channel, publication));
-        self.members.send_to_shards(&RoomEvent::Published(self.id, message, timing), out);
+    fn send_direct(&self, message: &DirectMessage, out: &mut RoomOutput) {
+        let DirectMessage { room: _, channel, publication, timing } = message;
+        let copy = Arc::new(personal_copy(channel, publication));
+        self.members.send_to_shards(&RoomEvent::Published(self.id, copy, *timing), out);
     }
 
     /// Somebody looks when what was brought should have been acknowledged.
@@ -229,8 +249,8 @@ impl<'r> InboxRoom<'r> {
 
 impl Inbox {
     fn schedule_in(&mut self, wait_ms: u64, cx: &mut RoomContext<'_>) {
-        if self.redeliver_at.is_none() {
-            let at = cx.now.tick.plus_ms(wait_ms);
+        let at = cx.now.tick.plus_ms(wait_ms);
+        if self.redeliver_at.is_none_or(|other| at < other) {
             self.redeliver_at = Some(at);
             cx.timers.set_redelivery(at, cx.slot);
         }

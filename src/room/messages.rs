@@ -14,7 +14,7 @@ use super::requests::{
     ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RoomPublish, RoomSubscribe,
 };
 use crate::base::{ConnId, RoomId, ShardId, UserHash};
-use crate::store::{Conversation, MessageReactions, PendingMessage, ReadMarkers};
+use crate::store::{Conversation, MessageReactions, ReadMarkers};
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication};
 
@@ -86,20 +86,38 @@ pub enum RoomOp {
     Deliver(Box<InboxDelivery>),
 }
 
+/// A message of a conversation, on its way to a personal channel.
+#[derive(Clone, Debug)]
+pub struct DirectMessage {
+    /// The conversation,
+    pub room: RoomId,
+    /// by name.
+    pub channel: Arc<str>,
+    /// The message.
+    pub publication: Arc<Publication>,
+    /// Its timing.
+    pub timing: MessageTiming,
+}
+
+impl DirectMessage {
+    /// Where it is among what waits for a user: conversation and offset.
+    pub fn position(&self) -> Option<(RoomId, u64)> {
+        Some((self.room, self.publication.offset))
+    }
+
+    /// What it costs to hold it.
+    pub fn cost_bytes(&self) -> usize {
+        self.publication.cost_bytes()
+    }
+}
+
 /// A delivery to the personal channel of a user.
 #[derive(Clone, Debug)]
 pub enum InboxDelivery {
     /// A direct message, stored in its conversation.
-    Message(PendingMessage, MessageTiming),
+    Message(DirectMessage),
     /// A copy for the author's other devices; it needs no acknowledgement.
-    Copy {
-        /// The conversation.
-        channel: Arc<str>,
-        /// The message.
-        publication: Arc<Publication>,
-        /// Its timing.
-        timing: MessageTiming,
-    },
+    Copy(DirectMessage),
     /// The user has acknowledged messages.
     Acknowledged {
         /// The conversation.

@@ -23,6 +23,7 @@ mod epochs;
 mod history;
 mod history_window;
 mod inbox;
+mod inbox_order;
 mod members;
 mod membership_events;
 mod memory_reactions;

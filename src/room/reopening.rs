@@ -43,7 +43,7 @@ pub(super) fn reopen(
         let chat_type = cx.rules.chat_type();
         let timing = cx.epochs.redelivery_timing(cx.now, room, &publication, chat_type);
         if let Some(&(_, mode)) = letter {
-            conversation.deliver_direct(cx.now, &publication, mode, timing, cx.out);
+            conversation.deliver_direct(&publication, mode, timing, cx.out);
         }
         members.send_to_shards(&RoomEvent::Published(room, publication, timing), cx.out);
     }

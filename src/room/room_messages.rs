@@ -181,13 +181,7 @@ impl RoomMessages {
         let timing =
             MessageTiming { taken_at: cx.now.moment, key: ack_key(room, offset), ..message.timing };
         cx.out.step(MessageStep::Taken { room, offset, timing, given_at });
-        self.conversation().deliver_direct(
-            cx.now,
-            &message.publication,
-            message.mode,
-            timing,
-            cx.out,
-        );
+        self.conversation().deliver_direct(&message.publication, message.mode, timing, cx.out);
         let answer = match message.mode {
             PublishMode::Publish => RoomReply::Published(timing),
             PublishMode::Post | PublishMode::Send { .. } => {

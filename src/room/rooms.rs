@@ -385,7 +385,7 @@ impl Rooms {
                 // When the user has no connection any more, messages stay pending.
                 if let Some(slot) = self.set.slot_of(inbox) {
                     let (room, mut cx) = self.set.visit(now, slot, out);
-                    room.inbox().on_pending(outcome, &mut cx);
+                    room.inbox().on_pending(request_id, outcome, &mut cx);
                 }
             }
             PendingOp::Done => (),

@@ -6,6 +6,7 @@ mod durability;
 mod edits;
 mod fairness;
 mod ids;
+mod inbox;
 mod own_writes;
 mod reactions;
 mod recovery;
