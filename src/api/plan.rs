@@ -16,7 +16,9 @@ use crate::base::limits::{
 };
 use crate::base::{ClientId, RoomId};
 use crate::room::{ChannelKey, HistoryPage, HistoryQuery, Namespace, RoomOp, RoomReply};
-use crate::session::{CONVERSATION_NAMESPACE, NameKey, ServerPublish, namespace_of};
+use crate::session::{
+    CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, ServerPublish, namespace_of, resolve,
+};
 use crate::shard::{
     ServerAsk, ServerOp, ServerReply, UserConnection, UserOp, UserQuestion, UserReply,
 };
@@ -79,7 +81,10 @@ impl Questions {
     pub fn ask_user(&mut self, question: UserQuestion) -> Result<usize, ErrorCode> {
         let cost = match question.op {
             UserOp::List => API_READ_QUESTIONS,
-            UserOp::Close { .. } => API_USER_QUESTIONS,
+            UserOp::Close { .. }
+            | UserOp::Subscribe { .. }
+            | UserOp::Unsubscribe { .. }
+            | UserOp::ExpireAt(_) => API_USER_QUESTIONS,
         };
         self.ask_for(ServerAsk::User(Arc::new(question)), cost)
     }
@@ -216,6 +221,13 @@ impl<'c> Caller<'c> {
         questions.ask(room, ServerOp::Room(RoomOp::History(Box::new(page))))
     }
 
+    /// A channel in which a user may be.
+    fn users_target(&self, channel: &str, user: &str) -> Result<Target<'c>, ErrorCode> {
+        let target = self.target(channel, ApiScope::Connections)?;
+        let (_, kind) = resolve(self.namespaces, channel).ok_or(ErrorCode::UnknownChannel)?;
+        if kind.admits(user) { Ok(target) } else { Err(ErrorCode::PermissionDenied) }
+    }
+
     /// Asks the connections of a user.
     fn user(&self, call: ApiUserCall<'_>, questions: &mut Questions) -> Result<ApiPlan, ErrorCode> {
         if !self.key.scopes.contains(ApiScope::Connections) {
@@ -226,6 +238,21 @@ impl<'c> Caller<'c> {
         let op = match op {
             ApiUserOp::Connections => UserOp::List,
             ApiUserOp::Disconnect { kept, close } => closing(kept, close),
+            ApiUserOp::Subscribe { channel, info } => {
+                let Target { room, channel_key, .. } = self.users_target(&channel, &user)?;
+                let chan_info = info.map(|info| Arc::new(info.to_payload()));
+                UserOp::Subscribe { room, channel_key, chan_info }
+            }
+            ApiUserOp::Unsubscribe { channel } => {
+                let Target { room, .. } = self.users_target(&channel, &user)?;
+                // Each connection is in its user's personal channel, and hears of direct
+                // messages there.
+                if channel.starts_with(INBOX_NAMESPACE) {
+                    return Err(ErrorCode::NotAvailable);
+                }
+                UserOp::Unsubscribe { room, channel: channel.into() }
+            }
+            ApiUserOp::Refresh { expire_at_unix_s } => UserOp::ExpireAt(expire_at_unix_s),
         };
         let user: Box<str> = user.into();
         let tenant = self.key.tenant.clone();
@@ -336,7 +363,7 @@ fn about_user<'a>(method: ApiMethod, user: &'a str, reply: &ServerReply) -> ApiA
     match reply {
         ServerReply::Room(reply) => ApiAnswer::Error(ApiRequestError::Code(code_of(reply))),
         ServerReply::User(UserReply::Done) => ApiAnswer::Done(method),
-        ServerReply::User(UserReply::TooMany) => {
+        ServerReply::User(UserReply::LimitExceeded) => {
             ApiAnswer::Error(ApiRequestError::Code(ErrorCode::LimitExceeded))
         }
         ServerReply::User(UserReply::Connections(connections)) => {

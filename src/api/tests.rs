@@ -74,6 +74,13 @@ fn who_may_not_ask_does_not_learn_what_exists() {
         let body = json!({ "channel": channel, "data": 1 });
         check_refused(ApiMethod::Publish, body, ErrorCode::PermissionDenied);
     }
+    let body = |channel: &str, method: ApiMethod| {
+        let mut body = json!({ "channel": channel, "user": "anna", "expired": true });
+        if method == ApiMethod::Publish {
+            body["data"] = json!(1);
+        }
+        body
+    };
     for (method, needed) in [
         (ApiMethod::Publish, ApiScope::Publish),
         (ApiMethod::Presence, ApiScope::Presence),
@@ -82,15 +89,18 @@ fn who_may_not_ask_does_not_learn_what_exists() {
         (ApiMethod::Info, ApiScope::Info),
         (ApiMethod::Connections, ApiScope::Connections),
         (ApiMethod::Disconnect, ApiScope::Connections),
+        (ApiMethod::Subscribe, ApiScope::Connections),
+        (ApiMethod::Unsubscribe, ApiScope::Connections),
+        (ApiMethod::Refresh, ApiScope::Connections),
     ] {
         let others: Vec<ApiScope> =
             ApiScope::ALL.into_iter().filter(|&scope| scope != needed).collect();
         for channel in ["room:1", "none:1"] {
-            let body = json!({ "channel": channel, "data": 1, "user": "anna" });
+            let body = body(channel, method);
             let denied = ApiPlan::Error(ApiRequestError::Code(ErrorCode::PermissionDenied));
             assert_eq!(planned(&key(&others), method, &body).0, denied, "{method:?}");
         }
-        let body = json!({ "channel": "room:1", "data": 1, "user": "anna" });
+        let body = body("room:1", method);
         let (plan, _) = planned(&key(&[needed]), method, &body);
         assert!(!matches!(plan, ApiPlan::Error(_)), "{method:?}");
     }
@@ -244,4 +254,25 @@ fn what_cores_say_of_a_user_is_one_answer() {
     let replies = [done().joined(done())];
     let told = answer(&plan, &replies, &ApiNode::default);
     assert!(matches!(told, ApiAnswer::Done(ApiMethod::Disconnect)), "{told:?}");
+}
+
+#[test]
+fn a_user_is_subscribed_where_the_user_may_be_and_the_key_covers() {
+    let subscribe = |channel: &str| json!({ "user": "anna", "channel": channel, "info": 1 });
+    let (plan, op) = asked_of_user(ApiMethod::Subscribe, &subscribe("room:1"));
+    let UserOp::Subscribe { room, channel_key, chan_info: Some(info) } = op else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(room, NameKey([1, 2]).room("t", "room:1"));
+    assert_eq!((&*channel_key.tenant, &*channel_key.channel), ("t", "room:1"));
+    assert_eq!((&*info.bytes, info.is_json), (&b"1"[..], true));
+    asked_of_user(ApiMethod::Subscribe, &subscribe("dm#anna,bob"));
+    let unsubscribe = |channel: &str| json!({ "user": "anna", "channel": channel });
+    asked_of_user(ApiMethod::Unsubscribe, &unsubscribe("dm#anna,bob"));
+    for channel in ["@bob", "dm#bob,carl", "news:1"] {
+        check_refused(ApiMethod::Subscribe, subscribe(channel), ErrorCode::PermissionDenied);
+        check_refused(ApiMethod::Unsubscribe, unsubscribe(channel), ErrorCode::PermissionDenied);
+    }
+    check_refused(ApiMethod::Subscribe, subscribe("none:1"), ErrorCode::UnknownChannel);
+    check_refused(ApiMethod::Unsubscribe, unsubscribe("@anna"), ErrorCode::NotAvailable);
 }

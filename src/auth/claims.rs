@@ -8,9 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 
-use super::{
-    CAP_CHANNELS_MAX, CAPS_MAX, Capability, INFO_BYTES_MAX, PatternKind, PermissionSet, TokenError,
-};
+use super::{CAP_CHANNELS_MAX, CAPS_MAX, Capability, PatternKind, PermissionSet, TokenError};
 use crate::base::{json_depth, limits};
 
 /// What a token must say beside being signed.
@@ -281,7 +279,7 @@ fn info(
     // Inside a JSON string they are escaped, so these only lay it out.
     let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let info: Box<[u8]> = bytes.iter().copied().filter(|byte| !is_break(byte)).collect();
-    let fits = info.len() <= INFO_BYTES_MAX && json_depth(&info) <= limits::DATA_LEVELS_MAX;
+    let fits = info.len() <= limits::INFO_BYTES_MAX && json_depth(&info) <= limits::DATA_LEVELS_MAX;
     if fits { Ok(Some(info)) } else { Err(TokenError::Claims) }
 }
 

@@ -37,9 +37,6 @@ pub const TOKEN_BYTES_MAX: usize = 8 << 10;
 /// algorithm.
 pub const KEYS_MAX: usize = 16;
 
-/// Bytes of `info`, which travels with everything that its peer publishes.
-pub const INFO_BYTES_MAX: usize = 4 << 10;
-
 /// Entries of `caps`; each is looked at when a right is asked for.
 pub const CAPS_MAX: usize = 32;
 
@@ -52,6 +49,6 @@ pub const LEEWAY_S_MAX: u64 = 60;
 const _: () = {
     // All names that a token can grant fit into one token, so its size is what
     // bounds the memory of its claims.
-    assert!(INFO_BYTES_MAX < TOKEN_BYTES_MAX);
-    assert!(limits::NAME_BYTES_MAX < INFO_BYTES_MAX);
+    assert!(limits::INFO_BYTES_MAX < TOKEN_BYTES_MAX);
+    assert!(limits::NAME_BYTES_MAX < limits::INFO_BYTES_MAX);
 };

@@ -422,7 +422,7 @@ fn claims_of_another_type_or_beyond_a_limit_are_refused() {
     for good in [
         json!({ "sub": name(longest), "tenant": name(longest) }),
         json!({ "channels": [name(longest)] }),
-        json!({ "info": info(INFO_BYTES_MAX) }),
+        json!({ "info": info(crate::base::limits::INFO_BYTES_MAX) }),
         json!({ "caps": caps(CAPS_MAX) }),
         json!({ "caps": cap_channels(CAP_CHANNELS_MAX) }),
         json!({ "sub": null, "info": null, "channels": null, "caps": null, "exp": null }),
@@ -438,7 +438,7 @@ fn claims_of_another_type_or_beyond_a_limit_are_refused() {
         json!({ "channels": "room:1" }),
         json!({ "channels": [""] }),
         json!({ "channels": [name(longest + 1)] }),
-        json!({ "info": info(INFO_BYTES_MAX + 1) }),
+        json!({ "info": info(crate::base::limits::INFO_BYTES_MAX + 1) }),
         json!({ "caps": caps(CAPS_MAX + 1) }),
         json!({ "caps": cap_channels(CAP_CHANNELS_MAX + 1) }),
         json!({ "caps": [{ "match": "regex", "channels": [".*"], "allow": ["sub"] }] }),

@@ -148,8 +148,8 @@ impl Peer {
         self.tidy();
     }
 
-    /// A token that ends after 2106 ends then.
-    fn set_expiry(&mut self, expires_unix_s: Option<u64>) {
+    /// Replaces the end of the token; one after 2106 is then.
+    pub fn set_expiry(&mut self, expires_unix_s: Option<u64>) {
         let end = expires_unix_s.map(|end| u32::try_from(end).unwrap_or(u32::MAX).max(1));
         self.expires_unix_s = end.unwrap_or(0);
     }

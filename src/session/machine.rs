@@ -8,7 +8,6 @@
 //! `refresh`), pings (`heartbeat`), and carrying out the output (the shard).
 
 use std::mem;
-use std::sync::Arc;
 
 use super::awaiting_connect::{AwaitingConnect, ConnectCommand};
 use super::backlog::{HeldServed, Remaining, SubscribeOutcome};
@@ -29,8 +28,8 @@ use super::subscribing::Membership;
 use super::subscriptions::{Removal, SubscriptionSide, Subscriptions};
 use super::{
     CommandError, ConnectionEvent, Context, Effect, Fault, HeldCommands, NameKey, Options,
-    PeerIdentity, PongResult, QuotaDecision, SessionOutput, SubscriberSlot, Suspicion, answers,
-    connect, histories, refresh, serving,
+    PeerIdentity, PongResult, QuotaDecision, ServerAct, SessionOutput, SubscriberSlot, Suspicion,
+    answers, connect, histories, server_acts, serving,
 };
 use crate::base::{MonotonicMs, RoomId, TcpLiveness, UserHash};
 use crate::metrics::{Agent, Tenant};
@@ -236,11 +235,13 @@ impl Session {
         out: &mut SessionOutput,
     ) {
         let Some((mut membership, _)) = self.ready(cx, 0, out) else { return };
-        if membership.on_subscribe_rejected(room, code) == Some(SubscriptionSide::Server) {
+        match membership.on_subscribe_rejected(room, code) {
             // As at connect.
-            return out.close(Fault::Refused(code));
+            Some(SubscriptionSide::Server) => return out.close(Fault::Refused(code)),
+            // The peer did not ask for it.
+            Some(SubscriptionSide::Backend) => (),
+            Some(SubscriptionSide::Client) | None => self.quota.refuse(cx, id, code, out),
         }
-        self.quota.refuse(cx, id, code, out);
         let outcome = if code.parts().2 {
             SubscribeOutcome::Passing(code)
         } else {
@@ -363,18 +364,15 @@ impl Session {
         }
     }
 
-    /// After a fresh token: ends subscriptions that tokens do not allow any more. `active` are the
-    /// channels of the session with their names, and `wanted` those that the server subscribes to.
-    pub fn review(
+    /// The server changes something of a connected peer by itself.
+    pub fn on_server_act(
         &mut self,
         cx: &Context<'_>,
-        active: &[(RoomId, Arc<str>)],
-        wanted: &[RoomId],
+        act: ServerAct<'_>,
         out: &mut SessionOutput,
-    ) {
-        if let Some((mut membership, mut reply)) = self.ready(cx, 0, out) {
-            refresh::review(&mut membership, cx, active, wanted, &mut reply);
-        }
+    ) -> Result<(), ErrorCode> {
+        let Some((mut membership, mut reply)) = self.ready(cx, 0, out) else { return Ok(()) };
+        server_acts::act(&mut membership, cx, act, &mut reply)
     }
 
     /// The tenant that it is counted for, once it is connected.

@@ -86,6 +86,8 @@ pub(super) fn review(
         let is_wanted = wanted.contains(&room);
         let stays = match maker {
             SubscriptionSide::Server => is_wanted,
+            // No token has made it, and none ends it.
+            SubscriptionSide::Backend => true,
             // Channels of the token are subscribed by the server, unless they are already.
             SubscriptionSide::Client => {
                 let by_sub = membership.subscriptions().allow(room);

@@ -121,6 +121,7 @@ impl<'s> Membership<'s> {
         };
         let pending = PendingSubscribe {
             id,
+            maker: SubscriptionSide::Client,
             at: cx.now.tick,
             channel_key,
             recoverable: request.recoverable || request.recover,
@@ -266,7 +267,7 @@ impl<'s> Membership<'s> {
     ) -> Option<SubscriptionSide> {
         let maker = self.subscriptions.remove(room);
         self.peer.forget(room);
-        if maker != Some(SubscriptionSide::Server) && code == ErrorCode::TooManyRequests {
+        if maker == Some(SubscriptionSide::Client) && code == ErrorCode::TooManyRequests {
             self.peer.deferred_mut().insert(room);
         }
         maker

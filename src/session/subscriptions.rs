@@ -46,6 +46,8 @@ pub enum SubscriptionSide {
     Client,
     /// The server, at connect.
     Server,
+    /// A backend, by the server API.
+    Backend,
 }
 
 /// The data of a subscription until the home answers.
@@ -53,6 +55,8 @@ pub enum SubscriptionSide {
 pub struct PendingSubscribe {
     /// The client's command; 0 for a subscription that the server makes.
     pub id: u32,
+    /// Who makes it.
+    pub maker: SubscriptionSide,
     /// When it was asked for.
     pub at: MonotonicMs,
     /// The channel.
@@ -82,6 +86,8 @@ pub enum Removal {
     Expired,
     /// A fresh token does not allow it any more.
     Denied,
+    /// A backend said so.
+    ByBackend,
 }
 
 impl Removal {
@@ -91,6 +97,7 @@ impl Removal {
             Removal::InsufficientState => (2500, "insufficient state"),
             Removal::Expired => (2501, "subscription expired"),
             Removal::Denied => (2000, "permission denied"),
+            Removal::ByBackend => (2000, "server unsubscribe"),
         }
     }
 
@@ -99,7 +106,7 @@ impl Removal {
         match self {
             Removal::InsufficientState => ErrorCode::TooManyRequests,
             Removal::Expired => ErrorCode::TokenExpired,
-            Removal::Denied => ErrorCode::PermissionDenied,
+            Removal::Denied | Removal::ByBackend => ErrorCode::PermissionDenied,
         }
     }
 
@@ -107,7 +114,7 @@ impl Removal {
     pub fn leave_reason(self) -> LeaveReason {
         match self {
             Removal::InsufficientState | Removal::Expired => LeaveReason::Disconnected,
-            Removal::Denied => LeaveReason::Unsubscribed,
+            Removal::Denied | Removal::ByBackend => LeaveReason::Unsubscribed,
         }
     }
 }
@@ -139,9 +146,10 @@ enum List {
 
 impl PendingSubscribe {
     /// A pending subscription by the server, without a command of the client.
-    fn by_server(channel_key: ChannelKey) -> PendingSubscribe {
+    fn by(maker: SubscriptionSide, channel_key: ChannelKey) -> PendingSubscribe {
         PendingSubscribe {
             id: 0,
+            maker,
             at: MonotonicMs(0),
             allow: PermissionSet::NONE,
             own_from: None,
@@ -164,11 +172,10 @@ impl Subscription {
         }
     }
 
-    /// Its maker; a client's subscribe command always has an id.
+    /// Its maker.
     fn maker(&self) -> SubscriptionSide {
         match &self.stage {
-            SubscriptionState::Pending(pending) if pending.id == 0 => SubscriptionSide::Server,
-            SubscriptionState::Pending(_) => SubscriptionSide::Client,
+            SubscriptionState::Pending(pending) => pending.maker,
             SubscriptionState::Active(.., maker) => *maker,
         }
     }
@@ -240,7 +247,17 @@ impl Subscriptions {
 
     /// Adds a pending subscription of the server.
     pub fn begin_subscribe_by_server(&mut self, room: RoomId, channel_key: ChannelKey) {
-        self.begin_subscribe(room, PendingSubscribe::by_server(channel_key));
+        self.begin_subscribe_by(SubscriptionSide::Server, room, channel_key);
+    }
+
+    /// Adds a pending subscription of somebody else than the client.
+    pub fn begin_subscribe_by(
+        &mut self,
+        maker: SubscriptionSide,
+        room: RoomId,
+        channel_key: ChannelKey,
+    ) {
+        self.begin_subscribe(room, PendingSubscribe::by(maker, channel_key));
     }
 
     /// The home has added the member, and the shard the subscriber, with this slot.

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use crate::base::limits::API_CONNECTIONS_MAX;
 use crate::base::{ClientId, ConnId, RoomId, UserHash};
 use crate::metrics::Agent;
-use crate::room::{ReplyTo, RoomEvent, RoomOp, RoomReply};
+use crate::room::{ChannelKey, ReplyTo, RoomEvent, RoomOp, RoomReply};
 use crate::session::ServerPublish;
-use crate::wire::Encoding;
+use crate::wire::{Encoding, Payload};
 
 /// A question of a backend.
 #[derive(Clone, Debug)]
@@ -71,6 +71,24 @@ pub enum UserOp {
         /// Connections that stay.
         kept: Box<[ClientId]>,
     },
+    /// To be subscribed.
+    Subscribe {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        channel_key: ChannelKey,
+        /// What others there are told of them.
+        chan_info: Option<Arc<Payload>>,
+    },
+    /// To be unsubscribed.
+    Unsubscribe {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        channel: Box<str>,
+    },
+    /// To expire then, Unix seconds, as if their tokens said so.
+    ExpireAt(u64),
 }
 
 /// The answer to a question of a backend.
@@ -98,8 +116,8 @@ pub enum UserReply {
     Done,
     /// These are they.
     Connections(Vec<UserConnection>),
-    /// There are more than one answer holds.
-    TooMany,
+    /// There are more than one answer holds, or some are in as many channels as they may be.
+    LimitExceeded,
 }
 
 /// A connection of a user.
@@ -134,10 +152,12 @@ impl UserReply {
                 if all.len() <= API_CONNECTIONS_MAX {
                     UserReply::Connections(all)
                 } else {
-                    UserReply::TooMany
+                    UserReply::LimitExceeded
                 }
             }
-            (UserReply::TooMany, _) | (_, UserReply::TooMany) => UserReply::TooMany,
+            (UserReply::LimitExceeded, _) | (_, UserReply::LimitExceeded) => {
+                UserReply::LimitExceeded
+            }
             (UserReply::Done, reply) | (reply, UserReply::Done) => reply,
         }
     }

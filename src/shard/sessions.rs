@@ -39,7 +39,8 @@ use crate::base::{
 use crate::metrics::{Counter, Gauge, LaneKind, MetricsWriter, RejectReason};
 use crate::room::{ReplyTo, RoomRequest};
 use crate::session::{
-    Context, Effect, Fault, HeldCommands, Session, SessionOutput, SubscriberSlot, Suspicion,
+    Context, Effect, Fault, HeldCommands, ServerAct, Session, SessionOutput, SubscriberSlot,
+    Suspicion,
 };
 use crate::ws::{self, Reader};
 
@@ -516,7 +517,8 @@ impl Sessions {
             Some((room, Arc::clone(&channels.at(place.channel)?.name)))
         });
         let active: Vec<(RoomId, Arc<str>)> = named.collect();
-        self.with_session(cx, id, |session, cx, out| session.review(cx, &active, wanted, out));
+        let review = ServerAct::Review { active: &active, wanted };
+        self.with_session(cx, id, |session, cx, out| session.on_server_act(cx, review, out));
     }
 
     /// Delivers the buffer of a channel, before its subscribers change.

@@ -19,7 +19,7 @@ use super::server_questions::{UserConnection, UserOp, UserQuestion, UserReply};
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
 use crate::base::ConnId;
-use crate::session::{Fault, PeerIdentity};
+use crate::session::{Fault, PeerIdentity, ServerAct};
 
 /// Slots that one turn looks at: below 1 ms also without optimisation, and a million
 /// connections in 250 turns.
@@ -89,7 +89,10 @@ impl Pass {
         let open = |(id, question): (u32, Arc<UserQuestion>)| {
             let reply = match question.op {
                 UserOp::List => UserReply::Connections(Vec::new()),
-                UserOp::Close { .. } => UserReply::Done,
+                UserOp::Close { .. }
+                | UserOp::Subscribe { .. }
+                | UserOp::Unsubscribe { .. }
+                | UserOp::ExpireAt(_) => UserReply::Done,
             };
             OpenQuestion { id, question, reply }
         };
@@ -139,7 +142,8 @@ impl OpenQuestion {
         if self.question.client.is_some_and(|only| only != client) {
             return;
         }
-        match &self.question.op {
+        let question = Arc::clone(&self.question);
+        match &question.op {
             UserOp::List => {
                 let encoding = conn.send().encoding();
                 let found = UserConnection { client, agent, encoding };
@@ -150,6 +154,32 @@ impl OpenQuestion {
             UserOp::Close { code, reason, .. } => {
                 sessions.end_with(cx, id, Fault::ByBackend(*code), reason);
             }
+            UserOp::Subscribe { room, channel_key, chan_info } => {
+                let (room, chan_info) = (*room, chan_info.as_ref());
+                let act = ServerAct::Subscribe { room, channel_key, chan_info };
+                self.act(sessions, cx, id, act);
+            }
+            UserOp::Unsubscribe { room, channel } => {
+                self.act(sessions, cx, id, ServerAct::Unsubscribe { room: *room, channel });
+            }
+            UserOp::ExpireAt(end) => self.act(sessions, cx, id, ServerAct::ExpireAt(*end)),
+        }
+    }
+
+    /// Changes something of a connection.
+    fn act(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        act: ServerAct<'_>,
+    ) {
+        let done =
+            sessions.with_session(cx, id, |session, cx, out| session.on_server_act(cx, act, out));
+        // It may expire before its timer fires.
+        sessions.set_next_timer(cx.now, id);
+        if done.is_some_and(|done| done.is_err()) {
+            self.reply = UserReply::LimitExceeded;
         }
     }
 }

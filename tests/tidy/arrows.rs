@@ -70,7 +70,7 @@ const ORDERS: &[(&str, &str)] = &[
         "backlog clocks fault load names options ping_timer client_prefix rights open_commands \
          context outcome pending_histories quota position_seal identity subscriptions heartbeat tracer tokens \
          peer_permissions answers command_out presence publishing server_publish reactions chat_commands commands connect \
-         awaiting_connect state subscribing refresh command_order histories serving machine",
+         awaiting_connect state subscribing refresh server_acts command_order histories serving machine",
     ),
     (
         "shard",

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::base::limits::{DEFERRED_SUBSCRIBES_MAX, HELD_BYTES_MAX, HELD_COUNT_MAX};
+use crate::session::ServerAct;
 
 /// A session whose rooms answer when the test says so.
 struct Line {
@@ -151,7 +152,9 @@ impl Line {
                     let named =
                         subscriber_slots.map(|(room, _)| (room, Arc::clone(&self.names[&room])));
                     let active: Vec<(RoomId, Arc<str>)> = named.collect();
-                    self.harness.step(|session, cx, out| session.review(cx, &active, &wanted, out));
+                    let act = ServerAct::Review { active: &active, wanted: &wanted };
+                    self.harness
+                        .step(|session, cx, out| session.on_server_act(cx, act, out).unwrap());
                     self.carry_out();
                 }
                 Effect::Close(fault) => panic!("closed: {fault:?}"),

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::base::{ClientId, UserHash};
+use crate::room::ChannelKey;
 use crate::shard::{ServerAsk, ServerQuestion, ServerReply, UserOp, UserQuestion, UserReply};
+use crate::wire::Payload;
 
 fn world(shards_count: u16) -> World {
     let keys = Keys::build(&[key()]).unwrap();
@@ -181,4 +183,98 @@ fn a_turn_closes_few_of_many() {
     assert_eq!(closed, [256, 512, 600]);
     world.settle();
     assert_eq!(world.shards[0].take_server_answers().len(), 1);
+}
+
+fn subscribe(channel: &str) -> UserOp {
+    let channel_key = ChannelKey { tenant: "".into(), channel: channel.into(), namespace: 0 };
+    let chan_info = Some(Arc::new(Payload { bytes: "{\"by\":\"us\"}".into(), is_json: true }));
+    UserOp::Subscribe { room: NAMES.room("", channel), channel_key, chan_info }
+}
+
+fn unsubscribe(channel: &str) -> UserOp {
+    UserOp::Unsubscribe { room: NAMES.room("", channel), channel: channel.into() }
+}
+
+#[test]
+fn a_backend_subscribes_and_unsubscribes_a_user_on_every_core() {
+    let mut world = world(2);
+    let annas = [0, 1].map(|shard| join_as(&mut world, shard, "anna", ""));
+    let bob = world.join_room(0, "room:1");
+    // One has subscribed itself, and stays as it is.
+    world.say(annas[0], r#"{"id":2,"subscribe":{"channel":"room:1"}}"#);
+    world.take(annas[0]);
+    assert_eq!(asked(&mut world, &about("anna", subscribe("room:1"))), UserReply::Done);
+    let told = world.take(annas[1]).join("\n");
+    assert!(told.contains(r#""push":{"channel":"room:1","subscribe":{"#), "{told}");
+    assert!(world.take(annas[0]).iter().all(|text| !text.contains(r#""subscribe""#)));
+    world.say(bob, &publish("room:1", 9));
+    for peer in annas {
+        assert!(world.take(peer).iter().any(|text| text.contains(r#"{"n":9}"#)));
+    }
+    world.say(bob, r#"{"id":3,"presence":{"channel":"room:1"}}"#);
+    let seen = world.take(bob).join("\n");
+    assert!(seen.contains(r#""chan_info":{"by":"us"}"#), "{seen}");
+
+    assert_eq!(asked(&mut world, &about("anna", unsubscribe("room:1"))), UserReply::Done);
+    for peer in annas {
+        let told = world.take(peer).join("\n");
+        assert!(
+            told.contains(r#""unsubscribe":{"code":2000,"reason":"server unsubscribe"}"#),
+            "{told}"
+        );
+    }
+    world.take(bob);
+    world.say(bob, &publish("room:1", 10));
+    assert!(annas.into_iter().all(|peer| world.take(peer).is_empty()));
+    // What nobody has ends without a word.
+    assert_eq!(asked(&mut world, &about("anna", unsubscribe("room:1"))), UserReply::Done);
+    assert!(annas.into_iter().all(|peer| world.take(peer).is_empty()));
+}
+
+#[test]
+fn a_subscription_of_a_backend_outlives_a_fresh_token_and_closes_nobody_where_a_room_is_full() {
+    let mut world = world(1);
+    let anna = join_as(&mut world, 0, "anna", "");
+    asked(&mut world, &about("anna", subscribe("room:1")));
+    world.take(anna);
+    let refresh = connect("anna", "").replace(r#""id":1,"connect""#, r#""id":5,"refresh""#);
+    world.say(anna, &refresh);
+    let told = world.take(anna).join("\n");
+    assert!(told.contains(r#""id":5,"refresh""#) && !told.contains("unsubscribe"), "{told}");
+    world.say(anna, &publish("room:1", 6));
+    assert!(world.take(anna).join("\n").contains(r#""pub""#));
+
+    let mut full = World::with_keys(1, Keys::build(&[key()]).unwrap(), |options| {
+        options.room.namespaces[0].members_max = 1;
+    });
+    full.join_room(0, "room:1");
+    let anna = join_as(&mut full, 0, "anna", "");
+    assert_eq!(asked(&mut full, &about("anna", subscribe("room:1"))), UserReply::Done);
+    full.say(anna, r#"{"id":7,"ping":{}}"#);
+    let seen = full.take(anna);
+    assert!(seen.len() == 1 && seen[0].starts_with(r#"{"id":7"#), "{seen:?}");
+}
+
+#[test]
+fn who_is_in_as_many_channels_as_may_be_is_told() {
+    let keys = Keys::build(&[key()]).unwrap();
+    let mut world = World::with_keys(1, keys, |options| options.session.channels_max = 1);
+    join_as(&mut world, 0, "anna", "");
+    assert_eq!(asked(&mut world, &about("anna", subscribe("room:1"))), UserReply::Done);
+    let more = about("anna", subscribe("room:2"));
+    assert_eq!(asked(&mut world, &more), UserReply::LimitExceeded);
+}
+
+#[test]
+fn a_connection_expires_when_a_backend_says_so() {
+    let mut world = world(1);
+    let now = world.now.unix_s();
+    let [gone, soon] = ["gone", "soon"].map(|user| join_as(&mut world, 0, user, ""));
+    asked(&mut world, &about("gone", UserOp::ExpireAt(0)));
+    world.check_closed(gone, 3_005);
+    asked(&mut world, &about("soon", UserOp::ExpireAt(now + 60)));
+    world.pass(50_000);
+    assert!(world.take(soon).is_empty());
+    world.pass(60_000);
+    world.check_closed(soon, 3_005);
 }

@@ -61,6 +61,12 @@ fields! {
     Disconnect = "disconnect",
     Code = "code",
     Reason = "reason",
+    Info = "info",
+    B64Info = "b64info",
+    RecoverSince = "recover_since",
+    Override = "override",
+    Expired = "expired",
+    ExpireAt = "expire_at",
 }
 
 /// This field of a call is missing, or out of its range.

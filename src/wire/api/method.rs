@@ -14,12 +14,15 @@ pub enum ApiMethod {
     Info,
     Connections,
     Disconnect,
+    Subscribe,
+    Unsubscribe,
+    Refresh,
     Batch,
 }
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 9] = [
+    pub const ALL: [ApiMethod; 12] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
@@ -28,6 +31,9 @@ impl ApiMethod {
         ApiMethod::Info,
         ApiMethod::Connections,
         ApiMethod::Disconnect,
+        ApiMethod::Subscribe,
+        ApiMethod::Unsubscribe,
+        ApiMethod::Refresh,
         ApiMethod::Batch,
     ];
 
@@ -42,6 +48,9 @@ impl ApiMethod {
             ApiMethod::Info => "info",
             ApiMethod::Connections => "connections",
             ApiMethod::Disconnect => "disconnect",
+            ApiMethod::Subscribe => "subscribe",
+            ApiMethod::Unsubscribe => "unsubscribe",
+            ApiMethod::Refresh => "refresh",
             ApiMethod::Batch => "batch",
         }
     }

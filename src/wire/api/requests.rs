@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use serde_json::value::RawValue;
 
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiMethod;
-use super::user_requests::{self, ApiUserCall};
+use super::user_requests::{self, ApiUserCall, base64_data, channel};
 use crate::base::limits::{
     API_CALLS_MAX, API_CHANNELS_MAX, API_TAGS_MAX, HISTORY_ANSWER_MAX, MESSAGE_ID_BYTES_MAX,
     NAME_BYTES_MAX,
@@ -104,13 +102,12 @@ pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequ
         ApiMethod::Info => ApiCall::Info,
         ApiMethod::Connections => ApiCall::User(user_requests::connections(&fields)?),
         ApiMethod::Disconnect => ApiCall::User(user_requests::disconnect(&fields)?),
+        ApiMethod::Subscribe => ApiCall::User(user_requests::subscribe(&fields)?),
+        ApiMethod::Unsubscribe => ApiCall::User(user_requests::unsubscribe(&fields)?),
+        ApiMethod::Refresh => ApiCall::User(user_requests::refresh(&fields)?),
         ApiMethod::Batch => ApiCall::Batch(commands(&fields)?),
     };
     Ok(call)
-}
-
-fn channel<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldError> {
-    fields.needed_text(ApiField::Channel, channel_is_valid)
 }
 
 /// At most `API_CHANNELS_MAX` names.
@@ -134,22 +131,18 @@ fn message<'a>(fields: &Fields<'a>) -> Result<ApiMessage<'a>, ApiRequestError> {
     };
     let idempotency_key = fields.text(ApiField::IdempotencyKey, is_key)?;
     Ok(ApiMessage {
-        data: data(fields)?,
+        data: needed_data(fields)?,
         tags: tags(fields)?,
         idempotency_key: idempotency_key.map(|key| key.into_owned().into()),
     })
 }
 
 /// JSON, or any bytes in base64; one of the two.
-fn data<'a>(fields: &Fields<'a>) -> Result<RawData<'a>, ApiFieldError> {
-    let b64data = fields.text(ApiField::B64Data, |_| true)?;
-    let Some(b64data) = b64data.filter(|text| !text.is_empty()) else {
-        return fields.needed_data(ApiField::Data);
-    };
-    let bytes = BASE64_STANDARD.decode(&*b64data).map_err(|_| ApiFieldError(ApiField::B64Data))?;
-    let is_alone = fields.raw(ApiField::Data)?.is_none();
-    let data = RawData { bytes: Cow::Owned(bytes), is_json: false };
-    is_alone.then_some(data).ok_or(ApiFieldError(ApiField::B64Data))
+fn needed_data<'a>(fields: &Fields<'a>) -> Result<RawData<'a>, ApiFieldError> {
+    match base64_data(fields, ApiField::B64Data, ApiField::Data)? {
+        Some(data) => Ok(data),
+        None => fields.needed_data(ApiField::Data),
+    }
 }
 
 /// At most `API_TAGS_MAX`, of which none is one that the server makes itself.

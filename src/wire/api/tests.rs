@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::base::ClientId;
-use crate::base::limits::{API_CALLS_MAX, API_CHANNELS_MAX, API_WHITELIST_MAX, HISTORY_ANSWER_MAX};
+use crate::base::limits::{
+    API_CALLS_MAX, API_CHANNELS_MAX, API_WHITELIST_MAX, HISTORY_ANSWER_MAX, INFO_BYTES_MAX,
+};
 use crate::wire::{Epoch, ErrorCode, Position};
 
 fn parse(method: ApiMethod, body: &Value) -> Result<String, ApiRequestError> {
@@ -143,6 +145,49 @@ fn a_call_about_connections_names_its_user() {
     let ApiUserOp::Disconnect { kept, close } = call.op else { panic!("{call:?}") };
     assert_eq!((kept[0], kept.len()), (client.unwrap(), API_WHITELIST_MAX));
     assert_eq!((close.code, close.reason.len()), (Some(4_999), 123));
+}
+
+#[test]
+fn a_subscription_by_a_backend_has_few_options_and_others_are_refused() {
+    use ApiField::{B64Data, B64Info, Channel, Data, ExpireAt, Expired, Info, Override};
+    use ApiField::{RecoverSince, Session, User};
+    use ApiMethod::{Refresh, Subscribe, Unsubscribe};
+    let with = |name: &str, value: Value| {
+        let mut body = json!({ "user": "anna", "channel": "room:1" });
+        body[name] = value;
+        body
+    };
+    for method in [Subscribe, Unsubscribe] {
+        check_wrong(method, with("user", json!("")), User);
+        check_wrong(method, with("channel", json!("")), Channel);
+        check_wrong(method, with("session", json!("a")), Session);
+    }
+    check_wrong(Subscribe, with("data", json!({})), Data);
+    check_wrong(Subscribe, with("b64data", json!("AAEC")), B64Data);
+    check_wrong(Subscribe, with("recover_since", json!({ "offset": 1 })), RecoverSince);
+    check_wrong(Subscribe, with("override", json!({ "presence": { "value": true } })), Override);
+    check_wrong(Subscribe, with("info", json!("a".repeat(INFO_BYTES_MAX))), Info);
+    check_wrong(Subscribe, with("b64info", json!("!")), B64Info);
+    for more in [json!({}), json!({ "expired": false }), json!({ "expire_at": 0 })] {
+        let mut body = more;
+        body["user"] = json!("anna");
+        check_wrong(Refresh, body, ExpireAt);
+    }
+    check_wrong(Refresh, with("expire_at", json!(-1)), ExpireAt);
+    check_wrong(Refresh, with("expire_at", json!(1u64 << 32)), ExpireAt);
+    check_wrong(Refresh, with("expired", json!(1)), Expired);
+
+    let op = |method, body: Value| match parse_call(method, body.to_string().as_bytes()) {
+        Ok(ApiCall::User(ApiUserCall { op, .. })) => format!("{op:?}"),
+        other => panic!("{other:?}"),
+    };
+    let told = op(Subscribe, with("info", json!({ "name": "A" })));
+    assert!(told.contains("is_json: true"), "{told}");
+    let told = op(Subscribe, with("b64info", json!("AAEC")));
+    assert!(told.contains("is_json: false"), "{told}");
+    assert!(op(Subscribe, with("info", json!(null))).contains("info: None"));
+    assert_eq!(op(Refresh, with("expired", json!(true))), "Refresh { expire_at_unix_s: 0 }");
+    assert_eq!(op(Refresh, with("expire_at", json!(7))), "Refresh { expire_at_unix_s: 7 }");
 }
 
 #[test]

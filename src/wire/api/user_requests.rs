@@ -1,18 +1,23 @@
-//! What a backend asks about the connections of a user.
+//! What a backend asks about the connections of a user, and fields that other calls have, too.
 //!
 //! Deliberately absent: whether the user has any.
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiMethod;
 use crate::base::ClientId;
 use crate::base::limits::{
-    API_WHITELIST_MAX, CLOSE_CODES_OF_OTHERS, CLOSE_REASON_BYTES_MAX, NAME_BYTES_MAX,
+    API_WHITELIST_MAX, CLOSE_CODES_OF_OTHERS, CLOSE_REASON_BYTES_MAX, INFO_BYTES_MAX,
+    NAME_BYTES_MAX,
 };
 use crate::wire::json_bounded::BoundedList;
 use crate::wire::json_fields::JsonFields;
 use crate::wire::json_values::JsonText;
+use crate::wire::{RawData, channel_is_valid};
 
 type Fields<'a> = JsonFields<'a, ApiField>;
 
@@ -39,6 +44,23 @@ pub enum ApiUserOp<'a> {
         /// How they are closed.
         close: ApiClose<'a>,
     },
+    /// Subscribe them.
+    Subscribe {
+        /// The channel.
+        channel: Cow<'a, str>,
+        /// What others there are told of them.
+        info: Option<RawData<'a>>,
+    },
+    /// Unsubscribe them.
+    Unsubscribe {
+        /// The channel.
+        channel: Cow<'a, str>,
+    },
+    /// Change when they expire.
+    Refresh {
+        /// Unix seconds; what is over expires at once.
+        expire_at_unix_s: u64,
+    },
 }
 
 /// A close frame that a backend has chosen.
@@ -56,6 +78,9 @@ impl ApiUserOp<'_> {
         match self {
             ApiUserOp::Connections => ApiMethod::Connections,
             ApiUserOp::Disconnect { .. } => ApiMethod::Disconnect,
+            ApiUserOp::Subscribe { .. } => ApiMethod::Subscribe,
+            ApiUserOp::Unsubscribe { .. } => ApiMethod::Unsubscribe,
+            ApiUserOp::Refresh { .. } => ApiMethod::Refresh,
         }
     }
 }
@@ -70,6 +95,66 @@ pub(super) fn connections<'a>(fields: &Fields<'a>) -> Result<ApiUserCall<'a>, Ap
 /// A call of `disconnect`.
 pub(super) fn disconnect<'a>(fields: &Fields<'a>) -> Result<ApiUserCall<'a>, ApiFieldError> {
     about(fields, ApiUserOp::Disconnect { kept: whitelist(fields)?, close: close(fields)? })
+}
+
+/// A call of `subscribe`.
+pub(super) fn subscribe<'a>(fields: &Fields<'a>) -> Result<ApiUserCall<'a>, ApiFieldError> {
+    // Options that are not served; nobody shall believe that they were heeded.
+    for field in [ApiField::RecoverSince, ApiField::Override, ApiField::Data] {
+        if fields.raw(field)?.is_some() {
+            return Err(ApiFieldError(field));
+        }
+    }
+    fields.text(ApiField::B64Data, str::is_empty)?;
+    about(fields, ApiUserOp::Subscribe { channel: channel(fields)?, info: info(fields)? })
+}
+
+/// A call of `unsubscribe`.
+pub(super) fn unsubscribe<'a>(fields: &Fields<'a>) -> Result<ApiUserCall<'a>, ApiFieldError> {
+    about(fields, ApiUserOp::Unsubscribe { channel: channel(fields)? })
+}
+
+/// A call of `refresh`, which says one of both: that they are expired, or when they will be.
+pub(super) fn refresh<'a>(fields: &Fields<'a>) -> Result<ApiUserCall<'a>, ApiFieldError> {
+    let expire_at = fields.number(ApiField::ExpireAt, 0..=u64::from(u32::MAX))?.unwrap_or(0);
+    let expire_at_unix_s = match (fields.flag(ApiField::Expired)?, expire_at) {
+        (true, _) => 0,
+        (false, 0) => return Err(ApiFieldError(ApiField::ExpireAt)),
+        (false, expire_at) => expire_at,
+    };
+    about(fields, ApiUserOp::Refresh { expire_at_unix_s })
+}
+
+/// The name of a channel.
+pub(super) fn channel<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldError> {
+    fields.needed_text(ApiField::Channel, channel_is_valid)
+}
+
+/// What others are told of a connection in a channel: JSON, or any bytes in base64.
+fn info<'a>(fields: &Fields<'a>) -> Result<Option<RawData<'a>>, ApiFieldError> {
+    let info = match base64_data(fields, ApiField::B64Info, ApiField::Info)? {
+        Some(info) => Some(info),
+        None if fields.raw(ApiField::Info)?.is_some() => Some(fields.needed_data(ApiField::Info)?),
+        None => None,
+    };
+    match info {
+        Some(info) if INFO_BYTES_MAX < info.bytes.len() => Err(ApiFieldError(ApiField::Info)),
+        info => Ok(info),
+    }
+}
+
+/// Bytes in base64, where the same does not stand as JSON, too; empty ones are the same as none.
+pub(super) fn base64_data<'a>(
+    fields: &Fields<'a>,
+    base64: ApiField,
+    json: ApiField,
+) -> Result<Option<RawData<'a>>, ApiFieldError> {
+    let text = fields.text(base64, |_| true)?;
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let bytes = BASE64_STANDARD.decode(&*text).map_err(|_| ApiFieldError(base64))?;
+    let is_alone = fields.raw(json)?.is_none();
+    let data = RawData { bytes: Cow::Owned(bytes), is_json: false };
+    is_alone.then_some(Some(data)).ok_or(ApiFieldError(base64))
 }
 
 fn about<'a>(fields: &Fields<'a>, op: ApiUserOp<'a>) -> Result<ApiUserCall<'a>, ApiFieldError> {

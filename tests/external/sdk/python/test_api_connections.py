@@ -2,6 +2,7 @@
 the SDK's clients."""
 
 import asyncio
+import time
 
 import pytest
 from cent import (
@@ -12,8 +13,11 @@ from cent import (
     ConnectionsRequest,
     Disconnect,
     DisconnectRequest,
+    RefreshRequest,
+    SubscribeRequest,
+    UnsubscribeRequest,
 )
-from harness import fresh_channel, fresh_user
+from harness import Giving, fresh_channel, fresh_user, token
 from test_api import KEY, READER, called, client, server  # noqa: F401
 
 async def connections(client, user):
@@ -113,3 +117,76 @@ async def test_who_may_not_act_on_users_learns_nothing_of_them(server, people):
             with pytest.raises(CentTransportError) as caught:
                 await called(call, user=name, **fields)
             assert caught.value.status_code == 403
+
+
+async def test_a_user_is_subscribed_and_unsubscribed_by_the_backend(server, people, client):
+    user, channel = fresh_user("anna"), fresh_channel("closed")
+    anna, events = await people.connected(server.url, user)
+    info = {"from": "the backend"}
+    await called(client.subscribe, user=user, channel=channel, info=info)
+    await events.first("subscribed", lambda event: event.channel == channel)
+    there = await called(client.presence, channel=channel)
+    assert [(each.user, each.chan_info) for each in there.presence.values()] == [(user, info)]
+    await called(client.publish, channel=channel, data={"n": 1})
+    heard = await events.first("publication", lambda event: event.channel == channel)
+    assert people.unpack(heard.pub.data) == {"n": 1}
+    # Again is no error, and changes nothing.
+    await called(client.subscribe, user=user, channel=channel)
+    await called(client.unsubscribe, user=user, channel=channel)
+    await events.first("unsubscribed", lambda event: event.channel == channel)
+    stats = await called(client.presence_stats, channel=channel)
+    assert stats.num_clients == 0
+
+
+async def test_a_subscription_of_the_client_is_ended(server, people, client):
+    user, channel = fresh_user("anna"), fresh_channel("room")
+    anna, _ = await people.connected(server.url, user)
+    room, events = await people.subscribed(anna, channel)
+    (one,) = await connections(client, user)
+    await called(client.unsubscribe, user=user, channel=channel, client=one)
+    ended = await events.first("unsubscribed")
+    assert (ended.code, ended.reason) == (2000, "server unsubscribe")
+
+
+async def test_connections_expire_when_the_backend_says_so(server, people, client):
+    user = fresh_user("anna")
+    tokens = Giving(600, sub=user)
+    anna, events = await people.connected(
+        server.url, user, token=token(sub=user), get_token=tokens.next
+    )
+    (before,) = await connections(client, user)
+    await called(client.refresh, user=user, expired=True)
+    await events.at_least(2, "connected")
+    (after,) = await connections(client, user)
+    assert before != after
+    in_an_hour = int(time.time()) + 3600
+    await called(client.refresh, user=user, expire_at=in_an_hour)
+    assert list(await connections(client, user)) == [after]
+    await called(client.refresh, user=user, client=after, expire_at=1)
+    await events.at_least(3, "connected")
+
+
+async def test_users_are_subscribed_in_a_batch_by_the_async_client(server, people):
+    users = [fresh_user("anna") for _ in range(3)]
+    heard = [(await people.connected(server.url, user))[1] for user in users]
+    channel = fresh_channel("closed")
+    client = AsyncClient(server.api_url, KEY)
+    try:
+        calls = [SubscribeRequest(user=user, channel=channel) for user in users]
+        await client.batch(BatchRequest(requests=calls))
+        for events in heard:
+            await events.first("subscribed", lambda event: event.channel == channel)
+        await client.unsubscribe(UnsubscribeRequest(user=users[0], channel=channel))
+        await heard[0].first("unsubscribed", lambda event: event.channel == channel)
+        await client.refresh(RefreshRequest(user=users[1], expired=True))
+        await heard[1].at_least(2, "connected")
+        for refused in (
+            SubscribeRequest(user=users[0], channel=channel, data={}),
+            SubscribeRequest(user=users[0], channel="@" + users[1]),
+            RefreshRequest(user=users[0]),
+        ):
+            with pytest.raises(CentTransportError) as caught:
+                await client._send(refused, None)
+            assert caught.value.status_code in (400, 403)
+    finally:
+        await client.close()
