@@ -8,16 +8,17 @@ import path from 'node:path';
 import readline from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 
-import { launch, open, say, seen } from './browser.mjs';
+import { launch, open, say, seen, texts } from './browser.mjs';
 import {
   ENCODINGS, SECRET, TOP, client, freePort, startServer, within,
 } from '../sdk/node/harness.mjs';
 
+const ORIGINS = '\n[ws]\norigins = ["http://127.0.0.1:*"]\n';
+
 let server;
 let browser;
 before(async () => {
-  const more = '\n[ws]\norigins = ["http://127.0.0.1:*"]\n';
-  [server, browser] = await Promise.all([startServer({ more }), launch()]);
+  [server, browser] = await Promise.all([startServer({ more: ORIGINS }), launch()]);
 });
 after(async () => {
   await browser.close();
@@ -25,10 +26,10 @@ after(async () => {
 });
 
 // The example, whose tokens live so long; the port that it listens on.
-async function startBackend(t, livesSeconds) {
+async function startBackend(t, livesSeconds, { url } = server) {
   const port = await freePort();
   const child = spawn(path.join(TOP, 'examples/web_chat_backend.py'), [
-    '--secret', SECRET, '--server', server.url, '--port', port, '--lives-s', livesSeconds,
+    '--secret', SECRET, '--server', url, '--port', port, '--lives-s', livesSeconds,
   ], { stdio: ['ignore', 'pipe', 'inherit'] });
   t.after(() => child.kill());
   const lines = readline.createInterface({ input: child.stdout });
@@ -59,6 +60,28 @@ describe('hosted elsewhere', () => {
     await say(anna, 'hello');
     await seen(ben, 'hello');
     await ben.locator('.author', { hasText: /^Anna$/ }).waitFor();
+  });
+
+  test('a room in memory is another one after the server was started again', async (t) => {
+    const own = await startServer({ more: ORIGINS });
+    t.after(() => own.stop());
+    const adminPort = await startBackend(t, 600, own);
+    const mayMeet = /status of 401|WebSocket connection/;
+    const [anna, ben] = await Promise.all(['anna', 'ben'].map(async (name) => {
+      const page = await open(t, browser, { adminPort }, { mayMeet });
+      await signIn(page, name);
+      await page.locator('.entry', { hasText: 'lobby' }).click();
+      return page;
+    }));
+    for (const text of ['one', 'two', 'three']) await say(anna, text);
+    await seen(ben, 'three');
+    await own.kill();
+    await own.startAgain();
+    for (const page of [anna, ben]) await page.getByText('Nothing was said here yet.').waitFor();
+    await say(ben, 'anew');
+    await seen(anna, 'anew');
+    assert.deepEqual(await texts(ben), ['anew']);
+    await anna.locator('.entry', { hasText: 'lobby' }).getByText(/: anew$/).waitFor();
   });
 
   test('tokens are asked for again, and their end is shown', async (t) => {

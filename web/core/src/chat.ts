@@ -39,6 +39,8 @@ const GAP_MAX = 500;
 const TYPING_EVERY_MS = 2_000;
 // What the server takes of it: one a second.
 const TYPING_AGAIN_MS = 1_100;
+// The server's word for what a namespace does not have.
+const NOT_AVAILABLE_CODE = 108;
 // Until what failed for a while is asked again.
 const AGAIN_MS = 1_000;
 // In larger rooms nobody is told who read how far.
@@ -88,7 +90,7 @@ export class Chat {
     this.#client = options.client;
     this.me = options.me;
     this.#now = options.now ?? Date.now;
-    this.#newId = options.newId ?? (() => crypto.randomUUID());
+    this.#newId = options.newId ?? randomId;
     this.#listen();
   }
 
@@ -159,7 +161,7 @@ export class Chat {
   // is something to learn: whether others who are there have read what this user said last.
   async lookAtReceipts(channel: string): Promise<void> {
     const conversation = this.#conversations.get(channel);
-    if (conversation?.kind !== 'room' || !this.#isConnected()) return;
+    if (conversation?.kind !== 'room' || !conversation.hasReceipts || !this.#isConnected()) return;
     const others = conversation.members.count - 1;
     const own = conversation.timeline.messages.findLast(({ author }) => author?.user === this.me);
     if (own === undefined || others < 1 || others >= READERS_MAX) return;
@@ -362,8 +364,8 @@ export class Chat {
       await this.#readReactions(conversation);
       return;
     }
-    await this.#readReceipts(conversation);
     await this.#load(conversation, 'newest');
+    await this.#readReceipts(conversation);
     conversation.countUnread();
     this.#changed();
   }
@@ -429,6 +431,9 @@ export class Chat {
       const last = inOrder.at(-1)?.offset ?? 0;
       const isBefore = kind !== 'later';
       const hasMore = isBefore ? (inOrder[0]?.offset ?? 1) > 1 : inOrder.length > 0 && last < offset;
+      if (kind === 'newest' && conversation.epoch !== '' && conversation.epoch !== epoch) {
+        conversation.beginAnew();
+      }
       timeline.page(kind, inOrder, { hasMore, mark, now: this.#now(), top: offset });
       conversation.epoch = epoch;
       inOrder.forEach(({ tags }) => this.outbox.arrived(channel, tags?.['id'] ?? ''));
@@ -443,8 +448,9 @@ export class Chat {
       const answer = await this.#rpc<ReceiptsAnswer>('chat.receipts', { channel, limit: 1000 });
       answer.receipts.forEach(({ user, ...marks }) => conversation.mark(user, marks));
       this.#changed();
-    } catch {
-      // Where nothing is kept there are none, and what was lost is asked for the next time.
+    } catch (error) {
+      // What was lost is asked for the next time.
+      if ((error as RequestError).code === NOT_AVAILABLE_CODE) conversation.hasReceipts = false;
     }
   }
 
@@ -549,3 +555,8 @@ export class Chat {
   }
 }
 
+// An id that nobody else makes. Pages that came by plain HTTP have no `randomUUID`.
+function randomId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

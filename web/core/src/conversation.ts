@@ -37,6 +37,8 @@ export class Conversation {
   // The epoch of the stream that is loaded.
   epoch = '';
   isLoading = false;
+  // Whether the server keeps who read how far, which it does where messages are on disk.
+  hasReceipts = true;
   #marks = new Map<string, Marks>();
   #typing = new Map<string, number>();
 
@@ -117,10 +119,8 @@ export class Conversation {
     return [...this.#typing].filter(([, until]) => until > now).map(([user]) => user);
   }
 
-  // What is loaded is of another stream, or has a gap that cannot be filled.
-  forget(): void {
-    this.timeline.reset();
-    this.epoch = '';
+  // The stream is another one, in which nobody has read anything.
+  beginAnew(): void {
     this.#marks.clear();
     this.readTo = 0;
     this.last = null;

@@ -63,6 +63,16 @@ describe('a conversation', () => {
     assert.equal(room.readTo, 5);
   });
 
+  test('of another stream begins anew', () => {
+    const room = new Conversation('room:x', 'room', 'x', 'anna');
+    room.mark('ben', { delivered: 3, read: 2 });
+    room.live(said(9, 'ben'), 9, 0);
+    room.readUpTo(9);
+    room.beginAnew();
+    room.live(said(1, 'ben'), 1, 0);
+    assert.deepEqual([room.unread, room.last?.offset, room.receiptsOf(1)], [1, 1, { delivered: 0, read: 0 }]);
+  });
+
   test('somebody types for a while, or until the message comes', () => {
     const room = new Conversation('room:x', 'room', 'x', 'anna');
     const forMs = room.types('ben', 100);
