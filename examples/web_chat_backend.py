@@ -7,7 +7,7 @@
 SECRET is that of a key in the server's configuration (`auth.keys`, HS256), and `ws.origins` has
 to name where this listens. Then http://127.0.0.1:8080/ is the chat.
 
-Whoever signs in is in a dictionary here; an application has its own. What matters for others to
+Whoever signs in is in a dictionary here, and files are in memory; an application has its own. What matters for others to
 copy is `token`: the session's cookie says who asks, and the token says it to rookery.
 
 Deliberately absent: TLS, passwords worth the name, and limits on who guesses.
@@ -29,7 +29,8 @@ DIST = pathlib.Path(__file__).resolve().parents[1] / "web/dist"
 PEOPLE = {"anna": "anna", "ben": "ben"}
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8",
          ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
-BODY_BYTES_MAX = 1 << 10
+BODY_BYTES_MAX = 4 << 10
+FILE_BYTES_MAX = 10 << 20
 LOGIN = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in</title>
 <link rel="icon" href="/icon.svg">
 <h1>Sign in</h1><form method="post" action="/login">
@@ -52,6 +53,9 @@ def token(user, secret, lives_s):
 class Backend(http.server.BaseHTTPRequestHandler):
     # By the cookie's value, which nobody guesses.
     sessions = {}
+    # Places that were promised, by path, and what was put there.
+    places = {}
+    files = {}
     options = None
 
     def session(self):
@@ -84,7 +88,10 @@ class Backend(http.server.BaseHTTPRequestHandler):
             self.answer(200, LOGIN.encode(), TYPES[".html"])
         elif path == "/config.json":
             self.answer_json({"server": self.options.server, "token_url": "chat/token",
-                              "login_url": "login", "logout_url": "logout"})
+                              "login_url": "login", "logout_url": "logout",
+                              "upload_url": "chat/upload"})
+        elif path.startswith("/files/"):
+            self.kept(path)
         else:
             self.file(path)
 
@@ -97,6 +104,29 @@ class Backend(http.server.BaseHTTPRequestHandler):
             self.answer(404)
         else:
             self.answer(200, file.read_bytes(), TYPES[file.suffix])
+
+    def kept(self, path):
+        # Whatever it is, it is never a page of this origin.
+        body = self.files.get(path)
+        if self.user() is None or body is None:
+            return self.answer(404)
+        return self.answer(200, body, "application/octet-stream", Content_Disposition="attachment")
+
+    def place(self, wanted):
+        """Where a file can be put: an address that is good once, and for so many bytes."""
+        bytes_count = wanted.get("bytes") if isinstance(wanted, dict) else None
+        if not isinstance(bytes_count, int) or not 0 < bytes_count <= FILE_BYTES_MAX:
+            return self.answer(400, b"bytes\n")
+        path = f"/files/{secrets.token_urlsafe(24)}"
+        self.places[path] = bytes_count
+        return self.answer_json({"put_url": path, "url": path})
+
+    def do_PUT(self):
+        bytes_count = self.places.pop(self.path, None)
+        if bytes_count is None or self.headers.get("content-length") != str(bytes_count):
+            return self.answer(403)
+        self.files[self.path] = self.rfile.read(bytes_count)
+        return self.answer(204)
 
     def do_POST(self):
         # A page of another origin that sends this user's cookie is told nothing, and does nothing.
@@ -111,6 +141,8 @@ class Backend(http.server.BaseHTTPRequestHandler):
             if self.user() is None:
                 return self.answer(401)
             return self.answer_json({"token": token(self.user(), self.options.secret, self.options.lives_s)})
+        if self.path == "/chat/upload":
+            return self.answer(401) if self.user() is None else self.place(json.loads(body))
         if self.path == "/login":
             return self.login(urllib.parse.parse_qs(body.decode(errors="replace")))
         if self.path == "/logout":

@@ -1,16 +1,19 @@
 // Where one writes. Enter sends, Shift and Enter begins a line, the arrow up edits the last
 // message of one's own.
 
-import { TEXT_UNITS_MAX } from 'rookery-chat-core';
+import { TEXT_UNITS_MAX, type Attachment } from 'rookery-chat-core';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 import { useSpeech } from './context';
+import { FileList, attachmentsIn, useFiles } from './files';
 
 interface ComposerProps {
   readonly title: string;
   readonly initial: string;
   readonly isEditing: boolean;
-  readonly onSubmit: (text: string) => void;
+  // Empty where no files can be sent.
+  readonly uploadUrl: string;
+  readonly onSubmit: (text: string, attachments: readonly Attachment[]) => void;
   readonly onCancel: () => void;
   readonly onTyping: () => void;
   readonly onEditLast: () => void;
@@ -19,11 +22,17 @@ interface ComposerProps {
 // What browsers that do not say `isComposing` give for a key that an input method took.
 const KEY_OF_INPUT_METHOD = 229;
 
-export function Composer({ title, initial, isEditing, onSubmit, onCancel, onTyping, onEditLast }: ComposerProps) {
+export function Composer(props: ComposerProps) {
+  const { title, initial, isEditing, uploadUrl, onSubmit, onCancel, onTyping, onEditLast } = props;
   const { words } = useSpeech();
   const [text, setText] = useState(initial);
   const field = useRef<HTMLTextAreaElement>(null);
+  const { files, add, remove, clear } = useFiles(uploadUrl);
+  const picker = useRef<HTMLInputElement>(null);
   const isLong = text.length > TEXT_UNITS_MAX;
+  // A file that is still on its way, or did not get there, holds the message back.
+  const isReady = !isLong && files.every(({ state }) => state.kind === 'done')
+    && (text.trim() !== '' || files.length > 0);
 
   // As high as its text; the style sheet has the limit.
   useLayoutEffect(() => {
@@ -39,9 +48,10 @@ export function Composer({ title, initial, isEditing, onSubmit, onCancel, onTypi
   }, [isEditing, initial]);
 
   const submit = () => {
-    if (text.trim() === '' || isLong) return;
-    onSubmit(text.trim());
+    if (!isReady) return;
+    onSubmit(text.trim(), attachmentsIn(files));
     setText('');
+    clear();
     field.current?.focus();
   };
   const onKeyDown = (event: KeyboardEvent) => {
@@ -70,7 +80,23 @@ export function Composer({ title, initial, isEditing, onSubmit, onCancel, onTypi
         </p>
       )}
       {isLong && <p class="composer-note" role="alert">{words.tooLong(TEXT_UNITS_MAX)}</p>}
+      <FileList files={files} onRemove={remove} />
       <div class="composer-row">
+        {uploadUrl !== '' && (
+          <>
+            <input
+              ref={picker} class="unseen" type="file" multiple tabIndex={-1} aria-label={words.attach}
+              onChange={(event) => {
+                add([...(event.currentTarget.files ?? [])]);
+                event.currentTarget.value = '';
+              }}
+            />
+            <button type="button" class="quiet attach" aria-label={words.attach} title={words.attach}
+              onClick={() => picker.current?.click()}>
+              <Clip />
+            </button>
+          </>
+        )}
         <textarea
           ref={field} rows={1} dir="auto" value={text} aria-label={words.messageTo(title)}
           placeholder={words.message} enterkeyhint="send"
@@ -80,10 +106,21 @@ export function Composer({ title, initial, isEditing, onSubmit, onCancel, onTypi
           }}
           onKeyDown={onKeyDown}
         />
-        <button class="primary send" type="submit" disabled={text.trim() === '' || isLong}>
+        <button class="primary send" type="submit" disabled={!isReady}>
           {isEditing ? words.save : words.send}
         </button>
       </div>
     </form>
+  );
+}
+
+function Clip() {
+  return (
+    <svg viewBox="0 0 16 16" width="20" height="20" aria-hidden="true">
+      <path
+        d="m13 7.5-5.2 5.2a3 3 0 0 1-4.3-4.3L9 3a2 2 0 0 1 2.9 2.9l-5.3 5.2a1 1 0 0 1-1.5-1.4l4.7-4.6"
+        fill="none" stroke="currentColor" stroke-width="1.4" stroke-linecap="round"
+      />
+    </svg>
   );
 }

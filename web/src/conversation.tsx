@@ -1,6 +1,6 @@
 // One conversation: its head, what is said, who is there, search, and where one writes.
 
-import { type Chat, type Conversation, type Message } from 'rookery-chat-core';
+import { type Attachment, type Chat, type Conversation, type Message } from 'rookery-chat-core';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 
 import { Avatar } from './avatar';
@@ -15,12 +15,13 @@ const LOOK_EVERY_MS = 1_000;
 interface ConversationProps {
   readonly chat: Chat;
   readonly conversation: Conversation;
+  readonly uploadUrl: string;
   readonly onBack: () => void;
   readonly onLeave: (channel: string) => void;
   readonly onTalk: (peer: string) => void;
 }
 
-export function ConversationView({ chat, conversation, onBack, onLeave, onTalk }: ConversationProps) {
+export function ConversationView({ chat, conversation, uploadUrl, onBack, onLeave, onTalk }: ConversationProps) {
   const speech = useSpeech();
   const { words } = speech;
   const { channel, title, kind, members } = conversation;
@@ -44,9 +45,9 @@ export function ConversationView({ chat, conversation, onBack, onLeave, onTalk }
 
   const names = conversation.typing(Date.now());
   const typing = names.length === 0 ? '' : (names.length === 1 ? words.isTyping : words.areTyping)(speech.list(names));
-  const submit = useCallback((text: string) => {
-    if (editing === null) chat.say(channel, text);
-    else if (text !== editing.text) chat.edit(channel, editing.offset, text);
+  const submit = useCallback((text: string, attachments: readonly Attachment[]) => {
+    if (editing === null) chat.say(channel, text, attachments);
+    else if (text !== editing.text) chat.edit(channel, editing, text);
     setEditing(null);
     if (editing === null) list.current?.toEnd();
   }, [chat, channel, editing]);
@@ -89,7 +90,7 @@ export function ConversationView({ chat, conversation, onBack, onLeave, onTalk }
           <p class="typing" aria-live="polite" dir="auto">{typing}</p>
           <Composer
             key={editing === null ? 'new' : `edit-${editing.offset}`} title={title}
-            initial={editing?.text ?? ''} isEditing={editing !== null}
+            initial={editing?.text ?? ''} isEditing={editing !== null} uploadUrl={editing === null ? uploadUrl : ''}
             onSubmit={submit} onCancel={() => setEditing(null)} onTyping={() => chat.types(channel)}
             onEditLast={editLast}
           />

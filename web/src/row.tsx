@@ -1,11 +1,13 @@
 // One message, and one that is not sent yet.
 //
-// Everything that users wrote is a text node: nothing here makes markup or a link of it.
+// Everything that users wrote is a text node: nothing here makes markup of it, and only files lead
+// anywhere.
 
 import { type Entry, type Message } from 'rookery-chat-core';
 import { Component, createRef } from 'preact';
 
 import { Avatar, colourOf } from './avatar';
+import { Attachments } from './files';
 import type { Speech } from './words';
 
 // What the menu offers to react with.
@@ -54,6 +56,7 @@ export class Row extends Component<RowProps> {
               </p>
             )}
             <Words message={message} edit={edit} speech={speech} />
+            <Attachments attachments={message.attachments} speech={speech} />
             <div class="row-foot">
               {message.reactions.totals.map(({ value, count }) => (
                 <button
@@ -169,6 +172,7 @@ export function PendingRow({ entry, speech, onAgain }: PendingProps) {
         <div class="row-side" />
         <div class="row-main">
           <p class="words is-pending" dir="auto">{entry.text}</p>
+          <Attachments attachments={entry.attachments} speech={speech} />
           {entry.state === 'failed'
             ? <Failure entry={entry} speech={speech} onAgain={onAgain} />
             : <div class="row-foot"><span class="receipt">{state[entry.state]}</span></div>}

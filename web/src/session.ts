@@ -14,11 +14,14 @@ export interface PageConfig {
   // Where somebody signs in and out; empty where the backend says nothing of that.
   readonly loginUrl: string;
   readonly logoutUrl: string;
+  // Where the page asks for a place for a file; empty where nobody keeps files.
+  readonly uploadUrl: string;
 }
 
 export interface Session {
   readonly client: Centrifuge;
   readonly me: string;
+  readonly uploadUrl: string;
 }
 
 const NAME_KEY = 'rookery.name';
@@ -29,13 +32,13 @@ export async function readConfig(): Promise<PageConfig> {
   if (!answer.ok) throw new Error(`config.json: ${answer.status}`);
   const config = (await answer.json()) as {
     server?: string; port?: number; token_url: string; ask_name?: boolean;
-    login_url?: string; logout_url?: string;
+    login_url?: string; logout_url?: string; upload_url?: string;
   };
   const { server, port, token_url: tokenUrl, ask_name: askName = false } = config;
-  const { login_url: loginUrl = '', logout_url: logoutUrl = '' } = config;
+  const { login_url: loginUrl = '', logout_url: logoutUrl = '', upload_url: uploadUrl = '' } = config;
   const scheme = location.protocol === 'https:' ? 'wss' : 'ws';
   const beside = `${scheme}://${location.hostname}:${port ?? 8000}/connection/websocket`;
-  return { server: server ?? beside, tokenUrl, askName, loginUrl, logoutUrl };
+  return { server: server ?? beside, tokenUrl, askName, loginUrl, logoutUrl, uploadUrl };
 }
 
 export function isName(name: string): boolean {
@@ -57,7 +60,8 @@ export async function begin(config: PageConfig, name: string): Promise<Session> 
   const token = await getToken();
   const me = userOf(token);
   if (me === '') throw new Error('the token names no user');
-  return { client: new Centrifuge(config.server, { token, getToken, name: 'rookery-web' }), me };
+  const client = new Centrifuge(config.server, { token, getToken, name: 'rookery-web' });
+  return { client, me, uploadUrl: config.uploadUrl };
 }
 
 // Ends the session with the backend, where it has an address for that.

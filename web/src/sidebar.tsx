@@ -107,7 +107,8 @@ function Entry({ conversation, isOpen, onOpen }: {
 }) {
   const { words, number, time } = useSpeech();
   const { title, kind, last, unread, channel } = conversation;
-  const text = last === null ? '' : last.isRetracted ? words.retracted : last.isKnown ? last.text : words.unknownForm;
+  const files = last?.attachments.map(({ name }) => name).join(' ') ?? '';
+  const text = last === null ? '' : last.isRetracted ? words.retracted : last.isKnown ? last.text || files : words.unknownForm;
   const who = kind === 'room' && last?.author ? last.author.name || last.author.user : '';
   return (
     <a

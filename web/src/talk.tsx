@@ -73,7 +73,7 @@ export function Talk({ session, onSignOut, onExpire }: TalkProps) {
           <p class="empty">{speech.words.chooseOne}</p>
         ) : (
           <ConversationView
-            key={conversation.channel} chat={chat} conversation={conversation}
+            key={conversation.channel} chat={chat} conversation={conversation} uploadUrl={session.uploadUrl}
             onBack={() => setOpen('')} onLeave={leave} onTalk={talkTo}
           />
         )}

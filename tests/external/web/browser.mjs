@@ -12,6 +12,8 @@ import { ENCODINGS, TOP, connected, startServer, token } from '../sdk/node/harne
 
 const EXECUTABLE = process.env.ROOKERY_CHROMIUM ?? '/usr/bin/chromium';
 const WAIT_MS_MAX = 20_000;
+// A server that is late on a busy machine takes nobody in for a moment, and the SDK comes again.
+const LATE = /Unexpected response code: 503/;
 const DIST = process.env.ROOKERY_WEB ?? path.join(TOP, 'web/dist');
 
 export const DESK = { width: 1280, height: 800 };
@@ -36,7 +38,7 @@ export async function open(t, browser, server, options = {}) {
   const page = await context.newPage();
   page.setDefaultTimeout(WAIT_MS_MAX);
   const surprises = [];
-  const note = (what) => mayMeet?.test(what) || surprises.push(what);
+  const note = (what) => mayMeet?.test(what) || LATE.test(what) || surprises.push(what);
   page.on('pageerror', (error) => note(`error: ${error.stack}`));
   page.on('console', (message) => message.type() === 'error' && note(`console: ${message.text()}`));
   page.on('dialog', (dialog) => {

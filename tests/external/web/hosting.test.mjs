@@ -8,7 +8,7 @@ import path from 'node:path';
 import readline from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 
-import { launch, open, say, seen, texts } from './browser.mjs';
+import { choose, launch, open, say, seen, texts } from './browser.mjs';
 import {
   ENCODINGS, SECRET, TOP, client, freePort, startServer, within,
 } from '../sdk/node/harness.mjs';
@@ -60,6 +60,38 @@ describe('hosted elsewhere', () => {
     await say(anna, 'hello');
     await seen(ben, 'hello');
     await ben.locator('.author', { hasText: /^Anna$/ }).waitFor();
+  });
+
+  test('a file goes past the server, and the message says where it is', async (t) => {
+    const adminPort = await startBackend(t, 600);
+    const [anna, ben] = await Promise.all(['anna', 'ben'].map(async (name) => {
+      const page = await open(t, browser, { adminPort }, { mayMeet: /status of (401|400)/ });
+      await signIn(page, name);
+      await page.locator('.entry', { hasText: 'lobby' }).click();
+      return page;
+    }));
+    const send = anna.getByRole('button', { name: 'Send' });
+    const file = { name: '<b>notes</b>.txt', mimeType: 'text/html', buffer: Buffer.from('<script>1</script>') };
+    await anna.locator('input[type=file]').setInputFiles([{ ...file, name: 'empty', buffer: Buffer.alloc(0) }]);
+    await anna.locator('.file[data-state=failed]').waitFor();
+    assert.equal(await send.isDisabled(), true);
+    await anna.getByRole('button', { name: 'Remove empty' }).click();
+    await anna.locator('input[type=file]').setInputFiles([file]);
+    await anna.locator('.file[data-state=done]').waitFor();
+    await say(anna, 'see the file');
+    await seen(ben, 'see the file');
+    assert.equal(await anna.locator('.composer .file').count(), 0);
+    const link = ben.getByRole('link', { name: file.name, exact: true });
+    assert.match(await link.getAttribute('rel'), /noopener/);
+    const answer = await ben.request.get(await link.getAttribute('href'));
+    assert.equal(await answer.text(), '<script>1</script>');
+    assert.equal(answer.headers()['content-type'], 'application/octet-stream');
+    await choose(anna, 'see the file', 'Edit');
+    await say(anna, 'here it is');
+    await seen(ben, 'here it is');
+    await ben.getByRole('link', { name: file.name, exact: true }).waitFor();
+    await choose(anna, 'here it is', 'Take back');
+    await link.waitFor({ state: 'detached' });
   });
 
   test('a room in memory is another one after the server was started again', async (t) => {

@@ -10,7 +10,9 @@
 import type { Centrifuge, PublicationContext, ServerPublicationContext, Subscription } from 'centrifuge';
 
 import { Conversation, conversationOf, directChannel, roomChannel } from './conversation.js';
-import { dataOf, nameOf, totalsOf, type Publication, type Reactions } from './message.js';
+import {
+  dataOf, nameOf, totalsOf, type Attachment, type Message, type Publication, type Reactions,
+} from './message.js';
 import { Outbox, type Entry, type RequestError } from './outbox.js';
 import type { PageKind } from './timeline.js';
 
@@ -179,12 +181,13 @@ export class Chat {
     if (conversation.timeline.hasEarlier) await this.#load(conversation, 'earlier');
   }
 
-  say(channel: string, text: string): void {
-    this.#put(channel, text, { kind: 'say' });
+  say(channel: string, text: string, attachments: readonly Attachment[] = []): void {
+    this.#put(channel, text, attachments, { kind: 'say' });
   }
 
-  edit(channel: string, offset: number, text: string): void {
-    this.#put(channel, text, { kind: 'edit', offset });
+  // Gives a message another text; its files stay.
+  edit(channel: string, { offset, attachments }: Message, text: string): void {
+    this.#put(channel, text, attachments, { kind: 'edit', offset });
   }
 
   retry(id: string): void {
@@ -476,8 +479,8 @@ export class Chat {
 
   // --- the outbox ---------------------------------------------------------------
 
-  #put(channel: string, text: string, deed: Entry['deed']): void {
-    this.outbox.add({ id: this.#newId(), channel, text, time: this.#now(), deed });
+  #put(channel: string, text: string, attachments: readonly Attachment[], deed: Entry['deed']): void {
+    this.outbox.add({ id: this.#newId(), channel, text, attachments, time: this.#now(), deed });
     // The message ends the typing, so what comes next is told as soon as the server takes it.
     const told = this.#typingTold.get(channel) ?? 0;
     this.#typingTold.set(channel, told - TYPING_EVERY_MS + TYPING_AGAIN_MS);
@@ -491,9 +494,9 @@ export class Chat {
   }
 
   async #sendOne(entry: Entry): Promise<void> {
-    const { id, channel, text, time, deed } = entry;
+    const { id, channel, text, attachments, time, deed } = entry;
     const peer = conversationOf(channel, this.me);
-    const said = { id, data: dataOf(text), sent_at_ms: time };
+    const said = { id, data: dataOf(text, attachments), sent_at_ms: time };
     // Behind what was refused for a while nothing else of the conversation goes.
     let goesOn = true;
     try {

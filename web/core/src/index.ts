@@ -7,9 +7,10 @@ export {
 } from './conversation.js';
 export { Members, type Member, type Person } from './members.js';
 export {
-  NO_REACTIONS, TEXT_UNITS_MAX, dataOf, textOf,
-  type Author, type Message, type Publication, type Reactions, type ReactionTotal,
+  ATTACHMENTS_MAX, NO_REACTIONS, TEXT_UNITS_MAX, contentOf, dataOf,
+  type Attachment, type Author, type Content, type Message, type Publication, type Reactions, type ReactionTotal,
 } from './message.js';
 export { Outbox, afterError, type Deed, type Entry, type EntryState, type RequestError } from './outbox.js';
 export { Timeline, type PageKind, type Taken } from './timeline.js';
+export { upload } from './upload.js';
 export { rowsInView, topOf, type RowRange, type ViewportOptions } from './viewport.js';

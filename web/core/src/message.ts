@@ -22,6 +22,14 @@ export interface Reactions {
   readonly own: string;
 }
 
+// A file that somebody put elsewhere; the message says where.
+export interface Attachment {
+  readonly url: string;
+  readonly name: string;
+  readonly type: string;
+  readonly bytes: number;
+}
+
 // A message as it is shown. Values do not change: whatever changes a message makes another.
 export interface Message {
   readonly offset: number;
@@ -31,6 +39,7 @@ export interface Message {
   readonly time: number;
   // Empty where the data has no text.
   readonly text: string;
+  readonly attachments: readonly Attachment[];
   // Whether the data had the form that this chat knows.
   readonly isKnown: boolean;
   readonly isRetracted: boolean;
@@ -56,26 +65,67 @@ export interface Publication {
 // What a publication says of the channel.
 export type Said =
   | { readonly kind: 'message'; readonly message: Message; readonly reactions: Reactions | null }
-  | { readonly kind: 'edit'; readonly target: number; readonly text: string; readonly isKnown: boolean }
+  | { readonly kind: 'edit'; readonly target: number; readonly content: Content }
   | { readonly kind: 'retraction'; readonly target: number }
   // An edit whose words were replaced: it only takes its place.
   | { readonly kind: 'superseded' };
+
+// What the data of a message says.
+export interface Content {
+  readonly text: string;
+  readonly attachments: readonly Attachment[];
+  readonly isKnown: boolean;
+}
+
+export const NO_CONTENT: Content = { text: '', attachments: [], isKnown: true };
 
 export const NO_REACTIONS: Reactions = { totals: [], own: '' };
 
 // The longest text that is sent, in UTF-16 units.
 export const TEXT_UNITS_MAX = 4000;
 
-// The data of a message with this text.
-export function dataOf(text: string): { text: string } {
-  return { text };
+// The most files of one message, and units of a file's name.
+export const ATTACHMENTS_MAX = 10;
+const NAME_UNITS_MAX = 255;
+
+// The data of a message.
+export function dataOf(text: string, attachments: readonly Attachment[]): object {
+  return attachments.length === 0 ? { text } : { text, attachments };
 }
 
-// The text of a message's data, or nothing where it has another form.
-export function textOf(data: unknown): string | null {
-  if (typeof data !== 'object' || data === null) return null;
-  const { text } = data as { text?: unknown };
-  return typeof text === 'string' ? text : null;
+// What a message's data says; data of another form is not known.
+export function contentOf(data: unknown): Content {
+  const unknown = { ...NO_CONTENT, isKnown: false };
+  if (typeof data !== 'object' || data === null) return unknown;
+  const { text, attachments } = data as { text?: unknown; attachments?: unknown };
+  if (typeof text !== 'string') return unknown;
+  return { text, attachments: attachmentsOf(attachments), isKnown: true };
+}
+
+// Files whose addresses a page may lead to. `javascript:` and the like are none.
+function attachmentsOf(value: unknown): Attachment[] {
+  if (!Array.isArray(value)) return [];
+  const good: Attachment[] = [];
+  for (const one of (value as unknown[]).slice(0, ATTACHMENTS_MAX)) {
+    if (typeof one !== 'object' || one === null) continue;
+    const { url, name, type, bytes } = one as Record<string, unknown>;
+    if (typeof url !== 'string' || typeof name !== 'string' || !isWebAddress(url)) continue;
+    good.push({
+      url,
+      name: name.slice(0, NAME_UNITS_MAX),
+      type: typeof type === 'string' ? type : '',
+      bytes: typeof bytes === 'number' && bytes >= 0 ? bytes : 0,
+    });
+  }
+  return good;
+}
+
+export function isWebAddress(url: string): boolean {
+  try {
+    return ['https:', 'http:'].includes(new URL(url).protocol);
+  } catch {
+    return false;
+  }
 }
 
 // What a publication at this offset says. `now` is when it came, for those without a time.
@@ -84,17 +134,16 @@ export function read(publication: Publication, offset: number, now: number): Sai
   if (tags['superseded'] !== undefined) return { kind: 'superseded' };
   const retracts = numberOf(tags['retracts']);
   if (retracts > 0) return { kind: 'retraction', target: retracts };
-  const text = textOf(data);
+  const content = contentOf(data);
   const edits = numberOf(tags['edits']);
-  if (edits > 0) return { kind: 'edit', target: edits, text: text ?? '', isKnown: text !== null };
+  if (edits > 0) return { kind: 'edit', target: edits, content };
   const isRetracted = tags['retracted'] !== undefined;
   const message: Message = {
     offset,
     id: tags['id'] ?? '',
     author: info === undefined ? null : authorOf(info),
     time: timeOf(publication, now),
-    text: isRetracted ? '' : (text ?? ''),
-    isKnown: isRetracted || text !== null,
+    ...(isRetracted ? NO_CONTENT : content),
     isRetracted,
     editOffset: numberOf(tags['edit_offset']),
     reactions: NO_REACTIONS,

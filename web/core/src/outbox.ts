@@ -4,8 +4,10 @@
 // Invariant: of one conversation at most one entry is under way, so what is said arrives in
 // the order in which it was said.
 //
-// Deliberately absent: sending. `take` says what is next, and the answer comes back by
+// Deliberately absent: sending, and files, which are uploaded before. `take` says what is next, and the answer comes back by
 // `answered` or `refused`.
+
+import type { Attachment } from './message.js';
 
 // What an entry does.
 export type Deed =
@@ -27,6 +29,7 @@ export interface Entry {
   readonly id: string;
   readonly channel: string;
   readonly text: string;
+  readonly attachments: readonly Attachment[];
   readonly time: number;
   readonly deed: Deed;
   readonly state: EntryState;
@@ -74,7 +77,7 @@ export class Outbox {
     return this.#entries.filter((entry) => entry.channel === channel);
   }
 
-  add(entry: { id: string; channel: string; text: string; time: number; deed: Deed }): void {
+  add(entry: Pick<Entry, 'id' | 'channel' | 'text' | 'attachments' | 'time' | 'deed'>): void {
     const fresh: Entry = { ...entry, state: 'waiting', error: '', tries: 0, offset: 0 };
     this.#entries = [...this.#entries, fresh];
   }

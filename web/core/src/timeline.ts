@@ -8,7 +8,7 @@
 // Deliberately absent: when something is loaded, and from where.
 
 import {
-  NO_REACTIONS, read, totalsOf, type Message, type Publication, type Reactions, type Said,
+  NO_CONTENT, NO_REACTIONS, read, totalsOf, type Content, type Message, type Publication, type Reactions, type Said,
 } from './message.js';
 
 // What became of a publication that came live.
@@ -25,8 +25,7 @@ export type Taken =
 // The last change of a message that is known, also before the message is.
 interface Change {
   readonly offset: number;
-  readonly text: string;
-  readonly isKnown: boolean;
+  readonly content: Content;
   readonly isRetracted: boolean;
 }
 
@@ -241,10 +240,8 @@ export class Timeline {
     const known = this.#changes.get(said.target);
     // A retraction is final, and of edits the last one counts.
     if (known !== undefined && (known.isRetracted || (!isRetracted && known.offset >= offset))) return;
-    const change = isRetracted
-      ? { offset, text: '', isKnown: true, isRetracted }
-      : { offset, text: said.text, isKnown: said.isKnown, isRetracted };
-    this.#changes.set(said.target, change);
+    const content = said.kind === 'edit' ? said.content : NO_CONTENT;
+    this.#changes.set(said.target, { offset, content, isRetracted });
     this.#replace(said.target, (message) => this.#changed(message));
   }
 
@@ -252,13 +249,13 @@ export class Timeline {
   #changed(message: Message): Message {
     const change = this.#changes.get(message.offset);
     if (change === undefined || message.isRetracted) return message;
-    const { text, isKnown } = change;
+    const { content } = change;
     if (change.isRetracted) {
-      return { ...message, text, isKnown, isRetracted: true, reactions: NO_REACTIONS };
+      return { ...message, ...content, isRetracted: true, reactions: NO_REACTIONS };
     }
     // A history that was read behind the edit has its words already.
     if (message.editOffset >= change.offset) return message;
-    return { ...message, text, isKnown, editOffset: change.offset };
+    return { ...message, ...content, editOffset: change.offset };
   }
 
   #setReactions(offset: number, reactions: Reactions): void {

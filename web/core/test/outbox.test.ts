@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { Outbox, type Deed } from '../src/index.js';
 
 const put = (outbox: Outbox, id: string, channel = 'room:1', deed: Deed = { kind: 'say' }) =>
-  outbox.add({ id, channel, text: id, time: 0, deed });
+  outbox.add({ id, channel, text: id, attachments: [], time: 0, deed });
 const states = (outbox: Outbox) => outbox.entries.map(({ id, state }) => `${id} ${state}`);
 const taken = (outbox: Outbox) => outbox.take().map(({ id }) => id);
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
-import { Timeline, type Publication } from '../src/index.js';
+import { Timeline, contentOf, dataOf, type Publication } from '../src/index.js';
 
 const NOW = 1_000_000;
 
@@ -122,6 +122,30 @@ describe('a timeline', () => {
     const timeline = loaded([said(1), said(2)]);
     timeline.reset();
     assert.deepEqual([texts(timeline), timeline.isLoaded, timeline.top], [[], false, 0]);
+  });
+});
+
+describe('attachments', () => {
+  const file = { url: 'https://files.example/a', name: 'a.txt', type: 'text/plain', bytes: 3 };
+
+  test('go with a message, stay with an edit that has them, and go with a retraction', () => {
+    const data = dataOf('see', [file]);
+    const timeline = loaded([{ offset: 1, data, info: { user: 'anna' } }]);
+    const names = () => timeline.messages[0]!.attachments.map(({ name }) => name);
+    assert.deepEqual(names(), ['a.txt']);
+    timeline.live({ ...edit(2, 1, ''), data: dataOf('see this', [file]) }, 2, NOW);
+    assert.deepEqual([texts(timeline), names()], [['1 see this'], ['a.txt']]);
+    timeline.live(retraction(3, 1), 3, NOW);
+    assert.deepEqual(names(), []);
+  });
+
+  test('lead to the web alone, and are at most ten', () => {
+    const of = (attachments: unknown) => contentOf({ text: '', attachments }).attachments.length;
+    assert.deepEqual([of([file]), of(Array(20).fill(file)), of('x'), of([null, 7, {}])], [1, 10, 0, 0]);
+    for (const url of ['javascript:alert(1)', 'data:text/html,x', 'file:///etc/passwd', '/a', 'x', 7]) {
+      assert.equal(of([{ ...file, url }]), 0, `${url}`);
+    }
+    assert.deepEqual(dataOf('x', []), { text: 'x' });
   });
 });
 
