@@ -166,7 +166,7 @@ impl FlushQueue {
         id: ConnId,
     ) -> Option<FanoutBatch> {
         let (stage, send) = connections.get_mut(id)?.split();
-        let publications = self.totals.update(send.outbox_mut(), Outbox::sent);
+        let publications = self.totals.on_sent(send.outbox_mut());
         let is_closing = match stage {
             ConnStage::Open(_, session) => {
                 session.on_sent(now, options);

@@ -2,13 +2,13 @@
 //!
 //! Deliberately absent: the connections that the outboxes belong to.
 
-use super::Outbox;
+use super::{Outbox, PublicationCounts};
 
 /// Totals over all outboxes of a shard: bytes that wait, and publications that wait or are
 /// in flight.
 ///
-/// Invariant: every change of an outbox goes through `update`, except direct sends,
-/// which `add_in_flight` counts.
+/// Invariant: every change of an outbox goes through `update` or `on_sent`, except direct
+/// sends, which `add_in_flight` counts.
 #[derive(Debug)]
 pub struct OutboxTotals {
     bytes: u64,
@@ -55,6 +55,15 @@ impl OutboxTotals {
         changed
     }
 
+    /// The send in flight of an outbox has left; what waits there stays. Nearly every delivery
+    /// ends here, so nothing else is looked at.
+    pub fn on_sent(&mut self, outbox: &mut Outbox) -> PublicationCounts {
+        let sent = outbox.sent();
+        let others = self.publications_count.checked_sub(sent.total());
+        self.publications_count = others.expect("what leaves one is part of what all have");
+        sent
+    }
+
     /// Counts publications that were sent directly.
     pub fn add_in_flight(&mut self, count: u64) {
         self.publications_count += count;
@@ -66,7 +75,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::shard::outbox::{OutboxLane, OutboxLimits, PushResult, Released};
+    use crate::metrics::ChatType;
+    use crate::shard::batches::BatchId;
+    use crate::shard::outbox::{FanoutFrame, OutboxLane, OutboxLimits, PushResult, Released};
 
     #[test]
     fn a_reader_is_slow_when_more_than_half_of_what_may_wait_does() {
@@ -88,5 +99,24 @@ mod tests {
         assert_eq!((level.bytes(), level.slow_count()), (51, 1));
         level.update(&mut outboxes[0], |outbox| outbox.next_send(&mut released));
         assert_eq!((level.bytes(), level.slow_count()), (0, 0));
+    }
+
+    #[test]
+    fn what_leaves_takes_its_own_publications_along() {
+        let mut totals = OutboxTotals::new(100);
+        let limits = OutboxLimits { data_bytes_max: 200, control_bytes_max: 100 };
+        let (mut outbox, mut released) = (Outbox::default(), Released::default());
+        let push = |totals: &mut OutboxTotals, outbox: &mut Outbox, count: u64| {
+            let publications = PublicationCounts::of(ChatType::Group, count);
+            let frame = Bytes::from_static(&[0; 60]);
+            let one = FanoutFrame { frame, publications, batch: BatchId::NONE };
+            assert_eq!(totals.update(outbox, |o| o.push_fanout(one, limits)), PushResult::Queued);
+        };
+        push(&mut totals, &mut outbox, 3);
+        totals.update(&mut outbox, |outbox| outbox.next_send(&mut released));
+        push(&mut totals, &mut outbox, 4);
+        assert_eq!((totals.publications_count(), totals.bytes(), totals.slow_count()), (7, 60, 1));
+        assert_eq!(totals.on_sent(&mut outbox).total(), 3);
+        assert_eq!((totals.publications_count(), totals.bytes(), totals.slow_count()), (4, 60, 1));
     }
 }
