@@ -111,11 +111,9 @@ pub fn check_counters(
     in_lanes: u64,
 ) -> CheckResult {
     let text = exposition.text(ScrapeScope::Summed);
+    let samples = samples_by_name(&text);
     let sum = |name: &str, label: &str| -> u64 {
-        let lines = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
-                && line.contains(label)
-        });
+        let lines = samples.get(name).into_iter().flatten().filter(|line| line.contains(label));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     };
     let equal = |what: &str, counted: u64, known: u64| {
@@ -153,6 +151,17 @@ pub fn check_counters(
         Checker::Counters,
         "{published} published, and {counters:?}"
     )
+}
+
+/// The samples of an exposition, by the name of their metric. The text is read once: it is longer
+/// than all that happens in most worlds.
+fn samples_by_name(text: &str) -> BTreeMap<&str, Vec<&str>> {
+    let mut samples: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        samples.entry(name).or_default().push(line);
+    }
+    samples
 }
 
 /// Every recipient has one outcome, or what is for it is still there.
