@@ -314,6 +314,9 @@ def messages(board):
     ], "short", help_of("chat_msg_retry_total", "chat_dead_letter_total", "chat_dead_letter_messages"))
     name = "chat_dead_letter_oldest_age_seconds"
     board.panel("Oldest dead letter", [(worst(name, "instance"), "{{instance}}")], "s", help_of(name))
+    name = "chat_api_requests_total"
+    board.panel("Requests of backends", [(rate(name, "method, outcome"), "{{method}} {{outcome}}")],
+                "reqps", help_of(name))
     board.panel("Traces and log", [
         (rate("chat_trace_sampled_total", "sampled"), "sampled: {{sampled}}"),
         (rate("chat_trace_spans_total", "outcome"), "spans {{outcome}}"),

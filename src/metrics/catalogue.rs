@@ -1,10 +1,10 @@
 //! The table of everything that is counted. A line here is the whole registration.
 
 use super::labels::{
-    AcceptFailure, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome, Direction,
-    ErrorReply, HandshakeOutcome, HandshakeStage, HeartbeatOutcome, LaneKind, LostLine, Page,
-    Protocol, PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome, StatusClass,
-    StoreFailure, Suspected, TenantOutcome,
+    AcceptFailure, BackendMethod, BackendOutcome, Blame, ChatType, CloseReason, DeadLetterReason,
+    DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage, HeartbeatOutcome,
+    LaneKind, LostLine, Page, Protocol, PublishResult, Recovery, RejectReason, Sampled, Segment,
+    SpanOutcome, StatusClass, StoreFailure, Suspected, TenantOutcome,
 };
 use super::row::{Axis, MetricKind, MetricRow, catalogue, exemplar_places, places};
 
@@ -184,6 +184,8 @@ catalogue! {
     /// Direct messages that were given up.
     DeadLetters(reason: DeadLetterReason) = "chat_dead_letter_total".store();
 
+    /// Requests to the server API; a batch is one.
+    BackendRequests(method: BackendMethod, outcome: BackendOutcome) = "chat_api_requests_total".process();
     /// Spans for the collector, and incidents of messages, by what became of them.
     Spans(outcome: SpanOutcome) = "chat_trace_spans_total".process();
     /// Log lines that nobody can read, by why.

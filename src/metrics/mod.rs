@@ -42,10 +42,10 @@ pub use flight::{
     RecordedEvent, StageDurations,
 };
 pub use labels::{
-    AcceptFailure, Agent, Blame, ChatType, CloseReason, DeadLetterReason, DeliveryOutcome,
-    Direction, ErrorReply, HandshakeOutcome, HandshakeStage, HeartbeatOutcome, LaneKind, LostLine,
-    Page, Protocol, PublishResult, Recovery, RejectReason, Sampled, Segment, SpanOutcome,
-    StatusClass, StoreFailure, Suspected, TenantOutcome,
+    AcceptFailure, Agent, BackendMethod, BackendOutcome, Blame, ChatType, CloseReason,
+    DeadLetterReason, DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage,
+    HeartbeatOutcome, LaneKind, LostLine, Page, Protocol, PublishResult, Recovery, RejectReason,
+    Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected, TenantOutcome,
 };
 pub use pulse::{CoreWork, PulseReading, TurnPhase};
 pub use record::{RecordReader, RecordWriter, records};

@@ -261,8 +261,8 @@ impl Inbox {
 /// and with that in its conversation.
 fn personal_copy(channel: &str, message: &Publication) -> Publication {
     let place = [
-        ("channel".into(), channel.into()),
-        ("offset".into(), message.offset.to_string().into_boxed_str()),
+        (chat::CHANNEL_TAG.into(), channel.into()),
+        (chat::OFFSET_TAG.into(), message.offset.to_string().into_boxed_str()),
     ];
     let tags = message.tags.iter().cloned().chain(place).collect();
     Publication { offset: 0, tags, ..message.clone() }

@@ -17,12 +17,12 @@ use tokio::time;
 
 use super::StartError;
 use super::api_calls::{ApiCalls, ApiRequest};
-use super::api_listener::{ApiListener, ApiOptions, ApiState, CONNECTIONS_MAX};
+use super::api_listener::{ApiListener, ApiOptions, ApiState, Bodies, CONNECTIONS_MAX};
 use super::core_lanes::CoreCommand;
 use super::cores::CoreHandles;
 use crate::auth::ApiKeys;
 use crate::clock::unix_ms;
-use crate::metrics::{Gauge, Protocol, Threads};
+use crate::metrics::{Gauge, Protocol, SharedMetricsWriter, Threads};
 use crate::room::Namespace;
 use crate::session::NameKey;
 use crate::shard::{ServerAnswer, ShardCommand};
@@ -94,7 +94,7 @@ impl ServerApi {
         options: &ApiOptions,
         names: NameKey,
         namespaces: Arc<[Namespace]>,
-        threads: Threads,
+        (threads, metrics): (Threads, SharedMetricsWriter),
         instance: Arc<str>,
     ) {
         let Some(listener) = self.listener.take() else { return };
@@ -105,6 +105,8 @@ impl ServerApi {
             namespaces,
             body_bytes_max: options.body_bytes_max,
             node: Arc::new(move || node(&threads, &instance)),
+            bodies: Bodies::new(options.body_bytes_max),
+            metrics,
         };
         self.serving = Some(tokio::spawn(listener.serve(state)));
     }

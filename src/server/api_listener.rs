@@ -7,7 +7,7 @@
 //! | no key, a wrong one, or one in the URL | 401 |
 //! | a key without the right | 403, whatever exists |
 //! | a body that is too large, or too slow | 413, 408 |
-//! | more than can be under way | 503 with `Retry-After`: nothing was done |
+//! | more questions or bodies than can be under way | 503 with `Retry-After`: nothing was done |
 //! | a core that hangs, or a drain in between | 504: what was done is not known |
 //!
 //! Invariant: nothing of a body is looked at before its key.
@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -28,7 +28,7 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time;
 
 use super::api_calls::ApiRequest;
@@ -36,6 +36,7 @@ use crate::api::{Caller, Questions, answer, plan};
 use crate::auth::{ApiKey, ApiKeys};
 use crate::base::UserHash;
 use crate::http_server::{HttpLimits, HttpServer, PeerAddr};
+use crate::metrics::{BackendMethod, BackendOutcome, Counter, SharedMetricsWriter};
 use crate::room::Namespace;
 use crate::session::NameKey;
 use crate::wire::ErrorCode;
@@ -46,6 +47,13 @@ pub(super) const CONNECTIONS_MAX: usize = 256;
 
 /// From the head of a request to the last byte of its answer.
 const EXCHANGE_MS_MAX: u64 = 20_000;
+
+/// Bodies of all requests that are not answered; more are refused. Each counts as long as it says
+/// that it is, before it is read.
+const BODIES_BYTES_MAX: usize = 64 << 20;
+
+/// Bodies are counted in so many bytes.
+const BODY_PERMIT_BYTES: usize = 1 << 10;
 
 /// For the body of a request.
 const BODY_MS_MAX: u64 = 5_000;
@@ -93,6 +101,30 @@ pub(super) struct ApiState {
     pub body_bytes_max: u32,
     /// What the server says of itself.
     pub node: Arc<dyn Fn() -> ApiNode + Send + Sync>,
+    /// What bodies may take yet.
+    pub bodies: Bodies,
+    pub metrics: SharedMetricsWriter,
+}
+
+/// What the bodies of all requests that are not answered may take.
+#[derive(Clone, Debug)]
+pub(super) struct Bodies(Arc<Semaphore>);
+
+impl Bodies {
+    /// Nobody has sent one; one of `body_bytes_max` has room.
+    pub fn new(body_bytes_max: u32) -> Bodies {
+        let bytes = BODIES_BYTES_MAX.max(body_bytes_max as usize);
+        Bodies(Arc::new(Semaphore::new(bytes.div_ceil(BODY_PERMIT_BYTES))))
+    }
+
+    /// Room for a body, until it is dropped. One that does not say how long it is may be as long
+    /// as any.
+    fn reserve(&self, body: &Body, bytes_max: usize) -> Option<OwnedSemaphorePermit> {
+        let told = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        let bytes = told.map_or(bytes_max, |bytes| bytes.min(bytes_max));
+        let permits = u32::try_from(bytes.div_ceil(BODY_PERMIT_BYTES)).ok()?;
+        Arc::clone(&self.0).try_acquire_many_owned(permits).ok()
+    }
 }
 
 /// A bound listener.
@@ -137,6 +169,19 @@ async fn call(
     Extension(peer): Extension<PeerAddr>,
     request: Request,
 ) -> Response {
+    let method = ApiMethod::from_name(&method);
+    let (outcome, response) = served(&state, method, peer, request).await;
+    state.metrics.add(Counter::BackendRequests(label(method), outcome), 1);
+    response
+}
+
+/// One call, and what is counted of it.
+async fn served(
+    state: &ApiState,
+    method: Option<ApiMethod>,
+    peer: PeerAddr,
+    request: Request,
+) -> (BackendOutcome, Response) {
     let keys = Arc::clone(&state.keys.borrow());
     if request.uri().query().is_some_and(|query| query.contains("api_key")) {
         // Addresses stand in logs.
@@ -146,16 +191,21 @@ async fn call(
         tracing::warn!("a call of the server API from {} has no key, or a wrong one", peer.0);
         return unauthorized("no key, or a wrong one: X-API-Key\n");
     };
-    let body = match read(request.into_body(), state.body_bytes_max as usize).await {
-        Ok(body) => body,
-        Err(error) => return error.status().into_response(),
+    let (body, bytes_max) = (request.into_body(), state.body_bytes_max as usize);
+    let Some(_reserved) = state.bodies.reserve(&body, bytes_max) else {
+        let busy = ApiAnswer::Error(ApiRequestError::Code(ErrorCode::TooManyRequests));
+        return (outcome(&busy), response(&busy));
     };
-    answered(&state, key, &method, &body).await
+    match read(body, bytes_max).await {
+        Ok(body) => answered(state, key, method, &body).await,
+        Err(error) => (BackendOutcome::Invalid, error.status().into_response()),
+    }
 }
 
 /// Who has no key keeps no connection either: others wait for its place.
-fn unauthorized(why: &'static str) -> Response {
-    (StatusCode::UNAUTHORIZED, [(header::CONNECTION, "close")], why).into_response()
+fn unauthorized(why: &'static str) -> (BackendOutcome, Response) {
+    let close = [(header::CONNECTION, "close")];
+    (BackendOutcome::Unauthorized, (StatusCode::UNAUTHORIZED, close, why).into_response())
 }
 
 /// The key of a request.
@@ -217,10 +267,15 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
 }
 
 /// Asks what has to be asked, and answers.
-async fn answered(state: &ApiState, key: &ApiKey, method: &str, body: &[u8]) -> Response {
-    let unknown = ApiRequestError::Code(ErrorCode::MethodNotFound);
-    let Some(method) = ApiMethod::from_name(method) else {
-        return response(&ApiAnswer::Error(unknown));
+async fn answered(
+    state: &ApiState,
+    key: &ApiKey,
+    method: Option<ApiMethod>,
+    body: &[u8],
+) -> (BackendOutcome, Response) {
+    let told = |answer: &ApiAnswer<'_>| (outcome(answer), response(answer));
+    let Some(method) = method else {
+        return told(&ApiAnswer::Error(ApiRequestError::Code(ErrorCode::MethodNotFound)));
     };
     let caller = Caller { key, names: state.names, namespaces: &state.namespaces };
     let mut questions = Questions::default();
@@ -229,16 +284,67 @@ async fn answered(state: &ApiState, key: &ApiKey, method: &str, body: &[u8]) -> 
     let asker = UserHash::of_inbox(state.names.room("", &format!("api key {}", key.name)));
     let (done, answered) = oneshot::channel();
     if state.asked.try_send(ApiRequest { asker, questions, done }).is_err() {
-        return response(&ApiAnswer::Error(ApiRequestError::Code(ErrorCode::TooManyRequests)));
+        return told(&ApiAnswer::Error(ApiRequestError::Code(ErrorCode::TooManyRequests)));
     }
     match time::timeout(Duration::from_millis(ANSWER_MS_MAX), answered).await {
-        Ok(Ok(Ok(replies))) => response(&answer(&planned, &replies, &*state.node)),
-        Ok(Ok(Err(code))) => response(&ApiAnswer::Error(ApiRequestError::Code(code))),
+        Ok(Ok(Ok(replies))) => told(&answer(&planned, &replies, &*state.node)),
+        Ok(Ok(Err(code))) => told(&ApiAnswer::Error(ApiRequestError::Code(code))),
         // A drain, or a core that hangs: some of it may have been done.
         Ok(Err(_)) | Err(_) => {
             let unknown = ApiAnswer::Error(ApiRequestError::Code(ErrorCode::Internal));
-            with_status(StatusCode::GATEWAY_TIMEOUT, &unknown)
+            (BackendOutcome::Failed, with_status(StatusCode::GATEWAY_TIMEOUT, &unknown))
         }
+    }
+}
+
+/// What is counted of an answer.
+fn outcome(answer: &ApiAnswer<'_>) -> BackendOutcome {
+    let code = match answer {
+        ApiAnswer::Error(ApiRequestError::Field(_)) => return BackendOutcome::Invalid,
+        ApiAnswer::Error(ApiRequestError::Code(code)) => *code,
+        ApiAnswer::Published(_)
+        | ApiAnswer::Broadcast(_)
+        | ApiAnswer::Presence(_)
+        | ApiAnswer::PresenceStats { .. }
+        | ApiAnswer::History(..)
+        | ApiAnswer::Info(_)
+        | ApiAnswer::Connections(..)
+        | ApiAnswer::Done(_)
+        | ApiAnswer::Batch(_) => return BackendOutcome::Done,
+    };
+    match code {
+        ErrorCode::PermissionDenied => BackendOutcome::Denied,
+        ErrorCode::TooManyRequests => BackendOutcome::Busy,
+        ErrorCode::Internal => BackendOutcome::Failed,
+        ErrorCode::Unauthorized
+        | ErrorCode::UnknownChannel
+        | ErrorCode::MethodNotFound
+        | ErrorCode::AlreadySubscribed
+        | ErrorCode::LimitExceeded
+        | ErrorCode::BadRequest
+        | ErrorCode::NotAvailable
+        | ErrorCode::TokenExpired
+        | ErrorCode::Expired
+        | ErrorCode::UnrecoverablePosition => BackendOutcome::Refused,
+    }
+}
+
+/// How a method is counted.
+fn label(method: Option<ApiMethod>) -> BackendMethod {
+    match method {
+        None => BackendMethod::Unknown,
+        Some(ApiMethod::Publish) => BackendMethod::Publish,
+        Some(ApiMethod::Broadcast) => BackendMethod::Broadcast,
+        Some(ApiMethod::Presence) => BackendMethod::Presence,
+        Some(ApiMethod::PresenceStats) => BackendMethod::PresenceStats,
+        Some(ApiMethod::History) => BackendMethod::History,
+        Some(ApiMethod::Info) => BackendMethod::Info,
+        Some(ApiMethod::Connections) => BackendMethod::Connections,
+        Some(ApiMethod::Disconnect) => BackendMethod::Disconnect,
+        Some(ApiMethod::Subscribe) => BackendMethod::Subscribe,
+        Some(ApiMethod::Unsubscribe) => BackendMethod::Unsubscribe,
+        Some(ApiMethod::Refresh) => BackendMethod::Refresh,
+        Some(ApiMethod::Batch) => BackendMethod::Batch,
     }
 }
 
@@ -276,4 +382,29 @@ fn with_status(status: StatusCode, answer: &ApiAnswer<'_>) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, after);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_that_are_not_answered_have_a_bound_by_what_they_say() {
+        let bodies = Bodies::new(1 << 20);
+        let long = Body::from(vec![0; 1 << 20]);
+        let mut reserved: Vec<_> =
+            (0..64).map(|_| bodies.reserve(&long, 1 << 20).expect("there is room")).collect();
+        assert!(bodies.reserve(&long, 1 << 20).is_none());
+        assert!(bodies.reserve(&Body::from("a"), 1 << 20).is_none());
+        assert!(bodies.reserve(&Body::empty(), 1 << 20).is_some(), "it takes nothing");
+        reserved.pop();
+        assert!(bodies.reserve(&long, 1 << 20).is_some());
+        let short: Vec<_> = (0..1_024).map(|_| bodies.reserve(&Body::from("a"), 1 << 20)).collect();
+        assert!(short.iter().all(Option::is_some));
+        // One that is longer than it may be is read no further than that.
+        let bodies = Bodies::new(1 << 10);
+        assert!(bodies.reserve(&long, 1 << 10).is_some());
+        let largest = Bodies::new(100 << 20);
+        assert!(largest.reserve(&Body::from(vec![0; 100 << 20]), 100 << 20).is_some());
+    }
 }

@@ -116,7 +116,7 @@ async fn live(
         &setup.api,
         cores.names(),
         namespaces,
-        shown.threads.clone(),
+        (shown.threads.clone(), shown.metrics.clone()),
         Arc::clone(&shown.instance),
     );
 

@@ -120,11 +120,11 @@ fn channels<'a>(fields: &Fields<'a>) -> Result<Vec<Cow<'a, str>>, ApiFieldError>
     is_right.then(|| names.into_iter().map(|JsonText(name)| name).collect()).ok_or(wrong)
 }
 
-fn message<'a>(fields: &Fields<'a>) -> Result<ApiMessage<'a>, ApiRequestError> {
+fn message<'a>(fields: &Fields<'a>) -> Result<ApiMessage<'a>, ApiFieldError> {
     // What is published outside of the history has no place in the stream of a channel that
-    // has one.
+    // has one, and who recovers would not know that it was there.
     if fields.flag(ApiField::SkipHistory)? {
-        return Err(ApiRequestError::Code(ErrorCode::NotAvailable));
+        return Err(ApiFieldError(ApiField::SkipHistory));
     }
     let is_key = |key: &str| {
         (1..=MESSAGE_ID_BYTES_MAX).contains(&key.len()) && !key.chars().any(char::is_control)
@@ -153,7 +153,10 @@ fn tags(fields: &Fields<'_>) -> Result<Tags, ApiFieldError> {
         serde_json::from_str(raw).map_err(|_| wrong)?;
     tags.sort_unstable();
     let is_right = |name: &str, text: &str| {
-        let is_own = *name == *ID_TAG || *name == *TRACE_TAG || chat::is_made_tag(name);
+        let is_own = *name == *ID_TAG
+            || *name == *TRACE_TAG
+            || chat::is_made_tag(name)
+            || chat::is_place_tag(name);
         !is_own && (1..=NAME_BYTES_MAX).contains(&name.len()) && text.len() <= NAME_BYTES_MAX
     };
     let is_each_once = tags.windows(2).all(|two| two[0].0 != two[1].0);

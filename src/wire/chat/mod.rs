@@ -57,6 +57,18 @@ pub fn is_made_tag(name: &str) -> bool {
     .contains(&name)
 }
 
+/// In the tags of a direct message in a personal channel: the conversation that it is of.
+pub const CHANNEL_TAG: &str = "channel";
+
+/// The same: its offset there.
+pub const OFFSET_TAG: &str = "offset";
+
+/// Whether a tag says where a direct message stands: whoever else gives it to a message in a
+/// personal channel makes that look like one.
+pub fn is_place_tag(name: &str) -> bool {
+    [CHANNEL_TAG, OFFSET_TAG].contains(&name)
+}
+
 /// One object that the server makes.
 fn payload(fill: impl FnOnce(&mut JsonMembers<'_>)) -> Payload {
     let mut out = BytesMut::new();

@@ -5,6 +5,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import re
 import signal
 import urllib.error
 import urllib.request
@@ -204,6 +205,56 @@ async def test_bytes_travel_as_base64(server, client):
         b64data = base64.b64encode(data).decode()
         await called(client.publish, channel=channel, data=None, b64data=b64data)
         assert (await events.first("publication")).pub.data == data
+
+
+async def test_a_personal_channel_is_one_like_others_and_nothing_there_is_forged(
+    server, people, client
+):
+    user = fresh_user("anna")
+    _, events = await people.connected(server.url, user)
+    told = await called(client.publish, channel=f"@{user}", data={"text": "parcel"})
+    heard = await events.first("publication", lambda event: event.channel == f"@{user}")
+    assert people.unpack(heard.pub.data) == {"text": "parcel"}
+    assert (heard.pub.offset, heard.pub.info) == (told.offset, None)
+    assert "channel" not in heard.pub.tags and "offset" not in heard.pub.tags
+    for tags in ({"channel": f"dm#{user},zoe"}, {"offset": "1"}):
+        with pytest.raises(CentTransportError) as caught:
+            await called(client.publish, channel=f"@{user}", data={}, tags=tags)
+        assert caught.value.status_code == 400
+
+
+async def test_requests_are_counted_by_method_and_outcome(server, client):
+    channel = fresh_channel("room")
+    for _ in range(3):
+        await called(client.publish, channel=channel, data={})
+    some_refused = {"commands": [{"publish": {"channel": "none:1", "data": 1}}, {"info": {}}]}
+
+    def statuses():
+        refused = {"channel": channel, "data": {}, "skip_history": True}
+        return [
+            posted(server, "publish", refused)[0],
+            posted(server, "publish", {"channel": "none:1", "data": 1})[0],
+            posted(server, "publish", {}, {"X-API-Key": "wrong"})[0],
+            posted(server, "publish", {}, {"X-API-Key": READER})[0],
+            posted(server, "presence", {"channel": channel}, {"X-API-Key": READER})[0],
+            posted(server, "nothing", {})[0],
+            posted(server, "batch", some_refused)[0],
+        ]
+
+    assert await asyncio.to_thread(statuses) == [400, 200, 401, 400, 403, 200, 200]
+    text = await server.metrics()
+    lines = [line for line in text.splitlines() if line.startswith("chat_api_requests_total{")]
+    counts = {tuple(re.findall('"([a-z_]+)"', line)): float(line.split()[1]) for line in lines}
+    counts = {labels: count for labels, count in counts.items() if count}
+    assert counts == {
+        ("publish", "done"): 3,
+        ("publish", "invalid"): 2,
+        ("publish", "refused"): 1,
+        ("publish", "unauthorized"): 1,
+        ("presence", "denied"): 1,
+        ("batch", "done"): 1,
+        ("unknown", "refused"): 1,
+    }
 
 
 async def test_what_is_not_known_is_an_unknown_method(server, client):
