@@ -2,6 +2,7 @@
 // message of one's own.
 
 import { TEXT_UNITS_MAX, type Attachment } from 'rookery-chat-core';
+import type { RefObject } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 import { useSpeech } from './context';
@@ -28,19 +29,12 @@ export function Composer(props: ComposerProps) {
   const [text, setText] = useState(initial);
   const field = useRef<HTMLTextAreaElement>(null);
   const { files, add, remove, clear } = useFiles(uploadUrl);
-  const picker = useRef<HTMLInputElement>(null);
   const isLong = text.length > TEXT_UNITS_MAX;
   // A file that is still on its way, or did not get there, holds the message back.
   const isReady = !isLong && files.every(({ state }) => state.kind === 'done')
     && (text.trim() !== '' || files.length > 0);
 
-  // As high as its text; the style sheet has the limit.
-  useLayoutEffect(() => {
-    const element = field.current;
-    if (element === null) return;
-    element.style.height = 'auto';
-    element.style.height = `${element.scrollHeight}px`;
-  }, [text]);
+  useFit(field, text);
   useLayoutEffect(() => {
     if (!isEditing) return;
     field.current?.focus();
@@ -82,21 +76,7 @@ export function Composer(props: ComposerProps) {
       {isLong && <p class="composer-note" role="alert">{words.tooLong(TEXT_UNITS_MAX)}</p>}
       <FileList files={files} onRemove={remove} />
       <div class="composer-row">
-        {uploadUrl !== '' && (
-          <>
-            <input
-              ref={picker} class="unseen" type="file" multiple tabIndex={-1} aria-label={words.attach}
-              onChange={(event) => {
-                add([...(event.currentTarget.files ?? [])]);
-                event.currentTarget.value = '';
-              }}
-            />
-            <button type="button" class="quiet attach" aria-label={words.attach} title={words.attach}
-              onClick={() => picker.current?.click()}>
-              <Clip />
-            </button>
-          </>
-        )}
+        {uploadUrl !== '' && <Attach onFiles={add} />}
         <textarea
           ref={field} rows={1} dir="auto" value={text} aria-label={words.messageTo(title)}
           placeholder={words.message} enterkeyhint="send"
@@ -111,6 +91,36 @@ export function Composer(props: ComposerProps) {
         </button>
       </div>
     </form>
+  );
+}
+
+// Keeps the field as high as its text; the style sheet has the limit.
+function useFit(field: RefObject<HTMLTextAreaElement | null>, text: string): void {
+  useLayoutEffect(() => {
+    const element = field.current;
+    if (element === null) return;
+    element.style.height = 'auto';
+    element.style.height = `${element.scrollHeight}px`;
+  }, [field, text]);
+}
+
+function Attach({ onFiles }: { onFiles: (files: readonly File[]) => void }) {
+  const { words } = useSpeech();
+  const picker = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <input
+        ref={picker} class="unseen" type="file" multiple tabIndex={-1} aria-label={words.attach}
+        onChange={(event) => {
+          onFiles([...(event.currentTarget.files ?? [])]);
+          event.currentTarget.value = '';
+        }}
+      />
+      <button type="button" class="quiet attach" aria-label={words.attach} title={words.attach}
+        onClick={() => picker.current?.click()}>
+        <Clip />
+      </button>
+    </>
   );
 }
 

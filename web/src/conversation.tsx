@@ -1,6 +1,6 @@
 // One conversation: its head, what is said, who is there, search, and where one writes.
 
-import { type Attachment, type Chat, type Conversation, type Message } from 'rookery-chat-core';
+import { type Attachment, type Chat, type Conversation, type Message, type Person } from 'rookery-chat-core';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 
 import { Avatar } from './avatar';
@@ -11,6 +11,9 @@ import { MessageList, type MessageListHandle } from './message-list';
 const RESULTS_MAX = 100;
 // How often is looked whether there is something to learn of who read.
 const LOOK_EVERY_MS = 1_000;
+
+// What stands beside the messages.
+type Side = 'none' | 'members' | 'search';
 
 interface ConversationProps {
   readonly chat: Chat;
@@ -26,7 +29,7 @@ export function ConversationView({ chat, conversation, uploadUrl, onBack, onLeav
   const { words } = speech;
   const { channel, title, kind, members } = conversation;
   const [editing, setEditing] = useState<Message | null>(null);
-  const [side, setSide] = useState<'none' | 'members' | 'search'>('none');
+  const [side, setSide] = useState<Side>('none');
   const list = useRef<MessageListHandle>(null);
   const isConnected = chat.state.kind === 'connected';
 
@@ -59,26 +62,7 @@ export function ConversationView({ chat, conversation, uploadUrl, onBack, onLeav
 
   return (
     <div class="conversation">
-      <header class="conversation-head">
-        <button class="quiet back" aria-label={words.back} onClick={onBack}><Arrow /></button>
-        <Avatar name={title} isRoom={kind === 'room'} />
-        <h1 dir="auto">{title}</h1>
-        {kind === 'room' && conversation.access.kind === 'in' && (
-          <button class="quiet" aria-expanded={side === 'members'} title={words.whoIsHere}
-            onClick={() => setSide(side === 'members' ? 'none' : 'members')}>
-            {words.here(members.count)}
-          </button>
-        )}
-        <button class="quiet" aria-expanded={side === 'search'} aria-label={words.search} title={words.search}
-          onClick={() => setSide(side === 'search' ? 'none' : 'search')}>
-          <Glass />
-        </button>
-        {kind === 'room' && (
-          <button class="quiet" aria-label={words.leaveRoom} title={words.leaveRoom} onClick={() => onLeave(channel)}>
-            <Door />
-          </button>
-        )}
-      </header>
+      <Head conversation={conversation} side={side} onSide={setSide} onBack={onBack} onLeave={onLeave} />
       <div class="conversation-body">
         <div class="stream">
           {conversation.access.kind === 'refused' && (
@@ -96,20 +80,7 @@ export function ConversationView({ chat, conversation, uploadUrl, onBack, onLeav
           />
         </div>
         {side === 'members' && (
-          <aside class="side" aria-label={words.whoIsHere}>
-            <SideHead title={words.whoIsHere} onClose={() => setSide('none')} />
-            <ul class="people">
-              {members.people.map(({ user, name }) => (
-                <li key={user}>
-                  <button class="person" disabled={user === chat.me} onClick={() => onTalk(user)}>
-                    <Avatar name={user} isHere={true} />
-                    <span dir="auto">{name || user}</span>
-                    {user === chat.me && <span class="detail">{words.you}</span>}
-                  </button>
-                </li>
-              ))}
-            </ul>
-          </aside>
+          <People people={members.people} me={chat.me} onClose={() => setSide('none')} onTalk={onTalk} />
         )}
         {side === 'search' && (
           <Search messages={conversation.timeline.messages} onClose={() => setSide('none')}
@@ -117,6 +88,63 @@ export function ConversationView({ chat, conversation, uploadUrl, onBack, onLeav
         )}
       </div>
     </div>
+  );
+}
+
+interface HeadProps {
+  readonly conversation: Conversation;
+  readonly side: Side;
+  readonly onSide: (side: Side) => void;
+  readonly onBack: () => void;
+  readonly onLeave: (channel: string) => void;
+}
+
+function Head({ conversation, side, onSide, onBack, onLeave }: HeadProps) {
+  const { words } = useSpeech();
+  const { channel, title, kind, access, members } = conversation;
+  const toggle = (one: Side) => () => onSide(side === one ? 'none' : one);
+  return (
+    <header class="conversation-head">
+      <button class="quiet back" aria-label={words.back} onClick={onBack}><Arrow /></button>
+      <Avatar name={title} isRoom={kind === 'room'} />
+      <h1 dir="auto">{title}</h1>
+      {kind === 'room' && access.kind === 'in' && (
+        <button class="quiet" aria-expanded={side === 'members'} title={words.whoIsHere} onClick={toggle('members')}>
+          {words.here(members.count)}
+        </button>
+      )}
+      <button class="quiet" aria-expanded={side === 'search'} aria-label={words.search} title={words.search}
+        onClick={toggle('search')}>
+        <Glass />
+      </button>
+      {kind === 'room' && (
+        <button class="quiet" aria-label={words.leaveRoom} title={words.leaveRoom} onClick={() => onLeave(channel)}>
+          <Door />
+        </button>
+      )}
+    </header>
+  );
+}
+
+function People({ people, me, onClose, onTalk }: {
+  people: readonly Person[]; me: string; onClose: () => void; onTalk: (peer: string) => void;
+}) {
+  const { words } = useSpeech();
+  return (
+    <aside class="side" aria-label={words.whoIsHere}>
+      <SideHead title={words.whoIsHere} onClose={onClose} />
+      <ul class="people">
+        {people.map(({ user, name }) => (
+          <li key={user}>
+            <button class="person" disabled={user === me} onClick={() => onTalk(user)}>
+              <Avatar name={user} isHere={true} />
+              <span dir="auto">{name || user}</span>
+              {user === me && <span class="detail">{words.you}</span>}
+            </button>
+          </li>
+        ))}
+      </ul>
+    </aside>
   );
 }
 

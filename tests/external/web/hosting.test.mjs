@@ -128,7 +128,7 @@ describe('hosted elsewhere', () => {
     assert.equal(await page.locator('.banner:visible').count(), 0, 'the connection went on');
     // Signed out elsewhere: the next token is refused.
     await page.evaluate(() => fetch('logout', { method: 'POST' }));
-    await page.getByText('You are signed out.').waitFor();
+    await page.getByText('You are not signed in.').waitFor();
     await page.getByRole('link', { name: 'Sign in' }).waitFor();
   });
 
@@ -139,9 +139,9 @@ describe('hosted elsewhere', () => {
     const told = page.waitForResponse((answer) => answer.url().endsWith('/logout'));
     await page.getByRole('button', { name: 'Sign out' }).click();
     assert.equal((await told).status(), 204);
-    await page.getByText('You are signed out.').waitFor();
+    await page.getByText('You are not signed in.').waitFor();
     await page.reload();
-    await page.getByText('You are signed out.').waitFor();
+    await page.getByText('You are not signed in.').waitFor();
   });
 
   test('a token for trying out is worth nothing to a server with keys of its own', async (t) => {
