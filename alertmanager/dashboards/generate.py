@@ -31,6 +31,7 @@ NOT_SHOWN = {
     "chat_pings_sent_total": "heartbeats that ended are shown",
     "chat_core_sleeps_total": "turns and busy time are shown",
     "chat_letters_total": "lanes that are full are shown",
+    "chat_token_claims_unsupported_total": "a line of the log names each claim once",
     "chat_uring_submits_total": "completions are shown",
     "chat_uring_stale_completions_total": "for those who look for a mistake in the ring",
     "chat_uring_short_sends_total": "for those who look for a mistake in the ring",

@@ -8,8 +8,11 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 
+use super::subscribe_options::{
+    OverridesJson, SubsJson, SubscribeOptions, SubscribeOptionsJson, UnsupportedClaims, info,
+};
 use super::{CAP_CHANNELS_MAX, CAPS_MAX, Capability, PatternKind, PermissionSet, TokenError};
-use crate::base::{json_depth, limits};
+use crate::base::limits;
 
 /// What a token must say beside being signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,10 +36,16 @@ pub struct Claims {
     pub info: Option<Box<[u8]>>,
     /// `channels`: those that the server subscribes the peer to.
     pub channels: Vec<Box<str>>,
+    /// `subs`: the same, with options, by name.
+    pub subs: Vec<(Box<str>, SubscribeOptions)>,
+    /// `meta`: one JSON value without line feeds, for the backend's hooks, which clients never see.
+    pub meta: Option<Box<[u8]>>,
     /// `tenant`; empty for the only one.
     pub tenant: Box<str>,
     /// `caps`: rights by channel. The first entry that covers a channel decides.
     pub caps: Vec<Capability>,
+    /// What it says beside, and is not supported.
+    pub unsupported: UnsupportedClaims,
 }
 
 /// What a subscription token says.
@@ -50,12 +59,14 @@ pub struct ChannelClaims {
     pub client: Option<Box<str>>,
     /// When the subscription ends unless it is refreshed: `expire_at`, else `exp`.
     pub expires_at_unix_s: Option<u64>,
-    /// `info` or `b64info`: one JSON value without line feeds.
-    pub info: Option<Box<[u8]>>,
+    /// `info`, `data` and `override`.
+    pub options: SubscribeOptions,
     /// `tenant`; the connection must have the same.
     pub tenant: Box<str>,
     /// `allow`, and always to subscribe: that is what such a token is for.
     pub allow: PermissionSet,
+    /// What it says beside, and is not supported.
+    pub unsupported: UnsupportedClaims,
 }
 
 /// The last second of the year 9999. What is beyond it counts milliseconds: of today, they
@@ -78,20 +89,29 @@ pub(super) fn connection_claims(
     }
     let expires_at_unix_s = claims.check(requirements, now_unix_s)?;
     let channels = claims.channels.unwrap_or_default();
-    if channels.len() > limits::CHANNELS_PER_CONNECTION_MAX {
+    let subs = claims.subs.unwrap_or_default().0;
+    if channels.len().max(subs.len()) > limits::CHANNELS_PER_CONNECTION_MAX {
         return Err(TokenError::Claims);
     }
     let caps = claims.caps.unwrap_or_default();
     if caps.len() > CAPS_MAX {
         return Err(TokenError::Claims);
     }
+    let mut unsupported = UnsupportedClaims::default();
+    let mut options = |(channel, options): (Cow<'_, str>, SubscribeOptionsJson<'_>)| {
+        Ok((name(channel)?, options.read(&mut unsupported)?))
+    };
+    let subs = subs.into_iter().map(&mut options).collect::<Result<_, _>>()?;
     Ok(Claims {
         user: name_or_empty(claims.sub)?,
         expires_at_unix_s,
         info: info(claims.info, claims.b64info)?,
         channels: channels.into_iter().map(name).collect::<Result<_, _>>()?,
+        subs,
+        meta: info(claims.meta, None)?,
         tenant: name_or_empty(claims.tenant)?,
         caps: caps.into_iter().map(cap).collect::<Result<_, _>>()?,
+        unsupported,
     })
 }
 
@@ -102,17 +122,23 @@ pub(super) fn subscription_claims(
     now_unix_s: u64,
 ) -> Result<ChannelClaims, TokenError> {
     let claims = parse(payload)?;
-    if claims.channel.is_none() || claims.channels.is_some() || claims.caps.is_some() {
+    let opens_others = claims.channels.is_some() || claims.subs.is_some() || claims.caps.is_some();
+    if claims.channel.is_none() || opens_others {
         return Err(TokenError::Kind);
     }
     let expires_at_unix_s = claims.check(requirements, now_unix_s)?;
+    let ClaimsJson { info, b64info, data, b64data, overrides, .. } = claims;
+    let mut unsupported = UnsupportedClaims::default();
+    let options = SubscribeOptionsJson { info, b64info, data, b64data, overrides };
+    let options = options.read(&mut unsupported)?;
     Ok(ChannelClaims {
         user: name_or_empty(claims.sub)?,
         channel: name(claims.channel.ok_or(TokenError::Kind)?)?,
         client: claims.client.map(name).transpose()?,
         expires_at_unix_s,
-        info: info(claims.info, claims.b64info)?,
+        options,
         tenant: name_or_empty(claims.tenant)?,
+        unsupported,
         allow: allow(&claims.allow.unwrap_or_default())? | PermissionSet::SUBSCRIBE,
     })
 }
@@ -132,6 +158,15 @@ struct ClaimsJson<'a> {
     #[serde(borrow)]
     info: Option<&'a RawValue>,
     b64info: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    b64data: Option<Cow<'a, str>>,
+    #[serde(rename = "override")]
+    overrides: Option<OverridesJson>,
+    #[serde(borrow)]
+    meta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    subs: Option<SubsJson<'a>>,
     tenant: Option<Cow<'a, str>>,
     channel: Option<Cow<'a, str>>,
     client: Option<Cow<'a, str>>,
@@ -258,29 +293,6 @@ fn name_or_empty(text: Option<Cow<'_, str>>) -> Result<Box<str>, TokenError> {
         return Err(TokenError::Claims);
     }
     Ok(text.into())
-}
-
-fn info(
-    json: Option<&RawValue>,
-    b64: Option<Cow<'_, str>>,
-) -> Result<Option<Box<[u8]>>, TokenError> {
-    use base64::Engine as _;
-    let bytes = match (json, b64) {
-        (None, None) => return Ok(None),
-        (Some(json), _) => Cow::Borrowed(json.get().as_bytes()),
-        (None, Some(b64)) => {
-            let decoded = base64::engine::general_purpose::STANDARD.decode(b64.as_bytes());
-            let decoded = decoded.map_err(|_| TokenError::Claims)?;
-            // It goes into JSON frames of other clients as it stands.
-            serde_json::from_slice::<&RawValue>(&decoded).map_err(|_| TokenError::Claims)?;
-            Cow::Owned(decoded)
-        }
-    };
-    // Inside a JSON string they are escaped, so these only lay it out.
-    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
-    let info: Box<[u8]> = bytes.iter().copied().filter(|byte| !is_break(byte)).collect();
-    let fits = info.len() <= limits::INFO_BYTES_MAX && json_depth(&info) <= limits::DATA_LEVELS_MAX;
-    if fits { Ok(Some(info)) } else { Err(TokenError::Claims) }
 }
 
 fn cap(cap: CapJson<'_>) -> Result<Capability, TokenError> {

@@ -18,6 +18,7 @@ mod fault;
 mod keys;
 mod permissions;
 mod sign;
+mod subscribe_options;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,9 @@ pub use fault::{TokenError, TokenRecovery};
 pub use keys::{Algorithm, KeyError, KeyErrorKind, KeyMaterial, KeySpec, Keys, WeakKey};
 pub use permissions::{Capability, PatternKind, PermissionSet, allowed};
 pub use sign::{NewToken, SignError, sign};
+pub use subscribe_options::{
+    SubscribeData, SubscribeOptions, SubscribeOverrides, UnsupportedClaim, UnsupportedClaims,
+};
 
 use crate::base::limits;
 

@@ -1,5 +1,7 @@
 //! Tokens as backends make them, good and bad.
 
+mod subscribe_options;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -379,6 +381,7 @@ fn claims_are_read_as_backends_write_them() {
         json!({
             "sub": "ann", "tenant": "acme", "channels": ["room:1", "news:a"],
             "info": { "name": "Ann" }, "iat": 1, "jti": "x", "meta": { "deep": [[[]]] },
+            "roles": ["admin"],
             "caps": [
                 { "channels": ["room:*"], "match": "wildcard", "allow": ["sub", "pub"] },
                 { "channels": ["news:a"], "allow": ["prs", "hst"] },
@@ -390,6 +393,7 @@ fn claims_are_read_as_backends_write_them() {
             expires_at_unix_s: None,
             info: Some(br#"{"name":"Ann"}"#.to_vec().into()),
             channels: vec!["room:1".into(), "news:a".into()],
+            meta: Some(br#"{"deep":[[[]]]}"#.to_vec().into()),
             tenant: "acme".into(),
             caps: vec![
                 Capability {
@@ -408,6 +412,7 @@ fn claims_are_read_as_backends_write_them() {
                     allow: PermissionSet::NONE,
                 },
             ],
+            ..Claims::default()
         }),
     );
 }
@@ -486,9 +491,13 @@ fn a_subscription_token_is_for_one_channel() {
         channel: "room:1".into(),
         client: Some("c".into()),
         expires_at_unix_s: Some(NOW + 1),
-        info: Some(b"7".to_vec().into()),
+        options: SubscribeOptions {
+            info: Some(b"7".to_vec().into()),
+            ..SubscribeOptions::default()
+        },
         tenant: "acme".into(),
         allow: PermissionSet::SUBSCRIBE | PermissionSet::PUBLISH | PermissionSet::HISTORY,
+        unsupported: UnsupportedClaims::default(),
     };
     assert_eq!(subscription(&claims.to_string()), Ok(want));
     let least = subscription(r#"{"channel":"room:1"}"#).unwrap();
@@ -518,7 +527,7 @@ fn tokens_are_made_as_asked() {
         info: Some(b"{\"name\": \"Ann\"}".to_vec().into()),
         channels: vec!["room:1".into()],
         tenant: "acme".into(),
-        caps: vec![],
+        ..Claims::default()
     };
     assert_eq!(claims, want);
     let fault =

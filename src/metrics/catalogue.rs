@@ -4,7 +4,7 @@ use super::labels::{
     AcceptFailure, BackendMethod, BackendOutcome, Blame, ChatType, CloseReason, DeadLetterReason,
     DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage, HeartbeatOutcome,
     LaneKind, LostLine, Page, Protocol, PublishResult, Recovery, RejectReason, Sampled, Segment,
-    SpanOutcome, StatusClass, StoreFailure, Suspected, TenantOutcome,
+    SpanOutcome, StatusClass, StoreFailure, Suspected, TenantOutcome, TokenClaim,
 };
 use super::row::{Axis, MetricKind, MetricRow, catalogue, exemplar_places, places};
 
@@ -123,6 +123,8 @@ catalogue! {
     SlowConsumersEvicted = "chat_slow_consumer_evicted_total";
     /// Connections of tenants beyond those that have a label value.
     TenantOverflow = "chat_tenant_overflow_total";
+    /// Tokens that say something of a subscription that is not supported, and was passed over.
+    UnsupportedClaims(claim: TokenClaim) = "chat_token_claims_unsupported_total";
     /// Subscriptions that asked for what they had missed.
     Recovered(result: Recovery) = "chat_recoveries_total";
     /// Subscriptions that lost a publication and were told to recover.

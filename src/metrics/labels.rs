@@ -124,6 +124,16 @@ label! {
 }
 
 label! {
+    /// A claim of a token that is not supported, and would mean something elsewhere.
+    TokenClaim {
+        /// `override.presence`: it is for the namespace to say.
+        OverridePresence = "override.presence",
+        /// `override.join_leave`: it is for the namespace to say.
+        OverrideJoinLeave = "override.join_leave",
+    }
+}
+
+label! {
     /// Why a command was refused: the error codes of the protocol.
     ErrorReply {
         /// A fault of the server.

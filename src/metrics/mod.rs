@@ -45,7 +45,7 @@ pub use labels::{
     AcceptFailure, Agent, BackendMethod, BackendOutcome, Blame, ChatType, CloseReason,
     DeadLetterReason, DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage,
     HeartbeatOutcome, LaneKind, LostLine, Page, Protocol, PublishResult, Recovery, RejectReason,
-    Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected, TenantOutcome,
+    Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected, TenantOutcome, TokenClaim,
 };
 pub use pulse::{CoreWork, PulseReading, TurnPhase};
 pub use record::{RecordReader, RecordWriter, records};

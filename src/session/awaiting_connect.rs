@@ -78,6 +78,7 @@ impl AwaitingConnect {
             Ok(connecting) if connecting.is_blocked(cx, agent) => out.close(Fault::Quarantined),
             Ok(connecting) => {
                 quota.on_admitted();
+                out.count_unsupported(connecting.unsupported());
                 return Some(connecting);
             }
         }

@@ -8,20 +8,20 @@ use std::sync::Arc;
 use super::backlog::Backlog;
 use super::command_out::CommandOut;
 use super::heartbeat::Heartbeat;
-use super::identity::{Peer, StartTime24};
+use super::identity::{ChannelExtra, Peer, StartTime24};
 use super::names::{personal_channels, resolve};
 use super::open_commands::OpenCommandCount;
 use super::peer_permissions::reader;
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
-use super::subscriptions::Subscriptions;
-use super::tokens::{ConnectCommandError, authenticate, json_payload, left_s};
+use super::subscriptions::{SubscribeTerms, Subscriptions};
+use super::tokens::{ConnectCommandError, authenticate, json_payload, left_s, terms_of};
 use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput};
-use crate::auth::PermissionSet;
+use crate::auth::{self, PermissionSet, UnsupportedClaims};
 use crate::base::{ClientId, MonotonicMs, RoomId};
 use crate::metrics::{Agent, HandshakeStage, Histogram};
 use crate::room::{ChannelKey, RoomOp, RoomReply, RoomSubscribe, Subscribed, Unrecovered};
 use crate::wire::{
-    Answer, ClientInfo, Command, ConnectRequest, ConnectResult, Encoding, ErrorCode,
+    Answer, ClientInfo, Command, ConnectRequest, ConnectResult, Encoding, ErrorCode, Payload,
     SubscribeRequest, SubscribeResult,
 };
 
@@ -40,6 +40,8 @@ pub(super) struct PendingConnect {
     since: MonotonicMs,
     /// Bytes of the recovered messages in `wanted`.
     recovery_bytes: usize,
+    /// What its token says and is not supported.
+    unsupported: UnsupportedClaims,
 }
 
 /// One subscription that the server makes.
@@ -51,8 +53,21 @@ pub struct ServerSubscription {
     pub channel_key: ChannelKey,
     /// The position from which the client recovers.
     pub since: Option<RecoveryPoint>,
+    /// Information that is added to messages of this peer there.
+    pub chan_info: Option<Arc<Payload>>,
+    /// What else the token says of it.
+    pub terms: SubscribeTerms,
     /// The answer of the home; `None` before it came.
     pub subscribed: Option<Subscribed>,
+}
+
+/// The channels of a token that the server subscribes its peer to.
+#[derive(Debug, Default)]
+pub struct TokenChannels {
+    /// Those without options.
+    pub channels: Vec<Box<str>>,
+    /// Those with.
+    pub subs: Vec<(Box<str>, auth::SubscribeOptions)>,
 }
 
 /// The user agent: that of the `User-Agent` header, or, without one, the name that the SDK sends.
@@ -68,17 +83,20 @@ pub fn agent(by_header: Agent, sdk: &str) -> Agent {
     }
 }
 
-/// The subscriptions that the server makes for a peer: those of its token, and its inbox. `subs`
-/// has the positions that the client knows.
+/// The subscriptions that the server makes for a peer: those of its token, and its personal
+/// channels. `subs` has the positions that the client knows.
 pub fn wanted(
     cx: &Context<'_>,
     peer: &Peer,
-    channels: Vec<Box<str>>,
+    token: TokenChannels,
     subs: &[SubscribeRequest<'_>],
 ) -> Result<Vec<ServerSubscription>, ConnectCommandError> {
     let personal = personal_channels(&cx.rooms.namespaces, &peer.info().user);
     let mut wanted: Vec<ServerSubscription> = Vec::new();
-    for channel in channels.into_iter().chain(personal.map(String::into_boxed_str)) {
+    let plain = token.channels.into_iter().chain(personal.map(String::into_boxed_str));
+    let plain = plain.map(|channel| (channel, auth::SubscribeOptions::default()));
+    // A channel that is there twice has its options.
+    for (channel, options) in token.subs.into_iter().chain(plain) {
         let Some((namespace, kind)) = resolve(&cx.rooms.namespaces, &channel) else {
             return Err(ConnectCommandError::Refuse(ErrorCode::UnknownChannel));
         };
@@ -103,9 +121,27 @@ pub fn wanted(
             recovering.map(|sub| RecoveryPoint::read(cx, owner, reader, sub.offset, &sub.epoch));
         let tenant = peer.shared_tenant();
         let channel_key = ChannelKey { tenant, channel: Arc::from(channel), namespace };
-        wanted.push(ServerSubscription { room, channel_key, since, subscribed: None });
+        let (chan_info, terms) = terms_of(options);
+        let one =
+            ServerSubscription { room, channel_key, since, chan_info, terms, subscribed: None };
+        wanted.push(one);
     }
     Ok(wanted)
+}
+
+/// Keeps what the token says of this peer in channels that the server subscribes it to, in the
+/// place of what the token before said.
+pub fn keep_infos<'w>(peer: &mut Peer, by_server: impl Iterator<Item = &'w ServerSubscription>) {
+    for one in by_server {
+        match &one.chan_info {
+            None => peer.forget(one.room),
+            Some(chan_info) => {
+                let channel = Box::from(&*one.channel_key.channel);
+                let chan_info = Some(Arc::clone(chan_info));
+                peer.remember(one.room, ChannelExtra { channel, chan_info, expires_unix_s: None });
+            }
+        }
+    }
 }
 
 /// When a user may have only one connection, the home of its personal channel knows which one.
@@ -134,14 +170,23 @@ impl PendingConnect {
         started_at: StartTime24,
     ) -> Result<PendingConnect, ConnectCommandError> {
         let claims = authenticate(cx, &request.token)?;
+        let unsupported = claims.unsupported;
         let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
         let client = ClientId::from_random(cx.random.ids.draw_u128());
         let info = ClientInfo { user: claims.user, client, conn_info };
         let counted_as = cx.options.tenants.of(&claims.tenant);
         let (expires, tenant) = (claims.expires_at_unix_s, claims.tenant);
-        let peer = Peer::new(info, expires, tenant, counted_as, claims.caps, started_at);
-        let wanted = wanted(cx, &peer, claims.channels, &request.subs)?;
-        Ok(PendingConnect { id, peer, wanted, held: Backlog::default(), since, recovery_bytes: 0 })
+        let mut peer = Peer::new(info, expires, tenant, counted_as, claims.caps, started_at);
+        let token = TokenChannels { channels: claims.channels, subs: claims.subs };
+        let wanted = wanted(cx, &peer, token, &request.subs)?;
+        keep_infos(&mut peer, wanted.iter());
+        let held = Backlog::default();
+        Ok(PendingConnect { id, peer, wanted, held, since, recovery_bytes: 0, unsupported })
+    }
+
+    /// What its token says and is not supported.
+    pub fn unsupported(&self) -> UnsupportedClaims {
+        self.unsupported
     }
 
     /// The peer.
@@ -166,7 +211,7 @@ impl PendingConnect {
             let subscribe = RoomSubscribe {
                 channel_key: one.channel_key.clone(),
                 info: Arc::clone(self.peer.info()),
-                chan_info: None,
+                chan_info: one.chan_info.clone(),
                 since: one.since.map(|since| since.position),
                 unrecovered: Unrecovered::Admitted,
             };
@@ -195,9 +240,12 @@ impl PendingConnect {
                 self.recovery_bytes += subscribed.missed_bytes();
                 one.subscribed = Some(*subscribed);
                 let rules = &cx.rooms.namespaces[usize::from(one.channel_key.namespace)];
-                let wants_join_leave = rules.push_join_leave;
+                let pushes = one.terms.overrides.push_join_leave;
+                let wants_join_leave = pushes.unwrap_or(rules.push_join_leave);
                 out.effect(Effect::AddSubscriber { room, name, wants_join_leave });
-                subscriptions.begin_subscribe_by_server(room, one.channel_key.clone());
+                // Its answer is that to the connect command.
+                let terms = SubscribeTerms::default();
+                subscriptions.begin_subscribe_by_server(room, one.channel_key.clone(), terms);
                 return true;
             }
             // A refusal of a room refuses the connection: the client retries, or learns that its
@@ -262,9 +310,11 @@ impl PendingConnect {
             let channel = &one.channel_key.channel;
             let reader = reader(cx, &self.peer, channel, rules, PermissionSet::NONE);
             let own_from = one.since.map(|since| since.own_from);
+            let SubscribeTerms { data, overrides } = &one.terms;
             let result = SubscribeResult {
-                recoverable: rules.keeps_history(),
-                positioned: rules.keeps_history(),
+                recoverable: rules.keeps_history() && overrides.recovery.unwrap_or(true),
+                positioned: rules.keeps_history() && overrides.positioning.unwrap_or(true),
+                data: data.as_deref(),
                 ..subscribe_result(cx, owner, reader, own_from, subscribed)
             };
             (&*one.channel_key.channel, result)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::{Fault, HeldCommands, SubscriberSlot};
+use crate::auth::UnsupportedClaims;
 use crate::base::{MonotonicMs, RoomId, trim_list};
 use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
 use crate::room::RoomRequest;
@@ -36,6 +37,8 @@ pub struct OutputCounts {
     pub refused: Vec<ErrorCode>,
     /// Publishes that were refused before a room was asked; rooms count the others.
     pub unpublished: Vec<(ChatType, PublishResult)>,
+    /// What tokens say and is not supported.
+    pub unsupported: UnsupportedClaims,
     /// Tenants of clients that connected or disconnected.
     pub of_tenant: Option<(Tenant, ConnectionEvent)>,
     /// Durations, in microseconds.
@@ -232,6 +235,11 @@ impl SessionOutput {
     /// Counts a publish that was refused before a room was asked.
     pub fn count_unpublished(&mut self, chat_type: ChatType, result: PublishResult) {
         self.counts.unpublished.push((chat_type, result));
+    }
+
+    /// Counts what a token says and is not supported.
+    pub fn count_unsupported(&mut self, claims: UnsupportedClaims) {
+        self.counts.unsupported.extend(claims);
     }
 
     /// Counts a client of this tenant; anonymous ones are not counted.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::command_out::CommandOut;
-use super::connect::{ServerSubscription, wanted};
+use super::connect::{ServerSubscription, TokenChannels, keep_infos, wanted};
 use super::peer_permissions::CommandResult;
 use super::subscribing::Membership;
 use super::subscriptions::{Removal, SubscriptionSide};
@@ -37,7 +37,9 @@ pub(super) fn refresh(
     if claims.user != peer.info().user || *claims.tenant != *peer.tenant() {
         return Err(ErrorCode::PermissionDenied.into());
     }
-    let wanted = wanted(cx, peer, claims.channels, &[]).map_err(|denial| match denial {
+    reply.outcome().count_unsupported(claims.unsupported);
+    let token = TokenChannels { channels: claims.channels, subs: claims.subs };
+    let wanted = wanted(cx, peer, token, &[]).map_err(|denial| match denial {
         ConnectCommandError::Refuse(code) => code,
         ConnectCommandError::Close(_) => ErrorCode::PermissionDenied,
     })?;
@@ -53,18 +55,20 @@ pub(super) fn refresh(
     let expires_in_s = claims.expires_at_unix_s.map(|end| left_s(cx, end));
     reply.answer(Answer::Refresh { client, expires_in_s });
     for one in fresh {
-        let channel_key = one.channel_key.clone();
-        subscriptions.begin_subscribe_by_server(one.room, channel_key.clone());
+        let (channel_key, terms) = (one.channel_key.clone(), one.terms.clone());
+        subscriptions.begin_subscribe_by_server(one.room, channel_key.clone(), terms);
         peer.backlogs_mut().open(one.room);
         let subscribe = RoomSubscribe {
             channel_key,
             info: Arc::clone(&info),
-            chan_info: None,
+            chan_info: one.chan_info.clone(),
             since: None,
             unrecovered: Unrecovered::Admitted,
         };
         reply.send_request_unanswered(one.room, RoomOp::Subscribe(Box::new(subscribe)));
     }
+    let is_by_server = |room| subscriptions.maker(room) == Some(SubscriptionSide::Server);
+    keep_infos(peer, wanted.iter().filter(|one| is_by_server(one.room)));
     let rooms = wanted.iter().map(|one| one.room).collect();
     reply.effect(Effect::Review(rooms));
     Ok(())

@@ -15,9 +15,9 @@ use super::rights::MembershipStatus;
 use super::subscriptions::{
     CancelledSubscription, PendingSubscribe, Removal, SubscriptionSide, Subscriptions,
 };
-use super::tokens::{channel_claims, json_payload, left_s, token_refusal};
+use super::tokens::{channel_claims, left_s, terms_of, token_refusal};
 use super::{Context, Effect};
-use crate::auth::{ChannelClaims, PermissionSet};
+use crate::auth::{ChannelClaims, PermissionSet, SubscribeOverrides};
 use crate::base::RoomId;
 use crate::metrics::{Agent, Histogram};
 use crate::room::{LeaveReason, RecoveryOutcome, RoomOp, RoomSubscribe, Subscribed, Unrecovered};
@@ -81,6 +81,9 @@ impl<'s> Membership<'s> {
         if !permissions.may_subscribe(cx, &target, by_token) {
             return Err(ErrorCode::PermissionDenied.into());
         }
+        if let Some(claims) = &claims {
+            reply.outcome().count_unsupported(claims.unsupported);
+        }
         let (pending, subscribe) = self.room_subscribe(cx, request, &target, claims, reply.id());
         if subscribe.chan_info.is_some() || pending.expires_unix_s.is_some() {
             let channel = Box::from(&*request.channel);
@@ -103,7 +106,8 @@ impl<'s> Membership<'s> {
         id: u32,
     ) -> (PendingSubscribe, RoomSubscribe) {
         let allow = claims.as_ref().map_or(PermissionSet::NONE, |claims| claims.allow);
-        let chan_info = claims.as_ref().and_then(|claims| claims.info.clone());
+        let expires_unix_s = claims.as_ref().and_then(|claims| claims.expires_at_unix_s);
+        let (chan_info, terms) = claims.map(|claims| terms_of(claims.options)).unwrap_or_default();
         let recovers = request.recover && target.rules.keeps_history();
         let since = recovers.then(|| {
             let reader = reader(cx, self.peer, &request.channel, target.rules, allow);
@@ -115,7 +119,7 @@ impl<'s> Membership<'s> {
         let subscribe = RoomSubscribe {
             channel_key: channel_key.clone(),
             info: Arc::clone(self.peer.info()),
-            chan_info: chan_info.map(|info| Arc::new(json_payload(info))),
+            chan_info,
             since: since.map(|since| since.position),
             unrecovered: if rejects { Unrecovered::Rejected } else { Unrecovered::Admitted },
         };
@@ -127,8 +131,9 @@ impl<'s> Membership<'s> {
             recoverable: request.recoverable || request.recover,
             positioned: request.positioned,
             join_leave: request.join_leave,
-            expires_unix_s: claims.and_then(|claims| claims.expires_at_unix_s),
+            expires_unix_s,
             allow,
+            terms,
             own_from: since.map(|since| since.own_from),
             cancelled: None,
         };
@@ -185,11 +190,12 @@ impl<'s> Membership<'s> {
             }
             Err(code) => return Err(code.into()),
         };
+        reply.outcome().count_unsupported(claims.unsupported);
         self.subscriptions.set_allow(room, claims.allow);
         let expires_in_s = claims.expires_at_unix_s.map(|end| left_s(cx, end));
         let extra = ChannelExtra {
             channel: Box::from(channel),
-            chan_info: claims.info.map(|info| Arc::new(json_payload(info))),
+            chan_info: terms_of(claims.options).0,
             expires_unix_s: claims.expires_at_unix_s,
         };
         self.peer.remember(room, extra);
@@ -219,14 +225,16 @@ impl<'s> Membership<'s> {
             return Some(SubscribeOutcome::Settled);
         }
         let rules = &cx.rooms.namespaces[usize::from(pending.channel_key.namespace)];
-        let recoverable = rules.keeps_history() && (pending.recoverable || rules.force_recovery);
-        let positioned = rules.keeps_history() && (pending.positioned || rules.force_positioning);
+        let SubscribeOverrides { push_join_leave, recovery, positioning } = pending.terms.overrides;
+        let recoverable = pending.recoverable || recovery.unwrap_or(rules.force_recovery);
+        let positioned = pending.positioned || positioning.unwrap_or(rules.force_positioning);
         let owner = PositionOwner { room, user: &self.peer.info().user };
         let reader = reader(cx, self.peer, &pending.channel_key.channel, rules, pending.allow);
         let result = SubscribeResult {
             expires_in_s: pending.expires_unix_s.map(|end| left_s(cx, end)),
-            recoverable,
-            positioned,
+            recoverable: rules.keeps_history() && recoverable,
+            positioned: rules.keeps_history() && positioned,
+            data: pending.terms.data.as_deref(),
             ..subscribe_result(cx, owner, reader, pending.own_from, &subscribed)
         };
         if pending.id == 0 {
@@ -238,7 +246,8 @@ impl<'s> Membership<'s> {
         if subscribed.recovery != RecoveryOutcome::NotAsked {
             reply.observe(cx, Histogram::SessionResume, pending.at);
         }
-        let wants_join_leave = rules.push_join_leave || (rules.join_leave && pending.join_leave);
+        let is_pushed = push_join_leave.unwrap_or(rules.push_join_leave);
+        let wants_join_leave = is_pushed || (rules.join_leave && pending.join_leave);
         reply.effect(Effect::AddSubscriber { room, name: subscribed.name, wants_join_leave });
         Some(SubscribeOutcome::Settled)
     }

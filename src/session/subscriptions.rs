@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::{mem, slice};
 
 use super::rights::MembershipStatus;
-use crate::auth::PermissionSet;
+use crate::auth::{PermissionSet, SubscribeOverrides};
 use crate::base::{MonotonicMs, RoomId};
 use crate::room::{ChannelKey, LeaveReason};
-use crate::wire::ErrorCode;
+use crate::wire::{ErrorCode, Payload};
 
 /// The slot of a subscriber in a channel of its shard. It is opaque to the session; the shard
 /// changes it when others leave.
@@ -71,10 +71,21 @@ pub struct PendingSubscribe {
     pub expires_unix_s: Option<u64>,
     /// The permissions of the token.
     pub allow: PermissionSet,
+    /// What else the token says of the subscription.
+    pub terms: SubscribeTerms,
     /// The offset from which missed messages are the client's own, if it recovers.
     pub own_from: Option<u64>,
     /// Set when it ends as soon as it begins: the error code for the command.
     pub cancelled: Option<ErrorCode>,
+}
+
+/// What a token says of a subscription that its beginning depends on.
+#[derive(Clone, Debug, Default)]
+pub struct SubscribeTerms {
+    /// What the client is told when it is in.
+    pub data: Option<Box<Payload>>,
+    /// What holds in the place of the namespace's settings.
+    pub overrides: SubscribeOverrides,
 }
 
 /// Why the server ends a subscription.
@@ -146,16 +157,22 @@ enum List {
 
 impl PendingSubscribe {
     /// A pending subscription by the server, without a command of the client.
-    fn by(maker: SubscriptionSide, channel_key: ChannelKey) -> PendingSubscribe {
+    fn by(
+        maker: SubscriptionSide,
+        channel_key: ChannelKey,
+        terms: SubscribeTerms,
+    ) -> PendingSubscribe {
+        let SubscribeOverrides { recovery, positioning, .. } = terms.overrides;
         PendingSubscribe {
             id: 0,
             maker,
             at: MonotonicMs(0),
             allow: PermissionSet::NONE,
+            terms,
             own_from: None,
             channel_key,
-            recoverable: true,
-            positioned: true,
+            recoverable: recovery.unwrap_or(true),
+            positioned: positioning.unwrap_or(true),
             join_leave: false,
             expires_unix_s: None,
             cancelled: None,
@@ -246,18 +263,25 @@ impl Subscriptions {
     }
 
     /// Adds a pending subscription of the server.
-    pub fn begin_subscribe_by_server(&mut self, room: RoomId, channel_key: ChannelKey) {
-        self.begin_subscribe_by(SubscriptionSide::Server, room, channel_key);
+    pub fn begin_subscribe_by_server(
+        &mut self,
+        room: RoomId,
+        channel_key: ChannelKey,
+        terms: SubscribeTerms,
+    ) {
+        let pending = PendingSubscribe::by(SubscriptionSide::Server, channel_key, terms);
+        self.begin_subscribe(room, pending);
     }
 
-    /// Adds a pending subscription of somebody else than the client.
+    /// Adds a pending subscription of a backend.
     pub fn begin_subscribe_by(
         &mut self,
         maker: SubscriptionSide,
         room: RoomId,
         channel_key: ChannelKey,
     ) {
-        self.begin_subscribe(room, PendingSubscribe::by(maker, channel_key));
+        let terms = SubscribeTerms::default();
+        self.begin_subscribe(room, PendingSubscribe::by(maker, channel_key, terms));
     }
 
     /// The home has added the member, and the shard the subscriber, with this slot.
@@ -443,7 +467,7 @@ mod tests {
         let place = SubscriberSlot { channel: 3, index: 4 };
         let mut subs = Subscriptions::default();
         assert_eq!(subs.cancel(room, code), CancelledSubscription::Unknown);
-        subs.begin_subscribe_by_server(room, channel_key);
+        subs.begin_subscribe_by_server(room, channel_key, SubscribeTerms::default());
         assert_eq!(subs.cancel(room, code), CancelledSubscription::Pending);
         assert_eq!(subs.pending(room).and_then(|pending| pending.cancelled), Some(code));
         subs.activate(room, place);

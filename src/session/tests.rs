@@ -8,6 +8,7 @@ mod lists;
 mod order;
 mod quotas;
 mod recovery;
+mod token_subs;
 
 use std::sync::Arc;
 

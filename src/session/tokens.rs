@@ -2,7 +2,10 @@
 //!
 //! Deliberately absent: signatures (`auth`), and permissions (`peer_permissions`).
 
+use std::sync::Arc;
+
 use super::identity::Peer;
+use super::subscriptions::SubscribeTerms;
 use super::{Context, Fault};
 use crate::auth::{self, ChannelClaims, Claims, TokenRecovery};
 use crate::wire::{ErrorCode, Payload};
@@ -65,6 +68,16 @@ pub(super) fn token_refusal(fault: auth::TokenError) -> ErrorCode {
 pub(super) fn left_s(cx: &Context<'_>, end_unix_s: u64) -> u32 {
     let left = end_unix_s.saturating_sub(cx.now.unix_s()).max(1);
     u32::try_from(left).unwrap_or(u32::MAX)
+}
+
+/// What the options of a verified token mean: information for others, and the rest.
+pub(super) fn terms_of(options: auth::SubscribeOptions) -> (Option<Arc<Payload>>, SubscribeTerms) {
+    let auth::SubscribeOptions { info, data, overrides } = options;
+    let chan_info = info.map(|info| Arc::new(json_payload(info)));
+    let data = data.map(|auth::SubscribeData { bytes, is_json }| {
+        Box::new(Payload { bytes: bytes::Bytes::from(bytes), is_json })
+    });
+    (chan_info, SubscribeTerms { data, overrides })
 }
 
 /// JSON of a verified token.

@@ -93,6 +93,9 @@ fn put_push(push: &Push<'_>, members: &mut JsonMembers<'_>) {
                 members.number_if_any("offset", position.offset);
             }
             members.flags([("positioned", result.positioned)]);
+            if let Some(data) = result.data {
+                members.data("data", data);
+            }
         }),
         Push::Message { data } => members.object("message", |members| members.data("data", data)),
     }
@@ -135,7 +138,11 @@ fn put_subscribe(result: &SubscribeResult<'_>, members: &mut JsonMembers<'_>) {
     if let Some(position) = result.position {
         members.number_if_any("offset", position.offset);
     }
-    members.flags([("positioned", result.positioned), ("was_recovering", result.was_recovering)]);
+    members.flags([("positioned", result.positioned)]);
+    if let Some(data) = result.data {
+        members.data("data", data);
+    }
+    members.flags([("was_recovering", result.was_recovering)]);
 }
 
 fn put_expiry(expires_in_s: Option<u32>, members: &mut JsonMembers<'_>) {

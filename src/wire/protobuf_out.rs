@@ -89,6 +89,9 @@ fn put_push(push: &Push<'_>, fields: &mut ProtobufFields<'_>) {
             fields.flags([(1, result.recoverable)]);
             put_position(result, (4, 5), fields);
             fields.flags([(6, result.positioned)]);
+            if let Some(data) = result.data {
+                fields.bytes(7, &data.bytes);
+            }
         }),
     }
 }
@@ -123,7 +126,11 @@ fn put_subscribe(result: &SubscribeResult<'_>, fields: &mut ProtobufFields<'_>) 
     for publication in result.publications {
         fields.message(7, |fields| put_publication(publication, fields));
     }
-    fields.flags([(8, result.recovered), (10, result.positioned), (12, result.was_recovering)]);
+    fields.flags([(8, result.recovered), (10, result.positioned)]);
+    if let Some(data) = result.data {
+        fields.bytes(11, &data.bytes);
+    }
+    fields.flags([(12, result.was_recovering)]);
 }
 
 /// `numbers` are the fields of epoch and offset.

@@ -459,6 +459,8 @@ pub struct SubscribeResult<'a> {
     pub recovered: bool,
     /// The client asked for recovery.
     pub was_recovering: bool,
+    /// What the token wants the client to be told.
+    pub data: Option<&'a Payload>,
 }
 
 /// What the server tells without being asked.

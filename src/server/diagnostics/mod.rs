@@ -4,6 +4,7 @@
 //! Deliberately absent: HTTP, and what a core looks at.
 
 mod blocklist;
+mod claims;
 mod leak;
 mod quarantine;
 mod scans;
@@ -25,6 +26,7 @@ use crate::metrics::{Cells, Gauge};
 use crate::session::QuarantineOptions;
 
 use blocklist::Blocklist;
+use claims::ClaimWatch;
 use leak::LeakWatch;
 use scans::{ConnsQuestion, CoreFindings, PrefixShare, Scans};
 
@@ -49,6 +51,7 @@ pub(super) struct Diagnostics {
     blocklist: Blocklist,
     scans: Scans,
     leak: LeakWatch,
+    claims: ClaimWatch,
     watch_at: Instant,
 }
 
@@ -67,6 +70,7 @@ impl Diagnostics {
             blocklist: Blocklist::new(setup.quarantine.clone(), setup.cells.len()),
             scans: Scans::new(setup.cells.len()),
             leak: LeakWatch::default(),
+            claims: ClaimWatch::default(),
             watch_at: now + Duration::from_millis(WATCH_MS),
             setup,
         }
@@ -156,5 +160,6 @@ impl Diagnostics {
         if self.leak.on_sample(now, *leak_hold_ms, busiest.unwrap_or(0)) {
             leak::write(*leak_hold_ms, instance, cells, evidence_dir.as_deref());
         }
+        self.claims.look(cells);
     }
 }

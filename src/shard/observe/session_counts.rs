@@ -4,10 +4,11 @@
 
 use std::rc::Rc;
 
+use crate::auth::UnsupportedClaim;
 use crate::metrics::{
     Counter, ErrorReply, Gauge, HandshakeOutcome, HandshakeStage, HeartbeatOutcome, Histogram,
     MetricsWriter, Recovery as Recovered, RejectReason, Suspected, Tenant, TenantCounter,
-    TenantGauge,
+    TenantGauge, TokenClaim,
 };
 use crate::room::RecoveryOutcome;
 use crate::session::{ConnectionEvent, Fault, OutputCounts};
@@ -57,6 +58,9 @@ impl SessionCounts {
                 self.metrics.add(Counter::Heartbeats(HeartbeatOutcome::Pong), 1);
             }
             self.metrics.observe(histogram, value_us);
+        }
+        for claim in std::mem::take(&mut decided.unsupported).iter() {
+            self.metrics.add(Counter::UnsupportedClaims(token_claim(claim)), 1);
         }
         for (chat_type, result) in decided.unpublished.drain(..) {
             self.metrics.add(Counter::Published(chat_type, result), 1);
@@ -148,6 +152,14 @@ fn outcome(upgraded: Result<(), RejectReason>) -> HandshakeOutcome {
         Err(RejectReason::Timeout) => HandshakeOutcome::Timeout,
         Err(RejectReason::Draining) => HandshakeOutcome::Draining,
         Err(RejectReason::Gone) => HandshakeOutcome::Gone,
+    }
+}
+
+/// What metrics call a claim that is not supported.
+fn token_claim(claim: UnsupportedClaim) -> TokenClaim {
+    match claim {
+        UnsupportedClaim::OverridePresence => TokenClaim::OverridePresence,
+        UnsupportedClaim::OverrideJoinLeave => TokenClaim::OverrideJoinLeave,
     }
 }
 

@@ -301,10 +301,11 @@ fn replies_read_as_sdks_expect_them() {
         recovered: true,
         was_recovering: true,
         expires_in_s: Some(60),
+        data: Some(&json_payload("[1]")),
     };
     check_message(
         reply(Answer::Subscribe(subscribed)),
-        r#"{"id":1,"subscribe":{"expires":true,"ttl":60,"recoverable":true,"epoch":"00000abc","publications":[{"data":{},"offset":3}],"recovered":true,"offset":5,"positioned":true,"was_recovering":true}}"#,
+        r#"{"id":1,"subscribe":{"expires":true,"ttl":60,"recoverable":true,"epoch":"00000abc","publications":[{"data":{},"offset":3}],"recovered":true,"offset":5,"positioned":true,"data":[1],"was_recovering":true}}"#,
     );
     check_message(
         reply(Answer::Subscribe(SubscribeResult::default())),

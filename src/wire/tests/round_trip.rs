@@ -245,7 +245,11 @@ impl Material {
         self.expires_in_s().unwrap_or(0)
     }
 
-    fn result<'a>(&self, publications: &'a [Arc<Publication>]) -> SubscribeResult<'a> {
+    fn result<'a>(
+        &self,
+        publications: &'a [Arc<Publication>],
+        data: Option<&'a Payload>,
+    ) -> SubscribeResult<'a> {
         SubscribeResult {
             expires_in_s: self.expires_in_s(),
             recoverable: self.flags[0],
@@ -255,6 +259,7 @@ impl Material {
             publications,
             recovered: self.flags[3],
             was_recovering: self.flags[1],
+            data,
         }
     }
 
@@ -270,14 +275,20 @@ impl Material {
             recovered: self.flags[3],
             offset: if self.flags[2] { self.offsets[0] } else { 0 },
             positioned: self.flags[1],
-            data: Bytes::new(),
+            data: self.subscribe_data().map(|data| data.bytes).unwrap_or_default(),
             was_recovering: self.flags[1],
         }
+    }
+
+    /// With each other subscription.
+    fn subscribe_data(&self) -> Option<Payload> {
+        self.flags[3].then(|| self.payload(1))
     }
 
     fn check_answers(&self) {
         let publication = Arc::new(self.publication());
         let publications = vec![publication; self.count];
+        let data = self.subscribe_data();
         let info = self.info();
         let client = info.client;
         let epoch = format!("{:08x}", self.numbers[2]);
@@ -289,7 +300,7 @@ impl Material {
             client,
             version: &self.texts[1],
             expires_in_s: self.expires_in_s(),
-            subs: vec![(self.texts[0].as_str(), self.result(&publications))],
+            subs: vec![(self.texts[0].as_str(), self.result(&publications, data.as_ref()))],
             ping_s: self.numbers[1],
             pong: self.flags[3],
             time_unix_ms: u64::from(self.numbers[2]),
@@ -309,7 +320,7 @@ impl Material {
         };
         check(Answer::Connect(connect), ClientAnswer::Connect(expected));
         let subscribed = ClientAnswer::Subscribe(self.proto_result());
-        check(Answer::Subscribe(self.result(&publications)), subscribed);
+        check(Answer::Subscribe(self.result(&publications, data.as_ref())), subscribed);
         let clients = [(Arc::clone(&info), self.chan_info())];
         let presence = [(client.to_string(), self.proto_info())].into();
         let expected = ClientAnswer::Presence(proto::PresenceResult { presence });
@@ -370,9 +381,10 @@ impl Material {
             epoch: result.epoch,
             offset: result.offset,
             positioned: result.positioned,
-            data: Bytes::new(),
+            data: result.data,
         };
-        check(Push::Subscribe(self.result(&[])), ClientPush::Subscribe(expected));
+        let data = self.subscribe_data();
+        check(Push::Subscribe(self.result(&[], data.as_ref())), ClientPush::Subscribe(expected));
     }
 }
 
