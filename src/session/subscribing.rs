@@ -116,12 +116,13 @@ impl<'s> Membership<'s> {
         });
         let channel_key = target.channel_key();
         let rejects = request.flags.contains(SubscribeFlags::REJECT_UNRECOVERED);
+        let unrecovered = if rejects { Unrecovered::Rejected } else { Unrecovered::Admitted };
         let subscribe = RoomSubscribe {
             channel_key: channel_key.clone(),
             info: Arc::clone(self.peer.info()),
             chan_info,
             since: since.map(|since| since.position),
-            unrecovered: if rejects { Unrecovered::Rejected } else { Unrecovered::Admitted },
+            unrecovered,
         };
         let pending = PendingSubscribe {
             id,
@@ -134,6 +135,7 @@ impl<'s> Membership<'s> {
             expires_unix_s,
             allow,
             terms,
+            unrecovered,
             own_from: since.map(|since| since.own_from),
             cancelled: None,
         };
@@ -217,7 +219,7 @@ impl<'s> Membership<'s> {
             return None;
         };
         let mut reply = reply.with_id(pending.id);
-        if let Some(code) = pending.cancelled {
+        if let Some(code) = pending.refusal(subscribed.recovery) {
             self.subscriptions.remove(room);
             self.peer.forget(room);
             reply.send_request_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));

@@ -10,7 +10,7 @@ use std::{mem, slice};
 use super::rights::MembershipStatus;
 use crate::auth::{PermissionSet, SubscribeOverrides};
 use crate::base::{MonotonicMs, RoomId};
-use crate::room::{ChannelKey, LeaveReason};
+use crate::room::{ChannelKey, LeaveReason, RecoveryOutcome, Unrecovered};
 use crate::wire::{ErrorCode, Payload};
 
 /// The slot of a subscriber in a channel of its shard. It is opaque to the session; the shard
@@ -73,6 +73,8 @@ pub struct PendingSubscribe {
     pub allow: PermissionSet,
     /// What else the token says of the subscription.
     pub terms: SubscribeTerms,
+    /// What becomes of it when it cannot recover.
+    pub unrecovered: Unrecovered,
     /// The offset from which missed messages are the client's own, if it recovers.
     pub own_from: Option<u64>,
     /// Set when it ends as soon as it begins: the error code for the command.
@@ -156,6 +158,14 @@ enum List {
 }
 
 impl PendingSubscribe {
+    /// Why it ends as soon as the home has let it in. A recovery that the home gave may have had
+    /// no room in the outbox.
+    pub fn refusal(&self, recovery: RecoveryOutcome) -> Option<ErrorCode> {
+        let is_unrecovered =
+            (recovery, self.unrecovered) == (RecoveryOutcome::Lost, Unrecovered::Rejected);
+        self.cancelled.or(is_unrecovered.then_some(ErrorCode::UnrecoverablePosition))
+    }
+
     /// A pending subscription by the server, without a command of the client.
     fn by(
         maker: SubscriptionSide,
@@ -169,6 +179,7 @@ impl PendingSubscribe {
             at: MonotonicMs(0),
             allow: PermissionSet::NONE,
             terms,
+            unrecovered: Unrecovered::Admitted,
             own_from: None,
             channel_key,
             recoverable: recovery.unwrap_or(true),

@@ -163,6 +163,28 @@ fn who_cannot_recover_is_refused_where_the_client_wants_that() {
     }
 }
 
+/// The home let it in, but what it missed had no room in the outbox.
+#[test]
+fn a_recovery_without_room_is_none_for_who_wants_all_or_nothing() {
+    let stream = Stream { see_history: Permission::Users, encoding: Encoding::Json };
+    for (flag, is_in) in [(0, true), (2, false)] {
+        let mut harness = stream.connected("ann");
+        harness.command(&format!(
+            r#""subscribe":{{"channel":"room:1","recover":true,"flag":{flag}}}"#
+        ));
+        let room = harness.asked().0;
+        let lost = Subscribed { recovery: RecoveryOutcome::Lost, ..*subscribed(HEAD) };
+        harness.answer(room, RoomReply::Subscribed(Box::new(lost)));
+        let text = harness.text();
+        assert_eq!(text.contains(r#""was_recovering":true"#), is_in, "{text}");
+        assert_eq!(text.contains(r#""code":112"#), !is_in, "{text}");
+        if !is_in {
+            let left = RoomOp::Unsubscribe(LeaveReason::Unsubscribed);
+            assert_eq!(format!("{:?}", harness.asked().1), format!("{left:?}"));
+        }
+    }
+}
+
 #[test]
 fn no_part_of_a_seal_can_be_changed() {
     let stream = Stream { see_history: Permission::Nobody, encoding: Encoding::Json };
