@@ -34,6 +34,10 @@ export type PageKind = 'newest' | 'earlier' | 'later';
 
 // Publications that came too early and are kept aside; beyond them the gap is read anew.
 const AHEAD_MAX = 200;
+// Messages that are kept of a page that stays open; beyond them the first tenth goes, and is
+// history that can be read again.
+export const MESSAGES_MAX = 20_000;
+const MESSAGES_DROPPED = MESSAGES_MAX / 10;
 
 export class Timeline {
   #messages: Message[] = [];
@@ -210,6 +214,18 @@ export class Timeline {
     if (message !== null) this.#messages.push(message);
     this.#shown = null;
     this.#top = offset;
+    if (this.#messages.length > MESSAGES_MAX) this.#dropFirst();
+  }
+
+  #dropFirst(): void {
+    this.#messages = this.#messages.slice(MESSAGES_DROPPED);
+    this.#first = this.#messages[0]!.offset;
+    this.#hasEarlier = true;
+    for (const known of [this.#changes, this.#reactions]) {
+      for (const offset of known.keys()) {
+        if (offset < this.#first) known.delete(offset);
+      }
+    }
   }
 
   #add(earlier: readonly (Message | null)[]): void {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
-import { Timeline, contentOf, dataOf, type Publication } from '../src/index.js';
+import { MESSAGES_MAX, Timeline, contentOf, dataOf, type Publication } from '../src/index.js';
 
 const NOW = 1_000_000;
 
@@ -116,6 +116,17 @@ describe('a timeline', () => {
         assert.deepEqual(texts(timeline), want, `${from} ${cut}`);
       }
     }
+  });
+
+  test('of a page that stays open forgets what is old, which can be read again', () => {
+    const timeline = loaded([said(1)]);
+    for (let offset = 2; offset <= MESSAGES_MAX + 1; offset += 1) timeline.live(said(offset), offset, NOW);
+    const first = MESSAGES_MAX / 10 + 1;
+    const { messages } = timeline;
+    assert.deepEqual([messages[0]!.offset, messages.length, timeline.first, timeline.hasEarlier],
+      [first, MESSAGES_MAX - first + 2, first, true]);
+    timeline.page('earlier', [said(first - 1)], page(0, 0, true));
+    assert.equal(timeline.messages[0]!.offset, first - 1);
   });
 
   test('another stream begins anew', () => {
