@@ -20,7 +20,8 @@ use crate::session::{
     CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, ServerPublish, namespace_of, resolve,
 };
 use crate::shard::{
-    ServerAsk, ServerOp, ServerReply, UserConnection, UserOp, UserQuestion, UserReply,
+    ChannelsQuestion, CoresReply, ServerAsk, ServerOp, ServerReply, UserConnection, UserOp,
+    UserQuestion,
 };
 use crate::store::ReadOrder;
 use crate::wire::api::{
@@ -116,6 +117,8 @@ pub enum ApiPlan {
     History(usize),
     /// To info.
     Info,
+    /// To channels.
+    Channels(usize),
     /// To a call about the connections of a user.
     User(ApiMethod, Box<str>, usize),
     /// To batch.
@@ -221,6 +224,16 @@ impl<'c> Caller<'c> {
         questions.ask(room, ServerOp::Room(RoomOp::History(Box::new(page))))
     }
 
+    /// Asks which channels there are, of those that the key covers.
+    fn channels(&self, pattern: &str, questions: &mut Questions) -> Result<usize, ErrorCode> {
+        if !self.key.scopes.contains(ApiScope::Channels) {
+            return Err(ErrorCode::PermissionDenied);
+        }
+        let (tenant, covered) = (self.key.tenant.clone(), self.key.channels.clone());
+        let question = ChannelsQuestion { tenant, covered, pattern: pattern.into() };
+        questions.ask_for(ServerAsk::Channels(Arc::new(question)), API_READ_QUESTIONS)
+    }
+
     /// A channel in which a user may be.
     fn users_target(&self, channel: &str, user: &str) -> Result<Target<'c>, ErrorCode> {
         let target = self.target(channel, ApiScope::Connections)?;
@@ -299,6 +312,9 @@ pub fn plan(
             true => Ok(ApiPlan::Info),
             false => Err(ErrorCode::PermissionDenied),
         },
+        Ok(ApiCall::Channels { pattern }) => {
+            caller.channels(&pattern, questions).map(ApiPlan::Channels)
+        }
         Ok(ApiCall::User(call)) => caller.user(call, questions),
         Ok(ApiCall::Batch(calls)) => Ok(ApiPlan::Batch(
             calls.into_iter().map(|call| plan(caller, call, questions)).collect(),
@@ -343,7 +359,8 @@ pub fn answer<'a>(
             ApiAnswer::History(publications, *position)
         }
         ApiPlan::Info => ApiAnswer::Info(node()),
-        ApiPlan::User(method, user, index) => about_user(*method, user, &replies[*index]),
+        ApiPlan::Channels(index) => by_cores(ApiMethod::Channels, "", &replies[*index]),
+        ApiPlan::User(method, user, index) => by_cores(*method, user, &replies[*index]),
         ApiPlan::Batch(plans) => {
             ApiAnswer::Batch(plans.iter().map(|plan| answer(plan, replies, node)).collect())
         }
@@ -354,19 +371,20 @@ pub fn answer<'a>(
 fn of_room(reply: &ServerReply) -> &RoomReply {
     match reply {
         ServerReply::Room(reply) => reply,
-        ServerReply::User(_) => unreachable!("it is a room that was asked"),
+        ServerReply::Cores(_) => unreachable!("it is a room that was asked"),
     }
 }
 
-/// What shards say of the connections of a user.
-fn about_user<'a>(method: ApiMethod, user: &'a str, reply: &ServerReply) -> ApiAnswer<'a> {
+/// What shards say of what they have.
+fn by_cores<'a>(method: ApiMethod, user: &'a str, reply: &'a ServerReply) -> ApiAnswer<'a> {
     match reply {
         ServerReply::Room(reply) => ApiAnswer::Error(ApiRequestError::Code(code_of(reply))),
-        ServerReply::User(UserReply::Done) => ApiAnswer::Done(method),
-        ServerReply::User(UserReply::LimitExceeded) => {
+        ServerReply::Cores(CoresReply::Done) => ApiAnswer::Done(method),
+        ServerReply::Cores(CoresReply::LimitExceeded) => {
             ApiAnswer::Error(ApiRequestError::Code(ErrorCode::LimitExceeded))
         }
-        ServerReply::User(UserReply::Connections(connections)) => {
+        ServerReply::Cores(CoresReply::Channels(channels)) => ApiAnswer::Channels(channels),
+        ServerReply::Cores(CoresReply::Connections(connections)) => {
             ApiAnswer::Connections(user, connections.iter().map(told).collect())
         }
     }

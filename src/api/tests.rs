@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 use super::*;
 use crate::auth::{ApiKey, ApiKeyHash, ApiScope};
 use crate::base::ClientId;
-use crate::base::limits::{API_CONNECTIONS_MAX, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX};
+use crate::base::limits::{
+    API_CHANNELS_LISTED_MAX, API_CONNECTIONS_MAX, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX,
+};
 use crate::metrics::Agent;
 use crate::room::{Namespace, PublishAck, RoomOp, RoomReply};
 use crate::session::NameKey;
-use crate::shard::{ServerAsk, ServerOp, ServerReply, UserConnection, UserOp, UserReply};
+use crate::shard::{CoresReply, ServerAsk, ServerOp, ServerReply, UserConnection, UserOp};
 use crate::wire::api::{ApiAnswer, ApiMethod, ApiNode, ApiRequestError, parse_call};
 use crate::wire::{Encoding, Epoch, ErrorCode, Position};
 
@@ -87,6 +89,7 @@ fn who_may_not_ask_does_not_learn_what_exists() {
         (ApiMethod::PresenceStats, ApiScope::Presence),
         (ApiMethod::History, ApiScope::History),
         (ApiMethod::Info, ApiScope::Info),
+        (ApiMethod::Channels, ApiScope::Channels),
         (ApiMethod::Connections, ApiScope::Connections),
         (ApiMethod::Disconnect, ApiScope::Connections),
         (ApiMethod::Subscribe, ApiScope::Connections),
@@ -238,7 +241,7 @@ fn what_cores_say_of_a_user_is_one_answer() {
             agent: Agent::Python,
             encoding: Encoding::Json,
         };
-        ServerReply::User(UserReply::Connections((0..count).map(connection).collect()))
+        ServerReply::Cores(CoresReply::Connections((0..count).map(connection).collect()))
     };
     let replies = [found(2).joined(found(0)).joined(found(1))];
     let told = answer(&plan, &replies, &ApiNode::default);
@@ -250,7 +253,7 @@ fn what_cores_say_of_a_user_is_one_answer() {
     assert!(matches!(told, ApiAnswer::Error(error) if error == want), "{told:?}");
 
     let (plan, _) = asked_of_user(ApiMethod::Disconnect, &json!({ "user": "anna" }));
-    let done = || ServerReply::User(UserReply::Done);
+    let done = || ServerReply::Cores(CoresReply::Done);
     let replies = [done().joined(done())];
     let told = answer(&plan, &replies, &ApiNode::default);
     assert!(matches!(told, ApiAnswer::Done(ApiMethod::Disconnect)), "{told:?}");
@@ -275,4 +278,32 @@ fn a_user_is_subscribed_where_the_user_may_be_and_the_key_covers() {
     }
     check_refused(ApiMethod::Subscribe, subscribe("none:1"), ErrorCode::UnknownChannel);
     check_refused(ApiMethod::Unsubscribe, unsubscribe("@anna"), ErrorCode::NotAvailable);
+}
+
+#[test]
+fn channels_are_those_of_the_key_and_fit_the_pattern() {
+    let ask = |body: Value| {
+        let (plan, mut questions) = planned(&key(&ApiScope::ALL), ApiMethod::Channels, &body);
+        match questions.pop() {
+            Some(Question { ask: ServerAsk::Channels(question), .. }) => (plan, question),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (plan, question) = ask(json!({ "pattern": "room:a*" }));
+    assert_eq!((&*question.tenant, &*question.pattern), ("t", "room:a*"));
+    assert_eq!(question.covered, key(&[]).channels);
+    assert_eq!(&*ask(json!({})).1.pattern, "*");
+    let told = |names: &[&str]| {
+        let channels = names.iter().map(|&name| (Arc::from(name), 2)).collect();
+        ServerReply::Cores(CoresReply::Channels(channels))
+    };
+    let replies = [told(&["room:a"]).joined(told(&[])).joined(told(&["room:ab"]))];
+    let answered = answer(&plan, &replies, &ApiNode::default);
+    let ApiAnswer::Channels(channels) = answered else { panic!("{answered:?}") };
+    assert_eq!(channels, [("room:a".into(), 2), ("room:ab".into(), 2)]);
+    let many = vec!["room:1"; API_CHANNELS_LISTED_MAX];
+    let replies = [told(&many).joined(told(&["room:2"]))];
+    let answered = answer(&plan, &replies, &ApiNode::default);
+    let want = ApiRequestError::Code(ErrorCode::LimitExceeded);
+    assert!(matches!(answered, ApiAnswer::Error(error) if error == want), "{answered:?}");
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest;
 
-use super::permissions::matches_pattern;
+use super::permissions::channel_matches;
 
 /// Keys of one server: each call is compared with all of them.
 pub const API_KEYS_MAX: usize = 32;
@@ -31,17 +31,20 @@ pub enum ApiScope {
     History,
     /// To read the state of the server.
     Info,
+    /// To list channels that somebody is in.
+    Channels,
     /// To list connections of users, and to change and close them.
     Connections,
 }
 
 impl ApiScope {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ApiScope; 5] = [
+    pub const ALL: [ApiScope; 6] = [
         ApiScope::Publish,
         ApiScope::Presence,
         ApiScope::History,
         ApiScope::Info,
+        ApiScope::Channels,
         ApiScope::Connections,
     ];
 
@@ -52,6 +55,7 @@ impl ApiScope {
             ApiScope::Presence => "presence",
             ApiScope::History => "history",
             ApiScope::Info => "info",
+            ApiScope::Channels => "channels",
             ApiScope::Connections => "connections",
         }
     }
@@ -143,7 +147,7 @@ pub struct ApiKey {
 impl ApiKey {
     /// Whether it may name this channel.
     pub fn covers(&self, channel: &str) -> bool {
-        self.channels.iter().any(|pattern| matches_pattern(pattern.as_bytes(), channel.as_bytes()))
+        self.channels.iter().any(|pattern| channel_matches(pattern, channel))
     }
 }
 

@@ -26,7 +26,7 @@ pub use api_keys::{API_KEYS_MAX, ApiKey, ApiKeyHash, ApiKeys, ApiScope, ApiScope
 pub use claims::{ChannelClaims, ClaimRequirements, Claims};
 pub use fault::{TokenError, TokenRecovery};
 pub use keys::{Algorithm, KeyError, KeyErrorKind, KeyMaterial, KeySpec, Keys, WeakKey};
-pub use permissions::{Capability, PatternKind, PermissionSet, allowed};
+pub use permissions::{Capability, PatternKind, PermissionSet, allowed, channel_matches};
 pub use sign::{NewToken, SignError, sign};
 pub use subscribe_options::{
     SubscribeData, SubscribeOptions, SubscribeOverrides, UnsupportedClaim, UnsupportedClaims,

@@ -85,9 +85,14 @@ pub fn allowed(caps: &[Capability], channel: &str) -> PermissionSet {
     caps.iter().find(|cap| cap.covers(channel)).map_or(PermissionSet::NONE, |cap| cap.allow)
 }
 
+/// Whether a channel fits a pattern, in which a star stands for any text.
+pub fn channel_matches(pattern: &str, channel: &str) -> bool {
+    matches_pattern(pattern.as_bytes(), channel.as_bytes())
+}
+
 /// Stars match greedily and only the last one ever moves, so the time is at
 /// most the product of the two lengths, and both are bounded.
-pub(super) fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
+fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at_pattern, mut at_text) = (0, 0);
     let mut last_star: Option<(usize, usize)> = None;
     while at_text < text.len() {

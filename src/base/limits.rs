@@ -286,6 +286,9 @@ pub const API_CONNECTIONS_MAX: usize = 1_000;
 /// Bytes of `info`, which travels with everything that its peer publishes.
 pub const INFO_BYTES_MAX: usize = 4 << 10;
 
+/// Channels in one answer of the server API; more are answered 106.
+pub const API_CHANNELS_LISTED_MAX: usize = 2_000;
+
 /// Codes with which others may have connections closed: those of libraries, and of applications
 /// (RFC 6455, 7.4.2).
 pub const CLOSE_CODES_OF_OTHERS: RangeInclusive<u16> = 3_000..=4_999;

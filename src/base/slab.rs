@@ -154,6 +154,11 @@ impl<T> Default for Slab<T> {
 }
 
 impl<T> Slab<T> {
+    /// One behind the highest index that is taken, or was.
+    pub fn span(&self) -> u32 {
+        self.slots.span()
+    }
+
     /// How many values it has.
     pub fn len(&self) -> usize {
         self.slots.len()

@@ -473,6 +473,8 @@ label! {
         History = "history",
         /// The state of the server.
         Info = "info",
+        /// Which channels there are.
+        Channels = "channels",
         /// Connections of a user.
         Connections = "connections",
         /// Close them.

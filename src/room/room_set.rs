@@ -56,6 +56,16 @@ impl RoomSet {
         self.table.iter()
     }
 
+    /// The room of a slot that may be empty.
+    pub fn in_slot(&self, slot: u32) -> Option<&Room> {
+        self.table.at(slot)
+    }
+
+    /// One behind the highest slot.
+    pub fn span(&self) -> u32 {
+        self.table.span()
+    }
+
     /// What holds for all of them.
     pub fn options(&self) -> &Options {
         &self.options

@@ -51,6 +51,16 @@ impl RoomTable {
         self.rooms.at_mut(slot)
     }
 
+    /// The room of a slot that may be empty, to look at.
+    pub fn at(&self, slot: u32) -> Option<&Room> {
+        self.rooms.at(slot)
+    }
+
+    /// One behind the highest slot.
+    pub fn span(&self) -> u32 {
+        self.rooms.span()
+    }
+
     /// All rooms.
     pub fn iter(&self) -> impl Iterator<Item = &Room> {
         self.rooms.iter().map(|(_, room)| room)

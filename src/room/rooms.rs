@@ -30,8 +30,8 @@ use super::single_sessions::SingleSessions;
 use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead};
 use super::user_rates::UserRates;
 use super::{
-    InboxDelivery, LeaveReason, MessageStep, Options, ReplyTo, RoomEvent, RoomOp, RoomOutput,
-    RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
+    ChannelKey, InboxDelivery, LeaveReason, MessageStep, Options, ReplyTo, RoomEvent, RoomOp,
+    RoomOutput, RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
 };
 use crate::base::limits::ROOM_CREATORS_MAX;
 use crate::base::{Csprng, MonotonicMs, RoomId, SealKey, ShardId, Timestamps};
@@ -76,6 +76,17 @@ impl Rooms {
         self.set.iter().flat_map(|room| {
             room.members().counts().map(|(shard, count)| (room.id(), shard, count))
         })
+    }
+
+    /// The name of the room in a slot, and its members; `None` for an empty slot.
+    pub fn in_slot(&self, slot: u32) -> Option<(&ChannelKey, u32)> {
+        let room = self.set.in_slot(slot)?;
+        Some((room.messages().channel_key(), room.members().count()))
+    }
+
+    /// One behind the highest slot.
+    pub fn span(&self) -> u32 {
+        self.set.span()
     }
 
     /// A room's name, if it is here.

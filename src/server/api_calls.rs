@@ -97,7 +97,7 @@ impl ApiCalls {
                 let core = usize::from(home(*room, count as u16).0);
                 core..core + 1
             }
-            ServerAsk::User(_) => 0..count,
+            ServerAsk::User(_) | ServerAsk::Channels(_) => 0..count,
         }
     }
 
@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use crate::base::RoomId;
     use crate::room::RoomOp;
-    use crate::shard::{ServerOp, UserOp, UserQuestion, UserReply};
+    use crate::shard::{CoresReply, ServerOp, UserOp, UserQuestion};
 
     fn reply(clients: u32) -> ServerReply {
         ServerReply::Room(RoomReply::PresenceStats { clients, users: 0 })
@@ -280,7 +280,9 @@ mod tests {
                 id: one.id,
                 reply: match one.ask {
                     ServerAsk::Room(..) => reply(0),
-                    ServerAsk::User(_) => ServerReply::User(UserReply::Done),
+                    ServerAsk::User(_) | ServerAsk::Channels(_) => {
+                        ServerReply::Cores(CoresReply::Done)
+                    }
                 },
             });
             let answers = answers.collect();
@@ -288,7 +290,7 @@ mod tests {
         }
         let replies = answered.try_recv().unwrap().unwrap();
         assert!(
-            matches!(&replies[..], [ServerReply::User(UserReply::Done), ServerReply::Room(_)]),
+            matches!(&replies[..], [ServerReply::Cores(CoresReply::Done), ServerReply::Room(_)]),
             "{replies:?}"
         );
         assert!(calls.questions.is_empty() && calls.costs == [0; 3]);

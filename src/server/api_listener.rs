@@ -308,6 +308,7 @@ fn outcome(answer: &ApiAnswer<'_>) -> BackendOutcome {
         | ApiAnswer::PresenceStats { .. }
         | ApiAnswer::History(..)
         | ApiAnswer::Info(_)
+        | ApiAnswer::Channels(_)
         | ApiAnswer::Connections(..)
         | ApiAnswer::Done(_)
         | ApiAnswer::Batch(_) => return BackendOutcome::Done,
@@ -339,6 +340,7 @@ fn label(method: Option<ApiMethod>) -> BackendMethod {
         Some(ApiMethod::PresenceStats) => BackendMethod::PresenceStats,
         Some(ApiMethod::History) => BackendMethod::History,
         Some(ApiMethod::Info) => BackendMethod::Info,
+        Some(ApiMethod::Channels) => BackendMethod::Channels,
         Some(ApiMethod::Connections) => BackendMethod::Connections,
         Some(ApiMethod::Disconnect) => BackendMethod::Disconnect,
         Some(ApiMethod::Subscribe) => BackendMethod::Subscribe,
@@ -365,6 +367,7 @@ fn response(answer: &ApiAnswer<'_>) -> Response {
         | ApiAnswer::PresenceStats { .. }
         | ApiAnswer::History(..)
         | ApiAnswer::Info(_)
+        | ApiAnswer::Channels(_)
         | ApiAnswer::Connections(..)
         | ApiAnswer::Done(_)
         | ApiAnswer::Batch(_) => StatusCode::OK,

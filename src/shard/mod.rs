@@ -34,6 +34,7 @@ mod partial_messages;
 mod pinger;
 mod postponed;
 mod room_events;
+mod room_scan;
 mod server_questions;
 mod session_env;
 mod sessions;
@@ -56,8 +57,8 @@ pub use observe::{
 };
 pub use options::{Options, TracingOptions};
 pub use server_questions::{
-    ServerAnswer, ServerAsk, ServerOp, ServerQuestion, ServerReply, UserConnection, UserOp,
-    UserQuestion, UserReply,
+    ChannelsQuestion, CoresReply, ServerAnswer, ServerAsk, ServerOp, ServerQuestion, ServerReply,
+    UserConnection, UserOp, UserQuestion,
 };
 pub use setup::{ShardCommand, ShardSetup};
 pub use shard::Shard;

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::base::limits::API_CONNECTIONS_MAX;
+use crate::base::limits::{API_CHANNELS_LISTED_MAX, API_CONNECTIONS_MAX};
 use crate::base::{ClientId, ConnId, RoomId, UserHash};
 use crate::metrics::Agent;
 use crate::room::{ChannelKey, ReplyTo, RoomEvent, RoomOp, RoomReply};
@@ -33,6 +33,8 @@ pub enum ServerAsk {
     Room(RoomId, ServerOp),
     /// Of the connections of a user, on every shard.
     User(Arc<UserQuestion>),
+    /// Of every shard, which channels there are.
+    Channels(Arc<ChannelsQuestion>),
 }
 
 /// What a backend asks of a room.
@@ -42,6 +44,17 @@ pub enum ServerOp {
     Publish(Box<ServerPublish>),
     /// Anything else.
     Room(RoomOp),
+}
+
+/// Which channels a backend asks for: those of a tenant that fit both.
+#[derive(Clone, Debug)]
+pub struct ChannelsQuestion {
+    /// The tenant; empty for the only one.
+    pub tenant: Box<str>,
+    /// One of these patterns, which are those of the key.
+    pub covered: Vec<Box<str>>,
+    /// This pattern, which is the call's.
+    pub pattern: Box<str>,
 }
 
 /// What a backend asks of the connections of a user.
@@ -105,17 +118,19 @@ pub struct ServerAnswer {
 pub enum ServerReply {
     /// By a room.
     Room(RoomReply),
-    /// By a shard, for the connections of a user that it has.
-    User(UserReply),
+    /// By a shard, for what it has.
+    Cores(CoresReply),
 }
 
-/// What a shard answers for the connections of a user.
+/// What a shard answers for what it has of the connections of a user, or of channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UserReply {
+pub enum CoresReply {
     /// It is done, whether the user had some or not.
     Done,
     /// These are they.
     Connections(Vec<UserConnection>),
+    /// Channels with somebody in them, and how many connections each has.
+    Channels(Vec<(Arc<str>, u32)>),
     /// There are more than one answer holds, or some are in as many channels as they may be.
     LimitExceeded,
 }
@@ -135,30 +150,42 @@ impl ServerReply {
     /// One answer out of those of two shards to the same question.
     pub fn joined(self, other: ServerReply) -> ServerReply {
         match (self, other) {
-            (ServerReply::User(one), ServerReply::User(other)) => {
-                ServerReply::User(one.joined(other))
+            (ServerReply::Cores(one), ServerReply::Cores(other)) => {
+                ServerReply::Cores(one.joined(other))
             }
             (room @ ServerReply::Room(_), _) | (_, room @ ServerReply::Room(_)) => room,
         }
     }
 }
 
-impl UserReply {
+impl CoresReply {
     /// The answer for the connections of both.
-    pub fn joined(self, other: UserReply) -> UserReply {
+    pub fn joined(self, other: CoresReply) -> CoresReply {
         match (self, other) {
-            (UserReply::Connections(mut all), UserReply::Connections(more)) => {
+            (CoresReply::Connections(mut all), CoresReply::Connections(more)) => {
                 all.extend(more);
                 if all.len() <= API_CONNECTIONS_MAX {
-                    UserReply::Connections(all)
+                    CoresReply::Connections(all)
                 } else {
-                    UserReply::LimitExceeded
+                    CoresReply::LimitExceeded
                 }
             }
-            (UserReply::LimitExceeded, _) | (_, UserReply::LimitExceeded) => {
-                UserReply::LimitExceeded
+            (CoresReply::Channels(mut all), CoresReply::Channels(more)) => {
+                all.extend(more);
+                if all.len() <= API_CHANNELS_LISTED_MAX {
+                    CoresReply::Channels(all)
+                } else {
+                    CoresReply::LimitExceeded
+                }
             }
-            (UserReply::Done, reply) | (reply, UserReply::Done) => reply,
+            (CoresReply::LimitExceeded, _) | (_, CoresReply::LimitExceeded) => {
+                CoresReply::LimitExceeded
+            }
+            (CoresReply::Done, reply) | (reply, CoresReply::Done) => reply,
+            (CoresReply::Connections(_), CoresReply::Channels(_))
+            | (CoresReply::Channels(_), CoresReply::Connections(_)) => {
+                unreachable!("all are asked the same")
+            }
         }
     }
 }
@@ -185,8 +212,8 @@ impl ServerAnswers {
     }
 
     /// Adds an answer of this shard itself.
-    pub fn push(&mut self, id: u32, reply: UserReply) {
-        self.0.push(ServerAnswer { id, reply: ServerReply::User(reply) });
+    pub fn push(&mut self, id: u32, reply: CoresReply) {
+        self.0.push(ServerAnswer { id, reply: ServerReply::Cores(reply) });
     }
 
     /// Takes those that have come.

@@ -20,6 +20,7 @@ use super::liveness::{Lateness, Suspects};
 use super::mesh::{Mesh, PostResult};
 use super::messages::ShardMessage;
 use super::observe::{EarlyPanic, Observer, ScanResult, TraceEvents, work_in};
+use super::room_scan::RoomScan;
 use super::server_questions::{ServerAnswer, ServerAnswers, ServerAsk, ServerOp, ServerQuestion};
 use super::sessions::{Sessions, SlowReaders};
 use super::setup::{ShardCommand, ShardSetup};
@@ -43,6 +44,7 @@ pub struct Shard {
     suspects: Suspects,
     drain: Option<Drain>,
     user_scan: UserScan,
+    room_scan: RoomScan,
     server_answers: ServerAnswers,
     metrics: Rc<MetricsWriter>,
 }
@@ -62,6 +64,7 @@ impl Shard {
             suspects: Suspects::default(),
             drain: None,
             user_scan: UserScan::default(),
+            room_scan: RoomScan::default(),
             server_answers: ServerAnswers::default(),
             metrics,
             sessions: Sessions::new(setup),
@@ -193,6 +196,9 @@ impl Shard {
         sessions.fire_timers(&mut cx);
         self.step_drain(now);
         self.step_user_scan(now);
+        if let Some((id, reply)) = self.room_scan.step(self.home.rooms()) {
+            self.server_answers.push(id, reply);
+        }
         let Shard { sessions, observer, .. } = self;
         observer.step_scans(now, sessions.connections(), &sessions.options().session);
         self.home.tick(now);
@@ -272,12 +278,13 @@ impl Shard {
         self.pass_on(now);
     }
 
-    /// A backend asks a room of ours, or connections.
+    /// A backend asks a room of ours, or all shards.
     fn on_server_question(&mut self, now: Timestamps, question: ServerQuestion) {
         let (own, reply_to) = (self.mesh.own(), ServerAnswers::reply_to(&question));
         let (room, op) = match question.ask {
             ServerAsk::Room(room, op) => (room, op),
             ServerAsk::User(user) => return self.user_scan.ask(question.id, user),
+            ServerAsk::Channels(asked) => return self.room_scan.ask(question.id, asked),
         };
         assert_eq!(self.mesh.home(room), own, "it is asked at the home of its room");
         let op = match op {
@@ -351,8 +358,9 @@ impl Shard {
         let scans = self.observer.next_wake(self.sessions.connections());
         let (sessions, rooms) = (self.sessions.next_wake(), self.home.next_wake());
         // A scan goes on in the next turn, which begins at once.
-        let users = (!self.user_scan.is_idle()).then_some(MonotonicMs(0));
-        let wakes = [sessions, rooms, drain, scans, users, self.suspects.next_wake()];
+        let is_asked = !self.user_scan.is_idle() || !self.room_scan.is_idle();
+        let asked = is_asked.then_some(MonotonicMs(0));
+        let wakes = [sessions, rooms, drain, scans, asked, self.suspects.next_wake()];
         wakes.into_iter().flatten().min()
     }
 

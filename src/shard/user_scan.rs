@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::conn::{ConnStage, Connection};
 use super::connections::Cursor;
-use super::server_questions::{UserConnection, UserOp, UserQuestion, UserReply};
+use super::server_questions::{CoresReply, UserConnection, UserOp, UserQuestion};
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
 use crate::base::ConnId;
@@ -52,7 +52,7 @@ struct Pass {
 struct OpenQuestion {
     id: u32,
     question: Arc<UserQuestion>,
-    reply: UserReply,
+    reply: CoresReply,
 }
 
 impl UserScan {
@@ -71,7 +71,7 @@ impl UserScan {
         &mut self,
         sessions: &mut Sessions,
         cx: &mut TurnContext<'_>,
-    ) -> Vec<(u32, UserReply)> {
+    ) -> Vec<(u32, CoresReply)> {
         let mut pass = self.running.take().unwrap_or_else(|| {
             let count = self.waiting.len().min(PASS_QUESTIONS_MAX);
             Pass::begin(self.waiting.drain(..count))
@@ -88,11 +88,11 @@ impl Pass {
     fn begin(questions: impl Iterator<Item = (u32, Arc<UserQuestion>)>) -> Pass {
         let open = |(id, question): (u32, Arc<UserQuestion>)| {
             let reply = match question.op {
-                UserOp::List => UserReply::Connections(Vec::new()),
+                UserOp::List => CoresReply::Connections(Vec::new()),
                 UserOp::Close { .. }
                 | UserOp::Subscribe { .. }
                 | UserOp::Unsubscribe { .. }
-                | UserOp::ExpireAt(_) => UserReply::Done,
+                | UserOp::ExpireAt(_) => CoresReply::Done,
             };
             OpenQuestion { id, question, reply }
         };
@@ -147,8 +147,8 @@ impl OpenQuestion {
             UserOp::List => {
                 let encoding = conn.send().encoding();
                 let found = UserConnection { client, agent, encoding };
-                let list = UserReply::Connections(vec![found]);
-                self.reply = std::mem::replace(&mut self.reply, UserReply::Done).joined(list);
+                let list = CoresReply::Connections(vec![found]);
+                self.reply = std::mem::replace(&mut self.reply, CoresReply::Done).joined(list);
             }
             UserOp::Close { kept, .. } if kept.contains(&client) => (),
             UserOp::Close { code, reason, .. } => {
@@ -179,7 +179,7 @@ impl OpenQuestion {
         // It may expire before its timer fires.
         sessions.set_next_timer(cx.now, id);
         if done.is_some_and(|done| done.is_err()) {
-            self.reply = UserReply::LimitExceeded;
+            self.reply = CoresReply::LimitExceeded;
         }
     }
 }

@@ -76,7 +76,7 @@ const ORDERS: &[(&str, &str)] = &[
         "shard",
         "options messages server_questions turn_counts batches outbox conn connections fanout pinger postponed \
          partial_messages session_env home_rooms observe setup mesh liveness turn_context delivery \
-         sessions upgrades room_events inbound judge drain user_scan audit shard turn",
+         sessions upgrades room_events inbound judge drain user_scan room_scan audit shard turn",
     ),
     (
         "store",

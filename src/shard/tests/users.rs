@@ -3,7 +3,10 @@
 use super::*;
 use crate::base::{ClientId, UserHash};
 use crate::room::ChannelKey;
-use crate::shard::{ServerAsk, ServerQuestion, ServerReply, UserOp, UserQuestion, UserReply};
+use crate::shard::{
+    ChannelsQuestion, CoresReply, ServerAnswer, ServerAsk, ServerQuestion, ServerReply, UserOp,
+    UserQuestion,
+};
 use crate::wire::Payload;
 
 fn world(shards_count: u16) -> World {
@@ -52,7 +55,7 @@ fn ask(world: &mut World, shard: usize, first_id: u32, questions: Vec<UserQuesti
 }
 
 /// Asks every shard, until all have answered.
-fn asked(world: &mut World, question: &UserQuestion) -> UserReply {
+fn asked(world: &mut World, question: &UserQuestion) -> CoresReply {
     for shard in 0..world.shards.len() {
         ask(world, shard, 1, vec![question.clone()]);
     }
@@ -63,12 +66,12 @@ fn asked(world: &mut World, question: &UserQuestion) -> UserReply {
     }
     assert_eq!(replies.len(), world.shards.len(), "each answers once");
     let joined = replies.into_iter().reduce(ServerReply::joined);
-    let Some(ServerReply::User(reply)) = joined else { panic!("{joined:?}") };
+    let Some(ServerReply::Cores(reply)) = joined else { panic!("{joined:?}") };
     reply
 }
 
-fn count(reply: UserReply) -> usize {
-    let UserReply::Connections(all) = reply else { panic!("{reply:?}") };
+fn count(reply: CoresReply) -> usize {
+    let CoresReply::Connections(all) = reply else { panic!("{reply:?}") };
     all.len()
 }
 
@@ -84,13 +87,13 @@ fn all_connections_of_a_user_are_found_on_every_core_and_nobody_elses() {
     let list = about("anna", UserOp::List);
     assert_eq!(count(asked(&mut world, &list)), 6);
     let one = UserQuestion { client: Some(client(&world, annas[4])), ..list.clone() };
-    let UserReply::Connections(found) = asked(&mut world, &one) else { panic!() };
+    let CoresReply::Connections(found) = asked(&mut world, &one) else { panic!() };
     assert_eq!((found.len(), found[0].client), (1, client(&world, annas[4])));
     let of_acme = UserQuestion { tenant: "acme".into(), ..list.clone() };
     assert_eq!(count(asked(&mut world, &of_acme)), 1);
 
     let kept = client(&world, annas[0]);
-    assert_eq!(asked(&mut world, &about("anna", close(&[kept]))), UserReply::Done);
+    assert_eq!(asked(&mut world, &about("anna", close(&[kept]))), CoresReply::Done);
     for &peer in &annas[1..] {
         world.check_closed(peer, 4_321);
     }
@@ -99,7 +102,7 @@ fn all_connections_of_a_user_are_found_on_every_core_and_nobody_elses() {
         world.say(peer, r#"{"id":7,"ping":{}}"#);
         assert!(world.take(peer)[0].starts_with(r#"{"id":7"#));
     }
-    assert_eq!(asked(&mut world, &about("nobody", close(&[]))), UserReply::Done);
+    assert_eq!(asked(&mut world, &about("nobody", close(&[]))), CoresReply::Done);
 }
 
 #[test]
@@ -132,8 +135,8 @@ fn what_is_asked_of_one_user_is_done_in_order() {
     let mut answers = world.shards[0].take_server_answers();
     answers.sort_by_key(|answer| answer.id);
     let replies = answers.into_iter().map(|answer| match answer.reply {
-        ServerReply::User(UserReply::Connections(all)) => Some(all.len()),
-        ServerReply::User(UserReply::Done) => None,
+        ServerReply::Cores(CoresReply::Connections(all)) => Some(all.len()),
+        ServerReply::Cores(CoresReply::Done) => None,
         other => panic!("{other:?}"),
     });
     assert_eq!(replies.collect::<Vec<_>>(), [Some(1), Some(0), None, Some(0)]);
@@ -203,7 +206,7 @@ fn a_backend_subscribes_and_unsubscribes_a_user_on_every_core() {
     // One has subscribed itself, and stays as it is.
     world.say(annas[0], r#"{"id":2,"subscribe":{"channel":"room:1"}}"#);
     world.take(annas[0]);
-    assert_eq!(asked(&mut world, &about("anna", subscribe("room:1"))), UserReply::Done);
+    assert_eq!(asked(&mut world, &about("anna", subscribe("room:1"))), CoresReply::Done);
     let told = world.take(annas[1]).join("\n");
     assert!(told.contains(r#""push":{"channel":"room:1","subscribe":{"#), "{told}");
     assert!(world.take(annas[0]).iter().all(|text| !text.contains(r#""subscribe""#)));
@@ -215,7 +218,7 @@ fn a_backend_subscribes_and_unsubscribes_a_user_on_every_core() {
     let seen = world.take(bob).join("\n");
     assert!(seen.contains(r#""chan_info":{"by":"us"}"#), "{seen}");
 
-    assert_eq!(asked(&mut world, &about("anna", unsubscribe("room:1"))), UserReply::Done);
+    assert_eq!(asked(&mut world, &about("anna", unsubscribe("room:1"))), CoresReply::Done);
     for peer in annas {
         let told = world.take(peer).join("\n");
         assert!(
@@ -227,7 +230,7 @@ fn a_backend_subscribes_and_unsubscribes_a_user_on_every_core() {
     world.say(bob, &publish("room:1", 10));
     assert!(annas.into_iter().all(|peer| world.take(peer).is_empty()));
     // What nobody has ends without a word.
-    assert_eq!(asked(&mut world, &about("anna", unsubscribe("room:1"))), UserReply::Done);
+    assert_eq!(asked(&mut world, &about("anna", unsubscribe("room:1"))), CoresReply::Done);
     assert!(annas.into_iter().all(|peer| world.take(peer).is_empty()));
 }
 
@@ -249,7 +252,7 @@ fn a_subscription_of_a_backend_outlives_a_fresh_token_and_closes_nobody_where_a_
     });
     full.join_room(0, "room:1");
     let anna = join_as(&mut full, 0, "anna", "");
-    assert_eq!(asked(&mut full, &about("anna", subscribe("room:1"))), UserReply::Done);
+    assert_eq!(asked(&mut full, &about("anna", subscribe("room:1"))), CoresReply::Done);
     full.say(anna, r#"{"id":7,"ping":{}}"#);
     let seen = full.take(anna);
     assert!(seen.len() == 1 && seen[0].starts_with(r#"{"id":7"#), "{seen:?}");
@@ -260,9 +263,9 @@ fn who_is_in_as_many_channels_as_may_be_is_told() {
     let keys = Keys::build(&[key()]).unwrap();
     let mut world = World::with_keys(1, keys, |options| options.session.channels_max = 1);
     join_as(&mut world, 0, "anna", "");
-    assert_eq!(asked(&mut world, &about("anna", subscribe("room:1"))), UserReply::Done);
+    assert_eq!(asked(&mut world, &about("anna", subscribe("room:1"))), CoresReply::Done);
     let more = about("anna", subscribe("room:2"));
-    assert_eq!(asked(&mut world, &more), UserReply::LimitExceeded);
+    assert_eq!(asked(&mut world, &more), CoresReply::LimitExceeded);
 }
 
 #[test]
@@ -277,4 +280,81 @@ fn a_connection_expires_when_a_backend_says_so() {
     assert!(world.take(soon).is_empty());
     world.pass(60_000);
     world.check_closed(soon, 3_005);
+}
+
+fn channels(pattern: &str) -> ServerAsk {
+    let covered = vec!["lobby".into(), "room:*".into()];
+    let (tenant, pattern) = ("".into(), pattern.into());
+    ServerAsk::Channels(Arc::new(ChannelsQuestion { tenant, covered, pattern }))
+}
+
+#[test]
+fn channels_are_listed_with_their_connections_on_all_cores() {
+    let mut world = world(2);
+    for (shard, channel) in [(0, "room:1"), (1, "room:1"), (0, "room:2"), (1, "room:30")] {
+        world.join_room(shard, channel);
+    }
+    let mut ask = |pattern: &str| {
+        let mut found = Vec::new();
+        for shard in 0..2 {
+            let question =
+                ServerQuestion { id: 1, asker: UserHash::NOBODY, ask: channels(pattern) };
+            let command = ShardCommand::Server(vec![question]);
+            world.shards[shard].on_shard_command(world.now, command, &mut Vec::new());
+        }
+        world.settle();
+        for shard in &mut world.shards {
+            let answers = shard.take_server_answers();
+            let [ServerAnswer { reply: ServerReply::Cores(CoresReply::Channels(some)), .. }] =
+                &answers[..]
+            else {
+                panic!("{answers:?}")
+            };
+            found.extend(some.iter().map(|(name, count)| (name.to_string(), *count)));
+        }
+        found.sort();
+        found
+    };
+    let told = |name: &str, count: u32| (name.to_owned(), count);
+    assert_eq!(ask("*"), [told("room:1", 2), told("room:2", 1), told("room:30", 1)]);
+    assert_eq!(ask("*3*"), [told("room:30", 1)]);
+    assert!(ask("lobby").is_empty());
+}
+
+#[test]
+fn a_list_of_many_channels_takes_several_turns() {
+    let keys = Keys::build(&[key()]).unwrap();
+    let mut world = World::with_keys(1, keys, |options| {
+        options.room.rooms_max = 5_000;
+        options.session.channels_max = 5_000;
+        options.session.commands_burst = 10_000;
+        options.session.bytes_burst = u32::MAX;
+        options.session.outbox_bytes_max = u32::MAX;
+    });
+    let anna = world.join(0);
+    for n in 0..1_500 {
+        let subscribe = format!(r#"{{"id":{},"subscribe":{{"channel":"room:{n}"}}}}"#, n + 2);
+        world.queue(anna, &frame(&subscribe));
+        // A connection has so many that are not answered.
+        if n % 500 == 0 {
+            world.settle();
+        }
+    }
+    world.settle();
+    let question = ServerQuestion { id: 7, asker: UserHash::NOBODY, ask: channels("room:*") };
+    let command = ShardCommand::Server(vec![question]);
+    world.shards[0].on_shard_command(world.now, command, &mut Vec::new());
+    let mut turns_count = 0;
+    let answers = loop {
+        world.turn(0);
+        turns_count += 1;
+        let answers = world.shards[0].take_server_answers();
+        if !answers.is_empty() {
+            break answers;
+        }
+    };
+    let ServerReply::Cores(CoresReply::Channels(all)) = &answers[0].reply else {
+        panic!("{answers:?}")
+    };
+    assert_eq!((all.len(), turns_count), (1_500, 2));
 }

@@ -32,6 +32,8 @@ pub enum ApiAnswer<'a> {
     History(&'a [Arc<Publication>], Position),
     /// To info.
     Info(ApiNode),
+    /// To channels: each with how many connections are in it.
+    Channels(&'a [(Arc<str>, u32)]),
     /// To connections: those of a user.
     Connections(&'a str, Vec<ApiConnection>),
     /// To a method whose result is empty.
@@ -81,6 +83,7 @@ pub fn write_answer(answer: &ApiAnswer<'_>, out: &mut BytesMut) {
         | ApiAnswer::PresenceStats { .. }
         | ApiAnswer::History(..)
         | ApiAnswer::Info(_)
+        | ApiAnswer::Channels(_)
         | ApiAnswer::Connections(..)
         | ApiAnswer::Done(_) => members.object("result", |members| put_result(answer, members)),
     });
@@ -96,6 +99,7 @@ fn put_named(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
         ApiAnswer::PresenceStats { .. } => "presence_stats",
         ApiAnswer::History(..) => "history",
         ApiAnswer::Info(_) => "info",
+        ApiAnswer::Channels(_) => "channels",
         ApiAnswer::Connections(..) => "connections",
         ApiAnswer::Done(method) => method.name(),
         ApiAnswer::Batch(_) => unreachable!("a batch is in no batch"),
@@ -135,6 +139,13 @@ fn put_result(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
         ApiAnswer::Info(node) => {
             members.list("nodes", [node], put_node);
         }
+        ApiAnswer::Channels(channels) => members.object("channels", |by_name| {
+            for (channel, clients_count) in *channels {
+                by_name.object_at(channel.as_bytes(), |members| {
+                    members.number("num_clients", u64::from(*clients_count));
+                });
+            }
+        }),
         ApiAnswer::Connections(user, connections) => members.object("connections", |by_client| {
             for connection in connections {
                 by_client.object_at(&connection.client.text(), |members| {

@@ -67,6 +67,7 @@ fields! {
     Override = "override",
     Expired = "expired",
     ExpireAt = "expire_at",
+    Pattern = "pattern",
 }
 
 /// This field of a call is missing, or out of its range.

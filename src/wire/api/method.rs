@@ -12,6 +12,7 @@ pub enum ApiMethod {
     PresenceStats,
     History,
     Info,
+    Channels,
     Connections,
     Disconnect,
     Subscribe,
@@ -22,13 +23,14 @@ pub enum ApiMethod {
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 12] = [
+    pub const ALL: [ApiMethod; 13] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
         ApiMethod::PresenceStats,
         ApiMethod::History,
         ApiMethod::Info,
+        ApiMethod::Channels,
         ApiMethod::Connections,
         ApiMethod::Disconnect,
         ApiMethod::Subscribe,
@@ -46,6 +48,7 @@ impl ApiMethod {
             ApiMethod::PresenceStats => "presence_stats",
             ApiMethod::History => "history",
             ApiMethod::Info => "info",
+            ApiMethod::Channels => "channels",
             ApiMethod::Connections => "connections",
             ApiMethod::Disconnect => "disconnect",
             ApiMethod::Subscribe => "subscribe",

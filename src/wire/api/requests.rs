@@ -39,6 +39,8 @@ pub enum ApiCall<'a> {
     },
     /// Tell the state of the server.
     Info,
+    /// List the channels that somebody is in, and that fit a pattern.
+    Channels { pattern: Cow<'a, str> },
     /// About the connections of a user.
     User(ApiUserCall<'a>),
     /// Several calls, in order, each with its own outcome.
@@ -100,6 +102,7 @@ pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequ
             reverse: fields.flag(ApiField::Reverse)?,
         },
         ApiMethod::Info => ApiCall::Info,
+        ApiMethod::Channels => ApiCall::Channels { pattern: pattern(&fields)? },
         ApiMethod::Connections => ApiCall::User(user_requests::connections(&fields)?),
         ApiMethod::Disconnect => ApiCall::User(user_requests::disconnect(&fields)?),
         ApiMethod::Subscribe => ApiCall::User(user_requests::subscribe(&fields)?),
@@ -108,6 +111,17 @@ pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequ
         ApiMethod::Batch => ApiCall::Batch(commands(&fields)?),
     };
     Ok(call)
+}
+
+/// A pattern in which a star stands for any text; none means all. What else means something in
+/// the patterns of other servers is refused.
+fn pattern<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldError> {
+    let is_right = |pattern: &str| {
+        pattern.is_empty()
+            || channel_is_valid(pattern) && !pattern.contains(['?', '[', ']', '{', '}', '\\'])
+    };
+    let pattern = fields.text(ApiField::Pattern, is_right)?;
+    Ok(pattern.filter(|pattern| !pattern.is_empty()).unwrap_or(Cow::Borrowed("*")))
 }
 
 /// At most `API_CHANNELS_MAX` names.

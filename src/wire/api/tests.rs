@@ -195,6 +195,24 @@ fn a_subscription_by_a_backend_has_few_options_and_others_are_refused() {
 }
 
 #[test]
+fn a_pattern_has_stars_and_nothing_else() {
+    let pattern = |value: Value| match parse_call(
+        ApiMethod::Channels,
+        json!({ "pattern": value }).to_string().as_bytes(),
+    ) {
+        Ok(ApiCall::Channels { pattern }) => pattern.into_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(pattern(json!("room:*")), "room:*");
+    assert_eq!((pattern(json!("")), pattern(json!(null))), ("*".to_owned(), "*".to_owned()));
+    for wrong in ["room:?", "room:[ab]", "{a,b}", "a\\*", "a\n"] {
+        check_wrong(ApiMethod::Channels, json!({ "pattern": wrong }), ApiField::Pattern);
+    }
+    check_wrong(ApiMethod::Channels, json!({ "pattern": "a".repeat(256) }), ApiField::Pattern);
+    check_wrong(ApiMethod::Channels, json!({ "pattern": 1 }), ApiField::Pattern);
+}
+
+#[test]
 fn what_stands_twice_is_wrong() {
     let body = br#"{"channel":"room:1","channel":"room:2"}"#;
     let wrong = ApiRequestError::Field(ApiField::Channel);
@@ -289,6 +307,10 @@ fn answers_read_as_the_protocol_says() {
         &json!({ "result": { "connections": { client.to_string(): {
             "app_name": "python", "transport": "websocket", "protocol": "json", "user": "anna",
         } } } }),
+    );
+    check_answer(
+        &ApiAnswer::Channels(&[("a\"b".into(), 3)]),
+        &json!({ "result": { "channels": { "a\"b": { "num_clients": 3 } } } }),
     );
     check_answer(&ApiAnswer::Done(ApiMethod::Disconnect), &json!({ "result": {} }));
     let unknown = ApiRequestError::Code(ErrorCode::MethodNotFound);

@@ -40,7 +40,7 @@ KEYS = [
     {
         "name": "backend",
         "sha256": digest(KEY),
-        "scopes": ["publish", "presence", "history", "info", "connections"],
+        "scopes": ["publish", "presence", "history", "info", "channels", "connections"],
         "channels": ["*"],
     },
     {

@@ -8,6 +8,7 @@ import pytest
 from cent import (
     AsyncClient,
     BatchRequest,
+    ChannelsRequest,
     CentTransportError,
     Client,
     ConnectionsRequest,
@@ -190,3 +191,27 @@ async def test_users_are_subscribed_in_a_batch_by_the_async_client(server, peopl
             assert caught.value.status_code in (400, 403)
     finally:
         await client.close()
+
+
+async def test_channels_that_somebody_is_in_are_listed(server, people, client):
+    first, second = fresh_channel("room"), fresh_channel("kept")
+    for user, channels in (("anna", [first, second]), ("bob", [first])):
+        anna, _ = await people.connected(server.url, fresh_user(user))
+        for channel in channels:
+            await people.subscribed(anna, channel)
+    found = (await called(client.channels, pattern="")).channels
+    assert (found[first].num_clients, found[second].num_clients) == (2, 1)
+    found = (await called(client.channels, pattern="room:*")).channels
+    assert {name: each.num_clients for name, each in found.items()} == {first: 2}
+    asynchronous = AsyncClient(server.api_url, KEY)
+    try:
+        found = (await asynchronous.channels(ChannelsRequest(pattern=second))).channels
+        assert list(found) == [second]
+        with pytest.raises(CentTransportError) as caught:
+            await asynchronous.channels(ChannelsRequest(pattern="room:?"))
+        assert caught.value.status_code == 400
+    finally:
+        await asynchronous.close()
+    with pytest.raises(CentTransportError) as caught:
+        await called(Client(server.api_url, READER).channels, pattern="room:*")
+    assert caught.value.status_code == 403
