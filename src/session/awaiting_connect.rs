@@ -14,10 +14,23 @@ use crate::wire::{ConnectRequest, ErrorCode};
 /// A session that waits for its connect command.
 #[derive(Debug)]
 pub(super) struct AwaitingConnect {
-    /// The deadline.
+    /// The deadline. It counts from when the client could know of the upgrade, because a core
+    /// that is late may send the response long after it was made.
     deadline: MonotonicMs,
+    response: UpgradeResponse,
     /// Why the last one was refused: commands after it are, too.
     refused: Option<ErrorCode>,
+}
+
+/// Where the response to the upgrade is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UpgradeResponse {
+    /// It has not left.
+    Waits,
+    /// It has not left, and the deadline was put off for that.
+    Spared,
+    /// It has left.
+    Sent,
 }
 
 /// The connect command of a client.
@@ -33,7 +46,28 @@ pub(super) struct ConnectCommand<'c, 'r> {
 impl AwaitingConnect {
     /// Of a session whose upgrade is done now.
     pub fn begin(now: MonotonicMs, options: &Options) -> AwaitingConnect {
-        AwaitingConnect { deadline: now.plus_ms(options.connect_ms_max), refused: None }
+        AwaitingConnect {
+            deadline: now.plus_ms(options.connect_ms_max),
+            response: UpgradeResponse::Waits,
+            refused: None,
+        }
+    }
+
+    /// A send has left; the first one is the response to the upgrade.
+    pub fn on_sent(&mut self, now: MonotonicMs, options: &Options) {
+        if self.response != UpgradeResponse::Sent {
+            self.response = UpgradeResponse::Sent;
+            self.deadline = now.plus_ms(options.connect_ms_max);
+        }
+    }
+
+    /// Its deadline is judged: it is put off once where the response has not left. A client that
+    /// does not take the response has twice its time, and no more.
+    pub fn spare_unsent(&mut self, now: MonotonicMs, options: &Options) {
+        if self.deadline <= now && self.response == UpgradeResponse::Waits {
+            self.response = UpgradeResponse::Spared;
+            self.deadline = now.plus_ms(options.connect_ms_max);
+        }
     }
 
     /// The deadline.
@@ -46,7 +80,7 @@ impl AwaitingConnect {
         self.refused
     }
 
-    /// Time since the upgrade.
+    /// Time since the upgrade, or since its response left.
     pub fn age_ms(&self, now: MonotonicMs, options: &Options) -> u64 {
         options.connect_ms_max.saturating_sub(self.deadline.ms_since(now))
     }

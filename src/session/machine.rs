@@ -544,7 +544,7 @@ impl Session {
         tcp_liveness: TcpLiveness,
         out: &mut SessionOutput,
     ) -> PongResult {
-        match (self.state.missed_deadline(cx).filter(|_| !tcp_liveness.has_unread), &self.state) {
+        match (self.state.judge_deadline(cx).filter(|_| !tcp_liveness.has_unread), &self.state) {
             (Some(fault), _) => out.close(fault),
             (None, SessionState::Ready(_)) => return self.heartbeat.judge(cx, tcp_liveness, out),
             (
@@ -579,6 +579,7 @@ impl Session {
 
     /// A send has left. Its next timer is no earlier than before.
     pub fn on_sent(&mut self, now: MonotonicMs, options: &Options) {
+        self.state.on_sent(now, options);
         self.heartbeat.on_sent(now, options);
     }
 

@@ -35,6 +35,22 @@ impl SessionState {
         }
     }
 
+    /// A send has left.
+    pub fn on_sent(&mut self, now: MonotonicMs, options: &Options) {
+        if let SessionState::AwaitingConnect(awaiting) = self {
+            awaiting.on_sent(now, options);
+        }
+    }
+
+    /// The same as `missed_deadline`, where it is acted on: what its own core had not sent yet is
+    /// no fault of the peer.
+    pub fn judge_deadline(&mut self, cx: &Context<'_>) -> Option<Fault> {
+        if let SessionState::AwaitingConnect(awaiting) = self {
+            awaiting.spare_unsent(cx.now.tick, cx.options);
+        }
+        self.missed_deadline(cx)
+    }
+
     /// The fault after a missed deadline, when everything of the peer was read.
     pub fn missed_deadline(&self, cx: &Context<'_>) -> Option<Fault> {
         match self {

@@ -119,7 +119,8 @@ impl SessionHarness {
             load: CoreLoad::default(),
             conn: CONN,
         };
-        let session = Session::open(&cx, Agent::None, None);
+        let mut session = Session::open(&cx, Agent::None, None);
+        session.on_sent(now.tick, &options);
         let out = SessionOutput::new(Encoding::Json);
         let encoding = Encoding::Json;
         let blocked_prefixes = Vec::new();

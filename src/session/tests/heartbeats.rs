@@ -175,6 +175,31 @@ fn a_late_core_gives_newcomers_twice_their_time_and_no_more() {
     harness.check_closed(Fault::Stale);
 }
 
+/// A core that stood still may send the response to an upgrade long after it made it.
+#[test]
+fn who_was_not_told_of_the_upgrade_is_not_silent() {
+    let mut harness = SessionHarness::new();
+    let connect_ms_max = harness.options.connect_ms_max;
+    harness.step(|session, cx, _| *session = Session::open(cx, Agent::None, None));
+    harness.pass(5 * connect_ms_max);
+    assert!(!harness.out.is_closing(), "the response waits still");
+    harness.pass(connect_ms_max - 1);
+    harness.session.on_sent(harness.now.tick, &harness.options);
+    harness.pass(connect_ms_max - 1);
+    assert!(!harness.out.is_closing());
+    // What it is sent later gives it no more time.
+    harness.session.on_sent(harness.now.tick, &harness.options);
+    harness.pass(1);
+    harness.check_closed(Fault::Stale);
+    // Nor does it have for ever who does not take the response.
+    let mut harness = SessionHarness::new();
+    harness.step(|session, cx, _| *session = Session::open(cx, Agent::None, None));
+    harness.pass(connect_ms_max);
+    assert!(!harness.out.is_closing());
+    harness.pass(connect_ms_max);
+    harness.check_closed(Fault::Stale);
+}
+
 #[test]
 fn a_core_that_is_far_behind_refuses_what_is_new_as_temporary_and_counts_no_mistake() {
     let (mut harness, _) = SessionHarness::subscribed_session();
