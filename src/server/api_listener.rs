@@ -299,19 +299,10 @@ async fn answered(
 
 /// What is counted of an answer.
 fn outcome(answer: &ApiAnswer<'_>) -> BackendOutcome {
-    let code = match answer {
-        ApiAnswer::Error(ApiRequestError::Field(_)) => return BackendOutcome::Invalid,
-        ApiAnswer::Error(ApiRequestError::Code(code)) => *code,
-        ApiAnswer::Published(_)
-        | ApiAnswer::Broadcast(_)
-        | ApiAnswer::Presence(_)
-        | ApiAnswer::PresenceStats { .. }
-        | ApiAnswer::History(..)
-        | ApiAnswer::Info(_)
-        | ApiAnswer::Channels(_)
-        | ApiAnswer::Connections(..)
-        | ApiAnswer::Done(_)
-        | ApiAnswer::Batch(_) => return BackendOutcome::Done,
+    let code = match answer.error() {
+        None => return BackendOutcome::Done,
+        Some(ApiRequestError::Field(_)) => return BackendOutcome::Invalid,
+        Some(ApiRequestError::Code(code)) => code,
     };
     match code {
         ErrorCode::PermissionDenied => BackendOutcome::Denied,
@@ -352,25 +343,11 @@ fn label(method: Option<ApiMethod>) -> BackendMethod {
 
 /// An answer with the status that it has as a whole.
 fn response(answer: &ApiAnswer<'_>) -> Response {
-    let status = match answer {
-        ApiAnswer::Error(ApiRequestError::Field(_)) => StatusCode::BAD_REQUEST,
-        ApiAnswer::Error(ApiRequestError::Code(ErrorCode::PermissionDenied)) => {
-            StatusCode::FORBIDDEN
-        }
-        ApiAnswer::Error(ApiRequestError::Code(ErrorCode::TooManyRequests)) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        ApiAnswer::Error(ApiRequestError::Code(_))
-        | ApiAnswer::Published(_)
-        | ApiAnswer::Broadcast(_)
-        | ApiAnswer::Presence(_)
-        | ApiAnswer::PresenceStats { .. }
-        | ApiAnswer::History(..)
-        | ApiAnswer::Info(_)
-        | ApiAnswer::Channels(_)
-        | ApiAnswer::Connections(..)
-        | ApiAnswer::Done(_)
-        | ApiAnswer::Batch(_) => StatusCode::OK,
+    let status = match answer.error() {
+        Some(ApiRequestError::Field(_)) => StatusCode::BAD_REQUEST,
+        Some(ApiRequestError::Code(ErrorCode::PermissionDenied)) => StatusCode::FORBIDDEN,
+        Some(ApiRequestError::Code(ErrorCode::TooManyRequests)) => StatusCode::SERVICE_UNAVAILABLE,
+        Some(ApiRequestError::Code(_)) | None => StatusCode::OK,
     };
     with_status(status, answer)
 }

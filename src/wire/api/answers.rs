@@ -70,22 +70,35 @@ pub struct ApiNode {
     pub uptime: u64,
 }
 
+impl ApiAnswer<'_> {
+    /// Why the call as a whole failed, if it did.
+    pub fn error(&self) -> Option<ApiRequestError> {
+        match self {
+            ApiAnswer::Error(error) => Some(*error),
+            ApiAnswer::Published(_)
+            | ApiAnswer::Broadcast(_)
+            | ApiAnswer::Presence(_)
+            | ApiAnswer::PresenceStats { .. }
+            | ApiAnswer::History(..)
+            | ApiAnswer::Info(_)
+            | ApiAnswer::Channels(_)
+            | ApiAnswer::Connections(..)
+            | ApiAnswer::Done(_)
+            | ApiAnswer::Batch(_) => None,
+        }
+    }
+}
+
 /// Appends the body of an answer.
 pub fn write_answer(answer: &ApiAnswer<'_>, out: &mut BytesMut) {
-    object(out, |members| match answer {
-        ApiAnswer::Error(error) => put_error(*error, members),
-        ApiAnswer::Batch(answers) => members.list("replies", answers, |answer, members| {
-            put_named(answer, members);
-        }),
-        ApiAnswer::Published(_)
-        | ApiAnswer::Broadcast(_)
-        | ApiAnswer::Presence(_)
-        | ApiAnswer::PresenceStats { .. }
-        | ApiAnswer::History(..)
-        | ApiAnswer::Info(_)
-        | ApiAnswer::Channels(_)
-        | ApiAnswer::Connections(..)
-        | ApiAnswer::Done(_) => members.object("result", |members| put_result(answer, members)),
+    object(out, |members| {
+        if let Some(error) = answer.error() {
+            put_error(error, members);
+        } else if let ApiAnswer::Batch(answers) = answer {
+            members.list("replies", answers, |answer, members| put_named(answer, members));
+        } else {
+            members.object("result", |members| put_result(answer, members));
+        }
     });
 }
 
