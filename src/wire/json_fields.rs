@@ -11,6 +11,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use smallvec::{SmallVec, smallvec};
 
+use super::json_bounded::BoundedList;
 use super::json_values::{JsonObject, JsonText};
 use super::{RawData, data};
 
@@ -115,14 +116,28 @@ impl<'a, F: FieldName> JsonFields<'a, F> {
         self.number(field, range)?.ok_or(field.wrong())
     }
 
-    /// A list of numbers in digits, at most so many, that has to be there.
-    pub(super) fn needed_numbers(&self, field: F, count_max: usize) -> Result<Vec<u64>, F::Error> {
-        let raw = self.needed_raw(field)?;
-        // Before anything is read of a list that is too long.
-        if count_max <= raw.bytes().filter(|&byte| byte == b',').count() {
-            return Err(field.wrong());
-        }
-        serde_json::from_str::<Vec<u64>>(raw).map_err(|_| field.wrong())
+    /// A list of at most `MAX` entries, if it is there.
+    pub(super) fn list<T: Deserialize<'a>, const MAX: usize>(
+        &self,
+        field: F,
+    ) -> Result<Option<Vec<T>>, F::Error> {
+        let Some(raw) = self.raw(field)? else { return Ok(None) };
+        let list = serde_json::from_str(raw).map_err(|_| field.wrong())?;
+        let BoundedList::<T, MAX>(list) = list;
+        Ok(Some(list))
+    }
+
+    /// The same, where it has to be there.
+    pub(super) fn needed_list<T: Deserialize<'a>, const MAX: usize>(
+        &self,
+        field: F,
+    ) -> Result<Vec<T>, F::Error> {
+        self.list::<T, MAX>(field)?.ok_or(field.wrong())
+    }
+
+    /// The JSON of a field that has to be there.
+    pub(super) fn needed_raw(&self, field: F) -> Result<&'a str, F::Error> {
+        self.raw(field)?.ok_or(field.wrong())
     }
 
     /// A flag; absent is the same as `false`.
@@ -132,11 +147,6 @@ impl<'a, F: FieldName> JsonFields<'a, F> {
             Some("true") => Ok(true),
             Some(_) => Err(field.wrong()),
         }
-    }
-
-    /// The JSON of a field that has to be there.
-    pub(super) fn needed_raw(&self, field: F) -> Result<&'a str, F::Error> {
-        self.raw(field)?.ok_or(field.wrong())
     }
 
     /// Application data: any JSON, `null` too, that harms no reader.

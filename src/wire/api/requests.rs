@@ -11,7 +11,7 @@ use crate::base::limits::{
     API_CALLS_MAX, API_CHANNELS_MAX, API_TAGS_MAX, HISTORY_ANSWER_MAX, MESSAGE_ID_BYTES_MAX,
     NAME_BYTES_MAX,
 };
-use crate::wire::json_bounded::{BoundedList, BoundedMembers};
+use crate::wire::json_bounded::BoundedMembers;
 use crate::wire::json_fields::JsonFields;
 use crate::wire::json_values::JsonText;
 use crate::wire::{Epoch, ErrorCode, ID_TAG, Position, RawData, TRACE_TAG, channel_is_valid, chat};
@@ -127,9 +127,7 @@ fn pattern<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldError> {
 /// At most `API_CHANNELS_MAX` names.
 fn channels<'a>(fields: &Fields<'a>) -> Result<Vec<Cow<'a, str>>, ApiFieldError> {
     let wrong = ApiFieldError(ApiField::Channels);
-    let raw = fields.needed_raw(wrong.0)?;
-    let BoundedList::<JsonText<'a>, API_CHANNELS_MAX>(names) =
-        serde_json::from_str(raw).map_err(|_| wrong)?;
+    let names = fields.needed_list::<JsonText<'a>, API_CHANNELS_MAX>(wrong.0)?;
     let is_right = !names.is_empty() && names.iter().all(|JsonText(name)| channel_is_valid(name));
     is_right.then(|| names.into_iter().map(|JsonText(name)| name).collect()).ok_or(wrong)
 }
@@ -203,9 +201,7 @@ fn commands<'a>(
     fields: &Fields<'a>,
 ) -> Result<Vec<Result<ApiCall<'a>, ApiRequestError>>, ApiFieldError> {
     let wrong = ApiFieldError(ApiField::Commands);
-    let raw = fields.needed_raw(wrong.0)?;
-    let BoundedList::<Command<'a>, API_CALLS_MAX>(commands) =
-        serde_json::from_str(raw).map_err(|_| wrong)?;
+    let commands = fields.needed_list::<Command<'a>, API_CALLS_MAX>(wrong.0)?;
     let mut calls = Vec::with_capacity(commands.len());
     for BoundedMembers(command) in commands {
         let mut named = command.into_iter().filter(|(_, body)| body.get() != "null");

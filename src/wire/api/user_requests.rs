@@ -14,7 +14,6 @@ use crate::base::limits::{
     API_WHITELIST_MAX, CLOSE_CODES_OF_OTHERS, CLOSE_REASON_BYTES_MAX, INFO_BYTES_MAX,
     NAME_BYTES_MAX,
 };
-use crate::wire::json_bounded::BoundedList;
 use crate::wire::json_fields::JsonFields;
 use crate::wire::json_values::JsonText;
 use crate::wire::{RawData, channel_is_valid};
@@ -180,9 +179,7 @@ fn client(fields: &Fields<'_>) -> Result<Option<ClientId>, ApiFieldError> {
 /// Connections that stay, at most `API_WHITELIST_MAX`.
 fn whitelist(fields: &Fields<'_>) -> Result<Vec<ClientId>, ApiFieldError> {
     let wrong = ApiFieldError(ApiField::Whitelist);
-    let Some(raw) = fields.raw(wrong.0)? else { return Ok(Vec::new()) };
-    let BoundedList::<JsonText<'_>, API_WHITELIST_MAX>(texts) =
-        serde_json::from_str(raw).map_err(|_| wrong)?;
+    let texts = fields.list::<JsonText<'_>, API_WHITELIST_MAX>(wrong.0)?.unwrap_or_default();
     texts.iter().map(|JsonText(text)| ClientId::parse(text).ok_or(wrong)).collect()
 }
 

@@ -81,7 +81,7 @@ mod tests {
     fn a_list_of_numbers_has_an_end() {
         let numbers = |text: &str| {
             let data = format!("{{\"offsets\":{text}}}");
-            ChatFields::of(data.as_bytes()).unwrap().needed_numbers(Field::Offsets, 2)
+            ChatFields::of(data.as_bytes()).unwrap().needed_list::<u64, 2>(Field::Offsets)
         };
         for (text, want) in
             [("[]", &[][..]), ("[ 7 ]", &[7]), ("[1,18446744073709551615]", &[1, u64::MAX])]

@@ -291,7 +291,7 @@ fn value<'a>(fields: &ChatFields<'a>) -> Result<Option<Cow<'a, str>>, InvalidFie
 }
 
 fn offsets(fields: &ChatFields<'_>) -> Result<Vec<u64>, InvalidFieldError> {
-    let mut offsets = fields.needed_numbers(Field::Offsets, REACTION_OFFSETS_MAX)?;
+    let mut offsets = fields.needed_list::<u64, REACTION_OFFSETS_MAX>(Field::Offsets)?;
     offsets.sort_unstable();
     offsets.dedup();
     let is_right = offsets.first().is_some_and(|first| *first != 0);
