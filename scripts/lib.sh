@@ -29,6 +29,16 @@ need_node_18() {
         die "Node 18 or newer is needed, found $(node --version 2>/dev/null || echo none)"
 }
 
+# install_npm <folder with a package-lock.json>: its packages, as that pins them.
+install_npm() {
+    local stamp="$1/node_modules/.rookery-stamp"
+    stamp_is_fresh "$stamp" "$1/package-lock.json" && return
+    say "installing the npm packages of ${1#"$TOP/"}"
+    npm ci --prefix "$1" --no-audit --no-fund --no-update-notifier --ignore-scripts \
+        --loglevel=error </dev/null
+    stamp_of "$1/package-lock.json" >"$stamp"
+}
+
 # Whether what was installed from lock files is what they name now.
 # stamp_is_fresh <file of the stamp> <lock file>...: true when it is.
 stamp_is_fresh() {
