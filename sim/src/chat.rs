@@ -99,7 +99,6 @@ impl Client {
         } else {
             let offset = newest - self.prng.below(newest.min(3));
             cx.oracle.durable_oracle.markers(channel, self.user, offset);
-            cx.oracle.inboxes.marked(channel, self.user, offset);
             let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset}}}");
             self.call("chat.read", data, PendingCommand::Read(channel, offset), cx);
         }
@@ -107,7 +106,6 @@ impl Client {
 
     fn acknowledge(&mut self, channel: &'static str, offset: u64, cx: &mut ClientContext<'_>) {
         cx.oracle.durable_oracle.markers(channel, self.user, offset);
-        cx.oracle.inboxes.marked(channel, self.user, offset);
         let data = format!("{{\"channel\":\"{channel}\",\"offset\":{offset},\"took_ms\":3}}");
         self.call("chat.ack", data, PendingCommand::Ack(channel, offset), cx);
     }

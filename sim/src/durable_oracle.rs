@@ -231,9 +231,18 @@ impl DurableOracle {
 
     /// Whether a user is known to be at least so far, and was told so.
     pub fn is_acknowledged(&self, channel: &str, user: &str, offset: u64) -> bool {
+        offset <= self.told(channel, user).answered.delivered
+    }
+
+    /// How far a user said to be, whether or not that was answered.
+    pub fn acknowledged(&self, channel: &str, user: &str) -> u64 {
+        self.told(channel, user).asked
+    }
+
+    fn told(&self, channel: &str, user: &str) -> Told {
         let mut markers = self.markers.iter();
         let told = markers.find(|((one, who), _)| one == channel && *who == user);
-        told.is_some_and(|(_, told)| offset <= told.answered.delivered)
+        told.map(|(_, told)| *told).unwrap_or_default()
     }
 
     /// Somebody wants it gone.
@@ -326,8 +335,7 @@ impl DurableOracle {
         if self.retention_case == Some(RetentionCase::Some) {
             return Ok(()); // what it wrote may be gone
         }
-        let told = self.markers.iter().find(|((one, who), _)| one == channel && *who == user);
-        let asked = told.map_or(0, |(_, told)| told.asked);
+        let asked = self.acknowledged(channel, user);
         let is_own = |offset: u64, content: &Content| {
             let number = match content {
                 Content::Body(Words { number, .. }) | Content::Edit(Words { number, .. }) => {
@@ -567,19 +575,6 @@ impl DurableOracle {
             )?;
         }
         Ok(())
-    }
-
-    /// Nothing waits for a user who is there and acknowledges.
-    pub fn waits_for(disk: &impl Disk, names: NameKey, user: &str) -> bool {
-        let inbox = names.inbox("", user);
-        OnDisk::read(disk).pending.iter().any(|(to, _, _)| *to == inbox)
-    }
-
-    /// The last offset on disk of a channel, if anything was said there.
-    pub fn head_on(disk: &impl Disk, names: NameKey, channel: &str) -> Option<u64> {
-        let found = OnDisk::read(disk);
-        let messages = found.messages.get(&names.room("", channel))?;
-        messages.last_key_value().map(|(last, _)| *last)
     }
 }
 

@@ -19,25 +19,13 @@ type Reader = (&'static str, &'static str);
 /// What came to whom.
 #[derive(Debug, Default)]
 pub struct InboxOracle {
-    readers: BTreeMap<Reader, Seen>,
+    /// Offsets.
+    seen: BTreeMap<Reader, BTreeSet<u64>>,
     /// Messages that were passed over when a later one came.
     passed_over: BTreeMap<(Reader, u64), u64>,
 }
 
-#[derive(Debug, Default)]
-struct Seen {
-    offsets: BTreeSet<u64>,
-    /// The highest offset that the user acknowledged or read, answered or not.
-    acknowledged: u64,
-}
-
 impl InboxOracle {
-    /// A user says how far it is.
-    pub fn marked(&mut self, channel: &'static str, user: &'static str, offset: u64) {
-        let seen = self.readers.entry((channel, user)).or_default();
-        seen.acknowledged = seen.acknowledged.max(offset);
-    }
-
     /// A connection of a user was brought the message at this offset.
     pub fn brought(
         &mut self,
@@ -47,15 +35,15 @@ impl InboxOracle {
         known: &DurableOracle,
     ) {
         let reader = (channel, user);
-        let seen = self.readers.entry(reader).or_default();
-        seen.offsets.insert(offset);
+        let seen = self.seen.entry(reader).or_default();
+        seen.insert(offset);
         self.passed_over.remove(&(reader, offset));
-        let earlier = (seen.acknowledged + 1..offset).filter(|earlier| {
-            !seen.offsets.contains(earlier)
+        let first = known.acknowledged(channel, user) + 1;
+        let earlier = (first..offset).filter(|earlier| {
+            !seen.contains(earlier)
                 && known.is_whole(channel, *earlier)
                 && known.author_at(channel, *earlier).is_some_and(|author| author != user)
         });
-        let earlier: Vec<u64> = earlier.collect();
         for one in earlier {
             self.passed_over.entry((reader, one)).or_insert(offset);
         }

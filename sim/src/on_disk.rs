@@ -64,6 +64,16 @@ impl OnDisk {
         found.dead = entries(disk, StoreKeyspace::Dead).into_iter().map(waiting).collect();
         found
     }
+
+    /// Whether a direct message waits for the user of this inbox.
+    pub fn waits_for(&self, inbox: RoomId) -> bool {
+        self.pending.iter().any(|(to, _, _)| *to == inbox)
+    }
+
+    /// The last offset of a room, if anything was said there.
+    pub fn head(&self, room: RoomId) -> Option<u64> {
+        self.messages.get(&room)?.last_key_value().map(|(last, _)| *last)
+    }
 }
 
 /// All entries of a space, by key.

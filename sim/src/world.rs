@@ -17,10 +17,10 @@ use crate::client::Client;
 use crate::client_context::ClientContext;
 use crate::core::{Core, WatchedIo, WatchedLanes, cores};
 use crate::digest::Digest;
-use crate::durable_oracle::DurableOracle;
 use crate::lane::CoreMesh;
 use crate::member_view::MemberCheck;
 use crate::mutation::{Mutation, Mutator};
+use crate::on_disk::OnDisk;
 use crate::oracle::Oracle;
 use crate::scenario::{Scenario, USERS};
 use crate::store::{Store, WatchedDisk};
@@ -251,7 +251,8 @@ impl<'s> World<'s> {
         let store = self.store.as_mut()?;
         let names = store.names();
         let mut present = self.clients.iter().filter_map(Client::present_user);
-        present.find(|user| DurableOracle::waits_for(store.disk(), names, user))
+        let found = OnDisk::read(store.disk());
+        present.find(|user| found.waits_for(names.inbox("", user)))
     }
 
     /// All is quiet: the disk has what it should, and readers have all of it.
@@ -259,8 +260,9 @@ impl<'s> World<'s> {
         let Some(store) = &mut self.store else { return Ok(()) };
         let names = store.names();
         self.oracle.check_disk(store.disk(), names, self.now.unix_ms)?;
+        let found = OnDisk::read(store.disk());
         for channel in self.scenario.channels() {
-            if let Some(head) = DurableOracle::head_on(store.disk(), names, channel) {
+            if let Some(head) = found.head(names.room("", channel)) {
                 self.clients.iter().try_for_each(|client| client.check_head(channel, head))?;
             }
         }
