@@ -106,11 +106,10 @@ impl<'r> InboxRoom<'r> {
         if self.members.is_empty() {
             return known.order.on_empty(request_id);
         }
-        let ack_wait_ms = u64::from(cx.rules.ack_wait_ms);
         let DuePage { due, next } = match outcome.pending() {
             Ok(page) => page,
             Err(StoreError::Damaged) => {
-                known.schedule_in(ack_wait_ms, cx);
+                known.schedule_overdue(cx);
                 // It cannot be sent, now or later, and does not keep others from being sent.
                 DuePage { due: Vec::new(), next: None }
             }
@@ -147,7 +146,7 @@ impl<'r> InboxRoom<'r> {
     ) {
         let ack_wait_ms = u64::from(cx.rules.ack_wait_ms);
         if !due.is_empty() {
-            self.schedule_in(ack_wait_ms, cx);
+            self.schedule_overdue(cx);
         }
         for one in due {
             let waited_ms = cx.now.unix_ms.saturating_sub(one.publication.time_unix_ms);
@@ -237,17 +236,17 @@ impl<'r> InboxRoom<'r> {
         self.members.send_to_shards(&RoomEvent::Published(self.id, copy, *timing), out);
     }
 
-    /// Somebody looks when what was brought should have been acknowledged.
     fn schedule_overdue(&mut self, cx: &mut RoomContext<'_>) {
-        self.schedule_in(u64::from(cx.rules.ack_wait_ms), cx);
-    }
-
-    fn schedule_in(&mut self, wait_ms: u64, cx: &mut RoomContext<'_>) {
-        self.inbox.get_or_insert_default().schedule_in(wait_ms, cx);
+        self.inbox.get_or_insert_default().schedule_overdue(cx);
     }
 }
 
 impl Inbox {
+    /// Somebody looks when what was sent should have been acknowledged.
+    fn schedule_overdue(&mut self, cx: &mut RoomContext<'_>) {
+        self.schedule_in(u64::from(cx.rules.ack_wait_ms), cx);
+    }
+
     fn schedule_in(&mut self, wait_ms: u64, cx: &mut RoomContext<'_>) {
         let at = cx.now.tick.plus_ms(wait_ms);
         if self.redeliver_at.is_none_or(|other| at < other) {
