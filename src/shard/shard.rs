@@ -8,6 +8,7 @@
 //! Deliberately absent: the order of a whole turn (`turn`), the decoding of bytes
 //! (`inbound`), and the effects of decisions (`sessions`).
 
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -226,12 +227,10 @@ impl Shard {
         if self.user_scan.is_idle() {
             return;
         }
-        let Shard { sessions, home, mesh, observer, suspects, drain, user_scan, .. } = self;
-        let drain_status =
-            if drain.is_some() { DrainStatus::Draining } else { DrainStatus::Serving };
-        let rooms = home.rooms();
-        let mut cx = TurnContext { now, mesh, observer, suspects, rooms, drain_status };
+        let mut user_scan = mem::take(&mut self.user_scan);
+        let (sessions, _, mut cx) = self.split(now);
         let answers = user_scan.step(sessions, &mut cx);
+        self.user_scan = user_scan;
         answers.into_iter().for_each(|(id, reply)| self.server_answers.push(id, reply));
     }
 
