@@ -120,23 +120,23 @@ impl ApiCalls {
     /// Takes what waits for a core, as much as one order may take. What nobody waits for any more
     /// is not asked.
     pub fn take(&mut self, core: usize) -> Vec<ServerQuestion> {
-        let (mut taken, mut cost) = (Vec::new(), 0);
+        let (mut taken, mut taken_cost) = (Vec::new(), 0);
         while let Some(question) = self.waiting[core].front() {
-            let open = self.questions.at(question.id - 1).expect("it is not answered");
-            let is_wanted =
-                self.requests.at(open.request).is_some_and(|request| !request.done.is_closed());
-            if is_wanted && !taken.is_empty() && API_ORDER_QUESTIONS_MAX < cost + open.cost {
+            let id = question.id;
+            let &OpenQuestion { request, cost, .. } =
+                self.questions.at(id - 1).expect("it is not answered");
+            let open = self.requests.at(request);
+            if open.is_none_or(|request| request.done.is_closed()) {
+                self.waiting[core].pop_front();
+                let gone = ServerReply::Room(RoomReply::Rejected(ErrorCode::TooManyRequests));
+                self.on_answer(ServerAnswer { id, reply: gone });
+                continue;
+            }
+            if !taken.is_empty() && API_ORDER_QUESTIONS_MAX < taken_cost + cost {
                 break;
             }
-            cost += if is_wanted { open.cost } else { 0 };
-            let question = self.waiting[core].pop_front().expect("a moment ago it was there");
-            if is_wanted {
-                taken.push(question);
-            } else {
-                let gone = RoomReply::Rejected(ErrorCode::TooManyRequests);
-                let gone = ServerReply::Room(gone);
-                self.on_answer(ServerAnswer { id: question.id, reply: gone });
-            }
+            taken_cost += cost;
+            taken.extend(self.waiting[core].pop_front());
         }
         taken
     }
