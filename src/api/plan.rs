@@ -16,9 +16,7 @@ use crate::base::limits::{
 };
 use crate::base::{ClientId, RoomId};
 use crate::room::{ChannelKey, HistoryPage, HistoryQuery, Namespace, RoomOp, RoomReply};
-use crate::session::{
-    CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, ServerPublish, namespace_of, resolve,
-};
+use crate::session::{CONVERSATION_NAMESPACE, ChannelKind, NameKey, ServerPublish, resolve};
 use crate::shard::{
     ChannelsQuestion, CoresReply, ServerAsk, ServerOp, ServerReply, UserConnection, UserOp,
     UserQuestion,
@@ -144,25 +142,28 @@ impl From<ApiMessage<'_>> for SharedMessage {
 }
 
 /// A channel that a call names.
-struct Target<'c> {
+struct Target<'c, 'n> {
     room: RoomId,
     channel_key: ChannelKey,
+    kind: ChannelKind<'n>,
     rules: &'c Namespace,
 }
 
 impl<'c> Caller<'c> {
     /// The channel of a call: one that the key covers, in a namespace that exists.
-    fn target(&self, channel: &str, scope: ApiScope) -> Result<Target<'c>, ErrorCode> {
+    fn target<'n>(&self, channel: &'n str, scope: ApiScope) -> Result<Target<'c, 'n>, ErrorCode> {
         // First: who may not ask learns nothing of what exists.
         if !self.key.scopes.contains(scope) || !self.key.covers(channel) {
             return Err(ErrorCode::PermissionDenied);
         }
-        let namespace = namespace_of(self.namespaces, channel).ok_or(ErrorCode::UnknownChannel)?;
+        let resolved = resolve(self.namespaces, channel);
+        let (namespace, kind) = resolved.ok_or(ErrorCode::UnknownChannel)?;
         let rules = &self.namespaces[usize::from(namespace)];
         let (tenant, channel) = (Arc::from(&*self.key.tenant), Arc::from(channel));
         Ok(Target {
             room: self.names.room(&tenant, &channel),
             channel_key: ChannelKey { tenant, channel, namespace },
+            kind,
             rules,
         })
     }
@@ -174,7 +175,7 @@ impl<'c> Caller<'c> {
         message: &SharedMessage,
         questions: &mut Questions,
     ) -> Result<usize, ErrorCode> {
-        let Target { room, channel_key, rules } = self.target(channel, ApiScope::Publish)?;
+        let Target { room, channel_key, rules, .. } = self.target(channel, ApiScope::Publish)?;
         // What stands in a conversation is said by one of the two.
         if rules.name == CONVERSATION_NAMESPACE {
             return Err(ErrorCode::NotAvailable);
@@ -216,7 +217,7 @@ impl<'c> Caller<'c> {
         query: HistoryQuery,
         questions: &mut Questions,
     ) -> Result<usize, ErrorCode> {
-        let Target { room, channel_key, rules } = self.target(channel, ApiScope::History)?;
+        let Target { room, channel_key, rules, .. } = self.target(channel, ApiScope::History)?;
         if !rules.keeps_history() {
             return Err(ErrorCode::NotAvailable);
         }
@@ -235,10 +236,9 @@ impl<'c> Caller<'c> {
     }
 
     /// A channel in which a user may be.
-    fn users_target(&self, channel: &str, user: &str) -> Result<Target<'c>, ErrorCode> {
+    fn users_target<'n>(&self, channel: &'n str, user: &str) -> Result<Target<'c, 'n>, ErrorCode> {
         let target = self.target(channel, ApiScope::Connections)?;
-        let (_, kind) = resolve(self.namespaces, channel).ok_or(ErrorCode::UnknownChannel)?;
-        if kind.admits(user) { Ok(target) } else { Err(ErrorCode::PermissionDenied) }
+        if target.kind.admits(user) { Ok(target) } else { Err(ErrorCode::PermissionDenied) }
     }
 
     /// Asks the connections of a user.
@@ -257,10 +257,10 @@ impl<'c> Caller<'c> {
                 UserOp::Subscribe { room, channel_key, chan_info }
             }
             ApiUserOp::Unsubscribe { channel } => {
-                let Target { room, .. } = self.users_target(&channel, &user)?;
+                let Target { room, kind, .. } = self.users_target(&channel, &user)?;
                 // Each connection is in its user's personal channel, and hears of direct
                 // messages there.
-                if channel.starts_with(INBOX_NAMESPACE) {
+                if matches!(kind, ChannelKind::Inbox(_)) {
                     return Err(ErrorCode::NotAvailable);
                 }
                 UserOp::Unsubscribe { room, channel: channel.into() }

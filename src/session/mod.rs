@@ -59,7 +59,9 @@ pub use context::{Context, PeerIdentity};
 pub use fault::Fault;
 pub use load::{CoreLoad, CorePace};
 pub use machine::Session;
-pub use names::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE, NameKey, namespace_of, resolve};
+pub use names::{
+    CONVERSATION_NAMESPACE, ChannelKind, INBOX_NAMESPACE, NameKey, namespace_of, resolve,
+};
 pub use options::Options;
 pub use outcome::{CommandError, ConnectionEvent, Effect, OutputCounts, SessionOutput, Suspicion};
 pub use ping_timer::PongResult;
