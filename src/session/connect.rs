@@ -13,7 +13,7 @@ use super::names::{personal_channels, resolve};
 use super::open_commands::OpenCommandCount;
 use super::peer_permissions::reader;
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
-use super::subscriptions::{SubscribeTerms, Subscriptions};
+use super::subscriptions::{SubscribeTerms, SubscriptionSide, Subscriptions};
 use super::tokens::{ConnectCommandError, authenticate, json_payload, left_s, terms_of};
 use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput};
 use crate::auth::{self, PermissionSet, UnsupportedClaims};
@@ -245,7 +245,8 @@ impl PendingConnect {
                 out.effect(Effect::AddSubscriber { room, name, wants_join_leave });
                 // Its answer is that to the connect command.
                 let terms = SubscribeTerms::default();
-                subscriptions.begin_subscribe_by_server(room, one.channel_key.clone(), terms);
+                let server = SubscriptionSide::Server;
+                subscriptions.begin_subscribe_by(server, room, one.channel_key.clone(), terms);
                 return true;
             }
             // A refusal of a room refuses the connection: the client retries, or learns that its

@@ -140,8 +140,8 @@ impl<'s> PeerPermissions<'s> {
     }
 
     /// Permissions in this channel. A personal channel, a conversation or one that lists its users
-    /// is for these only, whatever the namespace, a token or the insecure mode says; and its users may do everything
-    /// in a conversation.
+    /// is for these only, whatever the namespace, a token or the insecure mode says; and its users
+    /// may do everything in a conversation.
     pub fn may(
         self,
         cx: &Context<'_>,

@@ -56,7 +56,8 @@ pub(super) fn refresh(
     reply.answer(Answer::Refresh { client, expires_in_s });
     for one in fresh {
         let (channel_key, terms) = (one.channel_key.clone(), one.terms.clone());
-        subscriptions.begin_subscribe_by_server(one.room, channel_key.clone(), terms);
+        let server = SubscriptionSide::Server;
+        subscriptions.begin_subscribe_by(server, one.room, channel_key.clone(), terms);
         peer.backlogs_mut().open(one.room);
         let subscribe = RoomSubscribe {
             channel_key,

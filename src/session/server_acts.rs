@@ -9,7 +9,7 @@ use super::command_out::CommandOut;
 use super::identity::ChannelExtra;
 use super::refresh;
 use super::subscribing::Membership;
-use super::subscriptions::{Removal, SubscriptionSide};
+use super::subscriptions::{Removal, SubscribeTerms, SubscriptionSide};
 use super::{Context, Fault};
 use crate::base::RoomId;
 use crate::room::{ChannelKey, RoomOp, RoomSubscribe, Unrecovered};
@@ -90,7 +90,8 @@ fn subscribe(
         let channel = Box::from(&*channel_key.channel);
         peer.remember(room, ChannelExtra { channel, chan_info, expires_unix_s: None });
     }
-    subscriptions.begin_subscribe_by(SubscriptionSide::Backend, room, channel_key.clone());
+    let (backend, terms) = (SubscriptionSide::Backend, SubscribeTerms::default());
+    subscriptions.begin_subscribe_by(backend, room, channel_key.clone(), terms);
     // What the client says about the channel waits until it is in.
     peer.backlogs_mut().open(room);
     let subscribe = RoomSubscribe {

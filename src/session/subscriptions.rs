@@ -166,7 +166,7 @@ impl PendingSubscribe {
         self.cancelled.or(is_unrecovered.then_some(ErrorCode::UnrecoverablePosition))
     }
 
-    /// A pending subscription by the server, without a command of the client.
+    /// A pending subscription without a command of the client.
     fn by(
         maker: SubscriptionSide,
         channel_key: ChannelKey,
@@ -273,25 +273,14 @@ impl Subscriptions {
         self.insert(Subscription { room, stage: SubscriptionState::Pending(Box::new(pending)) });
     }
 
-    /// Adds a pending subscription of the server.
-    pub fn begin_subscribe_by_server(
-        &mut self,
-        room: RoomId,
-        channel_key: ChannelKey,
-        terms: SubscribeTerms,
-    ) {
-        let pending = PendingSubscribe::by(SubscriptionSide::Server, channel_key, terms);
-        self.begin_subscribe(room, pending);
-    }
-
-    /// Adds a pending subscription of a backend.
+    /// Adds a pending subscription of the server, or of a backend.
     pub fn begin_subscribe_by(
         &mut self,
         maker: SubscriptionSide,
         room: RoomId,
         channel_key: ChannelKey,
+        terms: SubscribeTerms,
     ) {
-        let terms = SubscribeTerms::default();
         self.begin_subscribe(room, PendingSubscribe::by(maker, channel_key, terms));
     }
 
@@ -478,7 +467,8 @@ mod tests {
         let place = SubscriberSlot { channel: 3, index: 4 };
         let mut subs = Subscriptions::default();
         assert_eq!(subs.cancel(room, code), CancelledSubscription::Unknown);
-        subs.begin_subscribe_by_server(room, channel_key, SubscribeTerms::default());
+        let server = SubscriptionSide::Server;
+        subs.begin_subscribe_by(server, room, channel_key, SubscribeTerms::default());
         assert_eq!(subs.cancel(room, code), CancelledSubscription::Pending);
         assert_eq!(subs.pending(room).and_then(|pending| pending.cancelled), Some(code));
         subs.activate(room, place);
