@@ -7,7 +7,7 @@ use super::Finding;
 
 /// Where documents are.
 const PLACES: &[&str] =
-    &[".", "docs", "docs/decisions", "alertmanager", "alertmanager/runbooks", "tuning"];
+    &[".", "docs", "docs/decisions", "examples", "alertmanager", "alertmanager/runbooks", "tuning"];
 
 /// Links from documents to files of the tree that are not there, and rows without a table.
 pub fn findings() -> Vec<Finding> {
