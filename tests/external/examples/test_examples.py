@@ -27,8 +27,8 @@ README = (TOP / "examples/README.md").read_text()
 INSTALLS = ["cargo build", "npm ci", "pip install"]
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(language, page=README):
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
 
 
 class Terminal:
@@ -175,7 +175,22 @@ def test_the_lines_of_the_readme_do_what_they_say(tree):
     tree.ready()
     ben = tree.starts(ben_block)
     ben.reads("[dm#anna,ben] anna: soup is ready")
-    ben.leaves()
+
+    call_with_cent(tree)
+    ben.reads("[room:lobby] server: we open at nine", "* force disconnect")
+    assert ben.process.wait(WAIT_S_MAX) == 0
+
+
+def call_with_cent(tree):
+    """What docs/BUILDING_AN_APP.md shows."""
+    page = (TOP / "docs/BUILDING_AN_APP.md").read_text()
+    (block,) = [code for code in blocks("python", page) if "cent" in code]
+    key = (tree.top / "target/examples/api-key").read_text().split()[-1]
+    subprocess.run(
+        [sys.executable, "-c", f"KEY = {key!r}\n{tree.adapted(block)}"],
+        timeout=WAIT_S_MAX,
+        check=True,
+    )
 
 
 def check_answers(tree, call, expected):
