@@ -75,7 +75,7 @@ sim: ## whole servers from seeds, with faults and checkers
 sim-seeds: ## a hundred thousand seeds of each kind of world; goes on where it stopped
 	@scripts/sim-seeds
 
-docs: ## the library's documentation, and the generated pages of docs/
+docs: ## the library's documentation, the generated pages of docs/, and docs as a site
 	@scripts/docs
 
 noise-demo: ## 12,840 series and 69 alerts of one incident, and the one message that is left

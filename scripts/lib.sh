@@ -12,6 +12,7 @@ set -euo pipefail
     PYTHON_TESTS="$TOP/tests/external/sdk/python"
     ALERT_TESTS="$TOP/tests/external/alertmanager"
     EXPOSITION_TESTS="$TOP/tests/external/exposition"
+    SITE_TESTS="$TOP/tests/external/site"
 }
 
 say() { printf '%s\n' "$*"; }

@@ -31,6 +31,23 @@ fn the_example_is_the_default() {
     check("config/rookery.toml", &config::toml(&Config::default()));
 }
 
+/// Whoever adds a page says where it stands in the site.
+#[test]
+fn every_page_is_in_the_table_of_contents() {
+    let contents = include_str!("../docs/SUMMARY.md");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut pages_count = 0;
+    for entry in fs::read_dir(folder).expect("it is there") {
+        let name = entry.expect("it can be read").file_name().into_string().expect("it is UTF-8");
+        if name == "SUMMARY.md" || !name.ends_with(".md") {
+            continue;
+        }
+        pages_count += 1;
+        assert!(contents.contains(&format!("]({name})")), "docs/SUMMARY.md does not list {name}");
+    }
+    assert!(pages_count > 10, "only {pages_count} were found");
+}
+
 const MIGRATING: &str = include_str!("../docs/MIGRATING_FROM_CENTRIFUGO.md");
 
 #[test]
