@@ -99,6 +99,24 @@ fn the_script_that_starts_a_server_shows_the_commands_of_the_readme() {
     }
 }
 
+/// The README has no measurement of its own.
+#[test]
+fn the_numbers_of_the_readme_are_those_of_the_benchmarks() {
+    let benchmarks = include_str!("../docs/BENCHMARKS.md");
+    let section = include_str!("../README.md").split("## Numbers\n").nth(1);
+    let section = section.and_then(|rest| rest.split("\n## ").next()).expect("it has them");
+    let mut found_count = 0;
+    for row in section.lines().filter(|line| line.starts_with('|')).skip(2) {
+        for cell in row.split('|').skip(2).map(str::trim).filter(|cell| !cell.is_empty()) {
+            let number = cell.split([':', ';']).next().unwrap_or_default();
+            let number = number.split(", ").next().unwrap_or_default();
+            assert!(benchmarks.contains(&format!("| {number} |")), "{number} of: {row}");
+            found_count += 1;
+        }
+    }
+    assert!(found_count >= 16, "only {found_count} were found");
+}
+
 /// Those that the tests of SDKs install.
 #[test]
 fn the_readme_names_the_sdks_that_are_run() {
