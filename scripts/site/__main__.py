@@ -10,7 +10,7 @@ import argparse
 import pathlib
 import sys
 
-from build import TOP, build
+from build import TOP, Fault, build
 from links import broken
 
 
@@ -19,7 +19,10 @@ def main():
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--mdbook", default=TOP / "target/tools/venv/bin/mdbook", type=pathlib.Path)
     options = parser.parse_args()
-    site = build(TOP, options.out.resolve(), options.mdbook)
+    try:
+        site = build(TOP, options.out.resolve(), options.mdbook)
+    except Fault as fault:
+        sys.exit(f"scripts/site: {fault}")
     found = broken(site)
     for line in found:
         print(line, file=sys.stderr)
