@@ -15,6 +15,8 @@ pub mod metrics;
 
 pub mod ring;
 
+pub mod blocks;
+
 pub mod wire;
 pub mod ws;
 

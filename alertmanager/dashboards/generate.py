@@ -231,8 +231,10 @@ def connections(board):
             (rate("chat_conn_rejected_total", "reason"), "{{reason}}"),
             (rate("chat_conn_accept_failed_total", "reason"), "accept: {{reason}}"),
             (rate("chat_conn_quarantined_total"), "quarantined"),
+            (rate("chat_conn_blocked_total", "kind"), "blocked: {{kind}}"),
         ], "cps",
-        help_of("chat_conn_rejected_total", "chat_conn_accept_failed_total", "chat_conn_quarantined_total"),
+        help_of("chat_conn_rejected_total", "chat_conn_accept_failed_total", "chat_conn_quarantined_total",
+                "chat_conn_blocked_total"),
     )
     name = "chat_heartbeat_total"
     lost = share(rate(name, "instance", 'outcome="timeout"'), rate(name, "instance"))
@@ -318,6 +320,7 @@ def messages(board):
     name = "chat_api_requests_total"
     board.panel("Requests of backends", [(rate(name, "method, outcome"), "{{method}} {{outcome}}")],
                 "reqps", help_of(name))
+    board.panel("Blocks", [(total("chat_blocks"), "blocks")], "short", help_of("chat_blocks"))
     board.panel("Traces and log", [
         (rate("chat_trace_sampled_total", "sampled"), "sampled: {{sampled}}"),
         (rate("chat_trace_spans_total", "outcome"), "spans {{outcome}}"),

@@ -76,6 +76,7 @@ impl World {
             shards_count: 1,
             options: Arc::new(options),
             keys: Arc::new(Keys::default()),
+            blocks: rookery::blocks::BlockTable::default(),
             names: NameKey([1, 2]),
             seed: 1,
             ids: Csprng::from_key([1; 16]),

@@ -70,6 +70,7 @@ fn server_with(options: Options) -> SocketAddr {
             shards_count: 1,
             options: Arc::new(options),
             keys: Arc::new(Keys::build(&[spec]).unwrap()),
+            blocks: rookery::blocks::BlockTable::default(),
             names: NameKey([1, 2]),
             seed: 3,
             ids: Csprng::from_key([3; 16]),

@@ -7,6 +7,7 @@
 //! Deliberately absent: the order of a turn.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -170,6 +171,10 @@ impl Io for WatchedIo<'_> {
             return TcpLiveness::default();
         }
         self.io.tcp_liveness(id)
+    }
+
+    fn address(&mut self, id: ConnId) -> Option<IpAddr> {
+        self.io.address(id)
     }
 
     fn wake(&mut self, neighbour: ShardId) {
@@ -391,6 +396,7 @@ pub fn cores(
                 shards_count: scenario.shards_count,
                 options: Arc::clone(&scenario.options),
                 keys: Arc::clone(&keys),
+                blocks: rookery::blocks::BlockTable::default(),
                 names,
                 seed,
                 ids: Csprng::from_key(u128::from(seed).to_le_bytes()),

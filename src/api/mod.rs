@@ -7,8 +7,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+mod block_change;
 mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{ApiPlan, Caller, Question, Questions, answer, plan};
+pub use plan::{ApiPlan, ApiReplies, Caller, Question, Questions, answer, plan};

@@ -8,18 +8,21 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::mem;
 use std::sync::Arc;
 
+use super::block_change::block_change;
 use crate::auth::{ApiKey, ApiScope};
 use crate::base::limits::{
     API_QUESTION_BYTES, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX, API_USER_QUESTIONS,
 };
 use crate::base::{ClientId, RoomId};
+use crate::blocks::{BlockChange, BlockStorage};
 use crate::room::{ChannelKey, HistoryPage, HistoryQuery, Namespace, RoomOp, RoomReply};
 use crate::session::{CONVERSATION_NAMESPACE, ChannelKind, NameKey, ServerPublish, resolve};
 use crate::shard::{
-    ChannelsQuestion, CoresReply, ServerAsk, ServerOp, ServerReply, UserConnection, UserOp,
-    UserQuestion,
+    BlocksUpdate, ChannelsQuestion, CoresReply, ServerAsk, ServerOp, ServerReply, UserConnection,
+    UserOp, UserQuestion,
 };
 use crate::store::ReadOrder;
 use crate::wire::api::{
@@ -41,6 +44,8 @@ pub struct Caller<'c> {
     pub names: NameKey,
     /// The rules of channels.
     pub namespaces: &'c [Namespace],
+    /// When it calls, Unix seconds.
+    pub now_unix_s: u64,
 }
 
 /// A question to a room, or to the connections of a user.
@@ -57,12 +62,24 @@ pub struct Question {
 pub struct Questions {
     list: Vec<Question>,
     cost: usize,
+    /// What the request changes of who is kept out. Calls have a bound.
+    changes: Vec<BlockChange>,
 }
 
 impl Questions {
     /// As how many questions they count.
     pub fn cost(&self) -> usize {
         self.cost
+    }
+
+    /// That all cores keep out who is blocked. It counts for nothing: whoever asks has a bound.
+    pub fn ask_blocks(&mut self, update: BlocksUpdate) {
+        self.list.push(Question { ask: ServerAsk::Blocks(Arc::new(update)), cost: 0 });
+    }
+
+    /// Takes the changes of who is kept out, in order.
+    pub fn take_changes(&mut self) -> Vec<BlockChange> {
+        mem::take(&mut self.changes)
     }
 
     /// All of them, in order.
@@ -119,6 +136,8 @@ pub enum ApiPlan {
     Channels(usize),
     /// To a call about the connections of a user.
     User(ApiMethod, Box<str>, usize),
+    /// To a call about who is kept out, by index of the change.
+    Block(ApiMethod, usize),
     /// To batch.
     Batch(Vec<ApiPlan>),
 }
@@ -316,6 +335,14 @@ pub fn plan(
             caller.channels(&pattern, questions).map(ApiPlan::Channels)
         }
         Ok(ApiCall::User(call)) => caller.user(call, questions),
+        Ok(ApiCall::Block(call)) => {
+            let method = call.method;
+            match block_change(caller.key, caller.now_unix_s, call) {
+                Ok(change) => questions.changes.push(change),
+                Err(error) => return ApiPlan::Error(error),
+            }
+            Ok(ApiPlan::Block(method, questions.changes.len() - 1))
+        }
         Ok(ApiCall::Batch(calls)) => Ok(ApiPlan::Batch(
             calls.into_iter().map(|call| plan(caller, call, questions)).collect(),
         )),
@@ -323,13 +350,23 @@ pub fn plan(
     planned.unwrap_or_else(|code| ApiPlan::Error(ApiRequestError::Code(code)))
 }
 
-/// What a call is answered, from the answers to its questions; `node` is asked where a call is
-/// about the server.
+/// What a request led to.
+#[derive(Clone, Debug, Default)]
+pub struct ApiReplies {
+    /// The answers to its questions, in their order.
+    pub questions: Vec<ServerReply>,
+    /// What became of its changes of who is kept out, in their order.
+    pub changes: Vec<Result<BlockStorage, ErrorCode>>,
+}
+
+/// What a call is answered, from what it led to; `node` is asked where a call is about the
+/// server.
 pub fn answer<'a>(
     plan: &'a ApiPlan,
-    replies: &'a [ServerReply],
+    all_replies: &'a ApiReplies,
     node: &dyn Fn() -> ApiNode,
 ) -> ApiAnswer<'a> {
+    let replies = &all_replies.questions;
     let failed = |reply: &RoomReply| ApiAnswer::Error(ApiRequestError::Code(code_of(reply)));
     match plan {
         ApiPlan::Error(error) => ApiAnswer::Error(*error),
@@ -361,8 +398,15 @@ pub fn answer<'a>(
         ApiPlan::Info => ApiAnswer::Info(node()),
         ApiPlan::Channels(index) => by_cores(ApiMethod::Channels, "", &replies[*index]),
         ApiPlan::User(method, user, index) => by_cores(*method, user, &replies[*index]),
+        ApiPlan::Block(method, index) => match all_replies.changes[*index] {
+            Ok(storage) => {
+                let is_durable = storage == BlockStorage::Disk;
+                ApiAnswer::Blocked { method: *method, is_durable }
+            }
+            Err(code) => ApiAnswer::Error(ApiRequestError::Code(code)),
+        },
         ApiPlan::Batch(plans) => {
-            ApiAnswer::Batch(plans.iter().map(|plan| answer(plan, replies, node)).collect())
+            ApiAnswer::Batch(plans.iter().map(|plan| answer(plan, all_replies, node)).collect())
         }
     }
 }

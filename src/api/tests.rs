@@ -10,12 +10,18 @@ use crate::base::ClientId;
 use crate::base::limits::{
     API_CHANNELS_LISTED_MAX, API_CONNECTIONS_MAX, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX,
 };
+use crate::blocks::{AddressRange, BlockChange, BlockStorage, BlockTarget, BlockTerms};
 use crate::metrics::Agent;
 use crate::room::{Namespace, PublishAck, RoomOp, RoomReply};
 use crate::session::NameKey;
 use crate::shard::{CoresReply, ServerAsk, ServerOp, ServerReply, UserConnection, UserOp};
-use crate::wire::api::{ApiAnswer, ApiMethod, ApiNode, ApiRequestError, parse_call};
+use crate::wire::api::{
+    ApiAnswer, ApiField, ApiMethod, ApiNode, ApiRequestError, parse_call, write_answer,
+};
 use crate::wire::{Encoding, Epoch, ErrorCode, Position};
+
+/// When all calls are made.
+const NOW_UNIX_S: u64 = 1_700_000_000;
 
 fn namespaces() -> Vec<Namespace> {
     let named = |name: &str| Namespace {
@@ -41,11 +47,17 @@ fn key(scopes: &[ApiScope]) -> ApiKey {
 
 fn planned(key: &ApiKey, method: ApiMethod, body: &Value) -> (ApiPlan, Vec<Question>) {
     let namespaces = namespaces();
-    let caller = Caller { key, names: NameKey([1, 2]), namespaces: &namespaces };
+    let caller =
+        Caller { key, names: NameKey([1, 2]), namespaces: &namespaces, now_unix_s: NOW_UNIX_S };
     let (body, mut questions) = (body.to_string(), Questions::default());
     let plan = plan(&caller, parse_call(method, body.as_bytes()), &mut questions);
     assert!(questions.cost() <= API_REQUEST_QUESTIONS_MAX);
     (plan, questions.into_list())
+}
+
+/// What a request led to that changes nothing of who is kept out.
+fn led_to(questions: Vec<ServerReply>) -> ApiReplies {
+    ApiReplies { questions, changes: Vec::new() }
 }
 
 #[track_caller]
@@ -148,7 +160,7 @@ fn each_answer_stands_where_its_question_stood() {
     let last = &questions[3].ask;
     assert!(matches!(last, ServerAsk::Room(_, ServerOp::Room(RoomOp::PresenceStats))));
     let stats = ServerReply::Room(RoomReply::PresenceStats { clients: 3, users: 2 });
-    let replies = [posted(7), posted(8), posted(0), stats];
+    let replies = led_to(vec![posted(7), posted(8), posted(0), stats]);
     let node = || ApiNode { uid: "n".to_owned(), ..ApiNode::default() };
     let ApiAnswer::Batch(answers) = answer(&plan, &replies, &node) else { panic!("{plan:?}") };
     let place = |offset| Some(Position { offset, epoch: Epoch(1) });
@@ -169,7 +181,7 @@ fn what_a_room_refuses_is_told() {
         (RoomReply::Rejected(ErrorCode::TooManyRequests), ErrorCode::TooManyRequests),
         (RoomReply::Done, ErrorCode::Internal),
     ] {
-        let replies = [ServerReply::Room(reply)];
+        let replies = led_to(vec![ServerReply::Room(reply)]);
         let told = answer(&plan, &replies, &ApiNode::default);
         let want = ApiRequestError::Code(code);
         assert!(matches!(told, ApiAnswer::Error(error) if error == want), "{told:?}");
@@ -243,18 +255,19 @@ fn what_cores_say_of_a_user_is_one_answer() {
         };
         ServerReply::Cores(CoresReply::Connections((0..count).map(connection).collect()))
     };
-    let replies = [found(2).joined(found(0)).joined(found(1))];
+    let replies = led_to(vec![found(2).joined(found(0)).joined(found(1))]);
     let told = answer(&plan, &replies, &ApiNode::default);
     let ApiAnswer::Connections("anna", all) = told else { panic!("{told:?}") };
     assert_eq!((all.len(), all[0].app_name, all[0].protocol), (3, "python", "json"));
-    let replies = [found(API_CONNECTIONS_MAX as u128).joined(found(1)).joined(found(0))];
+    let replies =
+        led_to(vec![found(API_CONNECTIONS_MAX as u128).joined(found(1)).joined(found(0))]);
     let told = answer(&plan, &replies, &ApiNode::default);
     let want = ApiRequestError::Code(ErrorCode::LimitExceeded);
     assert!(matches!(told, ApiAnswer::Error(error) if error == want), "{told:?}");
 
     let (plan, _) = asked_of_user(ApiMethod::Disconnect, &json!({ "user": "anna" }));
     let done = || ServerReply::Cores(CoresReply::Done);
-    let replies = [done().joined(done())];
+    let replies = led_to(vec![done().joined(done())]);
     let told = answer(&plan, &replies, &ApiNode::default);
     assert!(matches!(told, ApiAnswer::Done(ApiMethod::Disconnect)), "{told:?}");
 }
@@ -297,13 +310,120 @@ fn channels_are_those_of_the_key_and_fit_the_pattern() {
         let channels = names.iter().map(|&name| (Arc::from(name), 2)).collect();
         ServerReply::Cores(CoresReply::Channels(channels))
     };
-    let replies = [told(&["room:a"]).joined(told(&[])).joined(told(&["room:ab"]))];
+    let replies = led_to(vec![told(&["room:a"]).joined(told(&[])).joined(told(&["room:ab"]))]);
     let answered = answer(&plan, &replies, &ApiNode::default);
     let ApiAnswer::Channels(channels) = answered else { panic!("{answered:?}") };
     assert_eq!(channels, [("room:a".into(), 2), ("room:ab".into(), 2)]);
     let many = vec!["room:1"; API_CHANNELS_LISTED_MAX];
-    let replies = [told(&many).joined(told(&["room:2"]))];
+    let replies = led_to(vec![told(&many).joined(told(&["room:2"]))]);
     let answered = answer(&plan, &replies, &ApiNode::default);
     let want = ApiRequestError::Code(ErrorCode::LimitExceeded);
     assert!(matches!(answered, ApiAnswer::Error(error) if error == want), "{answered:?}");
+}
+
+fn changed(key: &ApiKey, method: ApiMethod, body: Value) -> (ApiPlan, Vec<BlockChange>) {
+    let namespaces = namespaces();
+    let names = NameKey([1, 2]);
+    let caller = Caller { key, names, namespaces: &namespaces, now_unix_s: NOW_UNIX_S };
+    let (body, mut questions) = (body.to_string(), Questions::default());
+    let plan = plan(&caller, parse_call(method, body.as_bytes()), &mut questions);
+    let changes = questions.take_changes();
+    assert!(questions.into_list().is_empty());
+    (plan, changes)
+}
+
+#[test]
+fn a_call_about_who_is_kept_out_is_a_change() {
+    let (tenant, all) = (Box::<str>::from("t"), key(&ApiScope::ALL));
+    let now = NOW_UNIX_S as u32;
+    let terms = |until_unix_s, issued_before_unix_s| {
+        Some(BlockTerms { until_unix_s, issued_before_unix_s })
+    };
+    let user = || BlockTarget::User { tenant: tenant.clone(), user: "anna".into() };
+    let tokens = || BlockTarget::UserTokens { tenant: tenant.clone(), user: "anna".into() };
+    let token = BlockTarget::Token { tenant: tenant.clone(), id: "t1".into() };
+    use ApiMethod::{BlockUser, InvalidateUserTokens, RevokeToken, UnblockUser};
+    for (method, body, target, want) in [
+        (BlockUser, json!({ "user": "anna" }), user(), terms(0, 0)),
+        (BlockUser, json!({ "user": "anna", "expire_at": now + 1 }), user(), terms(now + 1, 0)),
+        (UnblockUser, json!({ "user": "anna" }), user(), None),
+        (RevokeToken, json!({ "uid": "t1", "expire_at": 0 }), token, terms(0, 0)),
+        (InvalidateUserTokens, json!({ "user": "anna" }), tokens(), terms(0, now)),
+        (
+            InvalidateUserTokens,
+            json!({ "user": "anna", "issued_before": 7, "channel": null }),
+            tokens(),
+            terms(0, 7),
+        ),
+    ] {
+        let (plan, changes) = changed(&all, method, body);
+        assert_eq!(plan, ApiPlan::Block(method, 0));
+        assert_eq!(changes, [BlockChange { target, terms: want }]);
+    }
+    for (method, field, body) in [
+        (BlockUser, ApiField::ExpireAt, json!({ "user": "anna", "expire_at": now })),
+        (BlockUser, ApiField::ExpireAt, json!({ "user": "anna", "expire_at": -1 })),
+        (BlockUser, ApiField::User, json!({})),
+        (RevokeToken, ApiField::Uid, json!({ "uid": "" })),
+        (RevokeToken, ApiField::Uid, json!({ "uid": "a".repeat(256) })),
+        (InvalidateUserTokens, ApiField::Channel, json!({ "user": "anna", "channel": "room:1" })),
+        (
+            InvalidateUserTokens,
+            ApiField::IssuedBefore,
+            json!({ "user": "a", "issued_before": 1e3 }),
+        ),
+    ] {
+        let (plan, changes) = changed(&all, method, body);
+        assert_eq!(plan, ApiPlan::Error(ApiRequestError::Field(field)));
+        assert!(changes.is_empty());
+    }
+    let without = key(&ApiScope::ALL.map(|one| match one {
+        ApiScope::Blocks => ApiScope::Info,
+        other => other,
+    }));
+    let denied = ApiPlan::Error(ApiRequestError::Code(ErrorCode::PermissionDenied));
+    assert_eq!(changed(&without, BlockUser, json!({ "user": "anna" })).0, denied);
+}
+
+#[test]
+fn addresses_are_of_all_tenants_and_no_key_of_one_blocks_them() {
+    let block = |key: &ApiKey, address: &str| {
+        changed(key, ApiMethod::BlockAddress, json!({ "address": address }))
+    };
+    let of_tenant = key(&ApiScope::ALL);
+    let denied = ApiPlan::Error(ApiRequestError::Code(ErrorCode::PermissionDenied));
+    assert_eq!(block(&of_tenant, "203.0.113.0/24").0, denied);
+    let all = ApiKey { tenant: "".into(), ..of_tenant };
+    let (plan, changes) = block(&all, "203.0.113.0/24");
+    assert_eq!(plan, ApiPlan::Block(ApiMethod::BlockAddress, 0));
+    let range = BlockTarget::Address(AddressRange::parse("203.0.113.0/24").unwrap());
+    assert_eq!(
+        changes,
+        [BlockChange { target: range.clone(), terms: Some(BlockTerms::default()) }]
+    );
+    let body = json!({ "address": "203.0.113.0/24" });
+    let (_, changes) = changed(&all, ApiMethod::UnblockAddress, body);
+    assert_eq!(changes, [BlockChange { target: range, terms: None }]);
+    let wrong = ApiPlan::Error(ApiRequestError::Field(ApiField::Address));
+    assert_eq!(block(&all, "203.0.113.1/24").0, wrong);
+    assert_eq!(block(&all, "everywhere").0, wrong);
+}
+
+#[test]
+fn each_change_of_a_batch_has_its_own_outcome() {
+    let commands = json!({ "commands": [
+        { "block_user": { "user": "anna" } },
+        { "block_user": { "user": "" } },
+        { "unblock_user": { "user": "bob" } },
+    ] });
+    let (plan, changes) = changed(&key(&ApiScope::ALL), ApiMethod::Batch, commands);
+    assert_eq!(changes.len(), 2);
+    let outcomes = vec![Ok(BlockStorage::Disk), Err(ErrorCode::LimitExceeded)];
+    let replies = ApiReplies { questions: Vec::new(), changes: outcomes };
+    let mut body = bytes::BytesMut::new();
+    write_answer(&answer(&plan, &replies, &ApiNode::default), &mut body);
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(told["replies"][0], json!({ "block_user": { "durable": true } }));
+    assert_eq!(told["replies"][1]["error"]["message"], "bad request: user");
+    assert_eq!(told["replies"][2]["error"]["code"], 106);
 }

@@ -35,17 +35,20 @@ pub enum ApiScope {
     Channels,
     /// To list connections of users, and to change and close them.
     Connections,
+    /// To keep users, tokens and addresses out.
+    Blocks,
 }
 
 impl ApiScope {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ApiScope; 6] = [
+    pub const ALL: [ApiScope; 7] = [
         ApiScope::Publish,
         ApiScope::Presence,
         ApiScope::History,
         ApiScope::Info,
         ApiScope::Channels,
         ApiScope::Connections,
+        ApiScope::Blocks,
     ];
 
     /// Its word in settings.
@@ -57,6 +60,7 @@ impl ApiScope {
             ApiScope::Info => "info",
             ApiScope::Channels => "channels",
             ApiScope::Connections => "connections",
+            ApiScope::Blocks => "blocks",
         }
     }
 

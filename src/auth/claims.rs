@@ -32,6 +32,10 @@ pub struct Claims {
     pub user: Box<str>,
     /// When the connection ends unless it is refreshed: `expire_at`, else `exp`.
     pub expires_at_unix_s: Option<u64>,
+    /// `jti`, by which it can be revoked; empty for none.
+    pub id: Box<str>,
+    /// `iat`; `None` where it does not say when it was issued.
+    pub issued_unix_s: Option<u64>,
     /// `info` or `b64info`: one JSON value without line feeds.
     pub info: Option<Box<[u8]>>,
     /// `channels`: those that the server subscribes the peer to.
@@ -59,6 +63,10 @@ pub struct ChannelClaims {
     pub client: Option<Box<str>>,
     /// When the subscription ends unless it is refreshed: `expire_at`, else `exp`.
     pub expires_at_unix_s: Option<u64>,
+    /// `jti`, by which it can be revoked; empty for none.
+    pub id: Box<str>,
+    /// `iat`; `None` where it does not say when it was issued.
+    pub issued_unix_s: Option<u64>,
     /// `info`, `data` and `override`.
     pub options: SubscribeOptions,
     /// `tenant`; the connection must have the same.
@@ -105,6 +113,8 @@ pub(super) fn connection_claims(
     Ok(Claims {
         user: name_or_empty(claims.sub)?,
         expires_at_unix_s,
+        id: id(claims.jti),
+        issued_unix_s: claims.iat.map(|iat| iat.0),
         info: info(claims.info, claims.b64info)?,
         channels: channels.into_iter().map(name).collect::<Result<_, _>>()?,
         subs,
@@ -136,6 +146,8 @@ pub(super) fn subscription_claims(
         channel: name(claims.channel.ok_or(TokenError::Kind)?)?,
         client: claims.client.map(name).transpose()?,
         expires_at_unix_s,
+        id: id(claims.jti),
+        issued_unix_s: claims.iat.map(|iat| iat.0),
         options,
         tenant: name_or_empty(claims.tenant)?,
         unsupported,
@@ -152,6 +164,8 @@ struct ClaimsJson<'a> {
     exp: Option<UnixSeconds>,
     nbf: Option<UnixSeconds>,
     iat: Option<UnixSeconds>,
+    #[serde(borrow)]
+    jti: Option<&'a RawValue>,
     aud: Option<Audiences>,
     iss: Option<Cow<'a, str>>,
     expire_at: Option<UnixSeconds>,
@@ -293,6 +307,17 @@ fn name_or_empty(text: Option<Cow<'_, str>>) -> Result<Box<str>, TokenError> {
         return Err(TokenError::Claims);
     }
     Ok(text.into())
+}
+
+/// The id of a token. It is a text (RFC 7519, 4.1.7); who writes a number means its digits, and
+/// anything else is none: it names no token.
+fn id(jti: Option<&RawValue>) -> Box<str> {
+    let Some(jti) = jti.map(RawValue::get) else { return Box::default() };
+    match serde_json::from_str::<Cow<'_, str>>(jti) {
+        Ok(text) => text.into(),
+        Err(_) if jti.bytes().all(|byte| byte.is_ascii_digit()) => jti.into(),
+        Err(_) => Box::default(),
+    }
 }
 
 fn cap(cap: CapJson<'_>) -> Result<Capability, TokenError> {

@@ -23,6 +23,10 @@ pub struct NewToken<'a> {
     pub channels: &'a [String],
     /// `exp`; `None` for a token that never ends.
     pub expires_at_unix_s: Option<u64>,
+    /// `iat`; `None` for a token that does not say when it was issued.
+    pub issued_unix_s: Option<u64>,
+    /// `jti`, by which it can be revoked; empty for none.
+    pub id: &'a str,
     /// `info`, as JSON text.
     pub info: Option<&'a str>,
     /// `tenant`; empty for the only one.
@@ -70,6 +74,8 @@ pub fn sign(
         sub: token.user,
         channel: token.channel,
         exp: token.expires_at_unix_s,
+        iat: token.issued_unix_s,
+        jti: token.id,
         info: info.map_err(|_| SignError::Info)?,
         channels: token.channels,
         tenant: token.tenant,
@@ -100,6 +106,10 @@ struct ClaimsJson<'a> {
     channel: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exp: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<u64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    jti: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     info: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]

@@ -391,6 +391,8 @@ fn claims_are_read_as_backends_write_them() {
         Ok(Claims {
             user: "ann".into(),
             expires_at_unix_s: None,
+            id: "x".into(),
+            issued_unix_s: Some(1),
             info: Some(br#"{"name":"Ann"}"#.to_vec().into()),
             channels: vec!["room:1".into(), "news:a".into()],
             meta: Some(br#"{"deep":[[[]]]}"#.to_vec().into()),
@@ -491,6 +493,8 @@ fn a_subscription_token_is_for_one_channel() {
         channel: "room:1".into(),
         client: Some("c".into()),
         expires_at_unix_s: Some(NOW + 1),
+        id: "".into(),
+        issued_unix_s: None,
         options: SubscribeOptions {
             info: Some(b"7".to_vec().into()),
             ..SubscribeOptions::default()
@@ -515,6 +519,8 @@ fn tokens_are_made_as_asked() {
         channel: None,
         channels: &channels,
         expires_at_unix_s: Some(NOW + 60),
+        issued_unix_s: Some(NOW),
+        id: "t1",
         info: Some("{\"name\": \"Ann\"}"),
         tenant: "acme",
     };
@@ -524,6 +530,8 @@ fn tokens_are_made_as_asked() {
     let want = Claims {
         user: "ann".into(),
         expires_at_unix_s: Some(NOW + 60),
+        id: "t1".into(),
+        issued_unix_s: Some(NOW),
         info: Some(b"{\"name\": \"Ann\"}".to_vec().into()),
         channels: vec!["room:1".into()],
         tenant: "acme".into(),

@@ -64,6 +64,25 @@ impl UserHash {
     }
 }
 
+/// A token: tenant and its own id, hashed with the server's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenHash(u64);
+
+impl TokenHash {
+    /// A token that has no id.
+    pub const NONE: TokenHash = TokenHash(0);
+
+    /// From the bits of a keyed hash.
+    pub const fn from_bits(hash: u64) -> TokenHash {
+        TokenHash(hash)
+    }
+
+    /// Its bits.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+}
+
 /// One client session, as SDKs see it: shown as a version 4 UUID (RFC 9562, 5.4).
 /// Packed as `RoomId` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

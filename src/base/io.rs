@@ -2,6 +2,8 @@
 //!
 //! Deliberately absent: its two implementations, over the kernel and simulated (`ring`).
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 
 use super::{ConnId, MonotonicMs, ShardId, Timestamps};
@@ -102,6 +104,10 @@ pub trait Io {
     /// What is known of a peer from which nothing came. A system call or two: for a few that
     /// are suspected, not for every turn.
     fn tcp_liveness(&mut self, id: ConnId) -> TcpLiveness;
+
+    /// Where a peer is; `None` when its socket is gone. A system call: for newcomers while
+    /// addresses are blocked, and for some connections of a turn when one was.
+    fn address(&mut self, id: ConnId) -> Option<IpAddr>;
 
     /// Wakes another core of this process, at the latest with the next `submit`.
     fn wake(&mut self, neighbour: ShardId);

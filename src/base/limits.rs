@@ -301,6 +301,13 @@ pub const API_QUESTIONS_MAX: usize = 65_536;
 /// share of messages.
 pub const API_ORDER_QUESTIONS_MAX: usize = 256;
 
+/// Blocks of users, tokens and addresses; more are refused (106). One takes some 200 bytes for the
+/// whole server.
+pub const BLOCKS_MAX: usize = 262_144;
+
+/// Bytes of the name of what is blocked: a user, a token's id, a tenant.
+pub const BLOCK_NAME_BYTES_MAX: usize = NAME_BYTES_MAX;
+
 /// Commands of the control thread that one turn takes.
 pub const TURN_COMMANDS_MAX: usize = 4;
 

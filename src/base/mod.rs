@@ -24,7 +24,7 @@ mod wheel;
 pub use bucket::{BriefBucket, Bucket, DebtClock, Rate};
 pub use contain::{PanicError, catch_panic, panic_scope};
 pub use csprng::{Csprng, RandomSources};
-pub use ids::{ClientId, ConnId, RoomId, ShardId, UserHash};
+pub use ids::{ClientId, ConnId, RoomId, ShardId, TokenHash, UserHash};
 pub use io::{Action, DisconnectReason, Event, Io, TcpLiveness};
 pub use json_depth::json_depth;
 pub use prng::Prng;

@@ -85,6 +85,7 @@ pub(super) fn run(ServeArguments { configured, web }: ServeArguments) -> u8 {
         ring: config.ring,
         shard: config.shard,
         store,
+        blocks_dir: Some(config.blocks.dir).filter(|dir| !dir.is_empty()).map(Into::into),
         secrets: at_start,
         diagnostics: DiagnosticsOptions {
             dir: Some(config.admin.evidence_dir).filter(|dir| !dir.is_empty()).map(Into::into),

@@ -36,6 +36,9 @@ pub(super) struct TokenArguments {
     /// The tenant.
     #[arg(long, default_value = "", hide_default_value = true)]
     tenant: String,
+    /// An id of its own (`jti`), by which it can be revoked.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    id: String,
     /// The key id of the key to sign with; without it the first that can sign.
     #[arg(long, value_name = "KID")]
     key: Option<String>,
@@ -73,6 +76,8 @@ pub(super) fn run(arguments: &TokenArguments) -> u8 {
             TimeToLive::Never => None,
             TimeToLive::Seconds(seconds) => Some(now_unix_s.saturating_add(seconds)),
         },
+        issued_unix_s: Some(now_unix_s),
+        id: &arguments.id,
         info: arguments.info.as_deref(),
         tenant: &arguments.tenant,
     };
@@ -125,8 +130,8 @@ pub(super) fn for_user(config: &Config, user: &str, seconds: u64) -> Result<Stri
     let key = keys.find(|key| matches!(key.material, KeyMaterial::Secret(_)));
     let key = key.ok_or("no secret is configured; give --token-file FILE")?;
     let expires_at_unix_s = Some(unix_s().saturating_add(seconds));
-    let token =
-        NewToken { user, channel: None, channels: &[], expires_at_unix_s, info: None, tenant: "" };
+    let issued_unix_s = Some(unix_s());
+    let token = NewToken { user, expires_at_unix_s, issued_unix_s, ..NewToken::default() };
     sign(key, &config.auth.requirements, &token).map_err(|fault| fault.to_string())
 }
 

@@ -146,7 +146,7 @@ const NO_API_KEYS: &str = "
 # [[api.keys]]
 # name = \"backend\"
 # sha256 = \"…\"
-# scopes = [\"publish\", \"presence\", \"history\", \"info\", \"channels\", \"connections\"]
+# scopes = [\"publish\", \"presence\", \"history\", \"info\", \"channels\", \"connections\", \"blocks\"]
 # channels = [\"*\"]
 ";
 

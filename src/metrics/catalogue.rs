@@ -1,10 +1,10 @@
 //! The table of everything that is counted. A line here is the whole registration.
 
 use super::labels::{
-    AcceptFailure, BackendMethod, BackendOutcome, Blame, ChatType, CloseReason, DeadLetterReason,
-    DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage, HeartbeatOutcome,
-    LaneKind, LostLine, Page, Protocol, PublishResult, Recovery, RejectReason, Sampled, Segment,
-    SpanOutcome, StatusClass, StoreFailure, Suspected, TenantOutcome, TokenClaim,
+    AcceptFailure, BackendMethod, BackendOutcome, Blame, BlockKind, ChatType, CloseReason,
+    DeadLetterReason, DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage,
+    HeartbeatOutcome, LaneKind, LostLine, Page, Protocol, PublishResult, Recovery, RejectReason,
+    Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected, TenantOutcome, TokenClaim,
 };
 use super::row::{Axis, MetricKind, MetricRow, catalogue, exemplar_places, places};
 
@@ -86,6 +86,8 @@ catalogue! {
     ClosedBy(blame: Blame) = "chat_conn_closed_blame_total";
     /// Connections refused because their client's prefix is blocked for a while.
     Quarantined = "chat_conn_quarantined_total".article("2.3", "client_id isolation");
+    /// Connections that were refused or closed because of a block.
+    Blocked(kind: BlockKind) = "chat_conn_blocked_total";
     /// Pings sent.
     Pings = "chat_pings_sent_total";
     /// Heartbeats that ended.
@@ -263,6 +265,8 @@ catalogue! {
     CpuLimit = "chat_cpu_limit_cores".process().in_thousandths();
     /// Which build runs.
     BuildInfo = "chat_build_info" {version = VERSION, commit = COMMIT}.process();
+    /// Blocks of users, tokens and addresses.
+    Blocks = "chat_blocks".process();
     /// Whether the server lets its clients go.
     Draining = "chat_draining".process();
     /// When settings were last read and taken, Unix time.

@@ -21,6 +21,10 @@ macro_rules! label {
     };
 }
 
+mod backend;
+
+pub use backend::{BackendMethod, BackendOutcome, BlockKind};
+
 label! {
     /// Which encoding of the chat protocol a connection speaks.
     Protocol {
@@ -56,6 +60,8 @@ label! {
         Version = "version",
         /// An `Origin` that is not allowed (403).
         Origin = "origin",
+        /// An address that is blocked (403).
+        Blocked = "blocked",
         /// A head beyond the limit (431).
         TooLarge = "too_large",
         /// Not finished in time (408).
@@ -455,60 +461,6 @@ label! {
         InternalError = "internal_error",
         /// A backend asked for it, by the server API.
         Backend = "backend",
-    }
-}
-
-label! {
-    /// A method of the server API.
-    BackendMethod {
-        /// Publish a message in a channel.
-        Publish = "publish",
-        /// Publish it in several.
-        Broadcast = "broadcast",
-        /// Who is in a channel.
-        Presence = "presence",
-        /// How many are.
-        PresenceStats = "presence_stats",
-        /// What was published.
-        History = "history",
-        /// The state of the server.
-        Info = "info",
-        /// Which channels there are.
-        Channels = "channels",
-        /// Connections of a user.
-        Connections = "connections",
-        /// Close them.
-        Disconnect = "disconnect",
-        /// Subscribe them.
-        Subscribe = "subscribe",
-        /// Unsubscribe them.
-        Unsubscribe = "unsubscribe",
-        /// Change when they expire.
-        Refresh = "refresh",
-        /// Several calls.
-        Batch = "batch",
-        /// One that is not served.
-        Unknown = "unknown",
-    }
-}
-
-label! {
-    /// What a request to the server API led to.
-    BackendOutcome {
-        /// It was done; of a batch and a broadcast, some of it may not be.
-        Done = "done",
-        /// A field or the body is wrong (400, 408, 413).
-        Invalid = "invalid",
-        /// No key, or a wrong one (401).
-        Unauthorized = "unauthorized",
-        /// The key has not the right (403).
-        Denied = "denied",
-        /// Another error, with 200.
-        Refused = "refused",
-        /// More is under way than can be (503).
-        Busy = "busy",
-        /// The server could not (100), or nobody knows (504).
-        Failed = "failed",
     }
 }
 

@@ -42,7 +42,7 @@ pub use flight::{
     RecordedEvent, StageDurations,
 };
 pub use labels::{
-    AcceptFailure, Agent, BackendMethod, BackendOutcome, Blame, ChatType, CloseReason,
+    AcceptFailure, Agent, BackendMethod, BackendOutcome, Blame, BlockKind, ChatType, CloseReason,
     DeadLetterReason, DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage,
     HeartbeatOutcome, LaneKind, LostLine, Page, Protocol, PublishResult, Recovery, RejectReason,
     Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected, TenantOutcome, TokenClaim,

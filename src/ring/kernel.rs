@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
@@ -152,7 +152,7 @@ impl KernelIo {
         self.conns.len()
     }
 
-    /// The address of a peer. It costs a system call, so it is for requests of operators only.
+    /// The address of a peer. It costs a system call, so it is for few.
     pub fn peer(&mut self, id: ConnId) -> Option<SocketAddr> {
         let conn = self.conns.at_mut(id)?;
         if conn.fd < 0 { None } else { socket::peer(conn.fd) }
@@ -540,6 +540,10 @@ impl Io for KernelIo {
     }
 
     /// Costs no system call of its own where the kernel passes messages between rings.
+    fn address(&mut self, id: ConnId) -> Option<IpAddr> {
+        self.peer(id).map(|peer| peer.ip())
+    }
+
     fn wake(&mut self, neighbour: ShardId) {
         let waker = &self.neighbours[usize::from(neighbour.0)];
         if !waker.set_notified() {

@@ -19,6 +19,8 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use bytes::Bytes;
 
 use crate::base::limits::PEERS_PER_TURN_MAX;
@@ -300,6 +302,11 @@ impl Io for SimulatedIo {
             // A host acknowledges what it has room for.
             acknowledged_ms_ago: (0 < self.fault_injector.room(conn.inbox.len())).then_some(0),
         }
+    }
+
+    /// Each peer has one of its own.
+    fn address(&mut self, id: ConnId) -> Option<IpAddr> {
+        self.tenant(id).map(|peer| Ipv4Addr::from_bits(0x0a00_0000 + peer).into())
     }
 
     /// Cores of a scripted world take their turns anyway.

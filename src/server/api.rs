@@ -18,6 +18,7 @@ use tokio::time;
 use super::StartError;
 use super::api_calls::{ApiCalls, ApiRequest};
 use super::api_listener::{ApiListener, ApiOptions, ApiState, Bodies, CONNECTIONS_MAX};
+use super::blocks::BlockRequest;
 use super::core_lanes::CoreCommand;
 use super::cores::CoreHandles;
 use crate::auth::ApiKeys;
@@ -92,7 +93,7 @@ impl ServerApi {
     pub fn serve(
         &mut self,
         options: &ApiOptions,
-        names: NameKey,
+        (names, blocks): (NameKey, Sender<BlockRequest>),
         namespaces: Arc<[Namespace]>,
         (threads, metrics): (Threads, SharedMetricsWriter),
         instance: Arc<str>,
@@ -100,6 +101,7 @@ impl ServerApi {
         let Some(listener) = self.listener.take() else { return };
         let state = ApiState {
             asked: self.asked.0.clone(),
+            blocks,
             keys: self.keys.subscribe(),
             names,
             namespaces,
@@ -109,6 +111,11 @@ impl ServerApi {
             metrics,
         };
         self.serving = Some(tokio::spawn(listener.serve(state)));
+    }
+
+    /// Where others than backends ask cores.
+    pub fn asks(&self) -> Sender<ApiRequest> {
+        self.asked.0.clone()
     }
 
     /// Keys are these from now on.

@@ -97,7 +97,7 @@ impl ApiCalls {
                 let core = usize::from(home(*room, count as u16).0);
                 core..core + 1
             }
-            ServerAsk::User(_) | ServerAsk::Channels(_) => 0..count,
+            ServerAsk::User(_) | ServerAsk::Channels(_) | ServerAsk::Blocks(_) => 0..count,
         }
     }
 
@@ -280,7 +280,7 @@ mod tests {
                 id: one.id,
                 reply: match one.ask {
                     ServerAsk::Room(..) => reply(0),
-                    ServerAsk::User(_) | ServerAsk::Channels(_) => {
+                    ServerAsk::User(_) | ServerAsk::Channels(_) | ServerAsk::Blocks(_) => {
                         ServerReply::Cores(CoresReply::Done)
                     }
                 },

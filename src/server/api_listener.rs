@@ -32,9 +32,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time;
 
 use super::api_calls::ApiRequest;
-use crate::api::{Caller, Questions, answer, plan};
+use super::blocks::BlockRequest;
+use crate::api::{ApiReplies, Caller, Questions, answer, plan};
 use crate::auth::{ApiKey, ApiKeys};
 use crate::base::UserHash;
+use crate::clock::unix_ms;
 use crate::http_server::{HttpLimits, HttpServer, PeerAddr};
 use crate::metrics::{BackendMethod, BackendOutcome, Counter, SharedMetricsWriter};
 use crate::room::Namespace;
@@ -95,6 +97,7 @@ impl Default for ApiOptions {
 #[derive(Clone)]
 pub(super) struct ApiState {
     pub asked: mpsc::Sender<ApiRequest>,
+    pub blocks: mpsc::Sender<BlockRequest>,
     pub keys: watch::Receiver<Arc<ApiKeys>>,
     pub names: NameKey,
     pub namespaces: Arc<[Namespace]>,
@@ -277,24 +280,57 @@ async fn answered(
     let Some(method) = method else {
         return told(&ApiAnswer::Error(ApiRequestError::Code(ErrorCode::MethodNotFound)));
     };
-    let caller = Caller { key, names: state.names, namespaces: &state.namespaces };
+    let (names, namespaces) = (state.names, &*state.namespaces);
+    let caller = Caller { key, names, namespaces, now_unix_s: unix_ms() / 1_000 };
     let mut questions = Questions::default();
     let planned = plan(&caller, parse_call(method, body), &mut questions);
     // Questions of one key share a part of the store's time, as those of a user do.
     let asker = UserHash::of_inbox(state.names.room("", &format!("api key {}", key.name)));
-    let (done, answered) = oneshot::channel();
-    if state.asked.try_send(ApiRequest { asker, questions, done }).is_err() {
-        return told(&ApiAnswer::Error(ApiRequestError::Code(ErrorCode::TooManyRequests)));
-    }
-    match time::timeout(Duration::from_millis(ANSWER_MS_MAX), answered).await {
-        Ok(Ok(Ok(replies))) => told(&answer(&planned, &replies, &*state.node)),
-        Ok(Ok(Err(code))) => told(&ApiAnswer::Error(ApiRequestError::Code(code))),
+    let replies = replies(state, asker, questions);
+    match time::timeout(Duration::from_millis(ANSWER_MS_MAX), replies).await {
+        Ok(Ok(replies)) => told(&answer(&planned, &replies, &*state.node)),
+        Ok(Err(ApiReplyError::Refused(code))) => {
+            told(&ApiAnswer::Error(ApiRequestError::Code(code)))
+        }
         // A drain, or a core that hangs: some of it may have been done.
-        Ok(Err(_)) | Err(_) => {
+        Ok(Err(ApiReplyError::Lost)) | Err(_) => {
             let unknown = ApiAnswer::Error(ApiRequestError::Code(ErrorCode::Internal));
             (BackendOutcome::Failed, with_status(StatusCode::GATEWAY_TIMEOUT, &unknown))
         }
     }
+}
+
+/// Why a request led to nothing that could be told.
+enum ApiReplyError {
+    /// Nothing was done.
+    Refused(ErrorCode),
+    /// Who would know is gone.
+    Lost,
+}
+
+/// Changes what a request changes, and asks what it asks.
+async fn replies(
+    state: &ApiState,
+    asker: UserHash,
+    mut questions: Questions,
+) -> Result<ApiReplies, ApiReplyError> {
+    let busy = ApiReplyError::Refused(ErrorCode::TooManyRequests);
+    let changes = questions.take_changes();
+    let mut changed = Vec::new();
+    if !changes.is_empty() {
+        let (done, answered) = oneshot::channel();
+        if state.blocks.try_send(BlockRequest { changes, done }).is_err() {
+            return Err(busy);
+        }
+        changed = answered.await.map_err(|_| ApiReplyError::Lost)?;
+    }
+    let (done, answered) = oneshot::channel();
+    if state.asked.try_send(ApiRequest { asker, questions, done }).is_err() {
+        return Err(busy);
+    }
+    let questions =
+        answered.await.map_err(|_| ApiReplyError::Lost)?.map_err(ApiReplyError::Refused)?;
+    Ok(ApiReplies { questions, changes: changed })
 }
 
 /// What is counted of an answer.
@@ -337,6 +373,14 @@ fn label(method: Option<ApiMethod>) -> BackendMethod {
         Some(ApiMethod::Subscribe) => BackendMethod::Subscribe,
         Some(ApiMethod::Unsubscribe) => BackendMethod::Unsubscribe,
         Some(ApiMethod::Refresh) => BackendMethod::Refresh,
+        Some(
+            ApiMethod::BlockUser
+            | ApiMethod::UnblockUser
+            | ApiMethod::RevokeToken
+            | ApiMethod::InvalidateUserTokens
+            | ApiMethod::BlockAddress
+            | ApiMethod::UnblockAddress,
+        ) => BackendMethod::Blocks,
         Some(ApiMethod::Batch) => BackendMethod::Batch,
     }
 }

@@ -20,6 +20,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time;
 
 use super::api::ServerApi;
+use super::blocks::OpenedBlocks;
 use super::cores::{ControlChannels, CoreHandles};
 use super::descriptor_table::TableUse;
 use super::diagnostics::{self, Diagnostics};
@@ -91,9 +92,10 @@ async fn live(
         show(&mut setup, &plan, (admin, admin_address), server_answers);
     let collector = collector(&setup).map_err(StartError::Collector)?;
     let starting = async {
-        let mut cores = CoreHandles::start(&setup, &plan, control_channels).await?;
+        let blocks = OpenedBlocks::open(setup.blocks_dir.clone()).await?;
+        let mut cores = CoreHandles::start(&setup, &plan, control_channels, blocks.list()).await?;
         let addresses = cores.listen(&setup, &plan).await?;
-        Ok((cores, addresses))
+        Ok((cores, addresses, blocks))
     };
     let mut is_reload_wanted = false;
     let started = tokio::select! {
@@ -101,7 +103,7 @@ async fn live(
         () = stopped_meanwhile(&mut signals, &mut is_reload_wanted) => None,
     };
     // Nobody was let in, so nobody has to leave.
-    let Some((mut cores, addresses)) = started else { return Ok(ServerEnd::Drained) };
+    let Some((mut cores, addresses, blocks)) = started else { return Ok(ServerEnd::Drained) };
     let exporter_task = ExporterTask::begin(trace_events, collector, shown.metrics.clone());
     shown.readiness.send_replace(Readiness::Ready);
     announce(&plan, &addresses, admin_address);
@@ -112,9 +114,10 @@ async fn live(
         tracing::info!("the web chat is at http://{admin_address}/");
     }
     let namespaces = setup.shard.room.namespaces.clone().into();
+    let blocks = blocks.keep(cores.names(), api.asks(), shown.metrics.clone());
     api.serve(
         &setup.api,
-        cores.names(),
+        (cores.names(), blocks),
         namespaces,
         (shown.threads.clone(), shown.metrics.clone()),
         Arc::clone(&shown.instance),

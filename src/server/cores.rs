@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel};
 use tokio::task::spawn_blocking;
 use tokio::time;
 
+use super::blocks::block_table;
 use super::core_lanes::{COMMAND_LANE, CoreCommand, NEIGHBOUR_LANE};
 use super::descriptor_table::TableUse;
 use super::executor::{
@@ -29,11 +30,12 @@ use super::random::random;
 use super::storage::{self, Storage, StoreEnds, StoreStatus, Wakers};
 use super::{ServerSetup, StartError};
 use crate::base::{Csprng, ShardId};
+use crate::blocks::BlockList;
 use crate::lane::{self, LaneSender};
 use crate::metrics::Cells;
 use crate::ring::{self, PortUse, Waker};
 use crate::session::{NameKey, namespace_of};
-use crate::shard::{ServerAnswer, ShardCommand, TraceEvent};
+use crate::shard::{self, ServerAnswer, ShardCommand, TraceEvent};
 use crate::store::{self, Engine, FjallDisk};
 
 /// Questions among the commands that wait for one core: what must be done finds room behind
@@ -98,6 +100,7 @@ impl CoreHandles {
         setup: &ServerSetup,
         plan: &StartPlan,
         control_channels: ControlChannels,
+        blocks: &BlockList,
     ) -> Result<CoreHandles, StartError> {
         let ControlChannels {
             cells,
@@ -119,12 +122,9 @@ impl CoreHandles {
             (store, store_ends) = (Some(started), ends);
         }
         let mut store_ends = store_ends.into_iter();
+        let blocks = block_table(blocks, names);
         let stop = Arc::new(AtomicBool::new(false));
-        let mut shard = setup.shard.clone();
-        shard.connections_max = plan.connections_per_shard;
-        shard.shards_per_core = plan.shards_per_core();
-        shard.tracing.tracer.exports = !setup.options.otlp_endpoint.is_empty();
-        let (shard, ring) = (Arc::new(shard), plan.ring(&setup.ring));
+        let (shard, ring) = (Arc::new(shard_options(setup, plan)), plan.ring(&setup.ring));
         let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);
         let mut cores = Vec::new();
         let neighbours = lane::mesh(shards_count, NEIGHBOUR_LANE);
@@ -141,6 +141,7 @@ impl CoreHandles {
                 ring: ring.clone(),
                 shard: Arc::clone(&shard),
                 keys: Arc::clone(&setup.secrets.keys),
+                blocks: blocks.clone(),
                 names,
                 seed: u64::from_ne_bytes(random().map_err(StartError::Random)?),
                 ids: Csprng::from_key(random().map_err(StartError::Random)?),
@@ -331,6 +332,15 @@ impl Core {
             waker.notify();
         }
     }
+}
+
+/// What each shard gets.
+fn shard_options(setup: &ServerSetup, plan: &StartPlan) -> shard::Options {
+    let mut options = setup.shard.clone();
+    options.connections_max = plan.connections_per_shard;
+    options.shards_per_core = plan.shards_per_core();
+    options.tracing.tracer.exports = !setup.options.otlp_endpoint.is_empty();
+    options
 }
 
 /// Waits until nobody else has the port, for a while. Listeners that share a port

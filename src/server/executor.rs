@@ -25,6 +25,7 @@ use super::pulse::{LastPulse, PulseInputs, SLEEP_MS_MAX};
 use super::storage::StoreEnds;
 use crate::auth::Keys;
 use crate::base::{Action, Csprng, Io as _, MonotonicMs, ShardId, trim_list};
+use crate::blocks::BlockTable;
 use crate::clock;
 use crate::lane::{LaneSender, Mailbox};
 use crate::metrics::{
@@ -60,6 +61,7 @@ pub(super) struct CoreSetup {
     pub ring: ring::Options,
     pub shard: Arc<shard::Options>,
     pub keys: Arc<Keys>,
+    pub blocks: BlockTable,
     pub names: NameKey,
     /// For jitter, and nothing that others see.
     pub seed: u64,
@@ -207,6 +209,7 @@ async fn serve(setup: CoreSetup) {
         shards_count: setup.shards_count,
         options: setup.shard,
         keys: setup.keys,
+        blocks: setup.blocks,
         names: setup.names,
         seed: setup.seed,
         ids: setup.ids,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use super::block_journal::BlockJournalError;
 use super::locked::{locked_bytes, locked_bytes_max};
 use super::plan::{PlanError, StartPlan};
 use crate::store::OpenError;
@@ -63,6 +64,8 @@ pub enum StartError {
     },
     /// The store's directory.
     Store(OpenError),
+    /// The directory of blocks.
+    Blocks(BlockJournalError),
     /// The storage thread.
     Storage(io::Error),
     /// The address of the collector of spans.
@@ -93,6 +96,7 @@ impl StartError {
             | StartError::Api(..)
             | StartError::Ring(_)
             | StartError::LockedMemory { .. }
+            | StartError::Blocks(_)
             | StartError::Storage(_)
             | StartError::Collector(_)
             | StartError::Executor(_)
@@ -166,6 +170,7 @@ impl fmt::Display for StartError {
                 )
             }
             StartError::Store(fault) => fault.fmt(f),
+            StartError::Blocks(fault) => fault.fmt(f),
             StartError::Storage(error) => write!(f, "the storage thread cannot start: {error}"),
             StartError::Collector(why) => write!(f, "tracing.otlp_endpoint cannot be used: {why}"),
             StartError::Executor(why) => write!(f, "a core's thread cannot start: {why}"),

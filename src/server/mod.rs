@@ -14,6 +14,8 @@
 mod api;
 mod api_calls;
 mod api_listener;
+mod block_journal;
+mod blocks;
 mod control;
 mod core_lanes;
 mod cores;
@@ -52,6 +54,7 @@ use crate::{admin, logs, ring, shard, store};
 use random::random;
 
 pub use api_listener::ApiOptions;
+pub use block_journal::BlockJournalError;
 pub use cpu_quota::CpuQuota;
 pub use fault::{ServerEnd, StartError};
 pub use locked::{locked_bytes_max, shard_locked_bytes};
@@ -103,6 +106,8 @@ pub struct ServerSetup {
     pub shard: shard::Options,
     /// Where durable namespaces are kept, if there are any.
     pub store: Option<StoreSetup>,
+    /// Where it is kept who is kept out; `None` for in memory alone.
+    pub blocks_dir: Option<PathBuf>,
     /// For tokens.
     pub secrets: Secrets,
     /// What is written down when something leaks.

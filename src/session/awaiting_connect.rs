@@ -111,6 +111,10 @@ impl AwaitingConnect {
             Err(ConnectCommandError::Close(fault)) => out.close(fault),
             Ok(connecting) if connecting.is_blocked(cx, agent) => out.close(Fault::Quarantined),
             Ok(connecting) => {
+                if let Some(kind) = connecting.refusal(cx) {
+                    out.close(Fault::Blocked(kind));
+                    return None;
+                }
                 quota.on_admitted();
                 out.count_unsupported(connecting.unsupported());
                 return Some(connecting);

@@ -14,11 +14,14 @@ use super::open_commands::OpenCommandCount;
 use super::peer_permissions::reader;
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
 use super::subscriptions::{SubscribeTerms, SubscriptionSide, Subscriptions};
-use super::tokens::{ConnectCommandError, authenticate, json_payload, left_s, terms_of};
+use super::tokens::{
+    ConnectCommandError, authenticate, block_of, json_payload, left_s, stamp, terms_of,
+};
 use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput};
 use crate::auth::{self, PermissionSet, UnsupportedClaims};
 use crate::base::{ClientId, MonotonicMs, RoomId};
-use crate::metrics::{Agent, HandshakeStage, Histogram};
+use crate::blocks::TokenStamp;
+use crate::metrics::{Agent, BlockKind, HandshakeStage, Histogram};
 use crate::room::{ChannelKey, RoomOp, RoomReply, RoomSubscribe, Subscribed, Unrecovered};
 use crate::wire::{
     Answer, ClientInfo, Command, ConnectRequest, ConnectResult, Encoding, ErrorCode, Payload,
@@ -170,6 +173,10 @@ impl PendingConnect {
         started_at: StartTime24,
     ) -> Result<PendingConnect, ConnectCommandError> {
         let claims = authenticate(cx, &request.token)?;
+        let token_stamp = match request.token.is_empty() {
+            true => TokenStamp::NO_TOKEN,
+            false => stamp(cx, &claims.tenant, &claims.id, claims.issued_unix_s),
+        };
         let unsupported = claims.unsupported;
         let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
         let client = ClientId::from_random(cx.random.ids.draw_u128());
@@ -177,6 +184,7 @@ impl PendingConnect {
         let counted_as = cx.options.tenants.of(&claims.tenant);
         let (expires, tenant) = (claims.expires_at_unix_s, claims.tenant);
         let mut peer = Peer::new(info, expires, tenant, counted_as, claims.caps, started_at);
+        peer.set_token(token_stamp);
         let token = TokenChannels { channels: claims.channels, subs: claims.subs };
         let wanted = wanted(cx, &peer, token, &request.subs)?;
         keep_infos(&mut peer, wanted.iter());
@@ -197,6 +205,11 @@ impl PendingConnect {
     /// Bytes of the recovered messages of its answer.
     pub fn recovery_bytes(&self) -> usize {
         self.recovery_bytes
+    }
+
+    /// Why its user, or its token, is kept out, if it is.
+    pub fn refusal(&self, cx: &Context<'_>) -> Option<BlockKind> {
+        block_of(cx, &self.peer, self.peer.token())
     }
 
     /// Whether clients such as this one are blocked for a while.

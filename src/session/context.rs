@@ -6,6 +6,7 @@
 use super::{CoreLoad, CorePace, NameKey, Options, Prefix, Tracer};
 use crate::auth::Keys;
 use crate::base::{ClientId, ConnId, RandomSources, SealKey, Timestamps};
+use crate::blocks::{BlockTable, TokenStamp};
 use crate::metrics::Agent;
 use crate::room;
 
@@ -30,6 +31,8 @@ pub struct Context<'c> {
     pub random: &'c mut RandomSources,
     /// Prefixes of clients that are blocked for a while.
     pub blocked_prefixes: &'c [Prefix],
+    /// Who is kept out.
+    pub blocks: &'c BlockTable,
     /// Traces and clients' clocks.
     pub tracer: &'c mut Tracer,
     /// The load of the core.
@@ -49,6 +52,8 @@ pub struct PeerIdentity<'s> {
     pub client: ClientId,
     /// What its program is.
     pub agent: Agent,
+    /// The token that it has shown.
+    pub token: TokenStamp,
 }
 
 /// Whether a token with this end has expired, and its grace period is over.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::metrics::{Blame, CloseReason};
+use crate::metrics::{Blame, BlockKind, CloseReason};
 use crate::wire::ErrorCode;
 use crate::ws;
 
@@ -37,6 +37,8 @@ pub enum Fault {
     Replaced,
     /// A backend closes it, with this code; the shard knows its reason.
     ByBackend(u16),
+    /// The user or the address is blocked, or the token revoked.
+    Blocked(BlockKind),
     /// Clients of this kind made sessions panic, and are blocked for a while.
     Quarantined,
     /// Too many commands or bytes, in spite of refusals.
@@ -69,7 +71,7 @@ impl Fault {
             Fault::Frame(fault) => fault.close_code(),
             Fault::WrongOpcode => 1003,
             Fault::BadRequest => 3501,
-            Fault::InvalidToken => 3500,
+            Fault::InvalidToken | Fault::Blocked(BlockKind::UserTokens | BlockKind::Token) => 3500,
             // They differ, so that the client knows whether to reconnect.
             Fault::Refused(code) if code.parts().2 => 3004,
             Fault::Refused(_) => 3507,
@@ -79,7 +81,7 @@ impl Fault {
             Fault::InsufficientState => 3010,
             Fault::NoPong => 3012,
             // With codes from 3500 on clients do not reconnect by themselves.
-            Fault::Replaced => 3503,
+            Fault::Replaced | Fault::Blocked(BlockKind::User | BlockKind::Address) => 3503,
             Fault::ByBackend(code) => code,
             Fault::Quarantined => 3510,
             Fault::TooManyRequests | Fault::PartialMessages => 3013,
@@ -106,7 +108,7 @@ impl Fault {
             Fault::PartialMessages => CloseReason::PartialMessages,
             Fault::Shutdown { .. } => CloseReason::Shutdown,
             Fault::PeerClosed(_) | Fault::Replaced => CloseReason::Normal,
-            Fault::ByBackend(_) => CloseReason::Backend,
+            Fault::ByBackend(_) | Fault::Blocked(_) => CloseReason::Backend,
             Fault::PeerEnded | Fault::Broken => CloseReason::NetError,
             Fault::PeerGone => CloseReason::PeerGone,
             Fault::Panicked => CloseReason::Panic,
@@ -138,6 +140,7 @@ impl Fault {
             Fault::PeerClosed(_)
             | Fault::Replaced
             | Fault::ByBackend(_)
+            | Fault::Blocked(_)
             | Fault::PeerEnded
             | Fault::Broken
             | Fault::PeerGone => Blame::Nobody,
@@ -161,6 +164,8 @@ impl fmt::Display for Fault {
             Fault::NoPong => "no pong",
             Fault::Replaced => "replaced by a newer connection",
             Fault::ByBackend(_) => "force disconnect",
+            Fault::Blocked(BlockKind::User | BlockKind::Address) => "blocked",
+            Fault::Blocked(BlockKind::UserTokens | BlockKind::Token) => "token revoked",
             Fault::Quarantined => "quarantined",
             Fault::TooManyRequests => "too many requests",
             Fault::PartialMessages => "too many unfinished messages",

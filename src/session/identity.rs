@@ -13,6 +13,7 @@ use super::pending_histories::{PendingHistories, TakenPage};
 use super::rights::Identity;
 use crate::auth::{Capability, PermissionSet, allowed};
 use crate::base::{MonotonicMs, RoomId};
+use crate::blocks::TokenStamp;
 use crate::metrics::Tenant;
 use crate::room::RoomReply;
 use crate::wire::{ClientInfo, Payload};
@@ -27,8 +28,17 @@ pub struct Peer {
     identity: Identity,
     /// The time of its upgrade.
     started_at: StartTime24,
-    /// Rare fields; absent for most peers.
+    /// What not every peer has.
     extra: Option<Box<Extra>>,
+}
+
+/// What a peer with a token has, in few bytes.
+#[derive(Debug)]
+struct Extra {
+    /// Which token it is.
+    token: TokenStamp,
+    /// Absent for most peers.
+    rare: Option<Box<Rare>>,
 }
 
 /// The time of a beginning in three bytes, because every idle connection has one. Ages above 49
@@ -57,7 +67,7 @@ impl StartTime24 {
 
 /// The rare fields of tokens.
 #[derive(Debug, Default)]
-struct Extra {
+struct Rare {
     /// The tenant that its names are of; empty for the only one.
     tenant: Arc<str>,
     /// The tenant that it is counted for.
@@ -85,9 +95,15 @@ pub struct ChannelExtra {
     pub expires_unix_s: Option<u64>,
 }
 
-impl Extra {
+impl Default for Extra {
+    fn default() -> Extra {
+        Extra { token: TokenStamp::NO_TOKEN, rare: None }
+    }
+}
+
+impl Rare {
     fn is_plain(&self) -> bool {
-        let Extra { tenant, counted_as, caps, channels, backlogs, deferred, histories } = self;
+        let Rare { tenant, counted_as, caps, channels, backlogs, deferred, histories } = self;
         let is_nobodys = tenant.is_empty() && counted_as.is_none();
         let asks_nothing = backlogs.is_empty() && deferred.is_empty() && histories.is_empty();
         is_nobodys && caps.is_empty() && channels.is_empty() && asks_nothing
@@ -106,8 +122,9 @@ impl Peer {
     ) -> Peer {
         let plain = tenant.is_empty() && caps.is_empty();
         let tenant = Arc::from(tenant);
-        let extra = Extra { tenant, counted_as, caps, ..Extra::default() };
-        let extra = (!plain).then(|| Box::new(extra));
+        let rare = Rare { tenant, counted_as, caps, ..Rare::default() };
+        let rare = (!plain).then(|| Box::new(rare));
+        let extra = rare.is_some().then(|| Box::new(Extra { rare, ..Extra::default() }));
         let named = !info.user.is_empty();
         let identity = if named { Identity::User } else { Identity::Anonymous };
         let mut peer =
@@ -142,8 +159,8 @@ impl Peer {
         if self.info.conn_info != conn_info {
             self.info = Arc::new(ClientInfo { conn_info, ..(*self.info).clone() });
         }
-        if !caps.is_empty() || self.extra.is_some() {
-            self.extra.get_or_insert_default().caps = caps;
+        if !caps.is_empty() || self.rare().is_some() {
+            self.rare_or_new().caps = caps;
         }
         self.tidy();
     }
@@ -161,110 +178,138 @@ impl Peer {
 
     /// The tenant that its names are of; empty for the only one.
     pub fn tenant(&self) -> &str {
-        self.extra.as_ref().map_or("", |extra| &extra.tenant)
+        self.rare().map_or("", |rare| &rare.tenant)
     }
 
     /// The tenant that it is counted for, where there are tenants.
     pub fn counted_as(&self) -> Option<Tenant> {
-        self.extra.as_ref()?.counted_as
+        self.rare()?.counted_as
     }
 
     /// The same, shared.
     pub fn shared_tenant(&self) -> Arc<str> {
-        self.extra.as_ref().map_or_else(Arc::default, |extra| Arc::clone(&extra.tenant))
+        self.rare().map_or_else(Arc::default, |rare| Arc::clone(&rare.tenant))
     }
 
     /// The permissions of the connection token in this channel.
     pub fn capability(&self, channel: &str) -> PermissionSet {
-        self.extra.as_ref().map_or(PermissionSet::NONE, |extra| allowed(&extra.caps, channel))
+        self.rare().map_or(PermissionSet::NONE, |rare| allowed(&rare.caps, channel))
     }
 
     /// The content of the subscription token, if it has more than the channel.
     pub fn channel(&self, room: RoomId) -> Option<&ChannelExtra> {
-        self.extra.as_ref()?.channels.get(&room)
+        self.rare()?.channels.get(&room)
     }
 
     /// Stores the content of a subscription token.
     pub fn remember(&mut self, room: RoomId, said: ChannelExtra) {
-        self.extra.get_or_insert_default().channels.insert(room, said);
+        self.rare_or_new().channels.insert(room, said);
     }
 
     /// Removes it.
     pub fn forget(&mut self, room: RoomId) {
-        if let Some(extra) = &mut self.extra {
-            extra.channels.remove(&room);
+        if let Some(rare) = self.rare_mut() {
+            rare.channels.remove(&room);
         }
         self.tidy();
     }
 
     /// The commands that wait, mutable.
     pub fn backlogs_mut(&mut self) -> &mut Backlogs {
-        &mut self.extra.get_or_insert_default().backlogs
+        &mut self.rare_or_new().backlogs
     }
 
     /// Whether commands may wait for a room's answer.
     pub fn has_backlogs(&self) -> bool {
-        self.extra.as_ref().is_some_and(|extra| !extra.backlogs.is_empty())
+        self.rare().is_some_and(|rare| !rare.backlogs.is_empty())
     }
 
     /// Takes the commands that wait for this room, which has answered.
     pub fn take_backlog(&mut self, room: RoomId) -> Option<Backlog> {
-        let backlog = self.extra.as_mut()?.backlogs.take(room);
+        let backlog = self.rare_mut()?.backlogs.take(room);
         self.tidy();
         backlog
     }
 
     /// Subscribes that were refused for a while, if there are any.
     pub fn deferred(&self) -> Option<&DeferredSubscribes> {
-        self.extra.as_ref().map(|extra| &extra.deferred).filter(|deferred| !deferred.is_empty())
+        self.rare().map(|rare| &rare.deferred).filter(|deferred| !deferred.is_empty())
     }
 
     /// The same, mutable.
     pub fn deferred_mut(&mut self) -> &mut DeferredSubscribes {
-        &mut self.extra.get_or_insert_default().deferred
+        &mut self.rare_or_new().deferred
     }
 
     /// Removes a channel that was subscribed again, or unsubscribed.
     pub fn forget_deferred(&mut self, room: RoomId) {
-        if let Some(extra) = &mut self.extra {
-            extra.deferred.remove(room);
+        if let Some(rare) = self.rare_mut() {
+            rare.deferred.remove(room);
         }
         self.tidy();
     }
 
     /// Whether as many histories of several channels wait for rooms as may.
     pub fn has_full_histories(&self) -> bool {
-        self.extra.as_ref().is_some_and(|extra| extra.histories.is_full())
+        self.rare().is_some_and(|rare| rare.histories.is_full())
     }
 
     /// What the messages cost that wait for the rest of a history of several channels.
     pub fn held_answer_bytes(&self) -> usize {
-        self.extra.as_ref().map_or(0, |extra| extra.histories.held_bytes())
+        self.rare().map_or(0, |rare| rare.histories.held_bytes())
     }
 
     /// The histories that wait for rooms, to add one.
     pub fn histories_mut(&mut self) -> &mut PendingHistories {
-        &mut self.extra.get_or_insert_default().histories
+        &mut self.rare_or_new().histories
     }
 
     /// Hands a room's answer to the histories that wait for rooms.
     pub fn take_page(&mut self, room: RoomId, id: u32, reply: RoomReply) -> TakenPage {
-        let Some(extra) = &mut self.extra else { return TakenPage::Foreign(reply) };
-        let taken = extra.histories.take(room, id, reply);
+        let Some(rare) = self.rare_mut() else { return TakenPage::Foreign(reply) };
+        let taken = rare.histories.take(room, id, reply);
         if matches!(taken, TakenPage::Complete(..)) {
             self.tidy();
         }
         taken
     }
 
-    /// Frees the box when it is empty.
+    /// The token that it has shown.
+    pub fn token(&self) -> TokenStamp {
+        self.extra.as_ref().map_or(TokenStamp::NO_TOKEN, |extra| extra.token)
+    }
+
+    /// From now on it has shown this one.
+    pub fn set_token(&mut self, token: TokenStamp) {
+        self.extra.get_or_insert_default().token = token;
+        self.tidy();
+    }
+
+    fn rare(&self) -> Option<&Rare> {
+        self.extra.as_ref()?.rare.as_deref()
+    }
+
+    fn rare_mut(&mut self) -> Option<&mut Rare> {
+        self.extra.as_mut()?.rare.as_deref_mut()
+    }
+
+    fn rare_or_new(&mut self) -> &mut Rare {
+        self.extra.get_or_insert_default().rare.get_or_insert_default()
+    }
+
+    /// Frees the boxes that are empty.
     fn tidy(&mut self) {
-        self.extra.take_if(|extra| extra.is_plain());
+        if let Some(extra) = &mut self.extra {
+            extra.rare.take_if(|rare| rare.is_plain());
+        }
+        let is_empty =
+            |extra: &mut Box<Extra>| extra.rare.is_none() && extra.token == TokenStamp::NO_TOKEN;
+        self.extra.take_if(is_empty);
     }
 
     /// The subscription whose token ends first, with that time, Unix seconds.
     pub fn first_expiry(&self) -> Option<(RoomId, u64)> {
-        let channels = self.extra.iter().flat_map(|extra| &extra.channels);
+        let channels = self.rare().into_iter().flat_map(|rare| &rare.channels);
         let ends = channels.filter_map(|(&room, said)| Some((room, said.expires_unix_s?)));
         ends.min_by_key(|&(_, end)| end)
     }

@@ -420,7 +420,8 @@ impl Session {
     pub fn who(&self) -> Option<PeerIdentity<'_>> {
         let peer = self.state.peer()?;
         let (tenant, user) = (peer.tenant(), &*peer.info().user);
-        Some(PeerIdentity { tenant, user, client: peer.info().client, agent: self.agent })
+        let (client, token) = (peer.info().client, peer.token());
+        Some(PeerIdentity { tenant, user, client, agent: self.agent, token })
     }
 
     /// The hash of its user, for limits by user.

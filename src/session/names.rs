@@ -10,7 +10,7 @@ use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-use crate::base::{ClientId, RoomId, UserHash};
+use crate::base::{ClientId, RoomId, TokenHash, UserHash};
 use crate::room::{Namespace, PersonalChannel};
 pub use crate::wire::INBOX_NAMESPACE;
 use crate::wire::channel_is_valid;
@@ -65,6 +65,20 @@ impl NameKey {
             "" => UserHash::NOBODY,
             user => UserHash::of_inbox(self.inbox(tenant, user)),
         }
+    }
+
+    /// A hash of a token by its own id; never `NONE`, unless it has none.
+    pub fn token_hash(&self, tenant: &str, id: &str) -> TokenHash {
+        if id.is_empty() {
+            return TokenHash::NONE;
+        }
+        let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
+        // No name of a room is hashed with such a length before it.
+        hasher.write_usize(usize::MAX - 2);
+        hasher.write_usize(tenant.len());
+        hasher.write(tenant.as_bytes());
+        hasher.write(id.as_bytes());
+        TokenHash::from_bits(hasher.finish128().h1.max(1))
     }
 
     fn room_of(&self, tenant: &str, parts: &[&str]) -> RoomId {

@@ -9,7 +9,7 @@ use super::connect::{ServerSubscription, TokenChannels, keep_infos, wanted};
 use super::peer_permissions::CommandResult;
 use super::subscribing::Membership;
 use super::subscriptions::{Removal, SubscriptionSide};
-use super::tokens::{ConnectCommandError, json_payload, left_s, token_refusal};
+use super::tokens::{ConnectCommandError, block_of, json_payload, left_s, stamp, token_refusal};
 use super::{Context, Effect, Fault};
 use crate::auth::{PermissionSet, TokenRecovery};
 use crate::base::RoomId;
@@ -37,6 +37,11 @@ pub(super) fn refresh(
     if claims.user != peer.info().user || *claims.tenant != *peer.tenant() {
         return Err(ErrorCode::PermissionDenied.into());
     }
+    let token_stamp = stamp(cx, &claims.tenant, &claims.id, claims.issued_unix_s);
+    if let Some(kind) = block_of(cx, peer, token_stamp) {
+        reply.close(Fault::Blocked(kind));
+        return Ok(());
+    }
     reply.outcome().count_unsupported(claims.unsupported);
     let token = TokenChannels { channels: claims.channels, subs: claims.subs };
     let wanted = wanted(cx, peer, token, &[]).map_err(|denial| match denial {
@@ -51,6 +56,7 @@ pub(super) fn refresh(
     }
     let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
     peer.renew(claims.expires_at_unix_s, conn_info, claims.caps);
+    peer.set_token(token_stamp);
     let (client, info) = (peer.info().client, Arc::clone(peer.info()));
     let expires_in_s = claims.expires_at_unix_s.map(|end| left_s(cx, end));
     reply.answer(Answer::Refresh { client, expires_in_s });

@@ -1,5 +1,6 @@
 //! One session alone: commands, answers and time in, messages and effects out.
 
+mod blocks;
 mod chat;
 mod expiry;
 mod handshake;
@@ -22,8 +23,9 @@ use crate::base::{
     ConnId, Csprng, MonotonicMs, Prng, RandomSources, RoomId, SealKey, SealPurpose, TcpLiveness,
     Timestamps,
 };
+use crate::blocks::{BlockKey, BlockTable, BlockTerms};
 use crate::metrics::{
-    Agent, Blame, ChatType, CloseReason, HandshakeStage, Histogram, PublishResult,
+    Agent, Blame, BlockKind, ChatType, CloseReason, HandshakeStage, Histogram, PublishResult,
 };
 use crate::room::{
     self, LeaveReason, Namespace, Permission, RecoveryOutcome, RoomOp, RoomReply, RoomRequest,
@@ -42,6 +44,7 @@ struct SessionHarness {
     keys: Keys,
     random: RandomSources,
     blocked_prefixes: Vec<Prefix>,
+    blocks: BlockTable,
     tracer: Tracer,
     load: CoreLoad,
     now: Timestamps,
@@ -115,6 +118,7 @@ impl SessionHarness {
             own_positions: &own_positions(names),
             random: &mut random,
             blocked_prefixes: &[],
+            blocks: &BlockTable::default(),
             tracer: &mut tracer,
             load: CoreLoad::default(),
             conn: CONN,
@@ -133,6 +137,7 @@ impl SessionHarness {
             keys,
             random,
             blocked_prefixes,
+            blocks: BlockTable::default(),
             tracer,
             load,
             now,
@@ -172,6 +177,7 @@ impl SessionHarness {
             own_positions: &own_positions(names),
             random: &mut self.random,
             blocked_prefixes: &self.blocked_prefixes,
+            blocks: &self.blocks,
             tracer: &mut self.tracer,
             load: self.load,
             conn: CONN,

@@ -8,6 +8,8 @@ use super::identity::Peer;
 use super::subscriptions::SubscribeTerms;
 use super::{Context, Fault};
 use crate::auth::{self, ChannelClaims, Claims, TokenRecovery};
+use crate::blocks::TokenStamp;
+use crate::metrics::BlockKind;
 use crate::wire::{ErrorCode, Payload};
 
 /// Why a connect command fails.
@@ -36,6 +38,27 @@ pub(super) fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, Conn
     })
 }
 
+/// What blocks need to know of a token.
+pub(super) fn stamp(
+    cx: &Context<'_>,
+    tenant: &str,
+    id: &str,
+    issued_unix_s: Option<u64>,
+) -> TokenStamp {
+    // A time after 2106 is then, and no token: that has the last second.
+    let issued = issued_unix_s.unwrap_or(0).min(u64::from(u32::MAX) - 1);
+    TokenStamp { id: cx.names.token_hash(tenant, id), issued_unix_s: issued as u32 }
+}
+
+/// Why a peer is kept out with this token, if it is.
+pub(super) fn block_of(cx: &Context<'_>, peer: &Peer, token: TokenStamp) -> Option<BlockKind> {
+    if cx.blocks.has_no_names() {
+        return None;
+    }
+    let user = cx.names.user_hash(peer.tenant(), &peer.info().user);
+    cx.blocks.refusal(cx.now.unix_s(), user, token)
+}
+
 /// The claims of a subscription token; `None` without one.
 pub(super) fn channel_claims(
     cx: &Context<'_>,
@@ -52,7 +75,9 @@ pub(super) fn channel_claims(
         && claims.user == peer.info().user
         && claims.client.as_ref().is_none_or(|one| one.as_bytes() == client)
         && *claims.tenant == *peer.tenant();
-    if fits { Ok(Some(claims)) } else { Err(ErrorCode::PermissionDenied) }
+    let token = stamp(cx, &claims.tenant, &claims.id, claims.issued_unix_s);
+    let is_good = fits && block_of(cx, peer, token).is_none();
+    if is_good { Ok(Some(claims)) } else { Err(ErrorCode::PermissionDenied) }
 }
 
 /// The error code for an invalid token of a connected peer.

@@ -222,6 +222,7 @@ pub fn close_handshake(fault: Fault) -> Option<CloseHandshake> {
         | Fault::NoPong
         | Fault::Replaced
         | Fault::ByBackend(_)
+        | Fault::Blocked(_)
         | Fault::Quarantined
         | Fault::TooManyRequests
         | Fault::PartialMessages

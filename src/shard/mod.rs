@@ -16,6 +16,7 @@
 
 mod audit;
 mod batches;
+mod block_pass;
 mod conn;
 mod connections;
 mod delivery;
@@ -57,8 +58,8 @@ pub use observe::{
 };
 pub use options::{Options, TracingOptions};
 pub use server_questions::{
-    ChannelsQuestion, CoresReply, ServerAnswer, ServerAsk, ServerOp, ServerQuestion, ServerReply,
-    UserConnection, UserOp, UserQuestion,
+    BlocksUpdate, ChannelsQuestion, CoresReply, ServerAnswer, ServerAsk, ServerOp, ServerQuestion,
+    ServerReply, UserConnection, UserOp, UserQuestion,
 };
 pub use setup::{ShardCommand, ShardSetup};
 pub use shard::Shard;

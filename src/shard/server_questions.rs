@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::base::limits::{API_CHANNELS_LISTED_MAX, API_CONNECTIONS_MAX};
 use crate::base::{ClientId, ConnId, RoomId, UserHash};
+use crate::blocks::{BlockKinds, BlockTable};
 use crate::metrics::Agent;
 use crate::room::{ChannelKey, ReplyTo, RoomEvent, RoomOp, RoomReply};
 use crate::session::ServerPublish;
@@ -35,6 +36,17 @@ pub enum ServerAsk {
     User(Arc<UserQuestion>),
     /// Of every shard, which channels there are.
     Channels(Arc<ChannelsQuestion>),
+    /// Of every shard, that it keeps out who is blocked, and lets go who is in.
+    Blocks(Arc<BlocksUpdate>),
+}
+
+/// What is blocked from now on.
+#[derive(Clone, Debug)]
+pub struct BlocksUpdate {
+    /// All blocks.
+    pub table: BlockTable,
+    /// The kinds of those that are new: connections may be in that they are about.
+    pub added: BlockKinds,
 }
 
 /// What a backend asks of a room.

@@ -17,11 +17,12 @@ use crate::base::{
     ConnId, Csprng, MonotonicMs, PanicError, RandomSources, SealKey, SealPurpose, Timestamps,
     UserHash, catch_panic,
 };
-use crate::metrics::{Agent, Counter, MetricsWriter};
+use crate::blocks::BlockTable;
+use crate::metrics::{Agent, BlockKind, Counter, MetricsWriter};
 use crate::room::RoomPublish;
 use crate::session::{
-    Context, CoreLoad, CorePace, Effect, NameKey, OutputCounts, Prefix, ServerPublish, Session,
-    SessionOutput, Tracer,
+    Context, CoreLoad, CorePace, Effect, NameKey, OutputCounts, PeerIdentity, Prefix,
+    ServerPublish, Session, SessionOutput, Tracer,
 };
 use crate::wire::Encoding;
 
@@ -32,6 +33,8 @@ pub struct SessionEnv {
     keys: Arc<Keys>,
     /// Prefixes of clients that are blocked.
     blocked_prefixes: Arc<[Prefix]>,
+    /// Who is kept out.
+    blocks: BlockTable,
     /// For positions from which their owners may recover.
     own_positions: SealKey,
     /// What the core has to do, as of the beginning of the turn.
@@ -46,10 +49,10 @@ pub struct SessionEnv {
 }
 
 impl SessionEnv {
-    /// Nobody is blocked, and the core has nothing to do.
+    /// No prefix is blocked, and the core has nothing to do.
     pub fn new(
         options: Arc<Options>,
-        keys: Arc<Keys>,
+        (keys, blocks): (Arc<Keys>, BlockTable),
         names: NameKey,
         random: RandomSources,
         metrics: Rc<MetricsWriter>,
@@ -57,6 +60,7 @@ impl SessionEnv {
         SessionEnv {
             keys,
             blocked_prefixes: Arc::default(),
+            blocks,
             own_positions: SealKey::derive(names.0, SealPurpose::OwnPosition),
             load: CoreLoad::default(),
             names,
@@ -169,6 +173,22 @@ impl SessionEnv {
         self.blocked_prefixes = blocked_prefixes;
     }
 
+    /// These are kept out from now on; others are not.
+    pub fn set_blocks(&mut self, blocks: BlockTable) {
+        self.blocks = blocks;
+    }
+
+    /// Who is kept out.
+    pub fn blocks(&self) -> &BlockTable {
+        &self.blocks
+    }
+
+    /// Why a peer is kept out, if it is.
+    pub fn block_of(&self, now: Timestamps, peer: &PeerIdentity<'_>) -> Option<BlockKind> {
+        let user = self.names.user_hash(peer.tenant, peer.user);
+        self.blocks.refusal(now.unix_s(), user, peer.token)
+    }
+
     /// What the core has to do in this turn.
     pub fn set_load(&mut self, load: CoreLoad) {
         self.load = load;
@@ -204,6 +224,7 @@ impl SessionEnv {
             options,
             keys,
             blocked_prefixes,
+            blocks,
             own_positions,
             load,
             names,
@@ -222,6 +243,7 @@ impl SessionEnv {
             own_positions,
             random,
             blocked_prefixes,
+            blocks,
             tracer,
             load,
             conn,

@@ -72,13 +72,13 @@ pub enum SlowReaders {
 impl Sessions {
     /// No sessions yet.
     pub fn new(setup: ShardSetup) -> Sessions {
-        let ShardSetup { id, shards_count, options, keys, names, seed, ids, now, metrics } = setup;
+        let admission = (setup.keys, setup.blocks);
+        let ShardSetup { id, shards_count, options, names, seed, ids, now, metrics, .. } = setup;
         let random = RandomSources { jitter: Prng::from_seed(seed), ids };
-        let (place, ping_interval_ms) = ((id, shards_count), options.session.ping_interval_ms);
-        let each = || Rc::clone(&metrics);
+        let (ping_ms, each) = (options.session.ping_interval_ms, || Rc::clone(&metrics));
         Sessions {
-            connections: Connections::new(now.tick, place, ping_interval_ms, each()),
-            env: SessionEnv::new(Arc::clone(&options), keys, names, random, each()),
+            connections: Connections::new(now.tick, (id, shards_count), ping_ms, each()),
+            env: SessionEnv::new(Arc::clone(&options), admission, names, random, each()),
             fanout: Fanout::default(),
             queue: FlushQueue::new(id, &options.session, &metrics),
             postponed: Postponed::default(),

@@ -10,6 +10,7 @@ use super::options::Options;
 use super::server_questions::ServerQuestion;
 use crate::auth::Keys;
 use crate::base::{Csprng, ShardId, Timestamps};
+use crate::blocks::BlockTable;
 use crate::metrics::MetricsWriter;
 use crate::session::{NameKey, Prefix};
 
@@ -23,6 +24,8 @@ pub struct ShardSetup {
     pub options: Arc<Options>,
     /// Keys that tokens are checked with.
     pub keys: Arc<Keys>,
+    /// Who is kept out.
+    pub blocks: BlockTable,
     /// Key that names are hashed with; equal on all shards.
     pub names: NameKey,
     /// Seed for jitter; different on each shard.

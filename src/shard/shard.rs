@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::audit::Audit;
+use super::block_pass::{AddressOf, BlockPass};
 use super::drain::Drain;
 use super::home_rooms::HomeRooms;
 use super::inbound::Inbound;
@@ -22,7 +23,9 @@ use super::mesh::{Mesh, PostResult};
 use super::messages::ShardMessage;
 use super::observe::{EarlyPanic, Observer, ScanResult, TraceEvents, work_in};
 use super::room_scan::RoomScan;
-use super::server_questions::{ServerAnswer, ServerAnswers, ServerAsk, ServerOp, ServerQuestion};
+use super::server_questions::{
+    CoresReply, ServerAnswer, ServerAnswers, ServerAsk, ServerOp, ServerQuestion,
+};
 use super::sessions::{Sessions, SlowReaders};
 use super::setup::{ShardCommand, ShardSetup};
 use super::turn_context::{DrainStatus, TurnContext};
@@ -45,6 +48,7 @@ pub struct Shard {
     suspects: Suspects,
     drain: Option<Drain>,
     user_scan: UserScan,
+    block_pass: BlockPass,
     room_scan: RoomScan,
     server_answers: ServerAnswers,
     metrics: Rc<MetricsWriter>,
@@ -65,6 +69,7 @@ impl Shard {
             suspects: Suspects::default(),
             drain: None,
             user_scan: UserScan::default(),
+            block_pass: BlockPass::default(),
             room_scan: RoomScan::default(),
             server_answers: ServerAnswers::default(),
             metrics,
@@ -90,6 +95,7 @@ impl Shard {
                 let (sessions, _, mut cx) = self.split(now);
                 sessions.note_activity();
                 upgrades::on_accepted(sessions, &mut cx, id);
+                self.block_pass.on_accepted(&self.sessions, id);
             }
             // A server asks for no connections.
             Event::Connected(_) => (),
@@ -234,6 +240,18 @@ impl Shard {
         answers.into_iter().for_each(|(id, reply)| self.server_answers.push(id, reply));
     }
 
+    /// Lets go who is kept out now; `address_of` says where a peer is.
+    pub fn step_blocks(&mut self, now: Timestamps, address_of: &mut AddressOf<'_>) {
+        if self.block_pass.is_idle() {
+            return;
+        }
+        let mut block_pass = mem::take(&mut self.block_pass);
+        let (sessions, _, mut cx) = self.split(now);
+        let confirmed = block_pass.step(sessions, &mut cx, address_of);
+        self.block_pass = block_pass;
+        confirmed.into_iter().for_each(|id| self.server_answers.push(id, CoresReply::Done));
+    }
+
     /// Turns everything that was decided into sends.
     fn deliver(&mut self, now: Timestamps, out: &mut Vec<Action>) {
         loop {
@@ -284,6 +302,9 @@ impl Shard {
             ServerAsk::Room(room, op) => (room, op),
             ServerAsk::User(user) => return self.user_scan.ask(question.id, user),
             ServerAsk::Channels(asked) => return self.room_scan.ask(question.id, asked),
+            ServerAsk::Blocks(update) => {
+                return self.block_pass.ask(&mut self.sessions, question.id, &update);
+            }
         };
         assert_eq!(self.mesh.home(room), own, "it is asked at the home of its room");
         let op = match op {
@@ -357,7 +378,8 @@ impl Shard {
         let scans = self.observer.next_wake(self.sessions.connections());
         let (sessions, rooms) = (self.sessions.next_wake(), self.home.next_wake());
         // A scan goes on in the next turn, which begins at once.
-        let is_asked = !self.user_scan.is_idle() || !self.room_scan.is_idle();
+        let scans_idle = self.user_scan.is_idle() && self.room_scan.is_idle();
+        let is_asked = !scans_idle || !self.block_pass.is_idle();
         let asked = is_asked.then_some(MonotonicMs(0));
         let wakes = [sessions, rooms, drain, scans, asked, self.suspects.next_wake()];
         wakes.into_iter().flatten().min()

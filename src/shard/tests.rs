@@ -2,6 +2,7 @@
 
 mod answers;
 mod backends;
+mod blocks;
 mod ends;
 mod fairness;
 mod late;
@@ -11,6 +12,7 @@ mod users;
 mod watched;
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::slice;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use crate::base::{
     Action, ConnId, Csprng, DisconnectReason, Event, MonotonicMs, RoomId, ShardId, TcpLiveness,
     Timestamps,
 };
+use crate::blocks::BlockTable;
 use crate::metrics::{Agent, Cells, CurrentWork, Tenants};
 use crate::room::{self, Namespace, Permission};
 use crate::session::{self, NameKey, Prefix};
@@ -109,6 +112,7 @@ impl World {
                 shards_count,
                 options: Arc::clone(&options),
                 keys: Arc::clone(&keys),
+                blocks: BlockTable::default(),
                 names: NAMES,
                 seed: u64::from(id),
                 ids: Csprng::from_key(u128::from(id).to_le_bytes()),
@@ -185,6 +189,7 @@ impl World {
                 let mut out = Vec::new();
                 self.shards[index]
                     .judge(self.now, ReapProgress::All, &mut |_| TcpLiveness::default());
+                self.shards[index].step_blocks(self.now, &mut |id| Some(address_of(id)));
                 self.shards[index].finish_turn(self.now, &mut out);
                 busy |= !out.is_empty() || self.shards[index].next_wake() == Some(MonotonicMs(0));
                 out.into_iter().for_each(|action| self.act(index, action));
@@ -207,6 +212,7 @@ impl World {
     fn turn(&mut self, shard: usize) {
         let mut out = Vec::new();
         self.shards[shard].judge(self.now, ReapProgress::All, &mut |_| TcpLiveness::default());
+        self.shards[shard].step_blocks(self.now, &mut |id| Some(address_of(id)));
         self.shards[shard].finish_turn(self.now, &mut out);
         out.into_iter().for_each(|action| self.act(shard, action));
     }
@@ -296,6 +302,11 @@ impl Inbox {
 
 fn id(peer: Peer) -> ConnId {
     ConnId { slot: peer.1, generation: 0 }
+}
+
+/// Each peer has one of its own.
+fn address_of(id: ConnId) -> IpAddr {
+    Ipv4Addr::from_bits(0x0a00_0000 + id.slot).into()
 }
 
 fn frame(text: &str) -> Vec<u8> {

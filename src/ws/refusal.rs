@@ -22,6 +22,8 @@ pub enum UpgradeError {
     HttpVersion,
     /// The page's origin is not allowed.
     Origin,
+    /// The peer's address is blocked.
+    Blocked,
     /// A head of too many bytes or lines.
     HeadTooLarge,
     /// The head did not come in time.
@@ -88,6 +90,7 @@ impl UpgradeError {
             | UpgradeError::NotFound
             | UpgradeError::HttpVersion
             | UpgradeError::Origin
+            | UpgradeError::Blocked
             | UpgradeError::HeadTooLarge
             | UpgradeError::TimedOut => put(format_args!("Connection: close\r\n")),
         }
@@ -115,6 +118,7 @@ impl UpgradeError {
                 ("505 HTTP Version Not Supported", "A WebSocket is asked for with HTTP/1.1.")
             }
             UpgradeError::Origin => ("403 Forbidden", "Pages of this origin may not connect."),
+            UpgradeError::Blocked => ("403 Forbidden", "This address is blocked."),
             UpgradeError::HeadTooLarge => (
                 "431 Request Header Fields Too Large",
                 "The request's head is limited to 8192 bytes and 100 headers.",
@@ -142,6 +146,7 @@ impl UpgradeError {
             UpgradeError::Version => "version",
             UpgradeError::HttpVersion => "http_version",
             UpgradeError::Origin => "origin",
+            UpgradeError::Blocked => "blocked",
             UpgradeError::HeadTooLarge => "head_too_large",
             UpgradeError::TimedOut => "timed_out",
             UpgradeError::NoRoom { .. } => "no_room",
@@ -192,6 +197,7 @@ mod tests {
         check(UpgradeError::Version, "HTTP/1.1 426 ", "\r\nSec-WebSocket-Version: 13\r\n");
         check(UpgradeError::HttpVersion, "HTTP/1.1 505 ", "");
         check(UpgradeError::Origin, "HTTP/1.1 403 ", "");
+        check(UpgradeError::Blocked, "HTTP/1.1 403 ", "");
         check(UpgradeError::HeadTooLarge, "HTTP/1.1 431 ", "");
         check(UpgradeError::TimedOut, "HTTP/1.1 408 ", "");
         check(UpgradeError::NoRoom { retry_after_s: 7 }, "HTTP/1.1 503 ", "\r\nRetry-After: 7\r\n");

@@ -20,12 +20,13 @@ const MAY_USE: &[(&str, &str)] = &[
     ("ring", "base metrics clock"),
     ("ws", "base"),
     ("wire", "base"),
+    ("blocks", "base metrics"),
     ("auth", "base"),
     ("store", "base metrics wire"),
     ("room", "base metrics wire store"),
-    ("session", "base metrics ws wire auth room store"),
-    ("shard", "base metrics ws wire auth session room store"),
-    ("api", "base wire auth store room session shard"),
+    ("session", "base metrics blocks ws wire auth room store"),
+    ("shard", "base metrics blocks ws wire auth session room store"),
+    ("api", "base blocks wire auth store room session shard"),
     ("http_server", ""),
     ("runtime", ""),
     ("tls_roots", ""),
@@ -33,7 +34,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("admin", "base metrics http_server clock"),
     (
         "server",
-        "base metrics ring ws wire auth session room store shard api http_server admin logs runtime signals lane clock",
+        "base metrics ring blocks ws wire auth session room store shard api http_server admin logs runtime signals lane clock",
     ),
     ("alert", "base http_server outbound logs runtime signals clock"),
     ("probe", "ws wire http_server tls_roots logs runtime"),
@@ -76,7 +77,7 @@ const ORDERS: &[(&str, &str)] = &[
         "shard",
         "options messages server_questions turn_counts batches outbox conn connections fanout pinger postponed \
          partial_messages session_env home_rooms observe setup mesh liveness turn_context delivery \
-         sessions upgrades room_events inbound judge drain user_scan room_scan audit shard turn",
+         sessions upgrades room_events inbound judge drain user_scan block_pass room_scan audit shard turn",
     ),
     (
         "store",
@@ -106,7 +107,7 @@ const ORDERS: &[(&str, &str)] = &[
 ];
 
 /// These decide and never act: modules, and rooms of modules.
-const PURE: &str = "base ws wire auth session room shard api config alert/options alert/model \
+const PURE: &str = "base blocks ws wire auth session room shard api config alert/options alert/model \
                     alert/message alert/core";
 
 /// What acts, by the beginning of its path.

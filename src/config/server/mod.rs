@@ -13,7 +13,7 @@ pub mod settings;
 
 use self::namespaces::standard_namespaces;
 use crate::admin::AdminToken;
-use crate::auth::{ApiKey, ApiKeys, ClaimRequirements, KeySpec, Keys};
+use crate::auth::{ApiKey, ApiKeys, ApiScope, ClaimRequirements, KeySpec, Keys};
 use crate::room::Namespace;
 use crate::store::{Durability, Retention};
 use crate::{ring, room, server, shard, store};
@@ -36,6 +36,8 @@ pub struct Config {
     pub auth: Auth,
     /// What backends may call.
     pub api: Api,
+    /// Where it is kept who is kept out.
+    pub blocks: Blocks,
     /// Who may see the diagnostics, and where they are kept.
     pub admin: Admin,
     /// Variables that look like ours and set nothing, each with the one that was probably
@@ -92,6 +94,13 @@ pub struct Api {
     pub keys: Vec<ApiKey>,
     /// The keys as they were written, for printing.
     pub entries: Vec<ApiKeyEntry>,
+}
+
+/// Users, tokens and addresses that backends keep out.
+#[derive(Clone, Debug, Default)]
+pub struct Blocks {
+    /// A directory; empty for in memory alone.
+    pub dir: String,
 }
 
 /// One `[[api.keys]]`. An empty text is one that was not given.
@@ -167,6 +176,7 @@ impl Default for Config {
                 body_bytes_max: server::ApiOptions::default().body_bytes_max,
                 ..Api::default()
             },
+            blocks: Blocks::default(),
             admin: Admin::default(),
             ignored_variables: Vec::new(),
         }
@@ -226,6 +236,14 @@ impl Config {
             warnings.push(
                 "session.insecure is true: anyone may do anything without a token; for trying out \
                  only"
+                    .to_owned(),
+            );
+        }
+        let mut keys = self.api.keys.iter();
+        if self.blocks.dir.is_empty() && keys.any(|key| key.scopes.contains(ApiScope::Blocks)) {
+            warnings.push(
+                "blocks.dir is empty: users, tokens and addresses that are blocked come in again \
+                 after a restart"
                     .to_owned(),
             );
         }

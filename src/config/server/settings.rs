@@ -453,6 +453,12 @@ pub static SETTINGS: &[SettingRow<Config>] = &[
         "bytes",
         "The body of one call; larger ones are answered with 413."
     ),
+    text!(
+        "blocks.dir",
+        blocks.dir,
+        PATH,
+        "A directory of its own for the list of users, tokens and addresses that backends keep out (docs/SERVER_API.md); made where it does not exist. Empty keeps the list in memory: after a restart all of them come in again."
+    ),
     count!(
         "quarantine.panics_min",
         shard.quarantine.panics_min,

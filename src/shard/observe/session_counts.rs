@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use crate::auth::UnsupportedClaim;
 use crate::metrics::{
-    Counter, ErrorReply, Gauge, HandshakeOutcome, HandshakeStage, HeartbeatOutcome, Histogram,
-    MetricsWriter, Recovery as Recovered, RejectReason, Suspected, Tenant, TenantCounter,
-    TenantGauge, TokenClaim,
+    BlockKind, Counter, ErrorReply, Gauge, HandshakeOutcome, HandshakeStage, HeartbeatOutcome,
+    Histogram, MetricsWriter, Recovery as Recovered, RejectReason, Suspected, Tenant,
+    TenantCounter, TenantGauge, TokenClaim,
 };
 use crate::room::RecoveryOutcome;
 use crate::session::{ConnectionEvent, Fault, OutputCounts};
@@ -38,6 +38,9 @@ impl SessionCounts {
                 self.metrics.observe(stage, took_us);
             }
             Err(reason) => self.metrics.add(Counter::Rejected(reason), 1),
+        }
+        if upgraded == Err(RejectReason::Blocked) {
+            self.metrics.add(Counter::Blocked(BlockKind::Address), 1);
         }
         let outcome = outcome(upgraded);
         self.metrics.observe(Histogram::Handshake(outcome), took_us);
@@ -73,6 +76,9 @@ impl SessionCounts {
         self.metrics.observe(Histogram::UpTime(fault.label()), age_ms * 1_000);
         if fault == Fault::Quarantined {
             self.metrics.add(Counter::Quarantined, 1);
+        }
+        if let Fault::Blocked(kind) = fault {
+            self.metrics.add(Counter::Blocked(kind), 1);
         }
         self.metrics.add(Counter::ClosedBy(fault.blame()), 1);
         // Whoever found out, the client did not answer.
@@ -128,6 +134,7 @@ pub fn reject_reason(refusal: UpgradeError) -> RejectReason {
         UpgradeError::Method => RejectReason::Method,
         UpgradeError::Version => RejectReason::Version,
         UpgradeError::Origin => RejectReason::Origin,
+        UpgradeError::Blocked => RejectReason::Blocked,
         UpgradeError::HeadTooLarge => RejectReason::TooLarge,
         UpgradeError::TimedOut => RejectReason::Timeout,
         UpgradeError::NoRoom { .. } => RejectReason::NoRoom,
@@ -146,6 +153,7 @@ fn outcome(upgraded: Result<(), RejectReason>) -> HandshakeOutcome {
             | RejectReason::Method
             | RejectReason::Version
             | RejectReason::Origin
+            | RejectReason::Blocked
             | RejectReason::TooLarge,
         ) => HandshakeOutcome::ClientError,
         Err(RejectReason::NoRoom | RejectReason::Late) => HandshakeOutcome::ServerError,

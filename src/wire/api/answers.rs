@@ -38,6 +38,13 @@ pub enum ApiAnswer<'a> {
     Connections(&'a str, Vec<ApiConnection>),
     /// To a method whose result is empty.
     Done(ApiMethod),
+    /// To a method that changes who is kept out: whether that outlives the server.
+    Blocked {
+        /// The method.
+        method: ApiMethod,
+        /// Whether it is on a disk.
+        is_durable: bool,
+    },
     /// To batch: the outcome of each call, with its method where it has one.
     Batch(Vec<ApiAnswer<'a>>),
 }
@@ -84,6 +91,7 @@ impl ApiAnswer<'_> {
             | ApiAnswer::Channels(_)
             | ApiAnswer::Connections(..)
             | ApiAnswer::Done(_)
+            | ApiAnswer::Blocked { .. }
             | ApiAnswer::Batch(_) => None,
         }
     }
@@ -114,7 +122,7 @@ fn put_named(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
         ApiAnswer::Info(_) => "info",
         ApiAnswer::Channels(_) => "channels",
         ApiAnswer::Connections(..) => "connections",
-        ApiAnswer::Done(method) => method.name(),
+        ApiAnswer::Done(method) | ApiAnswer::Blocked { method, .. } => method.name(),
         ApiAnswer::Batch(_) => unreachable!("a batch is in no batch"),
     };
     members.object(name, |members| put_result(answer, members));
@@ -167,6 +175,9 @@ fn put_result(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
             }
         }),
         ApiAnswer::Done(_) => (),
+        ApiAnswer::Blocked { is_durable, .. } => {
+            members.json("durable", if *is_durable { b"true" } else { b"false" });
+        }
     }
 }
 

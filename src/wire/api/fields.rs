@@ -68,6 +68,9 @@ fields! {
     Expired = "expired",
     ExpireAt = "expire_at",
     Pattern = "pattern",
+    Uid = "uid",
+    IssuedBefore = "issued_before",
+    Address = "address",
 }
 
 /// This field of a call is missing, or out of its range.

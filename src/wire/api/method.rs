@@ -18,12 +18,18 @@ pub enum ApiMethod {
     Subscribe,
     Unsubscribe,
     Refresh,
+    BlockUser,
+    UnblockUser,
+    RevokeToken,
+    InvalidateUserTokens,
+    BlockAddress,
+    UnblockAddress,
     Batch,
 }
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 13] = [
+    pub const ALL: [ApiMethod; 19] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
@@ -36,6 +42,12 @@ impl ApiMethod {
         ApiMethod::Subscribe,
         ApiMethod::Unsubscribe,
         ApiMethod::Refresh,
+        ApiMethod::BlockUser,
+        ApiMethod::UnblockUser,
+        ApiMethod::RevokeToken,
+        ApiMethod::InvalidateUserTokens,
+        ApiMethod::BlockAddress,
+        ApiMethod::UnblockAddress,
         ApiMethod::Batch,
     ];
 
@@ -54,6 +66,12 @@ impl ApiMethod {
             ApiMethod::Subscribe => "subscribe",
             ApiMethod::Unsubscribe => "unsubscribe",
             ApiMethod::Refresh => "refresh",
+            ApiMethod::BlockUser => "block_user",
+            ApiMethod::UnblockUser => "unblock_user",
+            ApiMethod::RevokeToken => "revoke_token",
+            ApiMethod::InvalidateUserTokens => "invalidate_user_tokens",
+            ApiMethod::BlockAddress => "block_address",
+            ApiMethod::UnblockAddress => "unblock_address",
             ApiMethod::Batch => "batch",
         }
     }

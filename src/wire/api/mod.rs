@@ -5,6 +5,7 @@
 //! Deliberately absent: HTTP, keys, and what a call means.
 
 mod answers;
+mod block_requests;
 mod fields;
 mod method;
 mod requests;
@@ -13,6 +14,7 @@ mod tests;
 mod user_requests;
 
 pub use answers::{ApiAnswer, ApiChannelAnswer, ApiConnection, ApiNode, write_answer};
+pub use block_requests::{ApiBlockCall, ApiBlockOp, ApiBlockTarget};
 pub use fields::ApiField;
 pub use method::ApiMethod;
 pub use requests::{ApiCall, ApiMessage, ApiRequestError, parse_call};

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use super::block_requests::{self, ApiBlockCall};
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiMethod;
 use super::user_requests::{self, ApiUserCall, base64_data, channel};
@@ -43,6 +44,8 @@ pub enum ApiCall<'a> {
     Channels { pattern: Cow<'a, str> },
     /// About the connections of a user.
     User(ApiUserCall<'a>),
+    /// About who is kept out.
+    Block(ApiBlockCall<'a>),
     /// Several calls, in order, each with its own outcome.
     Batch(Vec<Result<ApiCall<'a>, ApiRequestError>>),
 }
@@ -108,6 +111,14 @@ pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequ
         ApiMethod::Subscribe => ApiCall::User(user_requests::subscribe(&fields)?),
         ApiMethod::Unsubscribe => ApiCall::User(user_requests::unsubscribe(&fields)?),
         ApiMethod::Refresh => ApiCall::User(user_requests::refresh(&fields)?),
+        ApiMethod::BlockUser => ApiCall::Block(block_requests::block_user(&fields)?),
+        ApiMethod::UnblockUser => ApiCall::Block(block_requests::unblock_user(&fields)?),
+        ApiMethod::RevokeToken => ApiCall::Block(block_requests::revoke_token(&fields)?),
+        ApiMethod::InvalidateUserTokens => {
+            ApiCall::Block(block_requests::invalidate_user_tokens(&fields)?)
+        }
+        ApiMethod::BlockAddress => ApiCall::Block(block_requests::block_address(&fields)?),
+        ApiMethod::UnblockAddress => ApiCall::Block(block_requests::unblock_address(&fields)?),
         ApiMethod::Batch => ApiCall::Batch(commands(&fields)?),
     };
     Ok(call)

@@ -157,13 +157,18 @@ pub(super) fn base64_data<'a>(
 }
 
 fn about<'a>(fields: &Fields<'a>, op: ApiUserOp<'a>) -> Result<ApiUserCall<'a>, ApiFieldError> {
-    let is_name = |name: &str| {
-        (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
-    };
-    let user = fields.needed_text(ApiField::User, is_name)?;
+    let user = user(fields)?;
     // Connections here have none: it is of transports that are not served.
     fields.text(ApiField::Session, str::is_empty)?;
     Ok(ApiUserCall { user, client: client(fields)?, op })
+}
+
+/// The name of a user.
+pub(super) fn user<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldError> {
+    let is_name = |name: &str| {
+        (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+    };
+    fields.needed_text(ApiField::User, is_name)
 }
 
 /// The id of a connection; an empty one is the same as none.

@@ -209,6 +209,7 @@ class Server:
             text = text.replace("{" + name + "}", str(value))
         if self.api_keys:
             text += f'\n[api]\nlisten = "127.0.0.1:{self.api_port}"\n'
+            text += f'\n[blocks]\ndir = "{self.folder}/blocks"\n'
         for key in self.api_keys:
             # Texts and lists of texts are the same in JSON and TOML.
             text += "\n[[api.keys]]\n"
