@@ -4,7 +4,7 @@
 //! Invariants: requests of one core reach the engine in their order, and answers
 //! reach the core in theirs; a way that is full keeps what it has no room for with
 //! its writer; what the engine has no room for stays in its lane, and a batch leaves its way
-//! only when its lane is empty.
+//! for the store only when its lane is empty.
 //!
 //! Deliberately absent: what requests mean, and what must be on the disk.
 
@@ -215,14 +215,15 @@ impl Store {
         lane.late_requests.push_back((due, std::mem::take(requests)));
     }
 
-    /// One batch of answers for a core, if it has arrived.
+    /// The answers for a core that have arrived, as many as its lane has room for.
     pub fn take(&mut self, core: usize, now: MonotonicMs) -> Vec<StoreReply> {
         let StoreLane { late_replies, replies, mailbox, .. } = &mut self.lanes[core];
-        if mailbox.waiting_count() == 0
-            && let Some((_, mut batch)) = late_replies.pop_front_if(|(due, _)| *due <= now)
-        {
+        while let Some((due, mut batch)) = late_replies.pop_front_if(|(due, _)| *due <= now) {
             replies.post(&mut batch);
-            assert!(batch.is_empty(), "a lane that is empty has room for what a store answers");
+            if !batch.is_empty() {
+                late_replies.push_front((due, batch));
+                break;
+            }
         }
         let mut taken = Vec::new();
         mailbox.take(TURN_REPLIES_MAX, &mut |_, reply| taken.push(reply), &mut |_| ());

@@ -71,13 +71,15 @@ pub fn turn<I: Io, L: Lanes>(
     let reap_progress = if is_drained { ReapProgress::All } else { ReapProgress::Partial };
     shard.judge(now, reap_progress, &mut |id| io.tcp_liveness(id));
 
+    // Before the messages: a message can be of somebody who has been shown already what an answer
+    // says, by another core that has read it in the store.
+    shard.enter(TurnPhase::Store);
+    let replies_count = lanes.take_replies(&mut |reply| shard.on_reply(now, reply));
     shard.enter(TurnPhase::Letters);
     let messages_count = lanes.take_messages(
         &mut |from, message| shard.on_message(now, from, message),
         &mut |neighbour| io.wake(neighbour),
     );
-    shard.enter(TurnPhase::Store);
-    let replies_count = lanes.take_replies(&mut |reply| shard.on_reply(now, reply));
     shard.enter(TurnPhase::Orders);
     let mut commands_count = 0;
     while commands_count < TURN_COMMANDS_MAX
