@@ -51,6 +51,7 @@ fn answer_abandoned(
         | PendingOp::MarkerAdvanced(..)
         | PendingOp::Reacted(..)
         | PendingOp::Pending(_)
+        | PendingOp::DeadLetter(_)
         | PendingOp::Done => unreachable!("these stand in no line"),
     }
 }

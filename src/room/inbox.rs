@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::inbox_order::{DirectKind, InboxOrder, PageUse, Redelivery};
+use super::inbox_order::{DirectKind, InboxOrder, PageUse, PendingPosition, Redelivery};
 use super::members::Members;
 use super::messages::{DirectMessage, InboxDelivery};
 use super::room_context::RoomContext;
@@ -124,12 +124,15 @@ impl<'r> InboxRoom<'r> {
                 return known.schedule_in(RETRY_MS, cx);
             }
         };
-        match known.order.on_page(request_id, &due, next) {
+        let mut page = DuePage { due, next };
+        let given_up = known.take_given_up(&mut page, cx);
+        match known.order.on_page(request_id, &page.due, page.next) {
             PageUse::Stale => (),
             PageUse::AskAgain => self.query(cx),
             PageUse::Send { redelivery, held, asks_again } => {
-                self.send_page(due, redelivery, cx);
+                self.send_page(page.due, redelivery, cx);
                 held.iter().for_each(|message| self.send_direct(message, cx.out));
+                self.give_up(given_up, cx);
                 if asks_again {
                     self.query(cx);
                 }
@@ -144,44 +147,53 @@ impl<'r> InboxRoom<'r> {
         redelivery: Redelivery,
         cx: &mut RoomContext<'_>,
     ) {
-        let ack_wait_ms = u64::from(cx.rules.ack_wait_ms);
         if !due.is_empty() {
             self.schedule_overdue(cx);
         }
         for one in due {
-            let waited_ms = cx.now.unix_ms.saturating_sub(one.publication.time_unix_ms);
-            if redelivery == Redelivery::Unsent || ack_wait_ms <= waited_ms {
+            if is_sent_again(&one, redelivery, cx) {
                 self.redeliver(one, cx);
             }
         }
     }
 
+    /// Brings a message that waits, once more.
     fn redeliver(&self, due: PendingMessage, cx: &mut RoomContext<'_>) {
         let PendingMessage { room, channel, publication, tries_count, .. } = due;
         let (inbox, offset) = (self.id, publication.offset);
-        let op = if cx.rules.tries_max <= tries_count {
-            let (cause, trace) = (DeadLetterCause::Attempts, publication.trace);
-            cx.out.step(MessageStep::GivenUp { room, offset, trace });
-            StoreOp::DeadLetter(NewDeadLetter {
-                inbox,
-                room,
-                offset,
-                cause,
-                at_unix_ms: cx.now.unix_ms,
-            })
-        } else {
-            let timing =
-                cx.epochs.redelivery_timing(cx.now, room, &publication, ChatType::OneToOne);
-            cx.out.step(MessageStep::Again { timing });
-            self.send_direct(&DirectMessage { room, channel, publication, timing }, cx.out);
-            StoreOp::Attempted(DeliveryAttempt {
-                inbox,
-                room,
-                offset,
-                tries_count: tries_count + 1,
-            })
-        };
+        let timing = cx.epochs.redelivery_timing(cx.now, room, &publication, ChatType::OneToOne);
+        cx.out.step(MessageStep::Again { timing });
+        self.send_direct(&DirectMessage { room, channel, publication, timing }, cx.out);
+        let tries_count = tries_count + 1;
+        let op = StoreOp::Attempted(DeliveryAttempt { inbox, room, offset, tries_count });
         cx.store.send(Requester::NOBODY, PendingOp::Done, op, cx.out);
+    }
+
+    /// Messages that were sent as often as they may be become dead letters. What comes after the
+    /// first of them is sent when the store has them as such: its acknowledgement would take them
+    /// out of the store.
+    fn give_up(&mut self, given_up: Vec<PendingMessage>, cx: &mut RoomContext<'_>) {
+        let (Some(first), Some(known)) = (given_up.first(), &mut *self.inbox) else { return };
+        known.order.wait_before(before(first));
+        for one in given_up {
+            let (room, offset, trace) = (one.room, one.publication.offset, one.publication.trace);
+            cx.out.step(MessageStep::GivenUp { room, offset, trace });
+            let (inbox, cause) = (self.id, DeadLetterCause::Attempts);
+            let at_unix_ms = cx.now.unix_ms;
+            let op = StoreOp::DeadLetter(NewDeadLetter { inbox, room, offset, cause, at_unix_ms });
+            cx.store.send(Requester::NOBODY, PendingOp::DeadLetter(inbox), op, cx.out);
+        }
+    }
+
+    /// A message has become a dead letter, or has not.
+    pub fn on_dead_letter(&mut self, outcome: &StoreResult, cx: &mut RoomContext<'_>) {
+        let (false, Some(known)) = (self.members.is_empty(), &mut *self.inbox) else { return };
+        if matches!(outcome, StoreResult::Failed(_)) {
+            // It is tried again when the message is read again.
+            known.schedule_in(RETRY_MS, cx);
+        } else {
+            self.query(cx);
+        }
     }
 
     /// Something for the user.
@@ -242,6 +254,20 @@ impl<'r> InboxRoom<'r> {
 }
 
 impl Inbox {
+    /// Takes out of a page what was sent as often as it may be. The page ends before the first of
+    /// these.
+    fn take_given_up(&self, page: &mut DuePage, cx: &RoomContext<'_>) -> Vec<PendingMessage> {
+        let redelivery = self.order.redelivery();
+        let is_over = |one: &PendingMessage| {
+            cx.rules.tries_max <= one.tries_count && is_sent_again(one, redelivery, cx)
+        };
+        let Some(first) = page.due.iter().position(is_over) else { return Vec::new() };
+        page.next = before(&page.due[first]);
+        let mut given_up = page.due.split_off(first);
+        given_up.retain(is_over);
+        given_up
+    }
+
     /// Somebody looks when what was sent should have been acknowledged.
     fn schedule_overdue(&mut self, cx: &mut RoomContext<'_>) {
         self.schedule_in(u64::from(cx.rules.ack_wait_ms), cx);
@@ -254,6 +280,17 @@ impl Inbox {
             cx.timers.set_redelivery(at, cx.slot);
         }
     }
+}
+
+/// Whether a message that waits is brought to a reader of a page now.
+fn is_sent_again(one: &PendingMessage, redelivery: Redelivery, cx: &RoomContext<'_>) -> bool {
+    let waited_ms = cx.now.unix_ms.saturating_sub(one.publication.time_unix_ms);
+    redelivery == Redelivery::Unsent || u64::from(cx.rules.ack_wait_ms) <= waited_ms
+}
+
+/// The position in front of a message.
+fn before(message: &PendingMessage) -> PendingPosition {
+    Some((message.room, message.publication.offset - 1))
 }
 
 /// A direct message as it appears in a personal channel: without a place there,

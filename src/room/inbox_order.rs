@@ -197,6 +197,19 @@ impl InboxOrder {
         self.query.take_if(|query| query.request_id == request_id)
     }
 
+    /// Which messages of a page are sent.
+    pub fn redelivery(&self) -> Redelivery {
+        match self.unsent_after {
+            Some(_) => Redelivery::Unsent,
+            None => Redelivery::Overdue,
+        }
+    }
+
+    /// Nothing behind this position is sent before it was read again.
+    pub fn wait_before(&mut self, position: PendingPosition) {
+        self.unsent_after = earlier(self.unsent_after, Some(position));
+    }
+
     /// Whether something that comes before this position, or is there, may not have been sent.
     fn is_unsent(&self, position: PendingPosition) -> bool {
         self.unsent_after.is_some_and(|unsent_after| unsent_after < position)

@@ -399,6 +399,12 @@ impl Rooms {
                     room.inbox().on_pending(request_id, outcome, &mut cx);
                 }
             }
+            PendingOp::DeadLetter(inbox) => {
+                if let Some(slot) = self.set.slot_of(inbox) {
+                    let (room, mut cx) = self.set.visit(now, slot, out);
+                    room.inbox().on_dead_letter(&outcome, &mut cx);
+                }
+            }
             PendingOp::Done => (),
         }
     }

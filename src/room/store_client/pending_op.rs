@@ -32,6 +32,8 @@ pub(in crate::room) enum PendingOp {
     Reactions(RoomId, ReplyRoute),
     /// A page of what waits for a user.
     Pending(RoomId),
+    /// A direct message to the user of this inbox becomes a dead letter.
+    DeadLetter(RoomId),
     /// Nobody waits.
     Done,
 }

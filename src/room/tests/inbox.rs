@@ -210,3 +210,51 @@ fn an_answer_to_a_room_that_was_there_before_is_nobodys() {
     world.settle();
     assert_eq!(sent(&mut world), [1, 2]);
 }
+
+/// Bob has been sent both as often as that may be, and more is said meanwhile.
+fn given_up(world: &mut World) {
+    let tries = u64::from(world.options.namespaces[2].tries_max);
+    say(world, 1..=2);
+    for turn in 0..tries {
+        let request = come_unread(world, 5);
+        world.out.requests().push(request);
+        world.settle();
+        assert_eq!(sent(world), [1, 2], "attempt {turn}");
+        world.ask(5, BOBS, RoomOp::Unsubscribe(LeaveReason::Disconnected));
+    }
+    say(world, 3..=3);
+}
+
+/// An acknowledgement of what comes after it would take it out of the store, without a trace.
+#[test]
+fn what_is_given_up_is_a_dead_letter_before_anything_else_is_sent() {
+    let mut world = World::new();
+    given_up(&mut world);
+    let request = come_unread(&mut world, 5);
+    let reply = read(&mut world, request);
+    world.asleep = true;
+    answer(&mut world, reply);
+    assert_eq!(sent(&mut world), [0; 0]);
+    let dead: Vec<u64> = world
+        .out
+        .requests()
+        .iter()
+        .filter_map(|one| match &one.op {
+            StoreOp::DeadLetter(dead) => Some(dead.offset),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(dead, [1, 2]);
+    // The disk is full: it is tried again.
+    for request in world.out.requests().drain(..).collect::<Vec<_>>() {
+        let outcome = StoreResult::Failed(StoreError::Full);
+        let request_id = request.request_id;
+        world.rooms.on_reply(world.now, StoreReply { request_id, outcome }, &mut world.out);
+    }
+    world.asleep = false;
+    say(&mut world, 4..=4);
+    assert_eq!(sent(&mut world), [0; 0]);
+    world.pass(1_200);
+    world.settle();
+    assert_eq!(sent(&mut world), [3, 4]);
+}
