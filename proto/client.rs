@@ -319,9 +319,31 @@ pub struct SubscribeRequest {
     pub recoverable: bool,
     #[prost(bool, tag = "11")]
     pub join_leave: bool,
+    /// Only publications whose tags it matches.
+    #[prost(message, optional, tag = "13")]
+    pub tf: Option<FilterNode>,
     /// 2: who cannot recover does not come in (112).
     #[prost(int64, tag = "14")]
     pub flag: i64,
+}
+
+/// A comparison of one tag, or what joins such.
+#[derive(Clone, PartialEq, serde::Deserialize, ::prost::Message)]
+#[serde(default)]
+pub struct FilterNode {
+    /// "and", "or", "not"; empty for a comparison.
+    #[prost(string, tag = "1")]
+    pub op: String,
+    #[prost(string, tag = "2")]
+    pub key: String,
+    #[prost(string, tag = "3")]
+    pub cmp: String,
+    #[prost(string, tag = "4")]
+    pub val: String,
+    #[prost(string, repeated, tag = "5")]
+    pub vals: Vec<String>,
+    #[prost(message, repeated, tag = "6")]
+    pub nodes: Vec<FilterNode>,
 }
 
 #[derive(Clone, PartialEq, serde::Deserialize, ::prost::Message)]

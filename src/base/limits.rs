@@ -187,6 +187,16 @@ pub const ROOM_REACTIONS_MAX: usize = 16_384;
 /// Messages whose reactions one question asks for.
 pub const REACTION_OFFSETS_MAX: usize = 100;
 
+/// Bytes of the filter over tags of one subscription; over it the subscribe is refused (107).
+pub const TAG_FILTER_BYTES_MAX: usize = 2 << 10;
+
+/// Bytes of all such filters of a connection; over it a subscribe is refused (106). In memory a
+/// filter takes up to twelve times as much.
+pub const TAG_FILTERS_BYTES_MAX: usize = 16 << 10;
+
+/// Levels of such a filter. They are walked by a function that calls itself.
+pub const TAG_FILTER_LEVELS_MAX: usize = 8;
+
 /// Entries of one page of members, conversations or receipts.
 pub const PAGE_MAX: u32 = 1_000;
 

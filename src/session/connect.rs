@@ -255,7 +255,8 @@ impl PendingConnect {
                 let rules = &cx.rooms.namespaces[usize::from(one.channel_key.namespace)];
                 let pushes = one.terms.overrides.push_join_leave;
                 let wants_join_leave = pushes.unwrap_or(rules.push_join_leave);
-                out.effect(Effect::AddSubscriber { room, name, wants_join_leave });
+                let filter = None;
+                out.effect(Effect::AddSubscriber { room, name, wants_join_leave, filter });
                 // Its answer is that to the connect command.
                 let terms = SubscribeTerms::default();
                 let server = SubscriptionSide::Server;

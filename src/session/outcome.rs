@@ -13,7 +13,7 @@ use crate::base::{MonotonicMs, RoomId, trim_list};
 use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
 use crate::room::RoomRequest;
 use crate::wire::chat::{Field, InvalidFieldError};
-use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push};
+use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push, TagFilter};
 
 /// The output of a session: messages for its client, encoded at once, and effects for the shard, in
 /// order.
@@ -58,6 +58,8 @@ pub enum Effect {
         name: Arc<str>,
         /// Whether join and leave messages are delivered, too.
         wants_join_leave: bool,
+        /// Which publications are delivered; `None` for all.
+        filter: Option<Arc<TagFilter>>,
     },
     /// Remove the subscriber.
     RemoveSubscriber(SubscriberSlot),

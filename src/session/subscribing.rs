@@ -19,9 +19,12 @@ use super::tokens::{channel_claims, left_s, terms_of, token_refusal};
 use super::{Context, Effect};
 use crate::auth::{ChannelClaims, PermissionSet, SubscribeOverrides};
 use crate::base::RoomId;
+use crate::base::limits::TAG_FILTERS_BYTES_MAX;
 use crate::metrics::{Agent, Histogram};
 use crate::room::{LeaveReason, RecoveryOutcome, RoomOp, RoomSubscribe, Subscribed, Unrecovered};
-use crate::wire::{Answer, ErrorCode, Push, SubscribeFlags, SubscribeRequest, SubscribeResult};
+use crate::wire::{
+    Answer, ErrorCode, Push, SubscribeFlags, SubscribeRequest, SubscribeResult, TagFilter,
+};
 
 /// A connected peer with its subscriptions, mutable.
 pub(super) struct Membership<'s> {
@@ -84,7 +87,10 @@ impl<'s> Membership<'s> {
         if let Some(claims) = &claims {
             reply.outcome().count_unsupported(claims.unsupported);
         }
-        let (pending, subscribe) = self.room_subscribe(cx, request, &target, claims, reply.id());
+        let tag_filter = tag_filter(request, &target, self.subscriptions)?;
+        let (mut pending, subscribe) =
+            self.room_subscribe(cx, request, &target, claims, reply.id());
+        pending.tag_filter = tag_filter;
         if subscribe.chan_info.is_some() || pending.expires_unix_s.is_some() {
             let channel = Box::from(&*request.channel);
             let (chan_info, expires_unix_s) = (subscribe.chan_info.clone(), pending.expires_unix_s);
@@ -136,6 +142,7 @@ impl<'s> Membership<'s> {
             allow,
             terms,
             unrecovered,
+            tag_filter: None,
             own_from: since.map(|since| since.own_from),
             cancelled: None,
         };
@@ -210,7 +217,7 @@ impl<'s> Membership<'s> {
         &mut self,
         cx: &Context<'_>,
         room: RoomId,
-        subscribed: Subscribed,
+        mut subscribed: Subscribed,
         mut reply: CommandOut<'_>,
     ) -> Option<SubscribeOutcome> {
         let Some(pending) = self.subscriptions.pending(room) else {
@@ -225,6 +232,10 @@ impl<'s> Membership<'s> {
             reply.send_request_unanswered(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
             reply.refuse(code);
             return Some(SubscribeOutcome::Settled);
+        }
+        let filter = pending.tag_filter.as_ref().map(|(filter, _)| Arc::clone(filter));
+        if let Some(filter) = &filter {
+            subscribed.missed.retain(|one| filter.matches(&one.tags));
         }
         let rules = &cx.rooms.namespaces[usize::from(pending.channel_key.namespace)];
         let SubscribeOverrides { push_join_leave, recovery, positioning } = pending.terms.overrides;
@@ -250,7 +261,8 @@ impl<'s> Membership<'s> {
         }
         let is_pushed = push_join_leave.unwrap_or(rules.push_join_leave);
         let wants_join_leave = is_pushed || (rules.join_leave && pending.join_leave);
-        reply.effect(Effect::AddSubscriber { room, name: subscribed.name, wants_join_leave });
+        let name = subscribed.name;
+        reply.effect(Effect::AddSubscriber { room, name, wants_join_leave, filter });
         Some(SubscribeOutcome::Settled)
     }
 
@@ -283,4 +295,22 @@ impl<'s> Membership<'s> {
         }
         maker
     }
+}
+
+/// The filter that a client wants of the publications, where the namespace has filters, with its
+/// length in bytes.
+fn tag_filter(
+    request: &SubscribeRequest<'_>,
+    target: &ChannelTarget<'_, '_>,
+    subscriptions: &Subscriptions,
+) -> Result<Option<(Arc<TagFilter>, u16)>, ErrorCode> {
+    let Some(raw) = &request.tag_filter else { return Ok(None) };
+    if !target.rules.tag_filters {
+        return Err(ErrorCode::NotAvailable);
+    }
+    let filter = TagFilter::read(raw).map_err(|_| ErrorCode::BadRequest)?;
+    if TAG_FILTERS_BYTES_MAX < subscriptions.tag_filters_bytes() + raw.bytes.len() {
+        return Err(ErrorCode::LimitExceeded);
+    }
+    Ok(Some((Arc::new(filter), raw.bytes.len() as u16)))
 }

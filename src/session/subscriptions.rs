@@ -11,7 +11,7 @@ use super::rights::MembershipStatus;
 use crate::auth::{PermissionSet, SubscribeOverrides};
 use crate::base::{MonotonicMs, RoomId};
 use crate::room::{ChannelKey, LeaveReason, RecoveryOutcome, Unrecovered};
-use crate::wire::{ErrorCode, Payload};
+use crate::wire::{ErrorCode, Payload, TagFilter};
 
 /// The slot of a subscriber in a channel of its shard. It is opaque to the session; the shard
 /// changes it when others leave.
@@ -35,8 +35,19 @@ struct Subscription {
 enum SubscriptionState {
     /// The home has not answered.
     Pending(Box<PendingSubscribe>),
-    /// It is active, with the permissions of its token, and its maker.
-    Active(SubscriberSlot, PermissionSet, SubscriptionSide),
+    /// It is active.
+    Active(ActiveSubscription),
+}
+
+/// What is kept of an active subscription.
+#[derive(Clone, Copy, Debug)]
+struct ActiveSubscription {
+    slot: SubscriberSlot,
+    /// The permissions of its token.
+    allow: PermissionSet,
+    maker: SubscriptionSide,
+    /// How long the filter is that its client sent.
+    tag_filter_bytes: u16,
 }
 
 /// Who made a subscription: only its maker can make it again.
@@ -75,6 +86,8 @@ pub struct PendingSubscribe {
     pub terms: SubscribeTerms,
     /// What becomes of it when it cannot recover.
     pub unrecovered: Unrecovered,
+    /// Which publications it is for, and how long that was on the wire in bytes; `None` for all.
+    pub tag_filter: Option<(Arc<TagFilter>, u16)>,
     /// The offset from which missed messages are the client's own, if it recovers.
     pub own_from: Option<u64>,
     /// Set when it ends as soon as it begins: the error code for the command.
@@ -180,6 +193,7 @@ impl PendingSubscribe {
             allow: PermissionSet::NONE,
             terms,
             unrecovered: Unrecovered::Admitted,
+            tag_filter: None,
             own_from: None,
             channel_key,
             recoverable: recovery.unwrap_or(true),
@@ -196,7 +210,7 @@ impl Subscription {
     fn allow(&self) -> PermissionSet {
         match &self.stage {
             SubscriptionState::Pending(pending) => pending.allow,
-            SubscriptionState::Active(_, allow, _) => *allow,
+            SubscriptionState::Active(active) => active.allow,
         }
     }
 
@@ -204,15 +218,34 @@ impl Subscription {
     fn maker(&self) -> SubscriptionSide {
         match &self.stage {
             SubscriptionState::Pending(pending) => pending.maker,
-            SubscriptionState::Active(.., maker) => *maker,
+            SubscriptionState::Active(active) => active.maker,
         }
     }
 
     fn place(&self) -> Option<SubscriberSlot> {
         match &self.stage {
             SubscriptionState::Pending(_) => None,
-            SubscriptionState::Active(place, ..) => Some(*place),
+            SubscriptionState::Active(active) => Some(active.slot),
         }
+    }
+
+    fn tag_filter_bytes(&self) -> u16 {
+        match &self.stage {
+            SubscriptionState::Pending(pending) => {
+                pending.tag_filter.as_ref().map_or(0, |&(_, bytes)| bytes)
+            }
+            SubscriptionState::Active(active) => active.tag_filter_bytes,
+        }
+    }
+
+    /// The same, active in this slot.
+    fn active_in(&self, slot: SubscriberSlot) -> SubscriptionState {
+        SubscriptionState::Active(ActiveSubscription {
+            slot,
+            allow: self.allow(),
+            maker: self.maker(),
+            tag_filter_bytes: self.tag_filter_bytes(),
+        })
     }
 }
 
@@ -233,6 +266,11 @@ impl Subscriptions {
             Some(_) => MembershipStatus::Subscribed,
             None => MembershipStatus::Outside,
         }
+    }
+
+    /// How long all filters together are that the client sent with its subscriptions, in bytes.
+    pub fn tag_filters_bytes(&self) -> usize {
+        self.all().iter().map(|sub| usize::from(sub.tag_filter_bytes())).sum()
     }
 
     /// The permissions of the token of a room's subscription.
@@ -287,20 +325,20 @@ impl Subscriptions {
     /// The home has added the member, and the shard the subscriber, with this slot.
     pub fn activate(&mut self, room: RoomId, place: SubscriberSlot) {
         let sub = self.at_mut(room).expect("the session asked for this seat");
-        sub.stage = SubscriptionState::Active(place, sub.allow(), sub.maker());
+        sub.stage = sub.active_in(place);
     }
 
     /// Another subscriber has left the channel, and the session's slot has changed.
     pub fn on_moved(&mut self, room: RoomId, place: SubscriberSlot) {
         let sub = self.at_mut(room).expect("who sits in a channel is subscribed to it");
-        sub.stage = SubscriptionState::Active(place, sub.allow(), sub.maker());
+        sub.stage = sub.active_in(place);
     }
 
     /// Takes the permissions of a fresh token.
     pub fn set_allow(&mut self, room: RoomId, allow: PermissionSet) {
         let stage = self.at_mut(room).map(|sub| &mut sub.stage);
-        if let Some(SubscriptionState::Active(_, allowed, _)) = stage {
-            *allowed = allow;
+        if let Some(SubscriptionState::Active(active)) = stage {
+            active.allow = allow;
         }
     }
 
@@ -313,7 +351,7 @@ impl Subscriptions {
                 pending.cancelled = Some(code);
                 return CancelledSubscription::Pending;
             }
-            Some(SubscriptionState::Active(place, ..)) => *place,
+            Some(SubscriptionState::Active(active)) => active.slot,
         };
         self.take(room);
         CancelledSubscription::Active(place)
@@ -412,16 +450,15 @@ mod tests {
 
     fn active(room: RoomId, channel: u32) -> Subscription {
         let place = SubscriberSlot { channel, index: 0 };
-        Subscription {
-            room,
-            stage: SubscriptionState::Active(place, PermissionSet::NONE, SubscriptionSide::Client),
-        }
+        let (allow, maker) = (PermissionSet::NONE, SubscriptionSide::Client);
+        let active = ActiveSubscription { slot: place, allow, maker, tag_filter_bytes: 0 };
+        Subscription { room, stage: SubscriptionState::Active(active) }
     }
 
     #[track_caller]
     fn check(subs: &mut Subscriptions, model: &BTreeMap<RoomId, u32>) {
         let place = |sub: &Subscription| match &sub.stage {
-            SubscriptionState::Active(place, ..) => (sub.room, place.channel),
+            SubscriptionState::Active(active) => (sub.room, active.slot.channel),
             SubscriptionState::Pending(_) => panic!("nobody asked"),
         };
         assert!(

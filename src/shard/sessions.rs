@@ -21,7 +21,7 @@ use super::batches::FanoutBatch;
 use super::conn::{CloseHandshake, ConnStage, Connection, StageKind, close_handshake};
 use super::connections::Connections;
 use super::delivery::FlushQueue;
-use super::fanout::{Fanout, FanoutBuffer, Subscriber, SubscriberClass};
+use super::fanout::{Fanout, FanoutBuffer, SubscriberClass};
 use super::mesh::PostResult;
 use super::messages::Gap;
 use super::observe::Observing;
@@ -202,11 +202,11 @@ impl Sessions {
         for effect in effects.drain(..) {
             match effect {
                 Effect::SendRequest(request) => self.send_request(cx, request),
-                Effect::AddSubscriber { room, name, wants_join_leave } => {
+                Effect::AddSubscriber { room, name, wants_join_leave, filter } => {
                     let Some(conn) = self.connections.get(id) else { continue };
                     let class =
                         SubscriberClass { encoding: conn.send().encoding(), wants_join_leave };
-                    self.add_subscriber(cx, id, room, name, class);
+                    self.add_subscriber(cx, id, (room, name), class, filter);
                 }
                 Effect::RemoveSubscriber(place) => self.remove_subscriber(id, place),
                 Effect::Release => self.queue.release(&mut self.connections, id),
@@ -484,9 +484,9 @@ impl Sessions {
         &mut self,
         cx: &mut TurnContext<'_>,
         id: ConnId,
-        room: RoomId,
-        name: Arc<str>,
+        (room, name): (RoomId, Arc<str>),
         class: SubscriberClass,
+        filter: Option<Arc<crate::wire::TagFilter>>,
     ) {
         // Earlier messages of this turn are not for the new subscriber.
         self.flush_room(cx, room);
@@ -496,7 +496,7 @@ impl Sessions {
             if session.is_connecting() {
                 send.hold();
             }
-            session.activate(room, self.fanout.add(room, name, Subscriber::new(id.slot, class)));
+            session.activate(room, self.fanout.add(room, name, (id.slot, class), filter));
         }
     }
 

@@ -101,6 +101,9 @@ fn put_json_subscribe(subscribe: &SubscribeRequest<'_>, members: &mut JsonMember
         ("recoverable", subscribe.recoverable),
         ("join_leave", subscribe.join_leave),
     ]);
+    if let Some(filter) = &subscribe.tag_filter {
+        members.json("tf", &filter.bytes);
+    }
     members.number_if_any("flag", subscribe.flags.number());
 }
 
@@ -175,6 +178,13 @@ fn put_protobuf_subscribe(subscribe: &SubscribeRequest<'_>, fields: &mut Protobu
         (10, subscribe.recoverable),
         (11, subscribe.join_leave),
     ]);
+    if let Some(filter) = &subscribe.tag_filter {
+        // A message is there even when it is empty.
+        match filter.bytes.is_empty() {
+            true => fields.message(13, |_| {}),
+            false => fields.bytes(13, &filter.bytes),
+        }
+    }
     fields.number(14, subscribe.flags.number());
 }
 

@@ -230,6 +230,8 @@ struct SubscribeJson<'a> {
     recoverable: JsonBool,
     join_leave: JsonBool,
     flag: JsonInteger,
+    #[serde(borrow)]
+    tf: JsonRaw<'a>,
 }
 
 impl<'a> SubscribeJson<'a> {
@@ -245,6 +247,7 @@ impl<'a> SubscribeJson<'a> {
             recoverable: is_set(self.recoverable),
             join_leave: is_set(self.join_leave),
             flags: SubscribeFlags::of(self.flag.fit()?),
+            tag_filter: self.tf.optional()?,
         })
     }
 }

@@ -26,6 +26,7 @@ mod json_values;
 mod names;
 mod protobuf_in;
 mod protobuf_out;
+mod tag_filter;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -33,6 +34,7 @@ mod types;
 pub use commands::{Commands, commands, commands_behind};
 pub use error_code::ErrorCode;
 pub use names::{INBOX_NAMESPACE, channel_is_valid};
+pub use tag_filter::TagFilter;
 pub use types::*;
 
 use bytes::{BufMut, BytesMut};

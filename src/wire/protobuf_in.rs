@@ -146,6 +146,10 @@ fn parse_subscribe(message: &[u8]) -> Result<SubscribeRequest<'_>, CommandParseE
             9 => request.positioned = value.varint()? != 0,
             10 => request.recoverable = value.varint()? != 0,
             11 => request.join_leave = value.varint()? != 0,
+            13 => {
+                let bytes = Cow::Borrowed(value.bytes()?);
+                request.tag_filter = Some(RawData { bytes, is_json: false });
+            }
             14 => request.flags = SubscribeFlags::of(value.varint()?.cast_signed()),
             _ => {}
         }
@@ -263,7 +267,7 @@ impl<'a> ProtobufValue<'a> {
         }
     }
 
-    fn text(self) -> Result<Cow<'a, str>, CommandParseError> {
+    pub(super) fn text(self) -> Result<Cow<'a, str>, CommandParseError> {
         let text =
             simdutf8::basic::from_utf8(self.bytes()?).map_err(|_| CommandParseError::Protobuf)?;
         Ok(Cow::Borrowed(text))

@@ -320,6 +320,8 @@ pub struct SubscribeRequest<'a> {
     pub recoverable: bool,
     pub join_leave: bool,
     pub flags: SubscribeFlags,
+    /// A filter over tags (`tf`) as it came: JSON, or a message of Protobuf.
+    pub tag_filter: Option<RawData<'a>>,
 }
 
 /// What a client asks of a subscription by bits of `flag`. Bits that mean nothing are dropped.

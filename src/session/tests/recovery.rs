@@ -186,6 +186,49 @@ fn a_recovery_without_room_is_none_for_who_wants_all_or_nothing() {
 }
 
 #[test]
+fn a_filter_is_for_namespaces_that_have_filters_and_holds_for_what_was_missed() {
+    let command = |filter: &str| {
+        format!(r#""subscribe":{{"channel":"room:1","recover":true,"tf":{filter}}}"#)
+    };
+    let filter = r#"{"cmp":"eq","key":"kind","val":"a"}"#;
+    let stream = Stream { see_history: Permission::Users, encoding: Encoding::Json };
+    let mut harness = stream.connected("ann");
+    harness.command(&command(filter));
+    assert!(harness.text().contains(r#""code":108"#), "{}", harness.text());
+    harness.rooms.namespaces[0].tag_filters = true;
+    harness.command(&command(r#"{"cmp":"eq"}"#));
+    assert!(harness.text().contains(r#""code":107"#), "{}", harness.text());
+    let long = format!(r#"{{"cmp":"eq","key":"kind","val":"{}"}}"#, "a".repeat(2_000));
+    for n in 1..=8 {
+        harness.command(&command(&long).replace("room:1", &format!("room:long{n}")));
+        harness.asked();
+    }
+    harness.command(&command(&long).replace("room:1", "room:long9"));
+    assert!(harness.text().contains(r#""code":106"#), "{}", harness.text());
+    harness.command(&command(filter));
+    let room = harness.asked().0;
+    let publication = |offset: u64, kind: &str| {
+        let data = crate::wire::Payload { bytes: "1".into(), is_json: true };
+        let tags = vec![("kind".into(), kind.into())];
+        let (info, chan_info, trace) = (None, None, None);
+        let time_unix_ms = 0;
+        let one =
+            crate::wire::Publication { offset, data, info, chan_info, tags, time_unix_ms, trace };
+        Arc::new(one)
+    };
+    let missed = vec![publication(1, "a"), publication(2, "b"), publication(3, "a")];
+    let recovery = RecoveryOutcome::Whole;
+    let subscribed = Subscribed { missed, recovery, ..*subscribed(3) };
+    harness.answer(room, RoomReply::Subscribed(Box::new(subscribed)));
+    let text = harness.text();
+    assert_eq!(text.matches(r#""kind":"a""#).count(), 2, "{text}");
+    assert!(!text.contains(r#""kind":"b""#) && text.contains(r#""offset":3,"#), "{text}");
+    let has_filter =
+        |effect: &Effect| matches!(effect, Effect::AddSubscriber { filter: Some(_), .. });
+    assert!(harness.out.effects().iter().any(has_filter));
+}
+
+#[test]
 fn no_part_of_a_seal_can_be_changed() {
     let stream = Stream { see_history: Permission::Nobody, encoding: Encoding::Json };
     let known = stream.comes_in("ann");

@@ -23,13 +23,14 @@ use ledger::SendLedger;
 use super::batches::{BatchId, FanoutBatch, SendResult};
 use super::conn::{ConnStage, Connection};
 use super::connections::Connections;
-use super::fanout::{Channel, FanoutBuffer, opcode};
+use super::fanout::{Channel, FanoutBuffer, FilteredFrames, SubscriberClass, opcode};
 use super::observe::{Observing, work_in};
 use super::outbox::{
-    FanoutFrame, Outbox, OutboxLane, OutboxLimits, OutboxTotals, PushResult, Released, SendState,
+    FanoutFrame, Outbox, OutboxLane, OutboxLimits, OutboxTotals, PublicationCounts, PushResult,
+    Released, SendState,
 };
 use crate::base::{Action, ConnId, MonotonicMs, ShardId, trim_list};
-use crate::metrics::{Counter, MetricsWriter};
+use crate::metrics::{ChatType, Counter, MetricsWriter};
 use crate::session::{self, Session};
 use crate::wire;
 use crate::ws;
@@ -250,6 +251,7 @@ impl FlushQueue {
         work_in(metrics, Some(&channel.name), channel.room);
         let (publications_count, publications) =
             (buffer.publications_count(), buffer.publications());
+        let filtered = buffer.take_filtered().zip(Some(buffer.chat_type()));
         let batch = match publications_count {
             0 => BatchId::NONE,
             1.. => {
@@ -264,10 +266,9 @@ impl FlushQueue {
         let (mut at_once, mut queued, mut refused) = (0, 0, 0);
         let frames = buffer.finish();
         for subscriber in channel.subscribers() {
-            let frame = &frames[subscriber.class_index()];
-            if frame.is_empty() {
-                continue;
-            }
+            // Who has a filter is of no class.
+            let frame = frames.get(subscriber.class_index()).filter(|frame| !frame.is_empty());
+            let Some(frame) = frame else { continue };
             let conn = connections.subscriber_mut(subscriber.slot());
             let (id, conn) = conn.expect("a subscriber is removed before its connection");
             let send = conn.send_mut();
@@ -300,6 +301,47 @@ impl FlushQueue {
             (0..refused).for_each(|_| ledger.released().drop_publications(publications));
             ledger.settle(SendResult::Dropped, observing);
             ledger.given(batch, (at_once + queued) as u32, refused as u32, observing);
+        }
+        if let Some((filtered, chat_type)) = filtered {
+            self.flush_filtered(connections, channel, (&filtered, &frames, chat_type), observing);
+        }
+    }
+
+    /// Gives the subscribers of a channel with filters what is for each of them. No batch follows
+    /// their sends: it would say how long a message took that they did not get.
+    fn flush_filtered(
+        &mut self,
+        connections: &mut Connections,
+        channel: &Channel,
+        (filtered, frames, chat_type): (
+            &FilteredFrames,
+            &[Bytes; SubscriberClass::COUNT],
+            Option<ChatType>,
+        ),
+        observing: &mut Observing<'_>,
+    ) {
+        let FlushQueue { entries, totals, slow, ledger, limits, metrics, .. } = self;
+        for subscriber in channel.subscribers() {
+            let Some((frame, count)) = filtered.of(subscriber.slot(), frames) else { continue };
+            let publications = chat_type.map_or(PublicationCounts::NONE, |chat_type| {
+                PublicationCounts::of(chat_type, count)
+            });
+            metrics.add(Counter::Recipients, count);
+            let conn = connections.subscriber_mut(subscriber.slot());
+            let (id, conn) = conn.expect("a subscriber is removed before its connection");
+            let send = conn.send_mut();
+            let mut full = seal(entries, totals, send, *limits) == PushResult::Full;
+            let fanout_frame = FanoutFrame { frame, publications, batch: BatchId::NONE };
+            let push = |outbox: &mut Outbox| outbox.push_fanout(fanout_frame, *limits);
+            if totals.update(send.outbox_mut(), push) == PushResult::Full {
+                full = true;
+                ledger.released().drop_publications(publications);
+                ledger.settle(SendResult::Dropped, observing);
+            }
+            mark_dirty(entries, send, id);
+            if full {
+                slow.push(id);
+            }
         }
     }
 

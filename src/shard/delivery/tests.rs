@@ -12,7 +12,7 @@ use crate::metrics::Cells;
 use crate::room::{RoomEvent, timing};
 use crate::session::NameKey;
 use crate::shard::Options;
-use crate::shard::fanout::{Fanout, Subscriber, SubscriberClass};
+use crate::shard::fanout::{Fanout, SubscriberClass};
 use crate::shard::home_rooms::HomeRooms;
 use crate::shard::observe::Observer;
 use crate::wire::{Payload, Publication};
@@ -145,7 +145,7 @@ fn each_connection_is_told_everything_in_order_by_one_send_at_a_time() {
 fn a_channel_is_heard_by_who_has_room_for_it() {
     let (mut world, room) = (World::new(3, 300), RoomId(1));
     for slot in 0..3 {
-        world.fanout.add(room, "c".into(), Subscriber::new(slot, SubscriberClass::ALL[0]));
+        world.fanout.add(room, "c".into(), (slot, SubscriberClass::ALL[0]), None);
     }
     for (slot, bytes) in [(1, 5), (2, 299)] {
         let frame = vec![b'x'; bytes].into();

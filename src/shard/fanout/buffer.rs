@@ -10,11 +10,13 @@ use hashbrown::HashTable;
 use smallvec::SmallVec;
 
 use super::channels::{Channel, SubscriberClass};
+use super::filters::{FilteredFrames, Filters};
+use super::frames::{Recipients, put_message};
 use crate::base::RoomId;
+use crate::metrics::ChatType;
 use crate::room::MessageTiming;
 use crate::shard::outbox::PublicationCounts;
-use crate::wire::{self, Encoding, Message};
-use crate::ws::{self, Opcode};
+use crate::wire::Message;
 
 /// Channels that the index keeps memory for while it is empty.
 const INDEX_ENTRIES_KEPT: usize = 4_096;
@@ -30,12 +32,12 @@ pub struct FanoutBuffers {
 
 impl FanoutBuffers {
     /// The buffer of a channel, begun now if it has none.
-    pub fn of(&mut self, channel: &Channel) -> &mut FanoutBuffer {
+    pub fn of(&mut self, channel: &Channel, filters: &Filters) -> &mut FanoutBuffer {
         let FanoutBuffers { all, index } = self;
         let found = index.find(channel.room.fold(), |&at| all[at as usize].room == channel.room);
         let at = found.copied().unwrap_or_else(|| {
             let at = all.len() as u32;
-            all.push(FanoutBuffer::begin(channel));
+            all.push(FanoutBuffer::begin(channel, filters));
             index.insert_unique(channel.room.fold(), at, |&at| all[at as usize].room.fold());
             at
         });
@@ -77,38 +79,44 @@ pub struct FanoutBuffer {
     frames: [Option<BytesMut>; SubscriberClass::COUNT],
     /// The timings of the publications, each of which is in every class.
     timings: SmallVec<[MessageTiming; 1]>,
-}
-
-/// The subscribers that get a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recipients {
-    /// Every subscriber.
-    All,
-    /// Subscribers that want join and leave messages.
-    JoinLeave,
+    /// What is for subscribers with filters, where there are such.
+    filtered: Option<Box<FilteredFrames>>,
 }
 
 impl FanoutBuffer {
     /// An empty buffer. Only classes that the channel has now are served: the buffer is
     /// flushed before a new subscriber is added.
-    pub fn begin(channel: &Channel) -> FanoutBuffer {
-        let frames = channel.classes().map(|present| present.then(BytesMut::new));
-        FanoutBuffer { room: channel.room, frames, timings: SmallVec::new() }
+    pub fn begin(channel: &Channel, filters: &Filters) -> FanoutBuffer {
+        let classes = channel.classes();
+        let (plain, filtered) = classes.split_at(SubscriberClass::COUNT);
+        let frames =
+            std::array::from_fn(|class| (plain[class] || filtered[class]).then(BytesMut::new));
+        let filtered = filtered.contains(&true).then(|| Box::new(filters.frames_of(channel.room)));
+        FanoutBuffer { room: channel.room, frames, timings: SmallVec::new(), filtered }
     }
 
     /// Appends one message for all subscribers of the audience.
     pub fn append(&mut self, message: &Message<'_>, recipients: Recipients) {
-        for (class, frames) in SubscriberClass::ALL.iter().zip(&mut self.frames) {
-            let is_for_class = match recipients {
-                Recipients::All => true,
-                Recipients::JoinLeave => class.wants_join_leave,
-            };
+        let mut parts = [const { 0..0 }; SubscriberClass::COUNT];
+        for ((class, frames), part) in
+            SubscriberClass::ALL.iter().zip(&mut self.frames).zip(&mut parts)
+        {
             if let Some(frames) = frames
-                && is_for_class
+                && recipients.include(*class)
             {
+                let start = frames.len();
                 put_message(class.encoding, message, frames);
+                *part = start..frames.len();
             }
         }
+        if let Some(filtered) = &mut self.filtered {
+            filtered.note(message, recipients, &parts);
+        }
+    }
+
+    /// Takes what is for subscribers with filters.
+    pub fn take_filtered(&mut self) -> Option<Box<FilteredFrames>> {
+        self.filtered.take()
     }
 
     /// The channel.
@@ -131,10 +139,14 @@ impl FanoutBuffer {
         self.timings.len() as u64
     }
 
+    /// The chat type of the channel, if there are publications.
+    pub fn chat_type(&self) -> Option<ChatType> {
+        self.timings.first().map(|timing| timing.chat_type)
+    }
+
     /// The same by chat type, of which a channel has one.
     pub fn publications(&self) -> PublicationCounts {
-        let chat_type = self.timings.first().map(|timing| timing.chat_type);
-        chat_type.map_or(PublicationCounts::NONE, |one| {
+        self.chat_type().map_or(PublicationCounts::NONE, |one| {
             PublicationCounts::of(one, self.publications_count())
         })
     }
@@ -142,24 +154,6 @@ impl FanoutBuffer {
     /// The frames for each class, ready to be shared.
     pub fn finish(self) -> [Bytes; SubscriberClass::COUNT] {
         self.frames.map(|frames| frames.map_or_else(Bytes::new, BytesMut::freeze))
-    }
-}
-
-/// Appends one message in a frame of its own.
-pub fn put_message(encoding: Encoding, message: &Message<'_>, out: &mut BytesMut) {
-    if out.is_empty() {
-        out.reserve(wire::bytes_about(message));
-    }
-    let start = ws::begin_frame(out);
-    wire::encode(encoding, message, out);
-    ws::finish_frame(out, start, opcode(encoding));
-}
-
-/// The opcode of frames of an encoding.
-pub fn opcode(encoding: Encoding) -> Opcode {
-    match encoding {
-        Encoding::Json => Opcode::Text,
-        Encoding::Protobuf => Opcode::Binary,
     }
 }
 
@@ -198,7 +192,7 @@ mod tests {
                 }
                 _ => {
                     let channel = channels.of(room).unwrap();
-                    buffers.of(channel).push_timing(timing());
+                    buffers.of(channel, &Filters::default()).push_timing(timing());
                     match place {
                         Some(place) => model[place].1 += 1,
                         None => model.push((room, 1)),

@@ -71,13 +71,20 @@ impl SubscriberClass {
     }
 }
 
-const SLOT_BITS: u32 = 30;
+const SLOT_BITS: u32 = 29;
+/// Of a subscriber with a filter, above its class.
+const FILTERED_BIT: u32 = 1 << 31;
 
 impl Subscriber {
     /// A subscriber for the connection in `slot`.
     pub fn new(slot: u32, class: SubscriberClass) -> Subscriber {
-        assert!(slot < 1 << SLOT_BITS, "a shard has fewer than 2^30 connections");
+        assert!(slot < 1 << SLOT_BITS, "a shard has fewer than 2^29 connections");
         Subscriber(slot | (class.index() as u32) << SLOT_BITS)
+    }
+
+    /// The same, for one that has frames of its own.
+    pub fn filtered(slot: u32, class: SubscriberClass) -> Subscriber {
+        Subscriber(Subscriber::new(slot, class).0 | FILTERED_BIT)
     }
 
     /// The slot of its connection.
@@ -85,7 +92,7 @@ impl Subscriber {
         self.0 & ((1 << SLOT_BITS) - 1)
     }
 
-    /// The index of its class.
+    /// The index of its class; of one with a filter, an index beyond all classes.
     pub fn class_index(self) -> usize {
         (self.0 >> SLOT_BITS) as usize
     }
@@ -190,9 +197,9 @@ impl Channel {
         self.subscribers.all()
     }
 
-    /// Whether there are subscribers of each class.
-    pub fn classes(&self) -> [bool; SubscriberClass::COUNT] {
-        let mut classes = [false; SubscriberClass::COUNT];
+    /// Whether there are subscribers of each class, and then of each with a filter.
+    pub fn classes(&self) -> [bool; 2 * SubscriberClass::COUNT] {
+        let mut classes = [false; 2 * SubscriberClass::COUNT];
         for subscriber in self.subscribers() {
             classes[subscriber.class_index()] = true;
         }

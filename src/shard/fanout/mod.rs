@@ -9,24 +9,31 @@
 
 mod buffer;
 mod channels;
+mod filters;
+mod frames;
 
 use std::sync::Arc;
 
-pub use buffer::{FanoutBuffer, opcode, put_message};
+pub use buffer::FanoutBuffer;
 pub use channels::{Channel, Channels, Subscriber, SubscriberClass};
+pub use filters::FilteredFrames;
+pub use frames::{opcode, put_message};
 
-use buffer::{FanoutBuffers, Recipients};
+use buffer::FanoutBuffers;
+use filters::Filters;
+use frames::Recipients;
 
 use super::messages::Gap;
 use crate::base::RoomId;
 use crate::room::{MemberReplacement, RoomEvent};
 use crate::session::SubscriberSlot;
-use crate::wire::{self, Message, Push};
+use crate::wire::{self, Message, Push, TagFilter};
 
 /// The channels of one shard, and their messages of this turn.
 #[derive(Debug, Default)]
 pub struct Fanout {
     channels: Channels,
+    filters: Filters,
     buffers: FanoutBuffers,
 }
 
@@ -82,18 +89,35 @@ impl Fanout {
     ) -> Option<&mut FanoutBuffer> {
         let channel = self.channels.of(room)?;
         let message = Message::Push { channel: &channel.name, push };
-        let buffer = self.buffers.of(channel);
+        let buffer = self.buffers.of(channel, &self.filters);
         buffer.append(&message, recipients);
         Some(buffer)
     }
 
-    /// Adds a subscriber to a channel.
-    pub fn add(&mut self, room: RoomId, name: Arc<str>, subscriber: Subscriber) -> SubscriberSlot {
+    /// Adds the connection in `slot` to the subscribers of a channel, for all publications or for
+    /// those that match a filter.
+    pub fn add(
+        &mut self,
+        room: RoomId,
+        name: Arc<str>,
+        (slot, class): (u32, SubscriberClass),
+        filter: Option<Arc<TagFilter>>,
+    ) -> SubscriberSlot {
+        let subscriber = match filter {
+            None => Subscriber::new(slot, class),
+            Some(filter) => {
+                self.filters.insert(room, slot, class, filter);
+                Subscriber::filtered(slot, class)
+            }
+        };
         self.channels.add(room, name, subscriber)
     }
 
     /// Frees the seat of the connection in `slot`. Whose seat took its place, is returned.
     pub fn remove(&mut self, slot: u32, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
+        if let Some(channel) = self.channels.at(place.channel) {
+            self.filters.remove(channel.room, slot);
+        }
         self.channels.remove(slot, place)
     }
 
@@ -143,7 +167,8 @@ impl Fanout {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Encoding, Payload};
+    use crate::room::timing;
+    use crate::wire::{Encoding, Payload, RawData};
 
     fn data() -> Arc<Payload> {
         Arc::new(Payload { bytes: bytes::Bytes::from_static(b"{}"), is_json: true })
@@ -151,7 +176,7 @@ mod tests {
 
     fn add(fanout: &mut Fanout, slot: u32, wants_join_leave: bool) -> SubscriberSlot {
         let class = SubscriberClass { encoding: Encoding::Json, wants_join_leave };
-        fanout.add(RoomId(1), "c".into(), Subscriber::new(slot, class))
+        fanout.add(RoomId(1), "c".into(), (slot, class), None)
     }
 
     #[test]
@@ -178,6 +203,61 @@ mod tests {
         let left: Vec<RoomId> = fanout.take_all().iter().map(FanoutBuffer::room).collect();
         assert_eq!(left, [RoomId(1)]);
         assert!(fanout.channels().of(RoomId(1)).is_none());
+    }
+
+    /// Whoever has a filter hears what matches it, and all that is no publication.
+    #[test]
+    fn a_subscriber_with_a_filter_has_frames_of_its_own() {
+        let mut fanout = Fanout::default();
+        let class = SubscriberClass { encoding: Encoding::Json, wants_join_leave: false };
+        let filter =
+            RawData { bytes: br#"{"cmp":"eq","key":"kind","val":"a"}"#.into(), is_json: true };
+        let filter = Arc::new(TagFilter::read(&filter).unwrap());
+        let place = fanout.add(RoomId(1), "c".into(), (7, class), Some(Arc::clone(&filter)));
+        add(&mut fanout, 8, false);
+        let said = |fanout: &mut Fanout, kind: &str| {
+            let tags = vec![("kind".into(), kind.into())];
+            let (info, chan_info, trace) = (None, None, None);
+            let (offset, time_unix_ms, data) = (1, 1, (*data()).clone());
+            let publication = Arc::new(crate::wire::Publication {
+                offset,
+                data,
+                info,
+                chan_info,
+                tags,
+                time_unix_ms,
+                trace,
+            });
+            fanout.on_room_event(RoomEvent::Published(RoomId(1), publication, timing()));
+        };
+        for (kinds, count) in [("aa", 2), ("ab", 1), ("baab", 2), ("aba", 2), ("abb", 1)] {
+            kinds.split("").filter(|kind| !kind.is_empty()).for_each(|kind| {
+                said(&mut fanout, kind);
+            });
+            let mut buffer = fanout.take(RoomId(1)).expect("it speaks");
+            let filtered = buffer.take_filtered().expect("one has a filter");
+            let all = buffer.finish();
+            let (frames, publications_count) = filtered.of(7, &all).expect("one matches");
+            assert_eq!(publications_count, count, "{kinds}");
+            assert_eq!(filtered.of(8, &all), None, "it has none");
+            let whole = &all[class.index()];
+            assert_eq!(frames.len() * kinds.len(), whole.len() * count as usize);
+            let is_copied = !whole.as_ptr_range().contains(&frames.as_ptr());
+            assert_eq!(is_copied, ["aba", "abb"].contains(&kinds), "{kinds}");
+        }
+        said(&mut fanout, "b");
+        let mut buffer = fanout.take(RoomId(1)).expect("it speaks");
+        let filtered = buffer.take_filtered().expect("it is there");
+        assert_eq!(filtered.of(7, &buffer.finish()), None);
+        fanout.on_room_event(RoomEvent::Notice(RoomId(1), data()));
+        let mut buffer = fanout.take(RoomId(1)).expect("it speaks");
+        let filtered = buffer.take_filtered().expect("it is there");
+        let (_, count) = filtered.of(7, &buffer.finish()).expect("for all");
+        assert_eq!(count, 0);
+        // Whoever has left has no filter, and nobody else pays for it.
+        fanout.remove(7, place);
+        said(&mut fanout, "a");
+        assert!(fanout.take(RoomId(1)).expect("it speaks").take_filtered().is_none());
     }
 
     #[test]

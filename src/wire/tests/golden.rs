@@ -46,7 +46,7 @@ fn commands_read_as_sdks_write_them() {
         }),
     );
     check_command(
-        r#"{"id":2,"subscribe":{"channel":"room:1","token":"s","recover":true,"epoch":"e","offset":18446744073709551615,"data":[],"positioned":true,"recoverable":true,"join_leave":true,"flag":2}}"#,
+        r#"{"id":2,"subscribe":{"channel":"room:1","token":"s","recover":true,"epoch":"e","offset":18446744073709551615,"data":[],"positioned":true,"recoverable":true,"join_leave":true,"tf":{"cmp":"ex","key":"a"},"flag":2}}"#,
         2,
         Request::Subscribe(SubscribeRequest {
             channel: Cow::Borrowed("room:1"),
@@ -59,6 +59,7 @@ fn commands_read_as_sdks_write_them() {
             recoverable: true,
             join_leave: true,
             flags: SubscribeFlags::REJECT_UNRECOVERED,
+            tag_filter: Some(json(r#"{"cmp":"ex","key":"a"}"#)),
         }),
     );
     check_command(
@@ -131,7 +132,7 @@ fn what_we_do_not_know_is_skipped_and_null_is_absent() {
             Request::Connect(ConnectRequest::default()),
         ),
         (
-            r#"{"id":1,"subscribe":{"offset":null,"recover":null,"tf":{"op":""}}}"#,
+            r#"{"id":1,"subscribe":{"offset":null,"recover":null,"asc":{"op":""}}}"#,
             1,
             Request::Subscribe(SubscribeRequest::default()),
         ),

@@ -70,6 +70,7 @@ impl Material {
             recoverable: self.flags[2],
             join_leave: self.flags[3],
             flags: SubscribeFlags::of(self.flag()),
+            tag_filter: None,
         }
     }
 
@@ -89,6 +90,7 @@ impl Material {
             positioned: self.flags[1],
             recoverable: self.flags[2],
             join_leave: self.flags[3],
+            tf: None,
             flag: self.flag(),
         }
     }
