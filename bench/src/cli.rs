@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::attack::{self, Attack};
+use crate::backend;
 use crate::busy;
 use crate::engine::{self, Setting, Target};
 use crate::floor::{self, Floor};
@@ -128,6 +129,27 @@ enum Command {
         /// Signs the attacker's token by HS256; or ROOKERY_BENCH_SECRET.
         #[arg(long, env = SECRET_VARIABLE)]
         secret: String,
+        /// For how long.
+        #[arg(long, default_value_t = 10_000)]
+        for_ms: u64,
+    },
+    /// Publishes by the server API as fast as it is answered.
+    Backend {
+        /// The listener of the API.
+        #[arg(long, default_value = "127.0.0.1:8002")]
+        api: SocketAddr,
+        /// A key with the scope `publish`, for channels `room:*`; or ROOKERY_BENCH_API_KEY.
+        #[arg(long, env = "ROOKERY_BENCH_API_KEY")]
+        key: String,
+        /// Connections, each with one call under way.
+        #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
+        connections: u32,
+        /// Messages in one call: 1 for `publish`, more for a `batch`.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        batch: u32,
+        /// Bytes of each message's data.
+        #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..=65536))]
+        bytes: u32,
         /// For how long.
         #[arg(long, default_value_t = 10_000)]
         for_ms: u64,
@@ -261,6 +283,9 @@ pub fn main() -> ExitCode {
         Command::Attack { attack, url, secret, for_ms } => {
             attack_server(attack, &url, secret, for_ms)
         }
+        Command::Backend { api, key, connections, batch, bytes: data_bytes, for_ms } => {
+            publish(&backend::Options { api, key, connections, batch, data_bytes, for_ms })
+        }
         Command::Connect { common, hold_ms } => {
             run(&common.scenario(Load::Connect { hold_ms }, 0), &common.place)
         }
@@ -309,8 +334,16 @@ fn attack_server(
 ) -> Result<ExitCode, String> {
     let target = Target::parse(url).map_err(|flaw| flaw.to_string())?;
     let options = attack::Options { attack, target, secret, for_ms };
-    let outcome = attack::run(&options, || println!("{}", report::BEGUN))?;
-    let text = serde_json::to_string_pretty(&outcome).map_err(|error| error.to_string())?;
+    show(&attack::run(&options, || println!("{}", report::BEGUN))?)
+}
+
+fn publish(options: &backend::Options) -> Result<ExitCode, String> {
+    println!("{}", report::BEGUN);
+    show(&backend::run(options)?)
+}
+
+fn show(outcome: &impl serde::Serialize) -> Result<ExitCode, String> {
+    let text = serde_json::to_string_pretty(outcome).map_err(|error| error.to_string())?;
     println!("{text}");
     Ok(ExitCode::SUCCESS)
 }

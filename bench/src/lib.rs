@@ -4,7 +4,7 @@
 //! In reading order: a `scenario` says what is done, `loads` decide, the
 //! `engine` acts, an `outcome` says what was found. `floor` is the bare ring and
 //! `disk_loop` the bare disk, `stored` makes a store; an `attack` is one user who does the
-//! worst it can, and `busy` takes the machine from others; `report` runs all of them and puts
+//! worst it can, a `backend` publishes by the server API, and `busy` takes the machine from others; `report` runs all of them and puts
 //! the figures beside their goals.
 
 pub mod clock;
@@ -17,6 +17,7 @@ pub mod loads;
 
 pub mod alone;
 pub mod attack;
+pub mod backend;
 pub mod blocking;
 pub mod busy;
 

@@ -58,35 +58,57 @@ impl Bench {
         let kept = Kept { dir: store.dir().to_owned(), count_max: COUNT_MAX };
         let kind = self.kind_for(CONNECTIONS, Some(kept), Purpose::Public);
         let server = self.start(&kind, Cores::Apart, 1)?;
-        let failed =
-            |ended: ConnectionError| format!("{}: the bystander is {ended}", attack.word());
+        let time = self.bystander_time().as_millis().to_string();
+        let url = server.target.to_string();
+        let words = ["attack", attack.word(), "--url", &url, "--secret", SECRET, "--for-ms", &time];
+        let words = words.map(str::to_owned).to_vec();
+        let attacker = Attacker::start(attack.word(), words)?;
+        self.beside(FigureName::Bystander(attack), attack.word(), &server, attacker)
+    }
+
+    /// How long an attacker is to go on.
+    pub(super) fn bystander_time(&self) -> Duration {
+        (self.turn() + SETTLE) * (2 * TURNS)
+    }
+
+    fn turn(&self) -> Duration {
+        Duration::from_millis(self.sizes.measure_ms) / TURNS
+    }
+
+    /// A bystander's publishes while somebody else does something to the same server, beside
+    /// the same while that rests.
+    pub(super) fn beside(
+        &mut self,
+        figure: FigureName,
+        name: &str,
+        server: &Server,
+        attacker: Attacker,
+    ) -> Result<(), String> {
+        let failed = |ended: ConnectionError| format!("{name}: the bystander is {ended}");
         let mut bystander = Client::connect(&server.target, "ben", SECRET).map_err(failed)?;
         bystander.ask(json!({ "subscribe": { "channel": CHANNEL } })).map_err(failed)?;
-        let turn = Duration::from_millis(self.sizes.measure_ms) / TURNS;
         let (mut quiet, mut attacked) = (Latency::new(), Latency::new());
-        let attacker = Attacker::start(attack, &server, (turn + SETTLE) * (2 * TURNS))?;
         for _ in 0..TURNS {
             attacker.signal("-STOP")?;
             thread::sleep(SETTLE);
-            publish_apart(&mut bystander, turn, &mut quiet).map_err(failed)?;
+            publish_apart(&mut bystander, self.turn(), &mut quiet).map_err(failed)?;
             attacker.signal("-CONT")?;
             thread::sleep(SETTLE);
-            publish_apart(&mut bystander, turn, &mut attacked).map_err(failed)?;
+            publish_apart(&mut bystander, self.turn(), &mut attacked).map_err(failed)?;
         }
         let outcome = attacker.finish()?;
-        eprintln!("{}: {outcome}", attack.word());
+        eprintln!("{name}: {outcome}");
         let (quiet, attacked) = (quiet.summary(), attacked.summary());
         let ms = |summary: &Summary| summary.p99_ns as f64 / 1e6;
         eprintln!(
-            "{}: p99 {:.3} ms of {}, quiet {:.3} ms of {}",
-            attack.word(),
+            "{name}: p99 {:.3} ms of {}, quiet {:.3} ms of {}",
             ms(&attacked),
             attacked.count,
             ms(&quiet),
             quiet.count
         );
-        self.value(FigureName::Bystander(attack), ms(&attacked));
-        self.floor(FigureName::Bystander(attack), ms(&quiet));
+        self.value(figure, ms(&attacked));
+        self.floor(figure, ms(&quiet));
         Ok(())
     }
 }
@@ -132,36 +154,33 @@ fn publish(
 /// A person types slower, and a quota is far above it.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A process that attacks, until this value goes at the latest.
-struct Attacker {
+/// A process of this program that attacks, until this value goes at the latest.
+pub(super) struct Attacker {
+    name: String,
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Attacker {
-    /// Starts it, and waits until it has what it needs.
-    fn start(attack: Attack, server: &Server, time: Duration) -> Result<Attacker, String> {
+    /// Starts it with these arguments, and waits until it has what it needs.
+    pub(super) fn start(name: &str, arguments: Vec<String>) -> Result<Attacker, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new("chrt");
         command.args(["--idle", "0"]);
         if Cores::Apart.are_apart() {
             command.args(["taskset", "-c", &CLIENT_CORE.to_string()]);
         }
-        command
-            .arg(own)
-            .args(["attack", attack.word(), "--url", &server.target.to_string()])
-            .args(["--secret", SECRET, "--for-ms", &time.as_millis().to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+        command.arg(own).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("chrt: {error}"))?;
         let stdout = child.stdout.take().expect("it was asked for");
-        let mut attacker = Attacker { child, stdout: BufReader::new(stdout) };
+        let mut attacker =
+            Attacker { name: name.to_owned(), child, stdout: BufReader::new(stdout) };
         let mut line = String::new();
         let read = attacker.stdout.read_line(&mut line);
         if read.is_ok() && line.trim() == BEGUN {
             Ok(attacker)
         } else {
-            Err(format!("{}: the attack did not begin", attack.word()))
+            Err(format!("{}: it did not begin", attacker.name))
         }
     }
 
@@ -179,11 +198,12 @@ impl Attacker {
     fn finish(mut self) -> Result<String, String> {
         let mut text = String::new();
         self.stdout.read_to_string(&mut text).map_err(|error| error.to_string())?;
+        let name = &self.name;
         let outcome: Value = serde_json::from_str(&text)
-            .map_err(|error| format!("the attacker did not say what it did: {error}"))?;
-        match outcome["sent"].as_u64() {
+            .map_err(|error| format!("{name}: it did not say what it did: {error}"))?;
+        match outcome["sent"].as_u64().or(outcome["published"].as_u64()) {
             Some(1..) => Ok(outcome.to_string()),
-            Some(0) | None => Err(format!("the attacker did nothing: {outcome}")),
+            Some(0) | None => Err(format!("{name}: it did nothing: {outcome}")),
         }
     }
 }

@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use rookery::auth::ApiKeyHash;
+
 use crate::clock::Clock;
 use crate::engine::Target;
 use crate::floor::Mode;
@@ -67,12 +69,17 @@ pub struct Kept {
 /// Where it runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Placement {
-    /// Its port on 127.0.0.1; the one behind it is for its admin listener.
+    /// Its port on 127.0.0.1; those behind it are for its admin listener and its server API.
     pub port: u16,
     /// Rings.
     pub shards: u16,
     /// The one core that it gets, or all.
     pub core: Option<usize>,
+}
+
+impl Placement {
+    /// Ports that a server takes.
+    pub const PORTS: u16 = 3;
 }
 
 /// A server that listens.
@@ -89,6 +96,9 @@ pub struct Server {
 /// Signs the tokens of a report's clients. The server of the report knows it,
 /// and listens on loopback only.
 pub const SECRET: &str = "a-secret-between-two-processes-of-one-report";
+
+/// The key of a report's backend.
+pub const API_KEY: &str = "a-key-between-two-processes-of-one-report";
 
 impl Server {
     /// Starts it and waits until it listens.
@@ -131,6 +141,11 @@ impl Server {
     /// Where it shows what it knows about itself.
     pub fn admin(&self) -> Admin {
         Admin(SocketAddr::from((Ipv4Addr::LOCALHOST, self.target.addr.port() + 1)))
+    }
+
+    /// Where backends call.
+    pub fn api(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.target.addr.port() + 2))
     }
 
     /// See [`Admin::metric`].
@@ -220,7 +235,7 @@ fn rookery_config(
     purpose: Purpose,
 ) -> String {
     let Placement { port, shards, core } = place;
-    let admin_port = port + 1;
+    let (admin_port, api) = (port + 1, api_config(port + 2));
     let cores = core.map(|core| core.to_string()).unwrap_or_default();
     // The kernel spreads peers over shards by chance.
     let connections_max = connections + connections / 8 + 1_000;
@@ -263,7 +278,7 @@ rooms_max = 10000000
 algorithm = "HS256"
 secret = "{SECRET}"
 
-[[namespaces]]
+{api}[[namespaces]]
 name = "room"
 subscribe = "users"
 publish = "subscribers"
@@ -274,6 +289,23 @@ history_bytes_max = 1073741824
 history_age_ms_max = {age_ms_max}
 durability = "{durability}"
 {crowd}"#
+    )
+}
+
+/// A listener for one backend.
+fn api_config(port: u16) -> String {
+    let key = ApiKeyHash::of(API_KEY.as_bytes());
+    format!(
+        r#"[api]
+listen = "127.0.0.1:{port}"
+
+[[api.keys]]
+name = "backend"
+sha256 = "{key}"
+scopes = ["publish"]
+channels = ["room:*"]
+
+"#
     )
 }
 

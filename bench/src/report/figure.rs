@@ -30,6 +30,11 @@ pub enum FigureName {
     PressureConnects,
     PressureRecovery,
     Bystander(Attack),
+    ApiBatchRate,
+    ApiSingleRate,
+    ApiBatchOthers,
+    ApiSingleOthers,
+    ApiDurableRate,
     DurableRate,
     DurableStream,
     DurableLatency,
@@ -121,7 +126,7 @@ pub struct Definition {
 
 impl FigureName {
     /// All of them.
-    pub const ALL: [FigureName; 37] = [
+    pub const ALL: [FigureName; 42] = [
         FigureName::LiveConnections,
         FigureName::ResidentBytes,
         FigureName::ChargedBytes,
@@ -149,6 +154,11 @@ impl FigureName {
         FigureName::Bystander(Attack::HalfMessages),
         FigureName::Bystander(Attack::Joins),
         FigureName::Bystander(Attack::Connects),
+        FigureName::ApiBatchRate,
+        FigureName::ApiSingleRate,
+        FigureName::ApiBatchOthers,
+        FigureName::ApiSingleOthers,
+        FigureName::ApiDurableRate,
         FigureName::DurableRate,
         FigureName::DurableStream,
         FigureName::DurableLatency,
@@ -188,6 +198,11 @@ impl FigureName {
                 goal: Goal::ratio_at_most(2.0),
                 text: bystander_text(attack),
             },
+            FigureName::ApiBatchRate
+            | FigureName::ApiSingleRate
+            | FigureName::ApiBatchOthers
+            | FigureName::ApiSingleOthers
+            | FigureName::ApiDurableRate => self.api_definition(),
             FigureName::DurableRate
             | FigureName::DurableStream
             | FigureName::DurableLatency
@@ -332,6 +347,45 @@ impl FigureName {
                 text: "until newcomers are served as before, when the storm is over",
             },
             _ => unreachable!("`definition` asks for figures of pressure only"),
+        }
+    }
+
+    fn api_definition(self) -> Definition {
+        match self {
+            FigureName::ApiBatchRate => Definition {
+                name: "api_batch_rate",
+                unit: "messages/s",
+                goal: Goal::value_at_least(50_000.0),
+                text: "messages a second that a backend publishes over one connection, 100 in a \
+                    call, into rooms in memory",
+            },
+            FigureName::ApiSingleRate => Definition {
+                name: "api_single_rate",
+                unit: "messages/s",
+                goal: Goal::value_at_least(10_000.0),
+                text: "the same with a call for each message, over 32 connections",
+            },
+            FigureName::ApiBatchOthers => Definition {
+                name: "api_batch_others_p99",
+                unit: "ms",
+                goal: Goal::ratio_at_most(1.5),
+                text: "p99 of a user's publish while a backend publishes 100 in a call, beside the \
+                    same while it does not",
+            },
+            FigureName::ApiSingleOthers => Definition {
+                name: "api_single_others_p99",
+                unit: "ms",
+                goal: Goal::ratio_at_most(1.5),
+                text: "the same while it publishes with a call for each",
+            },
+            FigureName::ApiDurableRate => Definition {
+                name: "api_durable_rate",
+                unit: "messages/s",
+                goal: Goal::ratio_at_least(0.9),
+                text: "messages a second that a backend publishes into rooms on disk over 32 \
+                    connections, beside 32 users who publish over WebSockets",
+            },
+            _ => unreachable!("`definition` asks for figures of the server API only"),
         }
     }
 

@@ -99,6 +99,10 @@ pub enum Group {
     Pressure,
     /// One user does the worst it can.
     Bystander,
+    /// A backend publishes into rooms in memory.
+    Api,
+    /// A backend publishes into rooms on disk.
+    ApiDurable,
     /// As many messages to the disk as go, and half of that.
     DurablePublish,
     /// As many messages are removed from the disk as are written, or none.
@@ -113,7 +117,7 @@ pub enum Group {
 
 impl Group {
     /// In the order in which they run: short ones first.
-    pub const ALL: [Group; 13] = [
+    pub const ALL: [Group; 15] = [
         Group::Echo,
         Group::Paced,
         Group::Saturated,
@@ -124,6 +128,8 @@ impl Group {
         Group::DurableStart,
         Group::Bystander,
         Group::Pressure,
+        Group::Api,
+        Group::ApiDurable,
         Group::AmongIdle,
         Group::Million,
         Group::Busy,
@@ -140,6 +146,8 @@ impl Group {
             Group::Busy => "busy",
             Group::Pressure => "pressure",
             Group::Bystander => "bystander",
+            Group::Api => "api",
+            Group::ApiDurable => "api-durable",
             Group::DurablePublish => "durable-publish",
             Group::DurableRetention => "durable-retention",
             Group::DurableFanout => "durable-fanout",
@@ -155,7 +163,8 @@ impl Group {
             | Group::DurableRetention
             | Group::DurableFanout
             | Group::DurableStorm
-            | Group::DurableStart => true,
+            | Group::DurableStart
+            | Group::ApiDurable => true,
             Group::Million
             | Group::Paced
             | Group::Saturated
@@ -163,7 +172,8 @@ impl Group {
             | Group::AmongIdle
             | Group::Busy
             | Group::Pressure
-            | Group::Bystander => false,
+            | Group::Bystander
+            | Group::Api => false,
         }
     }
 
@@ -191,6 +201,13 @@ impl Group {
                 FigureName::PressureRecovery,
             ],
             Group::Bystander => &BYSTANDERS,
+            Group::Api => &[
+                FigureName::ApiBatchRate,
+                FigureName::ApiSingleRate,
+                FigureName::ApiBatchOthers,
+                FigureName::ApiSingleOthers,
+            ],
+            Group::ApiDurable => &[FigureName::ApiDurableRate],
             Group::DurablePublish => {
                 &[FigureName::DurableRate, FigureName::DurableStream, FigureName::DurableLatency]
             }

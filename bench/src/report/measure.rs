@@ -106,6 +106,8 @@ impl Bench {
             Group::Busy => self.busy(round),
             Group::Pressure => self.pressure(round),
             Group::Bystander => self.bystander(round),
+            Group::Api => self.api(round),
+            Group::ApiDurable => self.api_durable(round),
             Group::DurablePublish => self.durable_publish(round),
             Group::DurableRetention => self.durable_retention(round),
             Group::DurableFanout => self.durable_fanout(round),
@@ -344,7 +346,7 @@ impl Bench {
         let core = cores.are_apart().then_some(SERVER_CORE);
         let place = Placement { port: self.port, shards, core };
         // No port is used twice: what the last server left is no matter.
-        self.port += 2;
+        self.port += Placement::PORTS;
         Server::start(kind, place)
     }
 

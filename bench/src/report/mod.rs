@@ -3,6 +3,7 @@
 //!
 //! Deliberately absent: how a load runs (`engine`).
 
+mod api;
 mod busy;
 mod bystander;
 mod child;
@@ -44,7 +45,7 @@ pub struct Arguments {
     rookery: Option<PathBuf>,
     /// Only this figure, or this group: echo, paced, saturated, durable-publish,
     /// durable-retention, durable-fanout, durable-storm, durable-start, bystander,
-    /// pressure, among-idle, million, busy; or `durable` for all of those.
+    /// pressure, api, api-durable, among-idle, million, busy; or `durable` for all of those.
     #[arg(long, alias = "figure")]
     only: Option<String>,
     /// Rounds of rookery and floor in turn; the figures are medians.
@@ -62,7 +63,7 @@ pub struct Arguments {
     /// How the chat protocol is encoded.
     #[arg(long, value_enum, default_value = "protobuf")]
     encoding: Encoding,
-    /// The first port for servers; each takes two, and none is used twice.
+    /// The first port for servers; each takes three, and none is used twice.
     #[arg(long, default_value_t = 24_100)]
     port: u16,
     /// Everything random follows from it.
@@ -275,7 +276,7 @@ mod tests {
         }
         assert_eq!(groups(Some("million")).unwrap(), [Group::Million]);
         assert!(is_wanted("million", FigureName::IdleCpu));
-        assert_eq!(groups(Some("durable")).unwrap().len(), 5);
+        assert_eq!(groups(Some("durable")).unwrap().len(), 6);
         assert_eq!(groups(None).unwrap().len(), Group::ALL.len());
         let pings = FigureName::Bystander(Attack::Pings).definition().name;
         assert_eq!(attacks(Some(pings)), [Attack::Pings]);
