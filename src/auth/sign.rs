@@ -130,13 +130,17 @@ fn encode_part(part: &impl Serialize) -> String {
 
 fn encoding_key(spec: &KeySpec) -> Option<EncodingKey> {
     match (&spec.material, spec.algorithm) {
-        (KeyMaterial::Secret(secret), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => {
-            Some(EncodingKey::from_secret(secret))
-        }
+        (
+            KeyMaterial::Secret(secret) | KeyMaterial::ShortSecret(secret),
+            Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512,
+        ) => Some(EncodingKey::from_secret(secret)),
         (KeyMaterial::Pem(pem), Algorithm::Rs256) => EncodingKey::from_rsa_pem(pem.as_bytes()).ok(),
         (KeyMaterial::Pem(pem), Algorithm::Es256) => EncodingKey::from_ec_pem(pem.as_bytes()).ok(),
         (KeyMaterial::Pem(pem), Algorithm::EdDsa) => EncodingKey::from_ed_pem(pem.as_bytes()).ok(),
-        (KeyMaterial::Secret(_), Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa)
+        (
+            KeyMaterial::Secret(_) | KeyMaterial::ShortSecret(_),
+            Algorithm::Rs256 | Algorithm::Es256 | Algorithm::EdDsa,
+        )
         | (KeyMaterial::Pem(_), Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512) => None,
     }
 }

@@ -98,9 +98,7 @@ pub(super) fn run(arguments: &TokenArguments) -> u8 {
 }
 
 fn signing_key(arguments: &TokenArguments, config: &Config) -> Result<KeySpec, (u8, String)> {
-    let can_sign = |key: &&KeySpec| {
-        arguments.private_key.is_some() != matches!(key.material, KeyMaterial::Secret(_))
-    };
+    let can_sign = |key: &&KeySpec| arguments.private_key.is_some() != key.material.is_secret();
     let found = match &arguments.key {
         Some(kid) => config.auth.keys.iter().find(|key| key.kid.as_ref() == Some(kid)),
         None => config.auth.keys.iter().find(can_sign),
@@ -127,7 +125,7 @@ fn signing_key(arguments: &TokenArguments, config: &Config) -> Result<KeySpec, (
 /// A token for a user that lives so long, by the first configured key that can sign.
 pub(super) fn for_user(config: &Config, user: &str, seconds: u64) -> Result<String, String> {
     let mut keys = config.auth.keys.iter();
-    let key = keys.find(|key| matches!(key.material, KeyMaterial::Secret(_)));
+    let key = keys.find(|key| key.material.is_secret());
     let key = key.ok_or("no secret is configured; give --token-file FILE")?;
     let expires_at_unix_s = Some(unix_s().saturating_add(seconds));
     let issued_unix_s = Some(unix_s());

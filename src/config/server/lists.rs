@@ -179,7 +179,7 @@ pub static KEYS: &[SettingRow<KeyEntry>] = &[
         "secret",
         secret,
         SettingKind::Secret { bytes_max: 1_024 },
-        "For HS256, HS384 and HS512: the secret itself, at least 16 bytes. Better in a file that only the server can read."
+        "For HS256, HS384 and HS512: the secret itself, at least 16 bytes (with `session.insecure` any). Better in a file that only the server can read."
     ),
     text!(
         "secret_file",

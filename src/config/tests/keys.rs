@@ -31,6 +31,20 @@ fn keys_come_from_the_file_from_files_and_from_the_environment() {
     assert_eq!(case.env("ROOKERY_AUTH_KEYS", &list).good().auth.keys.len(), 1);
 }
 
+/// The suites of SDKs sign with a secret of six bytes.
+#[test]
+fn a_short_secret_is_for_servers_that_let_anyone_do_anything() {
+    let key = "[[auth.keys]]\nalgorithm = \"HS256\"\nsecret = \"secret\"\n";
+    Case::file(key).mistakes(&[
+        "r.toml:1:1: auth.keys[0]: the secret has 6 bytes; 16 are the least that is accepted",
+    ]);
+    let config = Case::file(&format!("[session]\ninsecure = true\n{key}")).good();
+    assert!(config.auth.keys[0].material.is_secret() && !config.keys().is_empty());
+    assert!(config.warnings().iter().any(|one| one.contains("has 6 bytes")));
+    let env = Case::file(key).env("ROOKERY_SESSION_INSECURE", "true");
+    assert_eq!(env.good().auth.keys.len(), 1);
+}
+
 #[test]
 fn keys_that_cannot_be_used_are_named_without_their_secret() {
     let text = format!(
