@@ -9,7 +9,7 @@ use super::room_context::RoomContext;
 use super::room_timers::RoomTimers;
 use super::user_rates::UserRates;
 use super::{Namespace, RoomEvent};
-use crate::base::limits::JOIN_LEAVE_USERS_MAX;
+use crate::base::limits::{JOIN_LEAVE_UNCOUNTED_MEMBERS_MAX, JOIN_LEAVE_USERS_MAX};
 use crate::base::{MonotonicMs, Rate, Timestamps};
 use crate::wire::{ClientInfo, chat};
 
@@ -51,8 +51,11 @@ impl JoinLeave {
         {
             return None; // the user is here by another connection
         }
-        let is_small = members.listed_count() <= cx.rules.join_leave_members_max as usize;
-        if is_small && self.is_within_rate(cx.now, cx.options.user_rates.join_leave, &event) {
+        let count = members.listed_count();
+        let is_small = count <= cx.rules.join_leave_members_max as usize;
+        let is_cheap = count <= JOIN_LEAVE_UNCOUNTED_MEMBERS_MAX;
+        let rate = cx.options.user_rates.join_leave;
+        if is_small && (is_cheap || self.is_within_rate(cx.now, rate, &event)) {
             return Some(event);
         }
         self.count(cx.now, &event, cx.slot, cx.timers);

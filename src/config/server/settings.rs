@@ -324,7 +324,7 @@ pub static SETTINGS: &[SettingRow<Config>] = &[
         shard.room.user_rates.join_leave.burst,
         1..=1_000_000,
         "times",
-        "How often at once one user's coming and going is told by name to the other members of a room, by all its connections; over it they are told how many came and left, once a second. It counts for each room by itself."
+        "How often at once one user's coming and going is told by name to the other members of a room, by all its connections; over it they are told how many came and left, once a second. It counts for each room by itself, and only in rooms of more than 16 members."
     ),
     count!(
         "room.user_news_per_s",

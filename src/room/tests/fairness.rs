@@ -369,6 +369,25 @@ fn a_user_begins_so_many_rooms_at_once_and_speaks_on_in_those_that_there_are() {
 
 #[test]
 fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
+    let (mut world, counted) = come_and_go(20);
+    let (join_leave, numbers) = counted;
+    assert!((20..40).contains(&join_leave), "{join_leave} by name in five seconds");
+    assert!((3..10).contains(&numbers), "{numbers} times in numbers");
+    // Somebody else is told as ever.
+    world.ask(99, ROOM, subscribe(channel_key("room:9", 0), "cat", 99, None));
+    assert!(world.out.events().iter().any(|(_, tell)| matches!(tell, RoomEvent::Joined(..))));
+}
+
+/// In a room of a few each costs no more than a message.
+#[test]
+fn a_few_are_told_however_often_one_of_them_comes_and_goes() {
+    let (_, counted) = come_and_go(15);
+    assert_eq!(counted, (2_000, 0));
+}
+
+/// One user enters and leaves a room with so many others a thousand times in five seconds: what
+/// these are told by name, and in numbers.
+fn come_and_go(others: u32) -> (World, (u32, u32)) {
     let mut options = Options { namespaces: namespaces(), rooms_max: 100, ..Options::default() };
     options.namespaces[0].join_leave = true;
     options.namespaces[0].join_leave_members_max = 100;
@@ -376,7 +395,11 @@ fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
     let mut world = World::new();
     world.rooms = Rooms::new(now, Arc::new(options), Csprng::from_key([1; 16]), silent_key());
     world.now = now;
-    world.subscribe(1, None);
+    for slot in 10..10 + others {
+        let user = format!("user-{slot}");
+        world.ask(slot, ROOM, subscribe(channel_key("room:9", 0), &user, slot, None));
+    }
+    world.out.events().clear();
     let (mut join_leave, mut numbers) = (0, 0);
     let mut count = |world: &mut World| {
         for (_, tell) in world.out.events() {
@@ -395,9 +418,5 @@ fn who_comes_and_goes_all_the_time_is_told_in_numbers() {
             count(&mut world);
         }
     }
-    assert!((20..40).contains(&join_leave), "{join_leave} by name in five seconds");
-    assert!((3..10).contains(&numbers), "{numbers} times in numbers");
-    // Somebody else is told as ever.
-    world.ask(3, ROOM, subscribe(channel_key("room:9", 0), "cat", 3, None));
-    assert!(world.out.events().iter().any(|(_, tell)| matches!(tell, RoomEvent::Joined(..))));
+    (world, (join_leave, numbers))
 }
