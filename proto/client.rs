@@ -144,6 +144,9 @@ pub struct Publication {
     pub offset: u64,
     #[prost(btree_map = "string, string", tag = "7")]
     pub tags: BTreeMap<String, String>,
+    /// `data` is the difference to the data of the publication before.
+    #[prost(bool, tag = "8")]
+    pub delta: bool,
     /// Milliseconds since 1970.
     #[prost(int64, tag = "9")]
     pub time: i64,
@@ -319,6 +322,9 @@ pub struct SubscribeRequest {
     pub recoverable: bool,
     #[prost(bool, tag = "11")]
     pub join_leave: bool,
+    /// "fossil": publications may come as differences.
+    #[prost(string, tag = "12")]
+    pub delta: String,
     /// Only publications whose tags it matches.
     #[prost(message, optional, tag = "13")]
     pub tf: Option<FilterNode>,
@@ -374,6 +380,9 @@ pub struct SubscribeResult {
     /// Tells a failed recovery from a fresh subscription.
     #[prost(bool, tag = "12")]
     pub was_recovering: bool,
+    /// Publications may be differences; in JSON their data is text.
+    #[prost(bool, tag = "13")]
+    pub delta: bool,
 }
 
 #[derive(Clone, PartialEq, serde::Deserialize, ::prost::Message)]

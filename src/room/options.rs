@@ -100,6 +100,8 @@ pub struct Namespace {
     pub tries_max: u16,
     /// How long a direct message waits for its reader at most, in ms.
     pub ttl_ms_max: u64,
+    /// Whether a subscription may have publications as differences to the one before.
+    pub deltas: bool,
     /// Whether a subscription may ask for publications with some tags only.
     pub tag_filters: bool,
     /// Every subscription recovers, asked or not.
@@ -209,6 +211,7 @@ impl Default for Namespace {
             ack_wait_ms: 30_000,
             tries_max: 10,
             ttl_ms_max: 7 * 86_400_000,
+            deltas: false,
             tag_filters: false,
             force_recovery: false,
             force_positioning: false,

@@ -17,7 +17,7 @@ use super::subscriptions::{SubscribeTerms, SubscriptionSide, Subscriptions};
 use super::tokens::{
     ConnectCommandError, authenticate, block_of, json_payload, left_s, stamp, terms_of,
 };
-use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput};
+use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput, SubscriberWants};
 use crate::auth::{self, PermissionSet, UnsupportedClaims};
 use crate::base::{ClientId, MonotonicMs, RoomId};
 use crate::blocks::TokenStamp;
@@ -254,9 +254,9 @@ impl PendingConnect {
                 one.subscribed = Some(*subscribed);
                 let rules = &cx.rooms.namespaces[usize::from(one.channel_key.namespace)];
                 let pushes = one.terms.overrides.push_join_leave;
-                let wants_join_leave = pushes.unwrap_or(rules.push_join_leave);
-                let filter = None;
-                out.effect(Effect::AddSubscriber { room, name, wants_join_leave, filter });
+                let join_leave = pushes.unwrap_or(rules.push_join_leave);
+                let wants = SubscriberWants { join_leave, ..SubscriberWants::default() };
+                out.effect(Effect::AddSubscriber { room, name, wants });
                 // Its answer is that to the connect command.
                 let terms = SubscribeTerms::default();
                 let server = SubscriptionSide::Server;

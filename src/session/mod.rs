@@ -63,7 +63,9 @@ pub use names::{
     CONVERSATION_NAMESPACE, ChannelKind, INBOX_NAMESPACE, NameKey, namespace_of, resolve,
 };
 pub use options::Options;
-pub use outcome::{CommandError, ConnectionEvent, Effect, OutputCounts, SessionOutput, Suspicion};
+pub use outcome::{
+    CommandError, ConnectionEvent, Effect, OutputCounts, SessionOutput, SubscriberWants, Suspicion,
+};
 pub use ping_timer::PongResult;
 pub use quota::QuotaDecision;
 pub use server_acts::ServerAct;

@@ -45,6 +45,17 @@ pub struct OutputCounts {
     pub observed: Vec<(Histogram, u64)>,
 }
 
+/// What a subscriber gets of its channel.
+#[derive(Clone, Debug, Default)]
+pub struct SubscriberWants {
+    /// Join and leave messages, too.
+    pub join_leave: bool,
+    /// Publications as differences to the one before.
+    pub deltas: bool,
+    /// The publications that match; `None` for all.
+    pub filter: Option<Arc<TagFilter>>,
+}
+
 /// An effect that a session wants from its shard.
 #[derive(Debug)]
 pub enum Effect {
@@ -56,10 +67,8 @@ pub enum Effect {
         room: RoomId,
         /// Its name.
         name: Arc<str>,
-        /// Whether join and leave messages are delivered, too.
-        wants_join_leave: bool,
-        /// Which publications are delivered; `None` for all.
-        filter: Option<Arc<TagFilter>>,
+        /// What it gets of the channel.
+        wants: SubscriberWants,
     },
     /// Remove the subscriber.
     RemoveSubscriber(SubscriberSlot),

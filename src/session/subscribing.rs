@@ -16,7 +16,7 @@ use super::subscriptions::{
     CancelledSubscription, PendingSubscribe, Removal, SubscriptionSide, Subscriptions,
 };
 use super::tokens::{channel_claims, left_s, terms_of, token_refusal};
-use super::{Context, Effect};
+use super::{Context, Effect, SubscriberWants};
 use crate::auth::{ChannelClaims, PermissionSet, SubscribeOverrides};
 use crate::base::RoomId;
 use crate::base::limits::TAG_FILTERS_BYTES_MAX;
@@ -90,6 +90,8 @@ impl<'s> Membership<'s> {
         let tag_filter = tag_filter(request, &target, self.subscriptions)?;
         let (mut pending, subscribe) =
             self.room_subscribe(cx, request, &target, claims, reply.id());
+        // Who gets only some publications lacks what others are the difference to.
+        pending.takes_deltas = request.takes_deltas && target.rules.deltas && tag_filter.is_none();
         pending.tag_filter = tag_filter;
         if subscribe.chan_info.is_some() || pending.expires_unix_s.is_some() {
             let channel = Box::from(&*request.channel);
@@ -142,6 +144,7 @@ impl<'s> Membership<'s> {
             allow,
             terms,
             unrecovered,
+            takes_deltas: false,
             tag_filter: None,
             own_from: since.map(|since| since.own_from),
             cancelled: None,
@@ -248,6 +251,7 @@ impl<'s> Membership<'s> {
             recoverable: rules.keeps_history() && recoverable,
             positioned: rules.keeps_history() && positioned,
             data: pending.terms.data.as_deref(),
+            has_deltas: pending.takes_deltas,
             ..subscribe_result(cx, owner, reader, pending.own_from, &subscribed)
         };
         if pending.id == 0 {
@@ -260,9 +264,9 @@ impl<'s> Membership<'s> {
             reply.observe(cx, Histogram::SessionResume, pending.at);
         }
         let is_pushed = push_join_leave.unwrap_or(rules.push_join_leave);
-        let wants_join_leave = is_pushed || (rules.join_leave && pending.join_leave);
-        let name = subscribed.name;
-        reply.effect(Effect::AddSubscriber { room, name, wants_join_leave, filter });
+        let join_leave = is_pushed || (rules.join_leave && pending.join_leave);
+        let wants = SubscriberWants { join_leave, deltas: pending.takes_deltas, filter };
+        reply.effect(Effect::AddSubscriber { room, name: subscribed.name, wants });
         Some(SubscribeOutcome::Settled)
     }
 

@@ -86,6 +86,8 @@ pub struct PendingSubscribe {
     pub terms: SubscribeTerms,
     /// What becomes of it when it cannot recover.
     pub unrecovered: Unrecovered,
+    /// Whether publications come as differences to the one before.
+    pub takes_deltas: bool,
     /// Which publications it is for, and how long that was on the wire in bytes; `None` for all.
     pub tag_filter: Option<(Arc<TagFilter>, u16)>,
     /// The offset from which missed messages are the client's own, if it recovers.
@@ -193,6 +195,7 @@ impl PendingSubscribe {
             allow: PermissionSet::NONE,
             terms,
             unrecovered: Unrecovered::Admitted,
+            takes_deltas: false,
             tag_filter: None,
             own_from: None,
             channel_key,

@@ -40,7 +40,7 @@ use crate::metrics::{Counter, Gauge, LaneKind, MetricsWriter, RejectReason};
 use crate::room::{ReplyTo, RoomRequest};
 use crate::session::{
     Context, Effect, Fault, HeldCommands, ServerAct, Session, SessionOutput, SubscriberSlot,
-    Suspicion,
+    SubscriberWants, Suspicion,
 };
 use crate::ws::{self, Reader};
 
@@ -202,11 +202,8 @@ impl Sessions {
         for effect in effects.drain(..) {
             match effect {
                 Effect::SendRequest(request) => self.send_request(cx, request),
-                Effect::AddSubscriber { room, name, wants_join_leave, filter } => {
-                    let Some(conn) = self.connections.get(id) else { continue };
-                    let class =
-                        SubscriberClass { encoding: conn.send().encoding(), wants_join_leave };
-                    self.add_subscriber(cx, id, (room, name), class, filter);
+                Effect::AddSubscriber { room, name, wants } => {
+                    self.add_subscriber(cx, id, (room, name), wants);
                 }
                 Effect::RemoveSubscriber(place) => self.remove_subscriber(id, place),
                 Effect::Release => self.queue.release(&mut self.connections, id),
@@ -485,8 +482,7 @@ impl Sessions {
         cx: &mut TurnContext<'_>,
         id: ConnId,
         (room, name): (RoomId, Arc<str>),
-        class: SubscriberClass,
-        filter: Option<Arc<crate::wire::TagFilter>>,
+        wants: SubscriberWants,
     ) {
         // Earlier messages of this turn are not for the new subscriber.
         self.flush_room(cx, room);
@@ -496,7 +492,8 @@ impl Sessions {
             if session.is_connecting() {
                 send.hold();
             }
-            session.activate(room, self.fanout.add(room, name, (id.slot, class), filter));
+            let class = SubscriberClass::of(send.encoding(), &wants);
+            session.activate(room, self.fanout.add(room, name, (id.slot, class), wants.filter));
         }
     }
 

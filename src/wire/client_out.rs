@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::json_out::{self, JsonMembers};
 use super::protobuf_out::{self, ProtobufFields};
-use super::types::{Encoding, RawData, Request, SubscribeRequest};
+use super::types::{DELTA_FORMAT, Encoding, RawData, Request, SubscribeRequest};
 
 /// Appends one command. Several of one frame need `separate` between them.
 /// `Pong` is the empty command, whatever `id` says.
@@ -101,6 +101,7 @@ fn put_json_subscribe(subscribe: &SubscribeRequest<'_>, members: &mut JsonMember
         ("recoverable", subscribe.recoverable),
         ("join_leave", subscribe.join_leave),
     ]);
+    members.text_if_any("delta", if subscribe.takes_deltas { DELTA_FORMAT } else { "" });
     if let Some(filter) = &subscribe.tag_filter {
         members.json("tf", &filter.bytes);
     }
@@ -178,6 +179,7 @@ fn put_protobuf_subscribe(subscribe: &SubscribeRequest<'_>, fields: &mut Protobu
         (10, subscribe.recoverable),
         (11, subscribe.join_leave),
     ]);
+    fields.text(12, if subscribe.takes_deltas { DELTA_FORMAT } else { "" });
     if let Some(filter) = &subscribe.tag_filter {
         // A message is there even when it is empty.
         match filter.bytes.is_empty() {

@@ -17,8 +17,8 @@ use serde_json::de::StrRead;
 use super::command_parts::{command, name};
 use super::json_values::{JsonBool, JsonInteger, JsonObject, JsonRaw, JsonText, is_set};
 use super::types::{
-    Command, CommandParseError, ConnectRequest, HistoryRequest, Request, SubscribeFlags,
-    SubscribeRequest,
+    Command, CommandParseError, ConnectRequest, DELTA_FORMAT, HistoryRequest, Request,
+    SubscribeFlags, SubscribeRequest,
 };
 use crate::base::limits;
 
@@ -231,6 +231,8 @@ struct SubscribeJson<'a> {
     join_leave: JsonBool,
     flag: JsonInteger,
     #[serde(borrow)]
+    delta: JsonText<'a>,
+    #[serde(borrow)]
     tf: JsonRaw<'a>,
 }
 
@@ -247,6 +249,7 @@ impl<'a> SubscribeJson<'a> {
             recoverable: is_set(self.recoverable),
             join_leave: is_set(self.join_leave),
             flags: SubscribeFlags::of(self.flag.fit()?),
+            takes_deltas: self.delta.0 == DELTA_FORMAT,
             tag_filter: self.tf.optional()?,
         })
     }

@@ -8,7 +8,8 @@ use bytes::{BufMut, BytesMut};
 
 use super::names::told_epoch;
 use super::types::{
-    Answer, ClientInfo, ConnectResult, Message, Payload, Publication, Push, SubscribeResult,
+    Answer, ClientInfo, ConnectResult, Message, Payload, Publication, PublicationForm, Push,
+    SubscribeResult,
 };
 
 /// Appends one object.
@@ -73,8 +74,8 @@ fn put_answer(answer: &Answer<'_>, reply: &mut JsonMembers<'_>) {
 
 fn put_push(push: &Push<'_>, members: &mut JsonMembers<'_>) {
     match push {
-        Push::Publication(publication) => {
-            members.object("pub", |members| put_publication(publication, members));
+        Push::Publication(publication, form) => {
+            members.object("pub", |members| put_publication_as(*form, publication, members));
         }
         Push::Join { info, chan_info } => members.object("join", |join| {
             join.object("info", |members| put_info(info, *chan_info, members));
@@ -131,8 +132,9 @@ fn put_subscribe(result: &SubscribeResult<'_>, members: &mut JsonMembers<'_>) {
     if let Some(position) = result.position {
         members.ascii("epoch", &told_epoch(position.epoch, result.seal));
     }
+    let form = result.publication_form();
     members.list_if_any("publications", result.publications, |publication, members| {
-        put_publication(publication, members);
+        put_publication_as(form, publication, members);
     });
     members.flags([("recovered", result.recovered)]);
     if let Some(position) = result.position {
@@ -142,7 +144,7 @@ fn put_subscribe(result: &SubscribeResult<'_>, members: &mut JsonMembers<'_>) {
     if let Some(data) = result.data {
         members.data("data", data);
     }
-    members.flags([("was_recovering", result.was_recovering)]);
+    members.flags([("was_recovering", result.was_recovering), ("delta", result.has_deltas)]);
 }
 
 fn put_expiry(expires_in_s: Option<u32>, members: &mut JsonMembers<'_>) {
@@ -153,7 +155,22 @@ fn put_expiry(expires_in_s: Option<u32>, members: &mut JsonMembers<'_>) {
 }
 
 pub(super) fn put_publication(publication: &Publication, members: &mut JsonMembers<'_>) {
-    members.data("data", &publication.data);
+    put_publication_as(PublicationForm::Plain, publication, members);
+}
+
+fn put_publication_as(
+    form: PublicationForm<'_>,
+    publication: &Publication,
+    members: &mut JsonMembers<'_>,
+) {
+    match form {
+        PublicationForm::Plain => members.data("data", &publication.data),
+        PublicationForm::Whole => members.data_text("data", &publication.data),
+        PublicationForm::Delta(delta) => {
+            members.key("data");
+            put_text(members.out, delta);
+        }
+    }
     if let Some(info) = &publication.info {
         members.object("info", |members| {
             put_info(info, publication.chan_info.as_deref(), members);
@@ -168,6 +185,7 @@ pub(super) fn put_publication(publication: &Publication, members: &mut JsonMembe
             }
         });
     }
+    members.flags([("delta", matches!(form, PublicationForm::Delta(_)))]);
     members.number_if_any("time", publication.time_unix_ms);
 }
 
@@ -324,6 +342,18 @@ impl JsonMembers<'_> {
         match data.is_json {
             true => self.json(name, &data.bytes),
             false => self.base64(name, &data.bytes),
+        }
+    }
+
+    /// What `data` writes, as a string.
+    fn data_text(&mut self, name: &'static str, data: &Payload) {
+        self.key(name);
+        if data.is_json {
+            put_text(self.out, &data.bytes);
+        } else {
+            self.out.extend_from_slice(br#""\""#);
+            put_base64(self.out, &data.bytes);
+            self.out.extend_from_slice(br#"\"""#);
         }
     }
 

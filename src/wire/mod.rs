@@ -18,6 +18,7 @@ mod command_parts;
 mod commands;
 mod data;
 mod error_code;
+mod fossil_delta;
 mod json_bounded;
 mod json_fields;
 mod json_in;
@@ -33,6 +34,7 @@ mod types;
 
 pub use commands::{Commands, commands, commands_behind};
 pub use error_code::ErrorCode;
+pub use fossil_delta::fossil_delta;
 pub use names::{INBOX_NAMESPACE, channel_is_valid};
 pub use tag_filter::TagFilter;
 pub use types::*;
@@ -55,7 +57,7 @@ pub fn bytes_about(message: &Message<'_>) -> usize {
     const TAG_BYTES: usize = 64;
     const OTHER_BYTES: usize = 64;
     match message {
-        Message::Push { channel, push: Push::Publication(publication) } => {
+        Message::Push { channel, push: Push::Publication(publication, _) } => {
             let Publication { data, tags, .. } = publication;
             channel.len() + data.bytes.len() + PUBLICATION_BYTES + tags.len() * TAG_BYTES
         }

@@ -13,8 +13,8 @@ use std::borrow::Cow;
 use super::command_parts::{command, name};
 use super::data;
 use super::types::{
-    Command, CommandParseError, ConnectRequest, HistoryRequest, RawData, Request, SubscribeFlags,
-    SubscribeRequest,
+    Command, CommandParseError, ConnectRequest, DELTA_FORMAT, HistoryRequest, RawData, Request,
+    SubscribeFlags, SubscribeRequest,
 };
 use crate::base::limits;
 
@@ -146,6 +146,7 @@ fn parse_subscribe(message: &[u8]) -> Result<SubscribeRequest<'_>, CommandParseE
             9 => request.positioned = value.varint()? != 0,
             10 => request.recoverable = value.varint()? != 0,
             11 => request.join_leave = value.varint()? != 0,
+            12 => request.takes_deltas = value.text()? == DELTA_FORMAT,
             13 => {
                 let bytes = Cow::Borrowed(value.bytes()?);
                 request.tag_filter = Some(RawData { bytes, is_json: false });

@@ -12,7 +12,8 @@ use bytes::BytesMut;
 
 use super::names::told_epoch;
 use super::types::{
-    Answer, ClientInfo, ConnectResult, Message, Payload, Publication, Push, SubscribeResult,
+    Answer, ClientInfo, ConnectResult, Message, Payload, Publication, PublicationForm, Push,
+    SubscribeResult,
 };
 
 /// Appends one message behind its length.
@@ -52,7 +53,8 @@ fn put_answer(answer: &Answer<'_>, reply: &mut ProtobufFields<'_>) {
         }),
         Answer::History { publications, position } => reply.message(11, |result| {
             for publication in *publications {
-                result.message(1, |fields| put_publication(publication, fields));
+                let form = PublicationForm::Plain;
+                result.message(1, |fields| put_publication(publication, form, fields));
             }
             result.bytes(2, &position.epoch.text());
             result.number(3, position.offset);
@@ -71,8 +73,8 @@ fn put_answer(answer: &Answer<'_>, reply: &mut ProtobufFields<'_>) {
 
 fn put_push(push: &Push<'_>, fields: &mut ProtobufFields<'_>) {
     match push {
-        Push::Publication(publication) => {
-            fields.message(4, |fields| put_publication(publication, fields));
+        Push::Publication(publication, form) => {
+            fields.message(4, |fields| put_publication(publication, *form, fields));
         }
         Push::Join { info, chan_info } => fields.message(5, |join| {
             join.message(1, |fields| put_info(info, *chan_info, fields));
@@ -123,14 +125,15 @@ fn put_subscribe(result: &SubscribeResult<'_>, fields: &mut ProtobufFields<'_>) 
     put_expiry(result.expires_in_s, 1, fields);
     fields.flags([(3, result.recoverable)]);
     put_position(result, (6, 9), fields);
+    let form = result.publication_form();
     for publication in result.publications {
-        fields.message(7, |fields| put_publication(publication, fields));
+        fields.message(7, |fields| put_publication(publication, form, fields));
     }
     fields.flags([(8, result.recovered), (10, result.positioned)]);
     if let Some(data) = result.data {
         fields.bytes(11, &data.bytes);
     }
-    fields.flags([(12, result.was_recovering)]);
+    fields.flags([(12, result.was_recovering), (13, result.has_deltas)]);
 }
 
 /// `numbers` are the fields of epoch and offset.
@@ -154,8 +157,17 @@ fn put_expiry(expires_in_s: Option<u32>, first: u32, fields: &mut ProtobufFields
 }
 
 #[inline]
-fn put_publication(publication: &Publication, fields: &mut ProtobufFields<'_>) {
-    fields.bytes(4, &publication.data.bytes);
+fn put_publication(
+    publication: &Publication,
+    form: PublicationForm<'_>,
+    fields: &mut ProtobufFields<'_>,
+) {
+    match form {
+        PublicationForm::Plain | PublicationForm::Whole => {
+            fields.bytes(4, &publication.data.bytes);
+        }
+        PublicationForm::Delta(delta) => fields.bytes(4, delta),
+    }
     if let Some(info) = &publication.info {
         fields.message(5, |fields| put_info(info, publication.chan_info.as_deref(), fields));
     }
@@ -166,6 +178,7 @@ fn put_publication(publication: &Publication, fields: &mut ProtobufFields<'_>) {
             entry.text(2, value);
         });
     }
+    fields.flags([(8, matches!(form, PublicationForm::Delta(_)))]);
     fields.number(9, publication.time_unix_ms);
 }
 

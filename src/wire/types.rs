@@ -320,6 +320,9 @@ pub struct SubscribeRequest<'a> {
     pub recoverable: bool,
     pub join_leave: bool,
     pub flags: SubscribeFlags,
+    /// Whether the client takes publications as differences to the one before (`delta`), in
+    /// Fossil's format, which is the only one.
+    pub takes_deltas: bool,
     /// A filter over tags (`tf`) as it came: JSON, or a message of Protobuf.
     pub tag_filter: Option<RawData<'a>>,
 }
@@ -463,13 +466,36 @@ pub struct SubscribeResult<'a> {
     pub was_recovering: bool,
     /// What the token wants the client to be told.
     pub data: Option<&'a Payload>,
+    /// Publications come in the forms of `PublicationForm::Whole` and `Delta`.
+    pub has_deltas: bool,
+}
+
+impl SubscribeResult<'_> {
+    /// The form of the publications in it.
+    pub fn publication_form(&self) -> PublicationForm<'static> {
+        if self.has_deltas { PublicationForm::Whole } else { PublicationForm::Plain }
+    }
+}
+
+/// The one format of deltas, as clients call it.
+pub const DELTA_FORMAT: &str = "fossil";
+
+/// In which form a client gets the data of a publication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublicationForm<'a> {
+    /// As it is.
+    Plain,
+    /// In full, for clients that take deltas: in JSON its text as a string.
+    Whole,
+    /// The difference to the data of the publication before.
+    Delta(&'a [u8]),
 }
 
 /// What the server tells without being asked.
 #[derive(Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is the protocol's push of the same name")]
 pub enum Push<'a> {
-    Publication(&'a Publication),
+    Publication(&'a Publication, PublicationForm<'a>),
     Join { info: &'a ClientInfo, chan_info: Option<&'a Payload> },
     Leave { info: &'a ClientInfo, chan_info: Option<&'a Payload> },
     Unsubscribe { code: u32, reason: &'a str },

@@ -109,7 +109,9 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use rookery::base::{ClientId, Prng};
     use rookery::wire::client::publications;
-    use rookery::wire::{ClientInfo, Encoding, Message, Payload, Publication, Push, encode};
+    use rookery::wire::{
+        ClientInfo, Encoding, Message, Payload, Publication, PublicationForm, Push, encode,
+    };
     use rookery::ws::{Opcode, put_frame};
     use std::sync::Arc;
 
@@ -127,7 +129,7 @@ mod tests {
             time_unix_ms: 1_700_000_000_000,
             trace: None,
         };
-        let push = Push::Publication(&publication);
+        let push = Push::Publication(&publication, PublicationForm::Plain);
         let mut payload = BytesMut::new();
         encode(Encoding::Protobuf, &Message::Push { channel: "room:1", push }, &mut payload);
         let mut frame = BytesMut::new();

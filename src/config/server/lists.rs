@@ -134,6 +134,11 @@ pub static NAMESPACES: &[SettingRow<Namespace>] = &[
         "For `dm`: how long a direct message waits for its reader until it becomes a dead letter; its sender can ask for less."
     ),
     switch!(
+        "deltas",
+        deltas,
+        "Whether a subscription may have publications as differences to the one before (`fossil`), where that is shorter."
+    ),
+    switch!(
         "tag_filters",
         tag_filters,
         "Whether a subscription may ask for publications with some tags only. Each such subscriber is served apart from the others."

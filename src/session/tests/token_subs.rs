@@ -19,7 +19,7 @@ fn subscribes(harness: &SessionHarness) -> Vec<(RoomId, String, Option<String>)>
 /// Whether the last step made the session a subscriber that is told who comes and goes.
 fn wants_join_leave(harness: &SessionHarness) -> Vec<bool> {
     let added = harness.out.effects().iter().filter_map(|effect| match effect {
-        Effect::AddSubscriber { wants_join_leave, .. } => Some(*wants_join_leave),
+        Effect::AddSubscriber { wants, .. } => Some(wants.join_leave),
         _ => None,
     });
     added.collect()

@@ -16,7 +16,7 @@ use crate::base::RoomId;
 use crate::metrics::ChatType;
 use crate::room::MessageTiming;
 use crate::shard::outbox::PublicationCounts;
-use crate::wire::Message;
+use crate::wire::{Message, Publication, PublicationForm, Push};
 
 /// Channels that the index keeps memory for while it is empty.
 const INDEX_ENTRIES_KEPT: usize = 4_096;
@@ -97,6 +97,37 @@ impl FanoutBuffer {
 
     /// Appends one message for all subscribers of the audience.
     pub fn append(&mut self, message: &Message<'_>, recipients: Recipients) {
+        self.append_by_class(recipients, message, message);
+    }
+
+    /// Appends a publication, for those who take deltas as the difference to the one before
+    /// where there is one.
+    pub fn append_publication(
+        &mut self,
+        channel: &str,
+        publication: &Publication,
+        delta: Option<&[u8]>,
+    ) {
+        let message = |form| Message::Push { channel, push: Push::Publication(publication, form) };
+        let plain = message(PublicationForm::Plain);
+        let for_deltas = message(delta.map_or(PublicationForm::Whole, PublicationForm::Delta));
+        self.append_by_class(Recipients::All, &plain, &for_deltas);
+    }
+
+    /// Whether there are subscribers who take deltas.
+    pub fn has_deltas(&self) -> bool {
+        SubscriberClass::ALL
+            .iter()
+            .zip(&self.frames)
+            .any(|(class, frames)| class.takes_deltas && frames.is_some())
+    }
+
+    fn append_by_class(
+        &mut self,
+        recipients: Recipients,
+        plain: &Message<'_>,
+        for_deltas: &Message<'_>,
+    ) {
         let mut parts = [const { 0..0 }; SubscriberClass::COUNT];
         for ((class, frames), part) in
             SubscriberClass::ALL.iter().zip(&mut self.frames).zip(&mut parts)
@@ -105,12 +136,13 @@ impl FanoutBuffer {
                 && recipients.include(*class)
             {
                 let start = frames.len();
+                let message = if class.takes_deltas { for_deltas } else { plain };
                 put_message(class.encoding, message, frames);
                 *part = start..frames.len();
             }
         }
         if let Some(filtered) = &mut self.filtered {
-            filtered.note(message, recipients, &parts);
+            filtered.note(plain, recipients, &parts);
         }
     }
 

@@ -8,7 +8,7 @@ use std::slice;
 use std::sync::Arc;
 
 use crate::base::{RoomId, Slab, SlotIndex};
-use crate::session::SubscriberSlot;
+use crate::session::{SubscriberSlot, SubscriberWants};
 use crate::wire::Encoding;
 
 /// The channels that connections of this shard are in.
@@ -51,34 +51,54 @@ pub struct SubscriberClass {
     pub encoding: Encoding,
     /// Whether it gets join and leave messages.
     pub wants_join_leave: bool,
+    /// Whether it gets publications as differences to the one before.
+    pub takes_deltas: bool,
 }
 
 impl SubscriberClass {
     /// The number of classes.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 8;
 
     /// All classes, in the order of `index`.
-    pub const ALL: [SubscriberClass; SubscriberClass::COUNT] = [
-        SubscriberClass { encoding: Encoding::Json, wants_join_leave: false },
-        SubscriberClass { encoding: Encoding::Protobuf, wants_join_leave: false },
-        SubscriberClass { encoding: Encoding::Json, wants_join_leave: true },
-        SubscriberClass { encoding: Encoding::Protobuf, wants_join_leave: true },
-    ];
+    pub const ALL: [SubscriberClass; SubscriberClass::COUNT] = {
+        let mut all = [SubscriberClass::PLAIN_JSON; SubscriberClass::COUNT];
+        let mut index = 0;
+        while index < all.len() {
+            all[index] = SubscriberClass {
+                encoding: if index & 1 == 0 { Encoding::Json } else { Encoding::Protobuf },
+                wants_join_leave: index & 2 != 0,
+                takes_deltas: index & 4 != 0,
+            };
+            index += 1;
+        }
+        all
+    };
+
+    const PLAIN_JSON: SubscriberClass =
+        SubscriberClass { encoding: Encoding::Json, wants_join_leave: false, takes_deltas: false };
+
+    /// Of a connection with this encoding.
+    pub fn of(encoding: Encoding, wants: &SubscriberWants) -> SubscriberClass {
+        let SubscriberWants { join_leave, deltas, filter: _ } = wants;
+        SubscriberClass { encoding, wants_join_leave: *join_leave, takes_deltas: *deltas }
+    }
 
     /// A dense index.
     pub fn index(self) -> usize {
-        self.encoding.index() + 2 * usize::from(self.wants_join_leave)
+        self.encoding.index()
+            + 2 * usize::from(self.wants_join_leave)
+            + 4 * usize::from(self.takes_deltas)
     }
 }
 
-const SLOT_BITS: u32 = 29;
+const SLOT_BITS: u32 = 28;
 /// Of a subscriber with a filter, above its class.
 const FILTERED_BIT: u32 = 1 << 31;
 
 impl Subscriber {
     /// A subscriber for the connection in `slot`.
     pub fn new(slot: u32, class: SubscriberClass) -> Subscriber {
-        assert!(slot < 1 << SLOT_BITS, "a shard has fewer than 2^29 connections");
+        assert!(slot < 1 << SLOT_BITS, "a shard has fewer than 2^28 connections");
         Subscriber(slot | (class.index() as u32) << SLOT_BITS)
     }
 

@@ -73,7 +73,7 @@ impl FilteredFrames {
         parts: &[Range<usize>; SubscriberClass::COUNT],
     ) {
         let publication = match message {
-            Message::Push { push: Push::Publication(publication), .. } => Some(publication),
+            Message::Push { push: Push::Publication(publication, _), .. } => Some(publication),
             Message::Push { .. } | Message::Reply { .. } | Message::Ping => None,
         };
         for one in &mut self.0 {

@@ -9,6 +9,7 @@
 
 mod buffer;
 mod channels;
+mod deltas;
 mod filters;
 mod frames;
 
@@ -20,6 +21,7 @@ pub use filters::FilteredFrames;
 pub use frames::{opcode, put_message};
 
 use buffer::FanoutBuffers;
+use deltas::DeltaBases;
 use filters::Filters;
 use frames::Recipients;
 
@@ -34,6 +36,7 @@ use crate::wire::{self, Message, Push, TagFilter};
 pub struct Fanout {
     channels: Channels,
     filters: Filters,
+    deltas: DeltaBases,
     buffers: FanoutBuffers,
 }
 
@@ -42,10 +45,11 @@ impl Fanout {
     pub fn on_room_event(&mut self, event: RoomEvent) {
         match event {
             RoomEvent::Published(room, publication, timing) => {
-                let push = Push::Publication(&publication);
-                if let Some(buffer) = self.append_to_channel(room, push, Recipients::All) {
-                    buffer.push_timing(timing);
-                }
+                let Some(channel) = self.channels.of(room) else { return };
+                let buffer = self.buffers.of(channel, &self.filters);
+                let delta = buffer.has_deltas().then(|| self.deltas.advance(room, &publication));
+                buffer.append_publication(&channel.name, &publication, delta.flatten().as_deref());
+                buffer.push_timing(timing);
             }
             RoomEvent::Joined(room, info, chan_info) => {
                 let push = Push::Join { info: &info, chan_info: chan_info.as_deref() };
@@ -81,17 +85,10 @@ impl Fanout {
     }
 
     /// Appends a message to the buffer of a channel that has subscribers on this shard.
-    fn append_to_channel(
-        &mut self,
-        room: RoomId,
-        push: Push<'_>,
-        recipients: Recipients,
-    ) -> Option<&mut FanoutBuffer> {
-        let channel = self.channels.of(room)?;
+    fn append_to_channel(&mut self, room: RoomId, push: Push<'_>, recipients: Recipients) {
+        let Some(channel) = self.channels.of(room) else { return };
         let message = Message::Push { channel: &channel.name, push };
-        let buffer = self.buffers.of(channel, &self.filters);
-        buffer.append(&message, recipients);
-        Some(buffer)
+        self.buffers.of(channel, &self.filters).append(&message, recipients);
     }
 
     /// Adds the connection in `slot` to the subscribers of a channel, for all publications or for
@@ -103,6 +100,9 @@ impl Fanout {
         (slot, class): (u32, SubscriberClass),
         filter: Option<Arc<TagFilter>>,
     ) -> SubscriberSlot {
+        if class.takes_deltas {
+            self.deltas.reset(room);
+        }
         let subscriber = match filter {
             None => Subscriber::new(slot, class),
             Some(filter) => {
@@ -115,10 +115,15 @@ impl Fanout {
 
     /// Frees the seat of the connection in `slot`. Whose seat took its place, is returned.
     pub fn remove(&mut self, slot: u32, place: SubscriberSlot) -> Option<(RoomId, Subscriber)> {
-        if let Some(channel) = self.channels.at(place.channel) {
-            self.filters.remove(channel.room, slot);
+        let room = self.channels.at(place.channel).map(|channel| channel.room);
+        let moved = self.channels.remove(slot, place);
+        if let Some(room) = room {
+            self.filters.remove(room, slot);
+            if self.channels.of(room).is_none() {
+                self.deltas.reset(room);
+            }
         }
-        self.channels.remove(slot, place)
+        moved
     }
 
     /// All channels.
@@ -175,7 +180,8 @@ mod tests {
     }
 
     fn add(fanout: &mut Fanout, slot: u32, wants_join_leave: bool) -> SubscriberSlot {
-        let class = SubscriberClass { encoding: Encoding::Json, wants_join_leave };
+        let class =
+            SubscriberClass { encoding: Encoding::Json, wants_join_leave, takes_deltas: false };
         fanout.add(RoomId(1), "c".into(), (slot, class), None)
     }
 
@@ -187,10 +193,10 @@ mod tests {
         add(&mut fanout, 1, false);
         add(&mut fanout, 2, true);
         fanout.on_room_event(RoomEvent::MembershipSummary(RoomId(1), data()));
-        let [plain, _, curious, _] = fanout.take(RoomId(1)).expect("it speaks").finish();
+        let [plain, _, curious, ..] = fanout.take(RoomId(1)).expect("it speaks").finish();
         assert!(plain.is_empty() && !curious.is_empty());
         fanout.on_room_event(RoomEvent::Notice(RoomId(1), data()));
-        let [plain, _, curious, _] = fanout.take(RoomId(1)).expect("it speaks").finish();
+        let [plain, _, curious, ..] = fanout.take(RoomId(1)).expect("it speaks").finish();
         assert!(!plain.is_empty() && plain == curious);
     }
 
@@ -209,7 +215,7 @@ mod tests {
     #[test]
     fn a_subscriber_with_a_filter_has_frames_of_its_own() {
         let mut fanout = Fanout::default();
-        let class = SubscriberClass { encoding: Encoding::Json, wants_join_leave: false };
+        let class = SubscriberClass::ALL[0];
         let filter =
             RawData { bytes: br#"{"cmp":"eq","key":"kind","val":"a"}"#.into(), is_json: true };
         let filter = Arc::new(TagFilter::read(&filter).unwrap());
@@ -258,6 +264,46 @@ mod tests {
         fanout.remove(7, place);
         said(&mut fanout, "a");
         assert!(fanout.take(RoomId(1)).expect("it speaks").take_filtered().is_none());
+    }
+
+    /// Whoever comes has no base: the next publication is in full for all who take deltas.
+    #[test]
+    fn a_delta_is_to_what_all_of_its_readers_have() {
+        let mut fanout = Fanout::default();
+        let with = SubscriberClass { takes_deltas: true, ..SubscriberClass::ALL[0] };
+        let place = fanout.add(RoomId(1), "c".into(), (7, with), None);
+        add(&mut fanout, 8, false);
+        let text = |n: u32| format!(r#"{{"n":{n},"text":"{}"}}"#, "the same ".repeat(20));
+        let say = |fanout: &mut Fanout, n| {
+            let bytes = bytes::Bytes::from(text(n));
+            let data = Payload { bytes, is_json: true };
+            let (info, chan_info, tags, trace) = (None, None, Vec::new(), None);
+            let (offset, time_unix_ms) = (1, 1);
+            let publication = Arc::new(crate::wire::Publication {
+                offset,
+                data,
+                info,
+                chan_info,
+                tags,
+                time_unix_ms,
+                trace,
+            });
+            fanout.on_room_event(RoomEvent::Published(RoomId(1), publication, timing()));
+            let frames = fanout.take(RoomId(1)).expect("it speaks").finish();
+            let plain = String::from_utf8_lossy(&frames[0]).into_owned();
+            assert!(plain.contains(&format!(r#""data":{}"#, text(n))), "{plain}");
+            let with = String::from_utf8_lossy(&frames[with.index()]).into_owned();
+            let escaped = text(n).replace('"', r#"\""#);
+            let is_whole = with.contains(&format!(r#""data":"{escaped}""#));
+            assert_ne!(is_whole, with.contains(r#""delta":true"#), "{with}");
+            is_whole
+        };
+        assert!(say(&mut fanout, 1));
+        assert!(!say(&mut fanout, 2) && !say(&mut fanout, 3));
+        fanout.add(RoomId(1), "c".into(), (9, with), None);
+        assert!(say(&mut fanout, 4) && !say(&mut fanout, 5));
+        fanout.remove(7, place);
+        assert!(!say(&mut fanout, 6));
     }
 
     #[test]

@@ -46,7 +46,7 @@ fn commands_read_as_sdks_write_them() {
         }),
     );
     check_command(
-        r#"{"id":2,"subscribe":{"channel":"room:1","token":"s","recover":true,"epoch":"e","offset":18446744073709551615,"data":[],"positioned":true,"recoverable":true,"join_leave":true,"tf":{"cmp":"ex","key":"a"},"flag":2}}"#,
+        r#"{"id":2,"subscribe":{"channel":"room:1","token":"s","recover":true,"epoch":"e","offset":18446744073709551615,"data":[],"positioned":true,"recoverable":true,"join_leave":true,"delta":"fossil","tf":{"cmp":"ex","key":"a"},"flag":2}}"#,
         2,
         Request::Subscribe(SubscribeRequest {
             channel: Cow::Borrowed("room:1"),
@@ -59,6 +59,7 @@ fn commands_read_as_sdks_write_them() {
             recoverable: true,
             join_leave: true,
             flags: SubscribeFlags::REJECT_UNRECOVERED,
+            takes_deltas: true,
             tag_filter: Some(json(r#"{"cmp":"ex","key":"a"}"#)),
         }),
     );
@@ -255,7 +256,7 @@ fn info() -> ClientInfo {
 fn pushes_read_as_sdks_expect_them() {
     let plain = publication();
     check_message(
-        Message::Push { channel: "x", push: Push::Publication(&plain) },
+        Message::Push { channel: "x", push: Push::Publication(&plain, PublicationForm::Plain) },
         r#"{"push":{"channel":"x","pub":{"data":{},"offset":3}}}"#,
     );
     let conn_info = Some(Box::new(json_payload("1")));
@@ -269,9 +270,29 @@ fn pushes_read_as_sdks_expect_them() {
         offset: 0,
     };
     check_message(
-        Message::Push { channel: "é\u{1}", push: Push::Publication(&full) },
+        Message::Push {
+            channel: "é\u{1}", push: Push::Publication(&full, PublicationForm::Plain)
+        },
         r#"{"push":{"channel":"é\u0001","pub":{"data":"AP8K","info":{"user":"u\"1","client":"00112233-4455-4677-8899-aabbccddeeff","conn_info":1,"chan_info":[2]},"tags":{"id":"a\nb","k":""},"time":1700000000000}}}"#,
     );
+    for (publication, form, text) in [
+        (&plain, PublicationForm::Whole, r#""data":"{}","offset":3"#),
+        (
+            &plain,
+            PublicationForm::Delta(b"2\n2:{}1;"),
+            r#""data":"2\n2:{}1;","offset":3,"delta":true"#,
+        ),
+    ] {
+        check_message(
+            Message::Push { channel: "x", push: Push::Publication(publication, form) },
+            &format!(r#"{{"push":{{"channel":"x","pub":{{{text}}}}}}}"#),
+        );
+    }
+    let mut whole = BytesMut::new();
+    let push = Push::Publication(&full, PublicationForm::Whole);
+    encode(Encoding::Json, &Message::Push { channel: "x", push }, &mut whole);
+    let whole = String::from_utf8_lossy(&whole);
+    assert!(whole.contains(r#""data":"\"AP8K\"","#), "{whole}");
     check_message(
         Message::Push { channel: "x", push: Push::Join { info: &info(), chan_info: None } },
         r#"{"push":{"channel":"x","join":{"info":{"user":"u\"1","client":"00112233-4455-4677-8899-aabbccddeeff"}}}}"#,
@@ -293,19 +314,28 @@ fn replies_read_as_sdks_expect_them() {
     check_message(reply(Answer::Publish), r#"{"id":1,"publish":{}}"#);
     check_message(Message::Ping, "{}");
     let missed = [Arc::new(publication())];
-    let subscribed = SubscribeResult {
-        recoverable: true,
-        positioned: true,
-        position: Some(position),
-        seal: None,
-        publications: &missed,
-        recovered: true,
-        was_recovering: true,
-        expires_in_s: Some(60),
-        data: Some(&json_payload("[1]")),
-    };
+    let told = json_payload("[1]");
+    fn subscribed<'a>(missed: &'a [Arc<Publication>], told: &'a Payload) -> SubscribeResult<'a> {
+        SubscribeResult {
+            recoverable: true,
+            positioned: true,
+            position: Some(Position { offset: 5, epoch: Epoch(0xabc) }),
+            seal: None,
+            publications: missed,
+            recovered: true,
+            was_recovering: true,
+            expires_in_s: Some(60),
+            data: Some(told),
+            has_deltas: false,
+        }
+    }
+    let with_deltas = SubscribeResult { has_deltas: true, ..subscribed(&missed, &told) };
     check_message(
-        reply(Answer::Subscribe(subscribed)),
+        reply(Answer::Subscribe(with_deltas)),
+        r#"{"id":1,"subscribe":{"expires":true,"ttl":60,"recoverable":true,"epoch":"00000abc","publications":[{"data":"{}","offset":3}],"recovered":true,"offset":5,"positioned":true,"data":[1],"was_recovering":true,"delta":true}}"#,
+    );
+    check_message(
+        reply(Answer::Subscribe(subscribed(&missed, &told))),
         r#"{"id":1,"subscribe":{"expires":true,"ttl":60,"recoverable":true,"epoch":"00000abc","publications":[{"data":{},"offset":3}],"recovered":true,"offset":5,"positioned":true,"data":[1],"was_recovering":true}}"#,
     );
     check_message(
@@ -344,7 +374,8 @@ fn replies_read_as_sdks_expect_them() {
 fn protobuf_messages_stand_behind_their_length() {
     assert_eq!(encoded(Encoding::Protobuf, &Message::Ping)[..], [0]);
     let plain = publication();
-    let push = Message::Push { channel: "x", push: Push::Publication(&plain) };
+    let push =
+        Message::Push { channel: "x", push: Push::Publication(&plain, PublicationForm::Plain) };
     let bytes = [13, 0x22, 11, 0x12, 1, b'x', 0x22, 6, 0x22, 2, b'{', b'}', 0x30, 3];
     assert_eq!(encoded(Encoding::Protobuf, &push)[..], bytes);
 }
@@ -375,7 +406,10 @@ fn publications_are_found_among_other_messages() {
         separate(encoding, &mut frame);
         encode(
             encoding,
-            &Message::Push { channel: "x", push: Push::Publication(&plain) },
+            &Message::Push {
+                channel: "x",
+                push: Push::Publication(&plain, PublicationForm::Plain),
+            },
             &mut frame,
         );
         separate(encoding, &mut frame);

@@ -70,6 +70,7 @@ impl Material {
             recoverable: self.flags[2],
             join_leave: self.flags[3],
             flags: SubscribeFlags::of(self.flag()),
+            takes_deltas: self.flags[0],
             tag_filter: None,
         }
     }
@@ -90,6 +91,7 @@ impl Material {
             positioned: self.flags[1],
             recoverable: self.flags[2],
             join_leave: self.flags[3],
+            delta: if self.flags[0] { "fossil".to_owned() } else { String::new() },
             tf: None,
             flag: self.flag(),
         }
@@ -226,6 +228,7 @@ impl Material {
             info: self.flags[2].then(|| self.proto_info()),
             offset: self.offsets[1],
             tags: self.flags[3].then_some(tag).into_iter().collect(),
+            delta: false,
             time: i64::from(self.numbers[1]),
         }
     }
@@ -262,6 +265,7 @@ impl Material {
             recovered: self.flags[3],
             was_recovering: self.flags[1],
             data,
+            has_deltas: false,
         }
     }
 
@@ -279,6 +283,7 @@ impl Material {
             positioned: self.flags[1],
             data: self.subscribe_data().map(|data| data.bytes).unwrap_or_default(),
             was_recovering: self.flags[1],
+            delta: false,
         }
     }
 
@@ -367,7 +372,7 @@ impl Material {
         };
         let publication = self.publication();
         let expected = ClientPush::Publication(self.proto_publication());
-        check(Push::Publication(&publication), expected);
+        check(Push::Publication(&publication, PublicationForm::Plain), expected);
         let (info, chan_info) = (self.info(), self.chan_info());
         let (info, chan_info) = (info.as_ref(), chan_info.as_deref());
         check(Push::Join { info, chan_info }, ClientPush::Join(self.proto_info()));
