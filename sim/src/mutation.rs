@@ -98,7 +98,7 @@ pub enum Mutation {
     LoseReaction,
     /// A user is told that it reacts, and the store is asked for something else.
     ReactOtherwise,
-    /// Reactions to a message are not among those that are answered.
+    /// The last message of an answer about reactions is left out, each time.
     HideReactions,
 }
 
@@ -370,7 +370,7 @@ impl Mutator {
             (
                 Mutation::HideReactions,
                 ShardMessage::Event(RoomEvent::Reply(_, _, RoomReply::Reactions(found))),
-            ) if self.applies(mutation) => drop(found.pop()),
+            ) if self.holds(mutation) => drop(found.pop()),
             (Mutation::TurnBack, ShardMessage::Event(RoomEvent::Published(_, _, timing)))
                 if self.applies(mutation) =>
             {
