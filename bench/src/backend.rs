@@ -160,11 +160,16 @@ impl Publisher {
 
     fn read(&mut self) -> io::Result<()> {
         let mut buffer = [0; 16 << 10];
-        match self.stream.read(&mut buffer)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            read => {
-                self.answer.extend_from_slice(&buffer[..read]);
-                Ok(())
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    self.answer.extend_from_slice(&buffer[..read]);
+                    return Ok(());
+                }
+                // Whoever measures lets it rest meanwhile (SIGSTOP).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     }
