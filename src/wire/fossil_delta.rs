@@ -1,5 +1,5 @@
 //! The difference between two byte strings in the format of Fossil, which clients apply to the
-//! data of the publication before (https://fossil-scm.org/home/doc/trunk/www/delta_format.wiki).
+//! data of the publication before (<https://fossil-scm.org/home/doc/trunk/www/delta_format.wiki>).
 //!
 //! Differences of texts are texts: nothing is cut inside of a character.
 //!
