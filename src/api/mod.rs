@@ -12,4 +12,6 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{ApiPlan, ApiReplies, Caller, Question, Questions, answer, plan};
+pub use plan::{
+    ApiPlan, ApiReplies, BlockAsks, BlockReplies, Caller, Question, Questions, answer, plan,
+};
