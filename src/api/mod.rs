@@ -12,6 +12,4 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{
-    ApiPlan, ApiReplies, BlockAsks, BlockReplies, Caller, Question, Questions, answer, plan,
-};
+pub use plan::{ApiPlan, ApiReplies, Caller, Question, Questions, answer, plan};

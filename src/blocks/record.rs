@@ -10,8 +10,10 @@ use std::borrow::Cow;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::address::AddressRange;
 use super::entry::{BlockChange, BlockTarget, BlockTerms};
 use crate::base::limits::BLOCK_NAME_BYTES_MAX;
+use crate::metrics::BlockKind;
 
 /// Length and checksum.
 const HEAD_BYTES: usize = 12;
@@ -47,11 +49,18 @@ pub struct ReadRecords {
 
 /// Appends a record.
 pub fn write_record(target: &BlockTarget, terms: Option<BlockTerms>, out: &mut Vec<u8>) {
+    let (tenant, name): (&str, Cow<'_, str>) = match target {
+        BlockTarget::User { tenant, user } | BlockTarget::UserTokens { tenant, user } => {
+            (tenant, (**user).into())
+        }
+        BlockTarget::Token { tenant, id } => (tenant, (**id).into()),
+        BlockTarget::Address(range) => ("", range.to_string().into()),
+    };
     let BlockTerms { until_unix_s, issued_before_unix_s } = terms.unwrap_or_default();
     let record = RecordJson {
         kind: target.kind().word().into(),
-        tenant: target.tenant().into(),
-        name: target.name(),
+        tenant: tenant.into(),
+        name,
         blocked: terms.is_some(),
         until_unix_s,
         issued_before_unix_s,
@@ -94,11 +103,16 @@ fn record(bytes: &[u8]) -> Option<(BlockChange, usize)> {
     }
     let json: RecordJson<'_> = serde_json::from_slice(payload).ok()?;
     let fits = |text: &str| text.len() <= BLOCK_NAME_BYTES_MAX;
-    if !fits(&json.tenant) || !fits(&json.name) || json.name.is_empty() {
+    if !fits(&json.tenant) || !fits(&json.name) {
         return None;
     }
-    let kind = BlockTarget::kind_named(&json.kind)?;
-    let target = BlockTarget::named(kind, json.tenant.into(), &json.name)?;
+    let (tenant, name) = (json.tenant.into(), json.name);
+    let target = match BlockKind::ALL.iter().find(|kind| kind.word() == json.kind)? {
+        BlockKind::User => BlockTarget::User { tenant, user: name.into() },
+        BlockKind::UserTokens => BlockTarget::UserTokens { tenant, user: name.into() },
+        BlockKind::Token => BlockTarget::Token { tenant, id: name.into() },
+        BlockKind::Address => BlockTarget::Address(AddressRange::parse(&name)?),
+    };
     let RecordJson { until_unix_s, issued_before_unix_s, .. } = json;
     let terms = json.blocked.then_some(BlockTerms { until_unix_s, issued_before_unix_s });
     Some((BlockChange { target, terms }, HEAD_BYTES + len))
@@ -107,7 +121,6 @@ fn record(bytes: &[u8]) -> Option<(BlockChange, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blocks::AddressRange;
 
     fn changes() -> Vec<BlockChange> {
         let terms = |until_unix_s, issued_before_unix_s| {

@@ -33,7 +33,7 @@ use tokio::time;
 
 use super::api_calls::ApiRequest;
 use super::blocks::BlockRequest;
-use crate::api::{ApiReplies, BlockReplies, Caller, Questions, answer, plan};
+use crate::api::{ApiReplies, Caller, Questions, answer, plan};
 use crate::auth::{ApiKey, ApiKeys};
 use crate::base::UserHash;
 use crate::clock::unix_ms;
@@ -315,13 +315,14 @@ async fn replies(
     mut questions: Questions,
 ) -> Result<ApiReplies, ApiReplyError> {
     let busy = ApiReplyError::Refused(ErrorCode::TooManyRequests);
-    let mut blocks = BlockReplies::default();
-    if let Some(asks) = questions.take_block_asks() {
+    let changes = questions.take_changes();
+    let mut changed = Vec::new();
+    if !changes.is_empty() {
         let (done, answered) = oneshot::channel();
-        if state.blocks.try_send(BlockRequest { asks, done }).is_err() {
+        if state.blocks.try_send(BlockRequest { changes, done }).is_err() {
             return Err(busy);
         }
-        blocks = answered.await.map_err(|_| ApiReplyError::Lost)?;
+        changed = answered.await.map_err(|_| ApiReplyError::Lost)?;
     }
     let (done, answered) = oneshot::channel();
     if state.asked.try_send(ApiRequest { asker, questions, done }).is_err() {
@@ -329,7 +330,7 @@ async fn replies(
     }
     let questions =
         answered.await.map_err(|_| ApiReplyError::Lost)?.map_err(ApiReplyError::Refused)?;
-    Ok(ApiReplies { questions, blocks })
+    Ok(ApiReplies { questions, changes: changed })
 }
 
 /// What is counted of an answer.
@@ -378,8 +379,7 @@ fn label(method: Option<ApiMethod>) -> BackendMethod {
             | ApiMethod::RevokeToken
             | ApiMethod::InvalidateUserTokens
             | ApiMethod::BlockAddress
-            | ApiMethod::UnblockAddress
-            | ApiMethod::Blocks,
+            | ApiMethod::UnblockAddress,
         ) => BackendMethod::Blocks,
         Some(ApiMethod::Batch) => BackendMethod::Batch,
     }

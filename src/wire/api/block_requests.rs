@@ -7,21 +7,10 @@ use std::borrow::Cow;
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiMethod;
 use super::user_requests::user;
-use crate::base::limits::{API_BLOCKS_LISTED_DEFAULT, API_BLOCKS_LISTED_MAX, BLOCK_NAME_BYTES_MAX};
+use crate::base::limits::BLOCK_NAME_BYTES_MAX;
 use crate::wire::json_fields::JsonFields;
 
 type Fields<'a> = JsonFields<'a, ApiField>;
-
-/// A call of `blocks`: who is kept out, of one kind.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ApiBlocksPage<'a> {
-    /// The word of the kind.
-    pub kind: Cow<'a, str>,
-    /// The name behind which the page begins; empty for the first page.
-    pub after: Cow<'a, str>,
-    /// How many at most.
-    pub limit: usize,
-}
 
 /// A call about who is kept out.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,17 +105,6 @@ pub(super) fn block_address<'a>(fields: &Fields<'a>) -> Result<ApiBlockCall<'a>,
 pub(super) fn unblock_address<'a>(fields: &Fields<'a>) -> Result<ApiBlockCall<'a>, ApiFieldError> {
     let (target, op) = (ApiBlockTarget::Address(address(fields)?), ApiBlockOp::Unblock);
     Ok(ApiBlockCall { method: ApiMethod::UnblockAddress, target, op })
-}
-
-/// A call of `blocks`.
-pub(super) fn blocks<'a>(fields: &Fields<'a>) -> Result<ApiBlocksPage<'a>, ApiFieldError> {
-    let fits = |text: &str| text.len() <= BLOCK_NAME_BYTES_MAX;
-    let limit = fields.number(ApiField::Limit, 1..=API_BLOCKS_LISTED_MAX as u64)?;
-    Ok(ApiBlocksPage {
-        kind: fields.needed_text(ApiField::Kind, fits)?,
-        after: fields.text(ApiField::After, fits)?.unwrap_or_default(),
-        limit: limit.map_or(API_BLOCKS_LISTED_DEFAULT, |limit| limit as usize),
-    })
 }
 
 fn address<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldError> {

@@ -13,8 +13,8 @@ mod requests;
 mod tests;
 mod user_requests;
 
-pub use answers::{ApiAnswer, ApiBlock, ApiChannelAnswer, ApiConnection, ApiNode, write_answer};
-pub use block_requests::{ApiBlockCall, ApiBlockOp, ApiBlockTarget, ApiBlocksPage};
+pub use answers::{ApiAnswer, ApiChannelAnswer, ApiConnection, ApiNode, write_answer};
+pub use block_requests::{ApiBlockCall, ApiBlockOp, ApiBlockTarget};
 pub use fields::ApiField;
 pub use method::ApiMethod;
 pub use requests::{ApiCall, ApiMessage, ApiRequestError, parse_call};
