@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod ring;
 
 pub mod blocks;
+pub mod record_file;
 
 pub mod wire;
 pub mod ws;

@@ -1,5 +1,4 @@
-//! Blocks as records of a file: each with its length and checksum, and the last one about a target
-//! counts.
+//! Blocks as records of a file, of which the last one about a target counts.
 //!
 //! Invariant: whatever is cut off or changed of a file's bytes, the records that are whole are
 //! read, and no other.
@@ -8,15 +7,11 @@
 
 use std::borrow::Cow;
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::address::AddressRange;
 use super::entry::{BlockChange, BlockTarget, BlockTerms};
 use crate::base::limits::BLOCK_NAME_BYTES_MAX;
+use crate::base::{FoundRecords, find_records, put_record};
 use crate::metrics::BlockKind;
-
-/// Length and checksum.
-const HEAD_BYTES: usize = 12;
 
 /// With what each record begins, so that the search for whole ones is fast.
 const PAYLOAD_START: &[u8] = b"{\"kind\":";
@@ -66,41 +61,17 @@ pub fn write_record(target: &BlockTarget, terms: Option<BlockTerms>, out: &mut V
         issued_before_unix_s,
     };
     let payload = serde_json::to_vec(&record).expect("it is texts and numbers");
-    let len = u32::try_from(payload.len()).expect("names are bounded");
-    out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(&xxh3_64(&payload).to_le_bytes());
-    out.extend_from_slice(&payload);
+    put_record(&payload, out);
 }
 
 /// Reads all records that are whole.
-pub fn read_records(mut bytes: &[u8]) -> ReadRecords {
-    let mut read = ReadRecords { changes: Vec::new(), damaged_bytes: 0 };
-    let mut skipped = 0;
-    while !bytes.is_empty() {
-        match record(bytes) {
-            Some((change, len)) => {
-                read.damaged_bytes += std::mem::take(&mut skipped);
-                read.changes.push(change);
-                bytes = &bytes[len..];
-            }
-            None => {
-                skipped += 1;
-                bytes = &bytes[1..];
-            }
-        }
-    }
-    read
+pub fn read_records(bytes: &[u8]) -> ReadRecords {
+    let FoundRecords { records, damaged_bytes } = find_records(bytes, PAYLOAD_START, change_of);
+    ReadRecords { changes: records, damaged_bytes }
 }
 
-/// The record at the beginning of these bytes, with its length.
-fn record(bytes: &[u8]) -> Option<(BlockChange, usize)> {
-    let (head, rest) = bytes.split_at_checked(HEAD_BYTES)?;
-    let len = u32::from_le_bytes(head[..4].try_into().ok()?) as usize;
-    let checksum = u64::from_le_bytes(head[4..].try_into().ok()?);
-    let payload = rest.get(..len)?;
-    if !payload.starts_with(PAYLOAD_START) || xxh3_64(payload) != checksum {
-        return None;
-    }
+/// The change that a record says.
+fn change_of(payload: &[u8]) -> Option<BlockChange> {
     let json: RecordJson<'_> = serde_json::from_slice(payload).ok()?;
     let fits = |text: &str| text.len() <= BLOCK_NAME_BYTES_MAX;
     if !fits(&json.tenant) || !fits(&json.name) {
@@ -115,7 +86,7 @@ fn record(bytes: &[u8]) -> Option<(BlockChange, usize)> {
     };
     let RecordJson { until_unix_s, issued_before_unix_s, .. } = json;
     let terms = json.blocked.then_some(BlockTerms { until_unix_s, issued_before_unix_s });
-    Some((BlockChange { target, terms }, HEAD_BYTES + len))
+    Some(BlockChange { target, terms })
 }
 
 #[cfg(test)]
@@ -187,9 +158,7 @@ mod tests {
             r#"{"kind":"address","name":"everywhere","blocked":true}"#,
             r#"{"kind":"user","blocked":true}"#,
         ] {
-            bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&xxh3_64(payload.as_bytes()).to_le_bytes());
-            bytes.extend_from_slice(payload.as_bytes());
+            put_record(payload.as_bytes(), &mut bytes);
         }
         assert_eq!(read_records(&bytes), ReadRecords { changes: vec![], damaged_bytes: 0 });
     }

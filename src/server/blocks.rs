@@ -19,7 +19,7 @@ use tokio::time;
 
 use super::StartError;
 use super::api_calls::ApiRequest;
-use super::block_journal::BlockJournal;
+use super::block_journal::open_blocks;
 use crate::api::Questions;
 use crate::base::UserHash;
 use crate::blocks::{
@@ -28,6 +28,7 @@ use crate::blocks::{
 };
 use crate::clock::unix_ms;
 use crate::metrics::{Gauge, SharedMetricsWriter};
+use crate::record_file::RecordFile;
 use crate::session::NameKey;
 use crate::shard::BlocksUpdate;
 use crate::wire::ErrorCode;
@@ -57,7 +58,7 @@ pub(super) struct BlockRequest {
 /// The list as it was kept.
 pub(super) struct OpenedBlocks {
     list: BlockList,
-    journal: Option<BlockJournal>,
+    journal: Option<RecordFile>,
 }
 
 impl OpenedBlocks {
@@ -68,7 +69,7 @@ impl OpenedBlocks {
         };
         let now_unix_s = unix_ms() / 1_000;
         let open = move || {
-            let (mut journal, changes) = BlockJournal::open(&dir)?;
+            let (mut journal, changes) = open_blocks(&dir)?;
             let mut list = BlockList::default();
             for BlockChange { target, terms } in changes {
                 list.set(target, terms.filter(|terms| terms.holds(now_unix_s)));
@@ -145,7 +146,7 @@ struct BlockKeeper {
     table: BlockTable,
     names: NameKey,
     /// Away while it is written.
-    journal: Option<BlockJournal>,
+    journal: Option<RecordFile>,
     storage: BlockStorage,
     asks: Sender<ApiRequest>,
     updates: Arc<Semaphore>,

@@ -4,9 +4,9 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use super::block_journal::BlockJournalError;
 use super::locked::{locked_bytes, locked_bytes_max};
 use super::plan::{PlanError, StartPlan};
+use crate::record_file::RecordFileError;
 use crate::store::OpenError;
 use crate::{admin, ring};
 
@@ -65,7 +65,7 @@ pub enum StartError {
     /// The store's directory.
     Store(OpenError),
     /// The directory of blocks.
-    Blocks(BlockJournalError),
+    Blocks(RecordFileError),
     /// The storage thread.
     Storage(io::Error),
     /// The address of the collector of spans.

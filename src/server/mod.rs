@@ -54,7 +54,6 @@ use crate::{admin, logs, ring, shard, store};
 use random::random;
 
 pub use api_listener::ApiOptions;
-pub use block_journal::BlockJournalError;
 pub use cpu_quota::CpuQuota;
 pub use fault::{ServerEnd, StartError};
 pub use locked::{locked_bytes_max, shard_locked_bytes};

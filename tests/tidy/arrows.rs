@@ -28,15 +28,16 @@ const MAY_USE: &[(&str, &str)] = &[
     ("shard", "base metrics blocks ws wire auth session room store"),
     ("api", "base blocks wire auth store room session shard"),
     ("http_server", ""),
+    ("record_file", ""),
     ("runtime", ""),
     ("tls_roots", ""),
     ("outbound", "tls_roots clock"),
     ("admin", "base metrics http_server clock"),
     (
         "server",
-        "base metrics ring blocks ws wire auth session room store shard api http_server admin logs runtime signals lane clock",
+        "base metrics ring blocks ws wire auth session room store shard api http_server record_file admin logs runtime signals lane clock",
     ),
-    ("alert", "base http_server outbound logs runtime signals clock"),
+    ("alert", "base http_server record_file outbound logs runtime signals clock"),
     ("probe", "ws wire http_server tls_roots logs runtime"),
     (
         "config",
@@ -58,8 +59,8 @@ const ROOMS: &[(&str, &str)] = &[
     ("alert/core", "alert/options alert/model alert/message base outbound"),
     (
         "alert/io",
-        "alert/options alert/model alert/message alert/core base http_server outbound logs runtime \
-         signals clock",
+        "alert/options alert/model alert/message alert/core base http_server record_file outbound \
+         logs runtime signals clock",
     ),
 ];
 

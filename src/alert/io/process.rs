@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::{task, time};
 
 use super::client::{Client, ClientSetupError};
-use super::journal::{self, Journal, OpenedJournal};
+use super::journal::{Journal, OpenedJournal};
 use super::lookup::watch_inhibited;
 use super::pages::{self, PageState};
 use super::peer;
@@ -23,6 +23,7 @@ use super::used_links::UsedLinks;
 use super::worker::{Bridge, BridgeEnd, STOP_MS_MAX, SettingsReload};
 use crate::alert::message::BridgeSettings;
 use crate::http_server::{HttpServer, remedy};
+use crate::record_file::RecordFileError;
 use crate::runtime::control_runtime;
 use crate::signals::Signals;
 
@@ -40,7 +41,7 @@ pub enum BridgeError {
     /// It cannot listen there.
     Listen(SocketAddr, io::Error),
     /// The journal cannot be opened.
-    Queue(journal::JournalError),
+    Queue(RecordFileError),
     /// The client cannot be made.
     Client(ClientSetupError),
 }
