@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use super::inbox_order::{DirectKind, InboxOrder, PageUse, PendingPosition, Redelivery};
+use super::inbox_order::{DirectKind, InboxOrder, PageUse, Redelivery, before};
 use super::members::Members;
 use super::messages::{DirectMessage, InboxDelivery};
 use super::room_context::RoomContext;
@@ -125,11 +125,12 @@ impl<'r> InboxRoom<'r> {
             }
         };
         let mut page = DuePage { due, next };
-        let given_up = known.take_given_up(&mut page, cx);
+        let redelivery = known.order.redelivery();
+        let given_up = take_given_up(&mut page, redelivery, cx);
         match known.order.on_page(request_id, &page.due, page.next) {
             PageUse::Stale => (),
             PageUse::AskAgain => self.query(cx),
-            PageUse::Send { redelivery, held, asks_again } => {
+            PageUse::Send { held, asks_again } => {
                 self.send_page(page.due, redelivery, cx);
                 held.iter().for_each(|message| self.send_direct(message, cx.out));
                 self.give_up(given_up, cx);
@@ -174,7 +175,7 @@ impl<'r> InboxRoom<'r> {
     /// out of the store.
     fn give_up(&mut self, given_up: Vec<PendingMessage>, cx: &mut RoomContext<'_>) {
         let (Some(first), Some(known)) = (given_up.first(), &mut *self.inbox) else { return };
-        known.order.wait_before(before(first));
+        known.order.wait_before(before(first.room, first.publication.offset));
         for one in given_up {
             let (room, offset, trace) = (one.room, one.publication.offset, one.publication.trace);
             cx.out.step(MessageStep::GivenUp { room, offset, trace });
@@ -254,20 +255,6 @@ impl<'r> InboxRoom<'r> {
 }
 
 impl Inbox {
-    /// Takes out of a page what was sent as often as it may be. The page ends before the first of
-    /// these.
-    fn take_given_up(&self, page: &mut DuePage, cx: &RoomContext<'_>) -> Vec<PendingMessage> {
-        let redelivery = self.order.redelivery();
-        let is_over = |one: &PendingMessage| {
-            cx.rules.tries_max <= one.tries_count && is_sent_again(one, redelivery, cx)
-        };
-        let Some(first) = page.due.iter().position(is_over) else { return Vec::new() };
-        page.next = before(&page.due[first]);
-        let mut given_up = page.due.split_off(first);
-        given_up.retain(is_over);
-        given_up
-    }
-
     /// Somebody looks when what was sent should have been acknowledged.
     fn schedule_overdue(&mut self, cx: &mut RoomContext<'_>) {
         self.schedule_in(u64::from(cx.rules.ack_wait_ms), cx);
@@ -288,9 +275,21 @@ fn is_sent_again(one: &PendingMessage, redelivery: Redelivery, cx: &RoomContext<
     redelivery == Redelivery::Unsent || u64::from(cx.rules.ack_wait_ms) <= waited_ms
 }
 
-/// The position in front of a message.
-fn before(message: &PendingMessage) -> PendingPosition {
-    Some((message.room, message.publication.offset - 1))
+/// Takes out of a page what was sent as often as it may be. The page ends before the first of
+/// these.
+fn take_given_up(
+    page: &mut DuePage,
+    redelivery: Redelivery,
+    cx: &RoomContext<'_>,
+) -> Vec<PendingMessage> {
+    let is_over = |one: &PendingMessage| {
+        cx.rules.tries_max <= one.tries_count && is_sent_again(one, redelivery, cx)
+    };
+    let Some(first) = page.due.iter().position(is_over) else { return Vec::new() };
+    let mut given_up = page.due.split_off(first);
+    page.next = before(given_up[0].room, given_up[0].publication.offset);
+    given_up.retain(is_over);
+    given_up
 }
 
 /// A direct message as it appears in a personal channel: without a place there,

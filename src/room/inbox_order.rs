@@ -63,8 +63,6 @@ pub(super) enum PageUse {
     AskAgain,
     /// It is sent, and then these.
     Send {
-        /// What of the page is sent.
-        redelivery: Redelivery,
         /// What was held.
         held: Vec<DirectMessage>,
         /// Whether the rest is asked for at once.
@@ -125,7 +123,7 @@ impl InboxOrder {
             // The store is going to be asked, and gives it, too.
             (DirectKind::Pending, None) => (),
             (DirectKind::Pending, Some(query)) if !has_room => {
-                let before = Some((message.room, message.publication.offset - 1));
+                let before = before(message.room, message.publication.offset);
                 query.missed_after = earlier(query.missed_after, Some(before));
             }
             (DirectKind::Copy, _) if !has_room => (), // the history has it
@@ -159,8 +157,7 @@ impl InboxOrder {
         };
         let Some(unsent_after) = self.unsent_after else {
             self.overdue_after = next;
-            let held = Vec::new();
-            return PageUse::Send { redelivery: Redelivery::Overdue, held, asks_again: false };
+            return PageUse::Send { held: Vec::new(), asks_again: false };
         };
         if unsent_after < after {
             self.keep_copies();
@@ -170,7 +167,7 @@ impl InboxOrder {
         self.unsent_after = earlier(rest, missed_after);
         let held = self.take_sendable(due);
         let asks_again = self.unsent_after != rest;
-        PageUse::Send { redelivery: Redelivery::Unsent, held, asks_again }
+        PageUse::Send { held, asks_again }
     }
 
     /// What is held and may be sent after this page; it no longer has what the page has.
@@ -197,7 +194,7 @@ impl InboxOrder {
         self.query.take_if(|query| query.request_id == request_id)
     }
 
-    /// Which messages of a page are sent.
+    /// What of the next page is sent.
     pub fn redelivery(&self) -> Redelivery {
         match self.unsent_after {
             Some(_) => Redelivery::Unsent,
@@ -221,6 +218,11 @@ fn has_read(due: &[PendingMessage], message: &DirectMessage) -> bool {
     due.iter().any(|read| {
         read.room == message.room && message.publication.offset <= read.publication.offset
     })
+}
+
+/// The position in front of a message.
+pub(super) fn before(room: RoomId, offset: u64) -> PendingPosition {
+    Some((room, offset - 1))
 }
 
 /// Of two positions that may not be there, the earlier one.
