@@ -251,7 +251,7 @@ impl FlushQueue {
         work_in(metrics, Some(&channel.name), channel.room);
         let (publications_count, publications) =
             (buffer.publications_count(), buffer.publications());
-        let filtered = buffer.take_filtered().zip(Some(buffer.chat_type()));
+        let (filtered, chat_type) = (buffer.take_filtered(), buffer.chat_type());
         let batch = match publications_count {
             0 => BatchId::NONE,
             1.. => {
@@ -280,15 +280,13 @@ impl FlushQueue {
                 at_once += 1;
             } else {
                 let fanout_frame = FanoutFrame { frame: frame.clone(), publications, batch };
-                let push = |outbox: &mut Outbox| outbox.push_fanout(fanout_frame, *limits);
-                match totals.update(send.outbox_mut(), push) {
+                match push_fanout(entries, totals, (id, send), fanout_frame, *limits) {
                     PushResult::Queued => queued += 1,
                     PushResult::Full => {
                         refused += 1;
                         full = true;
                     }
                 }
-                mark_dirty(entries, send, id);
             }
             if full {
                 slow.push(id);
@@ -302,7 +300,7 @@ impl FlushQueue {
             ledger.settle(SendResult::Dropped, observing);
             ledger.given(batch, (at_once + queued) as u32, refused as u32, observing);
         }
-        if let Some((filtered, chat_type)) = filtered {
+        if let Some(filtered) = filtered {
             self.flush_filtered(connections, channel, (&filtered, &frames, chat_type), observing);
         }
     }
@@ -332,13 +330,12 @@ impl FlushQueue {
             let send = conn.send_mut();
             let mut full = seal(entries, totals, send, *limits) == PushResult::Full;
             let fanout_frame = FanoutFrame { frame, publications, batch: BatchId::NONE };
-            let push = |outbox: &mut Outbox| outbox.push_fanout(fanout_frame, *limits);
-            if totals.update(send.outbox_mut(), push) == PushResult::Full {
+            let pushed = push_fanout(entries, totals, (id, send), fanout_frame, *limits);
+            if pushed == PushResult::Full {
                 full = true;
                 ledger.released().drop_publications(publications);
                 ledger.settle(SendResult::Dropped, observing);
             }
-            mark_dirty(entries, send, id);
             if full {
                 slow.push(id);
             }
@@ -442,6 +439,21 @@ impl FlushQueue {
         trim_list(&mut self.entries);
         self.ledger.trim();
     }
+}
+
+/// Puts what a channel says into the outbox of one connection, which is in the queue then.
+#[inline]
+fn push_fanout(
+    entries: &mut Vec<FlushEntry>,
+    totals: &mut OutboxTotals,
+    (id, send): (ConnId, &mut SendState),
+    fanout_frame: FanoutFrame,
+    limits: OutboxLimits,
+) -> PushResult {
+    let push = |outbox: &mut Outbox| outbox.push_fanout(fanout_frame, limits);
+    let pushed = totals.update(send.outbox_mut(), push);
+    mark_dirty(entries, send, id);
+    pushed
 }
 
 /// Gives the next send of one connection, or its close.
