@@ -441,7 +441,7 @@ impl Session {
 
     /// Another subscriber has left the channel, and this session's slot has changed.
     pub fn on_moved(&mut self, room: RoomId, place: SubscriberSlot) {
-        self.subscriptions.on_moved(room, place);
+        self.subscriptions.activate(room, place);
     }
 
     /// Messages of this channel were lost: the client is told to subscribe again, and to recover.

@@ -325,15 +325,10 @@ impl Subscriptions {
         self.begin_subscribe(room, PendingSubscribe::by(maker, channel_key, terms));
     }
 
-    /// The home has added the member, and the shard the subscriber, with this slot.
+    /// The home has added the member, and the shard the subscriber, with this slot; or the slot
+    /// has changed, because another subscriber has left the channel.
     pub fn activate(&mut self, room: RoomId, place: SubscriberSlot) {
-        let sub = self.at_mut(room).expect("the session asked for this seat");
-        sub.stage = sub.active_in(place);
-    }
-
-    /// Another subscriber has left the channel, and the session's slot has changed.
-    pub fn on_moved(&mut self, room: RoomId, place: SubscriberSlot) {
-        let sub = self.at_mut(room).expect("who sits in a channel is subscribed to it");
+        let sub = self.at_mut(room).expect("who is in a channel has asked for that");
         sub.stage = sub.active_in(place);
     }
 
