@@ -47,7 +47,7 @@ impl NameKey {
     /// A hash of a client id, where the id itself must not be shown; never 0. Only the server can
     /// tell that two hashes are of the same client.
     pub fn client_hash(&self, client: ClientId) -> u64 {
-        let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
+        let mut hasher = self.hasher();
         // No name of a room is hashed with such a length before it.
         hasher.write_usize(usize::MAX);
         hasher.write_u128(client.0);
@@ -72,23 +72,30 @@ impl NameKey {
         if id.is_empty() {
             return TokenHash::NONE;
         }
-        let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
+        let mut hasher = self.hasher();
         // No name of a room is hashed with such a length before it.
         hasher.write_usize(usize::MAX - 2);
-        hasher.write_usize(tenant.len());
-        hasher.write(tenant.as_bytes());
-        hasher.write(id.as_bytes());
+        write_name(&mut hasher, tenant, &[id]);
         TokenHash::from_bits(hasher.finish128().h1.max(1))
     }
 
     fn room_of(&self, tenant: &str, parts: &[&str]) -> RoomId {
-        let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
-        // The length keeps ("a", "bc") and ("ab", "c") apart.
-        hasher.write_usize(tenant.len());
-        hasher.write(tenant.as_bytes());
-        parts.iter().for_each(|part| hasher.write(part.as_bytes()));
+        let mut hasher = self.hasher();
+        write_name(&mut hasher, tenant, parts);
         RoomId(hasher.finish128().as_u128())
     }
+
+    fn hasher(&self) -> SipHasher24 {
+        SipHasher24::new_with_keys(self.0[0], self.0[1])
+    }
+}
+
+/// Hashes a name of a tenant.
+fn write_name(hasher: &mut SipHasher24, tenant: &str, parts: &[&str]) {
+    // The length keeps ("a", "bc") and ("ab", "c") apart.
+    hasher.write_usize(tenant.len());
+    hasher.write(tenant.as_bytes());
+    parts.iter().for_each(|part| hasher.write(part.as_bytes()));
 }
 
 /// The kind of a channel.
