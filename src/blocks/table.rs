@@ -94,23 +94,23 @@ impl TokenStamp {
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct BlockTable {
-    users: Shelf,
-    user_tokens: Shelf,
-    tokens: Shelf,
+    users: HashParts,
+    user_tokens: HashParts,
+    tokens: HashParts,
     /// One for each length of prefix in use, of one family.
-    addresses: Vec<Arc<AddressShelf>>,
+    addresses: Vec<Arc<PrefixTable>>,
 }
 
 /// Blocks by 64 bits of hash.
 #[derive(Clone, Debug)]
-struct Shelf {
+struct HashParts {
     parts: Vec<Arc<HashTable<(u64, BlockTerms)>>>,
     count: usize,
 }
 
 /// Blocked ranges of one length.
 #[derive(Clone, Debug)]
-struct AddressShelf {
+struct PrefixTable {
     is_v6: bool,
     bits: u8,
     ranges: HashTable<(AddressRange, BlockTerms)>,
@@ -118,7 +118,7 @@ struct AddressShelf {
 
 impl Default for BlockTable {
     fn default() -> BlockTable {
-        let none = || Shelf { parts: vec![Arc::default(); PARTS], count: 0 };
+        let none = || HashParts { parts: vec![Arc::default(); PARTS], count: 0 };
         BlockTable { users: none(), user_tokens: none(), tokens: none(), addresses: Vec::new() }
     }
 }
@@ -165,31 +165,31 @@ impl BlockTable {
 
     /// Whether nobody comes in from there.
     pub fn refuses_address(&self, now_unix_s: u64, address: IpAddr) -> bool {
-        let is_blocked = |shelf: &Arc<AddressShelf>| {
-            let terms = shelf.find(AddressRange::of(address, shelf.bits));
+        let is_blocked = |table: &Arc<PrefixTable>| {
+            let terms = table.find(AddressRange::of(address, table.bits));
             terms.is_some_and(|terms| terms.holds(now_unix_s))
         };
-        self.addresses.iter().filter(|shelf| shelf.is_v6 == address.is_ipv6()).any(is_blocked)
+        self.addresses.iter().filter(|table| table.is_v6 == address.is_ipv6()).any(is_blocked)
     }
 
     fn set_address(&mut self, range: AddressRange, terms: Option<BlockTerms>) {
         let (is_v6, bits) = (range.first().is_ipv6(), range.bits());
-        let mut shelves = self.addresses.iter();
-        let known = shelves.position(|shelf| shelf.is_v6 == is_v6 && shelf.bits == bits);
+        let mut tables = self.addresses.iter();
+        let known = tables.position(|table| table.is_v6 == is_v6 && table.bits == bits);
         let place = known.unwrap_or_else(|| {
             let ranges = HashTable::new();
-            self.addresses.push(Arc::new(AddressShelf { is_v6, bits, ranges }));
+            self.addresses.push(Arc::new(PrefixTable { is_v6, bits, ranges }));
             self.addresses.len() - 1
         });
-        let shelf = Arc::make_mut(&mut self.addresses[place]);
-        shelf.set(range, terms);
-        if shelf.ranges.is_empty() {
+        let table = Arc::make_mut(&mut self.addresses[place]);
+        table.set(range, terms);
+        if table.ranges.is_empty() {
             self.addresses.swap_remove(place);
         }
     }
 }
 
-impl Shelf {
+impl HashParts {
     /// Other bits than those by which a table finds an entry.
     fn place(hash: u64) -> usize {
         (hash >> 40) as usize % PARTS
@@ -199,12 +199,12 @@ impl Shelf {
         if self.count == 0 {
             return None;
         }
-        let found = self.parts[Shelf::place(hash)].find(hash, |(one, _)| *one == hash);
+        let found = self.parts[HashParts::place(hash)].find(hash, |(one, _)| *one == hash);
         found.map(|(_, terms)| *terms)
     }
 
     fn set(&mut self, hash: u64, terms: Option<BlockTerms>) {
-        let part = Arc::make_mut(&mut self.parts[Shelf::place(hash)]);
+        let part = Arc::make_mut(&mut self.parts[HashParts::place(hash)]);
         self.count -= part.len();
         if let Ok(entry) = part.find_entry(hash, |(one, _)| *one == hash) {
             entry.remove();
@@ -216,7 +216,7 @@ impl Shelf {
     }
 }
 
-impl AddressShelf {
+impl PrefixTable {
     /// Peers choose where they come from and not what is blocked, so this needs no key.
     fn hash(range: AddressRange) -> u64 {
         let bits = match range.first() {
@@ -228,17 +228,17 @@ impl AddressShelf {
     }
 
     fn find(&self, range: AddressRange) -> Option<BlockTerms> {
-        let found = self.ranges.find(AddressShelf::hash(range), |(one, _)| *one == range);
+        let found = self.ranges.find(PrefixTable::hash(range), |(one, _)| *one == range);
         found.map(|(_, terms)| *terms)
     }
 
     fn set(&mut self, range: AddressRange, terms: Option<BlockTerms>) {
-        let hash = AddressShelf::hash(range);
+        let hash = PrefixTable::hash(range);
         if let Ok(entry) = self.ranges.find_entry(hash, |(one, _)| *one == range) {
             entry.remove();
         }
         if let Some(terms) = terms {
-            let hash_of = |(one, _): &(AddressRange, BlockTerms)| AddressShelf::hash(*one);
+            let hash_of = |(one, _): &(AddressRange, BlockTerms)| PrefixTable::hash(*one);
             self.ranges.insert_unique(hash, (range, terms), hash_of);
         }
     }
