@@ -45,15 +45,13 @@ impl Bench {
         ];
         for (figure, name, connections, batch) in others {
             let server = self.start(&self.api_kind(None), Cores::Apart, 1)?;
-            let (connections, batch) = (connections.to_string(), batch.to_string());
-            let arguments = |for_ms: String| {
-                let api = server.api().to_string();
-                let words = ["backend", "--api", &api, "--key", API_KEY, "--for-ms", &for_ms];
-                let more = ["--connections", &connections, "--batch", &batch];
-                words.iter().chain(&more).map(|word| (*word).to_owned()).collect()
-            };
-            let time = self.bystander_time();
-            let attacker = Attacker::start(name, arguments(time.as_millis().to_string()))?;
+            let (api, for_ms) = (server.api(), self.bystander_time().as_millis());
+            let arguments = format!(
+                "backend --api {api} --key {API_KEY} --for-ms {for_ms} --connections {connections} \
+                 --batch {batch}"
+            );
+            let arguments = arguments.split(' ').map(str::to_owned).collect();
+            let attacker = Attacker::start(name, arguments)?;
             self.beside(figure, name, &server, attacker)?;
         }
         Ok(())
