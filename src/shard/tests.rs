@@ -324,6 +324,30 @@ fn key() -> KeySpec {
     KeySpec { kid: None, algorithm: Algorithm::Hs256, material }
 }
 
+/// A world with room for many, in which tokens are checked.
+fn crowd_world(shards_count: u16) -> World {
+    let keys = Keys::build(&[key()]).unwrap();
+    World::with_keys(shards_count, keys, |options| {
+        options.connections_max = 20_000;
+        options.handshakes_max = 20_000;
+    })
+}
+
+/// A connect command with a token.
+fn connect_with(new: &NewToken<'_>) -> String {
+    let token = sign(&key(), &ClaimRequirements::default(), new).unwrap();
+    format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#)
+}
+
+/// A peer that was let in by this command.
+fn join_by(world: &mut World, shard: usize, connect: &str) -> Peer {
+    let peer = world.upgrade(shard);
+    world.say(peer, connect);
+    let seen = world.take(peer);
+    assert!(seen[0].starts_with(r#"{"id":1,"connect":{"#), "{seen:?}");
+    peer
+}
+
 #[test]
 fn everyone_in_a_room_hears_in_order_whichever_core_they_are_on() {
     for shards_count in [1, 2, 5] {

@@ -173,10 +173,17 @@ impl Fanout {
 mod tests {
     use super::*;
     use crate::room::timing;
-    use crate::wire::{Encoding, Payload, RawData};
+    use crate::wire::{Encoding, Payload, Publication, RawData};
 
     fn data() -> Arc<Payload> {
         Arc::new(Payload { bytes: bytes::Bytes::from_static(b"{}"), is_json: true })
+    }
+
+    fn publish(fanout: &mut Fanout, data: Payload, tags: Vec<(Box<str>, Box<str>)>) {
+        let (offset, time_unix_ms) = (1, 1);
+        let (info, chan_info, trace) = (None, None, None);
+        let said = Publication { offset, data, info, chan_info, tags, time_unix_ms, trace };
+        fanout.on_room_event(RoomEvent::Published(RoomId(1), Arc::new(said), timing()));
     }
 
     fn add(fanout: &mut Fanout, slot: u32, wants_join_leave: bool) -> SubscriberSlot {
@@ -222,19 +229,7 @@ mod tests {
         let place = fanout.add(RoomId(1), "c".into(), (7, class), Some(Arc::clone(&filter)));
         add(&mut fanout, 8, false);
         let said = |fanout: &mut Fanout, kind: &str| {
-            let tags = vec![("kind".into(), kind.into())];
-            let (info, chan_info, trace) = (None, None, None);
-            let (offset, time_unix_ms, data) = (1, 1, (*data()).clone());
-            let publication = Arc::new(crate::wire::Publication {
-                offset,
-                data,
-                info,
-                chan_info,
-                tags,
-                time_unix_ms,
-                trace,
-            });
-            fanout.on_room_event(RoomEvent::Published(RoomId(1), publication, timing()));
+            publish(fanout, (*data()).clone(), vec![("kind".into(), kind.into())]);
         };
         for (kinds, count) in [("aa", 2), ("ab", 1), ("baab", 2), ("aba", 2), ("abb", 1)] {
             kinds.split("").filter(|kind| !kind.is_empty()).for_each(|kind| {
@@ -276,19 +271,7 @@ mod tests {
         let text = |n: u32| format!(r#"{{"n":{n},"text":"{}"}}"#, "the same ".repeat(20));
         let say = |fanout: &mut Fanout, n| {
             let bytes = bytes::Bytes::from(text(n));
-            let data = Payload { bytes, is_json: true };
-            let (info, chan_info, tags, trace) = (None, None, Vec::new(), None);
-            let (offset, time_unix_ms) = (1, 1);
-            let publication = Arc::new(crate::wire::Publication {
-                offset,
-                data,
-                info,
-                chan_info,
-                tags,
-                time_unix_ms,
-                trace,
-            });
-            fanout.on_room_event(RoomEvent::Published(RoomId(1), publication, timing()));
+            publish(fanout, Payload { bytes, is_json: true }, Vec::new());
             let frames = fanout.take(RoomId(1)).expect("it speaks").finish();
             let plain = String::from_utf8_lossy(&frames[0]).into_owned();
             assert!(plain.contains(&format!(r#""data":{}"#, text(n))), "{plain}");

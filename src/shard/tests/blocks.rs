@@ -6,26 +6,12 @@ use crate::blocks::{AddressRange, BlockKey, BlockKinds, BlockTerms};
 use crate::metrics::{BlockKind, Counter};
 use crate::shard::{BlocksUpdate, CoresReply, ServerAsk, ServerQuestion, ServerReply};
 
-fn world(shards_count: u16) -> World {
-    let keys = Keys::build(&[key()]).unwrap();
-    World::with_keys(shards_count, keys, |options| {
-        options.connections_max = 20_000;
-        options.handshakes_max = 20_000;
-    })
-}
-
 fn connect(user: &str, id: &str) -> String {
-    let new = NewToken { user, id, issued_unix_s: Some(1_000), ..NewToken::default() };
-    let token = sign(&key(), &ClaimRequirements::default(), &new).unwrap();
-    format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#)
+    connect_with(&NewToken { user, id, issued_unix_s: Some(1_000), ..NewToken::default() })
 }
 
 fn join_as(world: &mut World, shard: usize, user: &str, id: &str) -> Peer {
-    let peer = world.upgrade(shard);
-    world.say(peer, &connect(user, id));
-    let seen = world.take(peer);
-    assert!(seen[0].starts_with(r#"{"id":1,"connect":{"#), "{seen:?}");
-    peer
+    join_by(world, shard, &connect(user, id))
 }
 
 /// What tells one shard of these blocks, under an id.
@@ -71,7 +57,7 @@ fn counted(world: &World, kind: BlockKind) -> u64 {
 
 #[test]
 fn each_kind_lets_go_whom_it_is_about_on_every_core_and_nobody_else() {
-    let mut world = world(3);
+    let mut world = crowd_world(3);
     let mut join = |user, id| [0, 1, 2].map(|shard| join_as(&mut world, shard, user, id));
     let annas = join("anna", "");
     let [old, with_id, bob] = [join("carl", ""), join("dora", "t1"), join("bob", "t2")];
@@ -91,7 +77,7 @@ fn each_kind_lets_go_whom_it_is_about_on_every_core_and_nobody_else() {
 
 #[test]
 fn an_address_is_blocked_whatever_its_peers_have_said() {
-    let mut world = world(1);
+    let mut world = crowd_world(1);
     let [silent, upgraded] = [world.accept(0), world.upgrade(0)];
     let [connected, other] = [world.join(0), world.join(0)];
     // Peers have addresses by their number: the first three of them.
@@ -118,7 +104,7 @@ fn an_address_is_blocked_whatever_its_peers_have_said() {
 fn who_comes_in_at_the_moment_of_a_block_does_not_stay() {
     // The connect command, and the block, in either order within one turn.
     for is_block_first in [true, false] {
-        let mut world = world(2);
+        let mut world = crowd_world(2);
         let anna = world.upgrade(0);
         let blocks = [of_user("anna")];
         let tell = |world: &mut World| {
@@ -140,7 +126,7 @@ fn who_comes_in_at_the_moment_of_a_block_does_not_stay() {
 
 #[test]
 fn a_pass_is_confirmed_when_it_has_seen_all_and_takes_bounded_turns() {
-    let mut world = world(1);
+    let mut world = crowd_world(1);
     let peers: Vec<Peer> = (0..700).map(|_| join_as(&mut world, 0, "anna", "")).collect();
     world.shards[0].on_shard_command(world.now, command(1, &[of_user("anna")]), &mut Vec::new());
     let mut turns = 0;

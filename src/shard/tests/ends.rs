@@ -103,9 +103,7 @@ fn of_two_connections_of_one_user_one_stays() {
         options.session.insecure = false;
         options.session.single_session_tenants = vec![String::new()];
     });
-    let new = NewToken { user: "ann", ..NewToken::default() };
-    let token = sign(&key(), &ClaimRequirements::default(), &new).unwrap();
-    let connect = format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#);
+    let connect = connect_with(&NewToken { user: "ann", ..NewToken::default() });
     let peers = [world.upgrade(0), world.upgrade(1)];
     peers.iter().for_each(|&peer| world.queue(peer, &frame(&connect)));
     world.settle();

@@ -294,10 +294,8 @@ fn a_tenant_has_numbers_of_its_own() {
         options.room.namespaces[0].publish = Permission::Subscribers;
     });
     let mut join = |shard: usize, user: &str, tenant: &str| {
-        let new = NewToken { user, tenant, ..NewToken::default() };
-        let token = sign(&key(), &ClaimRequirements::default(), &new).unwrap();
         let peer = world.upgrade(shard);
-        world.say(peer, &format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#));
+        world.say(peer, &connect_with(&NewToken { user, tenant, ..NewToken::default() }));
         world.say(peer, r#"{"id":2,"subscribe":{"channel":"room:1"}}"#);
         peer
     };
@@ -325,11 +323,8 @@ fn an_answer_that_comes_late_is_not_counted_for_who_came_after() {
         options.room.namespaces[0].subscribe = Permission::Users;
         options.room.namespaces[0].publish = Permission::Subscribers;
     });
-    let connect = |user, tenant| {
-        let new = NewToken { user, tenant, ..NewToken::default() };
-        let token = sign(&key(), &ClaimRequirements::default(), &new).unwrap();
-        frame(&format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#))
-    };
+    let connect =
+        |user, tenant| frame(&connect_with(&NewToken { user, tenant, ..NewToken::default() }));
     let channel = world.channel_of(1);
     let ann = world.upgrade(0);
     world.feed(ann, &connect("ann", ""));

@@ -9,26 +9,12 @@ use crate::shard::{
 };
 use crate::wire::Payload;
 
-fn world(shards_count: u16) -> World {
-    let keys = Keys::build(&[key()]).unwrap();
-    World::with_keys(shards_count, keys, |options| {
-        options.connections_max = 20_000;
-        options.handshakes_max = 20_000;
-    })
-}
-
 fn connect(user: &str, tenant: &str) -> String {
-    let new = NewToken { user, tenant, ..NewToken::default() };
-    let token = sign(&key(), &ClaimRequirements::default(), &new).unwrap();
-    format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#)
+    connect_with(&NewToken { user, tenant, ..NewToken::default() })
 }
 
 fn join_as(world: &mut World, shard: usize, user: &str, tenant: &str) -> Peer {
-    let peer = world.upgrade(shard);
-    world.say(peer, &connect(user, tenant));
-    let seen = world.take(peer);
-    assert!(seen[0].starts_with(r#"{"id":1,"connect":{"#), "{seen:?}");
-    peer
+    join_by(world, shard, &connect(user, tenant))
 }
 
 fn client(world: &World, peer: Peer) -> ClientId {
@@ -77,7 +63,7 @@ fn count(reply: CoresReply) -> usize {
 
 #[test]
 fn all_connections_of_a_user_are_found_on_every_core_and_nobody_elses() {
-    let mut world = world(3);
+    let mut world = crowd_world(3);
     let annas: Vec<Peer> = (0..6).map(|n| join_as(&mut world, n % 3, "anna", "")).collect();
     let others =
         [("ann", ""), ("anna2", ""), ("anna", "acme"), ("", "")].map(|(user, tenant)| match user {
@@ -107,7 +93,7 @@ fn all_connections_of_a_user_are_found_on_every_core_and_nobody_elses() {
 
 #[test]
 fn who_is_closed_leaves_its_rooms() {
-    let mut world = world(2);
+    let mut world = crowd_world(2);
     let bob = world.join_room(0, "room:1");
     let anna = join_as(&mut world, 1, "anna", "");
     world.say(anna, r#"{"id":2,"subscribe":{"channel":"room:1"}}"#);
@@ -122,7 +108,7 @@ fn who_is_closed_leaves_its_rooms() {
 
 #[test]
 fn what_is_asked_of_one_user_is_done_in_order() {
-    let mut world = world(1);
+    let mut world = crowd_world(1);
     join_as(&mut world, 0, "anna", "");
     let list = || about("anna", UserOp::List);
     ask(
@@ -157,7 +143,7 @@ fn turns(world: &mut World) -> (usize, usize) {
 
 #[test]
 fn a_pass_through_many_connections_takes_several_turns_and_many_questions_with_it() {
-    let mut world = world(1);
+    let mut world = crowd_world(1);
     for _ in 0..9_000 {
         world.accept(0);
     }
@@ -174,7 +160,7 @@ fn a_pass_through_many_connections_takes_several_turns_and_many_questions_with_i
 
 #[test]
 fn a_turn_closes_few_of_many() {
-    let mut world = world(1);
+    let mut world = crowd_world(1);
     let annas: Vec<Peer> = (0..600).map(|_| join_as(&mut world, 0, "anna", "")).collect();
     ask(&mut world, 0, 1, vec![about("anna", close(&[]))]);
     let mut closed = Vec::new();
@@ -200,7 +186,7 @@ fn unsubscribe(channel: &str) -> UserOp {
 
 #[test]
 fn a_backend_subscribes_and_unsubscribes_a_user_on_every_core() {
-    let mut world = world(2);
+    let mut world = crowd_world(2);
     let annas = [0, 1].map(|shard| join_as(&mut world, shard, "anna", ""));
     let bob = world.join_room(0, "room:1");
     // One has subscribed itself, and stays as it is.
@@ -236,7 +222,7 @@ fn a_backend_subscribes_and_unsubscribes_a_user_on_every_core() {
 
 #[test]
 fn a_subscription_of_a_backend_outlives_a_fresh_token_and_closes_nobody_where_a_room_is_full() {
-    let mut world = world(1);
+    let mut world = crowd_world(1);
     let anna = join_as(&mut world, 0, "anna", "");
     asked(&mut world, &about("anna", subscribe("room:1")));
     world.take(anna);
@@ -270,7 +256,7 @@ fn who_is_in_as_many_channels_as_may_be_is_told() {
 
 #[test]
 fn a_connection_expires_when_a_backend_says_so() {
-    let mut world = world(1);
+    let mut world = crowd_world(1);
     let now = world.now.unix_s();
     let [gone, soon] = ["gone", "soon"].map(|user| join_as(&mut world, 0, user, ""));
     asked(&mut world, &about("gone", UserOp::ExpireAt(0)));
@@ -290,7 +276,7 @@ fn channels(pattern: &str) -> ServerAsk {
 
 #[test]
 fn channels_are_listed_with_their_connections_on_all_cores() {
-    let mut world = world(2);
+    let mut world = crowd_world(2);
     for (shard, channel) in [(0, "room:1"), (1, "room:1"), (0, "room:2"), (1, "room:30")] {
         world.join_room(shard, channel);
     }
