@@ -172,6 +172,16 @@ def free_port():
         return port
 
 
+def digest(key):
+    """What a server keeps of a backend's key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def api_key(key, scopes, channels=("*",), name="backend"):
+    """What the configuration has of a backend's key."""
+    return {"name": name, "sha256": digest(key), "scopes": scopes, "channels": list(channels)}
+
+
 class Server:
     """The binary, with the tests' configuration, until it is left."""
 

@@ -3,7 +3,6 @@ is heard, kept and recovered, and what it asks is answered."""
 
 import asyncio
 import base64
-import hashlib
 import json
 import re
 import signal
@@ -12,7 +11,6 @@ import urllib.request
 
 import cent
 import pytest
-import pytest_asyncio
 import websockets
 from cent import (
     AsyncClient,
@@ -26,36 +24,17 @@ from cent import (
     PublishRequest,
     StreamPosition,
 )
-from harness import WAIT_S_MAX, People, Server, fresh_channel, fresh_user, token
+from harness import WAIT_S_MAX, People, api_key, digest, fresh_channel, fresh_user, token
 
 KEY = "a key that only the tests of the server API know"
 READER = "a key that reads rooms and nothing else"
 
 
-def digest(key):
-    return hashlib.sha256(key.encode()).hexdigest()
-
-
-KEYS = [
-    {
-        "name": "backend",
-        "sha256": digest(KEY),
-        "scopes": ["publish", "presence", "history", "info", "channels", "connections"],
-        "channels": ["*"],
-    },
-    {
-        "name": "reader",
-        "sha256": digest(READER),
-        "scopes": ["history"],
-        "channels": ["room:*"],
-    },
-]
-
-
-@pytest_asyncio.fixture
-async def server():
-    async with Server(api_keys=KEYS) as started:
-        yield started
+@pytest.fixture
+def api_keys():
+    everything = ["publish", "presence", "history", "info", "channels", "connections"]
+    reader = api_key(READER, ["history"], channels=["room:*"], name="reader")
+    return [api_key(KEY, everything), reader]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from cent import (
     UnsubscribeRequest,
 )
 from harness import Giving, fresh_channel, fresh_user, token
-from test_api import KEY, READER, called, client, server  # noqa: F401
+from test_api import KEY, READER, api_keys, called, client  # noqa: F401
 
 async def connections(client, user):
     return (await called(client.connections, user=user, expression="")).connections

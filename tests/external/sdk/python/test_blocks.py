@@ -2,7 +2,6 @@
 second and refused until the block ends, and what was answered holds after a kill."""
 
 import asyncio
-import hashlib
 import json
 import random
 import time
@@ -10,7 +9,6 @@ import urllib.error
 import urllib.request
 
 import pytest
-import pytest_asyncio
 import websockets
 from cent import (
     AsyncClient,
@@ -23,26 +21,16 @@ from cent import (
     RevokeTokenRequest,
     UnblockUserRequest,
 )
-from harness import WAIT_S_MAX, Server, fresh_user, token
+from harness import WAIT_S_MAX, api_key, fresh_user, token
 
 KEY = "a key that only the tests of blocks know"
-
-KEYS = [
-    {
-        "name": "backend",
-        "sha256": hashlib.sha256(KEY.encode()).hexdigest(),
-        "scopes": ["blocks", "info"],
-        "channels": ["*"],
-    },
-]
 
 WITHIN_S = 1
 
 
-@pytest_asyncio.fixture
-async def server():
-    async with Server(api_keys=KEYS) as started:
-        yield started
+@pytest.fixture
+def api_keys():
+    return [api_key(KEY, ["blocks", "info"])]
 
 
 @pytest.fixture

@@ -2,30 +2,19 @@
 asks for it again when what was said since is gone. The position comes from the server API."""
 
 import asyncio
-import hashlib
 
 import pytest
-import pytest_asyncio
 from cent import Client, HistoryRequest, PublishRequest
 from centrifuge import StreamPosition
-from harness import Proxy, Server, fresh_channel, token
+from harness import Proxy, api_key, fresh_channel, token
 
 KEY = "a key that only the tests of states know"
-KEYS = [
-    {
-        "name": "backend",
-        "sha256": hashlib.sha256(KEY.encode()).hexdigest(),
-        "scopes": ["publish", "history"],
-        "channels": ["*"],
-    }
-]
 BEGINNING = StreamPosition(offset=0, epoch="")
 
 
-@pytest_asyncio.fixture
-async def server():
-    async with Server(api_keys=KEYS) as started:
-        yield started
+@pytest.fixture
+def api_keys():
+    return [api_key(KEY, ["publish", "history"])]
 
 
 class Backend:

@@ -1,28 +1,18 @@
 """Subscriptions for publications with some tags only. A backend gives them tags."""
 
 import asyncio
-import hashlib
 
-import pytest_asyncio
+import pytest
 from cent import Client, PublishRequest
 from centrifuge import Filter
-from harness import Proxy, Server, fresh_channel
+from harness import Proxy, api_key, fresh_channel
 
 KEY = "a key that only the tests of filters know"
-KEYS = [
-    {
-        "name": "backend",
-        "sha256": hashlib.sha256(KEY.encode()).hexdigest(),
-        "scopes": ["publish"],
-        "channels": ["*"],
-    }
-]
 
 
-@pytest_asyncio.fixture
-async def server():
-    async with Server(api_keys=KEYS) as started:
-        yield started
+@pytest.fixture
+def api_keys():
+    return [api_key(KEY, ["publish"])]
 
 
 async def publish(server, channel, number, **tags):
