@@ -159,16 +159,23 @@ class Events(ClientEventHandler, SubscriptionEventHandler):
 # --- the server ---------------------------------------------------------------------
 
 
+# What `free_port` has given away: one server has several, which nothing holds until it starts.
+_given_ports = set()
+
+
 def free_port():
-    """Below the usual range of source ports, so that no client takes it in between."""
+    """Below the usual range of source ports, so that no client takes it in between; each once."""
     low, high = os.environ.get("ROOKERY_TEST_PORTS", "20000-29999").split("-")
     while True:
         port = random.randint(int(low), int(high))
+        if port in _given_ports:
+            continue
         with socket.socket() as listener:
             try:
                 listener.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        _given_ports.add(port)
         return port
 
 
