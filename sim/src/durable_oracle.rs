@@ -210,12 +210,17 @@ impl DurableOracle {
 
     /// Whether such a message is certainly there.
     pub fn is_kept(&self, channel: &str, offset: u64, now_unix_ms: u64) -> bool {
-        let said = self.at(channel, offset).and_then(|number| self.said.get(&number));
-        let is_young = |said: &Said| {
-            let rules = self.rules.get(channel);
-            rules.is_some_and(|rules| !is_too_old(said, *rules, now_unix_ms))
-        };
-        self.keeps_all(channel) && self.is_whole(channel, offset) && said.is_some_and(is_young)
+        let may_be_old = |number| self.may_be_old(channel, number, now_unix_ms);
+        self.keeps_all(channel)
+            && self.is_whole(channel, offset)
+            && !self.at(channel, offset).is_none_or(may_be_old)
+    }
+
+    /// Whether a message may be gone because of its age, and what is kept as long as messages with
+    /// it.
+    fn may_be_old(&self, channel: &str, number: u64, now_unix_ms: u64) -> bool {
+        let (said, rules) = (self.said.get(&number), self.rules.get(channel));
+        said.zip(rules).is_none_or(|(said, rules)| is_too_old(said, *rules, now_unix_ms))
     }
 
     /// Whether somebody wanted a message gone.
@@ -368,9 +373,8 @@ impl DurableOracle {
             self.check_messages(channel, *rules, messages, now_unix_ms)?;
             self.check_retractions(channel, *rules, messages, now_unix_ms)?;
             self.edits.check_disk(channel, messages, &|number| {
-                let said = self.said.get(&number);
-                let may_be_old = said.is_none_or(|said| is_too_old(said, *rules, now_unix_ms));
-                self.retention_case == Some(RetentionCase::Some) || may_be_old
+                self.retention_case == Some(RetentionCase::Some)
+                    || self.may_be_old(channel, number, now_unix_ms)
             })?;
             let before = self.before(channel, 0);
             for (user, markers) in found.markers.get(&room).into_iter().flatten() {
@@ -386,7 +390,7 @@ impl DurableOracle {
                 )?;
             }
             if let Some(parties) = parties(channel) {
-                self.check_dead_letters(channel, room, parties, names, &found)?;
+                self.check_dead_letters(channel, (room, parties), names, &found, now_unix_ms)?;
             }
         }
         Ok(())
@@ -537,10 +541,10 @@ impl DurableOracle {
     fn check_dead_letters(
         &self,
         channel: &str,
-        room: RoomId,
-        parties: [&'static str; 2],
+        (room, parties): (RoomId, [&'static str; 2]),
         names: NameKey,
         found: &OnDisk,
+        now_unix_ms: u64,
     ) -> CheckResult {
         let promised = self.places.range((channel.to_owned(), 0)..=(channel.to_owned(), u64::MAX));
         let promised = promised.map(|((_, offset), number)| (*offset, *number));
@@ -565,7 +569,11 @@ impl DurableOracle {
                 (true, false) => !delivered,
                 (false, true) => true,
                 // Dead letters are kept no longer than messages.
-                (false, false) => delivered || self.retention_case == Some(RetentionCase::Some),
+                (false, false) => {
+                    delivered
+                        || self.retention_case == Some(RetentionCase::Some)
+                        || self.may_be_old(channel, number, now_unix_ms)
+                }
             };
             demand!(
                 fits,

@@ -49,12 +49,14 @@ impl InboxOracle {
         }
     }
 
-    /// What was passed over was given up, or waits still.
+    /// What was passed over was given up, or waits still, unless it is so old that dead letters
+    /// of then may be gone.
     pub fn check_disk(
         &self,
         disk: &impl Disk,
         names: NameKey,
         known: &DurableOracle,
+        now_unix_ms: u64,
     ) -> CheckResult {
         if self.passed_over.is_empty() {
             return Ok(());
@@ -64,7 +66,7 @@ impl InboxOracle {
             let place = (names.inbox("", user), names.room("", channel), *offset);
             let is_there = found.pending.contains(&place) || found.dead.contains(&place);
             demand!(
-                is_there || !known.is_whole(channel, *offset) || !known.keeps_all(channel),
+                is_there || !known.is_kept(channel, *offset, now_unix_ms),
                 Checker::InOrder,
                 "{channel}: {offset} never came to {user}, who was brought {by}"
             )?;

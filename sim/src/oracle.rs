@@ -81,7 +81,7 @@ impl Oracle {
     /// The disk holds all that was promised, and nothing else.
     pub fn check_disk(&self, disk: &impl Disk, names: NameKey, now_unix_ms: u64) -> CheckResult {
         self.durable_oracle.check_disk(disk, names, now_unix_ms)?;
-        self.inboxes.check_disk(disk, names, &self.durable_oracle)?;
+        self.inboxes.check_disk(disk, names, &self.durable_oracle, now_unix_ms)?;
         self.reactions.check_disk(disk, names, &self.durable_oracle)
     }
 
