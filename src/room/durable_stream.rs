@@ -381,9 +381,9 @@ impl DurableStream {
         self.pending.change_of(offset)
     }
 
-    /// What waits for the same as this question, if it has to find something done that the
-    /// store has not done yet.
-    pub fn behind_own(
+    /// What waits for the same as this question, if it has to find something done of which the
+    /// store has not said yet that it has done it.
+    pub fn behind_shown(
         &mut self,
         from: ShardId,
         request: &RoomRequest,
@@ -394,15 +394,15 @@ impl DurableStream {
             // behind all that it has.
             RoomOp::History(_) => match self.own_writes.behind_latest(from, conn) {
                 Some(behind) => Some(behind),
-                None => self.pending.latest_of(from, conn).map(|latest| &mut latest.behind),
+                None => self.pending.latest_shown(from, conn).map(|latest| &mut latest.behind),
             },
+            RoomOp::Subscribe(_) => self.pending.latest_direct().map(|latest| &mut latest.behind),
             // Of messages that are not kept yet it can know its own alone.
             RoomOp::Change(request) => {
                 let own = self.pending.at(request.offset);
                 own.filter(|own| own.is_said_by(from, conn)).map(|own| &mut own.behind)
             }
-            RoomOp::Subscribe(_)
-            | RoomOp::Unsubscribe(_)
+            RoomOp::Unsubscribe(_)
             | RoomOp::Publish(_)
             | RoomOp::Presence
             | RoomOp::PresenceStats

@@ -67,7 +67,7 @@ pub(super) struct PendingAppend {
     pub given_at: MonotonicUs,
     /// Who wait for it: its author, and again, when it was sent twice.
     pub reply_tos: Vec<(ShardId, ReplyTo)>,
-    /// What these asked of the room behind it, and want to find it done.
+    /// What was asked of the room behind it by who knows of it, and wants to find it done.
     pub behind: Vec<(ShardId, RoomRequest)>,
 }
 
@@ -75,6 +75,12 @@ impl PendingAppend {
     /// Where it stands.
     pub fn offset(&self) -> u64 {
         self.message.publication.offset
+    }
+
+    /// Whether it is a direct message. Its reader may have it before the room knows that the
+    /// store has it: the reader's personal channel, on another core, asks the store.
+    pub fn is_direct(&self) -> bool {
+        self.message.mode.is_direct()
     }
 
     /// Whether this connection waits for it.
@@ -152,9 +158,16 @@ impl PendingMessages {
         self.at(place)
     }
 
-    /// The latest that this connection waits for.
-    pub fn latest_of(&mut self, shard: ShardId, conn: ConnId) -> Option<&mut PendingAppend> {
-        self.queue.iter_mut().rev().find(|pending| pending.is_said_by(shard, conn))
+    /// The latest that this connection knows of: one that it waits for, or a direct message,
+    /// which its reader's personal channel may have brought.
+    pub fn latest_shown(&mut self, shard: ShardId, conn: ConnId) -> Option<&mut PendingAppend> {
+        let is_shown = |one: &PendingAppend| one.is_said_by(shard, conn) || one.is_direct();
+        self.queue.iter_mut().rev().find(|pending| is_shown(pending))
+    }
+
+    /// The latest direct message.
+    pub fn latest_direct(&mut self) -> Option<&mut PendingAppend> {
+        self.queue.iter_mut().rev().find(|pending| pending.is_direct())
     }
 
     /// The latest that this command waits for.

@@ -1,5 +1,5 @@
 //! In which order what is asked of a room takes effect: what waits until the room's stream is
-//! known, and what waits for that which its own connection said before.
+//! known, and what waits for what its connection said before, or may have been shown.
 //!
 //! Deliberately absent: the requests that wait (`durable_stream`), and what lets them go on
 //! (`rooms`).
@@ -39,9 +39,9 @@ pub(super) fn wait_for_stream(
     }
 }
 
-/// Returns a request that can be decided now. One about messages waits for earlier messages
-/// of its own connection, or is refused where too many wait.
-pub(super) fn wait_for_own(
+/// Returns a request that can be decided now. One about messages waits for those that its
+/// connection has said or may have been shown, or is refused where too many wait.
+pub(super) fn wait_for_shown(
     set: &mut RoomSet,
     now: Timestamps,
     from: ShardId,
@@ -53,7 +53,7 @@ pub(super) fn wait_for_own(
     let Some(durable) = room.messages_mut().durable_mut() else {
         return Some(request);
     };
-    let Some(behind) = durable.behind_own(from, &request) else { return Some(request) };
+    let Some(behind) = durable.behind_shown(from, &request) else { return Some(request) };
     if cx.store.begin_wait(from, &request) {
         behind.push((from, request));
     } else {

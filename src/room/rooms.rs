@@ -23,7 +23,7 @@ use super::reactions;
 use super::reading::RecoveryRead;
 use super::receipts;
 use super::reopening::on_append_failed;
-use super::request_order::{wait_for_own, wait_for_stream};
+use super::request_order::{wait_for_shown, wait_for_stream};
 use super::room::Room;
 use super::room_set::RoomSet;
 use super::single_sessions::SingleSessions;
@@ -121,7 +121,7 @@ impl Rooms {
     ) {
         let request = wait_for_stream(&mut self.set, now, from, request, out);
         if let Some(request) =
-            request.and_then(|request| wait_for_own(&mut self.set, now, from, request, out))
+            request.and_then(|request| wait_for_shown(&mut self.set, now, from, request, out))
         {
             self.decide(now, from, request, out);
         }
@@ -426,7 +426,7 @@ impl Rooms {
         };
         for (from, request) in waiting {
             self.set.store().end_wait(from, &request);
-            if let Some(request) = wait_for_own(&mut self.set, now, from, request, out) {
+            if let Some(request) = wait_for_shown(&mut self.set, now, from, request, out) {
                 self.decide(now, from, request, out);
             }
         }

@@ -72,7 +72,8 @@ pub fn turn<I: Io, L: Lanes>(
     shard.judge(now, reap_progress, &mut |id| io.tcp_liveness(id));
 
     // Before the messages: a message can be of somebody who has been shown already what an answer
-    // says, by another core that has read it in the store.
+    // says, by another core that has read it in the store. Where an answer had no room in the lane,
+    // the room lets such a message wait.
     shard.enter(TurnPhase::Store);
     let replies_count = lanes.take_replies(&mut |reply| shard.on_reply(now, reply));
     shard.enter(TurnPhase::Letters);

@@ -151,3 +151,34 @@ fn who_never_acknowledges_gets_it_so_often_and_no_more() {
     }
     assert_eq!(times, 4, "once and three times again");
 }
+
+/// The personal channel of its reader asks the store, and may have shown the message before the
+/// store's answer reaches the room.
+#[test]
+fn who_may_have_been_shown_a_direct_message_finds_it_in_the_conversation() {
+    let mut world = World::new();
+    world.ask(0, TALK, send("1", "a"));
+    world.asleep = true;
+    let said = world.begin(HOME, 4, TALK, send("2", "b"));
+    let query = HistoryQuery { limit: 99, since: None, order: ReadOrder::OldestFirst };
+    let page = HistoryPage { channel_key: Some(channel_key("dm#ann,bob", 1)), query };
+    let read = world.begin(ShardId(1), 5, TALK, RoomOp::History(Box::new(page)));
+    let joined = subscribe(channel_key("dm#ann,bob", 1), "bob", 6, None);
+    let joined = world.begin(ShardId(1), 6, TALK, joined);
+    assert!(world.answer(read).is_none() && world.answer(joined).is_none());
+    world.asleep = false;
+    world.settle();
+    assert_eq!(posted(&world.answer(said).unwrap()), 2);
+    match world.answer(read) {
+        Some(RoomReply::History(all, place)) => {
+            assert_eq!((all.len(), place.offset), (2, 2));
+        }
+        other => panic!("{other:?}"),
+    }
+    match world.answer(joined) {
+        Some(RoomReply::Subscribed(subscribed)) => {
+            assert_eq!(subscribed.position.map(|place| place.offset), Some(2))
+        }
+        other => panic!("{other:?}"),
+    }
+}
