@@ -73,9 +73,14 @@ impl<'r> InboxRoom<'r> {
             return;
         }
         inbox.redeliver_at = None;
-        if !self.members.is_empty() {
-            self.query(cx);
+        if self.members.is_empty() {
+            return;
         }
+        if inbox.order.is_asked() {
+            // The answer may have been read before what was sent last.
+            return inbox.schedule_overdue(cx);
+        }
+        self.query(cx);
     }
 
     /// Asks the store for what was not sent, or else for what is overdue.
@@ -130,7 +135,10 @@ impl<'r> InboxRoom<'r> {
         match known.order.on_page(request_id, &page.due, page.next) {
             PageUse::Stale => (),
             PageUse::AskAgain => self.query(cx),
-            PageUse::Send { held, asks_again } => {
+            PageUse::Send { held, asks_again, looks_again } => {
+                if looks_again {
+                    self.schedule_overdue(cx);
+                }
                 self.send_page(page.due, redelivery, cx);
                 held.iter().for_each(|message| self.send_direct(message, cx.out));
                 self.give_up(given_up, cx);
@@ -141,16 +149,13 @@ impl<'r> InboxRoom<'r> {
         }
     }
 
-    /// Sends of a page what is to be sent, and looks again later.
+    /// Sends of a page what is to be sent.
     fn send_page(
-        &mut self,
+        &self,
         due: Vec<PendingMessage>,
         redelivery: Redelivery,
         cx: &mut RoomContext<'_>,
     ) {
-        if !due.is_empty() {
-            self.schedule_overdue(cx);
-        }
         for one in due {
             if is_sent_again(&one, redelivery, cx) {
                 self.redeliver(one, cx);

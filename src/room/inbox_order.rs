@@ -67,6 +67,9 @@ pub(super) enum PageUse {
         held: Vec<DirectMessage>,
         /// Whether the rest is asked for at once.
         asks_again: bool,
+        /// Whether something that was sent may wait, in the page or before it: somebody has to
+        /// look for it when it is overdue.
+        looks_again: bool,
     },
 }
 
@@ -104,6 +107,11 @@ impl InboxOrder {
     /// The store is asked for that.
     pub fn asked(&mut self, request_id: RequestId, after: PendingPosition) {
         self.query = Some(Query { request_id, after, missed_after: None });
+    }
+
+    /// Whether the store is asked.
+    pub fn is_asked(&self) -> bool {
+        self.query.is_some()
     }
 
     /// Whether the last page was not the last one.
@@ -155,9 +163,10 @@ impl InboxOrder {
         let Some(Query { after, missed_after, .. }) = self.take_query(request_id) else {
             return PageUse::Stale;
         };
+        let looks_again = after.is_some() || !due.is_empty();
         let Some(unsent_after) = self.unsent_after else {
             self.overdue_after = next;
-            return PageUse::Send { held: Vec::new(), asks_again: false };
+            return PageUse::Send { held: Vec::new(), asks_again: false, looks_again };
         };
         if unsent_after < after {
             self.keep_copies();
@@ -167,7 +176,7 @@ impl InboxOrder {
         self.unsent_after = earlier(rest, missed_after);
         let held = self.take_sendable(due);
         let asks_again = self.unsent_after != rest;
-        PageUse::Send { held, asks_again }
+        PageUse::Send { held, asks_again, looks_again }
     }
 
     /// What is held and may be sent after this page; it no longer has what the page has.

@@ -258,3 +258,50 @@ fn what_is_given_up_is_a_dead_letter_before_anything_else_is_sent() {
     world.settle();
     assert_eq!(sent(&mut world), [3, 4]);
 }
+
+#[test]
+fn a_look_that_was_under_way_is_no_look_for_what_is_sent_behind_it() {
+    let mut world = World::new();
+    come(&mut world, BOBS, "bob", 5);
+    say(&mut world, 1..=1);
+    assert_eq!(sent(&mut world), [1]);
+    acknowledge(&mut world, 1);
+    world.settle();
+    world.pass(9_900);
+    let request = come_unread(&mut world, 6);
+    let reply = read(&mut world, request);
+    say(&mut world, 2..=2);
+    // When the first message would have been overdue.
+    world.pass(200);
+    assert_eq!(sent(&mut world), [0; 0]);
+    answer(&mut world, reply);
+    assert_eq!(sent(&mut world), [2]);
+    world.pass(10_100);
+    assert_eq!(sent(&mut world), [2], "it was not acknowledged");
+}
+
+#[test]
+fn what_waits_behind_a_dead_letter_does_not_keep_from_looking_before_it() {
+    let mut world = World::new();
+    let mode = PublishMode::Send { from: ANNS, to: BOBS, ttl_ms: 0 };
+    let cats = draft(channel_key("dm#bob,cat", 1), "cat", "9", Some("9"), mode);
+    world.ask(4, RoomId(20), cats);
+    for _ in 0..world.options.namespaces[2].tries_max {
+        come(&mut world, BOBS, "bob", 5);
+        world.ask(5, BOBS, RoomOp::Unsubscribe(LeaveReason::Disconnected));
+    }
+    say(&mut world, 1..=1);
+    world.out.events().clear();
+    let request = come_unread(&mut world, 5);
+    let reply = read(&mut world, request);
+    world.asleep = true;
+    answer(&mut world, reply);
+    assert_eq!(sent(&mut world), [1]);
+    // It is overdue, and the store has not said that the other one is a dead letter.
+    world.pass(10_100);
+    world.asleep = false;
+    world.settle();
+    assert_eq!(sent(&mut world), [0; 0]);
+    world.pass(10_100);
+    assert_eq!(sent(&mut world), [1]);
+}
