@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::answers::PendingCommand;
 use crate::client::{Client, ClientContext};
-use crate::durable_oracle::{KnownBefore, parties};
+use crate::durable_oracle::KnownBefore;
 use crate::post::Post;
 use crate::publication::{Words, edited_offset, is_retracted, retracted_offset, words_of};
-use crate::scenario::USERS;
+use crate::scenario::{USERS, parties};
 use crate::violation::{CheckResult, Checker, demand};
 
 /// Messages that a client remembers, to say them again.

@@ -15,7 +15,7 @@ use crate::edits::EditOracle;
 use crate::on_disk::{Content, OnDisk};
 use crate::publication::{Words, is_silent};
 use crate::reaction::Known;
-use crate::scenario::{RetentionCase, STORED_CHANNELS, Scenario};
+use crate::scenario::{RetentionCase, STORED_CHANNELS, Scenario, parties};
 use crate::violation::{CheckResult, Checker, demand};
 
 /// All that was said in channels on disk, by message and by user.
@@ -590,14 +590,4 @@ impl DurableOracle {
 /// may outlive its messages.
 fn is_too_old(said: &Said, rules: Rules, now_unix_ms: u64) -> bool {
     said.asked_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms
-}
-
-/// The two of a conversation.
-pub fn parties(channel: &str) -> Option<[&'static str; 2]> {
-    match channel {
-        "dm#ann,bob" => Some(["ann", "bob"]),
-        "dm#ann,cat" => Some(["ann", "cat"]),
-        "dm#bob,cat" => Some(["bob", "cat"]),
-        _ => None,
-    }
 }

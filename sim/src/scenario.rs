@@ -134,6 +134,16 @@ pub const STORED_CHANNELS: [&str; 9] = [
     "dm#bob,cat",
 ];
 
+/// The two of a conversation.
+pub fn parties(channel: &str) -> Option<[&'static str; 2]> {
+    match channel {
+        "dm#ann,bob" => Some(["ann", "bob"]),
+        "dm#ann,cat" => Some(["ann", "cat"]),
+        "dm#bob,cat" => Some(["bob", "cat"]),
+        _ => None,
+    }
+}
+
 impl Scenario {
     /// The scenario of a seed.
     pub fn draw(seed: u64) -> Scenario {
