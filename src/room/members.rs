@@ -1,7 +1,8 @@
 //! The members of one room: how many are on each shard, and, where the namespace wants it,
 //! who they are and whose place is kept while they are away for a moment.
 //!
-//! Deliberately absent: what is told of who comes and goes (`event`), and limits on members.
+//! Deliberately absent: what is told of who comes and goes (`membership_events`), and limits on
+//! members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;

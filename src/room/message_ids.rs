@@ -1,7 +1,7 @@
 //! Which messages of a room came with an id of their author's, and where they stand: who says
 //! one of them again is answered with its place. A room without any takes no memory for it.
 //!
-//! Deliberately absent: for how long and how many (`ids`), and what is answered.
+//! Deliberately absent: for how long and how many (`dedup`), and what is answered.
 
 use std::mem;
 

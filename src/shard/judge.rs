@@ -2,7 +2,7 @@
 //! session found silent, when it may.
 //!
 //! Deliberately absent: when a pong is missing for good (`session::ping_timer`), the measure
-//! (`lateness`), and who waits to be judged (`suspects`).
+//! (`liveness::lateness`), and who waits to be judged (`liveness::suspects`).
 
 use super::conn::ConnStage;
 use super::liveness::{Lateness, SuspectChecks};

@@ -5,7 +5,7 @@
 //! bound, too. At it, whoever keeps most by all its connections has to let one go: so
 //! who opens many connections and keeps a little by each does not have others closed.
 //!
-//! Invariants: `bytes` is the sum over `durable_stream`; `by_size` has the same entries by owner;
+//! Invariants: `bytes` is the sum over `kept`; `by_size` has the same entries by owner;
 //! `owners` and `by_sum` have the sum over each owner's entries, where it has any.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a link that was used is refused until it has expired.
 //!
-//! Deliberately absent: the meaning of a link (`silence`).
+//! Deliberately absent: the meaning of a link (`message::silence`).
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
