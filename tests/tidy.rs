@@ -10,6 +10,8 @@ mod arrows;
 mod circles;
 #[path = "tidy/fields.rs"]
 mod fields;
+#[path = "tidy/headers.rs"]
+mod headers;
 #[path = "tidy/links.rs"]
 mod links;
 #[path = "tidy/names.rs"]
@@ -34,6 +36,7 @@ fn the_tree_is_tidy_but_for_the_exceptions() {
     found.extend(circles::findings(&files));
     found.extend(shape::findings(&files));
     found.extend(shape::text_findings(&source::texts()));
+    found.extend(headers::findings(&source::texts()));
     found.extend(fields::findings(&files));
     found.extend(names::findings(&files));
     found.extend(unused::findings(&files));
@@ -183,6 +186,10 @@ fn each_rule_sees_what_it_forbids() {
     let wanted = [("long-file", "tests/long.rs"), ("header", "src/ws/short/tests.rs")];
     let wanted = wanted.map(|(rule, place)| (rule, place.to_owned()));
     assert_eq!(shape::text_findings(&texts), wanted);
+    let header = "//! Header.\n//!\n//! Deliberately absent: a (`room`), b (`inbox`), c\n//! (`ids`), \
+                  d (`shard::pinger`).\n\n// (`nothing`)\n";
+    let found = headers::findings(&[("src/room/inbox_order.rs".to_owned(), header.to_owned())]);
+    assert_eq!(found, [("absent-part", "src/room/inbox_order.rs: ids".to_owned())]);
 }
 
 /// Names that macros make, and errors in all their places.
