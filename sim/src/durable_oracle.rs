@@ -210,17 +210,17 @@ impl DurableOracle {
 
     /// Whether such a message is certainly there.
     pub fn is_kept(&self, channel: &str, offset: u64, now_unix_ms: u64) -> bool {
-        let may_be_old = |number| self.may_be_old(channel, number, now_unix_ms);
+        let may_be_gone = |number| self.may_be_gone(channel, number, now_unix_ms);
         self.keeps_all(channel)
             && self.is_whole(channel, offset)
-            && !self.at(channel, offset).is_none_or(may_be_old)
+            && !self.at(channel, offset).is_none_or(may_be_gone)
     }
 
-    /// Whether a message may be gone because of its age, and what is kept as long as messages with
-    /// it.
-    fn may_be_old(&self, channel: &str, number: u64, now_unix_ms: u64) -> bool {
+    /// Whether a message may have been removed, and what is kept as long as messages with it.
+    fn may_be_gone(&self, channel: &str, number: u64, now_unix_ms: u64) -> bool {
         let (said, rules) = (self.said.get(&number), self.rules.get(channel));
-        said.zip(rules).is_none_or(|(said, rules)| is_too_old(said, *rules, now_unix_ms))
+        self.retention_case == Some(RetentionCase::Some)
+            || said.zip(rules).is_none_or(|(said, rules)| is_too_old(said, *rules, now_unix_ms))
     }
 
     /// Whether somebody wanted a message gone.
@@ -371,10 +371,9 @@ impl DurableOracle {
             let messages = found.messages.get(&room);
             let messages = messages.unwrap_or(const { &BTreeMap::new() });
             self.check_messages(channel, *rules, messages, now_unix_ms)?;
-            self.check_retractions(channel, *rules, messages, now_unix_ms)?;
+            self.check_retractions(channel, messages, now_unix_ms)?;
             self.edits.check_disk(channel, messages, &|number| {
-                self.retention_case == Some(RetentionCase::Some)
-                    || self.may_be_old(channel, number, now_unix_ms)
+                self.may_be_gone(channel, number, now_unix_ms)
             })?;
             let before = self.before(channel, 0);
             for (user, markers) in found.markers.get(&room).into_iter().flatten() {
@@ -401,7 +400,6 @@ impl DurableOracle {
     fn check_retractions(
         &self,
         channel: &str,
-        rules: Rules,
         messages: &BTreeMap<u64, Content>,
         now_unix_ms: u64,
     ) -> CheckResult {
@@ -433,10 +431,8 @@ impl DurableOracle {
         let last = (channel.to_owned(), u64::MAX);
         for ((_, offset), target) in self.retractions.range((channel.to_owned(), 0)..=last) {
             let content = messages.get(offset);
-            let said = self.at(channel, *target).and_then(|number| self.said.get(&number));
-            let may_be_old = said.is_none_or(|said| is_too_old(said, rules, now_unix_ms));
-            let is_gone = content.is_none()
-                && (self.retention_case == Some(RetentionCase::Some) || may_be_old);
+            let may_be_gone = |number| self.may_be_gone(channel, number, now_unix_ms);
+            let is_gone = content.is_none() && self.at(channel, *target).is_none_or(may_be_gone);
             let fits = content == Some(&Content::Retraction(*target)) || is_gone;
             demand!(
                 fits,
@@ -569,11 +565,7 @@ impl DurableOracle {
                 (true, false) => !delivered,
                 (false, true) => true,
                 // Dead letters are kept no longer than messages.
-                (false, false) => {
-                    delivered
-                        || self.retention_case == Some(RetentionCase::Some)
-                        || self.may_be_old(channel, number, now_unix_ms)
-                }
+                (false, false) => delivered || self.may_be_gone(channel, number, now_unix_ms),
             };
             demand!(
                 fits,
