@@ -128,22 +128,22 @@ export function token(claims, secret = SECRET) {
 
 // --- ports ---------------------------------------------------------------------
 
-// What `freePort` has given away: one server has several, which nothing holds until it starts.
-const givenPorts = new Set();
+// What `freePort` has tried: one server has several, which nothing holds until it starts.
+const triedPorts = new Set();
 
 // Below the usual range of source ports, so that no client takes one in between; each once.
 export async function freePort() {
   const [low, high] = (process.env.ROOKERY_TEST_PORTS ?? '20000-29999').split('-').map(Number);
   for (;;) {
     const port = low + Math.floor(Math.random() * (high - low + 1));
-    if (givenPorts.has(port)) continue;
+    if (triedPorts.has(port)) continue;
+    triedPorts.add(port);
     const server = net.createServer();
     const free = await new Promise((resolve) => {
       server.once('error', () => resolve(false));
       server.listen(port, '127.0.0.1', () => resolve(true));
     });
-    if (!free || givenPorts.has(port)) continue;
-    givenPorts.add(port);
+    if (!free) continue;
     server.close();
     await once(server, 'close');
     return port;
