@@ -3,8 +3,9 @@
 //! A message that is kept on disk has its place when the store has it, and memory knows
 //! nothing of it before; a message that is changed may have to be read first. What one
 //! connection asks behind a message or a change of its own waits for that, and of others'
-//! only for direct messages, which their reader may have been shown. This is the list of changes whose message is being read; what waits
-//! behind messages that the store was given is with these (`pending_messages`).
+//! only for direct messages, which their reader may have been shown. This is the list of changes
+//! whose message is being read; what waits behind messages that the store was given is with these
+//! (`pending_messages`).
 //!
 //! Deliberately absent: the messages of others, which were not answered either, and what
 //! needs no order (members, subscriptions, how far somebody is).
