@@ -19,9 +19,9 @@ pub(super) trait ExemplarSource {
     fn of(&self, family: &str, labels: &[LabelPair]) -> Option<Vec<Option<StoredExemplar>>>;
 }
 
-/// A `_created` for each series of a core or a tenant would be a thousand samples
-/// that all say when the process began.
-const NOT_DATED: [&str; 2] = ["core", "tenant_id"];
+/// A `_created` for each series of a core, of a tenant, or of a method with each of its outcomes
+/// would be a thousand samples that all say when the process began.
+const NOT_DATED: [&str; 3] = ["core", "tenant_id", "method"];
 
 /// Whole numbers from here on are written as the others are.
 const WHOLE_MAX: f64 = 1e15;
