@@ -15,7 +15,7 @@ use crate::base::limits::{
 use crate::wire::json_bounded::BoundedMembers;
 use crate::wire::json_fields::JsonFields;
 use crate::wire::json_values::JsonText;
-use crate::wire::{Epoch, ErrorCode, ID_TAG, Position, RawData, TRACE_TAG, channel_is_valid, chat};
+use crate::wire::{Epoch, ErrorCode, Position, RawData, channel_is_valid, chat};
 
 /// A call with its fields, which may be right.
 #[derive(Debug, PartialEq)]
@@ -176,11 +176,9 @@ fn tags(fields: &Fields<'_>) -> Result<Tags, ApiFieldError> {
         serde_json::from_str(raw).map_err(|_| wrong)?;
     tags.sort_unstable();
     let is_right = |name: &str, text: &str| {
-        let is_own = *name == *ID_TAG
-            || *name == *TRACE_TAG
-            || chat::is_made_tag(name)
-            || chat::is_place_tag(name);
-        !is_own && (1..=NAME_BYTES_MAX).contains(&name.len()) && text.len() <= NAME_BYTES_MAX
+        !chat::is_own_tag(name)
+            && (1..=NAME_BYTES_MAX).contains(&name.len())
+            && text.len() <= NAME_BYTES_MAX
     };
     let is_each_once = tags.windows(2).all(|two| two[0].0 != two[1].0);
     let are_right = is_each_once && tags.iter().all(|(name, text)| is_right(name, text));

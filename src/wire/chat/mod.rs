@@ -39,12 +39,18 @@ pub use super::error_code::{Field, InvalidFieldError};
 
 use bytes::BytesMut;
 
-use super::Payload;
 use super::json_out::{self, JsonMembers};
+use super::{ID_TAG, Payload, TRACE_TAG};
 
-/// Whether the server itself gives this tag to messages: nobody else may.
-pub fn is_made_tag(name: &str) -> bool {
+/// Whether the server itself gives this tag to messages, or reads it: no backend may.
+pub fn is_own_tag(name: &str) -> bool {
     [
+        ID_TAG,
+        TRACE_TAG,
+        // Whoever else gave these to a message in a personal channel would make that look like a
+        // direct one.
+        CHANNEL_TAG,
+        OFFSET_TAG,
         notices::RETRACTED_TAG,
         notices::RETRACTS_TAG,
         edits::EDITS_TAG,
@@ -62,12 +68,6 @@ pub const CHANNEL_TAG: &str = "channel";
 
 /// The same: its offset there.
 pub const OFFSET_TAG: &str = "offset";
-
-/// Whether a tag says where a direct message stands: whoever else gives it to a message in a
-/// personal channel makes that look like one.
-pub fn is_place_tag(name: &str) -> bool {
-    [CHANNEL_TAG, OFFSET_TAG].contains(&name)
-}
 
 /// One object that the server makes.
 fn payload(fill: impl FnOnce(&mut JsonMembers<'_>)) -> Payload {
