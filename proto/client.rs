@@ -244,6 +244,9 @@ pub struct ConnectRequest {
     pub name: String,
     #[prost(string, tag = "5")]
     pub version: String,
+    /// Handed to the application's backend by name, where settings say so.
+    #[prost(btree_map = "string, string", tag = "6")]
+    pub headers: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, serde::Deserialize, ::prost::Message)]

@@ -24,6 +24,7 @@ pub mod ws;
 pub mod store;
 
 pub mod auth;
+pub mod hook;
 pub mod room;
 pub mod session;
 

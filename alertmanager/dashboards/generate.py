@@ -321,6 +321,15 @@ def messages(board):
     board.panel("Requests of backends", [(rate(name, "method, outcome"), "{{method}} {{outcome}}")],
                 "reqps", help_of(name))
     board.panel("Blocks", [(total("chat_blocks"), "blocks")], "short", help_of("chat_blocks"))
+    board.panel("Hooks of an application's backend", [
+        (rate("chat_hook_requests_total", "hook"), "{{hook}}"),
+        (rate("chat_hook_misses_total", "reason"), "no answer: {{reason}}"),
+    ], "reqps", help_of("chat_hook_requests_total", "chat_hook_misses_total"))
+    board.panel("Hooks under way", [
+        (total("chat_hooks_under_way"), "under way"),
+        (total("chat_hooks_suspended"), "hooks that are left alone"),
+        (rate("chat_hook_wait_seconds_total"), "that wait, on average"),
+    ], "short", help_of("chat_hooks_under_way", "chat_hooks_suspended", "chat_hook_wait_seconds_total"))
     board.panel("Traces and log", [
         (rate("chat_trace_sampled_total", "sampled"), "sampled: {{sampled}}"),
         (rate("chat_trace_spans_total", "outcome"), "spans {{outcome}}"),

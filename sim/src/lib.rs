@@ -13,6 +13,7 @@
 
 mod answers;
 mod asked_histories;
+mod backend;
 mod chat;
 pub mod checkers;
 mod client;

@@ -30,6 +30,9 @@ struct Arguments {
     /// Worlds with a store in which one user asks for all that it can, by many connections.
     #[arg(long, conflicts_with_all = ["store", "pressed"])]
     crowded: bool,
+    /// Worlds with an application's backend that is asked by hooks.
+    #[arg(long, conflicts_with_all = ["store", "pressed", "crowded"])]
+    hooked: bool,
     /// Tells what happens.
     #[arg(long)]
     trace: bool,
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let mut digest = Digest::default();
     for seed in seeds {
         let draw = match (arguments.store, arguments.pressed, arguments.crowded) {
+            _ if arguments.hooked => Scenario::draw_hooked,
             (_, _, true) => Scenario::draw_crowded,
             (_, true, false) => Scenario::draw_pressed,
             (true, false, false) => Scenario::draw_stored,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rookery::auth::{Algorithm, ClaimRequirements, KeyMaterial, KeySpec, Keys, NewToken, sign};
 use rookery::base::Prng;
+use rookery::hook::{Hook, HookOptions};
 use rookery::ring::simulated::FaultProfile;
 use rookery::room::{self, JoinLeaveScope, Namespace, Permission};
 use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE, TracerOptions};
@@ -234,6 +235,23 @@ impl Scenario {
         scenario
     }
 
+    /// The scenario of a seed in which an application's backend is asked about clients without
+    /// a token, and about who subscribes and what is published where everybody may.
+    pub fn draw_hooked(seed: u64) -> Scenario {
+        let mut scenario =
+            if seed.is_multiple_of(2) { Scenario::draw(seed) } else { Scenario::draw_stored(seed) };
+        let mut options = Options::clone(&scenario.options);
+        let hooks = [Hook::Connect, Hook::Subscribe, Hook::Publish];
+        options.session.hooks.asked = hooks.into_iter().collect();
+        options.session.hooks.lenient = [Hook::Subscribe].into_iter().collect();
+        for rules in &mut options.room.namespaces {
+            rules.subscribe_hook = rules.subscribe == Permission::Anyone;
+            rules.publish_hook = rules.publish == Permission::Anyone;
+        }
+        scenario.options = Arc::new(options);
+        scenario
+    }
+
     /// The scenario of a seed in which some ask for all that they can, all the time, and
     /// others for one thing at a time. Nothing else makes anybody wait: cores and lanes take
     /// all that comes, the disk does not fail, and no bound is shared by users.
@@ -358,6 +376,7 @@ fn session_options(prng: &mut Prng) -> session::Options {
         single_session_tenants: Vec::new(),
         metrics_tenants: Vec::new(),
         tenants: Arc::default(),
+        hooks: HookOptions::default(),
         upgrade_ms_max: 600,
         connect_ms_max: 600,
         ping_interval_ms: pick(prng, &[0, 700, 2_000]),

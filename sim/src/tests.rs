@@ -22,6 +22,9 @@ const PRESSED_SEEDS_COUNT: u64 = 40;
 /// Seeds of worlds in which one user asks by many connections.
 const CROWDED_SEEDS_COUNT: u64 = 6;
 
+/// Seeds of worlds with a backend that is asked by hooks.
+const HOOKED_SEEDS_COUNT: u64 = 60;
+
 /// What worlds must come to see, each somewhere: limits that are never reached
 /// prove nothing.
 const ENDINGS: &str = "recovered, not recovered, unsubscribed 2000, unsubscribed 2500, \
@@ -158,8 +161,20 @@ fn worlds_with_a_crowd_stand_whatever_their_seed() {
 }
 
 #[test]
+fn worlds_with_hooks_stand_whatever_their_seed() {
+    for seed in 0..HOOKED_SEEDS_COUNT {
+        let world = Scenario::draw_hooked(seed);
+        if let Err(violation) = run(&world, Mutator::new(Mutation::None, 0), Trace::Silent) {
+            panic!("{violation}\nagain: cargo run -p rookery-sim -- --hooked --seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn equal_seeds_tell_equal_stories() {
-    for draw in [Scenario::draw, Scenario::draw_stored, Scenario::draw_pressed] {
+    for draw in
+        [Scenario::draw, Scenario::draw_stored, Scenario::draw_pressed, Scenario::draw_hooked]
+    {
         let story = |seed| run(&draw(seed), Mutator::new(Mutation::None, 0), Trace::Silent);
         assert_eq!(story(7), story(7));
         assert_ne!(story(7), story(8));

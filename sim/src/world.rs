@@ -12,6 +12,7 @@ use rookery::metrics::Exposition;
 use rookery::session::NameKey;
 use rookery::shard::{self, ShardCommand, ShardMessage};
 
+use crate::backend::Backend;
 use crate::checkers::{SimCounters, check_counters, check_empty, check_membership, check_turn};
 use crate::client::Client;
 use crate::client_context::ClientContext;
@@ -80,6 +81,8 @@ struct World<'s> {
     lines_count: u64,
     steps_count: u64,
     store: Option<Store>,
+    /// The application's backend, if the world has one.
+    backend: Option<Backend>,
     /// Messages that were answered before the last crash.
     answered_before: u64,
     crashes_count: u64,
@@ -126,6 +129,7 @@ impl<'s> World<'s> {
         });
         let names = store.as_ref().map_or(NameKey([scenario.seed, 2]), Store::names);
         let (cores, exposition) = cores(scenario, names, now, &mut prng);
+        let has_hooks = !scenario.options.session.hooks.asked.is_empty();
         World {
             scenario,
             trace,
@@ -150,6 +154,7 @@ impl<'s> World<'s> {
             lines_count: 0,
             steps_count: 0,
             store,
+            backend: has_hooks.then(|| Backend::new(scenario.seed)),
             answered_before: 0,
             crashes_count: 0,
             open_until: MonotonicMs(0),
@@ -322,6 +327,7 @@ impl<'s> World<'s> {
         (self.cores, self.exposition) = cores(self.scenario, names, self.now, &mut self.prng);
         self.oracle.check_disk(store.disk(), names, self.now.unix_ms)?;
         self.store = Some(store);
+        self.backend.as_mut().into_iter().for_each(Backend::forget);
         self.lanes = CoreMesh::new(self.scenario.shards_count);
         self.answered_before = self.oracle.answered_count();
         self.counters = SimCounters {
@@ -469,8 +475,13 @@ impl<'s> World<'s> {
 
     /// One core takes a turn.
     fn turn(&mut self, at: usize) -> CheckResult {
-        let World { scenario, cores, lanes, clients, counters, mutator, digest, .. } = self;
+        let World { scenario, cores, lanes, clients, counters, mutator, digest, backend, .. } =
+            self;
         let Core { shard, io, sends, work, control, .. } = &mut cores[at];
+        let known = backend.as_mut().map(|backend| backend.take(at, self.now.tick));
+        if let Some(returns) = known.filter(|returns| !returns.is_empty()) {
+            control.order(ShardCommand::Hooks(returns));
+        }
         digest.borrow_mut().turn(self.now.tick, at);
         let mut io = WatchedIo {
             io,
@@ -500,6 +511,11 @@ impl<'s> World<'s> {
         };
         let turned = shard::turn(self.now, shard, &mut io, &mut lanes, work);
         let (seen, carried, lost) = (io.verdict, lanes.verdict, lanes.lost);
+        let calls = shard.take_hook_calls();
+        match backend {
+            Some(backend) => backend.ask(at, self.now.tick, calls),
+            None => assert!(calls.is_empty(), "nobody is asked"),
+        }
         for event in lost {
             shard.on_event_lost(self.now, &event);
         }
@@ -520,7 +536,8 @@ impl<'s> World<'s> {
             messages_count += core.shard.store_requests().len();
         }
         let store = self.store.as_mut().is_none_or(Store::is_quiet);
-        lanes && sockets && store && messages_count == 0
+        let backend = self.backend.as_ref().is_none_or(Backend::is_quiet);
+        lanes && sockets && store && backend && messages_count == 0
     }
 
     /// What holds between turns, at every border.

@@ -190,7 +190,7 @@ struct ClaimsJson<'a> {
 }
 
 #[derive(serde::Deserialize)]
-struct CapJson<'a> {
+pub(super) struct CapJson<'a> {
     #[serde(borrow)]
     channels: Option<Vec<Cow<'a, str>>>,
     #[serde(rename = "match")]
@@ -243,7 +243,18 @@ impl ClaimsJson<'_> {
 
 /// A time as RFC 7519 counts it, which allows fractions of a second.
 #[derive(Clone, Copy)]
-struct UnixSeconds(u64);
+pub(super) struct UnixSeconds(u64);
+
+impl UnixSeconds {
+    /// When something ends, where 0 means never.
+    pub(super) fn checked(self) -> Result<Option<u64>, TokenError> {
+        if UNIX_S_MAX < self.0 {
+            Err(TokenError::Claims)
+        } else {
+            Ok(Some(self.0).filter(|&end| end != 0))
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for UnixSeconds {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<UnixSeconds, D::Error> {
@@ -297,11 +308,11 @@ fn parse(payload: &[u8]) -> Result<ClaimsJson<'_>, TokenError> {
 }
 
 /// A name ends up in logs and in other names, so what could cut a line is no name.
-fn name(text: Cow<'_, str>) -> Result<Box<str>, TokenError> {
+pub(super) fn name(text: Cow<'_, str>) -> Result<Box<str>, TokenError> {
     if text.is_empty() { Err(TokenError::Claims) } else { name_or_empty(Some(text)) }
 }
 
-fn name_or_empty(text: Option<Cow<'_, str>>) -> Result<Box<str>, TokenError> {
+pub(super) fn name_or_empty(text: Option<Cow<'_, str>>) -> Result<Box<str>, TokenError> {
     let text = text.unwrap_or_default();
     if text.len() > limits::NAME_BYTES_MAX || text.chars().any(char::is_control) {
         return Err(TokenError::Claims);
@@ -320,7 +331,7 @@ fn id(jti: Option<&RawValue>) -> Box<str> {
     }
 }
 
-fn cap(cap: CapJson<'_>) -> Result<Capability, TokenError> {
+pub(super) fn cap(cap: CapJson<'_>) -> Result<Capability, TokenError> {
     let pattern_kind = match cap.how.as_deref() {
         None | Some("" | "exact") => PatternKind::Exact,
         Some("wildcard") => PatternKind::Wildcard,
@@ -335,7 +346,7 @@ fn cap(cap: CapJson<'_>) -> Result<Capability, TokenError> {
     Ok(Capability { channels, pattern_kind, allow: allow(&cap.allow.unwrap_or_default())? })
 }
 
-fn allow(words: &[Cow<'_, str>]) -> Result<PermissionSet, TokenError> {
+pub(super) fn allow(words: &[Cow<'_, str>]) -> Result<PermissionSet, TokenError> {
     let mut each =
         words.iter().map(|word| PermissionSet::from_word(word).ok_or(TokenError::Claims));
     each.try_fold(PermissionSet::NONE, |all, one| Ok(all | one?))

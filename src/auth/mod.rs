@@ -13,6 +13,7 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod api_keys;
+mod backend;
 mod claims;
 mod fault;
 mod keys;
@@ -23,6 +24,7 @@ mod subscribe_options;
 mod tests;
 
 pub use api_keys::{API_KEYS_MAX, ApiKey, ApiKeyHash, ApiKeys, ApiScope, ApiScopes};
+pub use backend::{BackendGrant, read_data, read_grant};
 pub use claims::{ChannelClaims, ClaimRequirements, Claims};
 pub use fault::{TokenError, TokenRecovery};
 pub use keys::{Algorithm, KeyError, KeyErrorKind, KeyMaterial, KeySpec, Keys, WeakKey};

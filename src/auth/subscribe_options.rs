@@ -128,7 +128,7 @@ impl SubscribeOptionsJson<'_> {
         let value = |switch: Option<Switch>| switch.map(|switch| switch.value);
         Ok(SubscribeOptions {
             info: info(self.info, self.b64info)?,
-            data: data(self.data, self.b64data)?,
+            data: data(self.data, self.b64data, INFO_BYTES_MAX)?,
             overrides: SubscribeOverrides {
                 push_join_leave: value(overrides.force_push_join_leave),
                 recovery: value(overrides.force_recovery),
@@ -174,7 +174,7 @@ pub(super) fn info(
     json: Option<&RawValue>,
     b64: Option<Cow<'_, str>>,
 ) -> Result<Option<Box<[u8]>>, TokenError> {
-    match data(json, b64)? {
+    match data(json, b64, INFO_BYTES_MAX)? {
         None => Ok(None),
         Some(data) if data.is_json => Ok(Some(data.bytes)),
         // It goes into JSON frames of other clients as it stands.
@@ -182,10 +182,11 @@ pub(super) fn info(
     }
 }
 
-/// JSON in place, or anything in base64.
-fn data(
+/// JSON in place, or anything in base64; at most so many bytes.
+pub(super) fn data(
     json: Option<&RawValue>,
     b64: Option<Cow<'_, str>>,
+    bytes_max: usize,
 ) -> Result<Option<SubscribeData>, TokenError> {
     use base64::Engine as _;
     let (bytes, is_json) = match (json, b64) {
@@ -199,13 +200,13 @@ fn data(
         }
     };
     if !is_json {
-        let fits = bytes.len() <= INFO_BYTES_MAX;
+        let fits = bytes.len() <= bytes_max;
         let data = SubscribeData { bytes: bytes.into_owned().into(), is_json };
         return if fits { Ok(Some(data)) } else { Err(TokenError::Claims) };
     }
     // Inside a JSON string they are escaped, so these only lay it out.
     let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
     let bytes: Box<[u8]> = bytes.iter().copied().filter(|byte| !is_break(byte)).collect();
-    let fits = bytes.len() <= INFO_BYTES_MAX && json_depth(&bytes) <= limits::DATA_LEVELS_MAX;
+    let fits = bytes.len() <= bytes_max && json_depth(&bytes) <= limits::DATA_LEVELS_MAX;
     if fits { Ok(Some(SubscribeData { bytes, is_json })) } else { Err(TokenError::Claims) }
 }

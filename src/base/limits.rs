@@ -311,6 +311,37 @@ pub const API_CHANNELS_LISTED_MAX: usize = 2_000;
 /// (RFC 6455, 7.4.2).
 pub const CLOSE_CODES_OF_OTHERS: RangeInclusive<u16> = 3_000..=4_999;
 
+/// Headers in a connect command for the application's backend.
+pub const CONNECT_HEADERS_MAX: usize = 64;
+
+/// Bytes of one of them.
+pub const CONNECT_HEADER_BYTES_MAX: usize = 4 << 10;
+
+/// Questions of one shard to an application's backend that are not answered; over it they are
+/// refused (111).
+pub const HOOKS_MAX: usize = 4_096;
+
+/// Of these, those of one user, by all its connections to a shard; over it the same.
+pub const USER_HOOKS_MAX: usize = 256;
+
+/// What all of these cost together; over it the same. A message that is as long as messages may
+/// be has room.
+pub const HOOKS_BYTES_MAX: usize = 32 << 20;
+
+/// Of both, the part that all clients without a name may have together, and who connects has
+/// none yet: so many of these parts are the whole.
+pub const STRANGERS_HOOKS_PART: usize = 2;
+
+/// Questions to an application's backend in one batch of a shard's lane to the control thread,
+/// and batches that wait there; what has no room waits in the shard, which bounds all of them.
+pub const HOOK_BATCH_MAX: usize = 256;
+
+/// See `HOOK_BATCH_MAX`.
+pub const HOOK_BATCHES_MAX: usize = 16;
+
+/// Answers of an application's backend that one command takes to a shard.
+pub const HOOK_ORDER_ANSWERS_MAX: usize = 256;
+
 /// Questions of the server API to rooms that are not answered, of all requests together, of
 /// which each core has an equal part; over it a request is refused (111).
 pub const API_QUESTIONS_MAX: usize = 65_536;
@@ -353,6 +384,7 @@ const _: () = {
     assert!(UNANSWERED_MAX < u16::MAX as usize);
     assert!(4 * USER_REQUESTS_MAX <= LANE_REQUESTS_MAX && LANE_REQUESTS_MAX <= OWN_REQUESTS_MAX);
     assert!(UNANSWERED_MAX <= USER_REQUESTS_MAX);
+    assert!(4 * USER_HOOKS_MAX <= HOOKS_MAX && HOOK_BATCHES_MAX * HOOK_BATCH_MAX <= HOOKS_MAX);
     assert!(QUESTIONS_IN_LINE_MAX < READINGS_IN_LINE_MAX);
     // A batch's number fits a connection's two bytes, and one means none.
     assert!(BATCHES_MAX < u16::MAX as usize);

@@ -81,6 +81,7 @@ pub(super) fn run(ServeArguments { configured, web }: ServeArguments) -> u8 {
         .map(|options| StoreSetup { options: options.clone(), retention: config.retention() });
     let setup = ServerSetup {
         api: config.api(),
+        hooks: config.hooks(),
         options: config.server,
         ring: config.ring,
         shard: config.shard,

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::mistake::AllowedRange;
 use super::row::{SettingKind, SettingRow, SettingValue};
-use super::server::lists::{API_KEYS, KEYS, LISTENERS, NAMESPACES};
+use super::server::hooks::HookEntry;
+use super::server::lists::{API_KEYS, HOOK_ENDPOINTS, KEYS, LISTENERS, NAMESPACES};
 use super::server::settings::SETTINGS;
 use super::server::{ApiKeyEntry, Config};
 use crate::room::Namespace;
@@ -65,6 +66,7 @@ pub fn toml(config: &Config) -> String {
         out.push('\n');
         out.push_str(&api_key_table(entry));
     }
+    hook_endpoints(&mut out, config);
     for (index, namespace) in config.shard.room.namespaces.iter().enumerate() {
         out.push_str("\n[[namespaces]]\n");
         for row in NAMESPACES {
@@ -76,6 +78,24 @@ pub fn toml(config: &Config) -> String {
         }
     }
     out
+}
+
+/// The `[[hooks.endpoints]]`.
+fn hook_endpoints(out: &mut String, config: &Config) {
+    if config.hooks.entries.is_empty() {
+        out.push_str(NO_HOOKS);
+    }
+    for entry in &config.hooks.entries {
+        out.push_str("\n[[hooks.endpoints]]\n");
+        for row in HOOK_ENDPOINTS {
+            // A password may be in it.
+            if matches!(row.kind, SettingKind::Secret { .. }) {
+                let _ = writeln!(out, "# {} = \"…\" (set)", row.key);
+            } else {
+                let _ = writeln!(out, "{} = {}", row.key, literal(&(row.read)(entry)));
+            }
+        }
+    }
 }
 
 /// One `[[api.keys]]`, as a configuration can have it.
@@ -116,6 +136,12 @@ pub fn markdown() -> String {
     for row in API_KEYS {
         page_row(&mut out, row, &format!("`{}`", row.key), "");
     }
+    out.push_str(HOOKS_HEAD);
+    for row in HOOK_ENDPOINTS {
+        let default = literal(&(row.read)(&HookEntry::default()));
+        let default = if ["hook", "url"].contains(&row.key) { String::new() } else { default };
+        page_row(&mut out, row, &format!("`{}`", row.key), &default);
+    }
     out.push_str(NAMESPACES_HEAD);
     for row in NAMESPACES {
         let default = literal(&(row.read)(&Namespace::default()));
@@ -150,6 +176,13 @@ const NO_API_KEYS: &str = "
 # channels = [\"*\"]
 ";
 
+const NO_HOOKS: &str = "
+# What an application's backend is asked (docs/HOOKS.md), one table for each hook.
+# [[hooks.endpoints]]
+# hook = \"rpc\"
+# url = \"http://127.0.0.1:3000/rookery/rpc\"
+";
+
 const HEAD: &str = "# Settings
 
 Generated from the table in `src/config/server/settings.rs` by
@@ -172,6 +205,16 @@ const API_KEYS_HEAD: &str = "
 One table for each key of a backend; up to 32. SIGHUP reads them again, so a key is rotated
 without a restart: add the new one, let the backend use it, take the old one out. In the
 environment the whole list is one variable, `ROOKERY_API_KEYS`, as TOML.
+
+| setting | range | default | what it is for |
+|---|---|---|---|
+";
+
+const HOOKS_HEAD: &str = "
+## [[hooks.endpoints]]
+
+One table for each hook that an application's backend is asked ([HOOKS.md](HOOKS.md)). In the
+environment the whole list is one variable, `ROOKERY_HOOKS_ENDPOINTS`, as TOML.
 
 | setting | range | default | what it is for |
 |---|---|---|---|

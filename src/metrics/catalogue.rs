@@ -1,5 +1,6 @@
 //! The table of everything that is counted. A line here is the whole registration.
 
+use super::hook_labels::{Hook, HookMiss};
 use super::labels::{
     AcceptFailure, BackendMethod, BackendOutcome, Blame, BlockKind, ChatType, CloseReason,
     DeadLetterReason, DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage,
@@ -190,6 +191,12 @@ catalogue! {
 
     /// Requests to the server API; a batch is one.
     BackendRequests(method: BackendMethod, outcome: BackendOutcome) = "chat_api_requests_total".process();
+    /// Questions to an application's backend that were answered, or not.
+    HookRequests(hook: Hook) = "chat_hook_requests_total".process();
+    /// Those that it did not answer, by why.
+    HookMisses(reason: HookMiss) = "chat_hook_misses_total".process();
+    /// Time from questions of cores to answers of the backend, all together.
+    HookTime = "chat_hook_wait_seconds_total".process().in_ms();
     /// Spans for the collector, and incidents of messages, by what became of them.
     Spans(outcome: SpanOutcome) = "chat_trace_spans_total".process();
     /// Log lines that nobody can read, by why.
@@ -263,6 +270,10 @@ catalogue! {
     MemoryLimit = "chat_memory_limit_bytes".process();
     /// CPUs that the process may keep busy: by its control group's quota, or of the machine.
     CpuLimit = "chat_cpu_limit_cores".process().in_thousandths();
+    /// Questions to an application's backend that it has not answered, those that wait for their turn too.
+    HooksUnderWay = "chat_hooks_under_way".process();
+    /// Hooks whose backend is not asked for a while, because the last answers were missing.
+    HooksSuspended = "chat_hooks_suspended".process();
     /// Which build runs.
     BuildInfo = "chat_build_info" {version = VERSION, commit = COMMIT}.process();
     /// Blocks of users, tokens and addresses.

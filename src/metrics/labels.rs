@@ -20,6 +20,7 @@ macro_rules! label {
         }
     };
 }
+pub(super) use label;
 
 mod backend;
 

@@ -21,6 +21,7 @@ mod current_work;
 mod exemplar;
 mod exposition;
 mod flight;
+mod hook_labels;
 mod labels;
 mod openmetrics;
 mod pulse;
@@ -41,6 +42,7 @@ pub use flight::{
     FLIGHT_ROOM_BYTES_MAX, FLIGHTS_PER_LAYER_MAX, FlightCause, FlightRecord, KINDS, Layer,
     RecordedEvent, StageDurations,
 };
+pub use hook_labels::{Hook, HookMiss};
 pub use labels::{
     AcceptFailure, Agent, BackendMethod, BackendOutcome, Blame, BlockKind, ChatType, CloseReason,
     DeadLetterReason, DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage,

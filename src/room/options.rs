@@ -114,6 +114,12 @@ pub struct Namespace {
     pub members_max: u32,
     /// Messages a second that one room takes; 0 for no limit.
     pub publish_per_s_max: u32,
+    /// Whether the application's backend is asked about who subscribes.
+    pub subscribe_hook: bool,
+    /// Whether it is asked about what is published.
+    pub publish_hook: bool,
+    /// Whether it is asked about subscriptions that are about to expire.
+    pub sub_refresh_hook: bool,
 }
 
 /// Limits of what is in memory of a room's stream.
@@ -218,6 +224,9 @@ impl Default for Namespace {
             data_bytes_max: 64 << 10,
             members_max: 1_000_000,
             publish_per_s_max: 0,
+            subscribe_hook: false,
+            publish_hook: false,
+            sub_refresh_hook: false,
         }
     }
 }

@@ -10,6 +10,7 @@
 //! disk, which is opening and closing the store and reading files, is done on a thread
 //! beside this one.
 
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use super::blocks::OpenedBlocks;
 use super::cores::{ControlChannels, CoreHandles};
 use super::descriptor_table::TableUse;
 use super::diagnostics::{self, Diagnostics};
+use super::hooks::BackendHooks;
 use super::plan::{StartPlan, TableKind};
 use super::process::Process;
 use super::reload::Reloading;
@@ -86,14 +88,16 @@ async fn live(
     let (server_answers, answers) = unbounded_channel();
     let api_keys = Arc::clone(&setup.secrets.api_keys);
     let mut api = ServerApi::bind(&setup.api, api_keys, answers, plan.cores.len() as u16).await?;
-    let api_address = api.address();
-    let is_web_shown = setup.web.is_some();
+    let (api_address, is_web_shown) = (api.address(), setup.web.is_some());
     let (mut shown, control_channels, trace_events) =
         show(&mut setup, &plan, (admin, admin_address), server_answers);
+    let (backend, metrics) = (mem::take(&mut setup.hooks), shown.metrics.clone());
+    let (senders, mut hooks) = BackendHooks::new(backend, plan.cores.len() as u16, metrics)?;
     let collector = collector(&setup).map_err(StartError::Collector)?;
     let starting = async {
         let blocks = OpenedBlocks::open(setup.blocks_dir.clone()).await?;
-        let mut cores = CoreHandles::start(&setup, &plan, control_channels, blocks.list()).await?;
+        let mut cores =
+            CoreHandles::start(&setup, &plan, control_channels, blocks.list(), senders).await?;
         let addresses = cores.listen(&setup, &plan).await?;
         Ok((cores, addresses, blocks))
     };
@@ -113,12 +117,11 @@ async fn live(
     if is_web_shown {
         tracing::info!("the web chat is at http://{admin_address}/");
     }
-    let namespaces = setup.shard.room.namespaces.clone().into();
     let blocks = blocks.keep(cores.names(), api.asks(), shown.metrics.clone());
     api.serve(
         &setup.api,
         (cores.names(), blocks),
-        namespaces,
+        setup.shard.room.namespaces.clone().into(),
         (shown.threads.clone(), shown.metrics.clone()),
         Arc::clone(&shown.instance),
     );
@@ -127,7 +130,8 @@ async fn live(
     if is_reload_wanted {
         reloading.begin();
     }
-    let signal = serve(&mut shown, &mut cores, &mut api, &mut signals, reloading).await;
+    let asked = (&mut api, &mut hooks);
+    let signal = serve(&mut shown, &mut cores, asked, &mut signals, reloading).await;
     let Shown { readiness, metrics, diagnostics, pages, .. } = shown;
     // A drain takes no questions.
     drop(diagnostics);
@@ -219,7 +223,7 @@ fn show(
 async fn serve(
     shown: &mut Shown,
     cores: &mut CoreHandles,
-    api: &mut ServerApi,
+    (api, hooks): (&mut ServerApi, &mut BackendHooks),
     signals: &mut Signals,
     mut reloading: Reloading,
 ) -> StopSignal {
@@ -246,6 +250,7 @@ async fn serve(
             },
             task = diagnostics.wait() => diagnostics.act(cores, task),
             task = api.wait() => api.act(cores, task),
+            task = hooks.wait() => hooks.act(cores, task),
         }
     }
 }

@@ -23,6 +23,7 @@ use super::descriptor_table::TableUse;
 use super::executor::{
     self, CoreError, CoreEvent, CoreReport, CoreSetup, ListenError, StartListening, Thread,
 };
+use super::hook_lane::HookSender;
 use super::plan::StartPlan;
 use super::process::memory_limit_bytes;
 use super::pulse::LastPulse;
@@ -101,6 +102,7 @@ impl CoreHandles {
         plan: &StartPlan,
         control_channels: ControlChannels,
         blocks: &BlockList,
+        hooks: Vec<HookSender>,
     ) -> Result<CoreHandles, StartError> {
         let ControlChannels {
             cells,
@@ -128,8 +130,8 @@ impl CoreHandles {
         let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);
         let mut cores = Vec::new();
         let neighbours = lane::mesh(shards_count, NEIGHBOUR_LANE);
-        let ends = neighbours.into_iter().zip(trace_events).zip(cells);
-        for (index, ((neighbours, trace_events), cells)) in ends.enumerate() {
+        let ends = neighbours.into_iter().zip(trace_events).zip(cells).zip(hooks);
+        for (index, (((neighbours, trace_events), cells), hooks)) in ends.enumerate() {
             let (go, gone) = mpsc::sync_channel(1);
             let (sender, reports) = channel(REPORTS_MAX);
             let (mut commands, taken) = lane::mailbox(1, COMMAND_LANE);
@@ -155,6 +157,7 @@ impl CoreHandles {
                 reports: sender,
                 core_events: core_events.clone(),
                 server_answers: server_answers.clone(),
+                hooks,
                 stop: Arc::clone(&stop),
                 pulse: LastPulse::new(Arc::clone(&tables[index % tables.len()]), memory_bytes),
             });
@@ -282,6 +285,11 @@ impl CoreHandles {
             core.wake();
         }
         given
+    }
+
+    /// Wakes a core whose lane has room again.
+    pub fn wake(&self, core: usize) {
+        self.cores.get(core).into_iter().for_each(Core::wake);
     }
 
     /// Until every core has reported that it is empty.

@@ -20,6 +20,7 @@ use glommio::{CpuSet, LocalExecutorBuilder, Placement};
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 
 use super::core_lanes::{CoreCommand, CoreLanes, Neighbours};
+use super::hook_lane::HookSender;
 use super::plan::TableKind;
 use super::pulse::{LastPulse, PulseInputs, SLEEP_MS_MAX};
 use super::storage::StoreEnds;
@@ -78,6 +79,7 @@ pub(super) struct CoreSetup {
     pub core_events: Sender<CoreEvent>,
     /// Bounded by the questions that the control thread has asked.
     pub server_answers: UnboundedSender<Vec<ServerAnswer>>,
+    pub hooks: HookSender,
     pub stop: Arc<AtomicBool>,
     pub pulse: LastPulse,
 }
@@ -228,6 +230,7 @@ async fn serve(setup: CoreSetup) {
         reports: Some(setup.reports),
         core_events: setup.core_events,
         server_answers: setup.server_answers,
+        hooks: setup.hooks,
         stop: setup.stop,
         pulse: setup.pulse,
         late_told_until: MonotonicMs(0),
@@ -277,6 +280,7 @@ struct Core {
     reports: Option<Sender<CoreReport>>,
     core_events: Sender<CoreEvent>,
     server_answers: UnboundedSender<Vec<ServerAnswer>>,
+    hooks: HookSender,
     stop: Arc<AtomicBool>,
     pulse: LastPulse,
     /// No line about lateness before.
@@ -390,6 +394,11 @@ impl Core {
         if !answers.is_empty() {
             // Whoever asked may be gone.
             let _ = self.server_answers.send(answers);
+        }
+        let calls = self.shard.take_hook_calls();
+        if !calls.is_empty() || self.hooks.is_waiting() {
+            let io = &mut self.io;
+            self.hooks.post(calls, |call| io.peer(call.conn));
         }
         for prefix in self.shard.take_early_panics() {
             let _ = self.core_events.try_send(CoreEvent::EarlyPanic(prefix));

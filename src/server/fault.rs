@@ -70,6 +70,8 @@ pub enum StartError {
     Storage(io::Error),
     /// The address of the collector of spans.
     Collector(String),
+    /// The certificates of the application's backend.
+    Hooks(String),
     /// A core's thread.
     Executor(String),
     /// A descriptor table of a shard's own.
@@ -99,6 +101,7 @@ impl StartError {
             | StartError::Blocks(_)
             | StartError::Storage(_)
             | StartError::Collector(_)
+            | StartError::Hooks(_)
             | StartError::Executor(_)
             | StartError::Table(_)
             | StartError::InUse(_)
@@ -173,6 +176,7 @@ impl fmt::Display for StartError {
             StartError::Blocks(fault) => fault.fmt(f),
             StartError::Storage(error) => write!(f, "the storage thread cannot start: {error}"),
             StartError::Collector(why) => write!(f, "tracing.otlp_endpoint cannot be used: {why}"),
+            StartError::Hooks(why) => write!(f, "hooks.ca_file: {why}"),
             StartError::Executor(why) => write!(f, "a core's thread cannot start: {why}"),
             StartError::Table(error) => write!(
                 f,

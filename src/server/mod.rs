@@ -26,6 +26,10 @@ mod diagnostics;
 mod dump;
 mod executor;
 mod fault;
+mod hook_client;
+mod hook_lane;
+mod hook_queues;
+mod hooks;
 mod locked;
 mod memory_groups;
 mod options;
@@ -56,6 +60,7 @@ use random::random;
 pub use api_listener::ApiOptions;
 pub use cpu_quota::CpuQuota;
 pub use fault::{ServerEnd, StartError};
+pub use hook_client::{HookBackend, HookEndpoint};
 pub use locked::{locked_bytes_max, shard_locked_bytes};
 pub use memory_groups::memory_groups;
 pub use options::{DescriptorTable, ListenerOptions, Options};
@@ -98,6 +103,8 @@ pub struct ServerSetup {
     pub options: Options,
     /// Where backends call.
     pub api: ApiOptions,
+    /// The application's backend, and what it is asked.
+    pub hooks: HookBackend,
     /// What the ring of a shard gets that has a core for itself; shards that
     /// share one get a part. `connections_max` is set by the plan.
     pub ring: ring::Options,

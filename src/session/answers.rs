@@ -1,16 +1,27 @@
 //! Translates a room's answer to a command for the client.
 //!
-//! Deliberately absent: answers that change the session, and refusals (`machine`).
+//! Deliberately absent: answers that change the session (`machine`).
 
-use super::SessionOutput;
+use super::quota::Quota;
+use super::{CommandError, Context, SessionOutput};
 use crate::room::{PublishAck, RoomReply};
 use crate::store::{self, MessageReactions, ReadMarkers};
 use crate::wire::chat::{self, ConversationEntry, ReactedMessage, Receipt};
 use crate::wire::{Answer, Payload};
 
-/// Sends the client the answer of a room to command `id`.
-pub(super) fn write_answer(id: u32, answer: &RoomReply, out: &mut SessionOutput) {
+/// Sends the client the answer of a room to command `id`, which may be a refusal.
+pub(super) fn write_answer(
+    cx: &Context<'_>,
+    quota: &mut Quota,
+    id: u32,
+    answer: &RoomReply,
+    out: &mut SessionOutput,
+) {
     match answer {
+        RoomReply::Rejected(code) => quota.refuse(cx, id, *code, out),
+        RoomReply::InvalidField(field) => {
+            quota.refuse(cx, id, CommandError::Field(*field), out);
+        }
         RoomReply::Unsubscribed if id == 0 => (),
         RoomReply::Unsubscribed => out.answer(id, Answer::Unsubscribe),
         RoomReply::Published(_) => out.answer(id, Answer::Publish),
@@ -28,10 +39,7 @@ pub(super) fn write_answer(id: u32, answer: &RoomReply, out: &mut SessionOutput)
         RoomReply::Reactions(found) => rpc(id, &reactions(found), out),
         RoomReply::Done if id == 0 => (),
         RoomReply::Done => rpc(id, &chat::nothing(), out),
-        RoomReply::Subscribed(_)
-        | RoomReply::SubscribeRejected(_)
-        | RoomReply::Rejected(_)
-        | RoomReply::InvalidField(_) => {
+        RoomReply::Subscribed(_) | RoomReply::SubscribeRejected(_) => {
             unreachable!("the session decides what these mean");
         }
     }

@@ -70,14 +70,25 @@ pub enum SubscribeOutcome {
     Passing(ErrorCode),
 }
 
+impl SubscribeOutcome {
+    /// Of a subscribe that was refused with this code.
+    pub fn refused(code: ErrorCode) -> SubscribeOutcome {
+        if code.parts().2 { SubscribeOutcome::Passing(code) } else { SubscribeOutcome::Settled }
+    }
+}
+
 impl Backlog {
     /// Adds a command, if the limits allow it.
     pub fn push(&mut self, encoding: Encoding, command: &Command<'_>) -> Result<(), ErrorCode> {
         self.push_within(Totals::default(), encoding, command)
     }
 
+    /// Bytes of the commands.
+    pub fn bytes(&self) -> usize {
+        self.commands.len()
+    }
+
     /// The commands, as one message of the client.
-    #[cfg(test)]
     pub fn into_message(self) -> BytesMut {
         self.commands
     }

@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 
+use super::backlog::SubscribeOutcome;
 use super::commands::chat_method;
 use super::identity::Peer;
 use super::names::conversation;
@@ -50,12 +51,13 @@ pub(super) fn waits_for(
 ) -> Option<RoomId> {
     let peer = permissions.peer();
     // A client's subscribe has an id; that of the server has a backlog.
-    if open_commands.count() == 0 && !peer.has_backlogs() {
+    if open_commands.count() == 0 && !peer.has_backlogs() && !peer.publishes() {
         return None;
     }
     let is_asked = |channel: &str| {
         let room = cx.names.room(peer.tenant(), channel);
-        permissions.subscriptions().pending(room).map(|_| room)
+        let waits = permissions.subscriptions().pending(room).is_some() || peer.publishes_in(room);
+        waits.then_some(room)
     };
     match channel_of(request, &peer.info().user) {
         Some(channel) => is_asked(&channel),
@@ -118,6 +120,19 @@ fn forget_deferred(cx: &Context<'_>, peer: &mut Peer, channel: &str) {
     if peer.deferred().is_some() {
         let room = cx.names.room(peer.tenant(), channel);
         peer.forget_deferred(room);
+    }
+}
+
+/// The refusal of a command that has waited for a subscribe with this outcome.
+pub(super) fn refusal_behind(
+    done: CommandResult,
+    outcome: SubscribeOutcome,
+) -> Option<CommandError> {
+    match (done.err()?, outcome) {
+        (CommandError::Code(ErrorCode::PermissionDenied), SubscribeOutcome::Passing(code)) => {
+            Some(code.into())
+        }
+        (refusal, SubscribeOutcome::Passing(_) | SubscribeOutcome::Settled) => Some(refusal),
     }
 }
 

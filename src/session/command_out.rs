@@ -7,8 +7,9 @@
 
 use super::identity::Peer;
 use super::open_commands::OpenCommandCount;
-use super::{CommandError, Context, Effect, Fault, SessionOutput};
+use super::{CommandError, Context, Effect, Fault, HookAsk, HookThen, SessionOutput};
 use crate::base::{MonotonicMs, RoomId, UserHash};
+use crate::hook::{HookAsker, HookQuestion, HookRequest};
 use crate::metrics::Histogram;
 use crate::room::{ReplyTo, RoomOp, RoomRequest};
 use crate::wire::{Answer, Push};
@@ -73,6 +74,32 @@ impl<'o> CommandOut<'o> {
         self.open_commands.on_asked(id);
         let reply_to = ReplyTo { id, ..self.reply_to };
         self.out.effect(Effect::SendRequest(RoomRequest { room, reply_to, op }));
+    }
+
+    /// Asks the application's backend for the command.
+    pub fn ask_backend(&mut self, peer: &Peer, question: HookQuestion, then: HookThen) {
+        self.open_commands.on_asked(self.reply_to.id);
+        let asker = HookAsker {
+            client: peer.info().client,
+            encoding: self.out.encoding(),
+            user: peer.info().user.clone(),
+            tenant: peer.shared_tenant(),
+            meta: peer.meta().cloned(),
+            headers: peer.headers().cloned(),
+        };
+        let request = HookRequest { asker, question };
+        let ask = HookAsk { user: self.reply_to.user, request, held_bytes: 0, then };
+        self.out.effect(Effect::AskBackend(Box::new(ask)));
+    }
+
+    /// The backend has answered what the command asked it.
+    pub fn answered(&mut self) {
+        self.open_commands.on_answered(self.reply_to.id);
+    }
+
+    /// The room in which the last thing that the command asked the backend would publish.
+    pub fn asked_publish(&self) -> Option<RoomId> {
+        self.out.asked_publish()
     }
 
     /// Answers the command.

@@ -11,10 +11,11 @@ use super::peer_permissions::{CommandResult, PeerPermissions};
 use super::presence::presence;
 use super::publishing::{self, PublishArgs};
 use super::quota::Quota;
-use super::{CommandError, Context, QuotaDecision, chat_commands};
+use super::{CommandError, Context, HookThen, QuotaDecision, chat_commands};
 use crate::auth::PermissionSet;
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
+use crate::hook::{Hook, HookQuestion};
 use crate::room::{HistoryPage, HistoryQuery, RoomOp};
 use crate::store::ReadOrder;
 use crate::wire::chat::{ChatRequest, Method};
@@ -120,7 +121,10 @@ pub(super) fn serve(
             reply.answer(Answer::Ping);
             Ok(())
         }
-        Request::Rpc { method, data } => rpc(cx, permissions, method, &data.bytes, reply),
+        Request::Rpc { method, data } => match method.strip_prefix(CHAT_PREFIX) {
+            Some(name) => chat_rpc(cx, permissions, name, &data.bytes, reply),
+            None => application_rpc(cx, permissions, method, data, reply),
+        },
         Request::Send { data } => send(cx, permissions, data, reply),
         Request::Unknown => Err(ErrorCode::MethodNotFound.into()),
         // These change the session, or are served before a command gets here.
@@ -183,23 +187,39 @@ pub(super) fn history_page(
     Ok((target.room, HistoryPage { channel_key, query }))
 }
 
-fn rpc(
+fn chat_rpc(
     cx: &mut Context<'_>,
     permissions: PeerPermissions<'_>,
-    method: &str,
+    name: &str,
     data: &[u8],
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
-    match method.strip_prefix(CHAT_PREFIX) {
+    match name {
         #[cfg(any(test, feature = "faults"))]
-        Some("panic") => panic!("asked for by a test"),
-        Some(name) => chat_commands::serve(cx, permissions, name, data, reply),
-        None => Err(ErrorCode::NotAvailable.into()),
+        "panic" => panic!("asked for by a test"),
+        name => chat_commands::serve(cx, permissions, name, data, reply),
     }
 }
 
-/// A message without an answer: `{"method": …, "data": …}` is served like an rpc, and anything else
-/// is dropped.
+/// A method of the application, which its backend answers.
+fn application_rpc(
+    cx: &Context<'_>,
+    permissions: PeerPermissions<'_>,
+    method: &str,
+    data: &RawData<'_>,
+    reply: &mut CommandOut<'_>,
+) -> CommandResult {
+    if !cx.options.hooks.asks(Hook::Rpc) {
+        return Err(ErrorCode::NotAvailable.into());
+    }
+    let question = HookQuestion::Rpc { method: Box::from(method), data: data.to_payload() };
+    let then = HookThen::Answer { id: reply.id() };
+    reply.ask_backend(permissions.peer(), question, then);
+    Ok(())
+}
+
+/// A message without an answer: `{"method": …, "data": …}` is served like an rpc of chat, and
+/// anything else is dropped.
 fn send(
     cx: &mut Context<'_>,
     permissions: PeerPermissions<'_>,
@@ -207,7 +227,10 @@ fn send(
     reply: &mut CommandOut<'_>,
 ) -> CommandResult {
     match wire::chat::call(&data.bytes) {
-        Some((method, data)) => rpc(cx, permissions, &method, data, &mut reply.without_answer()),
+        Some((method, data)) => match method.strip_prefix(CHAT_PREFIX) {
+            Some(name) => chat_rpc(cx, permissions, name, data, &mut reply.without_answer()),
+            None => Err(ErrorCode::NotAvailable.into()),
+        },
         None => Ok(()),
     }
 }

@@ -13,14 +13,16 @@ use super::names::{personal_channels, resolve};
 use super::open_commands::OpenCommandCount;
 use super::peer_permissions::reader;
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
+use super::quota::Quota;
 use super::subscriptions::{SubscribeTerms, SubscriptionSide, Subscriptions};
 use super::tokens::{
     ConnectCommandError, authenticate, block_of, json_payload, left_s, stamp, terms_of,
 };
 use super::{ConnectionEvent, Context, Effect, Fault, SessionOutput, SubscriberWants};
-use crate::auth::{self, PermissionSet, UnsupportedClaims};
+use crate::auth::{self, Claims, PermissionSet, UnsupportedClaims};
 use crate::base::{ClientId, MonotonicMs, RoomId};
 use crate::blocks::TokenStamp;
+use crate::hook::{Hook, HookHeaders};
 use crate::metrics::{Agent, BlockKind, HandshakeStage, Histogram};
 use crate::room::{ChannelKey, RoomOp, RoomReply, RoomSubscribe, Subscribed, Unrecovered};
 use crate::wire::{
@@ -45,6 +47,17 @@ pub(super) struct PendingConnect {
     recovery_bytes: usize,
     /// What its token says and is not supported.
     unsupported: UnsupportedClaims,
+    /// What the client is told when it is in.
+    data: Option<Box<Payload>>,
+}
+
+/// When a connection began.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectOrigin {
+    /// When its upgrade was done, or its response left.
+    pub opened_at: MonotonicMs,
+    /// The same, as a peer keeps it.
+    pub started_at: StartTime24,
 }
 
 /// One subscription that the server makes.
@@ -163,38 +176,91 @@ pub(super) fn request_single_session(
 }
 
 impl PendingConnect {
-    /// The peer of a connect command, with the subscriptions that the server makes. `since` is the
-    /// time of its upgrade.
+    /// The peer of connect command `id`, by its token.
     pub fn begin(
         cx: &mut Context<'_>,
-        id: u32,
-        request: &ConnectRequest<'_>,
-        since: MonotonicMs,
-        started_at: StartTime24,
+        (id, request): (u32, &ConnectRequest<'_>),
+        origin: ConnectOrigin,
     ) -> Result<PendingConnect, ConnectCommandError> {
         let claims = authenticate(cx, &request.token)?;
         let token_stamp = match request.token.is_empty() {
             true => TokenStamp::NO_TOKEN,
             false => stamp(cx, &claims.tenant, &claims.id, claims.issued_unix_s),
         };
+        let client = ClientId::from_random(cx.random.ids.draw_u128());
+        let connecting = PendingConnect::of_claims(cx, (id, request), claims, (client, origin))?;
+        Ok(connecting.with_token(token_stamp))
+    }
+
+    /// The peer of connect command `id` of whom this is said, with the subscriptions that the
+    /// server makes.
+    pub fn of_claims(
+        cx: &Context<'_>,
+        (id, request): (u32, &ConnectRequest<'_>),
+        claims: Claims,
+        (client, origin): (ClientId, ConnectOrigin),
+    ) -> Result<PendingConnect, ConnectCommandError> {
+        let ConnectOrigin { opened_at: since, started_at } = origin;
         let unsupported = claims.unsupported;
         let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
-        let client = ClientId::from_random(cx.random.ids.draw_u128());
         let info = ClientInfo { user: claims.user, client, conn_info };
         let counted_as = cx.options.tenants.of(&claims.tenant);
         let (expires, tenant) = (claims.expires_at_unix_s, claims.tenant);
         let mut peer = Peer::new(info, expires, tenant, counted_as, claims.caps, started_at);
-        peer.set_token(token_stamp);
         let token = TokenChannels { channels: claims.channels, subs: claims.subs };
         let wanted = wanted(cx, &peer, token, &request.subs)?;
         keep_infos(&mut peer, wanted.iter());
+        peer.set_meta(claims.meta.filter(|_| !cx.options.hooks.asked.is_empty()));
         let held = Backlog::default();
-        Ok(PendingConnect { id, peer, wanted, held, since, recovery_bytes: 0, unsupported })
+        let (recovery_bytes, data) = (0, None);
+        Ok(PendingConnect { id, peer, wanted, held, since, recovery_bytes, unsupported, data })
     }
 
-    /// What its token says and is not supported.
-    pub fn unsupported(&self) -> UnsupportedClaims {
-        self.unsupported
+    /// With what blocks need to know of its token.
+    pub fn with_token(mut self, token: TokenStamp) -> PendingConnect {
+        self.peer.set_token(token);
+        self
+    }
+
+    /// With what the client is told when it is in.
+    pub fn with_answer_data(self, data: Option<Box<Payload>>) -> PendingConnect {
+        PendingConnect { data, ..self }
+    }
+
+    /// With later commands.
+    pub fn with_held(self, held: Backlog) -> PendingConnect {
+        PendingConnect { held, ..self }
+    }
+
+    /// With the headers of the upgrade, where later hooks get them.
+    pub fn with_headers(
+        mut self,
+        cx: &Context<'_>,
+        headers: Option<Arc<HookHeaders>>,
+    ) -> PendingConnect {
+        self.peer.keep_headers(headers.filter(|_| cx.options.hooks.keeps_headers));
+        self
+    }
+
+    /// Lets it in, unless clients such as it are blocked for a while, or it is kept out.
+    pub fn admit(
+        self,
+        cx: &Context<'_>,
+        agent: Agent,
+        quota: &mut Quota,
+        out: &mut SessionOutput,
+    ) -> Option<PendingConnect> {
+        if self.is_blocked(cx, agent) {
+            out.close(Fault::Quarantined);
+            return None;
+        }
+        if let Some(kind) = self.refusal(cx) {
+            out.close(Fault::Blocked(kind));
+            return None;
+        }
+        quota.on_admitted();
+        out.count_unsupported(self.unsupported);
+        Some(self)
     }
 
     /// The peer.
@@ -208,12 +274,12 @@ impl PendingConnect {
     }
 
     /// Why its user, or its token, is kept out, if it is.
-    pub fn refusal(&self, cx: &Context<'_>) -> Option<BlockKind> {
+    fn refusal(&self, cx: &Context<'_>) -> Option<BlockKind> {
         block_of(cx, &self.peer, self.peer.token())
     }
 
     /// Whether clients such as this one are blocked for a while.
-    pub fn is_blocked(&self, cx: &Context<'_>, agent: Agent) -> bool {
+    fn is_blocked(&self, cx: &Context<'_>, agent: Agent) -> bool {
         let (tenant, user) = (self.peer.tenant(), &self.peer.info().user);
         cx.blocked_prefixes.iter().any(|prefix| prefix.is_of(tenant, user, agent))
     }
@@ -337,12 +403,16 @@ impl PendingConnect {
         let result = ConnectResult {
             client: self.peer.info().client,
             version: concat!("rookery ", env!("CARGO_PKG_VERSION")),
-            expires_in_s: self.peer.expires_unix_s().map(|end| left_s(cx, end)),
+            // A client that knows brings a token; here the backend is asked.
+            expires_in_s: (self.peer.expires_unix_s())
+                .filter(|_| !cx.options.hooks.asks(Hook::Refresh))
+                .map(|end| left_s(cx, end)),
             subs: results.collect(),
             ping_s: u32::try_from(ping_interval_ms.div_ceil(1_000)).unwrap_or(u32::MAX),
             pong: cx.options.pong_ms_max != 0 && ping_interval_ms != 0,
             time_unix_ms: cx.now.unix_ms,
             node: &cx.options.node,
+            data: self.data.as_deref(),
         };
         out.answer(self.id, Answer::Connect(result));
     }

@@ -14,6 +14,7 @@ use super::rights::Identity;
 use crate::auth::{Capability, PermissionSet, allowed};
 use crate::base::{MonotonicMs, RoomId};
 use crate::blocks::TokenStamp;
+use crate::hook::HookHeaders;
 use crate::metrics::Tenant;
 use crate::room::RoomReply;
 use crate::wire::{ClientInfo, Payload};
@@ -82,6 +83,12 @@ struct Rare {
     deferred: DeferredSubscribes,
     /// Histories of several channels of which rooms have yet to answer.
     histories: PendingHistories,
+    /// Rooms in which the backend is asked about its messages.
+    publishing: Vec<RoomId>,
+    /// What its token or its backend says of it for hooks.
+    meta: Option<Arc<[u8]>>,
+    /// Headers of its upgrade that hooks get.
+    headers: Option<Arc<HookHeaders>>,
 }
 
 /// The content of a subscription token, apart from the channel.
@@ -103,10 +110,14 @@ impl Default for Extra {
 
 impl Rare {
     fn is_plain(&self) -> bool {
-        let Rare { tenant, counted_as, caps, channels, backlogs, deferred, histories } = self;
+        let Rare { tenant, counted_as, caps, channels, backlogs, deferred, histories, .. } = self;
+        let is_told = self.meta.is_none() && self.headers.is_none();
         let is_nobodys = tenant.is_empty() && counted_as.is_none();
-        let asks_nothing = backlogs.is_empty() && deferred.is_empty() && histories.is_empty();
-        is_nobodys && caps.is_empty() && channels.is_empty() && asks_nothing
+        let asks_nothing = backlogs.is_empty()
+            && deferred.is_empty()
+            && histories.is_empty()
+            && self.publishing.is_empty();
+        is_nobodys && is_told && caps.is_empty() && channels.is_empty() && asks_nothing
     }
 }
 
@@ -156,9 +167,19 @@ impl Peer {
         caps: Vec<Capability>,
     ) {
         self.set_expiry(expires_unix_s);
+        self.set_info(conn_info);
+        self.set_caps(caps);
+    }
+
+    /// Replaces what others are told of it.
+    pub fn set_info(&mut self, conn_info: Option<Box<Payload>>) {
         if self.info.conn_info != conn_info {
             self.info = Arc::new(ClientInfo { conn_info, ..(*self.info).clone() });
         }
+    }
+
+    /// Replaces its permissions by channel.
+    pub fn set_caps(&mut self, caps: Vec<Capability>) {
         if !caps.is_empty() || self.rare().is_some() {
             self.rare_or_new().caps = caps;
         }
@@ -189,6 +210,31 @@ impl Peer {
     /// The same, shared.
     pub fn shared_tenant(&self) -> Arc<str> {
         self.rare().map_or_else(Arc::default, |rare| Arc::clone(&rare.tenant))
+    }
+
+    /// What its token or its backend says of it for hooks.
+    pub fn meta(&self) -> Option<&Arc<[u8]>> {
+        self.rare()?.meta.as_ref()
+    }
+
+    /// Replaces it.
+    pub fn set_meta(&mut self, meta: Option<Box<[u8]>>) {
+        if meta.is_some() || self.rare().is_some() {
+            self.rare_or_new().meta = meta.map(Arc::from);
+        }
+        self.tidy();
+    }
+
+    /// Headers of its upgrade that hooks get.
+    pub fn headers(&self) -> Option<&Arc<HookHeaders>> {
+        self.rare()?.headers.as_ref()
+    }
+
+    /// Keeps them.
+    pub fn keep_headers(&mut self, headers: Option<Arc<HookHeaders>>) {
+        if headers.is_some() {
+            self.rare_or_new().headers = headers;
+        }
     }
 
     /// The permissions of the connection token in this channel.
@@ -305,6 +351,48 @@ impl Peer {
         let is_empty =
             |extra: &mut Box<Extra>| extra.rare.is_none() && extra.token == TokenStamp::NO_TOKEN;
         self.extra.take_if(is_empty);
+    }
+
+    /// Subscriptions whose tokens have ended, with that time, Unix seconds; the first one first.
+    pub fn expired(&self, now_unix_s: u64) -> Vec<(RoomId, u64)> {
+        let channels = self.rare().into_iter().flat_map(|rare| &rare.channels);
+        let ends = channels.filter_map(|(&room, said)| Some((room, said.expires_unix_s?)));
+        let mut expired: Vec<_> = ends.filter(|&(_, end)| end <= now_unix_s).collect();
+        expired.sort_by_key(|&(_, end)| end);
+        expired
+    }
+
+    /// Replaces the end of a subscription whose token had one.
+    pub fn set_channel_expiry(&mut self, room: RoomId, expires_unix_s: Option<u64>) {
+        let said = self.rare_mut().and_then(|rare| rare.channels.get_mut(&room));
+        if let Some(said) = said {
+            said.expires_unix_s = expires_unix_s;
+        }
+    }
+
+    /// Whether the backend is asked about a message of this peer in this room.
+    pub fn publishes_in(&self, room: RoomId) -> bool {
+        self.rare().is_some_and(|rare| rare.publishing.contains(&room))
+    }
+
+    /// Whether it is asked about any message of this peer.
+    pub fn publishes(&self) -> bool {
+        self.rare().is_some_and(|rare| !rare.publishing.is_empty())
+    }
+
+    /// The backend is asked about a message: later commands about the room wait.
+    pub fn begin_publish(&mut self, room: RoomId) {
+        if !self.publishes_in(room) {
+            self.rare_or_new().publishing.push(room);
+        }
+    }
+
+    /// The backend has answered.
+    pub fn end_publish(&mut self, room: RoomId) {
+        if let Some(rare) = self.rare_mut() {
+            rare.publishing.retain(|other| *other != room);
+        }
+        self.tidy();
     }
 
     /// The subscription whose token ends first, with that time, Unix seconds.

@@ -9,13 +9,14 @@
 
 use std::mem;
 
-use super::awaiting_connect::{AwaitingConnect, ConnectCommand};
+use super::awaiting_connect::{AwaitingConnect, ConnectCommand, ConnectStep};
 use super::backlog::{HeldServed, Remaining, SubscribeOutcome};
-use super::command_order::{apply_deferred, may_follow_connect, note_throttled, waits_for};
+use super::command_order::{
+    apply_deferred, may_follow_connect, note_throttled, refusal_behind, waits_for,
+};
 use super::command_out::CommandOut;
 use super::commands::CommandLoad;
-use super::connect::request_single_session;
-use super::context::ends_now;
+use super::connect::{PendingConnect, request_single_session};
 use super::heartbeat::Heartbeat;
 #[cfg(test)]
 use super::identity::Peer;
@@ -27,11 +28,12 @@ use super::state::SessionState;
 use super::subscribing::Membership;
 use super::subscriptions::{Removal, SubscriptionSide, Subscriptions};
 use super::{
-    CommandError, ConnectionEvent, Context, Effect, Fault, HeldCommands, NameKey, Options,
+    ConnectionEvent, Context, Effect, Fault, HeldCommands, HookThen, NameKey, Options,
     PeerIdentity, PongResult, QuotaDecision, ServerAct, SessionOutput, SubscriberSlot, Suspicion,
-    answers, connect, histories, server_acts, serving,
+    answers, connect, histories, hook_outcomes, hook_refresh, server_acts, serving,
 };
 use crate::base::{MonotonicMs, RoomId, TcpLiveness, UserHash};
+use crate::hook::{HookHeaders, HookReply};
 use crate::metrics::{Agent, Tenant};
 use crate::room::{LeaveReason, RoomOp, RoomReply, Subscribed};
 use crate::wire::{Command, ConnectRequest, ErrorCode, Request};
@@ -62,6 +64,13 @@ impl Session {
         }
     }
 
+    /// Keeps the headers of the upgrade that hooks get.
+    pub fn keep_headers(&mut self, headers: HookHeaders) {
+        if let SessionState::AwaitingConnect(awaiting) = &mut self.state {
+            awaiting.keep_headers(headers);
+        }
+    }
+
     /// Counts received bytes. Over the quota, commands are refused, and a client that does not stop
     /// is closed.
     pub fn on_bytes(
@@ -84,7 +93,7 @@ impl Session {
     ) -> QuotaDecision {
         match &self.state {
             SessionState::AwaitingConnect(_) => self.quota.take_strangers_frames(cx, count, out),
-            SessionState::Connecting(_) | SessionState::Ready(_) => {
+            SessionState::Asking(_) | SessionState::Connecting(_) | SessionState::Ready(_) => {
                 self.quota.take_frames(cx, count, out)
             }
             SessionState::Closed => QuotaDecision::Throttled,
@@ -102,19 +111,8 @@ impl Session {
         let Command { id, request } = command;
         match (&self.state, request) {
             (SessionState::Closed, _) => (),
-            (SessionState::Ready(_) | SessionState::Connecting(_), Request::Pong) => {
-                if self.on_frames(cx, 1, out) == QuotaDecision::Served {
-                    self.heartbeat.on_pong(cx, out);
-                }
-            }
-            // Only these two have no answer; 0 stands for requests of the server itself.
-            (SessionState::Ready(_) | SessionState::Connecting(_), request)
-                if id == 0 && !matches!(request, Request::Send { .. }) =>
-            {
-                out.close(Fault::BadRequest);
-            }
             (SessionState::AwaitingConnect(_), Request::Connect(request)) if id != 0 => {
-                self.on_connect(cx, id, &request, out);
+                self.on_connect(cx, id, request, out);
             }
             (SessionState::AwaitingConnect(awaiting), request) => match awaiting.refused() {
                 Some(code) if may_follow_connect(id, &request) => {
@@ -122,37 +120,30 @@ impl Session {
                 }
                 Some(_) | None => out.close(Fault::BadRequest),
             },
+            (_, Request::Pong) => {
+                if self.on_frames(cx, 1, out) == QuotaDecision::Served {
+                    self.heartbeat.on_pong(cx, out);
+                }
+            }
+            // Only these two have no answer; 0 stands for requests of the server itself.
+            (_, request) if id == 0 && !matches!(request, Request::Send { .. }) => {
+                out.close(Fault::BadRequest);
+            }
             (_, Request::Connect(_)) => out.close(Fault::BadRequest),
-            (SessionState::Connecting(_) | SessionState::Ready(_), request) => {
+            (_, request) => {
                 let within = self.quota.on_command(cx.now.tick, cx.options);
                 if within == QuotaDecision::Served && admission == QuotaDecision::Served {
-                    self.serve_or_hold(cx, Command { id, request }, out);
+                    let command = Command { id, request };
+                    let held = self.state.hold_behind_connect(out.encoding(), &command);
+                    let done = held.unwrap_or_else(|| self.serve_or_wait(cx, command, out));
+                    if let Err(refusal) = done {
+                        self.quota.refuse(cx, id, refusal, out);
+                    }
                 } else {
                     note_throttled(cx, &mut self.state, &request, out);
                     self.quota.throttle(cx, id, out);
                 }
             }
-        }
-    }
-
-    /// Handles a command within the quota.
-    fn serve_or_hold(
-        &mut self,
-        cx: &mut Context<'_>,
-        command: Command<'_>,
-        out: &mut SessionOutput,
-    ) {
-        let id = command.id;
-        let done = match &mut self.state {
-            SessionState::Connecting(connecting) => {
-                connecting.hold(out.encoding(), &command).map_err(CommandError::from)
-            }
-            SessionState::Ready(_) | SessionState::AwaitingConnect(_) | SessionState::Closed => {
-                self.serve_or_wait(cx, command, out)
-            }
-        };
-        if let Err(refusal) = done {
-            self.quota.refuse(cx, id, refusal, out);
         }
     }
 
@@ -184,12 +175,16 @@ impl Session {
         out: &mut SessionOutput,
     ) {
         match (&mut self.state, answer) {
-            (SessionState::Closed | SessionState::AwaitingConnect(_), RoomReply::Subscribed(_)) => {
+            (
+                SessionState::Closed | SessionState::AwaitingConnect(_) | SessionState::Asking(_),
+                answer,
+            ) => {
                 // The subscription is not wanted any more.
-                let mut reply = CommandOut::of_nobody(cx, &mut self.open_commands, out);
-                reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
+                if let RoomReply::Subscribed(_) = answer {
+                    let mut reply = CommandOut::of_nobody(cx, &mut self.open_commands, out);
+                    reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
+                }
             }
-            (SessionState::Closed | SessionState::AwaitingConnect(_), _) => (),
             (SessionState::Connecting(connecting), answer) => {
                 if connecting.on_answer(cx, room, answer, &mut self.subscriptions, out) {
                     self.finish_connecting(cx, out);
@@ -201,13 +196,9 @@ impl Session {
             (SessionState::Ready(_), RoomReply::SubscribeRejected(code)) => {
                 self.on_subscribe_rejected(cx, room, id, code, out)
             }
-            (SessionState::Ready(_), RoomReply::Rejected(code)) => {
-                self.quota.refuse(cx, id, code, out)
+            (SessionState::Ready(_), answer) => {
+                answers::write_answer(cx, &mut self.quota, id, &answer, out);
             }
-            (SessionState::Ready(_), RoomReply::InvalidField(field)) => {
-                self.quota.refuse(cx, id, CommandError::Field(field), out)
-            }
-            (SessionState::Ready(_), answer) => answers::write_answer(id, &answer, out),
         }
     }
 
@@ -242,12 +233,7 @@ impl Session {
             Some(SubscriptionSide::Backend) => (),
             Some(SubscriptionSide::Client) | None => self.quota.refuse(cx, id, code, out),
         }
-        let outcome = if code.parts().2 {
-            SubscribeOutcome::Passing(code)
-        } else {
-            SubscribeOutcome::Settled
-        };
-        self.settle(room, outcome, out);
+        self.settle(room, SubscribeOutcome::refused(code), out);
     }
 
     /// The connected peer with its subscriptions, and the output of command `id`; `None` when it is
@@ -273,7 +259,7 @@ impl Session {
     ) -> CommandResult {
         let done = match self.waits_for(cx, &command.request) {
             None => self.serve(cx, command.id, &command.request, out),
-            Some(room) => self.hold(room, &command, out),
+            Some(room) => self.state.hold_behind_room(room, out.encoding(), &command),
         };
         if let (Request::Publish { channel, .. }, Err(refusal)) = (&command.request, done) {
             out.count_unpublished(chat_type(cx, channel), unpublished(refusal.code()));
@@ -286,11 +272,6 @@ impl Session {
         let SessionState::Ready(peer) = &self.state else { return None };
         let permissions = PeerPermissions::new(peer, &self.subscriptions, self.agent);
         waits_for(cx, permissions, self.open_commands, request)
-    }
-
-    fn hold(&mut self, room: RoomId, command: &Command<'_>, out: &SessionOutput) -> CommandResult {
-        let SessionState::Ready(peer) = &mut self.state else { return Ok(()) };
-        Ok(peer.backlogs_mut().push(room, out.encoding(), command)?)
     }
 
     /// Serves a command of a connected peer, and remembers what that means for later ones.
@@ -310,6 +291,9 @@ impl Session {
             QuotaDecision::Throttled => Err(ErrorCode::TooManyRequests.into()),
             QuotaDecision::Served => serving::serve(cx, &mut membership, request, &mut reply),
         };
+        if let Some(room) = reply.asked_publish() {
+            membership.peer_mut().begin_publish(room);
+        }
         apply_deferred(cx, &mut membership, request, done)
     }
 
@@ -332,15 +316,9 @@ impl Session {
                 return HeldServed::WaitsAgain;
             }
             let id = command.id;
-            match (self.serve_or_wait(cx, command, out), outcome) {
-                (Ok(()), _) => (),
-                (
-                    Err(CommandError::Code(ErrorCode::PermissionDenied)),
-                    SubscribeOutcome::Passing(code),
-                ) => {
-                    self.quota.refuse(cx, id, code, out);
-                }
-                (Err(refusal), _) => self.quota.refuse(cx, id, refusal, out),
+            let done = self.serve_or_wait(cx, command, out);
+            if let Some(refusal) = refusal_behind(done, outcome) {
+                self.quota.refuse(cx, id, refusal, out);
             }
             if out.is_closing() { HeldServed::Ends } else { HeldServed::Next }
         });
@@ -434,13 +412,9 @@ impl Session {
         self.subscriptions.active_slots()
     }
 
-    /// The shard has added the subscriber that `Effect::AddSubscriber` asked for.
+    /// The shard has added the subscriber that `Effect::AddSubscriber` asked for, or has moved it,
+    /// because another one has left the channel.
     pub fn activate(&mut self, room: RoomId, place: SubscriberSlot) {
-        self.subscriptions.activate(room, place);
-    }
-
-    /// Another subscriber has left the channel, and this session's slot has changed.
-    pub fn on_moved(&mut self, room: RoomId, place: SubscriberSlot) {
         self.subscriptions.activate(room, place);
     }
 
@@ -466,17 +440,10 @@ impl Session {
         if self.state.missed_deadline(cx).is_some() {
             out.effect(Effect::Suspect(Suspicion::Deadline));
         }
-        while let SessionState::Ready(peer) = &self.state
-            && let Some((room, end)) = peer.first_expiry()
-            && ends_now(cx, end)
-        {
-            let channel = peer.channel(room).map_or_else(Box::default, |said| said.channel.clone());
-            if let Some((mut membership, mut reply)) = self.ready(cx, 0, out) {
-                membership.end(room, &channel, Removal::Expired, &mut reply);
-            }
-        }
-        // A client whose connect is unanswered does not expect pings.
-        if let SessionState::Ready(_) = &self.state {
+        if let Some((mut membership, mut reply)) = self.ready(cx, 0, out) {
+            hook_refresh::ask_if_due(cx, membership.peer_mut(), &mut reply);
+            membership.end_expired(cx, &mut reply);
+            // A client whose connect is unanswered expects no pings.
             self.heartbeat.on_timer(cx, out);
         }
     }
@@ -484,6 +451,26 @@ impl Session {
     /// The time of the next call of `on_timer`.
     pub fn next_timer(&self, cx: &Context<'_>) -> MonotonicMs {
         self.state.next_timer(cx, &self.heartbeat)
+    }
+
+    /// The backend has answered what this session asked it, or has not.
+    pub fn on_hook_reply(
+        &mut self,
+        cx: &mut Context<'_>,
+        then: HookThen,
+        reply: HookReply,
+        out: &mut SessionOutput,
+    ) {
+        if let Some((membership, command)) = self.ready(cx, 0, out) {
+            if let Some(settled) = hook_outcomes::on_reply(cx, membership, then, reply, command) {
+                self.settle(settled.0, settled.1, out);
+            }
+        } else if let SessionState::Asking(asked) =
+            mem::replace(&mut self.state, SessionState::Closed)
+            && let Some(connecting) = asked.on_reply(cx, reply, &mut self.quota, out)
+        {
+            self.begin_connecting(cx, connecting, out);
+        }
     }
 
     /// Ends the session: it is removed from its channels and rooms.
@@ -505,14 +492,26 @@ impl Session {
         &mut self,
         cx: &mut Context<'_>,
         id: u32,
-        request: &ConnectRequest<'_>,
+        request: ConnectRequest<'_>,
         out: &mut SessionOutput,
     ) {
         self.agent = connect::agent(self.agent, &request.name);
         let SessionState::AwaitingConnect(awaiting) = &mut self.state else { return };
         let command = ConnectCommand { id, request, agent: self.agent };
-        let begun = awaiting.on_connect(cx, &command, &mut self.quota, out);
-        let Some(connecting) = begun else { return };
+        match awaiting.on_connect(cx, command, &mut self.quota, out) {
+            ConnectStep::Refused => (),
+            ConnectStep::Asked(asked) => self.state = SessionState::Asking(Box::new(asked)),
+            ConnectStep::Begun(connecting) => self.begin_connecting(cx, connecting, out),
+        }
+    }
+
+    /// The client is known: its rooms are asked to let it in.
+    fn begin_connecting(
+        &mut self,
+        cx: &mut Context<'_>,
+        connecting: PendingConnect,
+        out: &mut SessionOutput,
+    ) {
         let mut reply = CommandOut::new(cx, connecting.peer(), 0, &mut self.open_commands, out);
         connecting.ask_rooms(&mut reply);
         self.state = SessionState::Connecting(Box::new(connecting));
@@ -545,15 +544,11 @@ impl Session {
         tcp_liveness: TcpLiveness,
         out: &mut SessionOutput,
     ) -> PongResult {
-        match (self.state.judge_deadline(cx).filter(|_| !tcp_liveness.has_unread), &self.state) {
-            (Some(fault), _) => out.close(fault),
-            (None, SessionState::Ready(_)) => return self.heartbeat.judge(cx, tcp_liveness, out),
-            (
-                None,
-                SessionState::AwaitingConnect(_)
-                | SessionState::Connecting(_)
-                | SessionState::Closed,
-            ) => (),
+        let fault = self.state.judge_deadline(cx).filter(|_| !tcp_liveness.has_unread);
+        if let Some(fault) = fault {
+            out.close(fault);
+        } else if let SessionState::Ready(_) = &self.state {
+            return self.heartbeat.judge(cx, tcp_liveness, out);
         }
         PongResult::Alive
     }

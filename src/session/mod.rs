@@ -12,6 +12,7 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod answers;
+mod asked_connect;
 mod awaiting_connect;
 mod backlog;
 mod chat_commands;
@@ -25,6 +26,10 @@ mod context;
 mod fault;
 mod heartbeat;
 mod histories;
+mod hook_ask;
+mod hook_outcomes;
+mod hook_refresh;
+mod hook_replies;
 mod identity;
 mod load;
 mod machine;
@@ -57,6 +62,7 @@ pub use backlog::HeldCommands;
 pub use client_prefix::{Prefix, QuarantineOptions};
 pub use context::{Context, PeerIdentity};
 pub use fault::Fault;
+pub use hook_ask::{AskedPublish, HookAsk, HookThen};
 pub use load::{CoreLoad, CorePace};
 pub use machine::Session;
 pub use names::{

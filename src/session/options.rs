@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use crate::hook::HookOptions;
 use crate::metrics::Tenants;
 
 /// The settings of connections.
@@ -60,6 +61,8 @@ pub struct Options {
     pub metrics_tenants: Vec<String>,
     /// All tenants with metrics; shared by all shards.
     pub tenants: Arc<Tenants>,
+    /// What an application's backend is asked.
+    pub hooks: HookOptions,
 }
 
 impl Options {
@@ -99,6 +102,7 @@ impl Default for Options {
             single_session_tenants: Vec::new(),
             metrics_tenants: Vec::new(),
             tenants: Arc::default(),
+            hooks: HookOptions::default(),
         }
     }
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::{Fault, HeldCommands, SubscriberSlot};
+use super::{Fault, HeldCommands, HookAsk, HookThen, SubscriberSlot};
 use crate::auth::UnsupportedClaims;
 use crate::base::{MonotonicMs, RoomId, trim_list};
+use crate::hook::HookDisconnect;
 use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
 use crate::room::RoomRequest;
 use crate::wire::chat::{Field, InvalidFieldError};
@@ -90,6 +91,10 @@ pub enum Effect {
         /// The time that the client took for it, by its own clock.
         took_ms: Option<u64>,
     },
+    /// Ask the application's backend.
+    AskBackend(Box<HookAsk>),
+    /// End the session, because a backend says so.
+    Disconnect(HookDisconnect),
     /// End the session.
     Close(Fault),
 }
@@ -263,9 +268,23 @@ impl SessionOutput {
         self.effect(Effect::Close(fault));
     }
 
+    /// The room in which a message would be published about which the backend is asked, if that is
+    /// the last effect.
+    pub fn asked_publish(&self) -> Option<RoomId> {
+        let Some(Effect::AskBackend(ask)) = self.effects.last() else { return None };
+        match &ask.then {
+            HookThen::Publish(asked) => Some(asked.room),
+            HookThen::Connect
+            | HookThen::Refresh
+            | HookThen::SubRefresh(_)
+            | HookThen::Subscribe(_)
+            | HookThen::Answer { .. } => None,
+        }
+    }
+
     /// True when the last effect is the end.
     pub fn is_closing(&self) -> bool {
-        matches!(self.effects.last(), Some(Effect::Close(_)))
+        matches!(self.effects.last(), Some(Effect::Close(_) | Effect::Disconnect(_)))
     }
 
     fn say(&mut self, message: &Message<'_>) {

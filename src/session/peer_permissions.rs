@@ -30,6 +30,11 @@ pub(super) struct ChannelTarget<'c, 'r> {
 pub(super) type CommandResult = Result<(), CommandError>;
 
 impl ChannelTarget<'_, '_> {
+    /// The index of its namespace.
+    pub(super) fn namespace(&self) -> u16 {
+        self.namespace
+    }
+
     /// The name of the room.
     pub(super) fn channel_key(&self) -> ChannelKey {
         let tenant = Arc::clone(&self.tenant);
@@ -102,6 +107,21 @@ impl<'s> PeerPermissions<'s> {
         let standing = self.standing(target.room);
         let grant = grant(self.allowance(target), needed);
         if self.may(cx, target, who, standing, grant) {
+            Ok(())
+        } else {
+            Err(ErrorCode::PermissionDenied.into())
+        }
+    }
+
+    /// The same where the backend is asked: its yes grants it, as a token does.
+    pub fn check_granted(
+        self,
+        cx: &Context<'_>,
+        target: &ChannelTarget<'_, '_>,
+        who: Permission,
+    ) -> CommandResult {
+        let standing = self.standing(target.room);
+        if self.may(cx, target, who, standing, TokenGrant::Given) {
             Ok(())
         } else {
             Err(ErrorCode::PermissionDenied.into())

@@ -5,11 +5,13 @@
 use std::sync::Arc;
 
 use super::command_out::CommandOut;
+use super::hook_replies::refuse;
 use super::peer_permissions::{ChannelTarget, CommandResult, PeerPermissions};
 use super::tracer::TracedMessage;
-use super::{Context, namespace_of};
+use super::{AskedPublish, CommandError, Context, HookThen, namespace_of};
 use crate::auth::PermissionSet;
 use crate::base::{ClientId, Csprng};
+use crate::hook::{Hook, HookQuestion, HookReply, HookResult, PublishTerms};
 use crate::metrics::{ChatType, PublishResult};
 use crate::room::{ChangeAction, ChangeRequest, IdSource, PublishMode, RoomOp, RoomPublish};
 use crate::wire::chat::ChatMessage;
@@ -84,7 +86,13 @@ pub(super) fn publish(
     if (target.rules.data_bytes_max as usize) < args.data.bytes.len() {
         return Err(ErrorCode::LimitExceeded.into());
     }
-    permissions.check(cx, target, target.rules.publish, PermissionSet::PUBLISH)?;
+    let asks = target.rules.publish_hook && cx.options.hooks.asks(Hook::Publish);
+    let alone = permissions.check(cx, target, target.rules.publish, PermissionSet::PUBLISH);
+    if asks {
+        permissions.check_granted(cx, target, target.rules.publish)?;
+    } else {
+        alone?;
+    }
     if args.edits.is_some() && !target.rules.keeps_history() {
         return Err(ErrorCode::NotAvailable.into());
     }
@@ -116,8 +124,89 @@ pub(super) fn publish(
             RoomOp::Change(Box::new(ChangeRequest { offset, action: ChangeAction::Edit, publish }))
         }
     };
-    reply.send_request(target.room, wanted);
+    if asks {
+        let alone = alone.map_err(CommandError::code);
+        ask_about_publish(permissions, target, wanted, alone, reply);
+    } else {
+        reply.send_request(target.room, wanted);
+    }
     Ok(())
+}
+
+/// Asks the backend about a message. Later commands of its author about the channel wait.
+fn ask_about_publish(
+    permissions: PeerPermissions<'_>,
+    target: &ChannelTarget<'_, '_>,
+    mut op: RoomOp,
+    otherwise: Result<(), ErrorCode>,
+    reply: &mut CommandOut<'_>,
+) {
+    let Some(publish) = published(&mut op) else { return };
+    let (channel, data) = (Box::from(target.channel), publish.data.clone());
+    let (id, room, namespace) = (reply.id(), target.room, target.namespace());
+    let asked = AskedPublish { id, room, namespace, op, otherwise };
+    let question = HookQuestion::Publish { channel, data };
+    reply.ask_backend(permissions.peer(), question, HookThen::Publish(Box::new(asked)));
+}
+
+/// What a request publishes.
+fn published(op: &mut RoomOp) -> Option<&mut RoomPublish> {
+    if let RoomOp::Publish(publish) = op {
+        Some(publish)
+    } else if let RoomOp::Change(change) = op {
+        Some(&mut change.publish)
+    } else {
+        None
+    }
+}
+
+/// The backend has said whether a message is published, and what, or has not.
+pub(super) fn on_publish_reply(
+    cx: &Context<'_>,
+    asked: AskedPublish,
+    hook_reply: HookReply,
+    reply: &mut CommandOut<'_>,
+) {
+    let AskedPublish { id, room, namespace, mut op, otherwise } = asked;
+    let rules = &cx.rooms.namespaces[usize::from(namespace)];
+    let is_lenient = cx.options.hooks.lenient.contains(Hook::Publish) && otherwise.is_ok();
+    let terms = if let HookReply::Result(HookResult::Publish(terms)) = hook_reply {
+        terms
+    } else if hook_reply.is_missing() && is_lenient {
+        PublishTerms::default()
+    } else {
+        reply.outcome().count_unpublished(rules.chat_type(), result_of(&hook_reply));
+        return refuse(id, hook_reply, reply.outcome());
+    };
+    let Some(publish) = published(&mut op) else { return };
+    let is_too_long = |data: &Payload| (rules.data_bytes_max as usize) < data.bytes.len();
+    let refusal = if terms.data.as_ref().is_some_and(is_too_long) {
+        Some(ErrorCode::LimitExceeded)
+    } else if terms.skips_history && rules.keeps_history() {
+        // It would be kept.
+        Some(ErrorCode::NotAvailable)
+    } else {
+        None
+    };
+    if let Some(code) = refusal {
+        reply.outcome().count_unpublished(rules.chat_type(), unpublished(code));
+        return reply.refuse(code);
+    }
+    if let Some(data) = terms.data {
+        publish.data = data;
+    }
+    publish.tags.retain(|(name, _)| terms.tags.iter().all(|(said, _)| said != name));
+    publish.tags.extend(terms.tags);
+    reply.send_request(room, op);
+}
+
+/// What a publish counts as that the backend does not let pass.
+fn result_of(reply: &HookReply) -> PublishResult {
+    match reply {
+        HookReply::Error(_) | HookReply::Disconnect(_) => PublishResult::Denied,
+        HookReply::Busy => PublishResult::Limited,
+        HookReply::Failed | HookReply::Result(_) => PublishResult::Failed,
+    }
 }
 
 /// A message of a peer, before it has an offset; its trace begins here.

@@ -57,6 +57,7 @@ pub(super) fn refresh(
     let conn_info = claims.info.map(|info| Box::new(json_payload(info)));
     peer.renew(claims.expires_at_unix_s, conn_info, claims.caps);
     peer.set_token(token_stamp);
+    peer.set_meta(claims.meta.filter(|_| !cx.options.hooks.asked.is_empty()));
     let (client, info) = (peer.info().client, Arc::clone(peer.info()));
     let expires_in_s = claims.expires_at_unix_s.map(|end| left_s(cx, end));
     reply.answer(Answer::Refresh { client, expires_in_s });

@@ -2,20 +2,26 @@
 //!
 //! Deliberately absent: transitions (`machine`).
 
+use super::asked_connect::AskedConnect;
 use super::awaiting_connect::AwaitingConnect;
 use super::connect::PendingConnect;
 use super::context::{is_long_over, is_over};
 use super::heartbeat::Heartbeat;
 use super::identity::Peer;
-use super::{Context, Fault, Options};
-use crate::base::MonotonicMs;
+use super::peer_permissions::CommandResult;
+use super::{CommandError, Context, Fault, Options};
 use crate::base::limits::LOOK_AGAIN_MS;
+use crate::base::{MonotonicMs, RoomId};
+use crate::hook::Hook;
+use crate::wire::{Command, Encoding};
 
 /// A state holds exactly the data that it may use.
 #[derive(Debug)]
 pub(super) enum SessionState {
     /// It waits for the connect command.
     AwaitingConnect(AwaitingConnect),
+    /// The application's backend is asked who the client is. Other commands wait, too.
+    Asking(Box<AskedConnect>),
     /// The connect command waits for rooms. Other commands wait, too; over their limit they are
     /// refused as temporary.
     Connecting(Box<PendingConnect>),
@@ -31,8 +37,38 @@ impl SessionState {
         match self {
             SessionState::Ready(peer) => Some(peer),
             SessionState::Connecting(connecting) => Some(connecting.peer()),
-            SessionState::AwaitingConnect(_) | SessionState::Closed => None,
+            SessionState::AwaitingConnect(_) | SessionState::Asking(_) | SessionState::Closed => {
+                None
+            }
         }
+    }
+
+    /// Holds a command that follows a connect command which is not answered; `None` where there
+    /// is none.
+    pub fn hold_behind_connect(
+        &mut self,
+        encoding: Encoding,
+        command: &Command<'_>,
+    ) -> Option<CommandResult> {
+        let held = match self {
+            SessionState::Asking(asked) => asked.hold(encoding, command),
+            SessionState::Connecting(connecting) => connecting.hold(encoding, command),
+            SessionState::Ready(_) | SessionState::AwaitingConnect(_) | SessionState::Closed => {
+                return None;
+            }
+        };
+        Some(held.map_err(CommandError::from))
+    }
+
+    /// Holds a command that follows one which a room has not answered.
+    pub fn hold_behind_room(
+        &mut self,
+        room: RoomId,
+        encoding: Encoding,
+        command: &Command<'_>,
+    ) -> CommandResult {
+        let SessionState::Ready(peer) = self else { return Ok(()) };
+        Ok(peer.backlogs_mut().push(room, encoding, command)?)
     }
 
     /// A send has left.
@@ -55,13 +91,13 @@ impl SessionState {
     pub fn missed_deadline(&self, cx: &Context<'_>) -> Option<Fault> {
         match self {
             SessionState::AwaitingConnect(awaiting) => {
-                (awaiting.deadline() <= cx.now.tick).then_some(Fault::Stale)
+                (awaiting.deadline(cx.now.tick) <= cx.now.tick).then_some(Fault::Stale)
             }
             SessionState::Ready(peer) => {
-                let is_over = peer.expires_unix_s().is_some_and(|end| is_over(cx, end));
-                is_over.then_some(Fault::Expired)
+                let end = peer.expires_unix_s().filter(|_| !cx.options.hooks.asks(Hook::Refresh));
+                end.is_some_and(|end| is_over(cx, end)).then_some(Fault::Expired)
             }
-            SessionState::Connecting(_) | SessionState::Closed => None,
+            SessionState::Asking(_) | SessionState::Connecting(_) | SessionState::Closed => None,
         }
     }
 
@@ -69,12 +105,13 @@ impl SessionState {
     pub fn is_judged_late(&self, cx: &Context<'_>) -> bool {
         match self {
             SessionState::AwaitingConnect(awaiting) => {
-                awaiting.deadline().plus_ms(cx.options.connect_ms_max) <= cx.now.tick
+                awaiting.deadline(cx.now.tick).plus_ms(cx.options.connect_ms_max) <= cx.now.tick
             }
             SessionState::Ready(peer) => {
-                peer.expires_unix_s().is_some_and(|end| is_long_over(cx, end))
+                let end = peer.expires_unix_s().filter(|_| !cx.options.hooks.asks(Hook::Refresh));
+                end.is_some_and(|end| is_long_over(cx, end))
             }
-            SessionState::Connecting(_) | SessionState::Closed => false,
+            SessionState::Asking(_) | SessionState::Connecting(_) | SessionState::Closed => false,
         }
     }
 
@@ -82,6 +119,7 @@ impl SessionState {
     pub fn age_ms(&self, now: MonotonicMs, options: &Options) -> u64 {
         match self {
             SessionState::AwaitingConnect(awaiting) => awaiting.age_ms(now, options),
+            SessionState::Asking(asked) => asked.origin().started_at.age_ms(now),
             SessionState::Ready(_) | SessionState::Connecting(_) | SessionState::Closed => {
                 self.peer().map_or(0, |peer| peer.started_at().age_ms(now))
             }
@@ -94,32 +132,40 @@ impl SessionState {
         match self {
             SessionState::Connecting(connecting) => connecting.recovery_bytes(),
             SessionState::Ready(peer) => peer.held_answer_bytes(),
-            SessionState::AwaitingConnect(_) | SessionState::Closed => 0,
+            SessionState::AwaitingConnect(_) | SessionState::Asking(_) | SessionState::Closed => 0,
         }
     }
 
     /// The time of its next timer.
     pub fn next_timer(&self, cx: &Context<'_>, heartbeat: &Heartbeat) -> MonotonicMs {
         match self {
-            SessionState::AwaitingConnect(awaiting) if cx.now.tick < awaiting.deadline() => {
-                awaiting.deadline()
+            SessionState::AwaitingConnect(awaiting)
+                if cx.now.tick < awaiting.deadline(cx.now.tick) =>
+            {
+                awaiting.deadline(cx.now.tick)
             }
             SessionState::AwaitingConnect(_) => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
-            SessionState::Connecting(_) => MonotonicMs(u64::MAX),
+            SessionState::Asking(_) | SessionState::Connecting(_) => MonotonicMs(u64::MAX),
             SessionState::Ready(peer) => {
-                let first = peer.first_expiry().map(|(_, end)| end);
-                let end = peer.expires_unix_s().into_iter().chain(first).min();
-                let end = end.map_or(MonotonicMs(u64::MAX), |end_unix_s| {
-                    let end_unix_ms = end_unix_s.saturating_mul(1_000);
-                    let over_unix_ms = end_unix_ms.saturating_add(cx.options.expiry_grace_ms);
+                let first = peer.first_expiry().map(|(_, end)| over(cx, Hook::SubRefresh, end));
+                let own = peer.expires_unix_s().map(|end| over(cx, Hook::Refresh, end));
+                let first_over = own.into_iter().chain(first).min();
+                let looked_at = first_over.map_or(MonotonicMs(u64::MAX), |over_unix_ms| {
                     match over_unix_ms.saturating_sub(cx.now.unix_ms) {
                         0 => cx.now.tick.plus_ms(LOOK_AGAIN_MS),
                         left_ms => cx.now.tick.plus_ms(left_ms),
                     }
                 });
-                end.min(heartbeat.due(cx))
+                looked_at.min(heartbeat.due(cx))
             }
             SessionState::Closed => MonotonicMs(u64::MAX),
         }
     }
+}
+
+/// When something is looked at that ends then, Unix seconds, in Unix ms: after its grace, or at once
+/// where the backend is asked about it.
+fn over(cx: &Context<'_>, hook: Hook, end_unix_s: u64) -> u64 {
+    let grace_ms = if cx.options.hooks.asks(hook) { 0 } else { cx.options.expiry_grace_ms };
+    end_unix_s.saturating_mul(1_000).saturating_add(grace_ms)
 }

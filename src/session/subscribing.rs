@@ -6,24 +6,30 @@
 
 use std::sync::Arc;
 
-use super::backlog::SubscribeOutcome;
+use super::backlog::{Backlog, SubscribeOutcome};
 use super::command_out::CommandOut;
+use super::context::ends_now;
+use super::hook_refresh;
+use super::hook_replies::refuse;
 use super::identity::{ChannelExtra, Peer};
+use super::names::resolve;
 use super::peer_permissions::{ChannelTarget, CommandResult, PeerPermissions, reader};
 use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
 use super::rights::MembershipStatus;
 use super::subscriptions::{
     CancelledSubscription, PendingSubscribe, Removal, SubscriptionSide, Subscriptions,
 };
-use super::tokens::{channel_claims, left_s, terms_of, token_refusal};
-use super::{Context, Effect, SubscriberWants};
-use crate::auth::{ChannelClaims, PermissionSet, SubscribeOverrides};
+use super::tokens::{channel_claims, is_lasting, json_payload, left_s, terms_of, token_refusal};
+use super::{Context, Effect, HookThen, SubscriberWants};
+use crate::auth::{BackendGrant, ChannelClaims, PermissionSet, SubscribeOverrides};
 use crate::base::RoomId;
 use crate::base::limits::TAG_FILTERS_BYTES_MAX;
+use crate::hook::{Hook, HookQuestion, HookReply, HookResult};
 use crate::metrics::{Agent, Histogram};
 use crate::room::{LeaveReason, RecoveryOutcome, RoomOp, RoomSubscribe, Subscribed, Unrecovered};
 use crate::wire::{
-    Answer, ErrorCode, Push, SubscribeFlags, SubscribeRequest, SubscribeResult, TagFilter,
+    self, Answer, Command, ErrorCode, Push, RawData, Request, SubscribeFlags, SubscribeRequest,
+    SubscribeResult, TagFilter,
 };
 
 /// A connected peer with its subscriptions, mutable.
@@ -80,16 +86,36 @@ impl<'s> Membership<'s> {
             return Err(ErrorCode::LimitExceeded.into());
         }
         let claims = channel_claims(cx, self.peer, &request.channel, &request.token)?;
+        let asks = claims.is_none()
+            && target.rules.subscribe_hook
+            && cx.options.hooks.asks(Hook::Subscribe);
         let by_token = claims.as_ref().map_or(PermissionSet::NONE, |claims| claims.allow);
-        if !permissions.may_subscribe(cx, &target, by_token) {
+        let by_hook = if asks { PermissionSet::SUBSCRIBE } else { PermissionSet::NONE };
+        if !permissions.may_subscribe(cx, &target, by_token | by_hook) {
             return Err(ErrorCode::PermissionDenied.into());
         }
+        let tag_filter = tag_filter(request, &target, self.subscriptions)?;
+        if asks {
+            self.ask_about_subscribe(request, &target, reply);
+            return Ok(());
+        }
+        self.subscribe_with(cx, (request, tag_filter), &target, claims, reply);
+        Ok(())
+    }
+
+    /// Subscribes the peer at a room, with the content of its token.
+    fn subscribe_with(
+        &mut self,
+        cx: &Context<'_>,
+        (request, tag_filter): (&SubscribeRequest<'_>, Option<(Arc<TagFilter>, u16)>),
+        target: &ChannelTarget<'_, '_>,
+        claims: Option<ChannelClaims>,
+        reply: &mut CommandOut<'_>,
+    ) {
         if let Some(claims) = &claims {
             reply.outcome().count_unsupported(claims.unsupported);
         }
-        let tag_filter = tag_filter(request, &target, self.subscriptions)?;
-        let (mut pending, subscribe) =
-            self.room_subscribe(cx, request, &target, claims, reply.id());
+        let (mut pending, subscribe) = self.room_subscribe(cx, request, target, claims, reply.id());
         // Who gets only some publications lacks what others are the difference to.
         pending.takes_deltas = request.takes_deltas && target.rules.deltas && tag_filter.is_none();
         pending.tag_filter = tag_filter;
@@ -101,7 +127,86 @@ impl<'s> Membership<'s> {
         }
         self.subscriptions.begin_subscribe(target.room, pending);
         reply.send_request(target.room, RoomOp::Subscribe(Box::new(subscribe)));
-        Ok(())
+    }
+
+    /// Asks the backend whether the peer may come in. The command waits, and so do later ones about
+    /// the channel.
+    fn ask_about_subscribe(
+        &mut self,
+        request: &SubscribeRequest<'_>,
+        target: &ChannelTarget<'_, '_>,
+        reply: &mut CommandOut<'_>,
+    ) {
+        let channel_key = target.channel_key();
+        let question = HookQuestion::Subscribe {
+            channel: Arc::clone(&channel_key.channel),
+            data: request.data.as_ref().map(RawData::to_payload),
+        };
+        reply.ask_backend(self.peer, question, HookThen::Subscribe(target.room));
+        let mut command = Backlog::default();
+        let (id, encoding) = (reply.id(), reply.outcome().encoding());
+        let request = Request::Subscribe(request.clone());
+        let pushed = command.push(encoding, &Command { id, request });
+        assert_eq!(pushed, Ok(()), "one always fits");
+        self.subscriptions.begin_asking(target.room, id, channel_key, command);
+    }
+
+    /// The backend has said whether the peer may come into a room, or has not. Returns the result
+    /// for commands that wait; `None` where they wait for the room now.
+    pub fn on_subscribe_reply(
+        &mut self,
+        cx: &Context<'_>,
+        room: RoomId,
+        hook_reply: HookReply,
+        reply: CommandOut<'_>,
+    ) -> Option<SubscribeOutcome> {
+        let (id, cancelled, command) = self.subscriptions.take_asked(room)?;
+        let mut reply = reply.with_id(id);
+        reply.answered();
+        if let Some(code) = cancelled {
+            reply.refuse(code);
+            return Some(SubscribeOutcome::refused(code));
+        }
+        let message = command.into_message();
+        let encoding = reply.outcome().encoding();
+        let Some(Ok(Command { request: Request::Subscribe(request), .. })) =
+            wire::commands(encoding, &message).next()
+        else {
+            unreachable!("what was a subscribe command is one");
+        };
+        let permissions = self.permissions();
+        let target = match permissions.target(cx, &request.channel) {
+            Ok(target) => target,
+            Err(code) => {
+                reply.refuse(code);
+                return Some(SubscribeOutcome::refused(code));
+            }
+        };
+        let alone = permissions.may_subscribe(cx, &target, PermissionSet::NONE);
+        let is_lenient = alone && cx.options.hooks.lenient.contains(Hook::Subscribe);
+        let claims = if let HookReply::Result(HookResult::Grant(grant)) = hook_reply {
+            let grant = grant.map_or_else(BackendGrant::default, |grant| *grant);
+            if !is_lasting(cx, &grant) {
+                reply.refuse(ErrorCode::Expired);
+                return Some(SubscribeOutcome::Settled);
+            }
+            Some(claims_of(self.peer, &request.channel, grant))
+        } else if hook_reply.is_missing() && is_lenient {
+            None
+        } else {
+            return Some(refuse_subscribe(hook_reply, reply));
+        };
+        // Others may have come meanwhile, and have filters, too.
+        match tag_filter(&request, &target, self.subscriptions) {
+            Ok(tag_filter) => {
+                self.subscribe_with(cx, (&request, tag_filter), &target, claims, &mut reply);
+                None
+            }
+            Err(code) => {
+                reply.refuse(code);
+                Some(SubscribeOutcome::refused(code))
+            }
+        }
     }
 
     /// The pending subscribe, and the request to the room.
@@ -148,6 +253,7 @@ impl<'s> Membership<'s> {
             tag_filter: None,
             own_from: since.map(|since| since.own_from),
             cancelled: None,
+            asked: None,
         };
         (pending, subscribe)
     }
@@ -247,7 +353,9 @@ impl<'s> Membership<'s> {
         let owner = PositionOwner { room, user: &self.peer.info().user };
         let reader = reader(cx, self.peer, &pending.channel_key.channel, rules, pending.allow);
         let result = SubscribeResult {
-            expires_in_s: pending.expires_unix_s.map(|end| left_s(cx, end)),
+            expires_in_s: (pending.expires_unix_s)
+                .filter(|_| !is_refreshed_by_hook(cx, &pending.channel_key.channel))
+                .map(|end| left_s(cx, end)),
             recoverable: rules.keeps_history() && recoverable,
             positioned: rules.keeps_history() && positioned,
             data: pending.terms.data.as_deref(),
@@ -286,6 +394,53 @@ impl<'s> Membership<'s> {
         }
     }
 
+    /// Ends the subscriptions whose time is over.
+    pub fn end_expired(&mut self, cx: &Context<'_>, reply: &mut CommandOut<'_>) {
+        let is_over = |(_, end): (RoomId, u64)| end <= cx.now.unix_s();
+        if !self.peer.first_expiry().is_some_and(is_over) {
+            return;
+        }
+        for (room, end) in self.peer.expired(cx.now.unix_s()) {
+            let said = self.peer.channel(room);
+            let channel = said.map_or_else(Box::default, |said| said.channel.clone());
+            if is_refreshed_by_hook(cx, &channel) {
+                let asked_until = cx.now.unix_s() + hook_refresh::ASKED_S;
+                self.peer.set_channel_expiry(room, Some(asked_until));
+                let question = HookQuestion::SubRefresh { channel };
+                reply.ask_backend(self.peer, question, HookThen::SubRefresh(room));
+            } else if ends_now(cx, end) {
+                self.end(room, &channel, Removal::Expired, reply);
+            }
+        }
+    }
+
+    /// The backend has said whether the peer may stay in a room, or has not.
+    pub fn on_sub_refresh_reply(
+        &mut self,
+        cx: &Context<'_>,
+        room: RoomId,
+        hook_reply: HookReply,
+        reply: &mut CommandOut<'_>,
+    ) {
+        // It may have left meanwhile.
+        let Some(said) = self.peer.channel(room) else { return };
+        let channel = said.channel.clone();
+        match hook_reply {
+            HookReply::Result(HookResult::Grant(Some(grant))) if is_lasting(cx, &grant) => {
+                let told = grant.options.info.map(|info| Arc::new(json_payload(info)));
+                let chan_info = told.or_else(|| said.chan_info.clone());
+                let expires_unix_s = grant.expires_at_unix_s;
+                self.peer.remember(room, ChannelExtra { channel, chan_info, expires_unix_s });
+            }
+            HookReply::Disconnect(disconnect) => reply.effect(Effect::Disconnect(disconnect)),
+            HookReply::Busy | HookReply::Failed
+                if cx.options.hooks.lenient.contains(Hook::SubRefresh) => {}
+            HookReply::Result(_) | HookReply::Error(_) | HookReply::Busy | HookReply::Failed => {
+                self.end(room, &channel, Removal::Expired, reply);
+            }
+        }
+    }
+
     /// A room has refused the peer: removes the pending subscription. Returns who made it.
     pub fn on_subscribe_rejected(
         &mut self,
@@ -317,4 +472,42 @@ fn tag_filter(
         return Err(ErrorCode::LimitExceeded);
     }
     Ok(Some((Arc::new(filter), raw.bytes.len() as u16)))
+}
+
+/// Whether the backend says how long a subscription to a channel lasts.
+fn is_refreshed_by_hook(cx: &Context<'_>, channel: &str) -> bool {
+    let rules = |namespace: u16| &cx.rooms.namespaces[usize::from(namespace)];
+    cx.options.hooks.asks(Hook::SubRefresh)
+        && resolve(&cx.rooms.namespaces, channel)
+            .is_some_and(|(namespace, _)| rules(namespace).sub_refresh_hook)
+}
+
+/// What a backend says of a subscription, as a token would.
+fn claims_of(peer: &Peer, channel: &str, grant: BackendGrant) -> ChannelClaims {
+    ChannelClaims {
+        user: peer.info().user.clone(),
+        channel: channel.into(),
+        client: None,
+        expires_at_unix_s: grant.expires_at_unix_s,
+        id: Box::default(),
+        issued_unix_s: None,
+        options: grant.options,
+        tenant: peer.tenant().into(),
+        allow: grant.allow | PermissionSet::SUBSCRIBE,
+        unsupported: grant.unsupported,
+    }
+}
+
+/// Refuses a subscribe, as the backend says, or because it did not answer.
+fn refuse_subscribe(hook_reply: HookReply, mut reply: CommandOut<'_>) -> SubscribeOutcome {
+    let outcome = match &hook_reply {
+        HookReply::Busy => SubscribeOutcome::Passing(ErrorCode::TooManyRequests),
+        HookReply::Failed => SubscribeOutcome::Passing(ErrorCode::Internal),
+        HookReply::Error(_) | HookReply::Disconnect(_) | HookReply::Result(_) => {
+            SubscribeOutcome::Settled
+        }
+    };
+    let id = reply.id();
+    refuse(id, hook_reply, reply.outcome());
+    outcome
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::{mem, slice};
 
+use super::backlog::Backlog;
 use super::rights::MembershipStatus;
 use crate::auth::{PermissionSet, SubscribeOverrides};
 use crate::base::{MonotonicMs, RoomId};
@@ -94,6 +95,8 @@ pub struct PendingSubscribe {
     pub own_from: Option<u64>,
     /// Set when it ends as soon as it begins: the error code for the command.
     pub cancelled: Option<ErrorCode>,
+    /// The command, while the backend is asked and the home is not.
+    pub asked: Option<Backlog>,
 }
 
 /// What a token says of a subscription that its beginning depends on.
@@ -204,6 +207,7 @@ impl PendingSubscribe {
             join_leave: false,
             expires_unix_s: None,
             cancelled: None,
+            asked: None,
         }
     }
 }
@@ -323,6 +327,32 @@ impl Subscriptions {
         terms: SubscribeTerms,
     ) {
         self.begin_subscribe(room, PendingSubscribe::by(maker, channel_key, terms));
+    }
+
+    /// Adds a subscription of the client about which the backend is asked.
+    pub fn begin_asking(
+        &mut self,
+        room: RoomId,
+        id: u32,
+        channel_key: ChannelKey,
+        command: Backlog,
+    ) {
+        let (client, terms) = (SubscriptionSide::Client, SubscribeTerms::default());
+        let pending = PendingSubscribe::by(client, channel_key, terms);
+        self.begin_subscribe(room, PendingSubscribe { id, asked: Some(command), ..pending });
+    }
+
+    /// The backend has answered: removes the subscription. Returns its command with its id, and
+    /// the error code for it if it was cancelled.
+    pub fn take_asked(&mut self, room: RoomId) -> Option<(u32, Option<ErrorCode>, Backlog)> {
+        let Some(SubscriptionState::Pending(pending)) = self.at_mut(room).map(|sub| &mut sub.stage)
+        else {
+            return None;
+        };
+        let (id, cancelled) = (pending.id, pending.cancelled);
+        let command = pending.asked.take()?;
+        self.take(room);
+        Some((id, cancelled, command))
     }
 
     /// The home has added the member, and the shard the subscriber, with this slot; or the slot

@@ -5,6 +5,7 @@ mod chat;
 mod expiry;
 mod handshake;
 mod heartbeats;
+mod hooks;
 mod lists;
 mod order;
 mod quotas;
@@ -259,6 +260,8 @@ impl SessionHarness {
             | Effect::Suspect(_)
             | Effect::Acknowledged { .. }
             | Effect::Resume(..)
+            | Effect::AskBackend(_)
+            | Effect::Disconnect(_)
             | Effect::Close(_) => None,
         });
         let first = asks.next().expect("something is asked");

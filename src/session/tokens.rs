@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::identity::Peer;
 use super::subscriptions::SubscribeTerms;
 use super::{Context, Fault};
-use crate::auth::{self, ChannelClaims, Claims, TokenRecovery};
+use crate::auth::{self, BackendGrant, ChannelClaims, Claims, TokenRecovery};
 use crate::blocks::TokenStamp;
 use crate::metrics::BlockKind;
 use crate::wire::{ErrorCode, Payload};
@@ -36,6 +36,11 @@ pub(super) fn authenticate(cx: &Context<'_>, token: &str) -> Result<Claims, Conn
         TokenRecovery::RetryLater => ConnectCommandError::Refuse(ErrorCode::TooManyRequests),
         TokenRecovery::None => ConnectCommandError::Close(Fault::InvalidToken),
     })
+}
+
+/// Whether what a backend says in the place of a token has not ended.
+pub(super) fn is_lasting(cx: &Context<'_>, grant: &BackendGrant) -> bool {
+    !grant.is_expired && grant.expires_at_unix_s.is_none_or(|end| cx.now.unix_s() < end)
 }
 
 /// What blocks need to know of a token.
@@ -99,10 +104,14 @@ pub(super) fn left_s(cx: &Context<'_>, end_unix_s: u64) -> u32 {
 pub(super) fn terms_of(options: auth::SubscribeOptions) -> (Option<Arc<Payload>>, SubscribeTerms) {
     let auth::SubscribeOptions { info, data, overrides } = options;
     let chan_info = info.map(|info| Arc::new(json_payload(info)));
-    let data = data.map(|auth::SubscribeData { bytes, is_json }| {
-        Box::new(Payload { bytes: bytes::Bytes::from(bytes), is_json })
-    });
+    let data = data.map(|data| Box::new(payload(data)));
     (chan_info, SubscribeTerms { data, overrides })
+}
+
+/// Data of a verified token, or of a backend.
+pub(super) fn payload(data: auth::SubscribeData) -> Payload {
+    let auth::SubscribeData { bytes, is_json } = data;
+    Payload { bytes: bytes::Bytes::from(bytes), is_json }
 }
 
 /// JSON of a verified token.

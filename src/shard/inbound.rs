@@ -21,6 +21,7 @@ use super::turn_context::TurnContext;
 use super::upgrades;
 use crate::base::limits::{TURN_POSTPONED_COUNT_MAX, TURN_SHARE_COUNT_MAX};
 use crate::base::{ConnId, PanicError, ShardId, UserHash};
+use crate::hook::HookHeaders;
 use crate::metrics::{Agent, Counter, MetricsWriter};
 use crate::session::{Fault, QuotaDecision};
 use crate::wire::{self, Encoding};
@@ -234,6 +235,7 @@ impl Inbound {
                 let agent = upgrade.user_agent.as_deref().unwrap_or_default();
                 let ping_s = asked_ping_s(&upgrade.query);
                 upgrades::open(sessions, cx, id, encoding, Agent::of(agent.as_bytes()), ping_s);
+                upgrades::keep_headers(sessions, id, HookHeaders(upgrade.kept_headers));
                 sessions.push_control(id, upgrade.response.into());
                 let rest = &mut head[upgrade.used..];
                 if !rest.is_empty() {

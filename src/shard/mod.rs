@@ -23,6 +23,7 @@ mod delivery;
 mod drain;
 mod fanout;
 mod home_rooms;
+mod hooks;
 mod inbound;
 mod judge;
 mod liveness;
@@ -51,6 +52,7 @@ mod upgrades;
 mod user_scan;
 
 pub use audit::{Audit, SubscriberRecord};
+pub use hooks::{HookCall, HookReturn, Hooks};
 pub use messages::{Gap, ShardMessage, home};
 pub use observe::{
     ChannelLabel, ConnectionInfo, EarlyPanic, IncidentCause, MessageIncident, SCAN_RESULTS_MAX,

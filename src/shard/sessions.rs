@@ -1,9 +1,8 @@
 //! The sessions of one shard: they decide, and their decisions are carried out here, in
 //! order: requests to rooms, subscribers, messages, and their end.
 //!
-//! The connections, the shared environment of sessions, the channels, and the flush queue
-//! belong to one owner, because an effect may reach all of them, and another session through
-//! them. Other parts come with the call, as a `TurnContext`.
+//! Connections, the shared environment, channels and the flush queue belong to one owner, because
+//! an effect may reach all of them. Other parts come with the call, as a `TurnContext`.
 //!
 //! Invariants: a session is in a channel exactly when it is a subscriber there; the effects
 //! of a session are carried out before another decides, except commands that waited, which
@@ -168,13 +167,10 @@ impl Sessions {
         id: ConnId,
         decide: impl FnOnce(&mut Session, &mut Context<'_>, &mut SessionOutput) -> T,
     ) -> Option<T> {
-        match self.try_session(cx, id, decide) {
-            Ok(decided) => decided,
-            Err(PanicError) => {
-                self.end(cx, id, Fault::Panicked);
-                None
-            }
-        }
+        self.try_session(cx, id, decide).unwrap_or_else(|PanicError| {
+            self.end(cx, id, Fault::Panicked);
+            None
+        })
     }
 
     /// The same, except that the caller ends a session that panicked.
@@ -214,6 +210,10 @@ impl Sessions {
                 Effect::Acknowledged { key, took_ms } => {
                     let tenant = self.connections.tenant_of(id);
                     self.observing(cx).on_acknowledged(tenant, key, took_ms);
+                }
+                Effect::AskBackend(ask) => cx.hooks.ask(id, *ask),
+                Effect::Disconnect(told) => {
+                    self.end_with(cx, id, Fault::ByBackend(told.code), &told.reason);
                 }
                 Effect::Close(fault) => self.end(cx, id, fault),
             }
@@ -502,7 +502,7 @@ impl Sessions {
         if let Some((_, conn)) = self.connections.subscriber_mut(subscriber.slot())
             && let ConnStage::Open(_, session) = conn.stage_mut()
         {
-            session.on_moved(room, place);
+            session.activate(room, place);
         }
     }
 
@@ -584,8 +584,8 @@ impl Sessions {
         self.metrics.set(Gauge::SlowConsumers, totals.slow_count());
         self.metrics.set(Gauge::CoreConnections, self.connections.len() as u64);
         self.metrics.set(Gauge::InFlight, totals.publications_count());
-        let upgrading_count = self.connections.upgrading_count();
-        self.metrics.set(Gauge::HandshakesInFlight, u64::from(upgrading_count));
+        let upgrading_count = u64::from(self.connections.upgrading_count());
+        self.metrics.set(Gauge::HandshakesInFlight, upgrading_count);
     }
 
     /// Frees the spare capacity that a large turn has left.

@@ -5,6 +5,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::hooks::HookReturn;
 use super::observe::ScanRequest;
 use super::options::Options;
 use super::server_questions::ServerQuestion;
@@ -52,6 +53,8 @@ pub enum ShardCommand {
     BlockedPrefixes(Arc<[Prefix]>),
     /// Questions of backends to rooms of this shard.
     Server(Vec<ServerQuestion>),
+    /// Answers of an application's backend.
+    Hooks(Vec<HookReturn>),
     /// Scan all connections; the result carries this id.
     Scan(u64, ScanRequest),
 }

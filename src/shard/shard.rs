@@ -16,6 +16,7 @@ use super::audit::Audit;
 use super::block_pass::{AddressOf, BlockPass};
 use super::drain::Drain;
 use super::home_rooms::HomeRooms;
+use super::hooks::{HookCall, HookReturn, Hooks};
 use super::inbound::Inbound;
 use super::judge::{self, ReapProgress};
 use super::liveness::{Lateness, Suspects};
@@ -33,8 +34,10 @@ use super::turn_counts::TurnCounts;
 use super::user_scan::UserScan;
 use super::{room_events, upgrades};
 use crate::base::{Action, ConnId, Event, MonotonicMs, ShardId, TcpLiveness, Timestamps};
+use crate::hook::HookReply;
 use crate::metrics::{CoreWork, Counter, Gauge, LaneKind, MetricsWriter, TurnPhase};
 use crate::room::{ReplyTo, RoomEvent, RoomOp, RoomRequest};
+use crate::session::HookThen;
 use crate::store::{StoreReply, StoreRequest};
 
 /// The connections, rooms and messages of one core.
@@ -46,6 +49,7 @@ pub struct Shard {
     observer: Observer,
     lateness: Lateness,
     suspects: Suspects,
+    hooks: Hooks,
     drain: Option<Drain>,
     user_scan: UserScan,
     block_pass: BlockPass,
@@ -67,6 +71,7 @@ impl Shard {
             observer: Observer::new(&setup.options, setup.names, &metrics),
             lateness: Lateness::default(),
             suspects: Suspects::default(),
+            hooks: Hooks::default(),
             drain: None,
             user_scan: UserScan::default(),
             block_pass: BlockPass::default(),
@@ -80,11 +85,12 @@ impl Shard {
     /// Borrows the sessions, the decoder, and the parts that decisions of sessions reach. The
     /// one place where a shard is borrowed in pieces.
     fn split(&mut self, now: Timestamps) -> (&mut Sessions, &mut Inbound, TurnContext<'_>) {
-        let Shard { sessions, inbound, home, mesh, observer, suspects, drain, .. } = self;
+        let Shard { sessions, inbound, home, mesh, observer, suspects, hooks, drain, .. } = self;
         let drain_status =
             if drain.is_some() { DrainStatus::Draining } else { DrainStatus::Serving };
         let rooms = home.rooms();
-        (sessions, inbound, TurnContext { now, mesh, observer, suspects, rooms, drain_status })
+        let cx = TurnContext { now, mesh, observer, suspects, hooks, rooms, drain_status };
+        (sessions, inbound, cx)
     }
 
     /// Handles an event of a socket.
@@ -155,6 +161,12 @@ impl Shard {
             ShardCommand::Server(questions) => {
                 questions.into_iter().for_each(|one| self.on_server_question(now, one));
             }
+            ShardCommand::Hooks(returns) => {
+                for HookReturn { id, reply } in returns {
+                    let (conn, then) = self.hooks.on_return(id);
+                    self.on_hook_reply(now, conn, then, reply);
+                }
+            }
             ShardCommand::Scan(scan_id, request) => self.observer.begin_scan(scan_id, request),
         }
     }
@@ -221,10 +233,10 @@ impl Shard {
     }
 
     fn step_drain(&mut self, now: Timestamps) {
-        let Shard { sessions, home, mesh, observer, suspects, drain, .. } = self;
+        let Shard { sessions, home, mesh, observer, suspects, hooks, drain, .. } = self;
         if let Some(drain) = drain {
             let (rooms, drain_status) = (home.rooms(), DrainStatus::Draining);
-            let mut cx = TurnContext { now, mesh, observer, suspects, rooms, drain_status };
+            let mut cx = TurnContext { now, mesh, observer, suspects, hooks, rooms, drain_status };
             drain.step(sessions, &mut cx);
         }
     }
@@ -268,9 +280,25 @@ impl Shard {
     /// Handles messages to ourselves until none is left: requests lead to answers and events,
     /// and those to unsubscribes at most.
     fn read_local(&mut self, now: Timestamps) {
-        while let Some(message) = self.mesh.next_local() {
-            self.read(now, self.mesh.own(), message);
+        loop {
+            if let Some(message) = self.mesh.next_local() {
+                self.read(now, self.mesh.own(), message);
+            } else if let Some((conn, then)) = self.hooks.next_refused() {
+                self.on_hook_reply(now, conn, then, HookReply::Busy);
+            } else {
+                return;
+            }
         }
+    }
+
+    /// What a session asked the application's backend is answered, or is not asked.
+    fn on_hook_reply(&mut self, now: Timestamps, id: ConnId, then: HookThen, reply: HookReply) {
+        self.metrics.work_on(self.mesh.own().0, id);
+        let (sessions, _, mut cx) = self.split(now);
+        sessions.with_session(&mut cx, id, |session, cx, out| {
+            session.on_hook_reply(cx, then, reply, out);
+        });
+        sessions.set_next_timer(now, id);
     }
 
     fn read(&mut self, now: Timestamps, from: ShardId, message: ShardMessage) {
@@ -443,6 +471,11 @@ impl Shard {
     /// Takes the answers to questions of backends that have come.
     pub fn take_server_answers(&mut self) -> Vec<ServerAnswer> {
         self.server_answers.take()
+    }
+
+    /// Takes the questions to the application's backend.
+    pub fn take_hook_calls(&mut self) -> Vec<HookCall> {
+        self.hooks.take_calls()
     }
 
     /// Takes the prefixes of sessions that panicked early since the last call.

@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: the sessions themselves.
 
+use super::hooks::Hooks;
 use super::liveness::Suspects;
 use super::mesh::Mesh;
 use super::observe::Observer;
@@ -22,6 +23,8 @@ pub struct TurnContext<'t> {
     pub observer: &'t mut Observer,
     /// Connections whose deadline has passed.
     pub suspects: &'t mut Suspects,
+    /// Questions to the application's backend.
+    pub hooks: &'t mut Hooks,
     /// The rooms of this shard, for their names only.
     pub rooms: &'t Rooms,
     /// Whether a drain is going on.

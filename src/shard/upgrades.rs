@@ -2,11 +2,12 @@
 //!
 //! Deliberately absent: what is in a head (`ws`), and what an upgraded connection says.
 
-use super::conn::{CloseHandshake, ConnStage};
+use super::conn::{CloseHandshake, ConnStage, Connection};
 use super::observe::reject_reason;
 use super::sessions::Sessions;
 use super::turn_context::{DrainStatus, TurnContext};
 use crate::base::ConnId;
+use crate::hook::HookHeaders;
 use crate::metrics::Agent;
 use crate::session::CorePace;
 use crate::wire::Encoding;
@@ -53,6 +54,14 @@ pub fn open(
     sessions.end_upgrade(cx, since, Ok(()));
     sessions.connections_mut().opened(encoding);
     sessions.set_next_timer(cx.now, id);
+}
+
+/// Keeps the headers of an upgrade that hooks get, where there are some.
+pub fn keep_headers(sessions: &mut Sessions, id: ConnId, headers: HookHeaders) {
+    let conn = sessions.connections_mut().get_mut(id).filter(|_| !headers.0.is_empty());
+    if let Some(ConnStage::Open(_, session)) = conn.map(Connection::stage_mut) {
+        session.keep_headers(headers);
+    }
 }
 
 /// Answers in HTTP, and ends the connection behind the answer.

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::json_out::{self, JsonMembers};
 use super::protobuf_out::{self, ProtobufFields};
-use super::types::{DELTA_FORMAT, Encoding, RawData, Request, SubscribeRequest};
+use super::types::{ConnectRequest, DELTA_FORMAT, Encoding, RawData, Request, SubscribeRequest};
 
 /// Appends one command. Several of one frame need `separate` between them.
 /// `Pong` is the empty command, whatever `id` says.
@@ -30,21 +30,9 @@ fn put_json(request: &Request<'_>, command: &mut JsonMembers<'_>) {
         command.object(name, |members| members.text_if_any("channel", channel));
     };
     match request {
-        Request::Connect(connect) => command.object("connect", |members| {
-            members.text_if_any("token", &connect.token);
-            put_json_data(connect.data.as_ref(), members);
-            if !connect.subs.is_empty() {
-                members.object("subs", |subs| {
-                    for sub in &connect.subs {
-                        subs.object_at(sub.channel.as_bytes(), |members| {
-                            put_json_subscribe(sub, members);
-                        });
-                    }
-                });
-            }
-            members.text_if_any("name", &connect.name);
-            members.text_if_any("version", &connect.version);
-        }),
+        Request::Connect(connect) => {
+            command.object("connect", |members| put_json_connect(connect, members));
+        }
         Request::Subscribe(subscribe) => command.object("subscribe", |members| {
             members.text_if_any("channel", &subscribe.channel);
             put_json_subscribe(subscribe, members);
@@ -90,6 +78,29 @@ fn put_json(request: &Request<'_>, command: &mut JsonMembers<'_>) {
     }
 }
 
+fn put_json_connect(connect: &ConnectRequest<'_>, members: &mut JsonMembers<'_>) {
+    members.text_if_any("token", &connect.token);
+    put_json_data(connect.data.as_ref(), members);
+    if !connect.subs.is_empty() {
+        members.object("subs", |subs| {
+            for sub in &connect.subs {
+                subs.object_at(sub.channel.as_bytes(), |members| {
+                    put_json_subscribe(sub, members);
+                });
+            }
+        });
+    }
+    members.text_if_any("name", &connect.name);
+    members.text_if_any("version", &connect.version);
+    if !connect.headers.is_empty() {
+        members.object("headers", |headers| {
+            for (name, text) in &connect.headers {
+                headers.text_at(name.as_bytes(), text);
+            }
+        });
+    }
+}
+
 fn put_json_subscribe(subscribe: &SubscribeRequest<'_>, members: &mut JsonMembers<'_>) {
     members.text_if_any("token", &subscribe.token);
     members.flags([("recover", subscribe.recover)]);
@@ -130,6 +141,12 @@ fn put_protobuf(request: &Request<'_>, command: &mut ProtobufFields<'_>) {
             }
             fields.text(4, &connect.name);
             fields.text(5, &connect.version);
+            for (name, text) in &connect.headers {
+                fields.message(6, |entry| {
+                    entry.text(1, name);
+                    entry.text(2, text);
+                });
+            }
         }),
         Request::Subscribe(subscribe) => command.message(5, |fields| {
             fields.text(1, &subscribe.channel);

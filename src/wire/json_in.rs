@@ -15,12 +15,13 @@ use serde_json::StreamDeserializer;
 use serde_json::de::StrRead;
 
 use super::command_parts::{command, name};
+use super::json_bounded::BoundedMembers;
 use super::json_values::{JsonBool, JsonInteger, JsonObject, JsonRaw, JsonText, is_set};
 use super::types::{
     Command, CommandParseError, ConnectRequest, DELTA_FORMAT, HistoryRequest, Request,
     SubscribeFlags, SubscribeRequest,
 };
-use crate::base::limits;
+use crate::base::limits::{self, CONNECT_HEADERS_MAX};
 
 /// Objects one behind the other, with any white space between them.
 pub(super) struct JsonCommands<'a> {
@@ -193,7 +194,12 @@ struct ConnectJson<'a> {
     name: JsonText<'a>,
     #[serde(borrow)]
     version: JsonText<'a>,
+    #[serde(borrow)]
+    headers: JsonObject<Headers<'a>>,
 }
+
+/// What a connect command says for the application's backend.
+type Headers<'a> = BoundedMembers<JsonText<'a>, JsonText<'a>, CONNECT_HEADERS_MAX>;
 
 impl<'a> ConnectJson<'a> {
     fn into_request(self) -> Result<ConnectRequest<'a>, CommandParseError> {
@@ -209,6 +215,9 @@ impl<'a> ConnectJson<'a> {
             subs: self.subs.0.into_iter().map(with_channel).collect::<Result<_, _>>()?,
             name: self.name.0,
             version: self.version.0,
+            headers: (self.headers.0)
+                .map(|headers| headers.0.into_iter().map(|(name, text)| (name.0, text.0)).collect())
+                .unwrap_or_default(),
         })
     }
 }

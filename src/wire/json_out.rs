@@ -31,6 +31,9 @@ fn put_answer(answer: &Answer<'_>, reply: &mut JsonMembers<'_>) {
     match answer {
         Answer::Error(code) => reply.object("error", |error| put_error(code.parts(), error)),
         Answer::Wrong(field) => reply.object("error", |error| put_error(field.parts(), error)),
+        Answer::BackendError(error) => {
+            reply.object("error", |members| put_error(error.parts(), members));
+        }
         Answer::Connect(result) => reply.object("connect", |members| put_connect(result, members)),
         Answer::Subscribe(result) => {
             reply.object("subscribe", |members| put_subscribe(result, members));
@@ -61,7 +64,12 @@ fn put_answer(answer: &Answer<'_>, reply: &mut JsonMembers<'_>) {
             result.number_if_any("offset", position.offset);
         }),
         Answer::Ping => reply.object("ping", |_| {}),
-        Answer::Rpc { data } => reply.object("rpc", |result| result.data("data", data)),
+        Answer::Rpc { data } => reply.object("rpc", |result| {
+            // A method of an application may have nothing to say.
+            if !data.bytes.is_empty() {
+                result.data("data", data);
+            }
+        }),
         Answer::Refresh { client, expires_in_s } => reply.object("refresh", |result| {
             result.ascii("client", &client.text());
             put_expiry(*expires_in_s, result);
@@ -113,6 +121,9 @@ fn put_connect(result: &ConnectResult<'_>, members: &mut JsonMembers<'_>) {
     members.ascii("client", &result.client.text());
     members.text_if_any("version", result.version);
     put_expiry(result.expires_in_s, members);
+    if let Some(data) = result.data {
+        members.data("data", data);
+    }
     if !result.subs.is_empty() {
         members.object("subs", |by_channel| {
             for (channel, sub) in &result.subs {
@@ -318,6 +329,12 @@ impl JsonMembers<'_> {
     #[inline]
     pub(super) fn text(&mut self, name: &'static str, text: &str) {
         self.key(name);
+        put_text(self.out, text.as_bytes());
+    }
+
+    /// The same under a name of others.
+    pub(super) fn text_at(&mut self, name: &[u8], text: &str) {
+        self.key_at(name);
         put_text(self.out, text.as_bytes());
     }
 

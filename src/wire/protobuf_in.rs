@@ -111,6 +111,10 @@ fn parse_connect(message: &[u8]) -> Result<ConnectRequest<'_>, CommandParseError
             3 => request.subs.push(parse_sub(value.bytes()?)?),
             4 => request.name = value.text()?,
             5 => request.version = value.text()?,
+            6 if request.headers.len() == limits::CONNECT_HEADERS_MAX => {
+                return Err(CommandParseError::Limit);
+            }
+            6 => request.headers.push(parse_texts(value.bytes()?)?),
             _ => {}
         }
     }

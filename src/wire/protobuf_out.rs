@@ -35,6 +35,9 @@ fn put_answer(answer: &Answer<'_>, reply: &mut ProtobufFields<'_>) {
     match answer {
         Answer::Error(code) => reply.message(2, |error| put_error(code.parts(), error)),
         Answer::Wrong(field) => reply.message(2, |error| put_error(field.parts(), error)),
+        Answer::BackendError(error) => {
+            reply.message(2, |fields| put_error(error.parts(), fields));
+        }
         Answer::Connect(result) => reply.message(5, |fields| put_connect(result, fields)),
         Answer::Subscribe(result) => reply.message(6, |fields| put_subscribe(result, fields)),
         Answer::Unsubscribe => reply.message(7, |_| {}),
@@ -109,6 +112,9 @@ fn put_connect(result: &ConnectResult<'_>, fields: &mut ProtobufFields<'_>) {
     fields.bytes(1, &result.client.text());
     fields.text(2, result.version);
     put_expiry(result.expires_in_s, 3, fields);
+    if let Some(data) = result.data {
+        fields.bytes(5, &data.bytes);
+    }
     for (channel, sub) in &result.subs {
         fields.message(6, |entry| {
             entry.text(1, channel);

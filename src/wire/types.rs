@@ -304,10 +304,12 @@ pub struct ConnectRequest<'a> {
     pub subs: Vec<SubscribeRequest<'a>>,
     pub name: Cow<'a, str>,
     pub version: Cow<'a, str>,
+    /// For the application's backend, by name.
+    pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 /// Asks to be in a channel, or to be in it again without having missed anything.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[expect(missing_docs, reason = "the protocol's fields of the same name")]
 pub struct SubscribeRequest<'a> {
     pub channel: Cow<'a, str>,
@@ -396,6 +398,8 @@ pub enum Answer<'a> {
     Error(ErrorCode),
     /// An error, too: a field of a chat method's data cannot be right.
     Wrong(Field),
+    /// An error that the application's backend chose.
+    BackendError(&'a BackendError),
     Connect(ConnectResult<'a>),
     Subscribe(SubscribeResult<'a>),
     Unsubscribe,
@@ -424,6 +428,24 @@ pub enum Answer<'a> {
     },
 }
 
+/// An error of an application's backend, for the client whose command it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendError {
+    /// Its code.
+    pub code: u32,
+    /// Its text.
+    pub message: Box<str>,
+    /// Whether the client may try again.
+    pub is_temporary: bool,
+}
+
+impl BackendError {
+    /// Number, text, and whether the client may try again.
+    pub(super) fn parts(&self) -> (u32, &str, bool) {
+        (self.code, &self.message, self.is_temporary)
+    }
+}
+
 /// What a client learns when it is in.
 #[derive(Debug, PartialEq)]
 pub struct ConnectResult<'a> {
@@ -443,6 +465,8 @@ pub struct ConnectResult<'a> {
     pub time_unix_ms: u64,
     /// Which host.
     pub node: &'a str,
+    /// What the application's backend wants the client to be told.
+    pub data: Option<&'a Payload>,
 }
 
 /// What a client learns when it is in a channel.

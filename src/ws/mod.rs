@@ -45,6 +45,8 @@ pub struct Options {
     pub origins: Vec<String>,
     /// Bytes of one reassembled message.
     pub message_bytes_max: u32,
+    /// Headers that are kept of a request, lower case.
+    pub kept_headers: Vec<String>,
 }
 
 impl Default for Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             // The subscribes of 128 channels with tokens of 1.9 KiB each, which an SDK
             // that comes back puts into one message.
             message_bytes_max: 256 << 10,
+            kept_headers: Vec::new(),
         }
     }
 }

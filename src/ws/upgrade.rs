@@ -35,6 +35,8 @@ pub struct Upgrade {
     pub format: PayloadFormat,
     /// What the client calls itself, fit for a log: printable ASCII.
     pub user_agent: Option<Box<str>>,
+    /// Those of its headers that are kept, with their names in lower case.
+    pub kept_headers: Vec<(Box<str>, Box<[u8]>)>,
 }
 
 /// The subprotocols that the server knows.
@@ -103,6 +105,7 @@ pub fn upgrade(head: &[u8], options: &Options) -> Result<Option<Upgrade>, Upgrad
         return Err(UpgradeError::NotFound);
     }
 
+    let kept_headers = kept(request.headers, &options.kept_headers);
     let asked = Asked::read(request.headers)?;
     let key = asked.check()?;
     let host = asked.host(target.authority)?;
@@ -118,7 +121,17 @@ pub fn upgrade(head: &[u8], options: &Options) -> Result<Option<Upgrade>, Upgrad
         query: target.query.to_owned(),
         format: format(asked.subprotocol, target.query),
         user_agent: asked.user_agent.map(printable),
+        kept_headers,
     }))
+}
+
+/// The headers of these names, in the order in which they came.
+fn kept(headers: &[httparse::Header<'_>], names: &[String]) -> Vec<(Box<str>, Box<[u8]>)> {
+    let kept = headers.iter().filter_map(|header| {
+        let name = names.iter().find(|name| header.name.eq_ignore_ascii_case(name))?;
+        Some((Box::from(&**name), Box::from(header.value)))
+    });
+    kept.collect()
 }
 
 fn refusal(error: httparse::Error) -> UpgradeError {

@@ -22,10 +22,11 @@ const MAY_USE: &[(&str, &str)] = &[
     ("wire", "base"),
     ("blocks", "base metrics"),
     ("auth", "base"),
+    ("hook", "base metrics wire auth"),
     ("store", "base metrics wire"),
     ("room", "base metrics wire store"),
-    ("session", "base metrics blocks ws wire auth room store"),
-    ("shard", "base metrics blocks ws wire auth session room store"),
+    ("session", "base metrics blocks ws wire auth hook room store"),
+    ("shard", "base metrics blocks ws wire auth hook session room store"),
     ("api", "base blocks wire auth store room session shard"),
     ("http_server", ""),
     ("record_file", ""),
@@ -35,13 +36,13 @@ const MAY_USE: &[(&str, &str)] = &[
     ("admin", "base metrics http_server clock"),
     (
         "server",
-        "base metrics ring blocks ws wire auth session room store shard api http_server record_file admin logs runtime signals lane clock",
+        "base metrics ring blocks ws wire auth hook session room store shard api http_server record_file admin outbound logs runtime signals lane clock",
     ),
     ("alert", "base http_server record_file outbound logs runtime signals clock"),
     ("probe", "ws wire http_server tls_roots logs runtime"),
     (
         "config",
-        "base metrics ring ws wire auth session room store shard admin server alert outbound \
+        "base metrics ring ws wire auth hook session room store shard admin server alert outbound \
          logs",
     ),
     (
@@ -69,14 +70,14 @@ const ROOMS: &[(&str, &str)] = &[
 const ORDERS: &[(&str, &str)] = &[
     (
         "session",
-        "backlog clocks fault load names options ping_timer client_prefix rights open_commands \
+        "hook_ask backlog clocks fault load names options ping_timer client_prefix rights open_commands \
          context outcome pending_histories quota position_seal identity subscriptions heartbeat tracer tokens \
-         peer_permissions answers command_out presence publishing server_publish reactions chat_commands commands connect \
-         awaiting_connect state subscribing refresh server_acts command_order histories serving machine",
+         peer_permissions answers command_out hook_replies presence publishing server_publish reactions chat_commands commands connect \
+         asked_connect awaiting_connect state hook_refresh subscribing refresh server_acts hook_outcomes command_order histories serving machine",
     ),
     (
         "shard",
-        "options messages server_questions turn_counts batches outbox conn connections fanout pinger postponed \
+        "options messages hooks server_questions turn_counts batches outbox conn connections fanout pinger postponed \
          partial_messages session_env home_rooms observe setup mesh liveness turn_context delivery \
          sessions upgrades room_events inbound judge drain user_scan block_pass room_scan audit shard turn",
     ),
@@ -108,7 +109,7 @@ const ORDERS: &[(&str, &str)] = &[
 ];
 
 /// These decide and never act: modules, and rooms of modules.
-const PURE: &str = "base blocks ws wire auth session room shard api config alert/options alert/model \
+const PURE: &str = "base blocks ws wire auth hook session room shard api config alert/options alert/model \
                     alert/message alert/core";
 
 /// What acts, by the beginning of its path.

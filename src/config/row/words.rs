@@ -4,6 +4,7 @@
 
 use super::SettingValue;
 use crate::alert::{Language, Messenger};
+use crate::hook::OnFailure;
 use crate::logs::{LogFormat, LogLevel};
 use crate::room::{JoinLeaveScope, Permission, PersonalChannel};
 use crate::server::DescriptorTable;
@@ -66,6 +67,11 @@ words!(JoinLeaveScope {
 words!(PersonalChannel {
     "none" => None,
     "#" => Listed,
+});
+words!(OnFailure {
+    "auto" => Auto,
+    "refuse" => Refuse,
+    "allow" => Allow,
 });
 words!(DescriptorTable {
     "auto" => Auto,

@@ -2,10 +2,12 @@
 //!
 //! A default is not written here: it is what the module's own `Options` say.
 
+use super::hooks::HookEntry;
 use super::{ApiKeyEntry, KeyEntry};
 use crate::auth::Algorithm;
 use crate::base::limits::NAME_BYTES_MAX;
 use crate::config::row::{SettingKind, SettingRow, SettingValue, WordEnum};
+use crate::hook::{Hook, OnFailure};
 use crate::room::{JoinLeaveScope, Namespace, Permission, PersonalChannel};
 use crate::server::ListenerOptions;
 use crate::store::Durability;
@@ -162,6 +164,21 @@ pub static NAMESPACES: &[SettingRow<Namespace>] = &[
         "messages/s",
         "Messages that one room takes. 0 means no limit."
     ),
+    switch!(
+        "subscribe_hook",
+        subscribe_hook,
+        "Whether the hook `subscribe` is asked about clients that subscribe without a token (docs/HOOKS.md). What it lets in is let in as by a token."
+    ),
+    switch!(
+        "publish_hook",
+        publish_hook,
+        "Whether the hook `publish` is asked about messages of clients, edits too. What it lets pass may be published as by a token."
+    ),
+    switch!(
+        "sub_refresh_hook",
+        sub_refresh_hook,
+        "Whether the hook `sub_refresh` is asked about subscriptions whose time is over, in the place of a fresh token."
+    ),
 ];
 
 /// The settings of one `[[listeners]]`.
@@ -233,6 +250,37 @@ pub static API_KEYS: &[SettingRow<ApiKeyEntry>] = &[
         64 * 255,
         "patterns",
         "The channels that it may name; a star stands for any text, also for none. `*` means all."
+    ),
+];
+
+/// The settings of one `[[hooks.endpoints]]`.
+pub static HOOK_ENDPOINTS: &[SettingRow<HookEntry>] = &[
+    text!("hook", hook, SettingKind::Word(Hook::WORDS), "What the backend is asked there."),
+    text!(
+        "url",
+        url,
+        SettingKind::Secret { bytes_max: 2_048 },
+        "Where: `http://` or `https://`, a host, and a path; a user and a password before the host are sent as `Authorization`."
+    ),
+    count!(
+        "timeout_ms",
+        timeout_ms,
+        10..=60_000,
+        "ms",
+        "How long the answer may take, from when the client asked."
+    ),
+    count!(
+        "at_once_max",
+        at_once_max,
+        1..=4_096,
+        "requests",
+        "Requests that the whole server has under way there; more wait for their turn, at most `timeout_ms`."
+    ),
+    word!(
+        "on_failure",
+        on_failure,
+        OnFailure,
+        "What holds where there is no answer, or one that means nothing: `refuse` it (error 100, which clients try again), or `allow` it as if there were no hook. `auto` is `allow` for `refresh` and `sub_refresh`, which ask again after a minute, and `refuse` for all others. `connect` and `rpc` cannot be allowed."
     ),
 ];
 

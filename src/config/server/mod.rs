@@ -5,12 +5,14 @@
 //! Deliberately absent: reading files, and the process's environment and arguments.
 
 pub mod development;
+pub mod hooks;
 pub mod lists;
 mod namespaces;
 mod relations;
 pub mod resolve;
 pub mod settings;
 
+use self::hooks::HookSettings;
 use self::namespaces::standard_namespaces;
 use crate::admin::AdminToken;
 use crate::auth::{ApiKey, ApiKeys, ApiScope, ClaimRequirements, KeySpec, Keys};
@@ -38,6 +40,8 @@ pub struct Config {
     pub api: Api,
     /// Where it is kept who is kept out.
     pub blocks: Blocks,
+    /// What an application's backend is asked.
+    pub hooks: HookSettings,
     /// Who may see the diagnostics, and where they are kept.
     pub admin: Admin,
     /// Variables that look like ours and set nothing, each with the one that was probably
@@ -177,6 +181,7 @@ impl Default for Config {
                 ..Api::default()
             },
             blocks: Blocks::default(),
+            hooks: HookSettings { answer_bytes_max: 64 << 10, ..HookSettings::default() },
             admin: Admin::default(),
             ignored_variables: Vec::new(),
         }
@@ -201,6 +206,11 @@ impl Config {
         let listen =
             (!listen.is_empty()).then(|| listen.parse().expect("resolve has parsed it before"));
         server::ApiOptions { listen, body_bytes_max: *body_bytes_max }
+    }
+
+    /// Where an application's backend is asked.
+    pub fn hooks(&self) -> server::HookBackend {
+        hooks::backend(&self.hooks)
     }
 
     /// What the store is to be like; `None` when no namespace keeps anything there.

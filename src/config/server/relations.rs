@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::Config;
 use crate::config::draft::ConfigDraft;
 use crate::config::mistake::{ConfigErrorKind, SourceLocation};
+use crate::metrics::Hook;
 use crate::room::{Namespace, PersonalChannel};
 use crate::session::{CONVERSATION_NAMESPACE, INBOX_NAMESPACE};
 
@@ -265,6 +266,7 @@ fn one_namespace(
     } else if namespace.keeps_history() {
         in_memory(namespace, &key, refuse);
     }
+    hooks(draft, namespace, &key, refuse);
     for (name, forced) in [
         ("force_recovery", namespace.force_recovery),
         ("force_positioning", namespace.force_positioning),
@@ -272,6 +274,26 @@ fn one_namespace(
         if forced && !namespace.keeps_history() {
             let sentence = "it needs history_count_max above 0".to_owned();
             refuse(&key(name), &[&key("history_count_max")], sentence);
+        }
+    }
+}
+
+/// What a namespace asks has somebody who answers.
+fn hooks(
+    draft: &ConfigDraft<Config>,
+    namespace: &Namespace,
+    key: &dyn Fn(&str) -> String,
+    refuse: Refuse<'_>,
+) {
+    let asked = &draft.value().shard.session.hooks;
+    for (name, hook, is_on) in [
+        ("subscribe_hook", Hook::Subscribe, namespace.subscribe_hook),
+        ("publish_hook", Hook::Publish, namespace.publish_hook),
+        ("sub_refresh_hook", Hook::SubRefresh, namespace.sub_refresh_hook),
+    ] {
+        if is_on && !asked.asks(hook) {
+            let sentence = format!("it needs [[hooks.endpoints]] with hook = {:?}", hook.word());
+            refuse(&key(name), &["hooks.endpoints"], sentence);
         }
     }
 }

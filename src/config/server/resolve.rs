@@ -10,10 +10,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::lists::{API_KEYS, KEYS, LISTENERS, NAMESPACES};
+use super::lists::{API_KEYS, HOOK_ENDPOINTS, KEYS, LISTENERS, NAMESPACES};
 use super::relations;
 use super::settings::SETTINGS;
-use super::{ApiKeyEntry, Config, KeyEntry, NAMESPACES_MAX};
+use super::{ApiKeyEntry, Config, KeyEntry, NAMESPACES_MAX, hooks};
 use crate::admin::AdminToken;
 use crate::auth::{
     API_KEYS_MAX, Algorithm, ApiKey, ApiKeyHash, ApiScope, KEYS_MAX, KeyMaterial, KeySpec, Keys,
@@ -27,6 +27,7 @@ use crate::config::schema::{List, Schema, list};
 use crate::config::service_links::is_service_link;
 use crate::config::source::{File, LoadFile};
 use crate::config::{file, suggest};
+use crate::hook::Hook;
 
 /// A default that other limits make smaller does not get smaller than this.
 const MESSAGE_BYTES_MIN: u32 = 64 << 10;
@@ -39,6 +40,7 @@ static SCHEMA: Schema<Config> = Schema {
         list!("listeners", server.listeners, LISTENERS, LISTENERS_MAX),
         list!("auth.keys", auth.entries, KEYS, KEYS_MAX),
         list!("api.keys", api.entries, API_KEYS, API_KEYS_MAX),
+        list!("hooks.endpoints", hooks.entries, HOOK_ENDPOINTS, Hook::ALL.len()),
     ],
     hints: SETTINGS,
     forms: &[],
@@ -68,6 +70,8 @@ pub fn resolve(sources: &Sources, load: LoadFile<'_>) -> Result<Config, Vec<Conf
     resolve_keys(&mut draft, load);
     resolve_admin_token(&mut draft, load);
     resolve_api(&mut draft);
+    let key = resolve_hook_secret(&mut draft, load);
+    hooks::resolve(&mut draft, key);
     relations::check(&mut draft);
     draft.finish()
 }
@@ -176,6 +180,29 @@ fn resolve_admin_token(draft: &mut ConfigDraft<Config>, load: LoadFile<'_>) {
     }
 }
 
+/// The secret that signs what a backend is asked, if there is one.
+fn resolve_hook_secret(draft: &mut ConfigDraft<Config>, load: LoadFile<'_>) -> Option<Vec<u8>> {
+    const FILE: &str = "hooks.secret_file";
+    let hooks = &draft.value().hooks;
+    let (text, path) = (hooks.secret.clone(), hooks.secret_file.clone());
+    match (text.is_empty(), path.is_empty()) {
+        (true, true) => None,
+        (false, true) => Some(text.into_bytes()),
+        (true, false) => match read(&path, load) {
+            Ok(bytes) => Some(without_line_end(&bytes).to_vec()),
+            Err(why) => {
+                draft.refuse(draft.place(FILE), FILE, why);
+                None
+            }
+        },
+        (false, false) => {
+            let sentence = "hooks.secret is given, too; one of the two is enough".to_owned();
+            draft.refuse_setting(FILE, sentence);
+            None
+        }
+    }
+}
+
 /// Makes an address and keys of the server API of what was written about them.
 fn resolve_api(draft: &mut ConfigDraft<Config>) {
     const LISTEN: &str = "api.listen";
@@ -230,7 +257,7 @@ fn list_of(name: &str) -> Option<&'static List<Config>> {
 }
 
 /// The variables that hold a list as TOML, without their prefix.
-const LISTS: [&str; 4] = ["NAMESPACES", "LISTENERS", "AUTH_KEYS", "API_KEYS"];
+const LISTS: [&str; 5] = ["NAMESPACES", "LISTENERS", "AUTH_KEYS", "API_KEYS", "HOOKS_ENDPOINTS"];
 
 /// Whether an empty variable with this name can only mean that nothing was said: for a text
 /// or a list, empty is a value.

@@ -459,6 +459,51 @@ pub static SETTINGS: &[SettingRow<Config>] = &[
         PATH,
         "A directory of its own for the list of users, tokens and addresses that backends keep out (docs/SERVER_API.md); made where it does not exist. Empty keeps the list in memory: after a restart all of them come in again."
     ),
+    text!(
+        "hooks.secret",
+        hooks.secret,
+        SettingKind::Secret { bytes_max: 1_024 },
+        "Signs what the backend of `[[hooks.endpoints]]` is asked: `X-Rookery-Signature: t=<Unix seconds>,v1=<HMAC-SHA256 of \"<t>.<body>\" in hexadecimal>`. Empty signs nothing."
+    ),
+    text!(
+        "hooks.secret_file",
+        hooks.secret_file,
+        PATH,
+        "The same in a file; a line feed at its end does not count. Relative to the configuration file."
+    ),
+    text!(
+        "hooks.ca_file",
+        hooks.ca_file,
+        PATH,
+        "Certificates that are trusted beside those of the system, as PEM, where the backend is asked by `https`."
+    ),
+    count!(
+        "hooks.answer_bytes_max",
+        hooks.answer_bytes_max,
+        1_024..=4_194_304,
+        "bytes",
+        "An answer of the backend; a longer one is none, and not read to its end."
+    ),
+    texts!(
+        "hooks.headers",
+        hooks.headers,
+        32 * 64,
+        "headers",
+        "Headers of a client's upgrade that its hooks get, such as `cookie`, `authorization`, `origin` and `x-forwarded-for`. A connection keeps them in memory where other hooks than `connect` are asked."
+    ),
+    texts!(
+        "hooks.client_headers",
+        hooks.client_headers,
+        32 * 64,
+        "headers",
+        "Headers that hooks get where a client gives them in its connect command, because browsers let pages set none. They are the client's word alone; no name may be in `hooks.headers`, too."
+    ),
+    text!(
+        "hooks.address_header",
+        hooks.address_header,
+        SettingKind::Text { bytes_max: 64 },
+        "The header in which a backend is told the address that a client connects from, as the server sees it. Empty for none."
+    ),
     count!(
         "quarantine.panics_min",
         shard.quarantine.panics_min,

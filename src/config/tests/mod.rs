@@ -11,6 +11,7 @@ use crate::server::DescriptorTable;
 use crate::store::{Durability, Retention};
 
 mod addresses;
+mod hooks;
 mod keys;
 mod origins;
 mod printing;

@@ -157,6 +157,7 @@ impl Line {
                         .step(|session, cx, out| session.on_server_act(cx, act, out).unwrap());
                     self.carry_out();
                 }
+                Effect::AskBackend(_) | Effect::Disconnect(_) => panic!("no hook is asked"),
                 Effect::Close(fault) => panic!("closed: {fault:?}"),
             }
         }

@@ -29,7 +29,7 @@ fn check_message(message: Message<'_>, text: &str) {
 fn commands_read_as_sdks_write_them() {
     let token = Cow::Borrowed;
     check_command(
-        r#"{"id":1,"connect":{"token":"t","data":{"a":1},"subs":{"@u":{"recover":true,"epoch":"0000002a","offset":7}},"name":"js","version":"5"}}"#,
+        r#"{"id":1,"connect":{"token":"t","data":{"a":1},"subs":{"@u":{"recover":true,"epoch":"0000002a","offset":7}},"name":"js","version":"5","headers":{"authorization":"x y"}}}"#,
         1,
         Request::Connect(ConnectRequest {
             token: token("t"),
@@ -43,6 +43,7 @@ fn commands_read_as_sdks_write_them() {
             }],
             name: Cow::Borrowed("js"),
             version: Cow::Borrowed("5"),
+            headers: vec![(Cow::Borrowed("authorization"), Cow::Borrowed("x y"))],
         }),
     );
     check_command(
@@ -351,11 +352,35 @@ fn replies_read_as_sdks_expect_them() {
         pong: true,
         time_unix_ms: 9,
         node: "n",
+        data: None,
     };
     check_message(
         reply(Answer::Connect(connected)),
         r#"{"id":1,"connect":{"client":"00112233-4455-4677-8899-aabbccddeeff","version":"rookery 0","subs":{"@u":{},"b":{}},"ping":25,"pong":true,"node":"n","time":9}}"#,
     );
+    let hello = Payload { bytes: Bytes::from_static(b"[1]"), is_json: true };
+    let connected = ConnectResult {
+        client: CLIENT,
+        version: "",
+        expires_in_s: Some(9),
+        subs: Vec::new(),
+        ping_s: 0,
+        pong: false,
+        time_unix_ms: 0,
+        node: "",
+        data: Some(&hello),
+    };
+    check_message(
+        reply(Answer::Connect(connected)),
+        r#"{"id":1,"connect":{"client":"00112233-4455-4677-8899-aabbccddeeff","expires":true,"ttl":9,"data":[1]}}"#,
+    );
+    let error = BackendError { code: 1_404, message: "none".into(), is_temporary: true };
+    check_message(
+        reply(Answer::BackendError(&error)),
+        r#"{"id":1,"error":{"code":1404,"message":"none","temporary":true}}"#,
+    );
+    let nothing = Payload { bytes: Bytes::new(), is_json: false };
+    check_message(reply(Answer::Rpc { data: &nothing }), r#"{"id":1,"rpc":{}}"#);
     check_message(
         reply(Answer::History { publications: &[], position }),
         r#"{"id":1,"history":{"epoch":"00000abc","offset":5}}"#,

@@ -113,6 +113,7 @@ impl Material {
             .into(),
             name: method.clone(),
             version,
+            headers: [(channel.clone(), token.clone())].into(),
         };
         let history = proto::HistoryRequest {
             channel: channel.clone(),
@@ -129,6 +130,7 @@ impl Material {
                     subs: vec![self.subscribe()],
                     name: self.text(3),
                     version: self.text(2),
+                    headers: vec![(self.text(0), self.text(1))],
                 }),
                 proto::Command { connect: Some(connect), ..none() },
             ),
@@ -312,13 +314,14 @@ impl Material {
             pong: self.flags[3],
             time_unix_ms: u64::from(self.numbers[2]),
             node: &self.texts[2],
+            data: data.as_ref(),
         };
         let expected = proto::ConnectResult {
             client: client.to_string(),
             version: self.texts[1].clone(),
             expires: self.flags[4],
             ttl: self.ttl(),
-            data: Bytes::new(),
+            data: self.proto_result().data,
             subs: [(self.texts[0].clone(), self.proto_result())].into(),
             ping: self.numbers[1],
             pong: self.flags[3],
