@@ -9,6 +9,7 @@ mod common;
 
 mod diagnostics;
 mod hang;
+mod hooks;
 mod hostile_input;
 mod logs;
 mod pages;
