@@ -27,6 +27,11 @@ fn the_page_of_settings_is_that_of_the_table() {
 }
 
 #[test]
+fn the_document_of_the_server_api_is_the_one_that_is_served() {
+    check("docs/openapi.json", &rookery::server::openapi_json());
+}
+
+#[test]
 fn the_example_is_the_default() {
     check("config/rookery.toml", &config::toml(&Config::default()));
 }

@@ -9,7 +9,9 @@
 
 mod block_change;
 mod plan;
+mod scopes;
 #[cfg(test)]
 mod tests;
 
 pub use plan::{ApiPlan, ApiReplies, Caller, Question, Questions, answer, plan};
+pub use scopes::scope_of;

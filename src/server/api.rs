@@ -17,7 +17,7 @@ use tokio::time;
 
 use super::StartError;
 use super::api_calls::{ApiCalls, ApiRequest};
-use super::api_listener::{ApiListener, ApiOptions, ApiState, Bodies, CONNECTIONS_MAX};
+use super::api_listener::{ApiListener, ApiOptions, ApiState, Bodies, CONNECTIONS_MAX, Document};
 use super::blocks::BlockRequest;
 use super::core_lanes::CoreCommand;
 use super::cores::CoreHandles;
@@ -108,6 +108,7 @@ impl ServerApi {
             body_bytes_max: options.body_bytes_max,
             node: Arc::new(move || node(&threads, &instance)),
             bodies: Bodies::new(options.body_bytes_max),
+            document: Document::new(),
             metrics,
         };
         self.serving = Some(tokio::spawn(listener.serve(state)));

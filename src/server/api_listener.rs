@@ -3,12 +3,14 @@
 //! | request | answer |
 //! |---|---|
 //! | `POST /api/<method>` with `X-API-Key`, a JSON object | 200 with `result`, `replies` or `error` |
+//! | `GET /api/openapi.json` with any key | 200 with the document of all methods (`openapi`) |
 //! | a field that is missing or out of its range | 400, and the field's name |
 //! | no key, a wrong one, or one in the URL | 401 |
 //! | a key without the right | 403, whatever exists |
 //! | a body that is too large, or too slow | 413, 408 |
 //! | more questions or bodies than can be under way | 503 with `Retry-After`: nothing was done |
 //! | a core that hangs, or a drain in between | 504: what was done is not known |
+//! | another path, another HTTP method | 404, 405 |
 //!
 //! Invariant: nothing of a body is looked at before its key.
 //!
@@ -21,10 +23,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::{Extension, Router};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -33,6 +35,7 @@ use tokio::time;
 
 use super::api_calls::ApiRequest;
 use super::blocks::BlockRequest;
+use super::openapi::{DOCUMENT_PATH, openapi_json};
 use crate::api::{ApiReplies, Caller, Questions, answer, plan};
 use crate::auth::{ApiKey, ApiKeys};
 use crate::base::UserHash;
@@ -42,7 +45,9 @@ use crate::metrics::{BackendMethod, BackendOutcome, Counter, SharedMetricsWriter
 use crate::room::Namespace;
 use crate::session::NameKey;
 use crate::wire::ErrorCode;
-use crate::wire::api::{ApiAnswer, ApiMethod, ApiNode, ApiRequestError, parse_call, write_answer};
+use crate::wire::api::{
+    ApiAnswer, ApiField, ApiMethod, ApiNode, ApiRequestError, parse_call, write_answer,
+};
 
 /// Connections of backends at a time; backends have pools of a few.
 pub(super) const CONNECTIONS_MAX: usize = 256;
@@ -71,6 +76,9 @@ const IDLE_MS_MAX: u64 = 75_000;
 
 /// After so many seconds a request that was refused may be made again.
 const RETRY_AFTER_S: &str = "1";
+
+/// Before the name of a method in the path.
+const METHODS_PATH: &str = "/api/";
 
 /// The header with the key.
 const KEY_HEADER: &str = "x-api-key";
@@ -106,6 +114,7 @@ pub(super) struct ApiState {
     pub node: Arc<dyn Fn() -> ApiNode + Send + Sync>,
     /// What bodies may take yet.
     pub bodies: Bodies,
+    pub document: Document,
     pub metrics: SharedMetricsWriter,
 }
 
@@ -130,6 +139,16 @@ impl Bodies {
     }
 }
 
+/// The document of the API, made once.
+#[derive(Clone, Debug)]
+pub(super) struct Document(Bytes);
+
+impl Document {
+    pub fn new() -> Document {
+        Document(openapi_json().into())
+    }
+}
+
 /// A bound listener.
 pub(super) struct ApiListener(HttpServer);
 
@@ -147,7 +166,8 @@ impl ApiListener {
     /// Serves until the future is dropped.
     pub async fn serve(self, state: ApiState) {
         let router = Router::new()
-            .route("/api/{method}", post(call))
+            .route(DOCUMENT_PATH, get(document).fallback(|| async { wrong_method("GET, HEAD") }))
+            .route("/api/{method}", post(call).fallback(|| async { wrong_method("POST") }))
             .fallback(|| async {
                 let close = [(header::CONNECTION, "close")];
                 (StatusCode::NOT_FOUND, close, "no such path; see POST /api/<method>\n")
@@ -168,14 +188,72 @@ impl ApiListener {
 /// One call.
 async fn call(
     State(state): State<Arc<ApiState>>,
-    Path(method): Path<String>,
     Extension(peer): Extension<PeerAddr>,
     request: Request,
 ) -> Response {
-    let method = ApiMethod::from_name(&method);
+    let name = request.uri().path().strip_prefix(METHODS_PATH).unwrap_or_default();
+    let method = ApiMethod::from_name(name);
     let (outcome, response) = served(&state, method, peer, request).await;
     state.metrics.add(Counter::BackendRequests(label(method), outcome), 1);
     response
+}
+
+/// The document, for whoever has a key.
+async fn document(
+    State(state): State<Arc<ApiState>>,
+    Extension(peer): Extension<PeerAddr>,
+    request: Request,
+) -> Response {
+    let keys = Arc::clone(&state.keys.borrow());
+    let (outcome, response) = match caller_key(&keys, peer, &request) {
+        Ok(_) => {
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            (BackendOutcome::Done, (kind, state.document.0.clone()).into_response())
+        }
+        Err(error) => unauthorized(&error),
+    };
+    state.metrics.add(Counter::BackendRequests(BackendMethod::Info, outcome), 1);
+    response
+}
+
+/// Who asks so may have no key.
+fn wrong_method(allowed: &'static str) -> Response {
+    let headers = [(header::CONNECTION, "close"), (header::ALLOW, allowed)];
+    let why = "this path has another HTTP method\n";
+    (StatusCode::METHOD_NOT_ALLOWED, headers, why).into_response()
+}
+
+/// Why a request has no key that counts.
+enum KeyError {
+    /// It stands in the URL, and so in logs.
+    InUrl,
+    /// There is none, or a wrong one.
+    Unknown,
+}
+
+impl KeyError {
+    /// What the peer is told.
+    fn text(&self) -> &'static str {
+        match self {
+            KeyError::InUrl => "the key belongs into the header X-API-Key\n",
+            KeyError::Unknown => "no key, or a wrong one: X-API-Key\n",
+        }
+    }
+}
+
+/// The key that a request shows.
+fn caller_key<'k>(
+    keys: &'k ApiKeys,
+    peer: PeerAddr,
+    request: &Request,
+) -> Result<&'k ApiKey, KeyError> {
+    if request.uri().query().is_some_and(|query| query.contains("api_key")) {
+        return Err(KeyError::InUrl);
+    }
+    shown_key(request.headers()).and_then(|shown| keys.find(shown)).ok_or_else(|| {
+        tracing::warn!("a call of the server API from {} has no key, or a wrong one", peer.0);
+        KeyError::Unknown
+    })
 }
 
 /// One call, and what is counted of it.
@@ -186,13 +264,9 @@ async fn served(
     request: Request,
 ) -> (BackendOutcome, Response) {
     let keys = Arc::clone(&state.keys.borrow());
-    if request.uri().query().is_some_and(|query| query.contains("api_key")) {
-        // Addresses stand in logs.
-        return unauthorized("the key belongs into the header X-API-Key\n");
-    }
-    let Some(key) = shown_key(request.headers()).and_then(|shown| keys.find(shown)) else {
-        tracing::warn!("a call of the server API from {} has no key, or a wrong one", peer.0);
-        return unauthorized("no key, or a wrong one: X-API-Key\n");
+    let key = match caller_key(&keys, peer, &request) {
+        Ok(key) => key,
+        Err(error) => return unauthorized(&error),
     };
     let (body, bytes_max) = (request.into_body(), state.body_bytes_max as usize);
     let Some(_reserved) = state.bodies.reserve(&body, bytes_max) else {
@@ -201,14 +275,15 @@ async fn served(
     };
     match read(body, bytes_max).await {
         Ok(body) => answered(state, key, method, &body).await,
-        Err(error) => (BackendOutcome::Invalid, error.status().into_response()),
+        Err(error) => (BackendOutcome::Invalid, error.response()),
     }
 }
 
 /// Who has no key keeps no connection either: others wait for its place.
-fn unauthorized(why: &'static str) -> (BackendOutcome, Response) {
+fn unauthorized(error: &KeyError) -> (BackendOutcome, Response) {
     let close = [(header::CONNECTION, "close")];
-    (BackendOutcome::Unauthorized, (StatusCode::UNAUTHORIZED, close, why).into_response())
+    let told = (StatusCode::UNAUTHORIZED, close, error.text());
+    (BackendOutcome::Unauthorized, told.into_response())
 }
 
 /// The key of a request.
@@ -234,11 +309,13 @@ enum BodyError {
 }
 
 impl BodyError {
-    fn status(&self) -> StatusCode {
+    fn response(&self) -> Response {
         match self {
-            BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            BodyError::Broken => StatusCode::BAD_REQUEST,
+            BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+            BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT.into_response(),
+            BodyError::Broken => {
+                response(&ApiAnswer::Error(ApiRequestError::Field(ApiField::Body)))
+            }
         }
     }
 }

@@ -32,6 +32,7 @@ mod hook_queues;
 mod hooks;
 mod locked;
 mod memory_groups;
+mod openapi;
 mod options;
 mod plan;
 mod process;
@@ -63,6 +64,7 @@ pub use fault::{ServerEnd, StartError};
 pub use hook_client::{HookBackend, HookEndpoint};
 pub use locked::{locked_bytes_max, shard_locked_bytes};
 pub use memory_groups::memory_groups;
+pub use openapi::openapi_json;
 pub use options::{DescriptorTable, ListenerOptions, Options};
 pub use plan::{HostLimits, PlanError, StartPlan, TableKind, plan};
 

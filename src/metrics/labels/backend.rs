@@ -29,7 +29,7 @@ label! {
         PresenceStats = "presence_stats",
         /// What was published.
         History = "history",
-        /// The state of the server.
+        /// The state of the server, or the document of its methods.
         Info = "info",
         /// Which channels there are.
         Channels = "channels",

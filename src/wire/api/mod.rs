@@ -4,18 +4,23 @@
 //!
 //! Deliberately absent: HTTP, keys, and what a call means.
 
+mod answer_schemas;
 mod answers;
 mod block_requests;
 mod fields;
 mod method;
+mod request_schemas;
 mod requests;
+mod schema_parts;
 #[cfg(test)]
 mod tests;
 mod user_requests;
 
+pub use answer_schemas::{answer_schema, error_schema, named_schemas};
 pub use answers::{ApiAnswer, ApiChannelAnswer, ApiConnection, ApiNode, write_answer};
 pub use block_requests::{ApiBlockCall, ApiBlockOp, ApiBlockTarget};
 pub use fields::ApiField;
 pub use method::ApiMethod;
+pub use request_schemas::request_schema;
 pub use requests::{ApiCall, ApiMessage, ApiRequestError, parse_call};
 pub use user_requests::{ApiClose, ApiUserCall, ApiUserOp};

@@ -10,6 +10,8 @@ use crate::base::limits::{
 };
 use crate::wire::{Epoch, ErrorCode, Position};
 
+mod schemas;
+
 fn parse(method: ApiMethod, body: &Value) -> Result<String, ApiRequestError> {
     parse_call(method, body.to_string().as_bytes()).map(|call| format!("{call:?}"))
 }

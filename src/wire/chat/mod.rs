@@ -42,25 +42,27 @@ use bytes::BytesMut;
 use super::json_out::{self, JsonMembers};
 use super::{ID_TAG, Payload, TRACE_TAG};
 
-/// Whether the server itself gives this tag to messages, or reads it: no backend may.
+/// Tags that the server itself gives to messages, or reads: no backend may.
+pub const OWN_TAGS: [&str; 12] = [
+    ID_TAG,
+    TRACE_TAG,
+    // Whoever else gave these to a message in a personal channel would make that look like a
+    // direct one.
+    CHANNEL_TAG,
+    OFFSET_TAG,
+    notices::RETRACTED_TAG,
+    notices::RETRACTS_TAG,
+    edits::EDITS_TAG,
+    edits::EDITS_TIME_TAG,
+    edits::SUPERSEDED_TAG,
+    edits::EDITED_TAG,
+    edits::EDIT_OFFSET_TAG,
+    reactions::REACTIONS_TAG,
+];
+
+/// Whether this is one of `OWN_TAGS`.
 pub fn is_own_tag(name: &str) -> bool {
-    [
-        ID_TAG,
-        TRACE_TAG,
-        // Whoever else gave these to a message in a personal channel would make that look like a
-        // direct one.
-        CHANNEL_TAG,
-        OFFSET_TAG,
-        notices::RETRACTED_TAG,
-        notices::RETRACTS_TAG,
-        edits::EDITS_TAG,
-        edits::EDITS_TIME_TAG,
-        edits::SUPERSEDED_TAG,
-        edits::EDITED_TAG,
-        edits::EDIT_OFFSET_TAG,
-        reactions::REACTIONS_TAG,
-    ]
-    .contains(&name)
+    OWN_TAGS.contains(&name)
 }
 
 /// In the tags of a direct message in a personal channel: the conversation that it is of.

@@ -1,0 +1,232 @@
+//! The document of the server API (OpenAPI 3.1): each method with its body, its answers and their
+//! statuses, as `api_listener` gives them. It is the same on every server of a version, and says
+//! nothing of what exists on one.
+//!
+//! Deliberately absent: the schemas of bodies (`wire::api`).
+
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{HttpMethod, OperationBuilder};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ComponentsBuilder, Content, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem,
+    PathsBuilder, Ref, RefOr, Required, Response, ResponseBuilder, ResponsesBuilder, Schema,
+};
+
+use crate::api::scope_of;
+use crate::wire::ErrorCode;
+use crate::wire::api::{ApiMethod, answer_schema, error_schema, named_schemas, request_schema};
+
+/// Where it is served.
+pub(super) const DOCUMENT_PATH: &str = "/api/openapi.json";
+
+/// The name of the key among security schemes.
+const KEY_NAME: &str = "key";
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// The document as it is served.
+pub fn openapi_json() -> String {
+    let mut text = serde_json::to_string_pretty(&document()).expect("it is a tree of texts");
+    text.push('\n');
+    text
+}
+
+fn document() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("The server API of rookery")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(
+            "A backend publishes into channels and asks about them. docs/SERVER_API.md has the \
+             same in words, with what a schema cannot say. Numbers are written in digits: 7, and \
+             not 7.0.",
+        ))
+        .license(Some(
+            LicenseBuilder::new()
+                .name(env!("CARGO_PKG_LICENSE"))
+                .identifier(Some(env!("CARGO_PKG_LICENSE")))
+                .build(),
+        ));
+    let paths = ApiMethod::ALL.into_iter().fold(PathsBuilder::new(), |paths, method| {
+        let item = PathItem::new(HttpMethod::Post, operation(method));
+        paths.path(format!("/api/{}", method.name()), item)
+    });
+    let paths = paths.path(DOCUMENT_PATH, PathItem::new(HttpMethod::Get, own_operation()));
+    let key = "As `rookery api-key` makes it. `Authorization: apikey <key>` is the same.";
+    let key =
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("X-API-Key", key)));
+    let mut components = ComponentsBuilder::new()
+        .security_scheme(KEY_NAME, key)
+        .schemas_from_iter(named_schemas())
+        .schemas_from_iter(ApiMethod::ALL.map(|one| (request_name(one), request_schema(one))));
+    for response in CommonResponse::ALL {
+        components = components.response(response.name(), response.response());
+    }
+    OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
+}
+
+/// A response that each method may have.
+#[derive(Clone, Copy)]
+enum CommonResponse {
+    BadRequest,
+    Unauthorized,
+    Denied,
+    TooSlow,
+    TooLarge,
+    Busy,
+    Unknown,
+}
+
+impl CommonResponse {
+    const ALL: [CommonResponse; 7] = [
+        CommonResponse::BadRequest,
+        CommonResponse::Unauthorized,
+        CommonResponse::Denied,
+        CommonResponse::TooSlow,
+        CommonResponse::TooLarge,
+        CommonResponse::Busy,
+        CommonResponse::Unknown,
+    ];
+
+    fn status(self) -> &'static str {
+        match self {
+            CommonResponse::BadRequest => "400",
+            CommonResponse::Unauthorized => "401",
+            CommonResponse::Denied => "403",
+            CommonResponse::TooSlow => "408",
+            CommonResponse::TooLarge => "413",
+            CommonResponse::Busy => "503",
+            CommonResponse::Unknown => "504",
+        }
+    }
+
+    /// Its name in the document.
+    fn name(self) -> &'static str {
+        match self {
+            CommonResponse::BadRequest => "BadRequest",
+            CommonResponse::Unauthorized => "Unauthorized",
+            CommonResponse::Denied => "Denied",
+            CommonResponse::TooSlow => "TooSlow",
+            CommonResponse::TooLarge => "TooLarge",
+            CommonResponse::Busy => "Busy",
+            CommonResponse::Unknown => "Unknown",
+        }
+    }
+
+    fn response(self) -> Response {
+        let error = |code: ErrorCode| Content::new(Some(error_schema(&[code])));
+        let empty = ResponseBuilder::new();
+        let response = match self {
+            CommonResponse::BadRequest => empty
+                .description("A field is missing or out of its range; the message names it.")
+                .content(JSON, error(ErrorCode::BadRequest)),
+            CommonResponse::Unauthorized => empty
+                .description("No key, a wrong one, or one in the address.")
+                .content(TEXT, Content::new(Some(ObjectBuilder::new().schema_type(Type::String)))),
+            CommonResponse::Denied => empty
+                .description("The key has no right to the method or the channel.")
+                .content(JSON, error(ErrorCode::PermissionDenied)),
+            CommonResponse::TooSlow => empty.description("The body did not come in time."),
+            CommonResponse::TooLarge => {
+                empty.description("The body is larger than `api.body_bytes_max`.")
+            }
+            CommonResponse::Busy => empty
+                .description("More is under way than can be. Nothing was done.")
+                .header("Retry-After", seconds())
+                .content(JSON, error(ErrorCode::TooManyRequests)),
+            CommonResponse::Unknown => empty
+                .description(
+                    "A core did not answer, or the server drains: what was done is not known.",
+                )
+                .content(JSON, error(ErrorCode::Internal)),
+        };
+        response.build()
+    }
+
+    fn by_name(self) -> RefOr<Response> {
+        RefOr::Ref(Ref::from_response_name(self.name()))
+    }
+}
+
+fn seconds() -> utoipa::openapi::Header {
+    let number = ObjectBuilder::new().schema_type(Type::Integer);
+    HeaderBuilder::new().schema(Some(number)).description(Some("Seconds.")).build()
+}
+
+fn request_name(method: ApiMethod) -> String {
+    format!("{method:?}Request")
+}
+
+fn operation(method: ApiMethod) -> OperationBuilder {
+    let body = Content::new(Some(Ref::from_schema_name(request_name(method))));
+    // Where nothing has to be said, no body is an object without fields.
+    let needs_body = match request_schema(method) {
+        Schema::Object(object) => !object.required.is_empty(),
+        _ => true,
+    };
+    let required = if needs_body { Required::True } else { Required::False };
+    let body = RequestBodyBuilder::new().content(JSON, body).required(Some(required)).build();
+    let told = ResponseBuilder::new()
+        .description(
+            "What came of it; an `error` here has a code that is none of the request's form.",
+        )
+        .content(JSON, Content::new(Some(answer_schema(method))));
+    let responses = CommonResponse::ALL
+        .into_iter()
+        .fold(ResponsesBuilder::new().response("200", told), |responses, one| {
+            responses.response(one.status(), one.by_name())
+        });
+    let scope = scope_of(method).map(|scope| scope.name());
+    OperationBuilder::new()
+        .operation_id(Some(method.name()))
+        .summary(Some(summary(method)))
+        .tag(scope.unwrap_or("batch"))
+        .request_body(Some(body))
+        .responses(responses.build())
+        .security(SecurityRequirement::new(KEY_NAME, scope))
+}
+
+/// That of this document.
+fn own_operation() -> OperationBuilder {
+    let told = ResponseBuilder::new()
+        .description("This document.")
+        .content(JSON, Content::new(Some(ObjectBuilder::new())));
+    let unauthorized = CommonResponse::Unauthorized;
+    let responses = ResponsesBuilder::new()
+        .response("200", told)
+        .response(unauthorized.status(), unauthorized.by_name());
+    OperationBuilder::new()
+        .operation_id(Some("openapi"))
+        .summary(Some("Reads this document. Any key will do."))
+        .tag("document")
+        .responses(responses.build())
+        .security(SecurityRequirement::new(KEY_NAME, [] as [&str; 0]))
+}
+
+fn summary(method: ApiMethod) -> &'static str {
+    match method {
+        ApiMethod::Publish => "Publishes a message in a channel.",
+        ApiMethod::Broadcast => "Publishes the same message in several channels.",
+        ApiMethod::Presence => "Lists who is in a channel.",
+        ApiMethod::PresenceStats => "Counts who is in a channel.",
+        ApiMethod::History => "Reads what was published in a channel.",
+        ApiMethod::Info => "Tells the state of the server.",
+        ApiMethod::Channels => "Lists the channels that somebody is in.",
+        ApiMethod::Connections => "Lists the connections of a user.",
+        ApiMethod::Disconnect => "Closes connections of a user.",
+        ApiMethod::Subscribe => "Subscribes connections of a user to a channel.",
+        ApiMethod::Unsubscribe => "Ends subscriptions of a user to a channel.",
+        ApiMethod::Refresh => "Changes when connections of a user expire.",
+        ApiMethod::BlockUser => "Keeps a user out.",
+        ApiMethod::UnblockUser => "Keeps a user out no more.",
+        ApiMethod::RevokeToken => "Revokes a token.",
+        ApiMethod::InvalidateUserTokens => {
+            "Revokes the tokens of a user that are from before a time."
+        }
+        ApiMethod::BlockAddress => "Keeps an address or a range of them out.",
+        ApiMethod::UnblockAddress => "Keeps an address or a range of them out no more.",
+        ApiMethod::Batch => "Makes several calls, each with an outcome of its own.",
+    }
+}

@@ -1,0 +1,193 @@
+//! The answers to calls as schemas: what `write_answer` writes.
+//!
+//! Deliberately absent: HTTP and its statuses.
+
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
+
+use super::method::ApiMethod;
+use super::schema_parts::{
+    AnswerMembers, any_text, anything, flag, list, map, named, number, word,
+};
+use crate::base::limits::{API_CALLS_MAX, API_CHANNELS_MAX, HISTORY_ANSWER_MAX};
+use crate::wire::ErrorCode;
+
+/// The name of an error's schema in the document.
+const ERROR: &str = "Error";
+
+/// The name of a publication's schema in the document.
+const PUBLICATION: &str = "Publication";
+
+/// The name of the schema of who is in a channel.
+const CLIENT_INFO: &str = "ClientInfo";
+
+/// Codes that answers have.
+const CODES: [ErrorCode; 9] = [
+    ErrorCode::Internal,
+    ErrorCode::UnknownChannel,
+    ErrorCode::PermissionDenied,
+    ErrorCode::MethodNotFound,
+    ErrorCode::LimitExceeded,
+    ErrorCode::BadRequest,
+    ErrorCode::NotAvailable,
+    ErrorCode::TooManyRequests,
+    ErrorCode::UnrecoverablePosition,
+];
+
+/// The name of a method's result in the document; a batch has replies instead.
+fn result_name(method: ApiMethod) -> String {
+    format!("{method:?}Result")
+}
+
+/// The result of a call: what stands at `result`, and in a batch under the method's name.
+fn result_schema(method: ApiMethod) -> Schema {
+    let members = AnswerMembers::default();
+    let members = match method {
+        ApiMethod::Publish => members.perhaps("offset", offset()).perhaps("epoch", epoch()),
+        ApiMethod::Broadcast => {
+            let each = either([result_of(ApiMethod::Publish), error()]);
+            members.always("responses", list(0..=API_CHANNELS_MAX, each))
+        }
+        ApiMethod::Presence => members.always("presence", map(named(CLIENT_INFO))),
+        ApiMethod::PresenceStats => {
+            members.always("num_clients", count()).always("num_users", count())
+        }
+        ApiMethod::History => {
+            let publications = list(0..=HISTORY_ANSWER_MAX as usize, named(PUBLICATION));
+            let members = members.always("publications", publications);
+            members.always("offset", offset()).always("epoch", epoch())
+        }
+        ApiMethod::Info => members.always("nodes", list(1..=1, node())),
+        ApiMethod::Channels => {
+            let channel = AnswerMembers::default().always("num_clients", count());
+            members.always("channels", map(channel.object()))
+        }
+        ApiMethod::Connections => members.always("connections", map(connection())),
+        ApiMethod::Disconnect
+        | ApiMethod::Subscribe
+        | ApiMethod::Unsubscribe
+        | ApiMethod::Refresh => members,
+        ApiMethod::BlockUser
+        | ApiMethod::UnblockUser
+        | ApiMethod::RevokeToken
+        | ApiMethod::InvalidateUserTokens
+        | ApiMethod::BlockAddress
+        | ApiMethod::UnblockAddress => {
+            let durable = flag().description(Some("Whether it outlives the server."));
+            members.always("durable", durable)
+        }
+        ApiMethod::Batch => unreachable!("a batch has replies, and no result"),
+    };
+    members.object().into()
+}
+
+/// The whole answer to a call that was made.
+pub fn answer_schema(method: ApiMethod) -> Schema {
+    let told = if method == ApiMethod::Batch { replies() } else { result_of(method) };
+    either([told, error()])
+}
+
+/// An answer that says what is wrong, with one of these codes.
+pub fn error_schema(codes: &[ErrorCode]) -> Schema {
+    let code = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .enum_values(Some(codes.iter().map(|code| code.parts().0)));
+    let about = AnswerMembers::default().always("code", code).always("message", any_text());
+    AnswerMembers::default().always("error", about.object()).object().into()
+}
+
+/// What other schemas name.
+pub fn named_schemas() -> Vec<(String, Schema)> {
+    let results = ApiMethod::ALL.into_iter().filter(|&method| method != ApiMethod::Batch);
+    let results = results.map(|method| (result_name(method), result_schema(method)));
+    [
+        (ERROR.to_owned(), error_schema(&CODES)),
+        (PUBLICATION.to_owned(), publication()),
+        (CLIENT_INFO.to_owned(), client_info()),
+    ]
+    .into_iter()
+    .chain(results)
+    .collect()
+}
+
+fn error() -> RefOr<Schema> {
+    named(ERROR)
+}
+
+fn result_of(method: ApiMethod) -> RefOr<Schema> {
+    let result = AnswerMembers::default().always("result", named(&result_name(method)));
+    result.object().into()
+}
+
+/// One of these, and not two of them.
+fn either(schemas: impl IntoIterator<Item = RefOr<Schema>>) -> Schema {
+    schemas.into_iter().fold(OneOfBuilder::new(), OneOfBuilder::item).into()
+}
+
+/// What each call of a batch came to, under its method's name.
+fn replies() -> RefOr<Schema> {
+    let methods = ApiMethod::ALL.into_iter().filter(|&method| method != ApiMethod::Batch);
+    let result = |method: ApiMethod| {
+        let under_its_name =
+            AnswerMembers::default().always(method.name(), named(&result_name(method)));
+        under_its_name.object().into()
+    };
+    let reply = either(methods.map(result).chain([error()]));
+    let replies: ArrayBuilder = list(0..=API_CALLS_MAX, reply);
+    AnswerMembers::default().always("replies", replies).object().into()
+}
+
+fn offset() -> ObjectBuilder {
+    number(0..=u64::MAX)
+}
+
+fn epoch() -> ObjectBuilder {
+    any_text().pattern(Some("^[0-9a-f]{8}(?:[0-9a-f]{24})?$"))
+}
+
+fn count() -> ObjectBuilder {
+    number(0..=u64::MAX)
+}
+
+fn publication() -> Schema {
+    AnswerMembers::default()
+        .always("data", anything().description(Some("JSON as it was; other bytes in base64.")))
+        .perhaps("info", named(CLIENT_INFO))
+        .perhaps("offset", offset())
+        .perhaps("tags", map(any_text()))
+        .perhaps("time", count().description(Some("Unix milliseconds.")))
+        .object()
+        .into()
+}
+
+fn client_info() -> Schema {
+    AnswerMembers::default()
+        .always("user", any_text().description(Some("Empty for who has no name.")))
+        .always("client", any_text())
+        .perhaps("conn_info", anything())
+        .perhaps("chan_info", anything())
+        .object()
+        .into()
+}
+
+fn node() -> ObjectBuilder {
+    AnswerMembers::default()
+        .always("uid", any_text())
+        .always("name", any_text())
+        .always("version", any_text())
+        .always("num_clients", count())
+        .always("num_subs", count())
+        .always("num_channels", count())
+        .always("uptime", count().description(Some("Seconds.")))
+        .object()
+}
+
+fn connection() -> ObjectBuilder {
+    let app_name = any_text().description(Some("The kind of its program."));
+    AnswerMembers::default()
+        .perhaps("app_name", app_name)
+        .always("transport", word(["websocket"]))
+        .always("protocol", word(["json", "protobuf"]))
+        .always("user", any_text())
+        .object()
+}
