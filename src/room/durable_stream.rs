@@ -301,6 +301,7 @@ impl DurableStream {
     }
 
     /// Gives a message to the store. It comes back where no room is left for it.
+    #[inline]
     pub fn append(
         &mut self,
         (room, channel_key): (RoomId, &ChannelKey),
@@ -338,6 +339,7 @@ impl DurableStream {
         Ok(())
     }
 
+    #[inline]
     fn push_pending(&mut self, pending: PendingAppend) {
         assert_eq!(self.phase, StreamState::Open, "only what is known goes on");
         assert_eq!(pending.offset(), self.next_offset(), "offsets are consecutive");
@@ -353,6 +355,7 @@ impl DurableStream {
 
     /// The store has the message of this request, and memory has it from now on; `None` when
     /// it was given up before.
+    #[inline]
     pub fn on_appended(
         &mut self,
         request_id: RequestId,

@@ -42,7 +42,7 @@ pub(super) fn advance_marker(
     set: &mut RoomSet,
     id: RoomId,
     by: ReplyRoute,
-    update: ReadMarkerUpdate,
+    update: Box<ReadMarkerUpdate>,
     out: &mut RoomOutput,
 ) -> Option<RoomReply> {
     let durable = set.find(id).and_then(|room| room.messages().durable());

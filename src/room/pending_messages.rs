@@ -114,6 +114,7 @@ impl PendingMessages {
     }
 
     /// The store is given one more.
+    #[inline]
     pub fn push(&mut self, pending: PendingAppend) {
         if let Some(last) = self.queue.back() {
             assert_eq!(pending.offset(), last.offset() + 1, "offsets are consecutive");
@@ -125,6 +126,7 @@ impl PendingMessages {
     }
 
     /// Takes the first, if it is that of this request.
+    #[inline]
     pub fn take_first_of(&mut self, request_id: RequestId) -> Option<PendingAppend> {
         let taken = self.queue.pop_front_if(|pending| pending.request_id == request_id)?;
         if let Some(target) = taken.message.change.as_ref().map(MessageChange::target)

@@ -19,7 +19,7 @@ pub(super) fn advance_marker(
     room: RoomId,
     next: u64,
     by: ReplyRoute,
-    update: ReadMarkerUpdate,
+    update: Box<ReadMarkerUpdate>,
     store: &mut StoreClient,
     out: &mut RoomOutput,
 ) -> Option<RoomReply> {

@@ -69,6 +69,7 @@ pub struct RoomPublish {
 
 impl RoomPublish {
     /// The message with its offset.
+    #[inline]
     pub fn into_publication(self, now: Timestamps, offset: u64) -> Publication {
         let RoomPublish { data, info, chan_info, tags, trace, .. } = self;
         let (time_unix_ms, trace) = (now.unix_ms, Some(trace));

@@ -96,7 +96,7 @@ impl RoomMessages {
     pub fn publish(
         &mut self,
         by: ReplyRoute,
-        publish: RoomPublish,
+        publish: Box<RoomPublish>,
         room_creations: &mut UserRates,
         cx: &mut RoomContext<'_>,
     ) -> Decision {
@@ -136,6 +136,7 @@ impl RoomMessages {
     }
 
     /// Gives a message to the store. Its author is answered when it is kept.
+    #[inline]
     fn keep(
         &mut self,
         by: ReplyRoute,

@@ -141,7 +141,7 @@ impl Rooms {
         let decision = match op {
             RoomOp::Subscribe(subscribe) => self.subscribe(now, room, by, *subscribe, out),
             RoomOp::Unsubscribe(reason) => self.unsubscribe(now, room, member_id, reason, out),
-            RoomOp::Publish(publish) => self.publish(now, room, by, *publish, out),
+            RoomOp::Publish(publish) => self.publish(now, room, by, publish, out),
             RoomOp::Presence => Decision::Answered(presence::list(self.members_of(room))),
             RoomOp::PresenceStats => Decision::Answered(presence::stats(self.members_of(room))),
             RoomOp::Members(page) => {
@@ -155,7 +155,7 @@ impl Rooms {
                 None => Decision::Answered(RoomReply::Done),
             },
             RoomOp::AdvanceMarker(update) => {
-                Decision::of(message_requests::advance_marker(set, room, by, *update, out))
+                Decision::of(message_requests::advance_marker(set, room, by, update, out))
             }
             RoomOp::Receipts(page) => {
                 Decision::of(message_requests::receipts(set, room, by, *page, out))
@@ -233,7 +233,7 @@ impl Rooms {
         now: Timestamps,
         id: RoomId,
         by: ReplyRoute,
-        publish: RoomPublish,
+        publish: Box<RoomPublish>,
         out: &mut RoomOutput,
     ) -> Decision {
         let chat_type = publish.timing.chat_type;
@@ -256,7 +256,7 @@ impl Rooms {
         now: Timestamps,
         slot: u32,
         by: ReplyRoute,
-        publish: RoomPublish,
+        publish: Box<RoomPublish>,
         out: &mut RoomOutput,
     ) -> Decision {
         let (room, mut cx) = self.set.visit(now, slot, out);

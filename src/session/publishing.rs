@@ -210,6 +210,7 @@ fn result_of(reply: &HookReply) -> PublishResult {
 }
 
 /// A message of a peer, before it has an offset; its trace begins here.
+#[inline]
 pub(super) fn room_publish(
     cx: &mut Context<'_>,
     permissions: PeerPermissions<'_>,

@@ -21,7 +21,7 @@ pub(in crate::room) enum PendingOp {
     /// A part of a stream is read.
     Read(Box<StoreRead>),
     /// A user got on.
-    MarkerAdvanced(RoomId, ReplyRoute, ReadMarkerUpdate),
+    MarkerAdvanced(RoomId, ReplyRoute, Box<ReadMarkerUpdate>),
     /// A page of so many receipts.
     Receipts(RoomId, ReplyRoute, u32),
     /// A page of conversations.
