@@ -71,6 +71,11 @@ impl BlockKinds {
         self.0 & !(1 << BlockKind::Address as u8) != 0
     }
 
+    /// Whether there is one that is about tokens.
+    pub fn has_tokens(self) -> bool {
+        self.contains(BlockKind::UserTokens) || self.contains(BlockKind::Token)
+    }
+
     /// Those of both.
     pub fn joined(self, other: BlockKinds) -> BlockKinds {
         BlockKinds(self.0 | other.0)

@@ -154,7 +154,9 @@ pub fn keep_infos<'w>(peer: &mut Peer, by_server: impl Iterator<Item = &'w Serve
             Some(chan_info) => {
                 let channel = Box::from(&*one.channel_key.channel);
                 let chan_info = Some(Arc::clone(chan_info));
-                peer.remember(one.room, ChannelExtra { channel, chan_info, expires_unix_s: None });
+                let token = TokenStamp::NO_TOKEN;
+                let extra = ChannelExtra { channel, chan_info, expires_unix_s: None, token };
+                peer.remember(one.room, extra);
             }
         }
     }

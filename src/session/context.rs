@@ -54,6 +54,8 @@ pub struct PeerIdentity<'s> {
     pub agent: Agent,
     /// The token that it has shown.
     pub token: TokenStamp,
+    /// Channels for which it may have shown other ones.
+    pub channel_extras_count: usize,
 }
 
 /// Whether a token with this end has expired, and its grace period is over.

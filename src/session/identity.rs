@@ -92,7 +92,7 @@ struct Rare {
 }
 
 /// The content of a subscription token, apart from the channel.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ChannelExtra {
     /// The channel's name, for the push about its end.
     pub channel: Box<str>,
@@ -100,6 +100,8 @@ pub struct ChannelExtra {
     pub chan_info: Option<Arc<Payload>>,
     /// Its end, Unix seconds.
     pub expires_unix_s: Option<u64>,
+    /// Which token it is; `NO_TOKEN` where the server or a backend has said it.
+    pub token: TokenStamp,
 }
 
 impl Default for Extra {
@@ -247,6 +249,17 @@ impl Peer {
         self.rare()?.channels.get(&room)
     }
 
+    /// How many channels have such content.
+    pub fn channel_extras_count(&self) -> usize {
+        self.rare().map_or(0, |rare| rare.channels.len())
+    }
+
+    /// All of it, by room.
+    pub fn channel_extras(&self) -> impl Iterator<Item = (RoomId, &ChannelExtra)> {
+        let channels = self.rare().into_iter().flat_map(|rare| &rare.channels);
+        channels.map(|(&room, said)| (room, said))
+    }
+
     /// Stores the content of a subscription token.
     pub fn remember(&mut self, room: RoomId, said: ChannelExtra) {
         self.rare_or_new().channels.insert(room, said);
@@ -355,8 +368,8 @@ impl Peer {
 
     /// Subscriptions whose tokens have ended, with that time, Unix seconds; the first one first.
     pub fn expired(&self, now_unix_s: u64) -> Vec<(RoomId, u64)> {
-        let channels = self.rare().into_iter().flat_map(|rare| &rare.channels);
-        let ends = channels.filter_map(|(&room, said)| Some((room, said.expires_unix_s?)));
+        let ends =
+            (self.channel_extras()).filter_map(|(room, said)| Some((room, said.expires_unix_s?)));
         let mut expired: Vec<_> = ends.filter(|&(_, end)| end <= now_unix_s).collect();
         expired.sort_by_key(|&(_, end)| end);
         expired
@@ -397,8 +410,8 @@ impl Peer {
 
     /// The subscription whose token ends first, with that time, Unix seconds.
     pub fn first_expiry(&self) -> Option<(RoomId, u64)> {
-        let channels = self.rare().into_iter().flat_map(|rare| &rare.channels);
-        let ends = channels.filter_map(|(&room, said)| Some((room, said.expires_unix_s?)));
+        let ends =
+            (self.channel_extras()).filter_map(|(room, said)| Some((room, said.expires_unix_s?)));
         ends.min_by_key(|&(_, end)| end)
     }
 }

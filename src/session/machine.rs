@@ -399,7 +399,8 @@ impl Session {
         let peer = self.state.peer()?;
         let (tenant, user) = (peer.tenant(), &*peer.info().user);
         let (client, token) = (peer.info().client, peer.token());
-        Some(PeerIdentity { tenant, user, client, agent: self.agent, token })
+        let (agent, channel_extras_count) = (self.agent, peer.channel_extras_count());
+        Some(PeerIdentity { tenant, user, client, agent, token, channel_extras_count })
     }
 
     /// The hash of its user, for limits by user.

@@ -1,5 +1,5 @@
 //! What the server changes of a connected peer by itself: subscriptions that a fresh token does
-//! not allow any more, and what a backend says by the server API.
+//! not allow any more or whose own are revoked, and what a backend says by the server API.
 //!
 //! Deliberately absent: who may say so (`api`), and connections that are closed (the shard).
 
@@ -12,6 +12,7 @@ use super::subscribing::Membership;
 use super::subscriptions::{Removal, SubscribeTerms, SubscriptionSide};
 use super::{Context, Fault};
 use crate::base::RoomId;
+use crate::blocks::TokenStamp;
 use crate::room::{ChannelKey, RoomOp, RoomSubscribe, Unrecovered};
 use crate::wire::{ErrorCode, Payload};
 
@@ -41,6 +42,8 @@ pub enum ServerAct<'a> {
         /// Its name.
         channel: &'a str,
     },
+    /// Subscriptions end whose tokens are revoked.
+    EndRevoked,
     /// The connection is as if its token ended then, Unix seconds.
     ExpireAt(u64),
 }
@@ -62,6 +65,7 @@ pub(super) fn act(
         ServerAct::Unsubscribe { room, channel } => {
             membership.end(room, channel, Removal::ByBackend, reply);
         }
+        ServerAct::EndRevoked => membership.end_revoked(cx, reply),
         ServerAct::ExpireAt(end_unix_s) if end_unix_s <= cx.now.unix_s() => {
             reply.close(Fault::Expired);
         }
@@ -88,7 +92,8 @@ fn subscribe(
     if let Some(info) = chan_info {
         let chan_info = Some(Arc::clone(info));
         let channel = Box::from(&*channel_key.channel);
-        peer.remember(room, ChannelExtra { channel, chan_info, expires_unix_s: None });
+        let token = TokenStamp::NO_TOKEN;
+        peer.remember(room, ChannelExtra { channel, chan_info, expires_unix_s: None, token });
     }
     let (backend, terms) = (SubscriptionSide::Backend, SubscribeTerms::default());
     subscriptions.begin_subscribe_by(backend, room, channel_key.clone(), terms);

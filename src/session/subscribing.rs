@@ -19,11 +19,15 @@ use super::rights::MembershipStatus;
 use super::subscriptions::{
     CancelledSubscription, PendingSubscribe, Removal, SubscriptionSide, Subscriptions,
 };
-use super::tokens::{channel_claims, is_lasting, json_payload, left_s, terms_of, token_refusal};
+use super::tokens::{
+    block_of, channel_claims, channel_stamp, is_lasting, json_payload, left_s, terms_of,
+    token_refusal,
+};
 use super::{Context, Effect, HookThen, SubscriberWants};
 use crate::auth::{BackendGrant, ChannelClaims, PermissionSet, SubscribeOverrides};
 use crate::base::RoomId;
 use crate::base::limits::TAG_FILTERS_BYTES_MAX;
+use crate::blocks::TokenStamp;
 use crate::hook::{Hook, HookQuestion, HookReply, HookResult};
 use crate::metrics::{Agent, Histogram};
 use crate::room::{LeaveReason, RecoveryOutcome, RoomOp, RoomSubscribe, Subscribed, Unrecovered};
@@ -115,14 +119,18 @@ impl<'s> Membership<'s> {
         if let Some(claims) = &claims {
             reply.outcome().count_unsupported(claims.unsupported);
         }
+        // Without a token it is a backend's word, which no token is about.
+        let shown = claims.as_ref().filter(|_| !request.token.is_empty());
+        let token = shown.map_or(TokenStamp::NO_TOKEN, |claims| channel_stamp(cx, claims));
         let (mut pending, subscribe) = self.room_subscribe(cx, request, target, claims, reply.id());
         // Who gets only some publications lacks what others are the difference to.
         pending.takes_deltas = request.takes_deltas && target.rules.deltas && tag_filter.is_none();
         pending.tag_filter = tag_filter;
-        if subscribe.chan_info.is_some() || pending.expires_unix_s.is_some() {
+        let is_shown = token != TokenStamp::NO_TOKEN;
+        if is_shown || subscribe.chan_info.is_some() || pending.expires_unix_s.is_some() {
             let channel = Box::from(&*request.channel);
             let (chan_info, expires_unix_s) = (subscribe.chan_info.clone(), pending.expires_unix_s);
-            let extra = ChannelExtra { channel, chan_info, expires_unix_s };
+            let extra = ChannelExtra { channel, chan_info, expires_unix_s, token };
             self.peer.remember(target.room, extra);
         }
         self.subscriptions.begin_subscribe(target.room, pending);
@@ -312,6 +320,7 @@ impl<'s> Membership<'s> {
         self.subscriptions.set_allow(room, claims.allow);
         let expires_in_s = claims.expires_at_unix_s.map(|end| left_s(cx, end));
         let extra = ChannelExtra {
+            token: channel_stamp(cx, &claims),
             channel: Box::from(channel),
             chan_info: terms_of(claims.options).0,
             expires_unix_s: claims.expires_at_unix_s,
@@ -394,6 +403,18 @@ impl<'s> Membership<'s> {
         }
     }
 
+    /// Ends the subscriptions whose tokens are revoked.
+    pub fn end_revoked(&mut self, cx: &Context<'_>, reply: &mut CommandOut<'_>) {
+        let peer = &*self.peer;
+        let revoked: Vec<(RoomId, Box<str>)> = (peer.channel_extras())
+            .filter(|(_, said)| block_of(cx, peer, said.token).is_some())
+            .map(|(room, said)| (room, said.channel.clone()))
+            .collect();
+        for (room, channel) in revoked {
+            self.end(room, &channel, Removal::Revoked, reply);
+        }
+    }
+
     /// Ends the subscriptions whose time is over.
     pub fn end_expired(&mut self, cx: &Context<'_>, reply: &mut CommandOut<'_>) {
         let is_over = |(_, end): (RoomId, u64)| end <= cx.now.unix_s();
@@ -430,7 +451,9 @@ impl<'s> Membership<'s> {
                 let told = grant.options.info.map(|info| Arc::new(json_payload(info)));
                 let chan_info = told.or_else(|| said.chan_info.clone());
                 let expires_unix_s = grant.expires_at_unix_s;
-                self.peer.remember(room, ChannelExtra { channel, chan_info, expires_unix_s });
+                let token = said.token;
+                let extra = ChannelExtra { channel, chan_info, expires_unix_s, token };
+                self.peer.remember(room, extra);
             }
             HookReply::Disconnect(disconnect) => reply.effect(Effect::Disconnect(disconnect)),
             HookReply::Busy | HookReply::Failed

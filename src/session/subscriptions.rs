@@ -119,6 +119,8 @@ pub enum Removal {
     Denied,
     /// A backend said so.
     ByBackend,
+    /// A backend has revoked its token.
+    Revoked,
 }
 
 impl Removal {
@@ -129,6 +131,7 @@ impl Removal {
             Removal::Expired => (2501, "subscription expired"),
             Removal::Denied => (2000, "permission denied"),
             Removal::ByBackend => (2000, "server unsubscribe"),
+            Removal::Revoked => (2000, "token revoked"),
         }
     }
 
@@ -137,7 +140,7 @@ impl Removal {
         match self {
             Removal::InsufficientState => ErrorCode::TooManyRequests,
             Removal::Expired => ErrorCode::TokenExpired,
-            Removal::Denied | Removal::ByBackend => ErrorCode::PermissionDenied,
+            Removal::Denied | Removal::ByBackend | Removal::Revoked => ErrorCode::PermissionDenied,
         }
     }
 
@@ -145,7 +148,7 @@ impl Removal {
     pub fn leave_reason(self) -> LeaveReason {
         match self {
             Removal::InsufficientState | Removal::Expired => LeaveReason::Disconnected,
-            Removal::Denied | Removal::ByBackend => LeaveReason::Unsubscribed,
+            Removal::Denied | Removal::ByBackend | Removal::Revoked => LeaveReason::Unsubscribed,
         }
     }
 }

@@ -80,9 +80,13 @@ pub(super) fn channel_claims(
         && claims.user == peer.info().user
         && claims.client.as_ref().is_none_or(|one| one.as_bytes() == client)
         && *claims.tenant == *peer.tenant();
-    let token = stamp(cx, &claims.tenant, &claims.id, claims.issued_unix_s);
-    let is_good = fits && block_of(cx, peer, token).is_none();
+    let is_good = fits && block_of(cx, peer, channel_stamp(cx, &claims)).is_none();
     if is_good { Ok(Some(claims)) } else { Err(ErrorCode::PermissionDenied) }
+}
+
+/// What blocks need to know of a subscription token.
+pub(super) fn channel_stamp(cx: &Context<'_>, claims: &ChannelClaims) -> TokenStamp {
+    stamp(cx, &claims.tenant, &claims.id, claims.issued_unix_s)
 }
 
 /// The error code for an invalid token of a connected peer.

@@ -1,5 +1,6 @@
-//! Blocks that are new: who is in and may not be is let go, by a pass through all connections, a
-//! part in each turn; and newcomers from addresses that are blocked are sent away.
+//! Blocks that are new: who is in and may not be is let go, and subscriptions end whose tokens are
+//! revoked, by a pass through all connections, a part in each turn; and newcomers from addresses
+//! that are blocked are sent away.
 //!
 //! A pass asks what holds when it looks, and not what was new when it was asked for. Whoever comes
 //! in after that is asked by its session, or as a newcomer.
@@ -22,7 +23,7 @@ use super::upgrades;
 use crate::base::ConnId;
 use crate::blocks::BlockKinds;
 use crate::metrics::BlockKind;
-use crate::session::Fault;
+use crate::session::{Fault, ServerAct};
 use crate::ws::UpgradeError;
 
 /// Slots that one turn looks at: some hash tables for each, well below 1 ms.
@@ -34,6 +35,9 @@ const ADDRESS_SLOTS: u32 = 1_024;
 /// What one turn does about those that it finds: 1 for a connection, and 1 for each of its
 /// channels, which it leaves.
 const WORK: usize = 256;
+
+/// Tokens of channels that it looks at as long as it takes to leave one.
+const LOOKS: usize = 16;
 
 /// Where a peer is.
 pub type AddressOf<'a> = dyn FnMut(ConnId) -> Option<IpAddr> + 'a;
@@ -131,8 +135,9 @@ impl Pass {
                 continue;
             };
             let work = 1 + session.channels_count();
-            let block = session.who().filter(|_| kinds.has_names());
-            let block = block.and_then(|who| sessions.env().block_of(cx.now, &who));
+            let who = session.who().filter(|_| kinds.has_names());
+            let tokens_count = who.map_or(0, |who| who.channel_extras_count);
+            let block = who.and_then(|who| sessions.env().block_of(cx.now, &who));
             let is_ended = match block {
                 Some(kind) => {
                     sessions.end(cx, id, Fault::Blocked(kind));
@@ -142,10 +147,25 @@ impl Pass {
             };
             if is_ended {
                 work_left = work_left.saturating_sub(work);
+            } else if kinds.has_tokens() && tokens_count != 0 {
+                let ended_count = end_revoked(sessions, cx, id);
+                work_left = work_left.saturating_sub(tokens_count.div_ceil(LOOKS) + ended_count);
             }
         }
         false
     }
+}
+
+/// Ends the subscriptions of a connection whose tokens are revoked. Returns how many ended.
+fn end_revoked(sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId) -> usize {
+    let ended = sessions.with_session(cx, id, |session, cx, out| {
+        let before = session.channels_count();
+        // Only what begins may have no room.
+        session
+            .on_server_act(cx, ServerAct::EndRevoked, out)
+            .map(|()| before - session.channels_count())
+    });
+    ended.map_or(0, |ended| ended.unwrap_or(0))
 }
 
 /// Ends a connection from an address that is blocked. Whether it did.

@@ -1,6 +1,7 @@
 //! Users and tokens that are kept out.
 
 use super::*;
+use crate::session::ServerAct;
 
 const NAMES: NameKey = NameKey([1, 2]);
 
@@ -121,6 +122,88 @@ fn a_revoked_token_opens_no_channel() {
     let new = NewToken { user: "ann", channel: Some("closed:1"), id: "t1", ..NewToken::default() };
     harness.command(&format!(r#""subscribe":{{"channel":"closed:1","token":"{}"}}"#, token(&new)));
     harness.check_refused(ErrorCode::PermissionDenied);
+}
+
+/// Brings Ann into a channel with a token of this id, and from this time after the start.
+fn enter(harness: &mut SessionHarness, channel: &str, id: &str, issued_s: i64) -> RoomId {
+    let issued_unix_s = START_UNIX_S.checked_add_signed(issued_s);
+    let channel_of = Some(channel);
+    let new =
+        NewToken { user: "ann", channel: channel_of, id, issued_unix_s, ..NewToken::default() };
+    harness.command(&format!(r#""subscribe":{{"channel":"{channel}","token":"{}"}}"#, token(&new)));
+    harness.asked().0
+}
+
+fn admit(harness: &mut SessionHarness, room: RoomId) {
+    harness.answer(room, RoomReply::Subscribed(subscribed(0)));
+    let channel = u32::try_from(room.0 % 1_000).unwrap();
+    harness.session.activate(room, SubscriberSlot { channel, index: 0 });
+}
+
+/// What the client is told when this is blocked, and a pass comes by.
+fn told_of(harness: &mut SessionHarness, key: BlockKey, terms: BlockTerms) -> String {
+    harness.blocks.set(key, Some(terms));
+    harness.step(|session, cx, out| {
+        session.on_server_act(cx, ServerAct::EndRevoked, out).unwrap();
+    });
+    harness.text()
+}
+
+fn revoked(id: &str) -> BlockKey {
+    BlockKey::Token(NAMES.token_hash("", id))
+}
+
+fn end_of(channel: &str) -> String {
+    let why = r#"{"code":2000,"reason":"token revoked"}"#;
+    format!(r#"{{"push":{{"channel":"{channel}","unsubscribe":{why}}}}}"#)
+}
+
+#[test]
+fn a_subscription_ends_with_its_token_and_no_other_does() {
+    let mut harness = SessionHarness::connected();
+    for (channel, id, issued_s) in
+        [("closed:1", "t1", 9), ("closed:2", "t2", 4), ("closed:3", "", 9), ("closed:4", "", 4)]
+    {
+        let room = enter(&mut harness, channel, id, issued_s);
+        admit(&mut harness, room);
+    }
+    harness.command(r#""subscribe":{"channel":"room:1"}"#);
+    let open = harness.asked().0;
+    admit(&mut harness, open);
+    assert_eq!(told_of(&mut harness, revoked("t9"), terms(0, 0)), "");
+    assert_eq!(told_of(&mut harness, revoked("t1"), terms(0, 0)), end_of("closed:1"));
+    let left =
+        harness.out.effects().iter().filter(|effect| {
+            matches!(effect, Effect::RemoveSubscriber(_) | Effect::SendRequest(_))
+        });
+    assert_eq!(left.count(), 2, "it leaves the room, too");
+    let told = told_of(&mut harness, of_user(BlockKind::UserTokens), terms(0, 5));
+    assert!(told.contains(&end_of("closed:2")) && told.contains(&end_of("closed:4")), "{told}");
+    assert!(!told.contains("closed:3") && !told.contains("room:1"), "{told}");
+    assert_eq!(harness.session.channels_count(), 2);
+    assert_eq!(harness.session.who().unwrap().channel_extras_count, 1);
+}
+
+#[test]
+fn the_token_that_was_shown_last_counts() {
+    let mut harness = SessionHarness::connected();
+    let room = enter(&mut harness, "closed:1", "t1", 0);
+    admit(&mut harness, room);
+    let channel = Some("closed:1");
+    let fresh = token(&NewToken { user: "ann", channel, id: "t2", ..NewToken::default() });
+    harness.command(&format!(r#""sub_refresh":{{"channel":"closed:1","token":"{fresh}"}}"#));
+    assert_eq!(told_of(&mut harness, revoked("t1"), terms(0, 0)), "");
+    assert_eq!(told_of(&mut harness, revoked("t2"), terms(0, 0)), end_of("closed:1"));
+}
+
+#[test]
+fn who_is_being_let_in_with_a_token_that_is_revoked_does_not_come_in() {
+    let mut harness = SessionHarness::connected();
+    let room = enter(&mut harness, "closed:1", "t1", 0);
+    assert_eq!(told_of(&mut harness, revoked("t1"), terms(0, 0)), "");
+    harness.answer(room, RoomReply::Subscribed(subscribed(0)));
+    harness.check_refused(ErrorCode::PermissionDenied);
+    assert_eq!(harness.session.channels_count(), 0);
 }
 
 #[test]

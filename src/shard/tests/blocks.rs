@@ -125,6 +125,34 @@ fn who_comes_in_at_the_moment_of_a_block_does_not_stay() {
 }
 
 #[test]
+fn a_subscription_ends_on_every_core_when_its_token_is_revoked() {
+    let mut world = crowd_world(3);
+    let peers = [0, 1, 2].map(|shard| join_as(&mut world, shard, "anna", ""));
+    for peer in peers {
+        for (id, channel) in [(2, "room:1"), (3, "room:2")] {
+            let jti = if id == 2 { "t1" } else { "t2" };
+            let new =
+                NewToken { user: "anna", channel: Some(channel), id: jti, ..NewToken::default() };
+            let token = sign(&key(), &ClaimRequirements::default(), &new).unwrap();
+            let subscribe = format!(r#"{{"channel":"{channel}","token":"{token}"}}"#);
+            world.say(peer, &format!(r#"{{"id":{id},"subscribe":{subscribe}}}"#));
+        }
+        assert!(world.take(peer).iter().all(|seen| !seen.contains("error")));
+    }
+    let before = BlockTerms { until_unix_s: 0, issued_before_unix_s: 1_000 };
+    let of_user = BlockKey::UserTokens(NAMES.user_hash("", "bob"));
+    block(&mut world, &[(of_user, before)]);
+    peers.into_iter().for_each(|peer| assert_eq!(world.take(peer), [""; 0]));
+    block(&mut world, &[(BlockKey::Token(NAMES.token_hash("", "t1")), BlockTerms::default())]);
+    let end =
+        r#"{"push":{"channel":"room:1","unsubscribe":{"code":2000,"reason":"token revoked"}}}"#;
+    for peer in peers {
+        assert_eq!(world.take(peer), [end]);
+        check_open(&mut world, peer);
+    }
+}
+
+#[test]
 fn a_pass_is_confirmed_when_it_has_seen_all_and_takes_bounded_turns() {
     let mut world = crowd_world(1);
     let peers: Vec<Peer> = (0..700).map(|_| join_as(&mut world, 0, "anna", "")).collect();

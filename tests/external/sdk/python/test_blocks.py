@@ -154,6 +154,39 @@ async def test_tokens_are_revoked_by_id_and_by_when_they_were_issued(server, cli
     assert await closed(line, began) == REVOKED
 
 
+async def test_a_subscription_ends_with_its_own_token_and_no_other(server, client):
+    anna, now = fresh_user("anna"), int(time.time())
+    line = await admitted(server, sub=anna, iat=now)
+
+    async def said():
+        async with asyncio.timeout(WAIT_S_MAX):
+            return json.loads(await line.recv())
+
+    async def shown(jti, **claims):
+        channel = f"closed:{anna}-{jti}"
+        bearer = token(sub=anna, channel=channel, jti=jti, **claims)
+        request = {"id": 2, "subscribe": {"channel": channel, "token": bearer}}
+        await line.send(json.dumps(request))
+        return channel, await said()
+
+    one, other, old = [
+        await shown("of-one", iat=now),
+        await shown("of-other", iat=now),
+        await shown("of-old", iat=now - 100),
+    ]
+    assert all("subscribe" in answer for _, answer in [one, other, old])
+    began = time.monotonic()
+    await asyncio.to_thread(client.revoke_token, RevokeTokenRequest(uid="of-one"))
+    end = {"code": 2000, "reason": "token revoked"}
+    assert await said() == {"push": {"channel": one[0], "unsubscribe": end}}
+    request = InvalidateUserTokensRequest(user=anna, issued_before=now - 50)
+    await asyncio.to_thread(client.invalidate_user_tokens, request)
+    assert await said() == {"push": {"channel": old[0], "unsubscribe": end}}
+    assert time.monotonic() - began < 2 * WITHIN_S, "they ended late"
+    _, again = await shown("of-one", iat=now)
+    assert again["error"]["code"] == 103
+
+
 async def test_an_address_is_closed_and_refused_before_it_says_anything(server):
     line = await admitted(server, sub=fresh_user("anna"))
     began = time.monotonic()
