@@ -1,11 +1,38 @@
-//! From a call about who is kept out to the change that it means, and who may make it.
+//! From a call about who is kept out to the change that it means or the blocks that it wants to
+//! see, and who may make it.
 //!
 //! Deliberately absent: what is blocked already.
 
 use crate::auth::{ApiKey, ApiScope};
-use crate::blocks::{AddressRange, BlockChange, BlockTarget, BlockTerms};
+use crate::blocks::{AddressRange, BlockChange, BlockPage, BlockTarget, BlockTerms};
 use crate::wire::ErrorCode;
-use crate::wire::api::{ApiBlockCall, ApiBlockOp, ApiBlockTarget, ApiField, ApiRequestError};
+use crate::wire::api::{
+    ApiBlockCall, ApiBlockOp, ApiBlockTarget, ApiBlocksPage, ApiField, ApiRequestError,
+};
+
+/// The blocks that a call wants to see.
+pub(super) fn block_page(
+    key: &ApiKey,
+    call: &ApiBlocksPage<'_>,
+) -> Result<BlockPage, ApiRequestError> {
+    let denied = ApiRequestError::Code(ErrorCode::PermissionDenied);
+    if !key.scopes.contains(ApiScope::Blocks) {
+        return Err(denied);
+    }
+    let kind = BlockTarget::kind_named(call.kind.name()).expect("both know the same kinds");
+    let behind = BlockTarget::named(kind, key.tenant.clone(), &call.after);
+    let behind = behind.ok_or(ApiRequestError::Field(ApiField::After))?;
+    match (&behind, &*key.tenant) {
+        (BlockTarget::Address(_), tenant) if !tenant.is_empty() => Err(denied),
+        (
+            BlockTarget::Address(_)
+            | BlockTarget::User { .. }
+            | BlockTarget::UserTokens { .. }
+            | BlockTarget::Token { .. },
+            _,
+        ) => Ok(BlockPage { behind, limit: call.limit }),
+    }
+}
 
 /// The change that a call means.
 pub(super) fn block_change(

@@ -13,5 +13,7 @@ mod scopes;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{ApiPlan, ApiReplies, Caller, Question, Questions, answer, plan};
+pub use plan::{
+    ApiPlan, ApiReplies, BlockAsks, BlockReplies, Caller, Question, Questions, answer, plan,
+};
 pub use scopes::scope_of;

@@ -11,13 +11,13 @@ use std::cell::Cell;
 use std::mem;
 use std::sync::Arc;
 
-use super::block_change::block_change;
+use super::block_change::{block_change, block_page};
 use crate::auth::{ApiKey, ApiScope};
 use crate::base::limits::{
     API_QUESTION_BYTES, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX, API_USER_QUESTIONS,
 };
 use crate::base::{ClientId, RoomId};
-use crate::blocks::{BlockChange, BlockStorage};
+use crate::blocks::{BlockChange, BlockPage, BlockStorage, BlockTarget, BlockTerms};
 use crate::room::{ChannelKey, HistoryPage, HistoryQuery, Namespace, RoomOp, RoomReply};
 use crate::session::{CONVERSATION_NAMESPACE, ChannelKind, NameKey, ServerPublish, resolve};
 use crate::shard::{
@@ -26,8 +26,8 @@ use crate::shard::{
 };
 use crate::store::ReadOrder;
 use crate::wire::api::{
-    ApiAnswer, ApiCall, ApiChannelAnswer, ApiClose, ApiConnection, ApiMessage, ApiMethod, ApiNode,
-    ApiRequestError, ApiUserCall, ApiUserOp,
+    ApiAnswer, ApiBlock, ApiCall, ApiChannelAnswer, ApiClose, ApiConnection, ApiMessage, ApiMethod,
+    ApiNode, ApiRequestError, ApiUserCall, ApiUserOp,
 };
 use crate::wire::{Encoding, ErrorCode, Payload};
 
@@ -57,13 +57,32 @@ pub struct Question {
     pub cost: usize,
 }
 
+/// What a request asks of the list of who is kept out.
+#[derive(Debug, Default)]
+pub struct BlockAsks {
+    /// Changes, in order.
+    pub changes: Vec<BlockChange>,
+    /// Pages, as of behind the changes.
+    pub pages: Vec<BlockPage>,
+}
+
+/// The answers to it.
+#[derive(Clone, Debug, Default)]
+pub struct BlockReplies {
+    /// What became of each change.
+    pub changes: Vec<Result<BlockStorage, ErrorCode>>,
+    /// The pages.
+    pub pages: Vec<Vec<(BlockTarget, BlockTerms)>>,
+}
+
 /// The questions of one request, which have a bound.
 #[derive(Debug, Default)]
 pub struct Questions {
     list: Vec<Question>,
     cost: usize,
-    /// What the request changes of who is kept out. Calls have a bound.
-    changes: Vec<BlockChange>,
+    /// What the request changes of who is kept out, and what of it it wants to see. Calls have
+    /// a bound.
+    blocks: BlockAsks,
 }
 
 impl Questions {
@@ -77,9 +96,20 @@ impl Questions {
         self.list.push(Question { ask: ServerAsk::Blocks(Arc::new(update)), cost: 0 });
     }
 
-    /// Takes the changes of who is kept out, in order.
-    pub fn take_changes(&mut self) -> Vec<BlockChange> {
-        mem::take(&mut self.changes)
+    /// Takes what is asked of the list of who is kept out; `None` for nothing.
+    pub fn take_block_asks(&mut self) -> Option<BlockAsks> {
+        let asks = mem::take(&mut self.blocks);
+        (!asks.changes.is_empty() || !asks.pages.is_empty()).then_some(asks)
+    }
+
+    /// One more page of that list, if there is room; its index.
+    fn ask_page(&mut self, page: BlockPage) -> Result<usize, ErrorCode> {
+        if API_REQUEST_QUESTIONS_MAX < self.cost + API_READ_QUESTIONS {
+            return Err(ErrorCode::LimitExceeded);
+        }
+        self.cost += API_READ_QUESTIONS;
+        self.blocks.pages.push(page);
+        Ok(self.blocks.pages.len() - 1)
     }
 
     /// All of them, in order.
@@ -138,6 +168,13 @@ pub enum ApiPlan {
     User(ApiMethod, Box<str>, usize),
     /// To a call about who is kept out, by index of the change.
     Block(ApiMethod, usize),
+    /// To blocks.
+    Blocks {
+        /// The page's index.
+        index: usize,
+        /// How many it has at most.
+        limit: usize,
+    },
     /// To batch.
     Batch(Vec<ApiPlan>),
 }
@@ -338,11 +375,18 @@ pub fn plan(
         Ok(ApiCall::Block(call)) => {
             let method = call.method;
             match block_change(caller.key, caller.now_unix_s, call) {
-                Ok(change) => questions.changes.push(change),
+                Ok(change) => questions.blocks.changes.push(change),
                 Err(error) => return ApiPlan::Error(error),
             }
-            Ok(ApiPlan::Block(method, questions.changes.len() - 1))
+            Ok(ApiPlan::Block(method, questions.blocks.changes.len() - 1))
         }
+        Ok(ApiCall::Blocks(call)) => match block_page(caller.key, &call) {
+            Ok(page) => {
+                let limit = page.limit;
+                questions.ask_page(page).map(|index| ApiPlan::Blocks { index, limit })
+            }
+            Err(error) => return ApiPlan::Error(error),
+        },
         Ok(ApiCall::Batch(calls)) => Ok(ApiPlan::Batch(
             calls.into_iter().map(|call| plan(caller, call, questions)).collect(),
         )),
@@ -355,8 +399,8 @@ pub fn plan(
 pub struct ApiReplies {
     /// The answers to its questions, in their order.
     pub questions: Vec<ServerReply>,
-    /// What became of its changes of who is kept out, in their order.
-    pub changes: Vec<Result<BlockStorage, ErrorCode>>,
+    /// What became of what it asks of the list of who is kept out.
+    pub blocks: BlockReplies,
 }
 
 /// What a call is answered, from what it led to; `node` is asked where a call is about the
@@ -398,13 +442,25 @@ pub fn answer<'a>(
         ApiPlan::Info => ApiAnswer::Info(node()),
         ApiPlan::Channels(index) => by_cores(ApiMethod::Channels, "", &replies[*index]),
         ApiPlan::User(method, user, index) => by_cores(*method, user, &replies[*index]),
-        ApiPlan::Block(method, index) => match all_replies.changes[*index] {
+        ApiPlan::Block(method, index) => match all_replies.blocks.changes[*index] {
             Ok(storage) => {
                 let is_durable = storage == BlockStorage::Disk;
                 ApiAnswer::Blocked { method: *method, is_durable }
             }
             Err(code) => ApiAnswer::Error(ApiRequestError::Code(code)),
         },
+        ApiPlan::Blocks { index, limit } => {
+            let page = &all_replies.blocks.pages[*index];
+            let told = |(target, terms): &'a (BlockTarget, BlockTerms)| ApiBlock {
+                name: target.name(),
+                until_unix_s: terms.until_unix_s,
+                issued_before_unix_s: terms.issued_before_unix_s,
+            };
+            ApiAnswer::Blocks {
+                blocks: page.iter().map(told).collect(),
+                is_full: page.len() == *limit,
+            }
+        }
         ApiPlan::Batch(plans) => {
             ApiAnswer::Batch(plans.iter().map(|plan| answer(plan, all_replies, node)).collect())
         }

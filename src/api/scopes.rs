@@ -24,7 +24,8 @@ pub fn scope_of(method: ApiMethod) -> Option<ApiScope> {
         | ApiMethod::RevokeToken
         | ApiMethod::InvalidateUserTokens
         | ApiMethod::BlockAddress
-        | ApiMethod::UnblockAddress => Some(ApiScope::Blocks),
+        | ApiMethod::UnblockAddress
+        | ApiMethod::Blocks => Some(ApiScope::Blocks),
         ApiMethod::Batch => None,
     }
 }

@@ -10,13 +10,14 @@ use crate::base::ClientId;
 use crate::base::limits::{
     API_CHANNELS_LISTED_MAX, API_CONNECTIONS_MAX, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX,
 };
-use crate::blocks::{AddressRange, BlockChange, BlockStorage, BlockTarget, BlockTerms};
+use crate::blocks::{AddressRange, BlockChange, BlockPage, BlockStorage, BlockTarget, BlockTerms};
 use crate::metrics::Agent;
 use crate::room::{Namespace, PublishAck, RoomOp, RoomReply};
 use crate::session::NameKey;
 use crate::shard::{CoresReply, ServerAsk, ServerOp, ServerReply, UserConnection, UserOp};
 use crate::wire::api::{
-    ApiAnswer, ApiField, ApiMethod, ApiNode, ApiRequestError, parse_call, write_answer,
+    ApiAnswer, ApiBlockKind, ApiField, ApiMethod, ApiNode, ApiRequestError, parse_call,
+    write_answer,
 };
 use crate::wire::{Encoding, Epoch, ErrorCode, Position};
 
@@ -57,7 +58,7 @@ fn planned(key: &ApiKey, method: ApiMethod, body: &Value) -> (ApiPlan, Vec<Quest
 
 /// What a request led to that changes nothing of who is kept out.
 fn led_to(questions: Vec<ServerReply>) -> ApiReplies {
-    ApiReplies { questions, changes: Vec::new() }
+    ApiReplies { questions, ..ApiReplies::default() }
 }
 
 #[track_caller]
@@ -91,7 +92,7 @@ fn who_may_not_ask_does_not_learn_what_exists() {
     let body = |channel: &str, method: ApiMethod| {
         let mut body = json!({
             "channel": channel, "channels": [channel], "user": "anna", "expired": true,
-            "uid": "1", "address": "203.0.113.7",
+            "uid": "1", "address": "203.0.113.7", "kind": "user",
         });
         if matches!(method, ApiMethod::Publish | ApiMethod::Broadcast) {
             body["data"] = json!(1);
@@ -332,7 +333,7 @@ fn changed(key: &ApiKey, method: ApiMethod, body: Value) -> (ApiPlan, Vec<BlockC
     let caller = Caller { key, names, namespaces: &namespaces, now_unix_s: NOW_UNIX_S };
     let (body, mut questions) = (body.to_string(), Questions::default());
     let plan = plan(&caller, parse_call(method, body.as_bytes()), &mut questions);
-    let changes = questions.take_changes();
+    let changes = questions.take_block_asks().unwrap_or_default().changes;
     assert!(questions.into_list().is_empty());
     (plan, changes)
 }
@@ -424,11 +425,57 @@ fn each_change_of_a_batch_has_its_own_outcome() {
     let (plan, changes) = changed(&key(&ApiScope::ALL), ApiMethod::Batch, commands);
     assert_eq!(changes.len(), 2);
     let outcomes = vec![Ok(BlockStorage::Disk), Err(ErrorCode::LimitExceeded)];
-    let replies = ApiReplies { questions: Vec::new(), changes: outcomes };
+    let blocks = BlockReplies { changes: outcomes, ..BlockReplies::default() };
+    let replies = ApiReplies { blocks, ..ApiReplies::default() };
     let mut body = bytes::BytesMut::new();
     write_answer(&answer(&plan, &replies, &ApiNode::default), &mut body);
     let told: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(told["replies"][0], json!({ "block_user": { "durable": true } }));
     assert_eq!(told["replies"][1]["error"]["message"], "bad request: user");
     assert_eq!(told["replies"][2]["error"]["code"], 106);
+}
+
+#[test]
+fn blocks_are_told_in_pages_of_one_kind_and_the_keys_tenant() {
+    let asked = |key: &ApiKey, body: Value| {
+        let namespaces = namespaces();
+        let names = NameKey([1, 2]);
+        let caller = Caller { key, names, namespaces: &namespaces, now_unix_s: NOW_UNIX_S };
+        let (body, mut questions) = (body.to_string(), Questions::default());
+        let plan = plan(&caller, parse_call(ApiMethod::Blocks, body.as_bytes()), &mut questions);
+        (plan, questions.take_block_asks().map(|asks| asks.pages).unwrap_or_default())
+    };
+    let all = key(&ApiScope::ALL);
+    let user = |name: &str| BlockTarget::User { tenant: "t".into(), user: name.into() };
+    let (first, pages) = asked(&all, json!({ "kind": "user", "limit": 2 }));
+    assert_eq!(pages, [BlockPage { behind: user(""), limit: 2 }]);
+    let (_, pages) = asked(&all, json!({ "kind": "user", "after": "bob" }));
+    assert_eq!(pages, [BlockPage { behind: user("bob"), limit: 100 }]);
+    for (field, body) in [
+        (ApiField::Kind, json!({})),
+        (ApiField::Kind, json!({ "kind": "planet" })),
+        (ApiField::Limit, json!({ "kind": "user", "limit": 0 })),
+        (ApiField::Limit, json!({ "kind": "user", "limit": 1_001 })),
+        (ApiField::After, json!({ "kind": "address", "after": "everywhere" })),
+    ] {
+        assert_eq!(asked(&all, body).0, ApiPlan::Error(ApiRequestError::Field(field)));
+    }
+    let whole = ApiKey { tenant: "".into(), ..key(&ApiScope::ALL) };
+    for kind in ApiBlockKind::ALL {
+        let (_, pages) = asked(&whole, json!({ "kind": kind.name() }));
+        assert_eq!(pages[0].behind.kind().word(), kind.name());
+    }
+    let denied = ApiPlan::Error(ApiRequestError::Code(ErrorCode::PermissionDenied));
+    assert_eq!(asked(&all, json!({ "kind": "address" })).0, denied);
+    assert_eq!(asked(&key(&[ApiScope::Info]), json!({ "kind": "user" })).0, denied);
+
+    let ends = BlockTerms { until_unix_s: 7, issued_before_unix_s: 0 };
+    let page = vec![(user("anna"), BlockTerms::default()), (user("bob"), ends)];
+    let blocks = BlockReplies { pages: vec![page], ..BlockReplies::default() };
+    let replies = ApiReplies { blocks, ..ApiReplies::default() };
+    let mut body = bytes::BytesMut::new();
+    write_answer(&answer(&first, &replies, &ApiNode::default), &mut body);
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    let blocks = json!([{ "name": "anna" }, { "name": "bob", "expire_at": 7 }]);
+    assert_eq!(told["result"], json!({ "blocks": blocks, "next": "bob" }));
 }

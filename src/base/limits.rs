@@ -307,6 +307,12 @@ pub const INFO_BYTES_MAX: usize = 4 << 10;
 /// Channels in one answer of the server API; more are answered 106.
 pub const API_CHANNELS_LISTED_MAX: usize = 2_000;
 
+/// Blocks in one answer of the server API.
+pub const API_BLOCKS_LISTED_MAX: usize = 1_000;
+
+/// The same where a call does not say.
+pub const API_BLOCKS_LISTED_DEFAULT: usize = 100;
+
 /// Codes with which others may have connections closed: those of libraries, and of applications
 /// (RFC 6455, 7.4.2).
 pub const CLOSE_CODES_OF_OTHERS: RangeInclusive<u16> = 3_000..=4_999;

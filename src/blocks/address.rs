@@ -20,6 +20,10 @@ pub struct AddressRange {
 }
 
 impl AddressRange {
+    /// Comes before all others.
+    pub const FIRST: AddressRange =
+        AddressRange { first: IpAddr::V4(Ipv4Addr::UNSPECIFIED), bits: 0 };
+
     /// From an address, or one with a slash and a number of bits behind it; `None` for anything
     /// else, for a range that does not begin with its first address, and for one that is too
     /// large.

@@ -2,6 +2,8 @@
 //!
 //! Deliberately absent: whether it is, which `list` and `table` know.
 
+use std::borrow::Cow;
+
 use super::address::AddressRange;
 use crate::metrics::BlockKind;
 
@@ -34,6 +36,43 @@ pub enum BlockTarget {
 }
 
 impl BlockTarget {
+    /// The target of a kind with this name; an empty one comes before all others. `None` where it
+    /// is no name of the kind.
+    pub fn named(kind: BlockKind, tenant: Box<str>, name: &str) -> Option<BlockTarget> {
+        Some(match kind {
+            BlockKind::User => BlockTarget::User { tenant, user: name.into() },
+            BlockKind::UserTokens => BlockTarget::UserTokens { tenant, user: name.into() },
+            BlockKind::Token => BlockTarget::Token { tenant, id: name.into() },
+            BlockKind::Address if name.is_empty() => BlockTarget::Address(AddressRange::FIRST),
+            BlockKind::Address => BlockTarget::Address(AddressRange::parse(name)?),
+        })
+    }
+
+    /// The kind of this word, which is that of metrics, too.
+    pub fn kind_named(word: &str) -> Option<BlockKind> {
+        BlockKind::ALL.iter().copied().find(|kind| kind.word() == word)
+    }
+
+    /// Its tenant; empty for the only one, and for addresses.
+    pub fn tenant(&self) -> &str {
+        match self {
+            BlockTarget::User { tenant, .. }
+            | BlockTarget::UserTokens { tenant, .. }
+            | BlockTarget::Token { tenant, .. } => tenant,
+            BlockTarget::Address(_) => "",
+        }
+    }
+
+    /// Its name, as it is written.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            BlockTarget::User { user: name, .. }
+            | BlockTarget::UserTokens { user: name, .. }
+            | BlockTarget::Token { id: name, .. } => Cow::Borrowed(name),
+            BlockTarget::Address(range) => Cow::Owned(range.to_string()),
+        }
+    }
+
     /// Its kind.
     pub fn kind(&self) -> BlockKind {
         match self {
@@ -43,6 +82,15 @@ impl BlockTarget {
             BlockTarget::Address(_) => BlockKind::Address,
         }
     }
+}
+
+/// Which blocks somebody wants to see: some of one kind and tenant, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockPage {
+    /// The one behind which it begins, or the first that there could be.
+    pub behind: BlockTarget,
+    /// How many at most.
+    pub limit: usize,
 }
 
 /// For how long, and of tokens which.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::entry::{BlockChange, BlockTarget, BlockTerms};
+use super::entry::{BlockChange, BlockPage, BlockTarget, BlockTerms};
 use crate::base::limits::BLOCKS_MAX;
 use crate::metrics::BlockKind;
 
@@ -42,6 +42,15 @@ impl BlockList {
     /// What holds for a target.
     pub fn terms(&self, target: &BlockTarget) -> Option<BlockTerms> {
         self.blocks.get(target).copied()
+    }
+
+    /// Some blocks of a kind and tenant, in order.
+    pub fn page(&self, page: &BlockPage) -> Vec<(BlockTarget, BlockTerms)> {
+        let behind = (Bound::Excluded(&page.behind), Bound::Unbounded);
+        let (kind, tenant) = (page.behind.kind(), page.behind.tenant());
+        let of_it = |target: &BlockTarget| target.kind() == kind && target.tenant() == tenant;
+        let blocks = self.blocks.range(behind).take_while(|(target, _)| of_it(target));
+        blocks.take(page.limit).map(|(target, terms)| (target.clone(), *terms)).collect()
     }
 
     /// What would hold for a target after this change. A user or an address that is blocked again
@@ -144,6 +153,45 @@ mod tests {
             assert_eq!(list.len(), 7);
             assert!(list.iter().all(|(_, terms)| terms.holds(101)));
             assert!(!list.iter().any(|(_, terms)| terms == until(101)));
+        }
+    }
+
+    #[test]
+    fn pages_show_each_block_of_a_kind_and_tenant_once() {
+        let mut list = BlockList::default();
+        let of = |tenant: &str, user: &str| BlockTarget::User {
+            tenant: tenant.into(),
+            user: user.into(),
+        };
+        for name in ["anna", "bob", "carl"] {
+            list.set(user(name), Some(until(7)));
+            list.set(of("acme", name), Some(until(8)));
+            list.set(token(name), Some(until(9)));
+        }
+        for text in ["10.0.0.0/8", "10.0.0.0/9", "203.0.113.7", "2001:db8::/32"] {
+            let range = crate::blocks::AddressRange::parse(text).unwrap();
+            list.set(BlockTarget::Address(range), Some(until(0)));
+        }
+        let all = |kind: BlockKind, tenant: &str, limit: usize| {
+            let mut behind = BlockTarget::named(kind, tenant.into(), "").unwrap();
+            let mut names = Vec::new();
+            loop {
+                let found = list.page(&BlockPage { behind: behind.clone(), limit });
+                let Some((last, _)) = found.last() else { return names };
+                behind = last.clone();
+                names.extend(found.iter().map(|(target, _)| target.name().into_owned()));
+            }
+        };
+        for limit in 1..=4 {
+            for (kind, tenant) in
+                [(BlockKind::User, ""), (BlockKind::User, "acme"), (BlockKind::Token, "")]
+            {
+                assert_eq!(all(kind, tenant, limit), ["anna", "bob", "carl"]);
+            }
+            assert!(all(BlockKind::UserTokens, "", limit).is_empty());
+            assert!(all(BlockKind::Token, "acme", limit).is_empty());
+            let addresses = all(BlockKind::Address, "", limit);
+            assert_eq!(addresses, ["10.0.0.0/8", "10.0.0.0/9", "203.0.113.7", "2001:db8::/32"]);
         }
     }
 

@@ -7,11 +7,9 @@
 
 use std::borrow::Cow;
 
-use super::address::AddressRange;
 use super::entry::{BlockChange, BlockTarget, BlockTerms};
 use crate::base::limits::BLOCK_NAME_BYTES_MAX;
 use crate::base::{FoundRecords, find_records, put_record};
-use crate::metrics::BlockKind;
 
 /// With what each record begins, so that the search for whole ones is fast.
 const PAYLOAD_START: &[u8] = b"{\"kind\":";
@@ -44,18 +42,11 @@ pub struct ReadRecords {
 
 /// Appends a record.
 pub fn write_record(target: &BlockTarget, terms: Option<BlockTerms>, out: &mut Vec<u8>) {
-    let (tenant, name): (&str, Cow<'_, str>) = match target {
-        BlockTarget::User { tenant, user } | BlockTarget::UserTokens { tenant, user } => {
-            (tenant, (**user).into())
-        }
-        BlockTarget::Token { tenant, id } => (tenant, (**id).into()),
-        BlockTarget::Address(range) => ("", range.to_string().into()),
-    };
     let BlockTerms { until_unix_s, issued_before_unix_s } = terms.unwrap_or_default();
     let record = RecordJson {
         kind: target.kind().word().into(),
-        tenant: tenant.into(),
-        name,
+        tenant: target.tenant().into(),
+        name: target.name(),
         blocked: terms.is_some(),
         until_unix_s,
         issued_before_unix_s,
@@ -74,16 +65,11 @@ pub fn read_records(bytes: &[u8]) -> ReadRecords {
 fn change_of(payload: &[u8]) -> Option<BlockChange> {
     let json: RecordJson<'_> = serde_json::from_slice(payload).ok()?;
     let fits = |text: &str| text.len() <= BLOCK_NAME_BYTES_MAX;
-    if !fits(&json.tenant) || !fits(&json.name) {
+    if !fits(&json.tenant) || !fits(&json.name) || json.name.is_empty() {
         return None;
     }
-    let (tenant, name) = (json.tenant.into(), json.name);
-    let target = match BlockKind::ALL.iter().find(|kind| kind.word() == json.kind)? {
-        BlockKind::User => BlockTarget::User { tenant, user: name.into() },
-        BlockKind::UserTokens => BlockTarget::UserTokens { tenant, user: name.into() },
-        BlockKind::Token => BlockTarget::Token { tenant, id: name.into() },
-        BlockKind::Address => BlockTarget::Address(AddressRange::parse(&name)?),
-    };
+    let kind = BlockTarget::kind_named(&json.kind)?;
+    let target = BlockTarget::named(kind, json.tenant.into(), &json.name)?;
     let RecordJson { until_unix_s, issued_before_unix_s, .. } = json;
     let terms = json.blocked.then_some(BlockTerms { until_unix_s, issued_before_unix_s });
     Some(BlockChange { target, terms })
@@ -92,6 +78,7 @@ fn change_of(payload: &[u8]) -> Option<BlockChange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blocks::AddressRange;
 
     fn changes() -> Vec<BlockChange> {
         let terms = |until_unix_s, issued_before_unix_s| {

@@ -36,7 +36,7 @@ use tokio::time;
 use super::api_calls::ApiRequest;
 use super::blocks::BlockRequest;
 use super::openapi::{DOCUMENT_PATH, openapi_json};
-use crate::api::{ApiReplies, Caller, Questions, answer, plan};
+use crate::api::{ApiReplies, BlockReplies, Caller, Questions, answer, plan};
 use crate::auth::{ApiKey, ApiKeys};
 use crate::base::UserHash;
 use crate::clock::unix_ms;
@@ -392,14 +392,13 @@ async fn replies(
     mut questions: Questions,
 ) -> Result<ApiReplies, ApiReplyError> {
     let busy = ApiReplyError::Refused(ErrorCode::TooManyRequests);
-    let changes = questions.take_changes();
-    let mut changed = Vec::new();
-    if !changes.is_empty() {
+    let mut blocks = BlockReplies::default();
+    if let Some(asks) = questions.take_block_asks() {
         let (done, answered) = oneshot::channel();
-        if state.blocks.try_send(BlockRequest { changes, done }).is_err() {
+        if state.blocks.try_send(BlockRequest { asks, done }).is_err() {
             return Err(busy);
         }
-        changed = answered.await.map_err(|_| ApiReplyError::Lost)?;
+        blocks = answered.await.map_err(|_| ApiReplyError::Lost)?;
     }
     let (done, answered) = oneshot::channel();
     if state.asked.try_send(ApiRequest { asker, questions, done }).is_err() {
@@ -407,7 +406,7 @@ async fn replies(
     }
     let questions =
         answered.await.map_err(|_| ApiReplyError::Lost)?.map_err(ApiReplyError::Refused)?;
-    Ok(ApiReplies { questions, changes: changed })
+    Ok(ApiReplies { questions, blocks })
 }
 
 /// What is counted of an answer.
@@ -456,7 +455,8 @@ fn label(method: Option<ApiMethod>) -> BackendMethod {
             | ApiMethod::RevokeToken
             | ApiMethod::InvalidateUserTokens
             | ApiMethod::BlockAddress
-            | ApiMethod::UnblockAddress,
+            | ApiMethod::UnblockAddress
+            | ApiMethod::Blocks,
         ) => BackendMethod::Blocks,
         Some(ApiMethod::Batch) => BackendMethod::Batch,
     }

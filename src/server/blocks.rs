@@ -20,7 +20,7 @@ use tokio::time;
 use super::StartError;
 use super::api_calls::ApiRequest;
 use super::block_journal::open_blocks;
-use crate::api::Questions;
+use crate::api::{BlockAsks, BlockReplies, Questions};
 use crate::base::UserHash;
 use crate::blocks::{
     BlockChange, BlockKey, BlockKinds, BlockList, BlockStorage, BlockTable, BlockTarget,
@@ -45,14 +45,11 @@ const UPDATES_MAX: usize = 256;
 /// Blocks that are looked at each second, whether they have ended: all within a minute and a half.
 const LOOKED_AT_MAX: usize = 4_096;
 
-/// What became of one change.
-pub(super) type BlockOutcome = Result<BlockStorage, ErrorCode>;
-
-/// Changes of one request.
+/// What one request asks.
 pub(super) struct BlockRequest {
-    pub changes: Vec<BlockChange>,
+    pub asks: BlockAsks,
     /// Who waits; may be gone.
-    pub done: oneshot::Sender<Vec<BlockOutcome>>,
+    pub done: oneshot::Sender<BlockReplies>,
 }
 
 /// The list as it was kept.
@@ -161,15 +158,15 @@ struct Made {
 }
 
 impl BlockKeeper {
-    /// Until nobody asks any more, or cores are asked nothing any more.
+    /// Until cores are asked nothing any more. Blocks end also where nobody asks.
     async fn run(mut self, mut requests: Receiver<BlockRequest>) {
         let mut looks = time::interval(Duration::from_secs(1));
         looks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             let told = tokio::select! {
-                request = requests.recv() => match request {
-                    Some(first) => self.change(first, &mut requests).await,
-                    None => return,
+                Some(request) = requests.recv() => match request.asks.changes.is_empty() {
+                    true => self.show(request),
+                    false => self.change(request, &mut requests).await,
                 },
                 _ = looks.tick() => self.expire().await,
             };
@@ -188,23 +185,27 @@ impl BlockKeeper {
     ) -> Option<()> {
         let permit = self.permit().await;
         let mut requests = vec![first];
-        let mut changes_count = requests[0].changes.len();
+        let mut changes_count = requests[0].asks.changes.len();
         while changes_count < COMMIT_CHANGES_MAX
             && let Ok(request) = others.try_recv()
         {
-            changes_count += request.changes.len();
+            changes_count += request.asks.changes.len();
             requests.push(request);
         }
-        let (mut made, mut outcomes) = (Vec::new(), Vec::new());
+        let (mut made, mut replies) = (Vec::new(), Vec::new());
         for request in &mut requests {
-            let changes = std::mem::take(&mut request.changes).into_iter();
-            outcomes.push(changes.map(|change| self.make(change, &mut made)).collect::<Vec<_>>());
+            let changes = std::mem::take(&mut request.asks.changes).into_iter();
+            let changes = changes.map(|change| self.make(change, &mut made)).collect();
+            replies.push(BlockReplies { changes, pages: self.pages(request) });
         }
         if let Err(error) = self.write(&made).await {
             tracing::error!("blocks were not changed, as they cannot be written: {error}");
             self.take_back(made);
-            outcomes.iter_mut().flatten().for_each(|one| *one = Err(ErrorCode::Internal));
-            answer(requests, outcomes);
+            for (request, reply) in requests.iter().zip(&mut replies) {
+                reply.changes.fill(Err(ErrorCode::Internal));
+                reply.pages = self.pages(request);
+            }
+            answer(requests, replies);
             return Some(());
         }
         let mut added = BlockKinds::default();
@@ -219,15 +220,30 @@ impl BlockKeeper {
         tokio::spawn(async move {
             // Where the server ends instead, nobody is answered.
             if confirmed.await.is_ok() {
-                answer(requests, outcomes);
+                answer(requests, replies);
             }
             drop::<OwnedSemaphorePermit>(permit);
         });
         Some(())
     }
 
+    /// Answers a request that changes nothing.
+    fn show(&self, request: BlockRequest) -> Option<()> {
+        let pages = self.pages(&request);
+        let _ = request.done.send(BlockReplies { changes: Vec::new(), pages }); // it may be gone
+        Some(())
+    }
+
+    fn pages(&self, request: &BlockRequest) -> Vec<Vec<(BlockTarget, BlockTerms)>> {
+        request.asks.pages.iter().map(|page| self.list.page(page)).collect()
+    }
+
     /// Makes a change in the list.
-    fn make(&mut self, change: BlockChange, made: &mut Vec<Made>) -> BlockOutcome {
+    fn make(
+        &mut self,
+        change: BlockChange,
+        made: &mut Vec<Made>,
+    ) -> Result<BlockStorage, ErrorCode> {
         let after = self.list.changed(&change).map_err(|_| ErrorCode::LimitExceeded)?;
         let target = change.target;
         let before = self.list.set(target.clone(), after);
@@ -306,8 +322,8 @@ impl BlockKeeper {
     }
 }
 
-fn answer(requests: Vec<BlockRequest>, outcomes: Vec<Vec<BlockOutcome>>) {
-    for (request, outcomes) in requests.into_iter().zip(outcomes) {
-        let _ = request.done.send(outcomes); // it may be gone
+fn answer(requests: Vec<BlockRequest>, replies: Vec<BlockReplies>) {
+    for (request, replies) in requests.into_iter().zip(replies) {
+        let _ = request.done.send(replies); // it may be gone
     }
 }

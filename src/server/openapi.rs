@@ -227,6 +227,7 @@ fn summary(method: ApiMethod) -> &'static str {
         }
         ApiMethod::BlockAddress => "Keeps an address or a range of them out.",
         ApiMethod::UnblockAddress => "Keeps an address or a range of them out no more.",
+        ApiMethod::Blocks => "Lists who is kept out, of one kind.",
         ApiMethod::Batch => "Makes several calls, each with an outcome of its own.",
     }
 }

@@ -9,7 +9,9 @@ use super::method::ApiMethod;
 use super::schema_parts::{
     AnswerMembers, any_text, anything, flag, list, map, named, number, word,
 };
-use crate::base::limits::{API_CALLS_MAX, API_CHANNELS_MAX, HISTORY_ANSWER_MAX};
+use crate::base::limits::{
+    API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX, HISTORY_ANSWER_MAX,
+};
 use crate::wire::ErrorCode;
 
 /// The name of an error's schema in the document.
@@ -75,6 +77,10 @@ fn result_schema(method: ApiMethod) -> Schema {
         | ApiMethod::UnblockAddress => {
             let durable = flag().description(Some("Whether it outlives the server."));
             members.always("durable", durable)
+        }
+        ApiMethod::Blocks => {
+            let blocks = list(0..=API_BLOCKS_LISTED_MAX, block());
+            members.always("blocks", blocks).perhaps("next", any_text())
         }
         ApiMethod::Batch => unreachable!("a batch has replies, and no result"),
     };
@@ -168,6 +174,14 @@ fn client_info() -> Schema {
         .perhaps("chan_info", anything())
         .object()
         .into()
+}
+
+fn block() -> ObjectBuilder {
+    AnswerMembers::default()
+        .always("name", any_text())
+        .perhaps("expire_at", count().description(Some("Unix seconds; none: for good.")))
+        .perhaps("issued_before", count().description(Some("Unix seconds.")))
+        .object()
 }
 
 fn node() -> ObjectBuilder {

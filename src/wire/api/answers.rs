@@ -1,5 +1,6 @@
 //! What a call of the server API is answered with.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -45,8 +46,26 @@ pub enum ApiAnswer<'a> {
         /// Whether it is on a disk.
         is_durable: bool,
     },
+    /// To blocks: some of them, and whether there may be more.
+    Blocks {
+        /// In order.
+        blocks: Vec<ApiBlock<'a>>,
+        /// The page is full: the next one begins behind its last.
+        is_full: bool,
+    },
     /// To batch: the outcome of each call, with its method where it has one.
     Batch(Vec<ApiAnswer<'a>>),
+}
+
+/// A block, as `blocks` tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiBlock<'a> {
+    /// The user, the token's id, or the addresses.
+    pub name: Cow<'a, str>,
+    /// When it ends, Unix seconds; 0 for never.
+    pub until_unix_s: u32,
+    /// Of a user's tokens, those from before this time; 0 for other kinds.
+    pub issued_before_unix_s: u32,
 }
 
 /// What a broadcast came to in one channel.
@@ -92,6 +111,7 @@ impl ApiAnswer<'_> {
             | ApiAnswer::Connections(..)
             | ApiAnswer::Done(_)
             | ApiAnswer::Blocked { .. }
+            | ApiAnswer::Blocks { .. }
             | ApiAnswer::Batch(_) => None,
         }
     }
@@ -123,6 +143,7 @@ fn put_named(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
         ApiAnswer::Channels(_) => "channels",
         ApiAnswer::Connections(..) => "connections",
         ApiAnswer::Done(method) | ApiAnswer::Blocked { method, .. } => method.name(),
+        ApiAnswer::Blocks { .. } => "blocks",
         ApiAnswer::Batch(_) => unreachable!("a batch is in no batch"),
     };
     members.object(name, |members| put_result(answer, members));
@@ -175,6 +196,16 @@ fn put_result(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
             }
         }),
         ApiAnswer::Done(_) => (),
+        ApiAnswer::Blocks { blocks, is_full } => {
+            members.list("blocks", blocks, |block, members| {
+                members.text("name", &block.name);
+                members.number_if_any("expire_at", u64::from(block.until_unix_s));
+                members.number_if_any("issued_before", u64::from(block.issued_before_unix_s));
+            });
+            if let Some(last) = blocks.last().filter(|_| *is_full) {
+                members.text("next", &last.name);
+            }
+        }
         ApiAnswer::Blocked { is_durable, .. } => {
             members.json("durable", if *is_durable { b"true" } else { b"false" });
         }

@@ -7,10 +7,52 @@ use std::borrow::Cow;
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiMethod;
 use super::user_requests::user;
-use crate::base::limits::BLOCK_NAME_BYTES_MAX;
+use crate::base::limits::{API_BLOCKS_LISTED_DEFAULT, API_BLOCKS_LISTED_MAX, BLOCK_NAME_BYTES_MAX};
 use crate::wire::json_fields::JsonFields;
 
 type Fields<'a> = JsonFields<'a, ApiField>;
+
+/// What a block is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the kind of that name")]
+pub enum ApiBlockKind {
+    User,
+    UserTokens,
+    Token,
+    Address,
+}
+
+impl ApiBlockKind {
+    /// All of them.
+    pub const ALL: [ApiBlockKind; 4] =
+        [ApiBlockKind::User, ApiBlockKind::UserTokens, ApiBlockKind::Token, ApiBlockKind::Address];
+
+    /// Its word in a call.
+    pub fn name(self) -> &'static str {
+        match self {
+            ApiBlockKind::User => "user",
+            ApiBlockKind::UserTokens => "user_tokens",
+            ApiBlockKind::Token => "token",
+            ApiBlockKind::Address => "address",
+        }
+    }
+
+    /// The kind of this word.
+    fn from_name(name: &str) -> Option<ApiBlockKind> {
+        ApiBlockKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A call of `blocks`: who is kept out, of one kind.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ApiBlocksPage<'a> {
+    /// The kind.
+    pub kind: ApiBlockKind,
+    /// The name behind which the page begins; empty for the first page.
+    pub after: Cow<'a, str>,
+    /// How many at most.
+    pub limit: usize,
+}
 
 /// A call about who is kept out.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,6 +147,18 @@ pub(super) fn block_address<'a>(fields: &Fields<'a>) -> Result<ApiBlockCall<'a>,
 pub(super) fn unblock_address<'a>(fields: &Fields<'a>) -> Result<ApiBlockCall<'a>, ApiFieldError> {
     let (target, op) = (ApiBlockTarget::Address(address(fields)?), ApiBlockOp::Unblock);
     Ok(ApiBlockCall { method: ApiMethod::UnblockAddress, target, op })
+}
+
+/// A call of `blocks`.
+pub(super) fn blocks<'a>(fields: &Fields<'a>) -> Result<ApiBlocksPage<'a>, ApiFieldError> {
+    let fits = |text: &str| text.len() <= BLOCK_NAME_BYTES_MAX;
+    let limit = fields.number(ApiField::Limit, 1..=API_BLOCKS_LISTED_MAX as u64)?;
+    let kind = fields.needed_text(ApiField::Kind, |_| true)?;
+    Ok(ApiBlocksPage {
+        kind: ApiBlockKind::from_name(&kind).ok_or(ApiFieldError(ApiField::Kind))?,
+        after: fields.text(ApiField::After, fits)?.unwrap_or_default(),
+        limit: limit.map_or(API_BLOCKS_LISTED_DEFAULT, |limit| limit as usize),
+    })
 }
 
 fn address<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldError> {

@@ -71,6 +71,8 @@ fields! {
     Uid = "uid",
     IssuedBefore = "issued_before",
     Address = "address",
+    Kind = "kind",
+    After = "after",
 }
 
 /// This field of a call is missing, or out of its range.

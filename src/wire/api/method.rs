@@ -24,12 +24,13 @@ pub enum ApiMethod {
     InvalidateUserTokens,
     BlockAddress,
     UnblockAddress,
+    Blocks,
     Batch,
 }
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 19] = [
+    pub const ALL: [ApiMethod; 20] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
@@ -48,6 +49,7 @@ impl ApiMethod {
         ApiMethod::InvalidateUserTokens,
         ApiMethod::BlockAddress,
         ApiMethod::UnblockAddress,
+        ApiMethod::Blocks,
         ApiMethod::Batch,
     ];
 
@@ -72,6 +74,7 @@ impl ApiMethod {
             ApiMethod::InvalidateUserTokens => "invalidate_user_tokens",
             ApiMethod::BlockAddress => "block_address",
             ApiMethod::UnblockAddress => "unblock_address",
+            ApiMethod::Blocks => "blocks",
             ApiMethod::Batch => "batch",
         }
     }

@@ -17,8 +17,8 @@ mod tests;
 mod user_requests;
 
 pub use answer_schemas::{answer_schema, error_schema, named_schemas};
-pub use answers::{ApiAnswer, ApiChannelAnswer, ApiConnection, ApiNode, write_answer};
-pub use block_requests::{ApiBlockCall, ApiBlockOp, ApiBlockTarget};
+pub use answers::{ApiAnswer, ApiBlock, ApiChannelAnswer, ApiConnection, ApiNode, write_answer};
+pub use block_requests::{ApiBlockCall, ApiBlockKind, ApiBlockOp, ApiBlockTarget, ApiBlocksPage};
 pub use fields::ApiField;
 pub use method::ApiMethod;
 pub use request_schemas::request_schema;

@@ -11,6 +11,7 @@ use utoipa::openapi::schema::{
     AllOfBuilder, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
 };
 
+use super::block_requests::ApiBlockKind;
 use super::fields::ApiField;
 use super::method::ApiMethod;
 use super::schema_parts::{
@@ -18,9 +19,10 @@ use super::schema_parts::{
     number, short_base64, text, time, word,
 };
 use crate::base::limits::{
-    API_CALLS_MAX, API_CHANNELS_MAX, API_TAGS_MAX, API_WHITELIST_MAX, BLOCK_NAME_BYTES_MAX,
-    CLOSE_CODES_OF_OTHERS, CLOSE_REASON_BYTES_MAX, DATA_LEVELS_MAX, HISTORY_ANSWER_MAX,
-    INFO_BYTES_MAX, MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX,
+    API_BLOCKS_LISTED_DEFAULT, API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX,
+    API_TAGS_MAX, API_WHITELIST_MAX, BLOCK_NAME_BYTES_MAX, CLOSE_CODES_OF_OTHERS,
+    CLOSE_REASON_BYTES_MAX, DATA_LEVELS_MAX, HISTORY_ANSWER_MAX, INFO_BYTES_MAX,
+    MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX,
 };
 use crate::wire::chat::OWN_TAGS;
 
@@ -71,6 +73,7 @@ pub fn request_schema(method: ApiMethod) -> Schema {
             until(fields.needed(ApiField::Address, address())).object().into()
         }
         ApiMethod::UnblockAddress => fields.needed(ApiField::Address, address()).object().into(),
+        ApiMethod::Blocks => blocks(fields),
         ApiMethod::Batch => fields.needed(ApiField::Commands, commands()).object().into(),
     }
 }
@@ -211,6 +214,25 @@ fn refresh(fields: CallFields) -> Schema {
 fn until(fields: CallFields) -> CallFields {
     let end = time().description(Some("Unix seconds, ahead of now. None or 0: for good."));
     fields.optional(ApiField::ExpireAt, end)
+}
+
+/// A page of blocks of one kind.
+fn blocks(fields: CallFields) -> Schema {
+    let after = text(0..=BLOCK_NAME_BYTES_MAX)
+        .description(Some("The `next` of the page before. None or an empty one: from the first."));
+    let limit = number(1..=API_BLOCKS_LISTED_MAX as u64)
+        .description(Some(format!("{API_BLOCKS_LISTED_DEFAULT}, where nothing is said.")));
+    let fields = fields
+        .needed(ApiField::Kind, word(ApiBlockKind::ALL.map(ApiBlockKind::name)))
+        .optional(ApiField::After, after)
+        .optional(ApiField::Limit, limit);
+    let of_names = [ApiBlockKind::User, ApiBlockKind::UserTokens, ApiBlockKind::Token];
+    let named =
+        CallFields::default().needed(ApiField::Kind, word(of_names.map(ApiBlockKind::name)));
+    let ranges = CallFields::default()
+        .needed(ApiField::Kind, word([ApiBlockKind::Address.name()]))
+        .optional(ApiField::After, any_of([address(), word([""])]));
+    both(fields, any_of([named.object(), ranges.object()]))
 }
 
 fn commands() -> Schema {

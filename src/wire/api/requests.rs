@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::block_requests::{self, ApiBlockCall};
+use super::block_requests::{self, ApiBlockCall, ApiBlocksPage};
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiMethod;
 use super::user_requests::{self, ApiUserCall, base64_data, channel};
@@ -46,6 +46,8 @@ pub enum ApiCall<'a> {
     User(ApiUserCall<'a>),
     /// About who is kept out.
     Block(ApiBlockCall<'a>),
+    /// List who is kept out.
+    Blocks(ApiBlocksPage<'a>),
     /// Several calls, in order, each with its own outcome.
     Batch(Vec<Result<ApiCall<'a>, ApiRequestError>>),
 }
@@ -119,6 +121,7 @@ pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequ
         }
         ApiMethod::BlockAddress => ApiCall::Block(block_requests::block_address(&fields)?),
         ApiMethod::UnblockAddress => ApiCall::Block(block_requests::unblock_address(&fields)?),
+        ApiMethod::Blocks => ApiCall::Blocks(block_requests::blocks(&fields)?),
         ApiMethod::Batch => ApiCall::Batch(commands(&fields)?),
     };
     Ok(call)

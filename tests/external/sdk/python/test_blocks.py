@@ -216,6 +216,20 @@ async def test_calls_in_a_batch_and_wrong_ones(server, client):
         await asyncio.to_thread(client.block_user, over)
 
 
+async def test_blocks_are_listed_in_pages(server):
+    users = [fresh_user("listed") for _ in range(5)]
+    for user in users:
+        await asyncio.to_thread(posted, server, "block_user", user=user, expire_at=4_000_000_000)
+    found, after = [], users[0][:6]
+    while after:
+        page = {"kind": "user", "limit": 2, "after": after}
+        _, answer = await asyncio.to_thread(posted, server, "blocks", **page)
+        found += answer["result"]["blocks"]
+        after = answer["result"].get("next")
+    listed = [{"name": user, "expire_at": 4_000_000_000} for user in sorted(users)]
+    assert [one for one in found if one["name"] in users] == listed
+
+
 async def test_what_was_answered_holds_after_a_kill(server):
     """Several backends block and unblock until the server is killed, again and again."""
     answered, asked = {}, {}

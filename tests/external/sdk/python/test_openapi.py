@@ -157,11 +157,13 @@ async def test_answers_with_something_in_them_are_as_the_document_says(server, p
             {"subscribe": {"user": name, "channel": channel, "info": {"a": 1}}},
             {"refresh": {"user": name, "expire_at": 4_000_000_000}},
             {"block_user": {"user": fresh_user("bob")}},
+            {"blocks": {"kind": "user"}},
             {"disconnect": {"user": fresh_user("bob")}},
         ],
     )
     errors = [one.get("error", {}).get("code") for one in batch["replies"]]
-    assert errors == [None, 107, None, None, None, 104, None, None, None, None, None]
+    assert errors == [None, 107, None, None, None, 104, None, None, None, None, None, None]
+    assert (await call("blocks", kind="user", limit=1))["result"]["next"]
     refused = await call("presence", channel="closed:1")
     assert refused == {"result": {"presence": {}}}
     assert (await call("publish", channel="nowhere:1", data=1))["error"]["code"] == 102
