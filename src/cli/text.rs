@@ -1,5 +1,8 @@
 //! Texts that people read: moments, and what strangers wrote.
 
+use crate::base::is_obeyed;
+pub(super) use crate::base::plain;
+
 /// A moment as RFC 3339 has it, by the calendar of 400 years with 146,097 days.
 pub(super) fn date(unix_ms: u64) -> String {
     const DAY_MS: u64 = 86_400_000;
@@ -15,25 +18,6 @@ pub(super) fn date(unix_ms: u64) -> String {
     let (s, ms) = (ms / 1_000, ms % 1_000);
     let (hour, minute, second) = (s / 3_600, s / 60 % 60, s % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
-}
-
-/// What cannot move the cursor, or end the line.
-pub(super) fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if is_obeyed(letter) {
-            plain.extend(letter.escape_default());
-        } else {
-            plain.push(letter);
-        }
-    }
-    plain
-}
-
-/// Control characters, and those that turn the direction of the text around them.
-fn is_obeyed(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// JSON on one line: between tokens there may be line ends, and in texts everything else

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::LogFormat;
+use crate::base::is_obeyed;
 
 /// A line as it is written: without control characters and what turns the direction of
 /// text, at most so long, and with one line feed at its end.
@@ -16,7 +17,7 @@ pub(super) fn line(said: &[u8], format: LogFormat, bytes_max: usize) -> String {
             break;
         }
         match letter {
-            letter if !does_something(letter) => line.push(letter),
+            letter if !is_obeyed(letter) => line.push(letter),
             letter => {
                 // Writing to a string does not fail.
                 let _ = match format {
@@ -29,14 +30,6 @@ pub(super) fn line(said: &[u8], format: LogFormat, bytes_max: usize) -> String {
     }
     line.push('\n');
     line
-}
-
-/// Control characters (C0, DEL, C1), separators of lines, and the marks with which text
-/// can be shown in another order than it has (Unicode, UAX 9).
-fn does_something(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{061c}')
-        || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
