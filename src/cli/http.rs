@@ -4,6 +4,7 @@
 //! Invariant: no fault has a token, nor more of an address than its host.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -224,6 +225,16 @@ impl Service {
     pub(super) fn unreadable(&self, why: &dyn fmt::Display) -> ServiceError {
         ServiceError::Unreadable(self.kind, self.shown.clone(), why.to_string())
     }
+}
+
+/// How this host reaches what listens there.
+pub(super) fn reached(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 #[cfg(test)]

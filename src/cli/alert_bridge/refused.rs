@@ -12,7 +12,6 @@
 mod show;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Subcommand};
@@ -20,7 +19,7 @@ use serde_json::Value;
 
 use super::resolve;
 use crate::alert::Options;
-use crate::cli::http::{Service, ServiceKind, ServiceResult};
+use crate::cli::http::{Service, ServiceKind, ServiceResult, reached};
 use crate::cli::inputs::read;
 use crate::cli::output::{OutputLines, fail, tell};
 use crate::cli::{FAILED, MISUSED, OK};
@@ -185,16 +184,6 @@ fn urls(options: &Options) -> Vec<String> {
         urls.push(options.peer_url.clone());
     }
     urls
-}
-
-/// How this host reaches what listens there.
-fn reached(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }
 
 impl<'a> Census<'a> {
