@@ -44,6 +44,8 @@ pub mod server;
 pub mod alert;
 pub mod probe;
 
+mod top;
+
 pub mod config;
 
 pub mod cli;

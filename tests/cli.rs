@@ -38,7 +38,7 @@ fn wrong_use_is_2_and_help_is_0() {
     check(&["sing"], 2, &[], &["sing"]);
     check(&["serve", "--lisen", "x"], 2, &[], &["--listen"]);
     check(&["serve", "--dev", "--config", "x"], 2, &[], &["--dev"]);
-    check(&["--help"], 0, &["check-config", "doctor"], &[]);
+    check(&["--help"], 0, &["check-config", "doctor", "top"], &[]);
     check(&["serve", "-h"], 0, &["--connections-max"], &[]);
     check(&["serve", "--help"], 0, &["--session-ping-interval-ms"], &[]);
     check(&["version"], 0, &[concat!("rookery ", env!("CARGO_PKG_VERSION"))], &[]);

@@ -66,6 +66,11 @@ impl AdminToken {
         Ok(AdminToken(text.into()))
     }
 
+    /// It, for a request that shows it.
+    pub fn text(&self) -> &str {
+        str::from_utf8(&self.0).expect("visible characters of ASCII")
+    }
+
     /// Whether it is this one. How long that takes depends on the length of what was
     /// given only.
     pub fn is(&self, given: &[u8]) -> bool {

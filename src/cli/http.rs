@@ -1,5 +1,5 @@
-//! One question of a command to Alertmanager or to an alert bridge, and its answer, within
-//! limits of time and size.
+//! One question of a command to Alertmanager, to an alert bridge or to the admin listener of a
+//! server, and its answer, within limits of time and size.
 //!
 //! Invariant: no fault has a token, nor more of an address than its host.
 
@@ -17,9 +17,6 @@ use tokio::{runtime, time};
 use super::text::plain;
 use crate::outbound::{BodyEnd, Connector, Exchange, HttpUrl, ProxyError, ProxyRules, UrlError};
 
-/// For one question with its answer.
-const EXCHANGE_S_MAX: u64 = 10;
-
 /// Characters of a refusal that are repeated.
 const WORDS_CHARS_MAX: usize = 300;
 
@@ -30,6 +27,8 @@ pub(super) enum ServiceKind {
     Alertmanager,
     /// An alert bridge.
     Bridge,
+    /// The admin listener of a server.
+    Server,
 }
 
 impl ServiceKind {
@@ -37,6 +36,7 @@ impl ServiceKind {
         match self {
             ServiceKind::Alertmanager => "Alertmanager",
             ServiceKind::Bridge => "the alert bridge",
+            ServiceKind::Server => "the server",
         }
     }
 
@@ -44,15 +44,27 @@ impl ServiceKind {
         match self {
             ServiceKind::Alertmanager => "http://127.0.0.1:9093",
             ServiceKind::Bridge => "http://127.0.0.1:9494",
+            ServiceKind::Server => "http://127.0.0.1:8001",
         }
     }
 
     /// Bytes of an answer. A silence takes some hundred; a page of what chats
-    /// refused has fifty alerts, each of 64 KiB at most, and more where it is escaped.
+    /// refused has fifty alerts, each of 64 KiB at most, and more where it is escaped. A page of
+    /// metrics has 20,000 samples at most.
     fn answer_bytes_max(self) -> usize {
         match self {
             ServiceKind::Alertmanager => 4 << 20,
             ServiceKind::Bridge => 32 << 20,
+            ServiceKind::Server => 8 << 20,
+        }
+    }
+
+    /// For one question with its answer. Whoever watches a server wants to see that it is
+    /// silent; it answers within milliseconds.
+    fn exchange_s_max(self) -> u64 {
+        match self {
+            ServiceKind::Alertmanager | ServiceKind::Bridge => 10,
+            ServiceKind::Server => 3,
         }
     }
 }
@@ -95,7 +107,8 @@ impl fmt::Display for ServiceError {
             ServiceError::Token => f.write_str("the token is no text of a header"),
             ServiceError::Broken(kind, host, why) => write!(f, "{} at {host}: {why}", kind.name()),
             ServiceError::Late(kind, host) => {
-                write!(f, "{} at {host} did not answer within {EXCHANGE_S_MAX} s", kind.name())
+                let s = kind.exchange_s_max();
+                write!(f, "{} at {host} did not answer within {s} s", kind.name())
             }
             ServiceError::Refused(kind, host, status, words) => {
                 write!(f, "{} at {host} says {status}: {words}", kind.name())
@@ -196,9 +209,9 @@ impl Service {
             proxy,
             request,
             bytes_max: self.kind.answer_bytes_max(),
-            ms_max: EXCHANGE_S_MAX * 1_000,
+            ms_max: self.kind.exchange_s_max() * 1_000,
         };
-        let limit = Duration::from_secs(EXCHANGE_S_MAX);
+        let limit = Duration::from_secs(self.kind.exchange_s_max());
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| broken(&error))?;
         let answer = runtime

@@ -22,6 +22,7 @@ mod silence;
 mod store;
 mod text;
 mod token;
+mod top;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -64,6 +65,8 @@ enum Command {
     ApiKey(api_key::ApiKeyArguments),
     /// Look whether this machine can hold so many connections, and say what to change.
     Doctor(doctor::DoctorArguments),
+    /// Watch what a server does, in a terminal or once as text.
+    Top(top::TopArguments),
     /// Look at a store that no server has open.
     Store(store::StoreArguments),
     /// Carry alerts from Alertmanager to group chats: WeCom, DingTalk, Slack, webhooks.
@@ -144,6 +147,7 @@ impl Command {
             Command::Token(arguments) => token::run(&arguments),
             Command::ApiKey(arguments) => api_key::run(&arguments),
             Command::Doctor(arguments) => doctor::run(arguments),
+            Command::Top(arguments) => top::run(arguments),
             Command::Store(arguments) => store::run(arguments),
             Command::AlertBridge(arguments) => alert_bridge::run(arguments),
             Command::Probe(arguments) => probe::run(arguments),

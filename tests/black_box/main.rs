@@ -18,5 +18,6 @@ mod seccomp;
 mod server;
 mod silent;
 mod store;
+mod top;
 mod tracing;
 mod without_io_uring;

@@ -40,6 +40,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ),
     ("alert", "base http_server record_file outbound logs runtime signals clock"),
     ("probe", "ws wire http_server tls_roots logs runtime"),
+    ("top", "base"),
     (
         "config",
         "base metrics ring ws wire auth hook session room store shard admin server alert outbound \
@@ -47,8 +48,8 @@ const MAY_USE: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "base metrics ring ws wire auth session room store shard admin server alert probe config \
-         outbound logs clock",
+        "base metrics ring ws wire auth session room store shard admin server alert probe top config \
+         outbound logs signals clock",
     ),
 ];
 
@@ -109,7 +110,7 @@ const ORDERS: &[(&str, &str)] = &[
 ];
 
 /// These decide and never act: modules, and rooms of modules.
-const PURE: &str = "base blocks ws wire auth hook session room shard api config alert/options alert/model \
+const PURE: &str = "base blocks ws wire auth hook session room shard api top config alert/options alert/model \
                     alert/message alert/core";
 
 /// What acts, by the beginning of its path.

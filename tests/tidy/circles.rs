@@ -20,7 +20,7 @@ const ORDERED: &str = "bench/src bench/src/engine bench/src/loads bench/src/repo
                        src/shard/delivery src/shard/fanout src/shard/liveness src/shard/observe \
                        src/shard/outbox src/store src/store/engine src/store/engine/reads \
                        src/store/engine/upkeep src/store/engine/writes src/store/fjall_disk \
-                       src/store/inspect src/store/record src/wire src/wire/chat src/ws";
+                       src/store/inspect src/store/record src/top src/wire src/wire/chat src/ws";
 
 /// The files of a folder and the folders in it, each with those that it uses.
 type Uses = BTreeMap<String, BTreeSet<String>>;
