@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth::{ApiKey, ApiKeyHash, ApiScope};
+use crate::auth::{ApiKey, ApiScope, SecretHash};
 use crate::base::ClientId;
 use crate::base::limits::{
     API_CHANNELS_LISTED_MAX, API_CONNECTIONS_MAX, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX,
@@ -39,7 +39,7 @@ fn namespaces() -> Vec<Namespace> {
 fn key(scopes: &[ApiScope]) -> ApiKey {
     ApiKey {
         name: "shop".into(),
-        hash: ApiKeyHash::of(b""),
+        hash: SecretHash::of(b""),
         scopes: scopes.iter().copied().collect(),
         tenant: "t".into(),
         channels: ["room:*", "bare:*", "@*", "dm#*", "none:*"].map(Into::into).to_vec(),

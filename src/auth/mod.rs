@@ -18,17 +18,19 @@ mod claims;
 mod fault;
 mod keys;
 mod permissions;
+mod secret_hash;
 mod sign;
 mod subscribe_options;
 #[cfg(test)]
 mod tests;
 
-pub use api_keys::{API_KEYS_MAX, ApiKey, ApiKeyHash, ApiKeys, ApiScope, ApiScopes};
+pub use api_keys::{API_KEYS_MAX, ApiKey, ApiKeys, ApiScope, ApiScopes};
 pub use backend::{BackendGrant, read_data, read_grant};
 pub use claims::{ChannelClaims, ClaimRequirements, Claims};
 pub use fault::{TokenError, TokenRecovery};
 pub use keys::{Algorithm, KeyError, KeyErrorKind, KeyMaterial, KeySpec, Keys, WeakKey};
 pub use permissions::{Capability, PatternKind, PermissionSet, allowed, channel_matches};
+pub use secret_hash::SecretHash;
 pub use sign::{NewToken, SignError, sign};
 pub use subscribe_options::{
     SubscribeData, SubscribeOptions, SubscribeOverrides, UnsupportedClaim, UnsupportedClaims,

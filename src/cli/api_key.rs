@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::FAILED;
 use super::output::{fail, print, tell};
-use crate::auth::{ApiKeyHash, ApiScope};
+use crate::auth::{ApiScope, SecretHash};
 use crate::config::{self, ApiKeyEntry};
 
 /// Bytes of a key: beyond guessing.
@@ -45,10 +45,10 @@ pub(super) fn run(arguments: &ApiKeyArguments) -> u8 {
     let key = BASE64_URL_SAFE_NO_PAD.encode(bytes);
     // Not with the table: that is for a file, this is for the backend alone.
     tell(&format!("the key, which is shown this once: {key}"));
-    print(&table(arguments, ApiKeyHash::of(key.as_bytes())))
+    print(&table(arguments, SecretHash::of(key.as_bytes())))
 }
 
-fn table(arguments: &ApiKeyArguments, hash: ApiKeyHash) -> String {
+fn table(arguments: &ApiKeyArguments, hash: SecretHash) -> String {
     let ApiKeyArguments { name, scope, channel, tenant } = arguments;
     let scopes = if scope.is_empty() { &ApiScope::ALL[..] } else { scope };
     config::api_key_table(&ApiKeyEntry {
@@ -72,7 +72,7 @@ mod tests {
             channel,
             tenant: String::new(),
         };
-        let hash = ApiKeyHash::of(b"abc");
+        let hash = SecretHash::of(b"abc");
         let all = table(&arguments(Vec::new(), Vec::new()), hash);
         assert_eq!(
             all,

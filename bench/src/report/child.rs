@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use rookery::auth::ApiKeyHash;
+use rookery::auth::SecretHash;
 
 use crate::clock::Clock;
 use crate::engine::Target;
@@ -294,7 +294,7 @@ durability = "{durability}"
 
 /// A listener for one backend.
 fn api_config(port: u16) -> String {
-    let key = ApiKeyHash::of(API_KEY.as_bytes());
+    let key = SecretHash::of(API_KEY.as_bytes());
     format!(
         r#"[api]
 listen = "127.0.0.1:{port}"

@@ -16,7 +16,7 @@ use super::settings::SETTINGS;
 use super::{ApiKeyEntry, Config, KeyEntry, NAMESPACES_MAX, hooks};
 use crate::admin::AdminToken;
 use crate::auth::{
-    API_KEYS_MAX, Algorithm, ApiKey, ApiKeyHash, ApiScope, KEYS_MAX, KeyMaterial, KeySpec, Keys,
+    API_KEYS_MAX, Algorithm, ApiKey, ApiScope, KEYS_MAX, KeyMaterial, KeySpec, Keys, SecretHash,
 };
 use crate::base::limits::LISTENERS_MAX;
 use crate::config::draft::ConfigDraft;
@@ -234,7 +234,7 @@ fn api_key(entry: &ApiKeyEntry) -> Result<ApiKey, String> {
     if name.is_empty() || !name.bytes().all(is_plain) {
         return Err(format!("the name {name:?} may have letters, digits, `-`, `_` and `.` only"));
     }
-    let hash = ApiKeyHash::parse(sha256).ok_or_else(|| {
+    let hash = SecretHash::parse(sha256).ok_or_else(|| {
         "sha256 must be the 64 hexadecimal letters that `rookery api-key` prints".to_owned()
     })?;
     let scope = |word: &String| {
