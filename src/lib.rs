@@ -32,6 +32,7 @@ pub mod shard;
 
 pub mod api;
 
+pub mod console;
 pub mod http_server;
 mod runtime;
 pub mod tls_roots;

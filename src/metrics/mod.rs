@@ -25,6 +25,7 @@ mod hook_labels;
 mod labels;
 mod openmetrics;
 mod pulse;
+mod reading;
 mod record;
 mod reference;
 mod row;
@@ -50,6 +51,7 @@ pub use labels::{
     Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected, TenantOutcome, TokenClaim,
 };
 pub use pulse::{CoreWork, PulseReading, TurnPhase};
+pub use reading::TenantReading;
 pub use record::{RecordReader, RecordWriter, records};
 pub use reference::{json, page};
 pub use row::ScrapeScope;

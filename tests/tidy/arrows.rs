@@ -28,27 +28,28 @@ const MAY_USE: &[(&str, &str)] = &[
     ("session", "base metrics blocks ws wire auth hook room store"),
     ("shard", "base metrics blocks ws wire auth hook session room store"),
     ("api", "base blocks wire auth store room session shard"),
+    ("console", "base metrics blocks auth"),
     ("http_server", ""),
     ("record_file", ""),
     ("runtime", ""),
     ("tls_roots", ""),
     ("outbound", "tls_roots clock"),
-    ("admin", "base metrics http_server clock"),
+    ("admin", "base metrics http_server console clock"),
     (
         "server",
-        "base metrics ring blocks ws wire auth hook session room store shard api http_server record_file admin outbound logs runtime signals lane clock",
+        "base metrics ring blocks ws wire auth hook session room store shard api console http_server record_file admin outbound logs runtime signals lane clock",
     ),
     ("alert", "base http_server record_file outbound logs runtime signals clock"),
     ("probe", "ws wire http_server tls_roots logs runtime"),
     ("top", "base"),
     (
         "config",
-        "base metrics ring ws wire auth hook session room store shard admin server alert outbound \
+        "base metrics ring ws wire auth hook session room store shard console admin server alert outbound \
          logs",
     ),
     (
         "cli",
-        "base metrics ring ws wire auth session room store shard admin server alert probe top config \
+        "base metrics ring ws wire auth session room store shard console admin server alert probe top config \
          outbound logs signals clock",
     ),
 ];
@@ -80,7 +81,8 @@ const ORDERS: &[(&str, &str)] = &[
         "shard",
         "options messages hooks server_questions turn_counts batches outbox conn connections fanout pinger postponed \
          partial_messages session_env home_rooms observe setup mesh liveness turn_context delivery \
-         sessions upgrades room_events inbound judge drain user_scan block_pass room_scan audit shard turn",
+         sessions upgrades room_events inbound judge drain user_scan block_pass room_scan \
+         ranking_scan audit shard turn",
     ),
     (
         "store",
@@ -110,7 +112,7 @@ const ORDERS: &[(&str, &str)] = &[
 ];
 
 /// These decide and never act: modules, and rooms of modules.
-const PURE: &str = "base blocks ws wire auth hook session room shard api top config alert/options alert/model \
+const PURE: &str = "base blocks ws wire auth hook session room shard api console top config alert/options alert/model \
                     alert/message alert/core";
 
 /// What acts, by the beginning of its path.

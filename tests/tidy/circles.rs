@@ -10,13 +10,13 @@ use super::source::File;
 
 /// Folders whose files use each other in no circle. The list only gets longer.
 const ORDERED: &str = "bench/src bench/src/engine bench/src/loads bench/src/report sim/src \
-                       src/admin src/admin/debug src/alert src/alert/core src/alert/io \
-                       src/alert/io/pages src/alert/message src/alert/model src/auth src/base \
-                       src/cli src/cli/doctor src/config src/config/bridge src/config/server \
-                       src/lane src/http_server src/logs src/metrics src/outbound src/probe \
-                       src/ring src/ring/kernel src/ring/simulated src/room \
-                       src/room/store_client src/server src/server/diagnostics \
-                       src/server/traces src/session src/shard \
+                       src/admin src/admin/console_pages src/admin/debug src/alert src/alert/core \
+                       src/alert/io src/alert/io/pages src/alert/message src/alert/model src/auth \
+                       src/base src/cli src/cli/doctor src/config src/config/bridge \
+                       src/config/server src/console src/lane src/http_server src/logs \
+                       src/metrics src/outbound src/probe src/ring src/ring/kernel \
+                       src/ring/simulated src/room src/room/store_client src/server \
+                       src/server/diagnostics src/server/traces src/session src/shard \
                        src/shard/delivery src/shard/fanout src/shard/liveness src/shard/observe \
                        src/shard/outbox src/store src/store/engine src/store/engine/reads \
                        src/store/engine/upkeep src/store/engine/writes src/store/fjall_disk \
