@@ -10,7 +10,7 @@ help: ## this list
 run: ## build, start a server for trying out, say how to chat with it
 	@scripts/run
 
-web: ## build the web chat into web/dist, to be hosted anywhere
+web: ## build the web chat into web/dist, to be hosted anywhere, and the console
 	@scripts/setup-web
 
 monitor: ## a server under load with Prometheus, Alertmanager, the bridge and robots
