@@ -35,6 +35,7 @@ mod outbox;
 mod partial_messages;
 mod pinger;
 mod postponed;
+mod ranking_scan;
 mod room_events;
 mod room_scan;
 mod server_questions;
@@ -59,6 +60,7 @@ pub use observe::{
     ScanRequest, ScanResult, Span, SpanAction, SpanExport, TopBy, TraceEvent, TraceEvents, hashed,
 };
 pub use options::{Options, TracingOptions};
+pub use ranking_scan::{RANKED_ROOMS_MAX, RankedRoom, RoomRanking};
 pub use server_questions::{
     BlocksUpdate, ChannelsQuestion, CoresReply, ServerAnswer, ServerAsk, ServerOp, ServerQuestion,
     ServerReply, UserConnection, UserOp, UserQuestion,

@@ -57,4 +57,6 @@ pub enum ShardCommand {
     Hooks(Vec<HookReturn>),
     /// Scan all connections; the result carries this id.
     Scan(u64, ScanRequest),
+    /// Find the largest rooms; the result carries this id.
+    RankRooms(u64),
 }

@@ -23,6 +23,7 @@ use super::liveness::{Lateness, Suspects};
 use super::mesh::{Mesh, PostResult};
 use super::messages::ShardMessage;
 use super::observe::{EarlyPanic, Observer, ScanResult, TraceEvents, work_in};
+use super::ranking_scan::{RankingScan, RoomRanking};
 use super::room_scan::RoomScan;
 use super::server_questions::{
     CoresReply, ServerAnswer, ServerAnswers, ServerAsk, ServerOp, ServerQuestion,
@@ -54,6 +55,7 @@ pub struct Shard {
     user_scan: UserScan,
     block_pass: BlockPass,
     room_scan: RoomScan,
+    ranking_scan: RankingScan,
     server_answers: ServerAnswers,
     metrics: Rc<MetricsWriter>,
 }
@@ -76,6 +78,7 @@ impl Shard {
             user_scan: UserScan::default(),
             block_pass: BlockPass::default(),
             room_scan: RoomScan::default(),
+            ranking_scan: RankingScan::default(),
             server_answers: ServerAnswers::default(),
             metrics,
             sessions: Sessions::new(setup),
@@ -168,6 +171,7 @@ impl Shard {
                 }
             }
             ShardCommand::Scan(scan_id, request) => self.observer.begin_scan(scan_id, request),
+            ShardCommand::RankRooms(scan_id) => self.ranking_scan.begin(scan_id),
         }
     }
 
@@ -218,6 +222,7 @@ impl Shard {
         if let Some((id, reply)) = self.room_scan.step(self.home.rooms()) {
             self.server_answers.push(id, reply);
         }
+        self.ranking_scan.step(self.home.rooms());
         let Shard { sessions, observer, .. } = self;
         observer.step_scans(now, sessions.connections(), &sessions.options().session);
         self.home.tick(now);
@@ -406,7 +411,8 @@ impl Shard {
         let scans = self.observer.next_wake(self.sessions.connections());
         let (sessions, rooms) = (self.sessions.next_wake(), self.home.next_wake());
         // A scan goes on in the next turn, which begins at once.
-        let scans_idle = self.user_scan.is_idle() && self.room_scan.is_idle();
+        let scans_idle =
+            self.user_scan.is_idle() && self.room_scan.is_idle() && self.ranking_scan.is_idle();
         let is_asked = !scans_idle || !self.block_pass.is_idle();
         let asked = is_asked.then_some(MonotonicMs(0));
         let wakes = [sessions, rooms, drain, scans, asked, self.suspects.next_wake()];
@@ -466,6 +472,11 @@ impl Shard {
     /// Takes the result of a finished scan, with its id.
     pub fn take_scan_result(&mut self) -> Option<(u64, ScanResult)> {
         self.observer.take_scan_result()
+    }
+
+    /// Takes the largest rooms of a walk that is over, with its id.
+    pub fn take_room_ranking(&mut self) -> Option<(u64, RoomRanking)> {
+        self.ranking_scan.take_found()
     }
 
     /// Takes the answers to questions of backends that have come.

@@ -128,3 +128,26 @@ fn a_panic_soon_after_the_upgrade_is_told_and_a_late_one_is_not() {
     world.shards[0].on_shard_command(world.now, ShardCommand::BlockedPrefixes([].into()), &mut out);
     world.join(0);
 }
+
+#[test]
+fn the_largest_rooms_are_found_largest_first() {
+    let mut world = World::new(1, |_| ());
+    for (room, members) in [("room:1", 1), ("room:2", 3), ("room:3", 2)] {
+        for _ in 0..members {
+            world.join_room(0, room);
+        }
+    }
+    let mut out = Vec::new();
+    world.shards[0].on_shard_command(world.now, ShardCommand::RankRooms(7), &mut out);
+    assert_eq!(world.shards[0].next_wake(), Some(MonotonicMs(0)), "it goes on at once");
+    world.turn(0);
+    let (scan_id, ranking) = world.shards[0].take_room_ranking().expect("one turn is enough");
+    let found: Vec<(&str, u32)> = ranking
+        .largest
+        .iter()
+        .map(|room| (&*room.channel_key.channel, room.members_count))
+        .collect();
+    assert_eq!((scan_id, ranking.rooms_count), (7, 3));
+    assert_eq!(found, [("room:2", 3), ("room:3", 2), ("room:1", 1)]);
+    assert!(world.shards[0].take_room_ranking().is_none(), "it is told once");
+}
