@@ -87,8 +87,9 @@ mod tests {
 
     use super::*;
     use crate::admin::{
-        AdminToken, CpuProfiles, DiagnosticsState, Readiness, StoreState, TRIES_MAX,
+        AuditLog, ConsoleSetup, CpuProfiles, DiagnosticsState, Readiness, StoreState, TRIES_MAX,
     };
+    use crate::console::{Operator, Operators};
     use crate::metrics::{Cells, Exposition, Threads};
 
     fn control() -> runtime::Runtime {
@@ -132,6 +133,11 @@ mod tests {
             readiness,
             store,
             diagnostics: diagnostics(Some(TOKEN)),
+            console: ConsoleSetup {
+                files: None,
+                origins: Vec::new(),
+                drain: watch::channel(None).1,
+            },
             web: None,
         }
     }
@@ -140,9 +146,11 @@ mod tests {
 
     /// The diagnostics of two cores, and of a control thread that answers no questions.
     fn diagnostics(token: Option<&str>) -> DiagnosticsState {
-        let token = token.map(|token| AdminToken::new(token.replace(' ', "-").as_bytes()).unwrap());
+        let operator = |token: &str| Operator::admin(token.replace(' ', "-").as_bytes());
+        let operators = Operators::new(token.into_iter().map(operator).collect());
         DiagnosticsState {
-            token: watch::channel(token).1,
+            operators: watch::channel(operators).1,
+            audit: AuditLog::default(),
             instance: "test".into(),
             threads: Threads::of_cores(vec![Cells::new(), Cells::new()]),
             questions: mpsc::channel(1).0,

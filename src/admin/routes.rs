@@ -1,5 +1,5 @@
 //! The pages of the admin listener: `/metrics`, `/health` and `/ready`, whatever is below
-//! `/debug`, and the web chat where there is one.
+//! `/debug` and `/console`, and the web chat where there is one.
 //!
 //! Deliberately absent: who decides whether the server is ready (`server`).
 
@@ -13,38 +13,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
 
+use super::console_pages::{self, ConsoleSetup, ListenerState};
 use super::debug::{self, DiagnosticsState};
 use super::scrape;
+use super::server_state::{Readiness, StoreState};
+use super::token_attempts::TokenAttempts;
 use super::web::{self, WebChat};
 use crate::clock::now;
 use crate::metrics::{
     Exposition, ExpositionFormat, Gauge, Histogram, OPEN_METRICS_TYPE, Page, SharedMetricsWriter,
     StatusClass, TEXT_TYPE,
 };
-
-/// Whether new clients are welcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// Not all cores listen yet.
-    Starting,
-    /// Every core listens.
-    Ready,
-    /// The listeners are closed; connections leave.
-    Draining,
-}
-
-/// What the store takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreState {
-    /// There is none: no namespace keeps anything on disk.
-    Absent,
-    /// Messages, and everything else.
-    Good,
-    /// No messages, until there is space again; all else goes on.
-    Full,
-    /// Nothing, until it is read again after a failed write.
-    Broken,
-}
 
 /// What the admin pages show.
 #[derive(Clone)]
@@ -61,19 +40,31 @@ pub struct AdminState {
     pub store: watch::Receiver<StoreState>,
     /// What `/debug` shows, to those who have the token.
     pub diagnostics: DiagnosticsState,
+    /// What `/console` shows, to operators.
+    pub console: ConsoleSetup,
     /// The web chat; only in development mode.
     pub web: Option<WebChat>,
 }
 
 /// All that can be asked; the rest is 404, another method 405.
 pub(super) fn router(view: AdminState) -> Router {
-    let diagnostics = debug::router(view.diagnostics.clone());
+    let attempts = TokenAttempts::new();
+    let diagnostics = debug::router(view.diagnostics.clone(), attempts.clone());
+    let listener = ListenerState {
+        diagnostics: view.diagnostics.clone(),
+        readiness: view.readiness.clone(),
+        store: view.store.clone(),
+        refresh: Arc::clone(&view.refresh),
+        attempts,
+    };
+    let console = console_pages::router(view.console.clone(), listener);
     let others = match &view.web {
         Some(chat) => web::router(chat.clone()),
         None => Router::new().fallback(|| async { (StatusCode::NOT_FOUND, "no such page\n") }),
     };
     Router::new()
         .merge(diagnostics)
+        .merge(console)
         .merge(others)
         .route("/metrics", get(metrics))
         .route("/health", get(|| async { "alive\n" }))

@@ -14,6 +14,7 @@ mod scopes;
 mod tests;
 
 pub use plan::{
-    ApiPlan, ApiReplies, BlockAsks, BlockReplies, Caller, Question, Questions, answer, plan,
+    ApiPlan, ApiReplies, BlockAsks, BlockReplies, Caller, FORCED_CLOSE, Question, Questions,
+    answer, plan,
 };
 pub use scopes::scope_of;

@@ -33,7 +33,7 @@ use crate::wire::{Encoding, ErrorCode, Payload};
 
 /// How a backend closes connections unless it says otherwise: clients do not come back by
 /// themselves.
-const FORCED_CLOSE: (u16, &str) = (3503, "force disconnect");
+pub const FORCED_CLOSE: (u16, &str) = (3503, "force disconnect");
 
 /// Who calls, and what its names mean.
 #[derive(Clone, Copy, Debug)]

@@ -13,6 +13,7 @@ mod api_key;
 mod doctor;
 mod http;
 mod inputs;
+mod operator_token;
 mod output;
 mod place;
 mod probe;
@@ -63,6 +64,9 @@ enum Command {
     Token(token::TokenArguments),
     /// Make a key for a backend that calls the server API.
     ApiKey(api_key::ApiKeyArguments),
+    /// Make a token for an operator of the console: the configuration gets its hash, the operator
+    /// the token.
+    OperatorToken(operator_token::OperatorTokenArguments),
     /// Look whether this machine can hold so many connections, and say what to change.
     Doctor(doctor::DoctorArguments),
     /// Watch what a server does, in a terminal or once as text.
@@ -146,6 +150,7 @@ impl Command {
             }
             Command::Token(arguments) => token::run(&arguments),
             Command::ApiKey(arguments) => api_key::run(&arguments),
+            Command::OperatorToken(arguments) => operator_token::run(&arguments),
             Command::Doctor(arguments) => doctor::run(arguments),
             Command::Top(arguments) => top::run(arguments),
             Command::Store(arguments) => store::run(arguments),

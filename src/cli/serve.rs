@@ -15,10 +15,12 @@ use super::inputs::Inputs;
 use super::output::fail;
 use super::place::leave_gone_directory;
 use super::{Configured, FAILED, MISUSED, token};
-use crate::admin::WebChat;
+use crate::admin::{StaticFiles, WebChat};
 use crate::config::{self, Config, DEV_NAME, DEV_TEXT, File, Sources};
 use crate::logs;
-use crate::server::{self, DiagnosticsOptions, Secrets, ServerSetup, StoreSetup};
+use crate::server::{
+    self, AlertSource, ConsoleOptions, DiagnosticsOptions, Secrets, ServerSetup, StoreSetup,
+};
 use crate::store::OpenError;
 
 /// How long a token of the web chat lives; the page gets another one before that.
@@ -47,7 +49,9 @@ pub(super) fn run(ServeArguments { configured, web }: ServeArguments) -> u8 {
         return fail(MISUSED, useless);
     }
     let store_dir = config.store().map_or(Path::new(""), |options| &options.dir);
-    if let Err(why) = leave_gone_directory(&[store_dir, Path::new(&config.admin.evidence_dir)]) {
+    let [evidence, console] =
+        [&config.admin.evidence_dir, &config.admin.console_dir].map(Path::new);
+    if let Err(why) = leave_gone_directory(&[store_dir, evidence, console]) {
         return fail(FAILED, &why);
     }
     logs::begin(config.server.log_format, config.server.log_level);
@@ -66,11 +70,10 @@ pub(super) fn run(ServeArguments { configured, web }: ServeArguments) -> u8 {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    let web = match web.map(|dir| web_chat(&dir, &config)).transpose() {
-        Ok(web) => web,
+    let (web, console) = match pages(web.as_deref(), &config) {
+        Ok(pages) => pages,
         Err(why) => return fail(FAILED, &why),
     };
-    let at_start = secrets(&config);
     // Only the secrets of what is read again count: the rest needs a restart.
     let reload = Box::new(move || match inputs.resolve() {
         Ok(config) => Ok(secrets(&config)),
@@ -80,6 +83,7 @@ pub(super) fn run(ServeArguments { configured, web }: ServeArguments) -> u8 {
         .store()
         .map(|options| StoreSetup { options: options.clone(), retention: config.retention() });
     let setup = ServerSetup {
+        secrets: secrets(&config),
         api: config.api(),
         hooks: config.hooks(),
         options: config.server,
@@ -87,11 +91,11 @@ pub(super) fn run(ServeArguments { configured, web }: ServeArguments) -> u8 {
         shard: config.shard,
         store,
         blocks_dir: Some(config.blocks.dir).filter(|dir| !dir.is_empty()).map(Into::into),
-        secrets: at_start,
         diagnostics: DiagnosticsOptions {
             dir: Some(config.admin.evidence_dir).filter(|dir| !dir.is_empty()).map(Into::into),
             leak_hold_ms: config.admin.leak_hold_ms,
         },
+        console,
         web,
         reload,
     };
@@ -117,12 +121,22 @@ fn web_chat(dir: &Path, config: &Config) -> Result<WebChat, String> {
     WebChat::read(dir, port, Arc::new(sign)).map_err(|error| error.to_string())
 }
 
+/// The web chat, where somebody asked for it, and the console, with its page where there is one.
+fn pages(web: Option<&Path>, config: &Config) -> Result<(Option<WebChat>, ConsoleOptions), String> {
+    let web = web.map(|dir| web_chat(dir, config)).transpose()?;
+    let dir = Some(&config.admin.console_dir).filter(|dir| !dir.is_empty());
+    let files = dir.map(|dir| StaticFiles::read(Path::new(dir))).transpose();
+    let files = files.map_err(|error| error.to_string())?;
+    let alerts = config.alertmanager().map(AlertSource::new).transpose()?;
+    Ok((web, ConsoleOptions { files, origins: config.console_origins(), alerts }))
+}
+
 /// What is read again.
 fn secrets(config: &Config) -> Secrets {
     Secrets {
         keys: Arc::new(config.keys()),
         api_keys: Arc::new(config.api_keys()),
-        admin_token: config.admin.ready.clone(),
+        operators: config.operators(),
     }
 }
 

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use super::mistake::AllowedRange;
 use super::row::{SettingKind, SettingRow, SettingValue};
 use super::server::hooks::HookEntry;
-use super::server::lists::{API_KEYS, HOOK_ENDPOINTS, KEYS, LISTENERS, NAMESPACES};
+use super::server::lists::{API_KEYS, HOOK_ENDPOINTS, KEYS, LISTENERS, NAMESPACES, OPERATORS};
 use super::server::settings::SETTINGS;
-use super::server::{ApiKeyEntry, Config};
+use super::server::{ApiKeyEntry, Config, OperatorEntry};
 use crate::room::Namespace;
 
 /// What the server would run with, as a file that it could read again, except
@@ -59,13 +59,8 @@ pub fn toml(config: &Config) -> String {
             let _ = writeln!(out, "{} = {}", row.key, literal(&value));
         }
     }
-    if config.api.entries.is_empty() {
-        out.push_str(NO_API_KEYS);
-    }
-    for entry in &config.api.entries {
-        out.push('\n');
-        out.push_str(&api_key_table(entry));
-    }
+    tables(&mut out, NO_OPERATORS, &config.admin.entries, operator_table);
+    tables(&mut out, NO_API_KEYS, &config.api.entries, api_key_table);
     hook_endpoints(&mut out, config);
     for (index, namespace) in config.shard.room.namespaces.iter().enumerate() {
         out.push_str("\n[[namespaces]]\n");
@@ -96,6 +91,26 @@ fn hook_endpoints(out: &mut String, config: &Config) {
             }
         }
     }
+}
+
+/// A list of tables, or what stands where there are none.
+fn tables<E>(out: &mut String, none: &str, entries: &[E], table: fn(&E) -> String) {
+    if entries.is_empty() {
+        out.push_str(none);
+    }
+    for entry in entries {
+        out.push('\n');
+        out.push_str(&table(entry));
+    }
+}
+
+/// One `[[admin.operators]]`, as a configuration can have it.
+pub fn operator_table(entry: &OperatorEntry) -> String {
+    let mut out = "[[admin.operators]]\n".to_owned();
+    for row in OPERATORS {
+        let _ = writeln!(out, "{} = {}", row.key, literal(&(row.read)(entry)));
+    }
+    out
 }
 
 /// One `[[api.keys]]`, as a configuration can have it.
@@ -130,6 +145,10 @@ pub fn markdown() -> String {
     }
     out.push_str(KEYS_HEAD);
     for row in KEYS {
+        page_row(&mut out, row, &format!("`{}`", row.key), "");
+    }
+    out.push_str(OPERATORS_HEAD);
+    for row in OPERATORS {
         page_row(&mut out, row, &format!("`{}`", row.key), "");
     }
     out.push_str(API_KEYS_HEAD);
@@ -167,6 +186,15 @@ const NO_KEYS: &str = "
 # secret_file = \"secret\"
 ";
 
+const NO_OPERATORS: &str = "
+# Operators of the console, one table each, beside whoever has the admin token;
+# `rookery operator-token` makes one.
+# [[admin.operators]]
+# name = \"ann\"
+# sha256 = \"…\"
+# role = \"see\"
+";
+
 const NO_API_KEYS: &str = "
 # Keys of backends for the server API, one table each; `rookery api-key` makes one.
 # [[api.keys]]
@@ -198,6 +226,17 @@ with, without secrets, and config/rookery.toml is that for an empty file.
 
 const SECTION_HEAD: &str =
     "| setting, environment, flag | range | default | what it is for |\n|---|---|---|---|";
+
+const OPERATORS_HEAD: &str = "
+## [[admin.operators]]
+
+One table for each operator of the console; up to 32, beside whoever has the admin token. SIGHUP
+reads them again, and ends the sessions of those who are not there any more, or have another
+token. In the environment the whole list is one variable, `ROOKERY_ADMIN_OPERATORS`, as TOML.
+
+| setting | range | default | what it is for |
+|---|---|---|---|
+";
 
 const API_KEYS_HEAD: &str = "
 ## [[api.keys]]

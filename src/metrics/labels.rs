@@ -313,7 +313,8 @@ label! {
         QuarantineHold = "POST /debug/quarantine",
         /// Lets somebody in again.
         QuarantineLift = "DELETE /debug/quarantine",
-        /// No page, or not this way.
+        /// No page, or not this way; and all of the web chat and the console, whose pages are for
+        /// people: each page here is a histogram for each class of status.
         Other = "other other",
     }
 }

@@ -21,6 +21,7 @@ use super::api_listener::{ApiListener, ApiOptions, ApiState, Bodies, CONNECTIONS
 use super::blocks::BlockRequest;
 use super::core_lanes::CoreCommand;
 use super::cores::CoreHandles;
+use crate::admin::AuditLog;
 use crate::auth::ApiKeys;
 use crate::clock::unix_ms;
 use crate::metrics::{Gauge, Protocol, SharedMetricsWriter, Threads};
@@ -96,7 +97,7 @@ impl ServerApi {
         (names, blocks): (NameKey, Sender<BlockRequest>),
         namespaces: Arc<[Namespace]>,
         (threads, metrics): (Threads, SharedMetricsWriter),
-        instance: Arc<str>,
+        (instance, audit): (Arc<str>, AuditLog),
     ) {
         let Some(listener) = self.listener.take() else { return };
         let state = ApiState {
@@ -109,6 +110,7 @@ impl ServerApi {
             node: Arc::new(move || node(&threads, &instance)),
             bodies: Bodies::new(options.body_bytes_max),
             document: Document::new(),
+            audit,
             metrics,
         };
         self.serving = Some(tokio::spawn(listener.serve(state)));

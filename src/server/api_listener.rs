@@ -33,13 +33,16 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time;
 
+use super::api_audit::{act_outcome, acts_of};
 use super::api_calls::ApiRequest;
 use super::blocks::BlockRequest;
 use super::openapi::{DOCUMENT_PATH, openapi_json};
+use crate::admin::AuditLog;
 use crate::api::{ApiReplies, BlockReplies, Caller, Questions, answer, plan};
 use crate::auth::{ApiKey, ApiKeys};
 use crate::base::UserHash;
 use crate::clock::unix_ms;
+use crate::console::{AuditAction, AuditEvent, AuditOutcome, AuditVia};
 use crate::http_server::{HttpLimits, HttpServer, PeerAddr};
 use crate::metrics::{BackendMethod, BackendOutcome, Counter, SharedMetricsWriter};
 use crate::room::Namespace;
@@ -115,7 +118,39 @@ pub(super) struct ApiState {
     /// What bodies may take yet.
     pub bodies: Bodies,
     pub document: Document,
+    /// Where it is written down what backends do.
+    pub audit: AuditLog,
     pub metrics: SharedMetricsWriter,
+}
+
+impl ApiState {
+    /// Writes down what a backend did, by the name of its key.
+    async fn tell(
+        &self,
+        key: &str,
+        PeerAddr(from): PeerAddr,
+        action: AuditAction,
+        target: Box<str>,
+        outcome: AuditOutcome,
+    ) {
+        let event = AuditEvent {
+            unix_ms: unix_ms(),
+            action,
+            actor: key.into(),
+            via: AuditVia::Api,
+            from: Some(from),
+            target,
+            outcome,
+        };
+        self.audit.tell(event).await;
+    }
+
+    /// Writes down that somebody has no key that counts, and answers them.
+    async fn refused(&self, peer: PeerAddr, error: &KeyError) -> (BackendOutcome, Response) {
+        let outcome = AuditOutcome::Refused(error.word());
+        self.tell("", peer, AuditAction::CredentialRefused, "".into(), outcome).await;
+        unauthorized(error)
+    }
 }
 
 /// What the bodies of all requests that are not answered may take.
@@ -205,12 +240,13 @@ async fn document(
     request: Request,
 ) -> Response {
     let keys = Arc::clone(&state.keys.borrow());
-    let (outcome, response) = match caller_key(&keys, peer, &request) {
+    let found = caller_key(&keys, &request);
+    let (outcome, response) = match found {
         Ok(_) => {
             let kind = [(header::CONTENT_TYPE, "application/json")];
             (BackendOutcome::Done, (kind, state.document.0.clone()).into_response())
         }
-        Err(error) => unauthorized(&error),
+        Err(error) => state.refused(peer, &error).await,
     };
     state.metrics.add(Counter::BackendRequests(BackendMethod::Info, outcome), 1);
     response
@@ -232,6 +268,14 @@ enum KeyError {
 }
 
 impl KeyError {
+    /// Its word in audit events.
+    fn word(&self) -> &'static str {
+        match self {
+            KeyError::InUrl => "key_in_address",
+            KeyError::Unknown => "key",
+        }
+    }
+
     /// What the peer is told.
     fn text(&self) -> &'static str {
         match self {
@@ -242,18 +286,11 @@ impl KeyError {
 }
 
 /// The key that a request shows.
-fn caller_key<'k>(
-    keys: &'k ApiKeys,
-    peer: PeerAddr,
-    request: &Request,
-) -> Result<&'k ApiKey, KeyError> {
+fn caller_key<'k>(keys: &'k ApiKeys, request: &Request) -> Result<&'k ApiKey, KeyError> {
     if request.uri().query().is_some_and(|query| query.contains("api_key")) {
         return Err(KeyError::InUrl);
     }
-    shown_key(request.headers()).and_then(|shown| keys.find(shown)).ok_or_else(|| {
-        tracing::warn!("a call of the server API from {} has no key, or a wrong one", peer.0);
-        KeyError::Unknown
-    })
+    shown_key(request.headers()).and_then(|shown| keys.find(shown)).ok_or(KeyError::Unknown)
 }
 
 /// One call, and what is counted of it.
@@ -264,9 +301,10 @@ async fn served(
     request: Request,
 ) -> (BackendOutcome, Response) {
     let keys = Arc::clone(&state.keys.borrow());
-    let key = match caller_key(&keys, peer, &request) {
+    let found = caller_key(&keys, &request);
+    let key = match found {
         Ok(key) => key,
-        Err(error) => return unauthorized(&error),
+        Err(error) => return state.refused(peer, &error).await,
     };
     let (body, bytes_max) = (request.into_body(), state.body_bytes_max as usize);
     let Some(_reserved) = state.bodies.reserve(&body, bytes_max) else {
@@ -274,7 +312,7 @@ async fn served(
         return (outcome(&busy), response(&busy));
     };
     match read(body, bytes_max).await {
-        Ok(body) => answered(state, key, method, &body).await,
+        Ok(body) => answered(state, (key, peer), method, &body).await,
         Err(error) => (BackendOutcome::Invalid, error.response()),
     }
 }
@@ -349,7 +387,7 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
 /// Asks what has to be asked, and answers.
 async fn answered(
     state: &ApiState,
-    key: &ApiKey,
+    (key, peer): (&ApiKey, PeerAddr),
     method: Option<ApiMethod>,
     body: &[u8],
 ) -> (BackendOutcome, Response) {
@@ -360,11 +398,13 @@ async fn answered(
     let (names, namespaces) = (state.names, &*state.namespaces);
     let caller = Caller { key, names, namespaces, now_unix_s: unix_ms() / 1_000 };
     let mut questions = Questions::default();
-    let planned = plan(&caller, parse_call(method, body), &mut questions);
+    let call = parse_call(method, body);
+    let acts = acts_of(&call);
+    let planned = plan(&caller, call, &mut questions);
     // Questions of one key share a part of the store's time, as those of a user do.
     let asker = UserHash::of_inbox(state.names.room("", &format!("api key {}", key.name)));
     let replies = replies(state, asker, questions);
-    match time::timeout(Duration::from_millis(ANSWER_MS_MAX), replies).await {
+    let answered = match time::timeout(Duration::from_millis(ANSWER_MS_MAX), replies).await {
         Ok(Ok(replies)) => told(&answer(&planned, &replies, &*state.node)),
         Ok(Err(ApiReplyError::Refused(code))) => {
             told(&ApiAnswer::Error(ApiRequestError::Code(code)))
@@ -374,7 +414,11 @@ async fn answered(
             let unknown = ApiAnswer::Error(ApiRequestError::Code(ErrorCode::Internal));
             (BackendOutcome::Failed, with_status(StatusCode::GATEWAY_TIMEOUT, &unknown))
         }
+    };
+    for (action, target) in acts {
+        state.tell(&key.name, peer, action, target, act_outcome(answered.0)).await;
     }
+    answered
 }
 
 /// Why a request led to nothing that could be told.

@@ -22,10 +22,12 @@ use tokio::time;
 
 use super::api::ServerApi;
 use super::blocks::OpenedBlocks;
+use super::console_feed::{ConsoleFeed, StopCause};
 use super::cores::{ControlChannels, CoreHandles};
 use super::descriptor_table::TableUse;
 use super::diagnostics::{self, Diagnostics};
 use super::hooks::BackendHooks;
+use super::operator_acts::OperatorActs;
 use super::plan::{StartPlan, TableKind};
 use super::process::Process;
 use super::reload::Reloading;
@@ -39,7 +41,7 @@ use crate::clock::unix_ms;
 use crate::lane::{self, Mailbox};
 use crate::metrics::{Cells, Exposition, Gauge, SharedMetricsWriter, Tenants, Threads};
 use crate::shard::{ServerAnswer, ShardCommand, TraceEvent};
-use crate::signals::{SignalRequest, Signals, StopSignal};
+use crate::signals::{SignalRequest, Signals};
 
 /// Findings of all cores that wait for the control thread.
 const CORE_EVENTS_MAX: usize = 1_024;
@@ -67,7 +69,7 @@ pub(super) async fn run(setup: ServerSetup, plan: StartPlan) -> Result<ServerEnd
 /// What the control thread shows of the server, and what it is asked.
 struct Shown {
     readiness: watch::Sender<Readiness>,
-    admin_token: watch::Sender<Option<admin::AdminToken>>,
+    console: ConsoleFeed,
     threads: Threads,
     instance: Arc<str>,
     metrics: SharedMetricsWriter,
@@ -88,7 +90,7 @@ async fn live(
     let (server_answers, answers) = unbounded_channel();
     let api_keys = Arc::clone(&setup.secrets.api_keys);
     let mut api = ServerApi::bind(&setup.api, api_keys, answers, plan.cores.len() as u16).await?;
-    let (api_address, is_web_shown) = (api.address(), setup.web.is_some());
+    let pages_shown = pages_shown(&setup, admin_address, api.address());
     let (mut shown, control_channels, trace_events) =
         show(&mut setup, &plan, (admin, admin_address), server_answers);
     let (backend, metrics) = (mem::take(&mut setup.hooks), shown.metrics.clone());
@@ -111,19 +113,15 @@ async fn live(
     let exporter_task = ExporterTask::begin(trace_events, collector, shown.metrics.clone());
     shown.readiness.send_replace(Readiness::Ready);
     announce(&plan, &addresses, admin_address);
-    if let Some(address) = api_address {
-        tracing::info!("the server API is at http://{address}/api");
-    }
-    if is_web_shown {
-        tracing::info!("the web chat is at http://{admin_address}/");
-    }
+    pages_shown.iter().for_each(|shown| tracing::info!("{shown}"));
     let blocks = blocks.keep(cores.names(), api.asks(), shown.metrics.clone());
+    let acts = OperatorActs::new(blocks.clone(), api.asks(), setup.console.alerts.take());
     api.serve(
         &setup.api,
         (cores.names(), blocks),
         setup.shard.room.namespaces.clone().into(),
         (shown.threads.clone(), shown.metrics.clone()),
-        Arc::clone(&shown.instance),
+        (Arc::clone(&shown.instance), shown.console.audit()),
     );
 
     let mut reloading = Reloading::new(setup.reload);
@@ -131,14 +129,15 @@ async fn live(
         reloading.begin();
     }
     let asked = (&mut api, &mut hooks);
-    let signal = serve(&mut shown, &mut cores, asked, &mut signals, reloading).await;
-    let Shown { readiness, metrics, diagnostics, pages, .. } = shown;
+    let cause = serve(&mut shown, &mut cores, asked, &mut signals, &acts, reloading).await;
+    let Shown { readiness, console, metrics, diagnostics, pages, .. } = shown;
     // A drain takes no questions.
-    drop(diagnostics);
+    drop((diagnostics, acts));
     api.end();
     readiness.send_replace(Readiness::Draining);
+    console.on_drain(cause, setup.options.drain_ms).await;
     metrics.set(Gauge::Draining, 1);
-    let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, signal).await;
+    let ended = drain(&mut cores, &mut signals, setup.options.drain_ms, cause).await;
     exporter_task.end().await;
     if let ServerEnd::Drained = ended {
         end(cores).await;
@@ -168,7 +167,8 @@ fn show(
     let facts = Process::new(metrics.clone(), Arc::clone(&tables[0]), began_unix_ms);
     let exposition = Arc::new(Exposition::new(threads.clone()));
     let (store_state, store) = watch::channel(StoreState::Absent);
-    let (admin_token, token) = watch::channel(setup.secrets.admin_token.take());
+    let operators = mem::take(&mut setup.secrets.operators);
+    let (console, console_setup) = ConsoleFeed::new(&mut setup.console, operators);
     let (asked, questions) = channel(admin::QUESTIONS_MAX);
     let (found, core_events) = channel(CORE_EVENTS_MAX);
     let instance = instance(setup, admin_address);
@@ -181,17 +181,14 @@ fn show(
         evidence_dir: setup.diagnostics.dir.clone(),
         leak_hold_ms: setup.diagnostics.leak_hold_ms,
     });
-    let cpu_profiles = match plan.table {
-        TableKind::Shared => CpuProfiles::Possible,
-        TableKind::PerShard => CpuProfiles::Impossible,
-    };
     let diagnostics_state = DiagnosticsState {
-        token,
+        operators: console.operators(),
+        audit: console.audit(),
         instance: Arc::clone(&instance),
         threads: threads.clone(),
         questions: asked,
         profile: Arc::new(Semaphore::new(1)),
-        cpu_profiles,
+        cpu_profiles: cpu_profiles(plan),
     };
     let pages = tokio::spawn(admin.serve(AdminState {
         exposition,
@@ -200,11 +197,12 @@ fn show(
         readiness: seen,
         store,
         diagnostics: diagnostics_state,
+        console: console_setup,
         web: setup.web.take(),
     }));
     let store_status = store_cells.map(|cells| StoreStatus { cells, state: store_state });
     let (senders, trace_events) = lane::mailbox(plan.cores.len() as u16, TRACE_EVENT_LANE);
-    let shown = Shown { readiness, admin_token, threads, instance, metrics, diagnostics, pages };
+    let shown = Shown { readiness, console, threads, instance, metrics, diagnostics, pages };
     (
         shown,
         ControlChannels {
@@ -225,30 +223,36 @@ async fn serve(
     cores: &mut CoreHandles,
     (api, hooks): (&mut ServerApi, &mut BackendHooks),
     signals: &mut Signals,
+    acts: &OperatorActs,
     mut reloading: Reloading,
-) -> StopSignal {
-    let Shown { admin_token, metrics, diagnostics, .. } = shown;
+) -> StopCause {
+    let Shown { console, metrics, diagnostics, .. } = shown;
     loop {
         tokio::select! {
             request = signals.next() => match request {
-                SignalRequest::Stop(signal) => break signal,
+                SignalRequest::Stop(signal) => break StopCause::Signal(signal),
                 SignalRequest::Reload => reloading.begin(),
             },
             read = reloading.done() => match read {
                 Ok(secrets) => {
                     cores.send(&ShardCommand::Keys(secrets.keys)).await;
-                    admin_token.send_replace(secrets.admin_token);
                     api.set_keys(secrets.api_keys);
                     metrics.set(Gauge::ConfigReloaded, unix_ms());
                     metrics.set(Gauge::ConfigReloadGood, 1);
                     tracing::info!("keys were read again and are in use");
+                    console.on_reload(Some(secrets.operators)).await;
                 }
                 Err(why) => {
                     metrics.set(Gauge::ConfigReloadGood, 0);
                     tracing::error!("keys stay as they were: {why}");
+                    console.on_reload(None).await;
                 }
             },
-            task = diagnostics.wait() => diagnostics.act(cores, task),
+            task = diagnostics.wait() => {
+                if diagnostics.act(cores, acts, task).is_break() {
+                    break StopCause::Operator;
+                }
+            }
             task = api.wait() => api.act(cores, task),
             task = hooks.wait() => hooks.act(cores, task),
         }
@@ -286,9 +290,9 @@ async fn drain(
     cores: &mut CoreHandles,
     signals: &mut Signals,
     drain_ms: u64,
-    signal: StopSignal,
+    cause: StopCause,
 ) -> ServerEnd {
-    tracing::info!("draining for up to {drain_ms} ms ({})", signal.name());
+    tracing::info!("draining for up to {drain_ms} ms ({})", cause.name());
     let everybody_leaves = async {
         cores.send(&ShardCommand::Drain { over_ms: drain_ms }).await;
         cores.drained().await;
@@ -332,6 +336,15 @@ fn announce(plan: &StartPlan, addresses: &[SocketAddr], admin: SocketAddr) {
     );
 }
 
+/// What there is for others than clients and scrapes, and where.
+fn pages_shown(setup: &ServerSetup, admin: SocketAddr, api: Option<SocketAddr>) -> Vec<String> {
+    let api = api.map(|address| format!("the server API is at http://{address}/api"));
+    let web = setup.web.as_ref().map(|_| format!("the web chat is at http://{admin}/"));
+    let console = setup.console.files.as_ref();
+    let console = console.map(|_| format!("the console is at http://{admin}/console/"));
+    [api, web, console].into_iter().flatten().collect()
+}
+
 /// What the server calls itself in its answers.
 fn instance(setup: &ServerSetup, admin: SocketAddr) -> Arc<str> {
     let node = setup.shard.session.node.as_str();
@@ -347,6 +360,14 @@ fn collector(setup: &ServerSetup) -> Result<Option<Collector>, String> {
         return Ok(None);
     }
     Collector::new(endpoint, &OtlpResource { node, address }).map(Some)
+}
+
+/// Whether the sampler of CPU profiles would write into connections.
+fn cpu_profiles(plan: &StartPlan) -> CpuProfiles {
+    match plan.table {
+        TableKind::Shared => CpuProfiles::Possible,
+        TableKind::PerShard => CpuProfiles::Impossible,
+    }
 }
 
 /// The descriptor tables: one, or one for each shard.

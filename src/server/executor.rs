@@ -35,7 +35,9 @@ use crate::metrics::{
 };
 use crate::ring::{self, IoSetupError, KernelIo, PortUse, Waker};
 use crate::session::NameKey;
-use crate::shard::{self, EarlyPanic, ScanResult, ServerAnswer, Shard, TraceEvent, TurnCounts};
+use crate::shard::{
+    self, EarlyPanic, RoomRanking, ScanResult, ServerAnswer, Shard, TraceEvent, TurnCounts,
+};
 
 /// glommio's own I/O needs next to nothing here: the sockets are in our ring.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
@@ -100,6 +102,8 @@ pub(super) struct StartListening {
 pub(super) enum CoreEvent {
     /// A session panicked soon after it began.
     EarlyPanic(EarlyPanic),
+    /// The largest rooms are found.
+    RoomsRanked { core: u16, scan_id: u64, found: RoomRanking },
     /// A look is over.
     ScanFinished {
         core: u16,
@@ -402,6 +406,10 @@ impl Core {
         }
         for prefix in self.shard.take_early_panics() {
             let _ = self.core_events.try_send(CoreEvent::EarlyPanic(prefix));
+        }
+        if let Some((scan_id, found)) = self.shard.take_room_ranking() {
+            let ranked = CoreEvent::RoomsRanked { core: self.id.0, scan_id, found };
+            let _ = self.core_events.try_send(ranked);
         }
         if let Some((scan_id, found)) = self.shard.take_scan_result() {
             let peers = match &found {

@@ -11,11 +11,14 @@
 //! Deliberately absent: decisions about chat.
 #![forbid(unsafe_code)]
 
+mod alert_source;
 mod api;
+mod api_audit;
 mod api_calls;
 mod api_listener;
 mod block_journal;
 mod blocks;
+mod console_feed;
 mod control;
 mod core_lanes;
 mod cores;
@@ -33,6 +36,7 @@ mod hooks;
 mod locked;
 mod memory_groups;
 mod openapi;
+mod operator_acts;
 mod options;
 mod plan;
 mod process;
@@ -52,12 +56,14 @@ use rustix::process::Resource;
 use tokio::signal::unix::SignalKind;
 
 use crate::auth::{ApiKeys, Keys};
+use crate::console::{Operators, PageOrigin};
 use crate::runtime::control_runtime;
 use crate::signals::register;
 use crate::{admin, logs, ring, shard, store};
 
 use random::random;
 
+pub use alert_source::AlertSource;
 pub use api_listener::ApiOptions;
 pub use cpu_quota::CpuQuota;
 pub use fault::{ServerEnd, StartError};
@@ -74,8 +80,8 @@ pub struct Secrets {
     pub keys: Arc<Keys>,
     /// For backends that call the server API.
     pub api_keys: Arc<ApiKeys>,
-    /// For `/debug`; `None` closes it.
-    pub admin_token: Option<admin::AdminToken>,
+    /// For `/debug` and `/console`, whoever has the admin token among them; none close both.
+    pub operators: Operators,
 }
 
 /// Reads the secrets again; the text says why it did not work, without any of them. On a
@@ -99,6 +105,16 @@ pub struct DiagnosticsOptions {
     pub leak_hold_ms: u64,
 }
 
+/// What the console is made of.
+pub struct ConsoleOptions {
+    /// Its files, where they are installed.
+    pub files: Option<admin::StaticFiles>,
+    /// Its origins, beside addresses and `localhost`.
+    pub origins: Vec<PageOrigin>,
+    /// Where it is asked what fires; none for nowhere.
+    pub alerts: Option<AlertSource>,
+}
+
 /// What a server is made of.
 pub struct ServerSetup {
     /// Addresses, threads, limits.
@@ -120,6 +136,8 @@ pub struct ServerSetup {
     pub secrets: Secrets,
     /// What is written down when something leaks.
     pub diagnostics: DiagnosticsOptions,
+    /// The operators' console.
+    pub console: ConsoleOptions,
     /// The web chat; only in development mode.
     pub web: Option<admin::WebChat>,
     /// What SIGHUP calls.

@@ -8,8 +8,8 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::DiagnosticsState;
-use super::query::QueryParams;
-use super::questions::{CONNS_MAX, ConnectionRow, OperatorQuestion, Sort, ask};
+use crate::admin::query::QueryParams;
+use crate::admin::questions::{CONNS_MAX, ConnectionRow, OperatorQuestion, Sort, ask};
 use crate::clock::unix_ms;
 
 /// Connections of each core, where nobody says.
@@ -24,15 +24,24 @@ pub(super) async fn page(
     let sorts = [("age", Sort::Age), ("pending", Sort::Pending), ("tasks", Sort::Tasks)];
     let sort = query.word("sort", &sorts)?.unwrap_or(Sort::Age);
     let count = query.number("n", CONNS_DEFAULT, 1, CONNS_MAX as u64)? as usize;
+    Ok(super::json_answer(&report(&diagnostics, sort, count).await?))
+}
+
+/// The worst connections of each core.
+pub(in crate::admin) async fn report(
+    diagnostics: &DiagnosticsState,
+    sort: Sort,
+    count: usize,
+) -> Result<Value, Response> {
     let question = |answer| OperatorQuestion::Conns { sort, count, answer };
     let answer = ask(&diagnostics.questions, question).await?;
-    Ok(super::json_answer(&json!({
+    Ok(json!({
         "instance": &*diagnostics.instance,
         "now_unix_ms": unix_ms(),
         "connections": answer.connections,
         "silent_cores": answer.silent,
         "conns": answer.conns.iter().map(line).collect::<Vec<_>>(),
-    })))
+    }))
 }
 
 fn line(conn: &ConnectionRow) -> Value {

@@ -16,10 +16,10 @@
 
 mod access_guard;
 mod conns;
+#[cfg(feature = "faults")]
+mod faults;
 mod profile;
 mod quarantine;
-mod query;
-mod questions;
 mod snapshot;
 mod tasks;
 
@@ -32,21 +32,25 @@ use axum::{Router, middleware};
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use super::token::AdminToken;
+use super::audit_log::AuditLog;
+use super::questions::OperatorQuestion;
+use super::token_attempts::TokenAttempts;
+use crate::console::Operators;
 use crate::metrics::Threads;
 
+pub(super) use conns::report as worst_connections;
 pub use profile::CpuProfiles;
-pub use questions::{
-    AnswerSender, BlockedPrefixRow, CONNS_MAX, ConnectionRow, ConnectionsAnswer, OperatorQuestion,
-    QUESTIONS_MAX, QuestionError, Sort,
-};
+pub(super) use quarantine::report as quarantined_prefixes;
+pub(super) use snapshot::newest as newest_flights;
 pub use tasks::report as tasks_report;
 
 /// What the diagnostics are made of.
 #[derive(Clone)]
 pub struct DiagnosticsState {
-    /// What a request must show; changed by a reload.
-    pub token: watch::Receiver<Option<AdminToken>>,
+    /// Whose tokens a request may show; changed by a reload.
+    pub operators: watch::Receiver<Operators>,
+    /// Where it is written down what they do.
+    pub audit: AuditLog,
     /// Which server this is, as its answers say.
     pub instance: Arc<str>,
     /// The threads whose cells are read.
@@ -60,8 +64,12 @@ pub struct DiagnosticsState {
 }
 
 /// The routes below `/debug`, behind the token.
-pub(super) fn router<S: Clone + Send + Sync + 'static>(diagnostics: DiagnosticsState) -> Router<S> {
-    let guard = access_guard::AccessGuard::new(diagnostics.token.clone());
+pub(super) fn router<S: Clone + Send + Sync + 'static>(
+    diagnostics: DiagnosticsState,
+    attempts: TokenAttempts,
+) -> Router<S> {
+    let operators = diagnostics.operators.clone();
+    let guard = access_guard::AccessGuard::new(operators, attempts, diagnostics.audit.clone());
     let pages = Router::new()
         .route("/debug/snapshot", get(snapshot::page))
         .route("/debug/tasks", get(tasks::page))
@@ -70,7 +78,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(diagnostics: DiagnosticsS
         .route("/debug/quarantine", get(quarantine::list).post(quarantine::add))
         .route("/debug/quarantine/{prefix}", delete(quarantine::remove));
     #[cfg(feature = "faults")]
-    let pages = pages.route("/debug/faults/block", axum::routing::post(questions::block));
+    let pages = pages.route("/debug/faults/block", axum::routing::post(faults::block));
     pages
         // Who has no token does not learn which pages there are.
         .route("/debug/{*rest}", any(|| async { (StatusCode::NOT_FOUND, "no such page\n") }))

@@ -21,8 +21,10 @@ use axum::response::{IntoResponse, Response};
 use jemalloc_pprof::{PROF_CTL, StackProfile, WeightedStack};
 
 use super::DiagnosticsState;
-use super::query::QueryParams;
+use super::access_guard::DebugVisitor;
+use crate::admin::query::QueryParams;
 use crate::base::catch_panic;
+use crate::console::{AuditAction, AuditOutcome};
 use crate::http_server::ExchangeDeadline;
 
 /// The longest profile.
@@ -78,6 +80,7 @@ enum ProfileError {
 pub(super) async fn page(
     State(diagnostics): State<DiagnosticsState>,
     Extension(life): Extension<ExchangeDeadline>,
+    Extension(visitor): Extension<DebugVisitor>,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Response> {
     let query = QueryParams::read(raw.as_deref(), &["seconds", "type"])?;
@@ -93,6 +96,11 @@ pub(super) async fn page(
         return Err((StatusCode::TOO_MANY_REQUESTS, words).into_response());
     };
     life.extend(length + AFTERWARDS);
+    let target = match kind {
+        Kind::Cpu => "cpu",
+        Kind::Heap => "heap",
+    };
+    visitor.tell(AuditAction::ProfileTaken, target.into(), AuditOutcome::Done).await;
     // On a thread of its own: finding names takes a second of CPU, and the control
     // thread has signals to answer.
     let made = tokio::task::spawn_blocking(move || {

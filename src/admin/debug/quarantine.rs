@@ -3,15 +3,18 @@
 //!
 //! Deliberately absent: when the server blocks somebody by itself (`server::diagnostics`).
 
+use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::DiagnosticsState;
-use super::query::{QueryParams, wrong};
-use super::questions::{OperatorQuestion, ask};
+use super::access_guard::DebugVisitor;
+use crate::admin::query::{QueryParams, wrong};
+use crate::admin::questions::{OperatorQuestion, ask, outcome_of};
 use crate::clock::unix_ms;
+use crate::console::AuditAction;
 
 /// The longest time that an operator can lock somebody out for.
 const HOLD_S_MAX: u64 = 86_400;
@@ -20,6 +23,11 @@ const HOLD_S_MAX: u64 = 86_400;
 pub(super) async fn list(
     State(diagnostics): State<DiagnosticsState>,
 ) -> Result<Response, Response> {
+    Ok(super::json_answer(&report(&diagnostics).await?))
+}
+
+/// Who is blocked.
+pub(in crate::admin) async fn report(diagnostics: &DiagnosticsState) -> Result<Value, Response> {
     let blocked = ask(&diagnostics.questions, OperatorQuestion::ListBlocked).await?;
     let lines = blocked.iter().map(|blocked| {
         json!({
@@ -29,16 +37,17 @@ pub(super) async fn list(
             "left_seconds": blocked.left_ms as f64 / 1e3,
         })
     });
-    Ok(super::json_answer(&json!({
+    Ok(json!({
         "instance": &*diagnostics.instance,
         "now_unix_ms": unix_ms(),
         "prefixes": lines.collect::<Vec<_>>(),
-    })))
+    }))
 }
 
 /// `POST /debug/quarantine?prefix=&seconds=`
 pub(super) async fn add(
     State(diagnostics): State<DiagnosticsState>,
+    Extension(visitor): Extension<DebugVisitor>,
     RawQuery(raw): RawQuery,
 ) -> Result<StatusCode, Response> {
     let query = QueryParams::read(raw.as_deref(), &["prefix", "seconds"])?;
@@ -49,17 +58,22 @@ pub(super) async fn add(
         Some(_) => Some(query.number("seconds", 0, 1, HOLD_S_MAX)? * 1_000),
         None => None,
     };
-    ask(&diagnostics.questions, |answer| OperatorQuestion::BlockPrefix { prefix, hold_ms, answer })
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
+    let target: Box<str> = prefix.as_str().into();
+    let question = |answer| OperatorQuestion::BlockPrefix { prefix, hold_ms, answer };
+    let done = ask(&diagnostics.questions, question).await;
+    visitor.tell(AuditAction::PrefixQuarantined, target, outcome_of(&done)).await;
+    done.map(|()| StatusCode::NO_CONTENT)
 }
 
 /// `DELETE /debug/quarantine/{prefix}`
 pub(super) async fn remove(
     State(diagnostics): State<DiagnosticsState>,
+    Extension(visitor): Extension<DebugVisitor>,
     Path(prefix): Path<String>,
 ) -> Result<StatusCode, Response> {
-    ask(&diagnostics.questions, |answer| OperatorQuestion::UnblockPrefix { prefix, answer })
-        .await?;
-    Ok(StatusCode::NO_CONTENT)
+    let target: Box<str> = prefix.as_str().into();
+    let question = |answer| OperatorQuestion::UnblockPrefix { prefix, answer };
+    let done = ask(&diagnostics.questions, question).await;
+    visitor.tell(AuditAction::PrefixReleased, target, outcome_of(&done)).await;
+    done.map(|()| StatusCode::NO_CONTENT)
 }

@@ -7,8 +7,8 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::DiagnosticsState;
-use super::query::QueryParams;
 use super::tasks;
+use crate::admin::query::QueryParams;
 use crate::clock::unix_ms;
 use crate::metrics::{Cells, KINDS, Layer, RecordedEvent, TurnPhase};
 
@@ -49,19 +49,29 @@ pub(super) async fn page(
         since_unix_ms: query.number("since_unix_ms", 0, 0, u64::MAX)?,
         count: query.number("n", EVENTS_DEFAULT, 1, EVENTS_MAX)? as usize,
     };
+    Ok(super::json_answer(&report(&diagnostics, &wanted)))
+}
+
+/// The newest events of all cores and layers.
+pub(in crate::admin) fn newest(diagnostics: &DiagnosticsState, count: usize) -> Value {
+    let wanted = Wanted { core: None, layer: None, kind: None, since_unix_ms: 0, count };
+    report(diagnostics, &wanted)
+}
+
+fn report(diagnostics: &DiagnosticsState, wanted: &Wanted) -> Value {
     let threads = &diagnostics.threads;
     let now_unix_ms = unix_ms();
     let cores = (0..).zip(&threads.cores).map(|(core, cells)| (Some(core), cells));
     let all = cores.chain(threads.store.iter().map(|cells| (None, cells)));
     let all = all.flat_map(|(core, cells)| cells.flights().into_iter().map(move |one| (core, one)));
-    let chosen = chosen(all.collect(), &wanted);
+    let chosen = chosen(all.collect(), wanted);
     let events: Vec<Value> = chosen.iter().map(|(core, flown)| event(*core, flown)).collect();
-    Ok(super::json_answer(&json!({
+    json!({
         "instance": &*diagnostics.instance,
         "now_unix_ms": now_unix_ms,
         "events": events,
         "long_turns": long_turns(&threads.cores, wanted.core, now_unix_ms),
-    })))
+    })
 }
 
 /// The cores whose turn does not end, where they are in it, and whose work they do.

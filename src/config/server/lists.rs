@@ -3,7 +3,7 @@
 //! A default is not written here: it is what the module's own `Options` say.
 
 use super::hooks::HookEntry;
-use super::{ApiKeyEntry, KeyEntry};
+use super::{ApiKeyEntry, KeyEntry, OperatorEntry};
 use crate::auth::Algorithm;
 use crate::base::limits::NAME_BYTES_MAX;
 use crate::config::row::{SettingKind, SettingRow, SettingValue, WordEnum};
@@ -214,6 +214,28 @@ pub static KEYS: &[SettingRow<KeyEntry>] = &[
         pem_file,
         PATH,
         "For RS256, ES256 and EdDSA: the public key as PEM. Relative to the configuration file."
+    ),
+];
+
+/// The settings of one `[[admin.operators]]`.
+pub static OPERATORS: &[SettingRow<OperatorEntry>] = &[
+    text!(
+        "name",
+        name,
+        SettingKind::Text { bytes_max: 64 },
+        "What the audit trail calls the operator: letters, digits, `-`, `_`, `.`; each once, and not `admin`, which is whoever has the admin token."
+    ),
+    text!(
+        "sha256",
+        sha256,
+        SettingKind::Text { bytes_max: 64 },
+        "The SHA-256 of the operator's token, as 64 hexadecimal letters. `rookery operator-token` makes a token and prints this."
+    ),
+    text!(
+        "role",
+        role,
+        SettingKind::Text { bytes_max: 16 },
+        "`see` to look, `act` to change something, too."
     ),
 ];
 

@@ -16,6 +16,8 @@ use self::hooks::HookSettings;
 use self::namespaces::standard_namespaces;
 use crate::admin::AdminToken;
 use crate::auth::{ApiKey, ApiKeys, ApiScope, ClaimRequirements, KeySpec, Keys};
+use crate::console::{Operator, Operators, PageOrigin};
+use crate::outbound::{HttpUrl, UrlError};
 use crate::room::Namespace;
 use crate::store::{Durability, Retention};
 use crate::{ring, room, server, shard, store};
@@ -49,7 +51,7 @@ pub struct Config {
     pub ignored_variables: Vec<(String, String)>,
 }
 
-/// What concerns `/debug` on the admin listener.
+/// What concerns `/debug` and `/console` on the admin listener.
 #[derive(Clone)]
 pub struct Admin {
     /// The token, ready for use.
@@ -58,6 +60,16 @@ pub struct Admin {
     pub token: String,
     /// A file with the token.
     pub token_file: String,
+    /// Operators, ready for use.
+    pub operators: Vec<Operator>,
+    /// Operators as they were written, for printing.
+    pub entries: Vec<OperatorEntry>,
+    /// The folder of the console's page; empty for none.
+    pub console_dir: String,
+    /// Origins of that page, as they were written.
+    pub console_origins: Vec<String>,
+    /// Where Alertmanager is, as it was written; empty for nowhere.
+    pub alertmanager_url: String,
     /// Where dumps go; empty for nowhere.
     pub evidence_dir: String,
     /// How long a connection must have too many tasks until that is written down.
@@ -70,6 +82,11 @@ impl Default for Admin {
             ready: None,
             token: String::new(),
             token_file: String::new(),
+            operators: Vec::new(),
+            entries: Vec::new(),
+            console_dir: String::new(),
+            console_origins: Vec::new(),
+            alertmanager_url: String::new(),
             evidence_dir: String::new(),
             leak_hold_ms: 120_000,
         }
@@ -81,6 +98,9 @@ impl std::fmt::Debug for Admin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Admin")
             .field("token_file", &self.token_file)
+            .field("entries", &self.entries)
+            .field("console_dir", &self.console_dir)
+            .field("console_origins", &self.console_origins)
             .field("evidence_dir", &self.evidence_dir)
             .field("leak_hold_ms", &self.leak_hold_ms)
             .finish_non_exhaustive()
@@ -105,6 +125,17 @@ pub struct Api {
 pub struct Blocks {
     /// A directory; empty for in memory alone.
     pub dir: String,
+}
+
+/// One `[[admin.operators]]`. An empty text is one that was not given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperatorEntry {
+    /// What the audit trail calls them.
+    pub name: String,
+    /// The hash of their token.
+    pub sha256: String,
+    /// The word of their role.
+    pub role: String,
 }
 
 /// One `[[api.keys]]`. An empty text is one that was not given.
@@ -188,6 +219,12 @@ impl Default for Config {
     }
 }
 
+/// What Alertmanager is asked, from where it is: what fires, and is neither silenced nor inhibited.
+fn alerts_url(written: &str) -> Result<HttpUrl, UrlError> {
+    const ALERTS: &str = "/api/v2/alerts?active=true&silenced=false&inhibited=false";
+    HttpUrl::parse(&format!("{}{ALERTS}", written.trim_end_matches('/')))
+}
+
 impl Config {
     /// The keys, with the demands on tokens.
     pub fn keys(&self) -> Keys {
@@ -198,6 +235,25 @@ impl Config {
     /// The keys of backends.
     pub fn api_keys(&self) -> ApiKeys {
         ApiKeys::new(self.api.keys.clone())
+    }
+
+    /// Who may come into the console, whoever has the admin token among them.
+    pub fn operators(&self) -> Operators {
+        let admin = self.admin.ready.iter().map(AdminToken::operator);
+        Operators::new(admin.chain(self.admin.operators.iter().cloned()).collect())
+    }
+
+    /// Origins of the console's page.
+    pub fn console_origins(&self) -> Vec<PageOrigin> {
+        let origins = self.admin.console_origins.iter();
+        origins.map(|text| PageOrigin::parse(text).expect("resolve has parsed it before")).collect()
+    }
+
+    /// Where it is asked what fires.
+    pub fn alertmanager(&self) -> Option<HttpUrl> {
+        let written = &self.admin.alertmanager_url;
+        let url = || alerts_url(written).expect("resolve has parsed it before");
+        (!written.is_empty()).then(url)
     }
 
     /// Where backends call.

@@ -10,10 +10,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::lists::{API_KEYS, HOOK_ENDPOINTS, KEYS, LISTENERS, NAMESPACES};
+use super::lists::{API_KEYS, HOOK_ENDPOINTS, KEYS, LISTENERS, NAMESPACES, OPERATORS};
 use super::relations;
 use super::settings::SETTINGS;
-use super::{ApiKeyEntry, Config, KeyEntry, NAMESPACES_MAX, hooks};
+use super::{ApiKeyEntry, Config, KeyEntry, NAMESPACES_MAX, OperatorEntry, alerts_url, hooks};
 use crate::admin::AdminToken;
 use crate::auth::{
     API_KEYS_MAX, Algorithm, ApiKey, ApiScope, KEYS_MAX, KeyMaterial, KeySpec, Keys, SecretHash,
@@ -27,6 +27,7 @@ use crate::config::schema::{List, Schema, list};
 use crate::config::service_links::is_service_link;
 use crate::config::source::{File, LoadFile};
 use crate::config::{file, suggest};
+use crate::console::{ADMIN, OPERATORS_MAX, ORIGINS_MAX, Operator, OperatorRole, PageOrigin};
 use crate::hook::Hook;
 
 /// A default that other limits make smaller does not get smaller than this.
@@ -39,6 +40,7 @@ static SCHEMA: Schema<Config> = Schema {
         list!("namespaces", shard.room.namespaces, NAMESPACES, NAMESPACES_MAX),
         list!("listeners", server.listeners, LISTENERS, LISTENERS_MAX),
         list!("auth.keys", auth.entries, KEYS, KEYS_MAX),
+        list!("admin.operators", admin.entries, OPERATORS, OPERATORS_MAX),
         list!("api.keys", api.entries, API_KEYS, API_KEYS_MAX),
         list!("hooks.endpoints", hooks.entries, HOOK_ENDPOINTS, Hook::ALL.len()),
     ],
@@ -69,6 +71,7 @@ pub fn resolve(sources: &Sources, load: LoadFile<'_>) -> Result<Config, Vec<Conf
     bound_messages(&mut draft);
     resolve_keys(&mut draft, load);
     resolve_admin_token(&mut draft, load);
+    resolve_console(&mut draft);
     resolve_api(&mut draft);
     let key = resolve_hook_secret(&mut draft, load);
     hooks::resolve(&mut draft, key);
@@ -203,6 +206,65 @@ fn resolve_hook_secret(draft: &mut ConfigDraft<Config>, load: LoadFile<'_>) -> O
     }
 }
 
+/// Makes operators and origins of the console of what was written about them.
+fn resolve_console(draft: &mut ConfigDraft<Config>) {
+    const ORIGINS: &str = "admin.console_origins";
+    let origins = draft.value().admin.console_origins.clone();
+    if ORIGINS_MAX < origins.len() {
+        draft.refuse_setting(ORIGINS, format!("there are more than {ORIGINS_MAX}"));
+    } else if let Some(wrong) = origins.iter().find(|text| PageOrigin::parse(text).is_none()) {
+        let sentence = format!("{wrong:?} is no origin, such as https://ops.example.org");
+        draft.refuse_setting(ORIGINS, sentence);
+    }
+    let alertmanager = draft.value().admin.alertmanager_url.clone();
+    if !alertmanager.is_empty()
+        && let Err(error) = alerts_url(&alertmanager)
+    {
+        draft.refuse_setting("admin.alertmanager_url", error.to_string());
+    }
+    let mut operators: Vec<Operator> = Vec::new();
+    for (index, entry) in draft.value().admin.entries.clone().iter().enumerate() {
+        let refusal = match operator(entry) {
+            Ok(one) if operators.iter().any(|other| other.name == one.name) => {
+                format!("{:?} is there twice", entry.name)
+            }
+            Ok(one) if operators.iter().any(|other| other.token == one.token) => {
+                "another operator has the same sha256".to_owned()
+            }
+            Ok(one) => {
+                operators.push(one);
+                continue;
+            }
+            Err(sentence) => sentence,
+        };
+        draft.refuse_entry("admin.operators", index, refusal);
+    }
+    draft.value_mut().admin.operators = operators;
+}
+
+/// An operator, or what is wrong with them.
+fn operator(entry: &OperatorEntry) -> Result<Operator, String> {
+    let OperatorEntry { name, sha256, role } = entry;
+    if !is_plain_name(name) {
+        return Err(format!("the name {name:?} may have letters, digits, `-`, `_` and `.` only"));
+    }
+    if name == ADMIN {
+        return Err(format!("{ADMIN} is whoever has the admin token; choose another name"));
+    }
+    let token = SecretHash::parse(sha256).ok_or_else(|| {
+        "sha256 must be the 64 hexadecimal letters that `rookery operator-token` prints".to_owned()
+    })?;
+    let role = OperatorRole::from_name(role)
+        .ok_or_else(|| format!("{role:?} is no role; there are see, act"))?;
+    Ok(Operator { name: name.as_str().into(), token, role })
+}
+
+/// Whether logs can have a name as it is.
+fn is_plain_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_plain)
+}
+
 /// Makes an address and keys of the server API of what was written about them.
 fn resolve_api(draft: &mut ConfigDraft<Config>) {
     const LISTEN: &str = "api.listen";
@@ -230,8 +292,7 @@ fn resolve_api(draft: &mut ConfigDraft<Config>) {
 /// A key, or what is wrong with it.
 fn api_key(entry: &ApiKeyEntry) -> Result<ApiKey, String> {
     let ApiKeyEntry { name, sha256, scopes, tenant, channels } = entry;
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if name.is_empty() || !name.bytes().all(is_plain) {
+    if !is_plain_name(name) {
         return Err(format!("the name {name:?} may have letters, digits, `-`, `_` and `.` only"));
     }
     let hash = SecretHash::parse(sha256).ok_or_else(|| {

@@ -29,7 +29,7 @@ pub static SETTINGS: &[SettingRow<Config>] = &[
     address!(
         "server.admin_listen",
         server.admin_listen,
-        "Where `/metrics`, `/health`, `/ready` and `/debug` are. All but `/debug` answer whoever asks: only operators should reach it."
+        "Where `/metrics`, `/health`, `/ready`, `/debug` and `/console` are. All but the last two answer whoever asks: only operators should reach it."
     ),
     count!(
         "server.shards",
@@ -419,13 +419,33 @@ pub static SETTINGS: &[SettingRow<Config>] = &[
         "admin.token",
         admin.token,
         SettingKind::Secret { bytes_max: 1_024 },
-        "What a request for `/debug` must show, as `Authorization: Bearer <token>`: at least 16 visible characters of ASCII. Better in a file, or in the environment. Without one, `/debug` answers 403."
+        "What a request for `/debug` must show, as `Authorization: Bearer <token>`: at least 16 visible characters of ASCII. Better in a file, or in the environment. Without one, `/debug` answers 403. In the console it is the token of the operator `admin`, who may act."
     ),
     text!(
         "admin.token_file",
         admin.token_file,
         PATH,
         "The same in a file; a line feed at its end does not count. Relative to the configuration file. SIGHUP reads it again."
+    ),
+    text!(
+        "admin.console_dir",
+        admin.console_dir,
+        PATH,
+        "A build of the operators' console (`make web` makes web/console/dist), which is served at `/console`. Empty serves none."
+    ),
+    texts!(
+        "admin.console_origins",
+        admin.console_origins,
+        16 * 255,
+        "origins",
+        "Where operators open the console by a name, such as `https://ops.example.org` behind a proxy with TLS. An address and `localhost` need not be listed; a name that is not opens nothing."
+    ),
+    text!(
+        "admin.alertmanager_url",
+        admin.alertmanager_url,
+        // It may have a password.
+        SettingKind::Secret { bytes_max: 1_024 },
+        "Where Alertmanager is, such as `http://127.0.0.1:9093`: the console shows which alerts fire. It is asked while somebody looks, at most once in five seconds. Empty for nowhere."
     ),
     text!(
         "admin.evidence_dir",

@@ -13,6 +13,7 @@ use crate::store::{Durability, Retention};
 mod addresses;
 mod hooks;
 mod keys;
+mod operators;
 mod origins;
 mod printing;
 mod server_relations;

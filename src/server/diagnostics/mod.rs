@@ -7,8 +7,10 @@ mod blocklist;
 mod claims;
 mod leak;
 mod quarantine;
+mod room_rankings;
 mod scans;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +20,19 @@ use tokio::time::Instant;
 
 use super::cores::CoreHandles;
 use super::executor::CoreEvent;
-use crate::admin::OperatorQuestion;
+use super::operator_acts::OperatorActs;
 #[cfg(feature = "faults")]
 use crate::admin::QuestionError;
+use crate::admin::{AnswerSender, OperatorQuestion};
 use crate::base::MonotonicMs;
+use crate::console::OperatorAct;
 use crate::metrics::{Cells, Gauge};
 use crate::session::QuarantineOptions;
 
 use blocklist::Blocklist;
 use claims::ClaimWatch;
 use leak::LeakWatch;
+use room_rankings::RoomRankings;
 use scans::{ConnsQuestion, CoreFindings, PrefixShare, Scans};
 
 /// Between two looks at what nobody tells by itself.
@@ -50,6 +55,7 @@ pub(super) struct Diagnostics {
     began: Instant,
     blocklist: Blocklist,
     scans: Scans,
+    rankings: RoomRankings,
     leak: LeakWatch,
     claims: ClaimWatch,
     watch_at: Instant,
@@ -69,6 +75,7 @@ impl Diagnostics {
             began: now,
             blocklist: Blocklist::new(setup.quarantine.clone(), setup.cells.len()),
             scans: Scans::new(setup.cells.len()),
+            rankings: RoomRankings::new(setup.cells.len()),
             leak: LeakWatch::default(),
             claims: ClaimWatch::default(),
             watch_at: now + Duration::from_millis(WATCH_MS),
@@ -78,7 +85,8 @@ impl Diagnostics {
 
     /// Waits until there is something to do.
     pub async fn wait(&mut self) -> DiagnosticsTask {
-        let until = self.scans.until().map_or(self.watch_at, |until| until.min(self.watch_at));
+        let deadlines = [self.scans.until(), self.rankings.until()];
+        let until = deadlines.into_iter().flatten().fold(self.watch_at, Instant::min);
         tokio::select! {
             Some(question) = self.setup.questions.recv() => DiagnosticsTask::Question(question),
             Some(event) = self.setup.core_events.recv() => DiagnosticsTask::CoreEvent(event),
@@ -86,12 +94,24 @@ impl Diagnostics {
         }
     }
 
-    /// Does what there is to do. Waits for nobody.
-    pub fn act(&mut self, cores: &mut CoreHandles, task: DiagnosticsTask) {
+    /// Does what there is to do. Waits for nobody. Breaks where an operator wants the server to let
+    /// its clients go, and to end.
+    pub fn act(
+        &mut self,
+        cores: &mut CoreHandles,
+        acts: &OperatorActs,
+        task: DiagnosticsTask,
+    ) -> ControlFlow<()> {
+        let mut flow = ControlFlow::Continue(());
         match task {
-            DiagnosticsTask::Question(question) => self.on_question(cores, question),
+            DiagnosticsTask::Question(question) => {
+                flow = self.on_question(cores, acts, question);
+            }
             DiagnosticsTask::CoreEvent(CoreEvent::EarlyPanic(prefix)) => {
                 self.blocklist.on_panic(self.now(), &prefix);
+            }
+            DiagnosticsTask::CoreEvent(CoreEvent::RoomsRanked { core, scan_id, found }) => {
+                self.rankings.on_ranked(core, scan_id, found);
             }
             DiagnosticsTask::CoreEvent(CoreEvent::ScanFinished { core, scan_id, found, peers }) => {
                 let share = self.scans.on_finished(CoreFindings { core, scan_id, found, peers });
@@ -99,6 +119,7 @@ impl Diagnostics {
             }
             DiagnosticsTask::Time => {
                 let now = Instant::now();
+                self.rankings.on_time(now);
                 let share = self.scans.on_time(now);
                 self.judge(share);
                 self.watch(now);
@@ -107,23 +128,51 @@ impl Diagnostics {
         let share = self.scans.begin(cores, || self.blocklist.take_suspect());
         self.judge(share);
         self.blocklist.inform(cores);
+        flow
+    }
+
+    /// Does what an operator wants, or has it done. Whoever asked may be gone.
+    fn on_act(
+        &mut self,
+        acts: &OperatorActs,
+        act: OperatorAct,
+        answer: AnswerSender<()>,
+    ) -> ControlFlow<()> {
+        let now = self.now();
+        match act {
+            OperatorAct::Block(change) => acts.block(change, answer),
+            OperatorAct::DisconnectUser { tenant, user } => acts.disconnect(tenant, user, answer),
+            OperatorAct::Quarantine { prefix, hold_ms } => {
+                let _ = answer.send(self.blocklist.block(now, &prefix, hold_ms));
+            }
+            OperatorAct::Release { prefix } => {
+                let _ = answer.send(self.blocklist.unblock(&prefix));
+            }
+            OperatorAct::Drain => {
+                let _ = answer.send(Ok(()));
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     fn now(&self) -> MonotonicMs {
         MonotonicMs(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    #[cfg_attr(
-        not(feature = "faults"),
-        expect(unused_variables, reason = "only a demonstration commands something at once")
-    )]
-    fn on_question(&mut self, cores: &mut CoreHandles, question: OperatorQuestion) {
+    fn on_question(
+        &mut self,
+        cores: &mut CoreHandles,
+        acts: &OperatorActs,
+        question: OperatorQuestion,
+    ) -> ControlFlow<()> {
         let now = self.now();
         // Whoever asked may be gone.
         match question {
             OperatorQuestion::Conns { sort, count, answer } => {
                 self.scans.ask(ConnsQuestion { sort, count, answer });
             }
+            OperatorQuestion::LargestRooms(answer) => self.rankings.ask(cores, answer),
             OperatorQuestion::ListBlocked(answer) => {
                 let _ = answer.send(Ok(self.blocklist.rows(now)));
             }
@@ -133,6 +182,8 @@ impl Diagnostics {
             OperatorQuestion::UnblockPrefix { prefix, answer } => {
                 let _ = answer.send(self.blocklist.unblock(&prefix));
             }
+            OperatorQuestion::FiringAlerts(answer) => acts.tell_alerts(answer),
+            OperatorQuestion::Act { act, answer } => return self.on_act(acts, act, answer),
             #[cfg(feature = "faults")]
             OperatorQuestion::BlockCore { core, block_ms, answer } => {
                 let command = super::core_lanes::CoreCommand::Block { block_ms };
@@ -140,6 +191,7 @@ impl Diagnostics {
                 let _ = answer.send(if given { Ok(()) } else { Err(QuestionError::Unknown) });
             }
         }
+        ControlFlow::Continue(())
     }
 
     fn judge(&mut self, share: Option<PrefixShare>) {

@@ -1,4 +1,4 @@
-//! The query of a `/debug` request, checked: known parameters, each once, within its range.
+//! The query of a request of `/debug` or the console, checked: known parameters, each once, within its range.
 //!
 //! Invariant: nothing of a request is in the answer that refuses it.
 

@@ -1,5 +1,5 @@
-//! Questions of `/debug` that only the control thread can answer, and how a page waits for
-//! its answer.
+//! Questions of `/debug` and of the console that only the control thread can answer, and how a
+//! page waits for its answer.
 //!
 //! Deliberately absent: how cores are asked (`server`).
 
@@ -9,6 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
+
+use crate::console::{AlertsAnswer, AuditOutcome, LargestRooms, OperatorAct};
 
 /// Questions that wait for the control thread.
 pub const QUESTIONS_MAX: usize = 8;
@@ -41,6 +43,8 @@ pub enum QuestionError {
     Unknown,
     /// It cannot be understood.
     Malformed,
+    /// It could not be done, or nobody knows.
+    Failed,
 }
 
 /// What an operator wants, and only the control thread can give.
@@ -55,6 +59,8 @@ pub enum OperatorQuestion {
         /// Where the answer goes.
         answer: AnswerSender<ConnectionsAnswer>,
     },
+    /// The largest rooms of all cores.
+    LargestRooms(AnswerSender<LargestRooms>),
     /// Who is blocked.
     ListBlocked(AnswerSender<Vec<BlockedPrefixRow>>),
     /// Blocks somebody.
@@ -70,6 +76,15 @@ pub enum OperatorQuestion {
     UnblockPrefix {
         /// The prefix, as it was written.
         prefix: String,
+        /// Where the answer goes.
+        answer: AnswerSender<()>,
+    },
+    /// What fires now.
+    FiringAlerts(AnswerSender<AlertsAnswer>),
+    /// Does what an operator wants.
+    Act {
+        /// What that is.
+        act: OperatorAct,
         /// Where the answer goes.
         answer: AnswerSender<()>,
     },
@@ -156,6 +171,18 @@ pub(super) async fn ask<T>(
     }
 }
 
+/// What is written down of an act that was asked for.
+pub(super) fn outcome_of(answered: &Result<(), Response>) -> AuditOutcome {
+    match answered.as_ref().map_err(Response::status) {
+        Ok(()) => AuditOutcome::Done,
+        Err(StatusCode::TOO_MANY_REQUESTS) => AuditOutcome::Failed("busy"),
+        Err(StatusCode::NOT_FOUND) => AuditOutcome::Refused("unknown"),
+        Err(StatusCode::CONFLICT) => AuditOutcome::Refused("full"),
+        Err(status) if status.is_server_error() => AuditOutcome::Failed("unavailable"),
+        Err(_) => AuditOutcome::Refused("malformed"),
+    }
+}
+
 fn refusal(refused: QuestionError) -> Response {
     let (status, sentence) = match refused {
         QuestionError::Busy => {
@@ -163,24 +190,13 @@ fn refusal(refused: QuestionError) -> Response {
         }
         QuestionError::Full => (StatusCode::CONFLICT, "as many are blocked as can be\n"),
         QuestionError::Unknown => (StatusCode::NOT_FOUND, "there is none of that name\n"),
+        QuestionError::Failed => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "it could not be done; the log says why\n")
+        }
         QuestionError::Malformed => (
             StatusCode::BAD_REQUEST,
             "a prefix is tenant~user~class, such as GET /debug/quarantine shows them\n",
         ),
     };
     (status, sentence).into_response()
-}
-
-/// `POST /debug/faults/block?core=&seconds=`
-#[cfg(feature = "faults")]
-pub(super) async fn block(
-    axum::extract::State(diagnostics): axum::extract::State<super::DiagnosticsState>,
-    axum::extract::RawQuery(raw): axum::extract::RawQuery,
-) -> Result<&'static str, Response> {
-    let query = super::query::QueryParams::read(raw.as_deref(), &["core", "seconds"])?;
-    let core = query.number("core", 0, 0, u64::from(u16::MAX))? as u16;
-    let block_ms = query.number("seconds", 10, 1, 600)? * 1_000;
-    ask(&diagnostics.questions, |answer| OperatorQuestion::BlockCore { core, block_ms, answer })
-        .await?;
-    Ok("the core stands still\n")
 }

@@ -1,0 +1,107 @@
+//! What of a backend's call is written down: whom it keeps out or lets in, and whose connections it
+//! closes or changes. What is said and read is not.
+//!
+//! Deliberately absent: how many such calls there may be. The list that the console shows has a
+//! bound, and the log a rate.
+
+use crate::console::{AuditAction, AuditOutcome};
+use crate::metrics::BackendOutcome;
+use crate::wire::api::{
+    ApiBlockCall, ApiBlockOp, ApiBlockTarget, ApiCall, ApiRequestError, ApiUserCall, ApiUserOp,
+};
+
+/// An act, and whom or what it is about.
+pub(super) type ApiAct = (AuditAction, Box<str>);
+
+/// The acts of a call, in order.
+pub(super) fn acts_of(call: &Result<ApiCall<'_>, ApiRequestError>) -> Vec<ApiAct> {
+    let mut acts = Vec::new();
+    if let Ok(call) = call {
+        collect(call, &mut acts);
+    }
+    acts
+}
+
+/// What became of them, as far as one word says it.
+pub(super) fn act_outcome(outcome: BackendOutcome) -> AuditOutcome {
+    match outcome {
+        BackendOutcome::Done => AuditOutcome::Done,
+        BackendOutcome::Denied => AuditOutcome::Refused("scope"),
+        BackendOutcome::Invalid => AuditOutcome::Refused("malformed"),
+        BackendOutcome::Refused => AuditOutcome::Refused("unknown"),
+        BackendOutcome::Unauthorized => AuditOutcome::Refused("key"),
+        BackendOutcome::Busy => AuditOutcome::Failed("busy"),
+        BackendOutcome::Failed => AuditOutcome::Failed("unavailable"),
+    }
+}
+
+fn collect(call: &ApiCall<'_>, acts: &mut Vec<ApiAct>) {
+    match call {
+        ApiCall::User(call) => acts.extend(user_act(call)),
+        ApiCall::Block(call) => acts.push(block_act(call)),
+        ApiCall::Batch(calls) => calls.iter().flatten().for_each(|call| collect(call, acts)),
+        ApiCall::Publish { .. }
+        | ApiCall::Broadcast { .. }
+        | ApiCall::Presence { .. }
+        | ApiCall::PresenceStats { .. }
+        | ApiCall::History { .. }
+        | ApiCall::Info
+        | ApiCall::Channels { .. }
+        | ApiCall::Blocks(_) => (),
+    }
+}
+
+fn user_act(call: &ApiUserCall<'_>) -> Option<ApiAct> {
+    let action = match &call.op {
+        ApiUserOp::Connections => return None,
+        ApiUserOp::Disconnect { .. } => AuditAction::UserDisconnected,
+        ApiUserOp::Subscribe { .. } => AuditAction::UserSubscribed,
+        ApiUserOp::Unsubscribe { .. } => AuditAction::UserUnsubscribed,
+        ApiUserOp::Refresh { .. } => AuditAction::UserExpiryChanged,
+    };
+    Some((action, (*call.user).into()))
+}
+
+fn block_act(call: &ApiBlockCall<'_>) -> ApiAct {
+    let is_block = matches!(call.op, ApiBlockOp::Block { .. });
+    match &call.target {
+        ApiBlockTarget::User(user) if is_block => (AuditAction::UserBlocked, (**user).into()),
+        ApiBlockTarget::User(user) => (AuditAction::UserUnblocked, (**user).into()),
+        ApiBlockTarget::UserTokens(user) => (AuditAction::UserTokensInvalidated, (**user).into()),
+        ApiBlockTarget::Token(id) => (AuditAction::TokenRevoked, (**id).into()),
+        ApiBlockTarget::Address(text) if is_block => (AuditAction::AddressBlocked, (**text).into()),
+        ApiBlockTarget::Address(text) => (AuditAction::AddressUnblocked, (**text).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::api::{ApiMethod, parse_call};
+
+    #[track_caller]
+    fn check(method: ApiMethod, body: &str, want: &[(AuditAction, &str)]) {
+        let acts = acts_of(&parse_call(method, body.as_bytes()));
+        let found: Vec<(AuditAction, &str)> =
+            acts.iter().map(|(action, target)| (*action, &**target)).collect();
+        assert_eq!(found, want, "{body}");
+    }
+
+    #[test]
+    fn who_is_kept_out_and_whose_connections_change_is_written_down() {
+        let ann = r#"{"user":"ann"}"#;
+        check(ApiMethod::BlockUser, ann, &[(AuditAction::UserBlocked, "ann")]);
+        check(ApiMethod::UnblockUser, ann, &[(AuditAction::UserUnblocked, "ann")]);
+        check(ApiMethod::Disconnect, ann, &[(AuditAction::UserDisconnected, "ann")]);
+        check(ApiMethod::Connections, ann, &[]);
+        check(ApiMethod::Info, "{}", &[]);
+        check(ApiMethod::BlockUser, "{}", &[]);
+        check(ApiMethod::Publish, r#"{"channel":"room:1","data":{}}"#, &[]);
+        check(
+            ApiMethod::Batch,
+            r#"{"commands":[{"publish":{"channel":"room:1","data":{}}},
+                {"block_address":{"address":"203.0.113.7"}},{"disconnect":{"user":"ben"}}]}"#,
+            &[(AuditAction::AddressBlocked, "203.0.113.7"), (AuditAction::UserDisconnected, "ben")],
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! What operators change of who is in and who is kept out, by the ways that backends have: changes
+//! of the list of blocks, and questions to all cores. And what they ask of others: which alerts
+//! fire.
+//!
+//! Invariant: the control thread waits for none of it, and whoever asked is answered in time, also
+//! when a core hangs.
+//!
+//! Deliberately absent: who may do it (`console`), and quarantine, which diagnostics have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::Sender;
+use tokio::sync::oneshot;
+use tokio::time;
+
+use super::alert_source::AlertSource;
+use super::api_calls::ApiRequest;
+use super::blocks::BlockRequest;
+use crate::admin::{AnswerSender, QuestionError};
+use crate::api::{BlockAsks, FORCED_CLOSE, Questions};
+use crate::base::UserHash;
+use crate::blocks::BlockChange;
+use crate::console::AlertsAnswer;
+use crate::shard::{UserOp, UserQuestion};
+use crate::wire::ErrorCode;
+
+/// For the answers of all cores. The admin listener ends an exchange after ten seconds.
+const ANSWER_MS_MAX: u64 = 5_000;
+
+/// The ways.
+pub(super) struct OperatorActs {
+    blocks: Sender<BlockRequest>,
+    asks: Sender<ApiRequest>,
+    /// Where it is asked what fires; none where nobody said so.
+    alerts: Option<Arc<AlertSource>>,
+}
+
+impl OperatorActs {
+    pub fn new(
+        blocks: Sender<BlockRequest>,
+        asks: Sender<ApiRequest>,
+        alerts: Option<AlertSource>,
+    ) -> OperatorActs {
+        OperatorActs { blocks, asks, alerts: alerts.map(Arc::new) }
+    }
+
+    /// Tells what fires.
+    pub fn tell_alerts(&self, answer: AnswerSender<AlertsAnswer>) {
+        let Some(alerts) = self.alerts.clone() else {
+            let _ = answer.send(Ok(AlertsAnswer::Off)); // it may be gone
+            return;
+        };
+        tokio::spawn(async move {
+            let _ = answer.send(Ok(alerts.ask().await)); // it may be gone
+        });
+    }
+
+    /// Changes who is kept out.
+    pub fn block(&self, change: BlockChange, answer: AnswerSender<()>) {
+        let (done, changed) = oneshot::channel();
+        let asks = BlockAsks { changes: vec![change], ..BlockAsks::default() };
+        if self.blocks.try_send(BlockRequest { asks, done }).is_err() {
+            let _ = answer.send(Err(QuestionError::Busy)); // it may be gone
+            return;
+        }
+        answer_in_time(answer, async move {
+            let outcome = changed.await.ok().and_then(|told| told.changes.into_iter().next());
+            match outcome {
+                Some(Ok(_)) => Ok(()),
+                Some(Err(ErrorCode::LimitExceeded)) => Err(QuestionError::Full),
+                Some(Err(_)) | None => Err(QuestionError::Failed),
+            }
+        });
+    }
+
+    /// Closes all connections of a user, whose clients do not come back by themselves.
+    pub fn disconnect(&self, tenant: Box<str>, user: Box<str>, answer: AnswerSender<()>) {
+        let (code, reason) = FORCED_CLOSE;
+        let op = UserOp::Close { code, reason: reason.into(), kept: [].into() };
+        let mut questions = Questions::default();
+        let question = UserQuestion { tenant, user, client: None, op };
+        questions.ask_user(question).expect("a request may ask as much");
+        let (done, answered) = oneshot::channel();
+        let request = ApiRequest { asker: UserHash::NOBODY, questions, done };
+        if self.asks.try_send(request).is_err() {
+            let _ = answer.send(Err(QuestionError::Busy)); // it may be gone
+            return;
+        }
+        answer_in_time(answer, async move {
+            match answered.await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(_)) => Err(QuestionError::Busy),
+                Err(_) => Err(QuestionError::Failed),
+            }
+        });
+    }
+}
+
+/// Answers with what comes of it, or that nobody knows.
+fn answer_in_time(
+    answer: AnswerSender<()>,
+    outcome: impl Future<Output = Result<(), QuestionError>> + Send + 'static,
+) {
+    tokio::spawn(async move {
+        let in_time = time::timeout(Duration::from_millis(ANSWER_MS_MAX), outcome).await;
+        let _ = answer.send(in_time.unwrap_or(Err(QuestionError::Failed))); // it may be gone
+    });
+}
