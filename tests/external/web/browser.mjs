@@ -4,6 +4,8 @@
 // Deliberately absent: sleeping. Every wait is for something on the page.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 
 import { chromium } from 'playwright-core';
@@ -18,6 +20,12 @@ const DIST = process.env.ROOKERY_WEB ?? path.join(TOP, 'web/dist');
 
 export const DESK = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
+
+const CONSOLE = process.env.ROOKERY_CONSOLE ?? path.join(TOP, 'web/console/dist');
+// That of the development mode.
+export const ADMIN_TOKEN = 'rookery-development-admin-token';
+
+export const startConsole = () => startServer({ dev: true, console: CONSOLE });
 
 export const startChat = () => startServer({ dev: true, web: DIST });
 
@@ -50,8 +58,54 @@ export async function open(t, browser, server, options = {}) {
     await context.close();
     assert.deepEqual(surprises, [], 'errors of the page');
   });
-  await page.goto(`http://127.0.0.1:${server.adminPort}/${hash && `#${encodeURIComponent(hash)}`}`);
+  // Time goes on as ever, and a test may let it go faster.
+  if (options.clock) await page.clock.install();
+  const at = options.path ?? (hash && `#${encodeURIComponent(hash)}`);
+  await page.goto(`http://127.0.0.1:${server.adminPort}/${at}`);
   return page;
+}
+
+// An operator who has signed in, at a page of the console.
+export async function operate(t, browser, server, options = {}) {
+  // Whether somebody is signed in is asked first, and answered 401 where nobody is.
+  const page = await open(t, browser, server, {
+    mayMeet: /401/, ...options, path: `console/#/${options.tab ?? 'overview'}`,
+  });
+  await page.locator('#token').fill(ADMIN_TOKEN);
+  await page.locator('#token').press('Enter');
+  await page.locator('.head .badge-ready').waitFor();
+  return page;
+}
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+// What axe-core finds that is serious. It runs in a world that the page's policy is not for.
+async function faults(page) {
+  const protocol = await page.context().newCDPSession(page);
+  const { frameTree } = await protocol.send('Page.getFrameTree');
+  const { executionContextId: contextId } = await protocol.send('Page.createIsolatedWorld', {
+    frameId: frameTree.frame.id, worldName: 'axe',
+  });
+  const expression = `${AXE}; axe.run().then(({ violations, passes }) => JSON.stringify({
+    passed: passes.length,
+    found: violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html.slice(0, 120), failureSummary])]),
+  }))`;
+  const { result, exceptionDetails } = await protocol.send('Runtime.evaluate', {
+    expression, contextId, awaitPromise: true, returnByValue: true,
+  });
+  assert.equal(exceptionDetails, undefined);
+  const { passed, found } = JSON.parse(result.value);
+  assert.ok(passed > 5, 'axe looked at the page');
+  return found;
+}
+
+// That nothing is wider than the page, and axe finds nothing serious.
+export async function fits(page, what) {
+  const isWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+  assert.equal(isWide, false, `${what} is wider than the page`);
+  assert.deepEqual(await faults(page), [], what);
 }
 
 // Somebody who is connected, with a conversation open.
@@ -70,9 +124,9 @@ export async function arrive(t, browser, server, name, options = {}) {
 }
 
 // Whoever says much says it without a page; the secret is that of the development mode.
-export async function withoutPage(t, server, user) {
+export async function withoutPage(t, server, user, options = {}) {
   const secret = 'rookery-development-secret-known-to-everyone';
-  return connected(t, ENCODINGS[0], server.url, user, { token: token({ sub: user }, secret) });
+  return connected(t, ENCODINGS[0], server.url, user, { ...options, token: token({ sub: user }, secret) });
 }
 
 export const field = (page) => page.locator('.composer textarea');

@@ -2,16 +2,13 @@
 // widths, and what a keyboard and a screen reader find.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, describe, test } from 'node:test';
 
 import {
-  DESK, PHONE, arrive, choose, field, fresh, launch, message, open, say, seen, startChat, withoutPage,
+  DESK, PHONE, arrive, choose, field, fits, fresh, launch, message, open, say, seen, startChat, withoutPage,
 } from './browser.mjs';
 import { subscribed } from '../sdk/node/harness.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 // What may be loaded until the page shows something.
 const FIRST_PAINT_BYTES_MAX = 120 << 10;
 
@@ -24,34 +21,6 @@ after(async () => {
   await browser.close();
   await server.stop();
 });
-
-// What axe-core finds that is serious. It runs in a world that the page's policy is not for.
-async function faults(page) {
-  const protocol = await page.context().newCDPSession(page);
-  const { frameTree } = await protocol.send('Page.getFrameTree');
-  const { executionContextId: contextId } = await protocol.send('Page.createIsolatedWorld', {
-    frameId: frameTree.frame.id, worldName: 'axe',
-  });
-  const expression = `${AXE}; axe.run().then(({ violations, passes }) => JSON.stringify({
-    passed: passes.length,
-    found: violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(({ id, nodes }) => [id, nodes.map(({ html, failureSummary }) => [html.slice(0, 120), failureSummary])]),
-  }))`;
-  const { result, exceptionDetails } = await protocol.send('Runtime.evaluate', {
-    expression, contextId, awaitPromise: true, returnByValue: true,
-  });
-  assert.equal(exceptionDetails, undefined);
-  const { passed, found } = JSON.parse(result.value);
-  assert.ok(passed > 5, 'axe looked at the page');
-  return found;
-}
-
-async function fits(page, what) {
-  const isWide = await page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
-  assert.equal(isWide, false, `${what} is wider than the page`);
-  assert.deepEqual(await faults(page), [], what);
-}
 
 describe('the page', () => {
   test('comes with a strict policy, and nothing in it that needs a looser one', async () => {

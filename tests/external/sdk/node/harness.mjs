@@ -169,6 +169,7 @@ export async function startServer(options = {}) {
     `--admin-listen=127.0.0.1:${adminPort}`,
     `--store-dir=${store}`,
   ];
+  if (options.console) places.push(`--admin-console-dir=${options.console}`);
   const web = options.web ? ['--web', options.web] : [];
   const source = options.dev ? ['--dev', ...places, ...web] : ['--config', file];
   const server = {
