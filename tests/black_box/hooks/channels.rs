@@ -92,7 +92,12 @@ fn messages_stay_in_their_order_whatever_the_backend_does() {
             heard.push(object["push"]["pub"]["data"].as_u64().expect("a message"));
         }
     }
-    assert_eq!(answered, (1..=60).collect::<Vec<u64>>());
+    // A refusal needs no room, which may be on another core: it may come before an answer that does.
+    let (mut refused, published): (Vec<u64>, Vec<u64>) =
+        answered.into_iter().partition(|n| n % 5 == 0);
+    refused.sort_unstable();
+    assert_eq!(refused, (1..=12).map(|n| n * 5).collect::<Vec<u64>>());
+    assert_eq!(published, (1..=60).filter(|n| n % 5 != 0).collect::<Vec<u64>>());
     let want = (1..=60_u64).filter(|n| n % 5 != 0).map(|n| n * 10);
     assert_eq!(heard, want.collect::<Vec<u64>>());
 }
