@@ -1,10 +1,12 @@
-// Draws the pictures of the web chat in docs/pictures: at a desk's and a phone's width, in both
-// languages, from a server on which people talked.
+// Draws the pictures of the web chat and the console in docs/pictures: at a desk's and a phone's
+// width, in both languages, from a server on which people talked.
 
 import path from 'node:path';
 
-import { DESK, PHONE, arrive, choose, field, launch, say, seen, startChat } from './browser.mjs';
-import { TOP } from '../sdk/node/harness.mjs';
+import {
+  DESK, PHONE, arrive, choose, field, launch, operate, say, seen, startChat, startConsole, withoutPage,
+} from './browser.mjs';
+import { TOP, subscribed } from '../sdk/node/harness.mjs';
 
 const TALKS = {
   en: {
@@ -23,13 +25,37 @@ const TALKS = {
 
 const cleanups = [];
 const t = { after: (act) => cleanups.unshift(act) };
-const [server, browser] = await Promise.all([startChat(), launch()]);
+const [server, watched, browser] = await Promise.all([startChat(), startConsole(), launch()]);
 try {
+  await drawConsole();
   for (const [language, talk] of Object.entries(TALKS)) await draw(language, talk);
 } finally {
   for (const act of cleanups) await act();
   await browser.close();
   await server.stop();
+  await watched.stop();
+}
+
+// Forty people in some rooms, of whom two talk until the charts have a minute.
+async function drawConsole() {
+  const people = [];
+  for (let number = 0; number < 40; number += 1) {
+    const one = await withoutPage(t, watched, `user-${number}`);
+    people.push(one);
+    for (const room of ['lobby', 'kitchen', 'garden'].slice(number % 3)) await subscribed(one, `room:${room}`);
+  }
+  const desk = await operate(t, browser, watched, { viewport: DESK });
+  const phone = await operate(t, browser, watched, {
+    viewport: PHONE, locale: 'zh-CN', colorScheme: 'dark', scale: 1.5,
+  });
+  const until = Date.now() + 60_000;
+  while (Date.now() < until) {
+    for (const [at, room] of ['lobby', 'garden'].entries()) {
+      await people[at].rpc('chat.publish', { channel: `room:${room}`, data: { text: 'x' } });
+    }
+  }
+  await shoot(desk, 'console-desk-en');
+  await shoot(phone, 'console-phone-zh');
 }
 
 async function draw(language, { locale, names: [first, second], room, lines, direct, typed }) {
