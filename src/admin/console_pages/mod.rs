@@ -29,7 +29,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{Mutex, watch};
@@ -124,16 +124,17 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(
         rankings: Arc::new(Mutex::new(Recent::new(RANKING_MS_MIN))),
         alerts: Arc::new(Mutex::new(Recent::new(ALERTS_MS_MIN))),
     };
+    let signed_in = from_fn_with_state(state.clone(), reads::only_visitors);
     let api = Router::new()
         .route("/session", get(session::show).post(session::sign_in).delete(session::sign_out))
-        .route("/overview", get(reads::overview))
-        .route("/tenants", get(reads::tenants))
-        .route("/flights", get(reads::flights))
-        .route("/conns", get(reads::conns))
-        .route("/rooms", get(reads::rooms))
-        .route("/quarantine", get(reads::quarantine))
-        .route("/alerts", get(reads::alerts))
-        .route("/audit", get(reads::audit))
+        .route("/overview", get(reads::overview).route_layer(signed_in.clone()))
+        .route("/tenants", get(reads::tenants).route_layer(signed_in.clone()))
+        .route("/flights", get(reads::flights).route_layer(signed_in.clone()))
+        .route("/conns", get(reads::conns).route_layer(signed_in.clone()))
+        .route("/rooms", get(reads::rooms).route_layer(signed_in.clone()))
+        .route("/quarantine", get(reads::quarantine).route_layer(signed_in.clone()))
+        .route("/alerts", get(reads::alerts).route_layer(signed_in.clone()))
+        .route("/audit", get(reads::audit).route_layer(signed_in.clone()))
         .route("/acts", post(acts::perform))
         .fallback(|| async { (StatusCode::NOT_FOUND, "no such page\n") })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

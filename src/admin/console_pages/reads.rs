@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
@@ -32,13 +33,20 @@ const PAGES_MAX: u64 = (ROOMS_MAX / PAGE_ROWS) as u64 - 1;
 /// Connections of each core in one answer.
 const CONNS_OF_CORE: usize = 20;
 
-/// `GET overview`
-pub(super) async fn overview(
+/// Whoever reads a page has signed in; each page's route has this before it.
+pub(super) async fn only_visitors(
     State(state): State<ConsoleState>,
     Extension(PeerAddr(from)): Extension<PeerAddr>,
     headers: HeaderMap,
+    request: Request,
+    next: Next,
 ) -> Result<Response, Response> {
     state.gate.visitor(&headers, from, AccessKind::Read).await?;
+    Ok(next.run(request).await)
+}
+
+/// `GET overview`
+pub(super) async fn overview(State(state): State<ConsoleState>) -> Response {
     let mut samples = state.samples.lock().await;
     let now = state.gate.now();
     let kept = samples.at(now);
@@ -47,7 +55,7 @@ pub(super) async fn overview(
         samples.put(now, text.clone());
         text
     });
-    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 fn sample(state: &ConsoleState) -> Value {
@@ -74,33 +82,20 @@ fn sample(state: &ConsoleState) -> Value {
 }
 
 /// `GET tenants`
-pub(super) async fn tenants(
-    State(state): State<ConsoleState>,
-    Extension(PeerAddr(from)): Extension<PeerAddr>,
-    headers: HeaderMap,
-) -> Result<Response, Response> {
-    state.gate.visitor(&headers, from, AccessKind::Read).await?;
-    Ok(json_answer(&json!({ "tenants": console::tenants(&state.diagnostics.threads) })))
+pub(super) async fn tenants(State(state): State<ConsoleState>) -> Response {
+    json_answer(&json!({ "tenants": console::tenants(&state.diagnostics.threads) }))
 }
 
 /// `GET flights`
-pub(super) async fn flights(
-    State(state): State<ConsoleState>,
-    Extension(PeerAddr(from)): Extension<PeerAddr>,
-    headers: HeaderMap,
-) -> Result<Response, Response> {
-    state.gate.visitor(&headers, from, AccessKind::Read).await?;
-    Ok(json_answer(&newest_flights(&state.diagnostics, FLIGHTS_MAX)))
+pub(super) async fn flights(State(state): State<ConsoleState>) -> Response {
+    json_answer(&newest_flights(&state.diagnostics, FLIGHTS_MAX))
 }
 
 /// `GET conns?sort=`
 pub(super) async fn conns(
     State(state): State<ConsoleState>,
-    Extension(PeerAddr(from)): Extension<PeerAddr>,
-    headers: HeaderMap,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Response> {
-    state.gate.visitor(&headers, from, AccessKind::Read).await?;
     let query = QueryParams::read(raw.as_deref(), &["sort"])?;
     let sorts = [("age", Sort::Age), ("pending", Sort::Pending), ("tasks", Sort::Tasks)];
     let sort = query.word("sort", &sorts)?.unwrap_or(Sort::Pending);
@@ -110,11 +105,8 @@ pub(super) async fn conns(
 /// `GET rooms?page=`
 pub(super) async fn rooms(
     State(state): State<ConsoleState>,
-    Extension(PeerAddr(from)): Extension<PeerAddr>,
-    headers: HeaderMap,
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Response> {
-    state.gate.visitor(&headers, from, AccessKind::Read).await?;
     let query = QueryParams::read(raw.as_deref(), &["page"])?;
     let page = query.number("page", 0, 0, PAGES_MAX)? as usize;
     // Held while cores are asked: who comes meanwhile gets the same answer.
@@ -146,22 +138,12 @@ pub(super) async fn rooms(
 }
 
 /// `GET quarantine`
-pub(super) async fn quarantine(
-    State(state): State<ConsoleState>,
-    Extension(PeerAddr(from)): Extension<PeerAddr>,
-    headers: HeaderMap,
-) -> Result<Response, Response> {
-    state.gate.visitor(&headers, from, AccessKind::Read).await?;
+pub(super) async fn quarantine(State(state): State<ConsoleState>) -> Result<Response, Response> {
     Ok(json_answer(&quarantined_prefixes(&state.diagnostics).await?))
 }
 
 /// `GET alerts`
-pub(super) async fn alerts(
-    State(state): State<ConsoleState>,
-    Extension(PeerAddr(from)): Extension<PeerAddr>,
-    headers: HeaderMap,
-) -> Result<Response, Response> {
-    state.gate.visitor(&headers, from, AccessKind::Read).await?;
+pub(super) async fn alerts(State(state): State<ConsoleState>) -> Result<Response, Response> {
     // Held while Alertmanager is asked: who comes meanwhile gets the same answer.
     let mut kept = state.alerts.lock().await;
     let alerts = match kept.at(state.gate.now()) {
@@ -194,19 +176,14 @@ pub(super) async fn alerts(
 }
 
 /// `GET audit`
-pub(super) async fn audit(
-    State(state): State<ConsoleState>,
-    Extension(PeerAddr(from)): Extension<PeerAddr>,
-    headers: HeaderMap,
-) -> Result<Response, Response> {
-    state.gate.visitor(&headers, from, AccessKind::Read).await?;
+pub(super) async fn audit(State(state): State<ConsoleState>) -> Response {
     let events = state.gate.audit.read(|trail| {
         let acts: Vec<Value> = trail.acts().map(event).collect();
         let calls: Vec<Value> = trail.calls().map(event).collect();
         let refusals: Vec<Value> = trail.refusals().map(event).collect();
         json!({ "acts": acts, "calls": calls, "refusals": refusals })
     });
-    Ok(json_answer(&events.await))
+    json_answer(&events.await)
 }
 
 fn event(event: &AuditEvent) -> Value {
