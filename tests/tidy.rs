@@ -16,6 +16,8 @@ mod headers;
 mod links;
 #[path = "tidy/names.rs"]
 mod names;
+#[path = "tidy/parts.rs"]
+mod parts;
 #[path = "tidy/shape.rs"]
 mod shape;
 #[path = "tidy/source.rs"]
@@ -41,6 +43,7 @@ fn the_tree_is_tidy_but_for_the_exceptions() {
     found.extend(names::findings(&files));
     found.extend(unused::findings(&files));
     found.extend(links::findings());
+    found.extend(parts::findings());
     found.extend(arrows::table_findings(include_str!("../ARCHITECTURE.md")));
     let text = include_str!("tidy/exceptions.txt");
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
@@ -174,6 +177,11 @@ fn each_rule_sees_what_it_forbids() {
             "{found:?}"
         );
     }
+    let parts = "| | part | what it knows |\n|---|---|---|\n| `ws` | `reader` over `lost` | x |\n\
+                 | | `upgrade` (`src/server/plan.rs`) | `x` |\n| `sim/src` | `client`, `mask` | x |\n";
+    let wanted = ["ws: lost", "sim/src: mask"];
+    let wanted = wanted.map(|place| ("part", format!("ARCHITECTURE.md: {place}")));
+    assert_eq!(parts::parts_findings(parts), wanted);
     let tables = "| a | b |\n|---|---|\n| 1 | 2 |\n\n| cut | off |\n\n```\n| in code |\n```\n";
     assert_eq!(links::lone_rows(tables), [5]);
     let lines = |count: usize| format!("//! Header.\n{}", "call();\n".repeat(count - 1));
