@@ -3,6 +3,8 @@
 
 #[path = "docs/contract.rs"]
 mod contract;
+#[path = "docs/files.rs"]
+mod files;
 
 use std::fs;
 use std::path::Path;

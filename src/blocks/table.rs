@@ -1,5 +1,6 @@
-//! All blocks by hash, for those who ask at each connect. A copy shares nearly all of its memory
-//! with the one before: a change makes a few hundred entries anew.
+//! All blocks by hash: whether who connects is kept out, and why: the user, the user's older
+//! tokens, the token, the address. A copy shares nearly all of its memory with the one before:
+//! a change makes a few hundred entries anew.
 //!
 //! Invariants: a question looks into one small hash table for each of the user, the user's tokens
 //! and the token; an address into one for each length of prefix in use, of which there are at most

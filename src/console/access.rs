@@ -1,9 +1,8 @@
-//! From the head of a request to who asks, or why they may not.
+//! From the head of a request to who asks, or why they may not: whether its host and its page
+//! are ours, the session, the number that only our page knows, and the role.
 //!
-//! What is checked, in this order: whether anybody may be let in at all, whether the request is
-//! for this host, whether its page is ours, the session, the number that only our page knows, and
-//! the role. A browser brings the cookie along for whoever makes it ask, so a session alone changes
-//! nothing.
+//! They are checked in this order, behind whether anybody may be let in at all. A browser
+//! brings the cookie along for whoever makes it ask, so a session alone changes nothing.
 //!
 //! Invariants: no request is served before its host and its page are known to be ours; nothing is
 //! changed without the session's own number.

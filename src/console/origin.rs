@@ -1,4 +1,4 @@
-//! Hosts and origins that a page of this listener can have.
+//! Hosts and origins that a page of this listener can have, as `access` asks.
 //!
 //! A stranger can let a name of theirs point to this host (DNS rebinding), and then their page and
 //! this listener are one origin to a browser. So a name counts only where it is listed; an address

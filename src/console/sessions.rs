@@ -1,4 +1,5 @@
-//! Who is signed in: a bounded table in memory.
+//! Who is signed in, and until when: a bounded table in memory.
+
 //!
 //! A session has two random numbers. One is the cookie, of which the hash stands here; the other,
 //! which is shown to the page itself and to no other, has to come with what changes something.

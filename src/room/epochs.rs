@@ -1,4 +1,4 @@
-//! Numbers that rooms make: epochs of streams that begin, positions in silence, and the
+//! Numbers that rooms draw: epochs of streams that begin, positions in silence, and the
 //! spans of messages that go out once more.
 //!
 //! Deliberately absent: ids of messages, which sessions make.

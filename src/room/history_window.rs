@@ -1,4 +1,5 @@
-//! The newest messages of a stream in memory, for late-comers and short recoveries.
+//! The newest messages of a stream in memory, for late-comers and short recoveries: how many are
+//! kept, and whether all behind a position are still here.
 //!
 //! Deliberately absent: the disk, and who may read what is here.
 

@@ -1,6 +1,6 @@
-//! Personal channels: direct messages reach their readers at least once.
+//! Personal channels: direct messages reach their readers at least once, or are given up. A message
+//! waits on disk until it is acknowledged, wherever it is acknowledged.
 //!
-//! A message waits on disk until it is acknowledged, wherever it is acknowledged.
 //! The home of the reader's personal channel asks the store what waits: when a
 //! connection of the user comes, and some time after something was brought.
 //!

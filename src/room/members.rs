@@ -1,5 +1,5 @@
 //! The members of one room: how many are on each shard, and, where the namespace wants it,
-//! who they are and whose place is kept while they are away for a moment.
+//! who they are, and whose place is kept while they are away for a moment, their grace.
 //!
 //! Deliberately absent: what is told of who comes and goes (`membership_events`), and limits on
 //! members.

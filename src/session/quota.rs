@@ -1,6 +1,5 @@
-//! The quotas of one connection: commands, bytes, answers, and errors.
-//!
-//! A connected peer is refused when it is over a quota, and closed only when it goes on.
+//! The quotas of one connection: commands, bytes, answers, and errors. Beyond them it is refused,
+//! and closed when it goes on.
 //!
 //! Deliberately absent: limits that all connections of a user share (`shard`, `room`).
 

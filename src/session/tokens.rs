@@ -1,4 +1,5 @@
-//! What tokens mean for a session, and what a peer is told about one that is not good.
+//! What tokens mean for a session, and what a peer is told about one that is not good. Whether
+//! one is blocked says `blocks::table`.
 //!
 //! Deliberately absent: signatures (`auth`), and permissions (`peer_permissions`).
 

@@ -1,4 +1,4 @@
-//! Letting everybody go, a few at a time.
+//! Letting everybody go, a few at a time: how many, and when each is told to come back.
 //!
 //! Deliberately absent: who orders it, and accepting, which ends with the order.
 

@@ -1,5 +1,5 @@
-//! Questions of this shard's sessions to an application's backend: those that are under way, and
-//! those that have yet to be carried to the control thread.
+//! Questions of this shard's sessions to an application's backend: those that are under way, those
+//! that have yet to be carried to the control thread, and those that are too many.
 //!
 //! Invariants: each question is answered once; those under way are bounded, of all sessions
 //! together, of one user, and of all who have no name, and one beyond that is answered at once: a

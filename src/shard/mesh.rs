@@ -1,6 +1,5 @@
-//! The mesh: messages of one shard to the others and to itself, with their limits.
-//!
-//! A lane that is full is an answer and not a wait: a request is refused here in place of its
+//! The mesh: messages of one shard to the others and to itself, with their limits. A
+//! lane that is full is an answer and not a wait: a request is refused here in place of its
 //! addressee, and lost publications are reported by a `Gap` as soon as there is room.
 //!
 //! Deliberately absent: the lanes between threads, into which the owner of a core posts.

@@ -1,4 +1,5 @@
-//! Messages of which a part has come: how much all of a shard keep together.
+//! Messages of which a part has come: how much all of a shard keep together, and whose is let go
+//! when that is too much.
 //!
 //! Each connection may keep one message, and a peer that sends the half of one and rests
 //! makes the server keep it for as long as it is pinged in vain. So all together have a

@@ -1,4 +1,5 @@
-//! Input of connections beyond their share of a turn, which waits for later turns.
+//! Input of connections beyond their share of a turn, which waits for later turns, and whose
+//! turn it is then.
 //!
 //! A thousand commands may come in one message, and a thousand pings in one segment, within
 //! every quota and on many connections at once. Served at once they would make one long turn,

@@ -1,5 +1,5 @@
-//! Going on without what is damaged: everything else is copied into a new
-//! database, and the old one stays beside it.
+//! Going on without what is damaged: what else of each channel is copied into a new database, under
+//! which epoch, and the old one stays beside it.
 //!
 //! A damaged table cannot be left in place: the next compaction meets it, and no
 //! write succeeds after that.

@@ -1,5 +1,5 @@
-//! A disk in a world that a seed decides: it forgets what was not synced, tears
-//! the last batch off, fails, fills up, and is slow.
+//! A disk in a world that a seed decides: it forgets what was not synced when the power is cut or
+//! its process killed, tears the last batch off, fails, fills up, and is slow.
 //!
 //! Invariants: equal seeds and equal calls give equal fates; a batch is there
 //! wholly or not at all; what was synced stays, and batches survive in order.

@@ -1,4 +1,5 @@
-//! The state of one robot: its rate limit, its pauses, and its failures.
+//! The state of one robot: its rate limit, its pauses and its failures, and when it may send
+//! again.
 //!
 //! Invariant: within any `rate_window_s` at most `rate_count` messages leave, also over
 //! restarts, since the times are kept with the messages.

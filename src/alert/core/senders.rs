@@ -1,4 +1,4 @@
-//! All robots, and the choice among them.
+//! All robots, and the choice among those that may send (when one may says `sender`).
 //!
 //! Invariant: a robot has one message at a time.
 //!

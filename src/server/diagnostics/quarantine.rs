@@ -1,4 +1,5 @@
-//! Client prefixes that are blocked for a while because their sessions panic.
+//! Client prefixes that are blocked for a while because their sessions panic: which, for how long,
+//! and that none is that too many others have.
 //!
 //! Early panics of all cores come together in a [`Quarantine`], which belongs to the
 //! control thread. Before it blocks a prefix, it asks how many of the open

@@ -1,5 +1,5 @@
-//! What clients with deltas have: the publication that all of them in a channel got last, to which
-//! the next one is the difference.
+//! What clients with deltas have: the publication that all of them in a channel got last. Whether
+//! the next one goes to them as the difference to that, or in full.
 //!
 //! Invariant: where a channel has a base, all of its subscribers with deltas have it. So there is
 //! none from the time when one of them comes until the next publication, which all get in full.

@@ -1,8 +1,8 @@
 //! Connections whose time is over: what their peers did not do may be the server's own
-//! lateness, so each is judged later, when that can be told.
+//! lateness, so each is judged later, when that can be told. Nobody is while the core is late, or
+//! while many are suspected at once: then it is not them.
 //!
-//! The checks are paused while the core is late, and while many are suspected at once: then it
-//! is not them. They are not paused for ever, or peers by the thousand that keep silent on
+//! The checks are not paused for ever, or peers by the thousand that keep silent on
 //! purpose could stay for ever; but even then only so many are closed a second, as
 //! always.
 //!

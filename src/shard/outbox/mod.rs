@@ -1,7 +1,6 @@
 //! The send queue of one connection: frames wait here while a send is in flight, up to a
-//! limit in bytes, and leave in the order in which they came.
-//!
-//! A reader that is too slow is an answer (`PushResult::Full`) and not a wait; the caller
+//! limit in bytes, and leave in the order in which they came. A
+//! reader that is too slow is an answer (`PushResult::Full`) and not a wait; the caller
 //! closes it. Publications that are dropped are counted as lost, so that sent, lost and
 //! waiting ones add up to all that were pushed.
 //!

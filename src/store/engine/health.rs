@@ -1,4 +1,5 @@
-//! The health of the disk: whether it has failed, and whether it is full.
+//! The health of the disk: whether it has failed, and whether it is full, so that messages are not
+//! taken now; and when it is tried again.
 //!
 //! Deliberately absent: refusals, and caches.
 

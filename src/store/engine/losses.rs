@@ -1,4 +1,5 @@
-//! Tracks commits that are not synced yet, and how often such commits may have been lost.
+//! Tracks commits that are not synced yet, when a sync is due, and how often such commits may have
+//! been lost.
 //!
 //! Deliberately absent: the new epoch of a channel after a loss (`heads`).
 

@@ -1,4 +1,4 @@
-//! Pending requests: writes in order, and reads in fair turns of flows.
+//! Pending requests: writes in order, and reads in fair turns of flows. Which is next.
 //!
 //! Writes come first in each turn, and have slots that reads cannot take. The reads of a turn are
 //! bounded, and more tightly when writes wait for its commit. A longer read continues in a later
