@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
@@ -36,6 +36,7 @@ use tokio::time;
 use super::api_audit::{act_outcome, acts_of};
 use super::api_calls::ApiRequest;
 use super::blocks::BlockRequest;
+use super::caller_key::{CallerKeyError, caller_key};
 use super::openapi::{DOCUMENT_PATH, openapi_json};
 use crate::admin::AuditLog;
 use crate::api::{ApiReplies, BlockReplies, Caller, Questions, answer, plan};
@@ -82,12 +83,6 @@ const RETRY_AFTER_S: &str = "1";
 
 /// Before the name of a method in the path.
 const METHODS_PATH: &str = "/api/";
-
-/// The header with the key.
-const KEY_HEADER: &str = "x-api-key";
-
-/// Before the key in `Authorization`, as some clients send it.
-const AUTHORIZATION_PREFIX: &[u8] = b"apikey ";
 
 /// Where the server API listens, and what it takes.
 #[derive(Clone, Debug)]
@@ -146,7 +141,7 @@ impl ApiState {
     }
 
     /// Writes down that somebody has no key that counts, and answers them.
-    async fn refused(&self, peer: PeerAddr, error: &KeyError) -> (BackendOutcome, Response) {
+    async fn refused(&self, peer: PeerAddr, error: &CallerKeyError) -> (BackendOutcome, Response) {
         let outcome = AuditOutcome::Refused(error.word());
         self.tell("", peer, AuditAction::CredentialRefused, "".into(), outcome).await;
         unauthorized(error)
@@ -259,40 +254,6 @@ fn wrong_method(allowed: &'static str) -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, headers, why).into_response()
 }
 
-/// Why a request has no key that counts.
-enum KeyError {
-    /// It stands in the URL, and so in logs.
-    InUrl,
-    /// There is none, or a wrong one.
-    Unknown,
-}
-
-impl KeyError {
-    /// Its word in audit events.
-    fn word(&self) -> &'static str {
-        match self {
-            KeyError::InUrl => "key_in_address",
-            KeyError::Unknown => "key",
-        }
-    }
-
-    /// What the peer is told.
-    fn text(&self) -> &'static str {
-        match self {
-            KeyError::InUrl => "the key belongs into the header X-API-Key\n",
-            KeyError::Unknown => "no key, or a wrong one: X-API-Key\n",
-        }
-    }
-}
-
-/// The key that a request shows.
-fn caller_key<'k>(keys: &'k ApiKeys, request: &Request) -> Result<&'k ApiKey, KeyError> {
-    if request.uri().query().is_some_and(|query| query.contains("api_key")) {
-        return Err(KeyError::InUrl);
-    }
-    shown_key(request.headers()).and_then(|shown| keys.find(shown)).ok_or(KeyError::Unknown)
-}
-
 /// One call, and what is counted of it.
 async fn served(
     state: &ApiState,
@@ -318,22 +279,10 @@ async fn served(
 }
 
 /// Who has no key keeps no connection either: others wait for its place.
-fn unauthorized(error: &KeyError) -> (BackendOutcome, Response) {
+fn unauthorized(error: &CallerKeyError) -> (BackendOutcome, Response) {
     let close = [(header::CONNECTION, "close")];
     let told = (StatusCode::UNAUTHORIZED, close, error.text());
     (BackendOutcome::Unauthorized, told.into_response())
-}
-
-/// The key of a request.
-fn shown_key(headers: &HeaderMap) -> Option<&[u8]> {
-    let own = headers.get(KEY_HEADER).map(|value| value.as_bytes());
-    let other = || {
-        let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-        let prefix = value.get(..AUTHORIZATION_PREFIX.len())?;
-        let is_key = prefix.eq_ignore_ascii_case(AUTHORIZATION_PREFIX);
-        is_key.then_some(&value[AUTHORIZATION_PREFIX.len()..])
-    };
-    own.or_else(other)
 }
 
 /// Why a body is not there whole.

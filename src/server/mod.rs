@@ -18,6 +18,7 @@ mod api_calls;
 mod api_listener;
 mod block_journal;
 mod blocks;
+mod caller_key;
 mod console_feed;
 mod control;
 mod core_lanes;
