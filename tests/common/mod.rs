@@ -7,12 +7,14 @@
 //! Deliberately absent: the library. These tests see what a stranger sees.
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of this")]
 
+mod api;
 mod bridge;
 mod peer;
 mod process;
 mod server;
 mod settings;
 
+pub use api::{API_KEY, call_api, with_api, with_api_key};
 pub use bridge::idle_bridge;
 pub use peer::{Encoding, Frame, Opcode, Peer, frame, masked, signed, token, upgrade_request};
 pub use process::{BINARY, Running, binary, command, fetch, free_port, run, signal, until};
