@@ -7,13 +7,19 @@
 //! Invariants: after `Ok`, what was written survives `kill -9` and a power cut; what was added to a
 //! file of which nobody knows what is in it is never read.
 //!
+//! A log that does not fit into one file is `SegmentFiles`.
+//!
 //! Deliberately absent: what is in a record (`base::put_record`, and its owner).
+
+mod segments;
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+pub use self::segments::{FoundSegment, SegmentFiles};
 
 const LOCK_FILE: &str = "lock";
 
@@ -88,18 +94,8 @@ impl RecordFile {
         dir: &Path,
         kind: &'static RecordFileKind,
     ) -> Result<(RecordFile, Vec<u8>), RecordFileError> {
+        let lock = lock_dir(dir, kind)?;
         let system = |path: &Path, error| RecordFileError::System(kind, path.to_owned(), error);
-        let mut making = DirBuilder::new();
-        making.recursive(true).mode(0o700).create(dir).map_err(|error| system(dir, error))?;
-        let lock_path = dir.join(LOCK_FILE);
-        let lock = private(&lock_path).map_err(|error| system(&lock_path, error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(RecordFileError::InUse(kind, dir.to_owned()));
-            }
-            Err(TryLockError::Error(error)) => return Err(system(&lock_path, error)),
-        }
         let path = dir.join(kind.name);
         let mut bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -190,6 +186,20 @@ impl RecordFile {
 
     fn beside(&self, end: &str) -> PathBuf {
         self.dir.join(format!("{}.{end}", self.kind.name))
+    }
+}
+
+/// Takes a directory, which is made where it does not exist, for the life of what is returned.
+fn lock_dir(dir: &Path, kind: &'static RecordFileKind) -> Result<File, RecordFileError> {
+    let system = |path: &Path, error| RecordFileError::System(kind, path.to_owned(), error);
+    let mut making = DirBuilder::new();
+    making.recursive(true).mode(0o700).create(dir).map_err(|error| system(dir, error))?;
+    let path = dir.join(LOCK_FILE);
+    let lock = private(&path).map_err(|error| system(&path, error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(RecordFileError::InUse(kind, dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(system(&path, error)),
     }
 }
 
