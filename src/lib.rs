@@ -30,6 +30,8 @@ pub mod session;
 
 pub mod shard;
 
+pub mod presence_feed;
+
 pub mod api;
 
 pub mod console;

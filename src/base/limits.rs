@@ -211,6 +211,16 @@ pub const PAGE_MAX: u32 = 1_000;
 /// Entries of a page when the client does not say.
 pub const PAGE_DEFAULT: u32 = 100;
 
+/// Facts for the presence feed that wait in one shard; over it they are lost, and the shard says
+/// anew all that is there.
+pub const PRESENCE_FACTS_MAX: usize = 65_536;
+
+/// Batches of facts that wait in the lane of one shard to the presence feed.
+pub const PRESENCE_BATCHES_MAX: usize = 8;
+
+/// Facts in one of them.
+pub const PRESENCE_BATCH_FACTS_MAX: usize = 4_096;
+
 /// Connections of one shard whose clients' clocks are known: of those that say when
 /// they sent their messages.
 pub const CLOCKS_MAX: usize = 4_096;

@@ -23,10 +23,11 @@ const MAY_USE: &[(&str, &str)] = &[
     ("blocks", "base metrics"),
     ("auth", "base"),
     ("hook", "base metrics wire auth"),
+    ("presence_feed", "base"),
     ("store", "base metrics wire"),
     ("room", "base metrics wire store"),
     ("session", "base metrics blocks ws wire auth hook room store"),
-    ("shard", "base metrics blocks ws wire auth hook session room store"),
+    ("shard", "base metrics blocks ws wire auth hook presence_feed session room store"),
     ("api", "base blocks wire auth store room session shard"),
     ("console", "base metrics blocks auth"),
     ("http_server", ""),
@@ -37,14 +38,14 @@ const MAY_USE: &[(&str, &str)] = &[
     ("admin", "base metrics http_server console clock"),
     (
         "server",
-        "base metrics ring blocks ws wire auth hook session room store shard api console http_server record_file admin outbound logs runtime signals lane clock",
+        "base metrics ring blocks ws wire auth hook presence_feed session room store shard api console http_server record_file admin outbound logs runtime signals lane clock",
     ),
     ("alert", "base http_server record_file outbound logs runtime signals clock"),
     ("probe", "ws wire http_server tls_roots logs runtime"),
     ("top", "base"),
     (
         "config",
-        "base metrics ring ws wire auth hook session room store shard console admin server alert outbound \
+        "base metrics ring ws wire auth hook presence_feed session room store shard console admin server alert outbound \
          logs",
     ),
     (
@@ -79,10 +80,10 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "shard",
-        "options messages hooks server_questions turn_counts batches outbox conn connections fanout pinger postponed \
-         partial_messages session_env home_rooms observe setup mesh liveness turn_context delivery \
-         sessions upgrades room_events inbound judge drain user_scan block_pass room_scan \
-         ranking_scan audit shard turn",
+        "options messages hooks server_questions turn_counts batches outbox conn connections fanout \
+         presence_facts pinger postponed partial_messages session_env home_rooms observe setup mesh \
+         liveness turn_context delivery sessions upgrades room_events inbound judge drain user_scan \
+         block_pass presence_pass room_scan ranking_scan audit shard turn",
     ),
     (
         "store",
@@ -112,7 +113,7 @@ const ORDERS: &[(&str, &str)] = &[
 ];
 
 /// These decide and never act: modules, and rooms of modules.
-const PURE: &str = "base blocks ws wire auth hook session room shard api console top config alert/options alert/model \
+const PURE: &str = "base blocks ws wire auth hook presence_feed session room shard api console top config alert/options alert/model \
                     alert/message alert/core";
 
 /// What acts, by the beginning of its path.
