@@ -33,6 +33,7 @@ pub mod mutation;
 mod on_disk;
 mod oracle;
 mod post;
+mod presence;
 mod publication;
 mod reaction;
 mod reaction_oracle;

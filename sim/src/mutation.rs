@@ -100,6 +100,8 @@ pub enum Mutation {
     ReactOtherwise,
     /// The last message of an answer about reactions is left out, each time.
     HideReactions,
+    /// The presence feed does not hear of something.
+    LosePresence,
 }
 
 /// A room with a page of what was said in it, and where its stream ends.
@@ -310,7 +312,8 @@ impl Mutator {
             | Mutation::LoseMark
             | Mutation::LoseWaiting
             | Mutation::LoseReaction
-            | Mutation::ReactOtherwise => (),
+            | Mutation::ReactOtherwise
+            | Mutation::LosePresence => (),
         }
     }
 

@@ -11,7 +11,7 @@ use rookery::hook::{Hook, HookOptions};
 use rookery::ring::simulated::FaultProfile;
 use rookery::room::{self, JoinLeaveScope, Namespace, Permission};
 use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE, TracerOptions};
-use rookery::shard::{Options, TracingOptions};
+use rookery::shard::{Options, PresenceListener, TracingOptions};
 use rookery::store::{Crash, DiskFaultProfile, Durability};
 
 /// Everything about a world that is decided before it begins.
@@ -163,6 +163,7 @@ impl Scenario {
             // Worlds have no control thread that would lock anybody out.
             quarantine: Default::default(),
             tracing: tracing(seed),
+            presence: PresenceListener::Feed,
         };
         let rough = prng.percent(70);
         Scenario {
@@ -448,6 +449,7 @@ fn told_otherwise(mut namespaces: Vec<Namespace>, seed: u64) -> Vec<Namespace> {
     for one in &mut namespaces {
         one.join_leave_of = join_leave_scope;
         one.join_leave_members_max = members_max;
+        one.presence_feed = true;
     }
     namespaces
 }

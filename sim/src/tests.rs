@@ -218,6 +218,11 @@ fn attendance_sees_somebody_who_left_and_is_still_listed() {
 }
 
 #[test]
+fn presence_sees_what_the_feed_did_not_hear() {
+    check_mutation(Mutation::LosePresence, Checker::Presence);
+}
+
+#[test]
 fn membership_sees_an_unsubscribe_that_did_not_arrive() {
     check_mutation(Mutation::DropUnsubscribe, Checker::Membership);
 }

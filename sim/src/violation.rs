@@ -68,6 +68,8 @@ pub enum Checker {
     Edited,
     /// A user who may have one connection has one.
     Singles,
+    /// The presence feed is told who is there, and nobody else.
+    Presence,
     /// What users were told that they react with is what is shown, and on disk.
     Reactions,
 }

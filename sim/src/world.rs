@@ -23,6 +23,7 @@ use crate::member_view::MemberCheck;
 use crate::mutation::{Mutation, Mutator};
 use crate::on_disk::OnDisk;
 use crate::oracle::Oracle;
+use crate::presence::SaidPresence;
 use crate::scenario::{Scenario, USERS};
 use crate::store::{Store, WatchedDisk};
 use crate::summary::{Summary, Trace};
@@ -75,6 +76,8 @@ struct World<'s> {
     lanes: CoreMesh,
     clients: Vec<Client>,
     oracle: Oracle,
+    /// What cores have said to the presence feed.
+    said: SaidPresence,
     counters: SimCounters,
     mutator: RefCell<Mutator>,
     exposition: Exposition,
@@ -148,6 +151,7 @@ impl<'s> World<'s> {
             cores,
             prng,
             oracle: Oracle::new(scenario),
+            said: SaidPresence::new(usize::from(scenario.shards_count)),
             counters: SimCounters::default(),
             mutator: RefCell::new(mutator),
             exposition,
@@ -329,6 +333,7 @@ impl<'s> World<'s> {
         self.store = Some(store);
         self.backend.as_mut().into_iter().for_each(Backend::forget);
         self.lanes = CoreMesh::new(self.scenario.shards_count);
+        self.said = SaidPresence::new(self.cores.len());
         self.answered_before = self.oracle.answered_count();
         self.counters = SimCounters {
             endings: std::mem::take(&mut self.counters.endings),
@@ -511,6 +516,7 @@ impl<'s> World<'s> {
         };
         let turned = shard::turn(self.now, shard, &mut io, &mut lanes, work);
         let (seen, carried, lost) = (io.verdict, lanes.verdict, lanes.lost);
+        self.said.take(at, self.steps_count, shard, mutator.get_mut());
         let calls = shard.take_hook_calls();
         match backend {
             Some(backend) => backend.ask(at, self.now.tick, calls),
@@ -544,6 +550,9 @@ impl<'s> World<'s> {
     fn check_borders(&mut self) -> CheckResult {
         self.lanes.check()?;
         let audits: Vec<_> = self.cores.iter().map(|core| core.shard.audit()).collect();
+        for (core, audit) in audits.iter().enumerate() {
+            self.said.check(core, &audit.present)?;
+        }
         let mut mail = Vec::new();
         for (from, core) in self.cores.iter_mut().enumerate() {
             core.shard.post(&mut |to, messages| mail.push((from, to, messages.clone())));

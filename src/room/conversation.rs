@@ -45,7 +45,8 @@ impl DirectConversation<'_> {
             publication: Arc::clone(publication),
             timing,
         };
-        out.deliver(to, InboxDelivery::Message(message.clone()));
+        let tenant = Arc::clone(&self.channel_key.tenant);
+        out.deliver(to, InboxDelivery::Message { tenant, message: message.clone() });
         out.deliver(from, InboxDelivery::Copy(message));
     }
 

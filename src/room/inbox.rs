@@ -205,7 +205,7 @@ impl<'r> InboxRoom<'r> {
     /// Something for the user.
     pub fn deliver(&mut self, delivery: InboxDelivery, cx: &mut RoomContext<'_>) {
         match delivery {
-            InboxDelivery::Message(message) => {
+            InboxDelivery::Message { tenant: _, message } => {
                 self.send_in_order(DirectKind::Pending, message, cx.out);
                 if cx.options.has_store() {
                     self.schedule_overdue(cx);

@@ -115,7 +115,12 @@ impl DirectMessage {
 #[derive(Clone, Debug)]
 pub enum InboxDelivery {
     /// A direct message, stored in its conversation.
-    Message(DirectMessage),
+    Message {
+        /// The tenant whose conversation it is.
+        tenant: Arc<str>,
+        /// The message.
+        message: DirectMessage,
+    },
     /// A copy for the author's other devices; it needs no acknowledgement.
     Copy(DirectMessage),
     /// The user has acknowledged messages.

@@ -72,7 +72,7 @@ pub use messages::{
 pub use options::{
     JoinLeaveScope, Namespace, Options, Permission, PersonalChannel, UserRateLimits, WindowLimits,
 };
-pub use output::{MessageStep, RoomOutput};
+pub use output::{MessageStep, RoomOutput, UnmetMessage};
 pub use requests::{
     ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryQuery,
     IdSource, LeaveReason, MembersPage, PublishMode, Reaction, ReactionsPage, ReadMarkerUpdate,

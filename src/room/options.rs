@@ -120,6 +120,8 @@ pub struct Namespace {
     pub publish_hook: bool,
     /// Whether it is asked about subscriptions that are about to expire.
     pub sub_refresh_hook: bool,
+    /// Whether it is told who comes and goes.
+    pub presence_feed: bool,
 }
 
 /// Limits of what is in memory of a room's stream.
@@ -227,6 +229,7 @@ impl Default for Namespace {
             subscribe_hook: false,
             publish_hook: false,
             sub_refresh_hook: false,
+            presence_feed: false,
         }
     }
 }

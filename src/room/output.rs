@@ -3,14 +3,15 @@
 //!
 //! Deliberately absent: whoever carries it out.
 
+use std::sync::Arc;
 use std::vec::Drain;
 
 use super::message_timing::MessageTiming;
-use super::messages::{ReplyTo, RoomEvent, RoomOp, RoomReply, RoomRequest};
+use super::messages::{DirectMessage, ReplyTo, RoomEvent, RoomOp, RoomReply, RoomRequest};
 use crate::base::{MonotonicUs, RoomId, ShardId, Trace, trim_list};
 use crate::metrics::{ChatType, PublishResult};
 use crate::store::StoreRequest;
-use crate::wire::ErrorCode;
+use crate::wire::{ErrorCode, Publication};
 
 /// What the rooms of a shard decided. Whoever empties a list keeps its order.
 #[derive(Debug, Default)]
@@ -25,6 +26,19 @@ pub struct RoomOutput {
     published: Vec<(ChatType, PublishResult)>,
     /// What became of messages, for those who measure.
     steps: Vec<MessageStep>,
+    /// Direct messages whose readers are not here.
+    unmet: Vec<UnmetMessage>,
+}
+
+/// A direct message whose reader is not here.
+#[derive(Clone, Debug)]
+pub struct UnmetMessage {
+    /// The tenant whose conversation it is.
+    pub tenant: Arc<str>,
+    /// The conversation.
+    pub channel: Arc<str>,
+    /// The message.
+    pub publication: Arc<Publication>,
 }
 
 /// A step of a message at its room's home. Closed.
@@ -92,19 +106,26 @@ impl RoomOutput {
         self.steps.drain(..)
     }
 
+    /// Direct messages whose readers are not here, to be taken.
+    pub fn take_unmet(&mut self) -> Drain<'_, UnmetMessage> {
+        self.unmet.drain(..)
+    }
+
     /// Whether all of it was taken.
     pub fn is_empty(&self) -> bool {
-        let RoomOutput { events, room_requests, requests, published, steps } = self;
+        let RoomOutput { events, room_requests, requests, published, steps, unmet } = self;
         events.is_empty()
             && room_requests.is_empty()
             && requests.is_empty()
             && published.is_empty()
             && steps.is_empty()
+            && unmet.is_empty()
     }
 
     /// Gives back what very many decisions have left of the lists.
     pub fn trim(&mut self) {
-        let RoomOutput { events, room_requests, requests, published, steps } = self;
+        let RoomOutput { events, room_requests, requests, published, steps, unmet } = self;
+        trim_list(unmet);
         trim_list(events);
         trim_list(room_requests);
         trim_list(requests);
@@ -130,6 +151,15 @@ impl RoomOutput {
     /// A publish ended this way.
     pub(super) fn count_publish(&mut self, chat_type: ChatType, answer: &RoomReply) {
         self.published.push((chat_type, publish_result(answer)));
+    }
+
+    /// A direct message finds nobody.
+    pub(super) fn find_nobody(&mut self, tenant: &Arc<str>, message: &DirectMessage) {
+        self.unmet.push(UnmetMessage {
+            tenant: Arc::clone(tenant),
+            channel: Arc::clone(&message.channel),
+            publication: Arc::clone(&message.publication),
+        });
     }
 
     /// A message made a step.

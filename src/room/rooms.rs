@@ -286,10 +286,11 @@ impl Rooms {
     ) {
         let slot = self.set.slot_of(inbox);
         let is_here = slot.is_some_and(|slot| self.set[slot].members().count() != 0);
-        if let InboxDelivery::Message(..) = &delivery
+        if let InboxDelivery::Message { tenant, message } = &delivery
             && !is_here
         {
             out.step(MessageStep::Waits);
+            out.find_nobody(tenant, message);
         }
         // A user without connections gets it with the next one.
         let Some(slot) = slot else { return };

@@ -484,7 +484,7 @@ impl Session {
         let mut reply = CommandOut::of_nobody(cx, &mut self.open_commands, out);
         // Answers to pending subscribes will find no session, and are undone then.
         for (room, place) in self.subscriptions.take_active_slots() {
-            reply.effect(Effect::RemoveSubscriber(place));
+            reply.effect(Effect::RemoveSubscriber(place, LeaveReason::Disconnected));
             reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Disconnected));
         }
     }
@@ -530,6 +530,7 @@ impl Session {
             let (peer, held) = connecting.finish(cx, &mut self.heartbeat, out);
             request_single_session(cx, &peer, &mut self.open_commands, RoomOp::Claim, out);
             self.state = SessionState::Ready(peer);
+            out.effect(Effect::Connected);
             // After the subscribers: a held command may need the last one.
             if !held.is_empty() {
                 out.effect(Effect::Resume(held.after_connect()));

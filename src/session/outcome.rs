@@ -12,7 +12,7 @@ use crate::auth::UnsupportedClaims;
 use crate::base::{MonotonicMs, RoomId, trim_list};
 use crate::hook::HookDisconnect;
 use crate::metrics::{ChatType, Histogram, PublishResult, Tenant};
-use crate::room::RoomRequest;
+use crate::room::{LeaveReason, RoomRequest};
 use crate::wire::chat::{Field, InvalidFieldError};
 use crate::wire::{self, Answer, Encoding, ErrorCode, Message, Push, TagFilter};
 
@@ -71,8 +71,10 @@ pub enum Effect {
         /// What it gets of the channel.
         wants: SubscriberWants,
     },
-    /// Remove the subscriber.
-    RemoveSubscriber(SubscriberSlot),
+    /// Remove the subscriber, who leaves its room so.
+    RemoveSubscriber(SubscriberSlot, LeaveReason),
+    /// The peer is connected: its channels so far are known.
+    Connected,
     /// Send the messages of channels that were held while the client was connecting.
     Release,
     /// Serve these commands after the effects before.

@@ -280,7 +280,7 @@ impl<'s> Membership<'s> {
                 reply.answer(Answer::Unsubscribe)
             }
             CancelledSubscription::Active(place) => {
-                reply.effect(Effect::RemoveSubscriber(place));
+                reply.effect(Effect::RemoveSubscriber(place, LeaveReason::Unsubscribed));
                 self.peer.forget(room);
                 reply.send_request(room, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
             }
@@ -395,7 +395,7 @@ impl<'s> Membership<'s> {
             // Or the home has not answered yet, and the client's command waits for that.
             CancelledSubscription::Unknown | CancelledSubscription::Pending => (),
             CancelledSubscription::Active(place) => {
-                reply.effect(Effect::RemoveSubscriber(place));
+                reply.effect(Effect::RemoveSubscriber(place, why.leave_reason()));
                 reply.send_request_unanswered(room, RoomOp::Unsubscribe(why.leave_reason()));
                 let (code, reason) = why.parts();
                 reply.push(channel, Push::Unsubscribe { code, reason });

@@ -253,7 +253,8 @@ impl SessionHarness {
             Effect::SendRequest(RoomRequest { op: RoomOp::Deliver(_), .. }) => None,
             Effect::SendRequest(ask) => Some((ask.room, &ask.op)),
             Effect::AddSubscriber { .. }
-            | Effect::RemoveSubscriber(_)
+            | Effect::RemoveSubscriber(..)
+            | Effect::Connected
             | Effect::Release
             | Effect::Review(_)
             | Effect::Ping
@@ -390,7 +391,7 @@ fn who_leaves_frees_what_it_has_and_only_that() {
     let (mut harness, room) = SessionHarness::subscribed_session();
     harness.command(r#""subscribe":{"channel":"room:2"}"#);
     harness.step(|session, cx, out| session.leave(cx, out));
-    let stood = |effect: &Effect| matches!(effect, Effect::RemoveSubscriber(place) if *place == SubscriberSlot { channel: 3, index: 4 });
+    let stood = |effect: &Effect| matches!(effect, Effect::RemoveSubscriber(place, _) if *place == SubscriberSlot { channel: 3, index: 4 });
     assert!(harness.out.effects().iter().any(stood));
     assert!(
         matches!(harness.asked(), (left, RoomOp::Unsubscribe(LeaveReason::Disconnected)) if left == room)

@@ -9,6 +9,7 @@ use crate::session::SubscriberSlot;
 use super::conn::ConnStage;
 use super::home_rooms::HomeRooms;
 use super::inbound::Inbound;
+use super::presence_facts::who_is;
 use super::sessions::Sessions;
 
 /// A shard's view of all memberships, as values.
@@ -43,6 +44,19 @@ pub struct Audit {
     pub partial_messages_bytes: usize,
     /// Bytes that wait for a later turn.
     pub postponed_bytes: usize,
+    /// Connected peers, by connection.
+    pub present: Vec<PresentConn>,
+}
+
+/// A connected peer, as the presence feed is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PresentConn {
+    /// The connection.
+    pub conn: ConnId,
+    /// Whether its user has a name.
+    pub is_named: bool,
+    /// In how many channels it is.
+    pub subscriptions_count: usize,
 }
 
 /// One subscriber with its slot.
@@ -78,6 +92,11 @@ impl Audit {
                 ConnStage::Open(_, session) => {
                     audit.sessions_count += 1;
                     open_count[conn.send().encoding().index()] += 1;
+                    audit.present.extend(who_is(session).map(|who| PresentConn {
+                        conn: id,
+                        is_named: !who.user.is_empty(),
+                        subscriptions_count: session.subscriber_slots().count(),
+                    }));
                     let subscriber_slots = session.subscriber_slots();
                     audit.subscriber_slots.extend(subscriber_slots.map(
                         |(room, SubscriberSlot { channel, index })| SubscriberRecord {
@@ -104,6 +123,7 @@ impl Audit {
                 });
             }
         }
+        audit.present.sort_unstable_by_key(|one| one.conn);
         audit.subscribers.sort_unstable();
         audit.subscriber_slots.sort_unstable();
         audit

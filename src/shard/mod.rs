@@ -35,6 +35,8 @@ mod outbox;
 mod partial_messages;
 mod pinger;
 mod postponed;
+mod presence_facts;
+mod presence_pass;
 mod ranking_scan;
 mod room_events;
 mod room_scan;
@@ -52,14 +54,14 @@ mod turn_counts;
 mod upgrades;
 mod user_scan;
 
-pub use audit::{Audit, SubscriberRecord};
+pub use audit::{Audit, PresentConn, SubscriberRecord};
 pub use hooks::{HookCall, HookReturn, Hooks};
 pub use messages::{Gap, ShardMessage, home};
 pub use observe::{
     ChannelLabel, ConnectionInfo, EarlyPanic, IncidentCause, MessageIncident, SCAN_RESULTS_MAX,
     ScanRequest, ScanResult, Span, SpanAction, SpanExport, TopBy, TraceEvent, TraceEvents, hashed,
 };
-pub use options::{Options, TracingOptions};
+pub use options::{Options, PresenceListener, TracingOptions};
 pub use ranking_scan::{RANKED_ROOMS_MAX, RankedRoom, RoomRanking};
 pub use server_questions::{
     BlocksUpdate, ChannelsQuestion, CoresReply, ServerAnswer, ServerAsk, ServerOp, ServerQuestion,

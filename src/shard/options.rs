@@ -23,6 +23,18 @@ pub struct Options {
     pub quarantine: session::QuarantineOptions,
     /// What is told of single messages.
     pub tracing: TracingOptions,
+    /// Who is told who is there.
+    pub presence: PresenceListener,
+}
+
+/// Who is told of connections and their channels, as they come and go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PresenceListener {
+    /// The presence feed.
+    Feed,
+    /// Nobody.
+    #[default]
+    Nobody,
 }
 
 /// What an operator may set about telling of single messages.

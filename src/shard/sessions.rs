@@ -27,6 +27,7 @@ use super::observe::Observing;
 use super::options::Options;
 use super::pinger::Pinger;
 use super::postponed::{Postponed, PostponedInput, TurnQuota, TurnQuotas};
+use super::presence_facts::{say_present, who_is};
 use super::session_env::SessionEnv;
 use super::setup::ShardSetup;
 use super::turn_context::TurnContext;
@@ -35,8 +36,8 @@ use crate::base::{
     Action, ConnId, DisconnectReason, MonotonicMs, PanicError, Prng, RandomSources, RoomId,
     ShardId, Timestamps,
 };
-use crate::metrics::{Counter, Gauge, LaneKind, MetricsWriter, RejectReason};
-use crate::room::{ReplyTo, RoomRequest};
+use crate::metrics::{Counter, LaneKind, MetricsWriter, RejectReason};
+use crate::room::{LeaveReason, ReplyTo, RoomRequest};
 use crate::session::{
     Context, Effect, Fault, HeldCommands, ServerAct, Session, SessionOutput, SubscriberSlot,
     SubscriberWants, Suspicion,
@@ -201,7 +202,10 @@ impl Sessions {
                 Effect::AddSubscriber { room, name, wants } => {
                     self.add_subscriber(cx, id, (room, name), wants);
                 }
-                Effect::RemoveSubscriber(place) => self.remove_subscriber(id, place),
+                Effect::RemoveSubscriber(place, reason) => {
+                    self.remove_subscriber(cx, id, place, reason);
+                }
+                Effect::Connected => say_present(&self.connections, &self.fanout, id, cx.presence),
                 Effect::Release => self.queue.release(&mut self.connections, id),
                 Effect::Resume(held) => self.resume_held(cx, id, held),
                 Effect::Review(wanted) => self.review(cx, id, &wanted),
@@ -271,7 +275,7 @@ impl Sessions {
             let (queue, connections, mut observing) = self.delivering(cx);
             queue.forget_waiting(connections, id, &mut observing);
         }
-        self.leave(cx, id, fault);
+        self.leave(cx, id, fault, reason);
         if let Some(conn) = self.connections.get_mut(id) {
             conn.begin_closing(deadline, close_handshake(fault));
         }
@@ -286,8 +290,11 @@ impl Sessions {
     }
 
     /// Removes a session from all channels and counts its end.
-    fn leave(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault) {
+    fn leave(&mut self, cx: &mut TurnContext<'_>, id: ConnId, fault: Fault, reason: &str) {
         if let Some(session) = self.connections.session(id) {
+            if let Some(who) = who_is(session) {
+                cx.presence.gone(id, &who, fault, reason);
+            }
             cx.observer.on_end(cx.now, session, &self.options.session, fault);
         }
         let (queue, connections, mut observing) = self.delivering(cx);
@@ -492,12 +499,26 @@ impl Sessions {
             if session.is_connecting() {
                 send.hold();
             }
+            if let Some(who) = who_is(session) {
+                cx.presence.entered(id, &who, &name);
+            }
             let class = SubscriberClass::of(send.encoding(), &wants);
             session.activate(room, self.fanout.add(room, name, (id.slot, class), wants.filter));
         }
     }
 
-    fn remove_subscriber(&mut self, id: ConnId, place: SubscriberSlot) {
+    fn remove_subscriber(
+        &mut self,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        place: SubscriberSlot,
+        reason: LeaveReason,
+    ) {
+        let (session, channel) =
+            (self.connections.session(id), self.fanout.channels().at(place.channel));
+        if let (Some(who), Some(channel)) = (session.and_then(who_is), channel) {
+            cx.presence.left(id, &who, (&channel.name, reason));
+        }
         let Some((room, subscriber)) = self.fanout.remove(id.slot, place) else { return };
         if let Some((_, conn)) = self.connections.subscriber_mut(subscriber.slot())
             && let ConnStage::Open(_, session) = conn.stage_mut()
@@ -562,30 +583,11 @@ impl Sessions {
         queue.send_all(connections, out, &mut observing);
     }
 
-    /// Upper bound of the bytes in the outboxes of all connections.
-    pub fn outbox_bytes_max(&self) -> u64 {
-        let session = &self.options.session;
-        let each = u64::from(session.outbox_bytes_max) + u64::from(session.control_bytes_max);
-        self.connections.len() as u64 * each
-    }
-
     /// The time of the next timer.
     pub fn next_wake(&self) -> Option<MonotonicMs> {
         let postponed = (!self.postponed.is_empty()).then_some(MonotonicMs(0));
         let wakes = [self.connections.first_due(), self.queue.next_seal(), postponed];
         wakes.into_iter().flatten().min()
-    }
-
-    /// Sets the gauges.
-    pub fn set_gauges(&self) {
-        let totals = self.queue.totals();
-        self.metrics.set(Gauge::Subscriptions, self.fanout.channels().subscribers_count() as u64);
-        self.metrics.set(Gauge::SendQueueBytes, totals.bytes());
-        self.metrics.set(Gauge::SlowConsumers, totals.slow_count());
-        self.metrics.set(Gauge::CoreConnections, self.connections.len() as u64);
-        self.metrics.set(Gauge::InFlight, totals.publications_count());
-        let upgrading_count = u64::from(self.connections.upgrading_count());
-        self.metrics.set(Gauge::HandshakesInFlight, upgrading_count);
     }
 
     /// Frees the spare capacity that a large turn has left.

@@ -23,6 +23,8 @@ use super::liveness::{Lateness, Suspects};
 use super::mesh::{Mesh, PostResult};
 use super::messages::ShardMessage;
 use super::observe::{EarlyPanic, Observer, ScanResult, TraceEvents, work_in};
+use super::presence_facts::PresenceFacts;
+use super::presence_pass::PresencePass;
 use super::ranking_scan::{RankingScan, RoomRanking};
 use super::room_scan::RoomScan;
 use super::server_questions::{
@@ -37,6 +39,7 @@ use super::{room_events, upgrades};
 use crate::base::{Action, ConnId, Event, MonotonicMs, ShardId, TcpLiveness, Timestamps};
 use crate::hook::HookReply;
 use crate::metrics::{CoreWork, Counter, Gauge, LaneKind, MetricsWriter, TurnPhase};
+use crate::presence_feed::PresenceFact;
 use crate::room::{ReplyTo, RoomEvent, RoomOp, RoomRequest};
 use crate::session::HookThen;
 use crate::store::{StoreReply, StoreRequest};
@@ -51,6 +54,8 @@ pub struct Shard {
     lateness: Lateness,
     suspects: Suspects,
     hooks: Hooks,
+    presence: PresenceFacts,
+    presence_pass: PresencePass,
     drain: Option<Drain>,
     user_scan: UserScan,
     block_pass: BlockPass,
@@ -68,12 +73,14 @@ impl Shard {
         let options = Arc::clone(&setup.options);
         Shard {
             home,
-            inbound: Inbound::new(options, setup.id, Rc::clone(&metrics)),
+            inbound: Inbound::new(Arc::clone(&options), setup.id, Rc::clone(&metrics)),
             mesh: Mesh::new(setup.id, setup.shards_count),
             observer: Observer::new(&setup.options, setup.names, &metrics),
             lateness: Lateness::default(),
             suspects: Suspects::default(),
             hooks: Hooks::default(),
+            presence: PresenceFacts::new(setup.id, Arc::clone(&options)),
+            presence_pass: PresencePass::default(),
             drain: None,
             user_scan: UserScan::default(),
             block_pass: BlockPass::default(),
@@ -88,11 +95,14 @@ impl Shard {
     /// Borrows the sessions, the decoder, and the parts that decisions of sessions reach. The
     /// one place where a shard is borrowed in pieces.
     fn split(&mut self, now: Timestamps) -> (&mut Sessions, &mut Inbound, TurnContext<'_>) {
-        let Shard { sessions, inbound, home, mesh, observer, suspects, hooks, drain, .. } = self;
+        let Shard {
+            sessions, inbound, home, mesh, observer, suspects, hooks, presence, drain, ..
+        } = self;
         let drain_status =
             if drain.is_some() { DrainStatus::Draining } else { DrainStatus::Serving };
         let rooms = home.rooms();
-        let cx = TurnContext { now, mesh, observer, suspects, hooks, rooms, drain_status };
+        let cx =
+            TurnContext { now, mesh, observer, suspects, hooks, presence, rooms, drain_status };
         (sessions, inbound, cx)
     }
 
@@ -219,6 +229,7 @@ impl Shard {
         sessions.fire_timers(&mut cx);
         self.step_drain(now);
         self.step_user_scan(now);
+        self.presence_pass.step(&self.sessions, &mut self.presence);
         if let Some((id, reply)) = self.room_scan.step(self.home.rooms()) {
             self.server_answers.push(id, reply);
         }
@@ -231,17 +242,30 @@ impl Shard {
         self.metrics.enter(TurnPhase::Deliver);
         self.deliver(now, out);
         self.observer.note_full_lanes(now);
-        self.sessions.set_gauges();
+        self.set_gauges();
+    }
+
+    fn set_gauges(&self) {
+        let (connections, totals) = (self.sessions.connections(), self.sessions.queue().totals());
+        let subscribers_count = self.sessions.fanout().channels().subscribers_count();
+        self.metrics.set(Gauge::Subscriptions, subscribers_count as u64);
+        self.metrics.set(Gauge::SendQueueBytes, totals.bytes());
+        self.metrics.set(Gauge::SlowConsumers, totals.slow_count());
+        self.metrics.set(Gauge::CoreConnections, connections.len() as u64);
+        self.metrics.set(Gauge::InFlight, totals.publications_count());
+        let upgrading_count = u64::from(connections.upgrading_count());
+        self.metrics.set(Gauge::HandshakesInFlight, upgrading_count);
         let rooms = self.home.rooms();
         self.metrics.set(Gauge::Rooms, rooms.len() as u64);
         self.metrics.set(Gauge::StoreRequests, rooms.requests_count() as u64);
     }
 
     fn step_drain(&mut self, now: Timestamps) {
-        let Shard { sessions, home, mesh, observer, suspects, hooks, drain, .. } = self;
+        let Shard { sessions, home, mesh, observer, suspects, hooks, presence, drain, .. } = self;
         if let Some(drain) = drain {
             let (rooms, drain_status) = (home.rooms(), DrainStatus::Draining);
-            let mut cx = TurnContext { now, mesh, observer, suspects, hooks, rooms, drain_status };
+            let mut cx =
+                TurnContext { now, mesh, observer, suspects, hooks, presence, rooms, drain_status };
             drain.step(sessions, &mut cx);
         }
     }
@@ -372,6 +396,7 @@ impl Shard {
             let (sessions, _, mut cx) = self.split(now);
             sessions.send_request(&mut cx, request);
         }
+        decided.take_unmet().for_each(|unmet| self.presence.message_waits(&unmet));
         for (chat_type, result) in decided.take_published() {
             self.metrics.add(Counter::Published(chat_type, result), 1);
         }
@@ -413,7 +438,8 @@ impl Shard {
         // A scan goes on in the next turn, which begins at once.
         let scans_idle =
             self.user_scan.is_idle() && self.room_scan.is_idle() && self.ranking_scan.is_idle();
-        let is_asked = !scans_idle || !self.block_pass.is_idle();
+        let passes_idle = self.block_pass.is_idle() && self.presence_pass.is_idle(&self.presence);
+        let is_asked = !scans_idle || !passes_idle;
         let asked = is_asked.then_some(MonotonicMs(0));
         let wakes = [sessions, rooms, drain, scans, asked, self.suspects.next_wake()];
         wakes.into_iter().flatten().min()
@@ -456,7 +482,9 @@ impl Shard {
 
     /// Upper bound of the bytes in the outboxes of all connections.
     pub fn outbox_bytes_max(&self) -> u64 {
-        self.sessions.outbox_bytes_max()
+        let session = &self.sessions.options().session;
+        let each = u64::from(session.outbox_bytes_max) + u64::from(session.control_bytes_max);
+        self.sessions.connections().len() as u64 * each
     }
 
     /// True when a drain was ordered and no connection is left.
@@ -487,6 +515,16 @@ impl Shard {
     /// Takes the questions to the application's backend.
     pub fn take_hook_calls(&mut self) -> Vec<HookCall> {
         self.hooks.take_calls()
+    }
+
+    /// The presence feed wants to hear all that is there.
+    pub fn say_all_present(&mut self) {
+        self.presence.want_pass();
+    }
+
+    /// What the presence feed is told, the oldest first: whoever carries it takes from the front.
+    pub fn presence_facts(&mut self) -> &mut Vec<PresenceFact> {
+        self.presence.waiting()
     }
 
     /// Takes the prefixes of sessions that panicked early since the last call.

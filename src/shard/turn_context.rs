@@ -10,6 +10,7 @@ use super::hooks::Hooks;
 use super::liveness::Suspects;
 use super::mesh::Mesh;
 use super::observe::Observer;
+use super::presence_facts::PresenceFacts;
 use crate::base::Timestamps;
 use crate::room::Rooms;
 
@@ -25,6 +26,8 @@ pub struct TurnContext<'t> {
     pub suspects: &'t mut Suspects,
     /// Questions to the application's backend.
     pub hooks: &'t mut Hooks,
+    /// What the presence feed is told.
+    pub presence: &'t mut PresenceFacts,
     /// The rooms of this shard, for their names only.
     pub rooms: &'t Rooms,
     /// Whether a drain is going on.

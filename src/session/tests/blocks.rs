@@ -174,7 +174,7 @@ fn a_subscription_ends_with_its_token_and_no_other_does() {
     assert_eq!(told_of(&mut harness, revoked("t1"), terms(0, 0)), end_of("closed:1"));
     let left =
         harness.out.effects().iter().filter(|effect| {
-            matches!(effect, Effect::RemoveSubscriber(_) | Effect::SendRequest(_))
+            matches!(effect, Effect::RemoveSubscriber(..) | Effect::SendRequest(_))
         });
     assert_eq!(left.count(), 2, "it leaves the room, too");
     let told = told_of(&mut harness, of_user(BlockKind::UserTokens), terms(0, 5));

@@ -109,7 +109,12 @@ fn the_server_subscribes_to_what_the_token_and_the_inbox_say() {
     assert!(text.contains(r#""room:1":{"#) && text.contains(r#""@ann":{"#), "{text}");
     assert!(matches!(
         harness.out.effects(),
-        [Effect::AddSubscriber { .. }, Effect::Release, Effect::Resume(blocked_prefixes)]
+        [
+            Effect::AddSubscriber { .. },
+            Effect::Release,
+            Effect::Connected,
+            Effect::Resume(blocked_prefixes)
+        ]
             if blocked_prefixes.message().ends_with(br#""ping":{}}"#)
     ));
     harness.session.activate(rooms[1], SubscriberSlot { channel: 1, index: 0 });

@@ -142,7 +142,8 @@ impl Line {
                         self.carry_out();
                     }
                 }
-                Effect::RemoveSubscriber(_)
+                Effect::RemoveSubscriber(..)
+                | Effect::Connected
                 | Effect::Release
                 | Effect::Ping
                 | Effect::Suspect(_)
