@@ -86,6 +86,7 @@ pub(super) fn run(ServeArguments { configured, web }: ServeArguments) -> u8 {
         secrets: secrets(&config),
         api: config.api(),
         hooks: config.hooks(),
+        presence: config.presence(),
         options: config.server,
         ring: config.ring,
         shard: config.shard,

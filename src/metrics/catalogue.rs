@@ -1,6 +1,6 @@
 //! The table of everything that is counted. A line here is the whole registration.
 
-use super::hook_labels::{Hook, HookMiss};
+use super::hook_labels::{FeedOutcome, Hook, HookMiss};
 use super::labels::{
     AcceptFailure, BackendMethod, BackendOutcome, Blame, BlockKind, ChatType, CloseReason,
     DeadLetterReason, DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage,
@@ -197,6 +197,16 @@ catalogue! {
     HookMisses(reason: HookMiss) = "chat_hook_misses_total".process();
     /// Time from questions of cores to answers of the backend, all together.
     HookTime = "chat_hook_wait_seconds_total".process().in_ms();
+    /// Events of who is there that have a number.
+    PresenceEvents = "chat_presence_feed_events_total".process();
+    /// Requests that tell a backend of them.
+    PresenceRequests(outcome: FeedOutcome) = "chat_presence_feed_requests_total".process();
+    /// Events that were dropped because the backend did not take them for too long.
+    PresenceLost = "chat_presence_feed_lost_total".process();
+    /// Times that they could not be written to the disk.
+    PresenceWriteFailures = "chat_presence_feed_write_failures_total".process();
+    /// Times that a core said anew all that is there, because something had no room.
+    PresencePasses = "chat_presence_feed_passes_total".process();
     /// Spans for the collector, and incidents of messages, by what became of them.
     Spans(outcome: SpanOutcome) = "chat_trace_spans_total".process();
     /// Log lines that nobody can read, by why.
@@ -274,6 +284,18 @@ catalogue! {
     HooksUnderWay = "chat_hooks_under_way".process();
     /// Hooks whose backend is not asked for a while, because the last answers were missing.
     HooksSuspended = "chat_hooks_suspended".process();
+    /// Events of who is there that the backend has not taken.
+    PresenceQueued = "chat_presence_feed_queued_events".process();
+    /// What they cost, in bytes.
+    PresenceQueuedBytes = "chat_presence_feed_queued_bytes".process();
+    /// What they may cost.
+    PresenceQueueLimitBytes = "chat_presence_feed_queue_limit_bytes".process();
+    /// Age of the oldest of them.
+    PresenceOldestAge = "chat_presence_feed_oldest_age_seconds".process().in_ms();
+    /// Users of whom the feed knows that they are there, or were a moment ago.
+    PresenceUsers = "chat_presence_feed_users".process();
+    /// Their subscriptions that are told of.
+    PresenceSubscriptions = "chat_presence_feed_subscriptions".process();
     /// Which build runs.
     BuildInfo = "chat_build_info" {version = VERSION, commit = COMMIT}.process();
     /// Blocks of users, tokens and addresses.

@@ -1,4 +1,4 @@
-//! The label values of hooks, closed.
+//! The label values of hooks and of the presence feed, closed.
 
 use super::labels::label;
 
@@ -31,5 +31,15 @@ label! {
         Invalid = "invalid",
         /// It was not asked, because the last answers were missing.
         Skipped = "skipped",
+    }
+}
+
+label! {
+    /// Whether a backend has taken what it was told of who is there.
+    FeedOutcome {
+        /// It has.
+        Taken = "taken",
+        /// It has not, or has not said so: it is told again.
+        Failed = "failed",
     }
 }

@@ -43,7 +43,7 @@ pub use flight::{
     FLIGHT_ROOM_BYTES_MAX, FLIGHTS_PER_LAYER_MAX, FlightCause, FlightRecord, KINDS, Layer,
     RecordedEvent, StageDurations,
 };
-pub use hook_labels::{Hook, HookMiss};
+pub use hook_labels::{FeedOutcome, Hook, HookMiss};
 pub use labels::{
     AcceptFailure, Agent, BackendMethod, BackendOutcome, Blame, BlockKind, ChatType, CloseReason,
     DeadLetterReason, DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage,

@@ -21,6 +21,7 @@ use super::api_listener::{ApiListener, ApiOptions, ApiState, Bodies, CONNECTIONS
 use super::blocks::BlockRequest;
 use super::core_lanes::CoreCommand;
 use super::cores::CoreHandles;
+use super::presence_keeper::FeedLink;
 use crate::admin::AuditLog;
 use crate::auth::ApiKeys;
 use crate::clock::unix_ms;
@@ -94,7 +95,7 @@ impl ServerApi {
     pub fn serve(
         &mut self,
         options: &ApiOptions,
-        (names, blocks): (NameKey, Sender<BlockRequest>),
+        (names, blocks, feed): (NameKey, Sender<BlockRequest>, Option<FeedLink>),
         namespaces: Arc<[Namespace]>,
         (threads, metrics): (Threads, SharedMetricsWriter),
         (instance, audit): (Arc<str>, AuditLog),
@@ -111,6 +112,7 @@ impl ServerApi {
             bodies: Bodies::new(options.body_bytes_max),
             document: Document::new(),
             audit,
+            feed,
             metrics,
         };
         self.serving = Some(tokio::spawn(listener.serve(state)));

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /api/<method>` with `X-API-Key`, a JSON object | 200 with `result`, `replies` or `error` |
 //! | `GET /api/openapi.json` with any key | 200 with the document of all methods (`openapi`) |
+//! | `POST /api/v1/presence_state`, the same | 200 with a page of the presence feed's state |
 //! | a field that is missing or out of its range | 400, and the field's name |
 //! | no key, a wrong one, or one in the URL | 401 |
 //! | a key without the right | 403, whatever exists |
@@ -37,7 +38,9 @@ use super::api_audit::{act_outcome, acts_of};
 use super::api_calls::ApiRequest;
 use super::blocks::BlockRequest;
 use super::caller_key::{CallerKeyError, caller_key};
-use super::openapi::{DOCUMENT_PATH, openapi_json};
+use super::openapi::{DOCUMENT_PATH, STATE_PATH, openapi_json};
+use super::presence_keeper::FeedLink;
+use super::presence_state::state_body;
 use crate::admin::AuditLog;
 use crate::api::{ApiReplies, BlockReplies, Caller, Questions, answer, plan};
 use crate::auth::{ApiKey, ApiKeys};
@@ -50,7 +53,8 @@ use crate::room::Namespace;
 use crate::session::NameKey;
 use crate::wire::ErrorCode;
 use crate::wire::api::{
-    ApiAnswer, ApiField, ApiMethod, ApiNode, ApiRequestError, parse_call, write_answer,
+    ApiAnswer, ApiField, ApiMethod, ApiNode, ApiRequestError, parse_call, parse_state_call,
+    write_answer,
 };
 
 /// Connections of backends at a time; backends have pools of a few.
@@ -115,6 +119,8 @@ pub(super) struct ApiState {
     pub document: Document,
     /// Where it is written down what backends do.
     pub audit: AuditLog,
+    /// The presence feed, if there is one.
+    pub feed: Option<FeedLink>,
     pub metrics: SharedMetricsWriter,
 }
 
@@ -198,6 +204,7 @@ impl ApiListener {
         let router = Router::new()
             .route(DOCUMENT_PATH, get(document).fallback(|| async { wrong_method("GET, HEAD") }))
             .route("/api/{method}", post(call).fallback(|| async { wrong_method("POST") }))
+            .route(STATE_PATH, post(presence_state).fallback(|| async { wrong_method("POST") }))
             .fallback(|| async {
                 let close = [(header::CONNECTION, "close")];
                 (StatusCode::NOT_FOUND, close, "no such path; see POST /api/<method>\n")
@@ -254,6 +261,35 @@ fn wrong_method(allowed: &'static str) -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, headers, why).into_response()
 }
 
+/// A page of the presence feed's state.
+async fn presence_state(
+    State(state): State<Arc<ApiState>>,
+    Extension(peer): Extension<PeerAddr>,
+    request: Request,
+) -> Response {
+    let (outcome, response) = match admitted(&state, peer, request).await {
+        Ok(Admitted { key, body, .. }) => told_state(&state, &key, &body).await,
+        Err(refused) => refused,
+    };
+    state.metrics.add(Counter::BackendRequests(BackendMethod::PresenceState, outcome), 1);
+    response
+}
+
+async fn told_state(state: &ApiState, key: &ApiKey, body: &[u8]) -> (BackendOutcome, Response) {
+    let told = |error| {
+        let answer = ApiAnswer::Error(error);
+        (outcome(&answer), response(&answer))
+    };
+    let call = match parse_state_call(body) {
+        Ok(call) => call,
+        Err(error) => return told(error),
+    };
+    match state_body(state.feed.as_ref(), key, call).await {
+        Ok(body) => (BackendOutcome::Done, json(StatusCode::OK, body)),
+        Err(code) => told(ApiRequestError::Code(code)),
+    }
+}
+
 /// One call, and what is counted of it.
 async fn served(
     state: &ApiState,
@@ -261,20 +297,40 @@ async fn served(
     peer: PeerAddr,
     request: Request,
 ) -> (BackendOutcome, Response) {
+    match admitted(state, peer, request).await {
+        Ok(Admitted { key, body, .. }) => answered(state, (&key, peer), method, &body).await,
+        Err(refused) => refused,
+    }
+}
+
+/// A request with a right key, and its body.
+struct Admitted {
+    key: ApiKey,
+    body: Bytes,
+    /// Its part of what bodies may take, until it is answered.
+    _reserved: OwnedSemaphorePermit,
+}
+
+/// Who asks, and what; or how that is refused.
+async fn admitted(
+    state: &ApiState,
+    peer: PeerAddr,
+    request: Request,
+) -> Result<Admitted, (BackendOutcome, Response)> {
     let keys = Arc::clone(&state.keys.borrow());
     let found = caller_key(&keys, &request);
     let key = match found {
         Ok(key) => key,
-        Err(error) => return state.refused(peer, &error).await,
+        Err(error) => return Err(state.refused(peer, &error).await),
     };
     let (body, bytes_max) = (request.into_body(), state.body_bytes_max as usize);
-    let Some(_reserved) = state.bodies.reserve(&body, bytes_max) else {
+    let Some(reserved) = state.bodies.reserve(&body, bytes_max) else {
         let busy = ApiAnswer::Error(ApiRequestError::Code(ErrorCode::TooManyRequests));
-        return (outcome(&busy), response(&busy));
+        return Err((outcome(&busy), response(&busy)));
     };
     match read(body, bytes_max).await {
-        Ok(body) => answered(state, (key, peer), method, &body).await,
-        Err(error) => (BackendOutcome::Invalid, error.response()),
+        Ok(body) => Ok(Admitted { key: key.clone(), body, _reserved: reserved }),
+        Err(error) => Err((BackendOutcome::Invalid, error.response())),
     }
 }
 
@@ -469,13 +525,17 @@ fn response(answer: &ApiAnswer<'_>) -> Response {
 fn with_status(status: StatusCode, answer: &ApiAnswer<'_>) -> Response {
     let mut body = BytesMut::new();
     write_answer(answer, &mut body);
-    let kind = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    let mut response = (status, kind, body.freeze()).into_response();
+    let mut response = json(status, body.freeze());
     if status == StatusCode::SERVICE_UNAVAILABLE {
         let after = header::HeaderValue::from_static(RETRY_AFTER_S);
         response.headers_mut().insert(header::RETRY_AFTER, after);
     }
     response
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (status, kind, body).into_response()
 }
 
 #[cfg(test)]

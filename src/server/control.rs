@@ -26,9 +26,12 @@ use super::console_feed::{ConsoleFeed, StopCause};
 use super::cores::{ControlChannels, CoreHandles};
 use super::descriptor_table::TableUse;
 use super::diagnostics::{self, Diagnostics};
+use super::hook_lane::HookSender;
 use super::hooks::BackendHooks;
 use super::operator_acts::OperatorActs;
 use super::plan::{StartPlan, TableKind};
+use super::presence::{self, PresenceSetup};
+use super::presence_keeper::FeedLink;
 use super::process::Process;
 use super::reload::Reloading;
 use super::storage::StoreStatus;
@@ -95,21 +98,18 @@ async fn live(
         show(&mut setup, &plan, (admin, admin_address), server_answers);
     let (backend, metrics) = (mem::take(&mut setup.hooks), shown.metrics.clone());
     let (senders, mut hooks) = BackendHooks::new(backend, plan.cores.len() as u16, metrics)?;
+    let feed = (setup.presence.take(), shown.metrics.clone());
     let collector = collector(&setup).map_err(StartError::Collector)?;
-    let starting = async {
-        let blocks = OpenedBlocks::open(setup.blocks_dir.clone()).await?;
-        let mut cores =
-            CoreHandles::start(&setup, &plan, control_channels, blocks.list(), senders).await?;
-        let addresses = cores.listen(&setup, &plan).await?;
-        Ok((cores, addresses, blocks))
-    };
+    let starting = start_cores(&setup, &plan, control_channels, senders, feed);
     let mut is_reload_wanted = false;
     let started = tokio::select! {
         started = starting => Some(started?),
         () = stopped_meanwhile(&mut signals, &mut is_reload_wanted) => None,
     };
     // Nobody was let in, so nobody has to leave.
-    let Some((mut cores, addresses, blocks)) = started else { return Ok(ServerEnd::Drained) };
+    let Some(Started { mut cores, addresses, blocks, link }) = started else {
+        return Ok(ServerEnd::Drained);
+    };
     let exporter_task = ExporterTask::begin(trace_events, collector, shown.metrics.clone());
     shown.readiness.send_replace(Readiness::Ready);
     announce(&plan, &addresses, admin_address);
@@ -118,7 +118,7 @@ async fn live(
     let acts = OperatorActs::new(blocks.clone(), api.asks(), setup.console.alerts.take());
     api.serve(
         &setup.api,
-        (cores.names(), blocks),
+        (cores.names(), blocks, link),
         setup.shard.room.namespaces.clone().into(),
         (shown.threads.clone(), shown.metrics.clone()),
         (Arc::clone(&shown.instance), shown.console.audit()),
@@ -144,6 +144,32 @@ async fn live(
     }
     pages.abort();
     Ok(ended)
+}
+
+/// Cores that listen, and what was opened for them.
+struct Started {
+    cores: CoreHandles,
+    addresses: Vec<SocketAddr>,
+    blocks: OpenedBlocks,
+    link: Option<FeedLink>,
+}
+
+/// Opens what is kept, and starts the cores.
+async fn start_cores(
+    setup: &ServerSetup,
+    plan: &StartPlan,
+    control_channels: ControlChannels,
+    senders: Vec<HookSender>,
+    (presence, metrics): (Option<PresenceSetup>, SharedMetricsWriter),
+) -> Result<Started, StartError> {
+    let blocks = OpenedBlocks::open(setup.blocks_dir.clone()).await?;
+    let feed = presence::start(presence, plan.cores.len() as u16, metrics).await?;
+    let link = feed.as_ref().map(|feed| feed.link.clone());
+    let senders = (senders, feed);
+    let mut cores =
+        CoreHandles::start(setup, plan, control_channels, blocks.list(), senders).await?;
+    let addresses = cores.listen(setup, plan).await?;
+    Ok(Started { cores, addresses, blocks, link })
 }
 
 /// Serves the admin pages, and makes what cores and store tell them.

@@ -25,6 +25,7 @@ use super::executor::{
 };
 use super::hook_lane::HookSender;
 use super::plan::StartPlan;
+use super::presence::{self, PresenceThread, StartedFeed};
 use super::process::memory_limit_bytes;
 use super::pulse::LastPulse;
 use super::random::random;
@@ -65,6 +66,7 @@ pub(super) struct CoreHandles {
     names: NameKey,
     stop: Arc<AtomicBool>,
     store: Option<Store>,
+    presence: Option<PresenceThread>,
 }
 
 /// What cores and store tell the control thread with.
@@ -102,7 +104,7 @@ impl CoreHandles {
         plan: &StartPlan,
         control_channels: ControlChannels,
         blocks: &BlockList,
-        hooks: Vec<HookSender>,
+        (hooks, feed): (Vec<HookSender>, Option<StartedFeed>),
     ) -> Result<CoreHandles, StartError> {
         let ControlChannels {
             cells,
@@ -114,20 +116,19 @@ impl CoreHandles {
         } = control_channels;
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let name_key = random().map_err(StartError::Random)?;
-        let mut names = NameKey::from_bytes(name_key);
         let store_cells = store_status.as_ref().map(|store_status| Arc::clone(&store_status.cells));
-        let (mut store, mut store_ends) = (None, Vec::new());
+        let (mut names, mut store, mut store_ends) = (NameKey::from_bytes(name_key), None, None);
         if let Some(store_status) = store_status {
             names = look_into_store(opener(setup, name_key)).await?;
-            let (started, ends) =
-                Store::start(opener(setup, name_key), store_status, shards_count)?;
-            (store, store_ends) = (Some(started), ends);
+            let started = Store::start(opener(setup, name_key), store_status, shards_count)?;
+            (store, store_ends) = (Some(started.0), Some(started.1));
         }
-        let mut store_ends = store_ends.into_iter();
+        let mut store_ends = store_ends.into_iter().flatten();
         let blocks = block_table(blocks, names);
         let stop = Arc::new(AtomicBool::new(false));
         let (shard, ring) = (Arc::new(shard_options(setup, plan)), plan.ring(&setup.ring));
         let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);
+        let (presence, mut senders) = presence::ends(feed);
         let mut cores = Vec::new();
         let neighbours = lane::mesh(shards_count, NEIGHBOUR_LANE);
         let ends = neighbours.into_iter().zip(trace_events).zip(cells).zip(hooks);
@@ -158,13 +159,14 @@ impl CoreHandles {
                 core_events: core_events.clone(),
                 server_answers: server_answers.clone(),
                 hooks,
+                presence: senders.next(),
                 stop: Arc::clone(&stop),
                 pulse: LastPulse::new(Arc::clone(&tables[index % tables.len()]), memory_bytes),
             });
             let thread = thread.map_err(StartError::Executor)?;
             cores.push(Core { thread, go, reports, commands: commands.remove(0), waker: None });
         }
-        Ok(CoreHandles { cores, names, stop, store })
+        Ok(CoreHandles { cores, names, stop, store, presence })
     }
 
     /// The key for names that all of them have.
@@ -248,11 +250,18 @@ impl CoreHandles {
                 }
             };
         }
-        if let Some(store) = &self.store {
-            // Descriptor tables have split by now.
-            let _ = store.go.send(wakers);
-        }
+        self.begin_threads(&wakers);
         Ok(addresses)
+    }
+
+    /// Cores listen, and descriptor tables have split.
+    fn begin_threads(&self, wakers: &Arc<[Waker]>) {
+        if let Some(store) = &self.store {
+            let _ = store.go.send(Arc::clone(wakers));
+        }
+        if let Some(presence) = &self.presence {
+            presence.begin(Arc::clone(wakers));
+        }
     }
 
     /// Gives the command to every core. One that does not take its commands hangs,
@@ -316,6 +325,9 @@ impl CoreHandles {
         }
         if let Some(store) = self.store {
             store.storage.stop();
+        }
+        if let Some(presence) = self.presence {
+            presence.stop();
         }
     }
 }

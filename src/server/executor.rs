@@ -22,6 +22,7 @@ use tokio::sync::mpsc::{Sender, UnboundedSender};
 use super::core_lanes::{CoreCommand, CoreLanes, Neighbours};
 use super::hook_lane::HookSender;
 use super::plan::TableKind;
+use super::presence::PresenceSender;
 use super::pulse::{LastPulse, PulseInputs, SLEEP_MS_MAX};
 use super::storage::StoreEnds;
 use crate::auth::Keys;
@@ -82,6 +83,8 @@ pub(super) struct CoreSetup {
     /// Bounded by the questions that the control thread has asked.
     pub server_answers: UnboundedSender<Vec<ServerAnswer>>,
     pub hooks: HookSender,
+    /// `None` where nobody is told who is there.
+    pub presence: Option<PresenceSender>,
     pub stop: Arc<AtomicBool>,
     pub pulse: LastPulse,
 }
@@ -235,6 +238,7 @@ async fn serve(setup: CoreSetup) {
         core_events: setup.core_events,
         server_answers: setup.server_answers,
         hooks: setup.hooks,
+        presence: setup.presence,
         stop: setup.stop,
         pulse: setup.pulse,
         late_told_until: MonotonicMs(0),
@@ -285,6 +289,7 @@ struct Core {
     core_events: Sender<CoreEvent>,
     server_answers: UnboundedSender<Vec<ServerAnswer>>,
     hooks: HookSender,
+    presence: Option<PresenceSender>,
     stop: Arc<AtomicBool>,
     pulse: LastPulse,
     /// No line about lateness before.
@@ -403,6 +408,12 @@ impl Core {
         if !calls.is_empty() || self.hooks.is_waiting() {
             let io = &mut self.io;
             self.hooks.post(calls, |call| io.peer(call.conn));
+        }
+        if let Some(presence) = &mut self.presence {
+            presence.post(self.shard.presence_facts());
+            if presence.take_pass_wish() {
+                self.shard.say_all_present();
+            }
         }
         for prefix in self.shard.take_early_panics() {
             let _ = self.core_events.try_send(CoreEvent::EarlyPanic(prefix));

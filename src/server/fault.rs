@@ -66,6 +66,8 @@ pub enum StartError {
     Store(OpenError),
     /// The directory of blocks.
     Blocks(RecordFileError),
+    /// The directory of the presence feed.
+    Presence(RecordFileError),
     /// The storage thread.
     Storage(io::Error),
     /// The address of the collector of spans.
@@ -99,6 +101,7 @@ impl StartError {
             | StartError::Ring(_)
             | StartError::LockedMemory { .. }
             | StartError::Blocks(_)
+            | StartError::Presence(_)
             | StartError::Storage(_)
             | StartError::Collector(_)
             | StartError::Hooks(_)
@@ -173,7 +176,7 @@ impl fmt::Display for StartError {
                 )
             }
             StartError::Store(fault) => fault.fmt(f),
-            StartError::Blocks(fault) => fault.fmt(f),
+            StartError::Blocks(fault) | StartError::Presence(fault) => fault.fmt(f),
             StartError::Storage(error) => write!(f, "the storage thread cannot start: {error}"),
             StartError::Collector(why) => write!(f, "tracing.otlp_endpoint cannot be used: {why}"),
             StartError::Hooks(why) => write!(f, "hooks.ca_file: {why}"),

@@ -21,7 +21,7 @@ use crate::metrics::HookMiss;
 use crate::outbound::{BodyEnd, Connector, Exchange, ExchangeError, HttpUrl};
 
 /// The header with the signature.
-const SIGNATURE_HEADER: &str = "x-rookery-signature";
+pub(super) const SIGNATURE_HEADER: &str = "x-rookery-signature";
 
 /// Statuses by which a proxy says that nobody is behind it.
 const GATEWAY_STATUSES: [u16; 3] = [502, 503, 504];
@@ -174,7 +174,7 @@ impl HookClient {
 }
 
 /// The value of the header with the signature.
-fn signature(key: &hmac::Key, unix_s: u64, body: &[u8]) -> String {
+pub(super) fn signature(key: &hmac::Key, unix_s: u64, body: &[u8]) -> String {
     let mut context = hmac::Context::with_key(key);
     context.update(format!("{unix_s}.").as_bytes());
     context.update(body);

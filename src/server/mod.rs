@@ -40,6 +40,10 @@ mod openapi;
 mod operator_acts;
 mod options;
 mod plan;
+mod presence;
+mod presence_client;
+mod presence_keeper;
+mod presence_state;
 mod process;
 mod pulse;
 mod random;
@@ -74,6 +78,8 @@ pub use memory_groups::memory_groups;
 pub use openapi::openapi_json;
 pub use options::{DescriptorTable, ListenerOptions, Options};
 pub use plan::{HostLimits, PlanError, StartPlan, TableKind, plan};
+pub use presence::PresenceSetup;
+pub use presence_client::PresenceBackend;
 
 /// What SIGHUP reads again.
 pub struct Secrets {
@@ -124,6 +130,8 @@ pub struct ServerSetup {
     pub api: ApiOptions,
     /// The application's backend, and what it is asked.
     pub hooks: HookBackend,
+    /// Who is told who is there; `None` for nobody.
+    pub presence: Option<PresenceSetup>,
     /// What the ring of a shard gets that has a core for itself; shards that
     /// share one get a part. `connections_max` is set by the plan.
     pub ring: ring::Options,

@@ -1,5 +1,5 @@
 //! The document of the server API (OpenAPI 3.1): each method with its body, its answers and their
-//! statuses, as `api_listener` gives them. It is the same on every server of a version, and says
+//! statuses, as `api_listener` gives them, and the state of the presence feed. It is the same on every server of a version, and says
 //! nothing of what exists on one.
 //!
 //! Deliberately absent: the schemas of bodies (`wire::api`).
@@ -11,15 +11,25 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     ComponentsBuilder, Content, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, PathItem,
-    PathsBuilder, Ref, RefOr, Required, Response, ResponseBuilder, ResponsesBuilder, Schema,
+    PathsBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Responses, ResponsesBuilder,
+    Schema,
 };
 
 use crate::api::scope_of;
 use crate::wire::ErrorCode;
-use crate::wire::api::{ApiMethod, answer_schema, error_schema, named_schemas, request_schema};
+use crate::wire::api::{
+    ApiMethod, answer_schema, error_schema, named_schemas, request_schema, state_answer_schema,
+    state_request_schema,
+};
 
 /// Where it is served.
 pub(super) const DOCUMENT_PATH: &str = "/api/openapi.json";
+
+/// Where the state of the presence feed is.
+pub(super) const STATE_PATH: &str = "/api/v1/presence_state";
+
+/// The name of what is asked there.
+const STATE_REQUEST: &str = "PresenceStateRequest";
 
 /// The name of the key among security schemes.
 const KEY_NAME: &str = "key";
@@ -53,6 +63,7 @@ fn document() -> OpenApi {
         let item = PathItem::new(HttpMethod::Post, operation(method));
         paths.path(format!("/api/{}", method.name()), item)
     });
+    let paths = paths.path(STATE_PATH, PathItem::new(HttpMethod::Post, state_operation()));
     let paths = paths.path(DOCUMENT_PATH, PathItem::new(HttpMethod::Get, own_operation()));
     let key = "As `rookery api-key` makes it. `Authorization: apikey <key>` is the same.";
     let key =
@@ -60,7 +71,8 @@ fn document() -> OpenApi {
     let mut components = ComponentsBuilder::new()
         .security_scheme(KEY_NAME, key)
         .schemas_from_iter(named_schemas())
-        .schemas_from_iter(ApiMethod::ALL.map(|one| (request_name(one), request_schema(one))));
+        .schemas_from_iter(ApiMethod::ALL.map(|one| (request_name(one), request_schema(one))))
+        .schema(STATE_REQUEST, state_request_schema());
     for response in CommonResponse::ALL {
         components = components.response(response.name(), response.response());
     }
@@ -168,24 +180,43 @@ fn operation(method: ApiMethod) -> OperationBuilder {
     };
     let required = if needs_body { Required::True } else { Required::False };
     let body = RequestBodyBuilder::new().content(JSON, body).required(Some(required)).build();
-    let told = ResponseBuilder::new()
-        .description(
-            "What came of it; an `error` here has a code that is none of the request's form.",
-        )
-        .content(JSON, Content::new(Some(answer_schema(method))));
-    let responses = CommonResponse::ALL
-        .into_iter()
-        .fold(ResponsesBuilder::new().response("200", told), |responses, one| {
-            responses.response(one.status(), one.by_name())
-        });
     let scope = scope_of(method).map(|scope| scope.name());
     OperationBuilder::new()
         .operation_id(Some(method.name()))
         .summary(Some(summary(method)))
         .tag(scope.unwrap_or("batch"))
         .request_body(Some(body))
-        .responses(responses.build())
+        .responses(responses(answer_schema(method)))
         .security(SecurityRequirement::new(KEY_NAME, scope))
+}
+
+/// What a call may be answered, of which this is what came of it.
+fn responses(answer: Schema) -> Responses {
+    let told = ResponseBuilder::new()
+        .description(
+            "What came of it; an `error` here has a code that is none of the request's form.",
+        )
+        .content(JSON, Content::new(Some(answer)));
+    let responses = ResponsesBuilder::new().response("200", told);
+    let common = CommonResponse::ALL.into_iter();
+    common.fold(responses, |responses, one| responses.response(one.status(), one.by_name())).build()
+}
+
+/// That of the presence feed's state.
+fn state_operation() -> OperationBuilder {
+    let body = Content::new(Some(Ref::from_schema_name(STATE_REQUEST)));
+    let body = RequestBodyBuilder::new().content(JSON, body).required(Some(Required::True)).build();
+    let description = "Needs the scope `connections` for users, and `channels` for channels. A page \
+                       covers all names behind `after` up to `next`; docs/PRESENCE_FEED.md has the \
+                       rules.";
+    OperationBuilder::new()
+        .operation_id(Some("presence_state"))
+        .summary(Some("Reads who is there, as the presence feed has told it."))
+        .description(Some(description))
+        .tag("presence_feed")
+        .request_body(Some(body))
+        .responses(responses(state_answer_schema()))
+        .security(SecurityRequirement::new(KEY_NAME, [] as [&str; 0]))
 }
 
 /// That of this document.

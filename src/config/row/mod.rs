@@ -102,6 +102,27 @@ pub struct SettingRow<T: 'static> {
     pub write: fn(&mut T, SettingValue),
 }
 
+impl<T> Clone for SettingRow<T> {
+    fn clone(&self) -> SettingRow<T> {
+        *self
+    }
+}
+
+impl<T> Copy for SettingRow<T> {}
+
+/// The rows of two tables as one of `N`.
+pub(super) const fn joined<T, const N: usize>(
+    [first, second]: [&[SettingRow<T>]; 2],
+) -> [SettingRow<T>; N] {
+    assert!(first.len() + second.len() == N);
+    let mut rows = [first[0]; N];
+    let (_, rest) = rows.split_at_mut(first.len());
+    rest.copy_from_slice(second);
+    let (start, _) = rows.split_at_mut(first.len());
+    start.copy_from_slice(first);
+    rows
+}
+
 impl<T> SettingRow<T> {
     /// The environment variable of a setting.
     pub fn env(&self) -> String {

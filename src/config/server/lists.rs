@@ -179,6 +179,11 @@ pub static NAMESPACES: &[SettingRow<Namespace>] = &[
         sub_refresh_hook,
         "Whether the hook `sub_refresh` is asked about subscriptions whose time is over, in the place of a fresh token."
     ),
+    switch!(
+        "presence_feed",
+        presence_feed,
+        "Whether the backend of `[presence_feed]` is told who comes into channels and leaves them, and when the first is there and the last is gone."
+    ),
 ];
 
 /// The settings of one `[[listeners]]`.

@@ -8,12 +8,14 @@ pub mod development;
 pub mod hooks;
 pub mod lists;
 mod namespaces;
+pub mod presence_feed;
 mod relations;
 pub mod resolve;
 pub mod settings;
 
 use self::hooks::HookSettings;
 use self::namespaces::standard_namespaces;
+use self::presence_feed::PresenceFeedSettings;
 use crate::admin::AdminToken;
 use crate::auth::{ApiKey, ApiKeys, ApiScope, ClaimRequirements, KeySpec, Keys};
 use crate::console::{Operator, Operators, PageOrigin};
@@ -44,6 +46,8 @@ pub struct Config {
     pub blocks: Blocks,
     /// What an application's backend is asked.
     pub hooks: HookSettings,
+    /// Who is told who is there.
+    pub presence_feed: PresenceFeedSettings,
     /// Who may see the diagnostics, and where they are kept.
     pub admin: Admin,
     /// Variables that look like ours and set nothing, each with the one that was probably
@@ -213,6 +217,7 @@ impl Default for Config {
             },
             blocks: Blocks::default(),
             hooks: HookSettings { answer_bytes_max: 64 << 10, ..HookSettings::default() },
+            presence_feed: PresenceFeedSettings::default(),
             admin: Admin::default(),
             ignored_variables: Vec::new(),
         }
@@ -267,6 +272,11 @@ impl Config {
     /// Where an application's backend is asked.
     pub fn hooks(&self) -> server::HookBackend {
         hooks::backend(&self.hooks)
+    }
+
+    /// Who is told who is there, if somebody is.
+    pub fn presence(&self) -> Option<server::PresenceSetup> {
+        presence_feed::setup(&self.presence_feed, &self.hooks)
     }
 
     /// What the store is to be like; `None` when no namespace keeps anything there.

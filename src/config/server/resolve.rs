@@ -13,7 +13,9 @@ use std::path::Path;
 use super::lists::{API_KEYS, HOOK_ENDPOINTS, KEYS, LISTENERS, NAMESPACES, OPERATORS};
 use super::relations;
 use super::settings::SETTINGS;
-use super::{ApiKeyEntry, Config, KeyEntry, NAMESPACES_MAX, OperatorEntry, alerts_url, hooks};
+use super::{
+    ApiKeyEntry, Config, KeyEntry, NAMESPACES_MAX, OperatorEntry, alerts_url, hooks, presence_feed,
+};
 use crate::admin::AdminToken;
 use crate::auth::{
     API_KEYS_MAX, Algorithm, ApiKey, ApiScope, KEYS_MAX, KeyMaterial, KeySpec, Keys, SecretHash,
@@ -75,6 +77,7 @@ pub fn resolve(sources: &Sources, load: LoadFile<'_>) -> Result<Config, Vec<Conf
     resolve_api(&mut draft);
     let key = resolve_hook_secret(&mut draft, load);
     hooks::resolve(&mut draft, key);
+    presence_feed::resolve(&mut draft);
     relations::check(&mut draft);
     draft.finish()
 }

@@ -1,12 +1,13 @@
 //! Every setting of the server outside of lists: key, kind, range, what it means, and where
-//! it goes.
+//! it goes. Those of the presence feed stand beside what is made of them (`presence_feed`).
 //!
 //! A default is not written here: it is what the module's own `Options` say.
 
 use super::Config;
+use super::presence_feed::PRESENCE_FEED;
 use crate::auth::LEEWAY_S_MAX;
 use crate::base::limits;
-use crate::config::row::{SettingKind, SettingRow, SettingValue, WordEnum};
+use crate::config::row::{SettingKind, SettingRow, SettingValue, WordEnum, joined};
 use crate::logs::{LogFormat, LogLevel};
 use crate::server::DescriptorTable;
 
@@ -20,7 +21,11 @@ const NAME: SettingKind = SettingKind::Text { bytes_max: limits::NAME_BYTES_MAX 
 const PATH: SettingKind = SettingKind::Text { bytes_max: 4_096 };
 
 /// The settings outside of lists. Sections are contiguous.
-pub static SETTINGS: &[SettingRow<Config>] = &[
+pub static SETTINGS: &[SettingRow<Config>] =
+    &joined::<_, { OWN.len() + PRESENCE_FEED.len() }>([OWN, PRESENCE_FEED]);
+
+/// Those that stand here.
+const OWN: &[SettingRow<Config>] = &[
     address!(
         "server.listen",
         server.listen,

@@ -45,6 +45,8 @@ label! {
         Refresh = "refresh",
         /// Change who is kept out: users, tokens, addresses.
         Blocks = "blocks",
+        /// Who is there, by the presence feed.
+        PresenceState = "presence_state",
         /// Several calls.
         Batch = "batch",
         /// One that is not served.

@@ -10,7 +10,7 @@ use super::schema_parts::{
     AnswerMembers, any_text, anything, flag, list, map, named, number, word,
 };
 use crate::base::limits::{
-    API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX, HISTORY_ANSWER_MAX,
+    API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX, HISTORY_ANSWER_MAX, PAGE_MAX,
 };
 use crate::wire::ErrorCode;
 
@@ -91,6 +91,30 @@ fn result_schema(method: ApiMethod) -> Schema {
 pub fn answer_schema(method: ApiMethod) -> Schema {
     let told = if method == ApiMethod::Batch { replies() } else { result_of(method) };
     either([told, error()])
+}
+
+/// The whole answer to a question for a page of the presence feed's state.
+pub fn state_answer_schema() -> Schema {
+    let page = |of: &str, entry: ObjectBuilder| {
+        let next = any_text().description(Some("The next `after`; none: this is the last page."));
+        let result = AnswerMembers::default()
+            .always("epoch", any_text().pattern(Some("^[0-9a-f]{16}$")))
+            .always("number", count().description(Some("The page is the truth at this number.")))
+            .always(of, list(0..=PAGE_MAX as usize, entry))
+            .perhaps("next", next);
+        AnswerMembers::default().always("result", result.object()).object().into()
+    };
+    let entry = |name: &str| {
+        let since = count().description(Some("Unix milliseconds."));
+        let number = count().description(Some("That of the last event about it."));
+        AnswerMembers::default()
+            .always(name, any_text())
+            .always("number", number)
+            .always("since", since)
+    };
+    let channels = ArrayBuilder::new().items(any_text());
+    let users = page("users", entry("user").always("channels", channels).object());
+    either([users, page("channels", entry("channel").object()), error()])
 }
 
 /// An answer that says what is wrong, with one of these codes.

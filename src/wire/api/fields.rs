@@ -72,6 +72,7 @@ fields! {
     IssuedBefore = "issued_before",
     Address = "address",
     Kind = "kind",
+    Of = "of",
     After = "after",
 }
 

@@ -12,15 +12,17 @@ mod method;
 mod request_schemas;
 mod requests;
 mod schema_parts;
+mod state_request;
 #[cfg(test)]
 mod tests;
 mod user_requests;
 
-pub use answer_schemas::{answer_schema, error_schema, named_schemas};
+pub use answer_schemas::{answer_schema, error_schema, named_schemas, state_answer_schema};
 pub use answers::{ApiAnswer, ApiBlock, ApiChannelAnswer, ApiConnection, ApiNode, write_answer};
 pub use block_requests::{ApiBlockCall, ApiBlockKind, ApiBlockOp, ApiBlockTarget, ApiBlocksPage};
 pub use fields::ApiField;
 pub use method::ApiMethod;
-pub use request_schemas::request_schema;
+pub use request_schemas::{request_schema, state_request_schema};
 pub use requests::{ApiCall, ApiMessage, ApiRequestError, parse_call};
+pub use state_request::{ApiStateCall, ApiStateKind, parse_state_call};
 pub use user_requests::{ApiClose, ApiUserCall, ApiUserOp};

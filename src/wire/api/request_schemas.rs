@@ -22,7 +22,7 @@ use crate::base::limits::{
     API_BLOCKS_LISTED_DEFAULT, API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX,
     API_TAGS_MAX, API_WHITELIST_MAX, BLOCK_NAME_BYTES_MAX, CLOSE_CODES_OF_OTHERS,
     CLOSE_REASON_BYTES_MAX, DATA_LEVELS_MAX, HISTORY_ANSWER_MAX, INFO_BYTES_MAX,
-    MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX,
+    MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX,
 };
 use crate::wire::chat::OWN_TAGS;
 
@@ -76,6 +76,21 @@ pub fn request_schema(method: ApiMethod) -> Schema {
         ApiMethod::Blocks => blocks(fields),
         ApiMethod::Batch => fields.needed(ApiField::Commands, commands()).object().into(),
     }
+}
+
+/// The body of a question for a page of the presence feed's state.
+pub fn state_request_schema() -> Schema {
+    let of = word(["users", "channels"]).description(Some("What the page has."));
+    let after = text(0..=NAME_BYTES_MAX)
+        .description(Some("Behind this name. None or an empty one: from the first."));
+    let limit = number(1..=u64::from(PAGE_MAX))
+        .description(Some(format!("Entries of the page; {PAGE_DEFAULT} where it is not said.")));
+    CallFields::default()
+        .needed(ApiField::Of, of)
+        .optional(ApiField::After, after)
+        .optional(ApiField::Limit, limit)
+        .object()
+        .into()
 }
 
 fn channel() -> ObjectBuilder {

@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
+use utoipa::openapi::Schema;
 
 use super::*;
 use crate::base::limits::DATA_LEVELS_MAX;
@@ -226,20 +227,50 @@ impl<'s> Rule<'s> {
 
 const CLIENT: &str = "f0f1f2f3-f4f5-46f7-88f9-fafbfcfdfeff";
 
+/// What has a reader and a schema.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    /// A method.
+    Call(ApiMethod),
+    /// A page of the presence feed's state.
+    State,
+}
+
+impl Asked {
+    fn all() -> impl Iterator<Item = Asked> {
+        ApiMethod::ALL.into_iter().map(Asked::Call).chain([Asked::State])
+    }
+
+    fn schema(self) -> Schema {
+        match self {
+            Asked::Call(method) => request_schema(method),
+            Asked::State => state_request_schema(),
+        }
+    }
+
+    /// What was read, in words.
+    fn parse(self, body: &[u8]) -> Result<String, ApiRequestError> {
+        match self {
+            Asked::Call(method) => parse_call(method, body).map(|call| format!("{call:?}")),
+            Asked::State => parse_state_call(body).map(|call| format!("{call:?}")),
+        }
+    }
+}
+
 /// The schema of a call: its fields, and of some of them what else has to hold.
 struct CallRules {
-    method: ApiMethod,
+    what: Asked,
     fields: Value,
     choices: Vec<Value>,
 }
 
 impl CallRules {
-    fn of(method: ApiMethod) -> CallRules {
-        let schema = json!(request_schema(method));
+    fn of(what: Asked) -> CallRules {
+        let schema = json!(what.schema());
         match schema["allOf"].as_array() {
-            None => CallRules { method, fields: schema, choices: Vec::new() },
+            None => CallRules { what, fields: schema, choices: Vec::new() },
             Some(parts) => CallRules {
-                method,
+                what,
                 fields: parts[0].clone(),
                 choices: parts[1]["anyOf"].as_array().expect("one of these").clone(),
             },
@@ -277,7 +308,7 @@ impl CallRules {
 
     fn is_taken(&self, body: &Map<String, Value>) -> bool {
         let body = Value::from(body.clone()).to_string();
-        match parse_call(self.method, body.as_bytes()) {
+        match self.what.parse(body.as_bytes()) {
             Ok(_) => true,
             Err(ApiRequestError::Field(_)) => false,
             Err(error) => panic!("{error:?}: {body}"),
@@ -310,20 +341,20 @@ impl CallRules {
 #[test]
 fn what_a_schema_takes_is_taken_and_nothing_else() {
     let mut checked_count = 0;
-    for method in ApiMethod::ALL {
-        let rules = CallRules::of(method);
+    for what in Asked::all() {
+        let rules = CallRules::of(what);
         for choice in 0..rules.choices.len().max(1) {
             let least = rules.least(choice);
-            assert!(rules.is_taken(&least), "{method:?} {least:?}");
+            assert!(rules.is_taken(&least), "{what:?} {least:?}");
         }
         for (name, rule) in rules.fields().properties() {
             let (good, bad) = rule.values();
             checked_count += good.len() + bad.len();
             for value in good {
-                assert!(rules.takes(name, &value), "{method:?} {name} {value}");
+                assert!(rules.takes(name, &value), "{what:?} {name} {value}");
             }
             for value in bad {
-                assert!(!rules.takes(name, &value), "{method:?} {name} {value}");
+                assert!(!rules.takes(name, &value), "{what:?} {name} {value}");
             }
         }
     }
@@ -332,14 +363,14 @@ fn what_a_schema_takes_is_taken_and_nothing_else() {
 
 #[test]
 fn what_has_to_be_there_is_missed_by_its_name() {
-    for method in ApiMethod::ALL {
-        let rules = CallRules::of(method);
+    for what in Asked::all() {
+        let rules = CallRules::of(what);
         for needed in rules.fields().required() {
             let mut body = rules.least(0);
             body.remove(needed);
             let body = Value::from(body).to_string();
-            let Err(ApiRequestError::Field(field)) = parse_call(method, body.as_bytes()) else {
-                panic!("{method:?} without {needed}")
+            let Err(ApiRequestError::Field(field)) = what.parse(body.as_bytes()) else {
+                panic!("{what:?} without {needed}")
             };
             assert_eq!(field.name(), needed);
         }
@@ -348,17 +379,17 @@ fn what_has_to_be_there_is_missed_by_its_name() {
         without.retain(|name, _| !rules.chosen().contains(&name.as_str()));
         let asks = !rules.choices.is_empty()
             && rules.choices.iter().all(|choice| !Rule(choice).required().is_empty());
-        assert_eq!(rules.is_taken(&without), !asks, "{method:?}");
+        assert_eq!(rules.is_taken(&without), !asks, "{what:?}");
     }
 }
 
 #[test]
 fn a_field_without_a_schema_is_not_read() {
-    for method in ApiMethod::ALL {
-        let rules = CallRules::of(method);
+    for what in Asked::all() {
+        let rules = CallRules::of(what);
         let parsed = |body: &Map<String, Value>| {
             let body = Value::from(body.clone()).to_string();
-            format!("{:?}", parse_call(method, body.as_bytes()))
+            format!("{:?}", what.parse(body.as_bytes()))
         };
         let want = parsed(&rules.least(0));
         for field in ApiField::ALL {
@@ -368,7 +399,7 @@ fn a_field_without_a_schema_is_not_read() {
             for value in kinds() {
                 let mut body = rules.least(0);
                 body.insert(field.name().to_owned(), value);
-                assert_eq!(parsed(&body), want, "{method:?} {body:?}");
+                assert_eq!(parsed(&body), want, "{what:?} {body:?}");
             }
         }
     }
@@ -391,6 +422,7 @@ fn a_schema_that_is_named_exists() {
     for method in ApiMethod::ALL {
         text += &json!(answer_schema(method)).to_string();
     }
+    text += &json!(state_answer_schema()).to_string();
     let mut found_count = 0;
     for rest in text.split("#/components/schemas/").skip(1) {
         let name = rest.split('"').next().unwrap_or_default();
