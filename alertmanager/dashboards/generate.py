@@ -330,6 +330,25 @@ def messages(board):
         (total("chat_hooks_suspended"), "hooks that are left alone"),
         (rate("chat_hook_wait_seconds_total"), "that wait, on average"),
     ], "short", help_of("chat_hooks_under_way", "chat_hooks_suspended", "chat_hook_wait_seconds_total"))
+    board.panel("Presence feed", [
+        (rate("chat_presence_feed_events_total"), "events"),
+        (rate("chat_presence_feed_requests_total", "outcome"), "requests {{outcome}}"),
+        (rate("chat_presence_feed_lost_total"), "events lost"),
+        (rate("chat_presence_feed_write_failures_total"), "writes that failed"),
+        (rate("chat_presence_feed_passes_total"), "passes of cores"),
+    ], "short", help_of("chat_presence_feed_events_total", "chat_presence_feed_requests_total",
+                        "chat_presence_feed_lost_total", "chat_presence_feed_write_failures_total",
+                        "chat_presence_feed_passes_total"))
+    board.panel("Presence feed: what waits, and who is there", [
+        (total("chat_presence_feed_queued_events"), "events that wait"),
+        (total("chat_presence_feed_queued_bytes"), "their bytes"),
+        (total("chat_presence_feed_queue_limit_bytes"), "bytes that may wait"),
+        (total("chat_presence_feed_oldest_age_seconds"), "seconds that the oldest waits"),
+        (total("chat_presence_feed_users"), "users"),
+        (total("chat_presence_feed_subscriptions"), "subscriptions"),
+    ], "short", help_of("chat_presence_feed_queued_events", "chat_presence_feed_queued_bytes",
+                        "chat_presence_feed_queue_limit_bytes", "chat_presence_feed_oldest_age_seconds",
+                        "chat_presence_feed_users", "chat_presence_feed_subscriptions"))
     board.panel("Traces and log", [
         (rate("chat_trace_sampled_total", "sampled"), "sampled: {{sampled}}"),
         (rate("chat_trace_spans_total", "outcome"), "spans {{outcome}}"),
