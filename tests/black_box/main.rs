@@ -14,6 +14,7 @@ mod hooks;
 mod hostile_input;
 mod logs;
 mod pages;
+mod presence_feed;
 mod probe;
 mod seccomp;
 mod server;

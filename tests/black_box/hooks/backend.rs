@@ -83,7 +83,7 @@ impl Backend {
 }
 
 pub fn serve(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer, tell: &Sender<Asked>) {
-    let Some(asked) = read(&mut stream) else { return };
+    let Some(asked) = read_request(&mut stream) else { return };
     let answer = answer(&asked);
     let _ = tell.send(asked);
     match answer {
@@ -118,7 +118,8 @@ pub fn serve(mut stream: TcpStream, answer: &dyn Fn(&Asked) -> Answer, tell: &Se
     }
 }
 
-fn read(stream: &mut TcpStream) -> Option<Asked> {
+/// The request of a connection.
+pub fn read_request(stream: &mut TcpStream) -> Option<Asked> {
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
     let mut bytes = Vec::new();
     let mut chunk = [0; 65_536];

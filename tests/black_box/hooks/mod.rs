@@ -1,6 +1,6 @@
 //! Hooks as a client and the application's backend see them.
 
-mod backend;
+pub mod backend;
 mod bad_answers;
 mod blocks;
 mod channels;

@@ -11,9 +11,15 @@ def api_keys():
     return ()
 
 
+@pytest.fixture
+def has_feed():
+    """Whether a backend would be told who is there, where a suite asks for that."""
+    return False
+
+
 @pytest_asyncio.fixture
-async def server(api_keys):
-    async with Server(api_keys=api_keys) as started:
+async def server(api_keys, has_feed):
+    async with Server(api_keys=api_keys, has_feed=has_feed) as started:
         yield started
 
 

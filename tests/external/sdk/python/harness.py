@@ -193,13 +193,20 @@ class Server:
     """The binary, with the tests' configuration, until it is left."""
 
     def __init__(
-        self, port=None, outbox_bytes=1 << 20, ping_ms=24_000, ack_wait_ms=30_000, api_keys=()
+        self,
+        port=None,
+        outbox_bytes=1 << 20,
+        ping_ms=24_000,
+        ack_wait_ms=30_000,
+        api_keys=(),
+        has_feed=False,
     ):
         self.port = port or free_port()
         self.admin_port = free_port()
         self.api_port = free_port()
         self.api_url = f"http://127.0.0.1:{self.api_port}/api"
         self.api_keys = api_keys
+        self.has_feed = has_feed
         self.url = f"ws://127.0.0.1:{self.port}/connection/websocket"
         self.outbox_bytes = outbox_bytes
         self.ping_ms = ping_ms
@@ -227,6 +234,11 @@ class Server:
         if self.api_keys:
             text += f'\n[api]\nlisten = "127.0.0.1:{self.api_port}"\n'
             text += f'\n[blocks]\ndir = "{self.folder}/blocks"\n'
+        if self.has_feed:
+            # Nobody is there, so all that is told waits.
+            text += '\n[presence_feed]\nurl = "http://127.0.0.1:1/presence"\n'
+            text += f'dir = "{self.folder}/presence"\n'
+            text += '\n[[namespaces]]\nname = "told"\nsubscribe = "users"\npresence_feed = true\n'
         for key in self.api_keys:
             # Texts and lists of texts are the same in JSON and TOML.
             text += "\n[[api.keys]]\n"

@@ -33,6 +33,11 @@ def api_keys():
     return [api_key(KEY, SCOPES), api_key(POOR_KEY, ["info"], channels=[], name="poor")]
 
 
+@pytest.fixture
+def has_feed():
+    return True
+
+
 def asked(server, path, key=KEY, method="GET", body=None):
     """Status, headers and body of a raw request."""
     request = urllib.request.Request(
@@ -167,6 +172,12 @@ async def test_answers_with_something_in_them_are_as_the_document_says(server, p
     refused = await call("presence", channel="closed:1")
     assert refused == {"result": {"presence": {}}}
     assert (await call("publish", channel="nowhere:1", data=1))["error"]["code"] == 102
+
+    await people.subscribed(client, "told:1")
+    [user] = (await call("v1/presence_state", of="users", limit=1))["result"]["users"]
+    assert (user["user"], user["channels"]) == (name, ["told:1"])
+    [channel] = (await call("v1/presence_state", of="channels", after=None))["result"]["channels"]
+    assert channel["channel"] == "told:1"
 
 
 async def test_any_key_reads_the_document_and_nobody_else(server):

@@ -1,0 +1,202 @@
+//! The presence feed as a backend sees it, which is down now and then, as is the server.
+
+mod backend;
+mod state;
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use self::backend::{FeedBackend, Mode};
+use crate::common::{Peer, Server, Settings, until};
+
+const TOLD: &[&str] =
+    &[r#"name = "told""#, r#"subscribe = "users""#, r#"publish = "users""#, "presence_feed = true"];
+
+const GRACE_MS: u64 = 400;
+
+fn settings(backend: &FeedBackend) -> Settings {
+    patient_settings(backend, 1_500)
+}
+
+fn patient_settings(backend: &FeedBackend, restart_grace_ms: u64) -> Settings {
+    let (url, grace) = (backend.url(), format!("grace_ms = {GRACE_MS}"));
+    let restart_grace = format!("restart_grace_ms = {restart_grace_ms}");
+    let lines = [
+        &*format!("url = {url:?}"),
+        r#"dir = "{folder}/presence""#,
+        &grace,
+        &restart_grace,
+        "timeout_ms = 1000",
+    ];
+    Settings::new().with_table("[presence_feed]", &lines).with_table("[[namespaces]]", TOLD)
+}
+
+fn subscribe(peer: &mut Peer, channel: &str) {
+    let reply = peer.call(json!({ "subscribe": { "channel": channel } }));
+    assert!(reply["subscribe"].is_object(), "{reply}");
+}
+
+#[test]
+fn who_comes_and_goes_is_told_in_order_and_a_reload_is_not() {
+    let mut backend = FeedBackend::start();
+    let server = Server::start(settings(&backend));
+    let mut peer = Peer::user(server.address(), "ann");
+    subscribe(&mut peer, "told:1");
+    subscribe(&mut peer, "room:1");
+    backend.wait_for(&["+ann", "+told:1", "ann+told:1"]);
+    drop(peer);
+    let mut again = Peer::user(server.address(), "ann");
+    subscribe(&mut again, "told:1");
+    let other = Peer::user(server.address(), "ann");
+    drop(again);
+    backend.wait_for(&["ann-told:1", "-told:1"]);
+    drop(other);
+    backend.wait_for(&["-ann"]);
+    assert_eq!(backend.tables().0, BTreeMap::new());
+}
+
+#[test]
+fn what_was_not_taken_is_told_after_a_kill_of_the_server_and_who_is_gone_too() {
+    let mut backend = FeedBackend::start();
+    backend.set(Mode::Refuses);
+    let mut server = Server::start(settings(&backend));
+    let ann = Peer::user(server.address(), "ann");
+    let bob = Peer::user(server.address(), "bob");
+    until(|| (server.metric("chat_presence_feed_events_total") == 2.0).then_some(()))
+        .expect("both are told of");
+    // What is counted is in the log with the next sync, and a batch is tried when it is.
+    server.wait_for_log("does not take", 1);
+    server.signal("KILL");
+    server.wait();
+    drop((ann, bob));
+    backend.set(Mode::Takes);
+    server.start_again();
+    backend.wait_for(&["+ann", "+bob"]);
+    let _ann = Peer::user(server.address(), "ann");
+    backend.wait_for(&["-bob"]);
+    assert_eq!(backend.tables().0.keys().collect::<Vec<_>>(), ["ann"]);
+}
+
+#[test]
+fn a_drain_leaves_its_users_the_time_of_a_restart() {
+    let mut backend = FeedBackend::start();
+    // Longer than the drain, in which the client does not close its end.
+    let mut server = Server::start(patient_settings(&backend, 20_000));
+    let ann = Peer::user(server.address(), "ann");
+    backend.wait_for(&["+ann"]);
+    server.signal("TERM");
+    server.wait();
+    drop(ann);
+    server.start_again();
+    let ann = Peer::user(server.address(), "ann");
+    thread::sleep(Duration::from_millis(3 * GRACE_MS));
+    drop(ann);
+    backend.wait_for(&["-ann"]);
+}
+
+#[test]
+fn a_message_that_finds_nobody_is_told_and_one_that_finds_somebody_is_not() {
+    let mut backend = FeedBackend::start();
+    let dm = [
+        r#"name = "dm""#,
+        r#"publish = "users""#,
+        "history_count_max = 10",
+        r#"durability = "fsync""#,
+    ];
+    let server = Server::start(settings(&backend).with_table("[[namespaces]]", &dm));
+    let mut ann = Peer::user(server.address(), "ann");
+    backend.wait_for(&["+ann"]);
+    let mut send = |to: &str| {
+        let data = json!({ "to": to, "data": { "text": "hello" } });
+        let reply = ann.call(json!({ "rpc": { "method": "chat.send", "data": data } }));
+        assert!(reply["rpc"]["data"]["offset"].is_u64(), "{reply}");
+    };
+    send("ben");
+    backend.wait_for(&["ben: 1 of ann in dm#ann,ben"]);
+    let ben = Peer::user(server.address(), "ben");
+    backend.wait_for(&["+ben"]);
+    send("ben");
+    send("cleo");
+    backend.wait_for(&["cleo: 1 of ann in dm#ann,cleo"]);
+    drop(ben);
+    backend.wait_for(&["-ben"]);
+}
+
+#[test]
+fn a_backend_that_hangs_costs_chat_nothing() {
+    let backend = FeedBackend::start();
+    backend.set(Mode::Hangs);
+    let server = Server::start(settings(&backend));
+    let mut peers: Vec<Peer> =
+        (0..50).map(|n| Peer::user(server.address(), &format!("user{n}"))).collect();
+    for peer in &mut peers {
+        subscribe(peer, "told:1");
+    }
+    let reply = peers[0].call(json!({ "publish": { "channel": "told:1", "data": 1 } }));
+    assert!(reply["publish"].is_object(), "{reply}");
+    assert_eq!(peers[49].publication().0, json!(1));
+    server.wait_for_log("does not take", 1);
+}
+
+/// The figure: a backend that is killed and started a hundred times under load.
+#[test]
+fn a_backend_that_is_down_a_hundred_times_hears_everything_in_order() {
+    let mut backend = FeedBackend::start();
+    let server = Server::start(settings(&backend));
+    let mut peers: BTreeMap<u32, Peer> = BTreeMap::new();
+    for round in 0..200 {
+        backend.set(if round % 2 == 0 { Mode::Takes } else { Mode::TakesAndDies });
+        for step in 0..5 {
+            let number = (round * 7 + step * 13) % 40;
+            if peers.remove(&number).is_none() {
+                let name = format!("user{}", number % 25);
+                let mut peer = Peer::user(server.address(), &name);
+                subscribe(&mut peer, &format!("told:{}", number % 4));
+                peers.insert(number, peer);
+            }
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    backend.set(Mode::Takes);
+    let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for number in peers.keys() {
+        let channels = users.entry(format!("user{}", number % 25)).or_default();
+        channels.push(format!("told:{}", number % 4));
+        channels.sort();
+        channels.dedup();
+    }
+    backend.wait_for_table(&users);
+    let told = server.metric("chat_presence_feed_events_total");
+    assert_eq!(backend.received_count() as f64, told, "each is told at least once");
+    assert!(50 < backend.repeated_count(), "it died with requests that it had taken");
+}
+
+/// The figure: the same with a server that is killed twenty times.
+#[test]
+fn a_server_that_is_killed_twenty_times_leaves_the_backend_with_the_truth() {
+    let mut backend = FeedBackend::start();
+    let mut server = Server::start(settings(&backend));
+    for life in 0..20u32 {
+        backend.set(if life % 3 == 0 { Mode::TakesAndDies } else { Mode::Takes });
+        let mut peers = Vec::new();
+        for n in 0..20 {
+            let mut peer = Peer::user(server.address(), &format!("user{}", (life * 3 + n) % 30));
+            subscribe(&mut peer, &format!("told:{}", n % 3));
+            peers.push(peer);
+            if n % 4 == 3 {
+                drop(peers.remove(0));
+            }
+        }
+        thread::sleep(Duration::from_millis(u64::from(life % 5) * 11));
+        server.signal("KILL");
+        server.wait();
+        server.start_again();
+    }
+    backend.set(Mode::Takes);
+    let mut last = Peer::user(server.address(), "last");
+    subscribe(&mut last, "told:9");
+    backend.wait_for_table(&BTreeMap::from([("last".to_owned(), vec!["told:9".to_owned()])]));
+}
