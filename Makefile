@@ -2,7 +2,7 @@
 # and the programs themselves. `make help` prints the comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help run web monitor monitor-demo test lint fmt audit bench bench-million alert-storm memory crash old-kernel tune tune-undo doctor fuzz-smoke sim sim-seeds docs noise-demo
+.PHONY: help run web monitor monitor-demo test lint fmt audit bench bench-million alert-storm memory crash presence-kills old-kernel tune tune-undo doctor fuzz-smoke sim sim-seeds docs noise-demo
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -49,6 +49,9 @@ memory: ## a million rooms come and go, in memory, and 100,000 on disk; memory b
 
 crash: ## kill the server 200 times under load, fill its file system, let its disk fail
 	@scripts/crash
+
+presence-kills: ## kill the server 20 times and a backend 100 times, and compare who is there
+	@scripts/presence-kills
 
 old-kernel: ## boot Debian 12's Linux 6.1 in a virtual machine, and run the server on it
 	@scripts/old-kernel

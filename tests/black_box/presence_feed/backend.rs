@@ -25,6 +25,8 @@ pub enum Mode {
     Refuses,
     /// Answers nothing.
     Hangs,
+    /// Is not there: whoever connects is cut off.
+    Gone,
 }
 
 /// A running backend. Ends with the process.
@@ -175,15 +177,14 @@ impl FeedBackend {
     /// Waits until these are there, and nobody else.
     #[track_caller]
     pub fn wait_for_table(&mut self, users: &BTreeMap<String, Vec<String>>) {
+        let want = (users.clone(), users.values().flatten().cloned().collect());
         for _ in 0..200 {
             while self.read() {}
-            if self.tables().0 == *users {
-                break;
+            if self.tables() == want {
+                return;
             }
         }
-        let (seen, occupied) = self.tables();
-        assert_eq!(seen, *users);
-        assert_eq!(occupied, users.values().flatten().cloned().collect());
+        assert_eq!(self.tables(), want);
     }
 
     /// The number of the last event.
@@ -201,8 +202,11 @@ impl FeedBackend {
 }
 
 fn serve(mut stream: TcpStream, number: usize, mode: &AtomicU8, tell: &Sender<Value>) {
-    let Some(asked) = read_request(&mut stream) else { return };
     let is = |wanted: Mode| mode.load(SeqCst) == wanted as u8;
+    if is(Mode::Gone) {
+        return;
+    }
+    let Some(asked) = read_request(&mut stream) else { return };
     if is(Mode::Hangs) {
         let _ = stream.read(&mut [0]);
     } else if is(Mode::Refuses) {

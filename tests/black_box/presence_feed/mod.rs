@@ -1,6 +1,7 @@
 //! The presence feed as a backend sees it, which is down now and then, as is the server.
 
 mod backend;
+mod load;
 mod state;
 
 use std::collections::BTreeMap;
@@ -10,15 +11,19 @@ use std::time::Duration;
 use serde_json::json;
 
 use self::backend::{FeedBackend, Mode};
-use crate::common::{Peer, Server, Settings, until};
+use self::load::{Load, table_of};
+use self::state::{SCOPES, told_tables};
+use crate::common::{Peer, Server, Settings, free_port, until, with_api};
 
 const TOLD: &[&str] =
     &[r#"name = "told""#, r#"subscribe = "users""#, r#"publish = "users""#, "presence_feed = true"];
 
 const GRACE_MS: u64 = 400;
 
+const RESTART_GRACE_MS: u64 = 1_500;
+
 fn settings(backend: &FeedBackend) -> Settings {
-    patient_settings(backend, 1_500)
+    patient_settings(backend, RESTART_GRACE_MS)
 }
 
 fn patient_settings(backend: &FeedBackend, restart_grace_ms: u64) -> Settings {
@@ -141,62 +146,64 @@ fn a_backend_that_hangs_costs_chat_nothing() {
     server.wait_for_log("does not take", 1);
 }
 
-/// The figure: a backend that is killed and started a hundred times under load.
-#[test]
-fn a_backend_that_is_down_a_hundred_times_hears_everything_in_order() {
-    let mut backend = FeedBackend::start();
-    let server = Server::start(settings(&backend));
-    let mut peers: BTreeMap<u32, Peer> = BTreeMap::new();
-    for round in 0..200 {
-        backend.set(if round % 2 == 0 { Mode::Takes } else { Mode::TakesAndDies });
-        for step in 0..5 {
-            let number = (round * 7 + step * 13) % 40;
-            if peers.remove(&number).is_none() {
-                let name = format!("user{}", number % 25);
-                let mut peer = Peer::user(server.address(), &name);
-                subscribe(&mut peer, &format!("told:{}", number % 4));
-                peers.insert(number, peer);
-            }
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    backend.set(Mode::Takes);
-    let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for number in peers.keys() {
-        let channels = users.entry(format!("user{}", number % 25)).or_default();
-        channels.push(format!("told:{}", number % 4));
-        channels.sort();
-        channels.dedup();
-    }
-    backend.wait_for_table(&users);
-    let told = server.metric("chat_presence_feed_events_total");
-    assert_eq!(backend.received_count() as f64, told, "each is told at least once");
-    assert!(50 < backend.repeated_count(), "it died with requests that it had taken");
+/// How often something happens: a few times, unless `scripts/presence-kills` asks for more.
+fn count_of(name: &str, default: u32) -> u32 {
+    std::env::var(name).ok().and_then(|count| count.parse().ok()).unwrap_or(default)
 }
 
-/// The figure: the same with a server that is killed twenty times.
+/// What `scripts/presence-kills` writes down.
+fn say_figure(what: &str, times: u32, backend: &FeedBackend) {
+    let (told, again) = (backend.received_count(), backend.repeated_count());
+    println!("figure\t{what}\t{times}\t{told}\t{again}");
+}
+
 #[test]
-fn a_server_that_is_killed_twenty_times_leaves_the_backend_with_the_truth() {
+fn a_backend_that_dies_again_and_again_under_load_hears_everything_in_order() {
     let mut backend = FeedBackend::start();
-    let mut server = Server::start(settings(&backend));
-    for life in 0..20u32 {
-        backend.set(if life % 3 == 0 { Mode::TakesAndDies } else { Mode::Takes });
-        let mut peers = Vec::new();
-        for n in 0..20 {
-            let mut peer = Peer::user(server.address(), &format!("user{}", (life * 3 + n) % 30));
-            subscribe(&mut peer, &format!("told:{}", n % 3));
-            peers.push(peer);
-            if n % 4 == 3 {
-                drop(peers.remove(0));
-            }
+    let server = Server::start(settings(&backend));
+    let load = Load::start(server.address());
+    let deaths_count = count_of("BACKEND_KILLS", 10);
+    for death in 0..u64::from(deaths_count) {
+        // Requests are repeated at times of their own: these are never the same.
+        let lengths_ms = [40 + death * 29 % 60, 80 + death * 53 % 150, 20 + death * 37 % 70];
+        let modes = [Mode::Takes, Mode::TakesAndDies, Mode::Gone];
+        for (mode, ms) in modes.into_iter().zip(lengths_ms) {
+            backend.set(mode);
+            thread::sleep(Duration::from_millis(ms));
         }
-        thread::sleep(Duration::from_millis(u64::from(life % 5) * 11));
+    }
+    backend.set(Mode::Takes);
+    let here = load.stop();
+    backend.wait_for_table(&table_of(&here));
+    let told = server.metric("chat_presence_feed_events_total");
+    assert_eq!(backend.received_count() as f64, told, "each is told at least once");
+    assert!(0 < backend.repeated_count(), "it died with requests that it had taken");
+    say_figure("backend", deaths_count, &backend);
+}
+
+#[test]
+fn a_server_that_is_killed_again_and_again_under_load_leaves_the_backend_with_the_truth() {
+    let (mut backend, port) = (FeedBackend::start(), free_port());
+    let mut server = Server::start(with_api(settings(&backend), port, &SCOPES));
+    let load = Load::start(server.address());
+    let kills_count = count_of("SERVER_KILLS", 3);
+    for life in 0..u64::from(kills_count) {
+        backend.set([Mode::Takes, Mode::TakesAndDies, Mode::Gone][life as usize % 3]);
+        // Some live for longer than the grace of their start.
+        let long_ms = if life % 5 == 4 { RESTART_GRACE_MS + 300 } else { 0 };
+        thread::sleep(Duration::from_millis(long_ms + 100 + life * 137 % 500));
         server.signal("KILL");
         server.wait();
+        load.server_died();
         server.start_again();
     }
     backend.set(Mode::Takes);
-    let mut last = Peer::user(server.address(), "last");
-    subscribe(&mut last, "told:9");
-    backend.wait_for_table(&BTreeMap::from([("last".to_owned(), vec!["told:9".to_owned()])]));
+    thread::sleep(Duration::from_millis(300));
+    let here = load.stop();
+    let there = table_of(&here);
+    assert!(!there.is_empty());
+    backend.wait_for_table(&there);
+    let (users, channels) = backend.tables();
+    assert_eq!(told_tables(port), (users, channels, backend.last_number()));
+    say_figure("server", kills_count, &backend);
 }
