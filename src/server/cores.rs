@@ -19,17 +19,19 @@ use tokio::time;
 
 use super::blocks::block_table;
 use super::core_lanes::{COMMAND_LANE, CoreCommand, NEIGHBOUR_LANE};
+use super::dead_letter_notices::DeadLetterNotices;
 use super::descriptor_table::TableUse;
 use super::executor::{
     self, CoreError, CoreEvent, CoreReport, CoreSetup, ListenError, StartListening, Thread,
 };
 use super::hook_lane::HookSender;
 use super::plan::StartPlan;
-use super::presence::{self, PresenceThread, StartedFeed};
+use super::presence::{self, FeedEnds, PresenceSender, PresenceThread, StartedFeed};
 use super::process::memory_limit_bytes;
 use super::pulse::LastPulse;
 use super::random::random;
-use super::storage::{self, Storage, StoreEnds, StoreStatus, Wakers};
+use super::storage::{self, Storage, StoreEnds, StoreStatus};
+use super::wakers::Wakers;
 use super::{ServerSetup, StartError};
 use crate::base::{Csprng, ShardId};
 use crate::blocks::BlockList;
@@ -114,13 +116,15 @@ impl CoreHandles {
             core_events,
             server_answers,
         } = control_channels;
+        let FeedEnds { thread: presence, mut senders, store: store_feed } = presence::ends(feed);
         let shards_count = plan.cores.len() as u16; // the plan keeps it below `SHARDS_MAX`
         let name_key = random().map_err(StartError::Random)?;
         let store_cells = store_status.as_ref().map(|store_status| Arc::clone(&store_status.cells));
         let (mut names, mut store, mut store_ends) = (NameKey::from_bytes(name_key), None, None);
         if let Some(store_status) = store_status {
             names = look_into_store(opener(setup, name_key)).await?;
-            let started = Store::start(opener(setup, name_key), store_status, shards_count)?;
+            let feed = (store_feed, names);
+            let started = Store::start(setup, name_key, store_status, shards_count, feed)?;
             (store, store_ends) = (Some(started.0), Some(started.1));
         }
         let mut store_ends = store_ends.into_iter().flatten();
@@ -128,7 +132,6 @@ impl CoreHandles {
         let stop = Arc::new(AtomicBool::new(false));
         let (shard, ring) = (Arc::new(shard_options(setup, plan)), plan.ring(&setup.ring));
         let memory_bytes = memory_limit_bytes().unwrap_or(u64::MAX) / u64::from(shards_count);
-        let (presence, mut senders) = presence::ends(feed);
         let mut cores = Vec::new();
         let neighbours = lane::mesh(shards_count, NEIGHBOUR_LANE);
         let ends = neighbours.into_iter().zip(trace_events).zip(cells).zip(hooks);
@@ -335,12 +338,17 @@ impl CoreHandles {
 impl Store {
     /// Starts its thread; the cores get their ends of its lanes.
     fn start(
-        open: storage::OpenEngine<FjallDisk>,
+        setup: &ServerSetup,
+        new_name_key: [u8; 16],
         store_status: StoreStatus,
         shards_count: u16,
+        (feed, names): (Option<PresenceSender>, NameKey),
     ) -> Result<(Store, Vec<StoreEnds>), StartError> {
+        let namespaces = setup.shard.room.namespaces.clone();
+        let notices = feed.map(|feed| DeadLetterNotices::new(feed, names, namespaces));
+        let open = opener(setup, new_name_key);
         let (go, wakers) = mpsc::sync_channel(1);
-        let started = storage::start(open, store_status, shards_count, wakers);
+        let started = storage::start(open, store_status, shards_count, (wakers, notices));
         let (storage, ends) = started.map_err(StartError::Storage)?;
         Ok((Store { storage, go }, ends))
     }

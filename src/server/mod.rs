@@ -25,6 +25,7 @@ mod core_lanes;
 mod cores;
 mod cpu_quota;
 mod cpu_time;
+mod dead_letter_notices;
 mod descriptor_table;
 mod diagnostics;
 mod dump;
@@ -51,6 +52,7 @@ mod reload;
 mod rlimits;
 mod storage;
 mod traces;
+mod wakers;
 
 use std::fs;
 use std::io;

@@ -24,7 +24,7 @@ use tokio::task::spawn_blocking;
 use super::StartError;
 use super::presence_client::{PresenceBackend, PresenceClient};
 use super::presence_keeper::{FeedAsk, FeedKeeper, FeedLink};
-use super::storage::Wakers;
+use super::wakers::Wakers;
 use crate::base::limits::{PRESENCE_BATCH_FACTS_MAX, PRESENCE_BATCHES_MAX};
 use crate::base::{MonotonicMs, MonotonicUs, Timestamps};
 use crate::clock::{now, unix_ms};
@@ -76,6 +76,8 @@ pub(super) struct StartedFeed {
     pub thread: PresenceThread,
     /// By core.
     pub senders: Vec<PresenceSender>,
+    /// The storage thread's.
+    pub store: PresenceSender,
     pub link: FeedLink,
 }
 
@@ -98,13 +100,22 @@ pub(super) async fn start(
     Ok(Some(started))
 }
 
-/// The thread, and the ends of cores in their order, where somebody is told.
-pub(super) fn ends(
-    feed: Option<StartedFeed>,
-) -> (Option<PresenceThread>, std::vec::IntoIter<PresenceSender>) {
+/// The ends of a feed.
+pub(super) struct FeedEnds {
+    pub thread: Option<PresenceThread>,
+    /// Those of cores, in their order.
+    pub senders: std::vec::IntoIter<PresenceSender>,
+    /// The storage thread's.
+    pub store: Option<PresenceSender>,
+}
+
+/// The ends, where somebody is told.
+pub(super) fn ends(feed: Option<StartedFeed>) -> FeedEnds {
     match feed {
-        Some(StartedFeed { thread, senders, .. }) => (Some(thread), senders.into_iter()),
-        None => (None, Vec::new().into_iter()),
+        Some(StartedFeed { thread, senders, store, .. }) => {
+            FeedEnds { thread: Some(thread), senders: senders.into_iter(), store: Some(store) }
+        }
+        None => FeedEnds { thread: None, senders: Vec::new().into_iter(), store: None },
     }
 }
 
@@ -113,6 +124,7 @@ pub(super) fn ends(
 fn start_thread(keeper: FeedKeeper, cores_count: u16, out: FeedOutlet) -> io::Result<StartedFeed> {
     let (stop, wants_pass) = (Arc::new(AtomicBool::new(false)), passes(cores_count));
     let (lanes, facts) = lane::mailbox(cores_count, PRESENCE_LANE);
+    let (mut store_lanes, given_up) = lane::mailbox(1, PRESENCE_LANE);
     let (asks, asked) = channel();
     let (go, wakers) = sync_channel::<Wakers>(1);
     let thread = thread::Builder::new().name("presence".to_owned()).spawn({
@@ -120,19 +132,17 @@ fn start_thread(keeper: FeedKeeper, cores_count: u16, out: FeedOutlet) -> io::Re
         move || {
             // No wakers come when the server does not start.
             let Ok(wakers) = wakers.recv() else { return };
-            let feed_thread = FeedThread { keeper, facts, asked, out, wants_pass, wakers };
+            let feed_thread =
+                FeedThread { keeper, facts, given_up, asked, out, wants_pass, wakers };
             feed_thread.serve(&stop);
         }
     })?;
     let handle = thread.thread().clone();
-    let senders = lanes.into_iter().zip(wants_pass).map(|(lane, wants_pass)| PresenceSender {
-        lane,
-        thread: handle.clone(),
-        wants_pass,
-    });
-    let senders = senders.collect();
+    let sender = |(lane, wants_pass)| PresenceSender { lane, thread: handle.clone(), wants_pass };
+    let store = sender((store_lanes.remove(0), Arc::default()));
+    let senders = lanes.into_iter().zip(wants_pass).map(sender).collect();
     let link = FeedLink::new(asks, handle.clone());
-    Ok(StartedFeed { thread: PresenceThread { thread, go, stop }, senders, link })
+    Ok(StartedFeed { thread: PresenceThread { thread, go, stop }, senders, store, link })
 }
 
 fn passes(cores_count: u16) -> Vec<Arc<AtomicBool>> {
@@ -181,6 +191,8 @@ struct FeedOutlet {
 struct FeedThread {
     keeper: FeedKeeper,
     facts: Mailbox<PresenceFact>,
+    /// From the storage thread.
+    given_up: Mailbox<PresenceFact>,
     asked: Receiver<FeedAsk>,
     out: FeedOutlet,
     /// By core.
@@ -211,11 +223,13 @@ impl FeedThread {
 
     /// Returns how many facts it was.
     fn pass(&mut self, at: Timestamps) -> usize {
-        let FeedThread { keeper, facts, asked, out, wants_pass, wakers } = self;
+        let FeedThread { keeper, facts, given_up, asked, out, wants_pass, wakers } = self;
         let taken_count =
             facts.take(PASS_FACTS_MAX, &mut |_, fact| keeper.take(at, fact), &mut |core| {
                 wakers[usize::from(core)].notify()
             });
+        // The storage thread looks by itself whether there is room.
+        given_up.take(PASS_FACTS_MAX, &mut |_, fact| keeper.take(at, fact), &mut |_| ());
         while let Ok(ask) = asked.try_recv() {
             keeper.ask(ask);
         }

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::dead_letter_notices::DeadLetterNotices;
+use super::wakers::Wakers;
 use crate::admin::StoreState;
 use crate::base::ShardId;
 use crate::base::limits::{STORE_LANE_BATCH_ITEMS_MAX, STORE_LANE_BATCHES_MAX, TURN_REPLIES_MAX};
@@ -30,7 +32,6 @@ use crate::metrics::{
     Cells, Counter, DeadLetterReason, FlightCause, FlightRecord, Gauge, Histogram, MetricsWriter,
     StoreFailure,
 };
-use crate::ring::Waker;
 use crate::store::{
     DeadLetterTotals, Disk, Engine, OpenError, StoreCounts, StoreError, StoreReply, StoreRequest,
     TurnResult,
@@ -57,14 +58,20 @@ struct Answers {
     waiting: Vec<StoreReply>,
 }
 
+/// What the thread takes from, and where it brings things.
+struct StoreLanes {
+    requests: Mailbox<StoreRequest>,
+    /// By core.
+    answers: Vec<Answers>,
+    /// For the presence feed, where there is one.
+    notices: Option<DeadLetterNotices>,
+}
+
 /// The thread.
 pub(super) struct Storage {
     thread: JoinHandle<()>,
     stop: Arc<AtomicBool>,
 }
-
-/// What wakes shards, by shard; comes when they exist.
-pub(super) type Wakers = Arc<[Waker]>;
 
 /// How the thread tells how it is.
 pub(super) struct StoreStatus {
@@ -84,7 +91,7 @@ pub(super) fn start<D: Disk + 'static>(
     open: OpenEngine<D>,
     store_status: StoreStatus,
     shards_count: u16,
-    wakers: Receiver<Wakers>,
+    (wakers, notices): (Receiver<Wakers>, Option<DeadLetterNotices>),
 ) -> io::Result<(Storage, Vec<StoreEnds>)> {
     let stop = Arc::new(AtomicBool::new(false));
     let (senders, requests) = lane::mailbox(shards_count, STORE_LANE);
@@ -100,7 +107,10 @@ pub(super) fn start<D: Disk + 'static>(
             // No wakers come when the server does not start.
             let Ok(wakers) = wakers.recv() else { return };
             match open() {
-                Ok(engine) => serve(engine, requests, answers, &wakers, &store_status, &stop),
+                Ok(engine) => {
+                    let lanes = StoreLanes { requests, answers, notices };
+                    serve(engine, lanes, &wakers, &store_status, &stop)
+                }
                 // It was good a moment ago, and messages wait for it.
                 Err(fault) => {
                     tracing::error!("{fault}");
@@ -147,22 +157,25 @@ impl Storage {
 
 fn serve<D: Disk>(
     mut engine: Engine<D>,
-    mut requests: Mailbox<StoreRequest>,
-    mut answers: Vec<Answers>,
+    mut lanes: StoreLanes,
     wakers: &Wakers,
     store_status: &StoreStatus,
     stop: &AtomicBool,
 ) {
     let metrics = store_status.cells.claim();
+    let StoreLanes { requests, answers, notices } = &mut lanes;
     let mut published = StoreCounts::default();
     let mut replies = Vec::new();
     loop {
         let is_last = stop.load(SeqCst);
-        let taken_count = take_requests(&mut requests, &mut engine, wakers);
+        let taken_count = take_requests(requests, &mut engine, wakers);
         let began = now();
         let turned = engine.turn(unix_ms(), &mut replies);
         if published.commits != engine.counts().commits {
             metrics.observe(Histogram::StoreTurn, began.elapsed().as_micros() as u64);
+        }
+        if let Some(notices) = notices {
+            notices.tell(&engine);
         }
         published = store_status.publish(&metrics, &engine, published);
         for (ShardId(shard), reply) in replies.drain(..) {

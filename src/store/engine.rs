@@ -37,10 +37,12 @@ use crate::base::{Prng, ShardId};
 
 use super::OpenError;
 use super::disk::{Capacity, Disk, DiskError, SyncMode};
+use super::key;
 use super::messages::{
-    Append, RequestId, StoreError, StoreOp, StoreReply, StoreRequest, StoreResult, WriteEpoch,
+    Append, GivenUpMessage, RequestId, StoreError, StoreOp, StoreReply, StoreRequest, StoreResult,
+    WriteEpoch,
 };
-use super::record::DecodeError;
+use super::record::{ChannelRecord, DecodeError};
 use append_gate::AppendGate;
 use boot::BootHistory;
 use budget::Budget;
@@ -151,6 +153,16 @@ impl<D: Disk> Engine<D> {
         self.upkeep.dead_letters()
     }
 
+    /// Messages that the last turn has given up, and that are on the disk as such. One whose
+    /// conversation cannot be read is left out.
+    pub fn given_up(&self) -> impl Iterator<Item = GivenUpMessage> {
+        self.upkeep.given_up().iter().filter_map(|dead_lettered| {
+            let (inbox, room, offset) = key::pending_from(&dead_lettered.key)?;
+            let ChannelRecord { tenant, channel, .. } = self.channels.record(room).ok()??;
+            Some(GivenUpMessage { inbox, tenant, channel, offset, cause: dead_lettered.cause })
+        })
+    }
+
     /// Whether `take` may be called with this operation now, and not only after a turn. Reads are
     /// always taken.
     pub fn has_room_for(&self, op: &StoreOp) -> bool {
@@ -177,6 +189,7 @@ impl<D: Disk> Engine<D> {
 
     /// Does a bounded part of the pending work. `now_unix_ms` is the time of the wall clock.
     pub fn turn(&mut self, now_unix_ms: u64, out: &mut Vec<(ShardId, StoreReply)>) -> TurnResult {
+        self.upkeep.begin_turn();
         if self.health.heal(now_unix_ms, &mut self.channels) == ReopenResult::Reopened {
             self.counts.reopened += 1;
         }
@@ -275,7 +288,7 @@ impl<D: Disk> Engine<D> {
                 let (dead_lettered, durable) =
                     pending::dead_letter(&mut self.channels, &new_dead_letter)?;
                 if let Some(dead_lettered) = dead_lettered {
-                    self.upkeep.on_dead_lettered(&dead_lettered, &mut self.counts);
+                    self.upkeep.on_dead_lettered(dead_lettered, &mut self.counts);
                 }
                 (StoreResult::Done, durable)
             }

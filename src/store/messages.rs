@@ -339,6 +339,21 @@ pub enum DeadLetterCause {
     Expired,
 }
 
+/// A message that has become a dead letter, for whoever is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenUpMessage {
+    /// The personal channel of the user for whom it was.
+    pub inbox: RoomId,
+    /// The tenant of the conversation.
+    pub tenant: Arc<str>,
+    /// The conversation.
+    pub channel: Arc<str>,
+    /// The message's offset there.
+    pub offset: u64,
+    /// The cause.
+    pub cause: DeadLetterCause,
+}
+
 /// An answer of the store.
 #[derive(Clone, Debug)]
 pub struct StoreReply {

@@ -37,11 +37,11 @@ pub use inspect::{
 };
 pub use messages::{
     Addressee, AdvanceMarker, Append, ChannelCreated, Conversation, ConversationsQuery,
-    DeadLetterCause, DeliveryAttempt, DuePage, Flow, HistoryRange, KnownId, MarkerPosition,
-    MessageReactions, NewDeadLetter, OpenChannel, OpenedChannel, PendingMessage, PendingQuery,
-    React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult, ReactionTotals,
-    ReactionsQuery, ReadMarkers, ReadMarkersQuery, ReadOrder, RequestId, Requester, StoreError,
-    StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult, WriteEpoch,
+    DeadLetterCause, DeliveryAttempt, DuePage, Flow, GivenUpMessage, HistoryRange, KnownId,
+    MarkerPosition, MessageReactions, NewDeadLetter, OpenChannel, OpenedChannel, PendingMessage,
+    PendingQuery, React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult,
+    ReactionTotals, ReactionsQuery, ReadMarkers, ReadMarkersQuery, ReadOrder, RequestId, Requester,
+    StoreError, StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult, WriteEpoch,
 };
 pub use opening::{go_on_without, open};
 pub use options::{Durability, Options, Retention};

@@ -18,6 +18,7 @@ use crate::wire::{ClientInfo, Epoch, Payload, Publication};
 mod disks;
 mod edits;
 mod fairness;
+mod given_up;
 mod ids;
 mod model;
 mod reactions;

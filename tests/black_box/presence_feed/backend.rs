@@ -123,6 +123,11 @@ impl FeedBackend {
             let (from, count) = (text("from"), &event["count"]);
             return self.words.push(format!("{user}: {count} of {from} in {channel}"));
         }
+        if kind == "dead_letter" {
+            let (offset, reason) = (&event["offset"], text("reason"));
+            self.users.entry(user.clone()).or_default().0 = number;
+            return self.words.push(format!("{user}: {offset} in {channel} is dead by {reason}"));
+        }
         let known = self.users.entry(user.clone()).or_default();
         let previous = event["previous"].as_u64().unwrap_or(0);
         if kind == "connected" {

@@ -56,7 +56,7 @@ impl<D: Disk> Bench<D> {
         assert!(matches!(outcome, StoreResult::MarkerAdvanced { .. }), "{outcome:?}");
     }
 
-    fn dead_letter(&mut self, offset: u64) {
+    pub(super) fn dead_letter(&mut self, offset: u64) {
         let new_dead_letter = NewDeadLetter {
             inbox: BOB,
             room: DM,

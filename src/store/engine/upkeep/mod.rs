@@ -46,6 +46,8 @@ const EXPIRY_MS: u64 = 1_000;
 pub(super) struct Upkeep {
     sweeper: Sweeper,
     dead_letter_scan: DeadLetterScan,
+    /// Messages that the turn has given up.
+    given_up: Vec<DeadLettered>,
 }
 
 /// An entry of a keyspace.
@@ -57,7 +59,11 @@ struct Entry {
 impl Upkeep {
     /// No sweep has begun.
     pub fn new(retention: &[Retention]) -> Upkeep {
-        Upkeep { sweeper: Sweeper::new(retention), dead_letter_scan: DeadLetterScan::default() }
+        Upkeep {
+            sweeper: Sweeper::new(retention),
+            dead_letter_scan: DeadLetterScan::default(),
+            given_up: Vec::new(),
+        }
     }
 
     /// The number of dead letters, as far as they were counted.
@@ -80,13 +86,24 @@ impl Upkeep {
         self.sweeper.expects(expires_unix_ms);
     }
 
+    /// A turn begins: what the last one has given up was seen.
+    pub fn begin_turn(&mut self) {
+        self.given_up.clear();
+    }
+
+    /// Messages that the turn has given up.
+    pub fn given_up(&self) -> &[DeadLettered] {
+        &self.given_up
+    }
+
     /// Counts a new dead letter.
-    pub fn on_dead_lettered(&mut self, dead_lettered: &DeadLettered, counts: &mut StoreCounts) {
+    pub fn on_dead_lettered(&mut self, dead_lettered: DeadLettered, counts: &mut StoreCounts) {
         self.dead_letter_scan.add(&dead_lettered.key, dead_lettered.at_unix_ms);
         match dead_lettered.cause {
             DeadLetterCause::Attempts => counts.dead_tried += 1,
             DeadLetterCause::Expired => counts.dead_expired += 1,
         }
+        self.given_up.push(dead_lettered);
     }
 
     /// The disk has failed: all sweeps start again.
@@ -97,6 +114,7 @@ impl Upkeep {
     /// The batch was dropped: dead letters are counted again.
     pub fn recount(&mut self) {
         self.dead_letter_scan = DeadLetterScan::default();
+        self.given_up.clear();
     }
 
     /// Counts some more dead letters on the disk.
@@ -252,7 +270,7 @@ impl Upkeep {
             let dead_lettered =
                 DeadLettered { key, cause: DeadLetterCause::Expired, at_unix_ms: now_unix_ms };
             put_dead_letter(channels, &dead_lettered, record);
-            self.on_dead_lettered(&dead_lettered, counts);
+            self.on_dead_lettered(dead_lettered, counts);
         }
         self.sweeper.set_found(found_unix_ms);
         let next = if seen_count < STEP_PENDING {

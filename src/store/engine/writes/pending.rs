@@ -11,6 +11,7 @@ use crate::store::messages::{
 use crate::store::record::{DeadLetterRecord, PendingRecord};
 
 /// A message that has become a dead letter.
+#[derive(Debug)]
 pub(in crate::store::engine) struct DeadLettered {
     /// Its key.
     pub key: Vec<u8>,

@@ -1,0 +1,94 @@
+//! What the store gives up, said to the presence feed.
+//!
+//! Invariant: the storage thread waits for nobody. What has no room waits here, up to a bound, and
+//! is lost beyond it: the dead letters themselves stay in the store.
+//!
+//! Deliberately absent: when a message is given up (`store`), and who is told (`presence_feed`).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::presence::PresenceSender;
+use crate::base::limits::PRESENCE_FACTS_MAX;
+use crate::presence_feed::{DeadLetterNotice, PresenceFact, UserKey};
+use crate::room::Namespace;
+use crate::session::{ChannelKind, NameKey, resolve};
+use crate::store::{DeadLetterCause, Disk, Engine, GivenUpMessage};
+
+/// See the module.
+pub(super) struct DeadLetterNotices {
+    sender: PresenceSender,
+    names: NameKey,
+    namespaces: Vec<Namespace>,
+    /// Those for which there was no room.
+    waiting: Vec<PresenceFact>,
+}
+
+impl DeadLetterNotices {
+    /// Nothing was given up yet.
+    pub fn new(
+        sender: PresenceSender,
+        names: NameKey,
+        namespaces: Vec<Namespace>,
+    ) -> DeadLetterNotices {
+        DeadLetterNotices { sender, names, namespaces, waiting: Vec::new() }
+    }
+
+    /// Says what the last turn has given up.
+    pub fn tell<D: Disk>(&mut self, engine: &Engine<D>) {
+        let room = PRESENCE_FACTS_MAX - self.waiting.len();
+        let facts = engine.given_up().filter_map(|one| fact(self.names, &self.namespaces, one));
+        self.waiting.extend(facts.take(room));
+        self.sender.post(&mut self.waiting);
+    }
+}
+
+/// The fact; `None` where the conversation is not of the user whose personal channel it was.
+fn fact(
+    names: NameKey,
+    namespaces: &[Namespace],
+    given_up: GivenUpMessage,
+) -> Option<PresenceFact> {
+    let GivenUpMessage { inbox, tenant, channel, offset, cause } = given_up;
+    let parties = match resolve(namespaces, &channel)?.1 {
+        ChannelKind::Conversation(parties) => parties,
+        ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Listed(_) => return None,
+    };
+    let reader = parties.into_iter().find(|party| names.inbox(&tenant, party) == inbox)?;
+    let cause = match cause {
+        DeadLetterCause::Attempts => "tries",
+        DeadLetterCause::Expired => "expired",
+    };
+    let user = UserKey { tenant, user: Arc::from(reader), unnamed: None };
+    let cause = Cow::Borrowed(cause);
+    Some(PresenceFact::DeadLetter(DeadLetterNotice { user, channel, offset, cause }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(channel: &str, reader: &str, cause: DeadLetterCause) -> Option<(String, String)> {
+        let names = NameKey::from_bytes([7; 16]);
+        let namespaces = [Namespace { name: "dm".to_owned(), ..Namespace::default() }];
+        let (tenant, channel) = (Arc::from("acme"), Arc::from(channel));
+        let inbox = names.inbox(&tenant, reader);
+        let given_up = GivenUpMessage { inbox, tenant, channel, offset: 8, cause };
+        match fact(names, &namespaces, given_up)? {
+            PresenceFact::DeadLetter(notice) => {
+                assert_eq!((&*notice.user.tenant, notice.offset), ("acme", 8));
+                Some((notice.user.user.to_string(), notice.cause.to_string()))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_reader_is_the_one_of_the_two_whose_personal_channel_it_was() {
+        let [tries, expired] = [DeadLetterCause::Attempts, DeadLetterCause::Expired];
+        assert_eq!(told("dm#ann,ben", "ben", tries), Some(("ben".into(), "tries".into())));
+        assert_eq!(told("dm#ann,ben", "ann", expired), Some(("ann".into(), "expired".into())));
+        assert_eq!(told("dm#ann,ben", "cleo", tries), None);
+        assert_eq!(told("news:1", "ann", tries), None, "nobody's but everybody's");
+    }
+}
