@@ -1,4 +1,5 @@
-//! The table of everything that is counted. A line here is the whole registration.
+//! The table of everything that is counted, with the buckets of what is measured. A line here is
+//! the whole registration.
 
 use super::hook_labels::{FeedOutcome, Hook, HookMiss};
 use super::labels::{

@@ -1,5 +1,5 @@
-//! The control thread: starts the cores, serves the admin pages, and turns
-//! signals into commands. It never makes a core wait.
+//! The control thread: starts the cores, serves the admin pages, and turns signals into commands (a
+//! drain, the end of one that takes too long). It never makes a core wait.
 //!
 //! | signal | what happens |
 //! |---|---|

@@ -1,8 +1,6 @@
 //! Connections that are about to expire, where the application's backend says whether they may
-//! stay.
-//!
-//! While the backend is asked, and where it does not answer, the connection has a minute more: then
-//! it is asked again.
+//! stay. While it is asked, and where it does not answer, the connection has a minute more: then it
+//! is asked again.
 //!
 //! Deliberately absent: fresh tokens (`refresh`).
 

@@ -1,4 +1,5 @@
-//! Reading frames: one connection's bytes in, whole messages out, wherever they were cut.
+//! Reading frames: one connection's bytes in, whole messages out, wherever they were cut. What of a
+//! text has come is checked to be UTF-8 before the rest has.
 //!
 //! Deliberately absent: sockets, time-outs, and how much all connections keep together.
 
