@@ -92,9 +92,13 @@ impl InFlightBatches {
         let batch = self.0.at_mut(u32::from(id.0))?;
         batch.failed += u32::from(result == SendResult::Dropped);
         batch.outstanding -= 1;
-        if batch.outstanding != 0 {
-            return None;
-        }
+        if batch.outstanding != 0 { None } else { self.remove(id) }
+    }
+
+    /// Once a batch, apart from what happens for each of its sends: a call here leaves that short
+    /// enough to be inlined.
+    #[cold]
+    fn remove(&mut self, id: BatchId) -> Option<FanoutBatch> {
         self.0.remove(u32::from(id.0))
     }
 
