@@ -1,5 +1,7 @@
 //! Who a client is, by its backend.
 
+use std::sync::{Arc, Barrier};
+
 use serde_json::json;
 
 use super::{Answer, Backend, asking, result, server};
@@ -121,15 +123,21 @@ fn the_backend_turns_clients_away() {
 
 #[test]
 fn tokens_are_not_asked_about_and_who_leaves_is_forgotten() {
-    let backend = Backend::start(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(300));
+    let gate = Arc::new(Barrier::new(2));
+    let opened = Arc::clone(&gate);
+    let backend = Backend::start(move |_| {
+        opened.wait();
         result(json!({ "user": "ann", "channels": ["room:1"] }))
     });
     let server = server(&backend, &["connect"]);
     let mut gone = Peer::upgraded(server.address(), Encoding::Json);
     gone.send(json!({ "connect": {} }));
-    backend.asked();
+    server.wait_for_metric("chat_hooks_under_way", 1.0);
+    server.wait_for_metric("chat_active_connections{protocol=\"json\"}", 1.0);
     drop(gone);
+    server.wait_for_metric("chat_active_connections{protocol=\"json\"}", 0.0);
+    gate.wait();
+    backend.asked();
     let mut peer = Peer::upgraded(server.address(), Encoding::Json);
     let reply = peer.call(json!({ "connect": { "token": token(json!({ "sub": "bob" })) } }));
     assert!(reply["connect"]["client"].is_string(), "{reply}");
