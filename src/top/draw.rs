@@ -31,7 +31,7 @@ const MARK_WIDTH: usize = 3;
 const OVER_LINES_MAX: usize = 5;
 
 /// Rows of the table that are left where the map of heat is shown, with the table's head.
-const TABLE_LINES_MIN: u16 = 5;
+const TABLE_LINES_MIN: u16 = 4;
 
 /// Lines that topics leave: the table's head, two cores, and what keys mean.
 const TABLE_LINES_KEPT: u16 = 4;

@@ -30,6 +30,8 @@ pub struct Figures {
     pub(super) api: Option<Shares>,
     /// `None` when the application's backend was never asked.
     pub(super) hooks: Option<HookFigures>,
+    /// `None` where no backend is told who is there.
+    pub(super) presence: Option<PresenceFigures>,
     pub(super) dead_letters: Option<f64>,
     pub(super) dead_letter_oldest_s: Option<f64>,
     pub(super) dead_letters_per_s: Option<f64>,
@@ -101,6 +103,22 @@ pub(super) struct HookFigures {
     pub under_way: Option<f64>,
     /// Hooks whose backend is not asked for a while.
     pub suspended: Option<f64>,
+}
+
+/// What a backend is told of who is there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct PresenceFigures {
+    pub users: Option<f64>,
+    /// Events.
+    pub told_per_s: Option<f64>,
+    /// Of events that it has not taken.
+    pub waiting_bytes: Option<f64>,
+    pub limit_bytes: Option<f64>,
+    /// Age of the oldest of them.
+    pub oldest_s: Option<f64>,
+    /// Events that were dropped.
+    pub lost_per_s: Option<f64>,
+    pub write_failures_per_s: Option<f64>,
 }
 
 /// What the process takes.
@@ -239,6 +257,7 @@ impl Figures {
             process: process(now, &rates),
             api: rates.by("chat_api_requests_total", "outcome"),
             hooks: hooks(now, &rates),
+            presence: presence(now, &rates),
             dead_letters: now.sum("chat_dead_letter_messages"),
             dead_letter_oldest_s: now.sum("chat_dead_letter_oldest_age_seconds"),
             dead_letters_per_s: rates.of("chat_dead_letter_total"),
@@ -306,6 +325,19 @@ fn hooks(now: &Readings, rates: &Rates) -> Option<HookFigures> {
         missed: rates.by("chat_hook_misses_total", "reason"),
         under_way: now.sum("chat_hooks_under_way"),
         suspended: now.sum("chat_hooks_suspended"),
+    })
+}
+
+fn presence(now: &Readings, rates: &Rates) -> Option<PresenceFigures> {
+    let limit_bytes = now.sum("chat_presence_feed_queue_limit_bytes").filter(|max| 0.0 < *max)?;
+    Some(PresenceFigures {
+        users: now.sum("chat_presence_feed_users"),
+        told_per_s: rates.of("chat_presence_feed_events_total"),
+        waiting_bytes: now.sum("chat_presence_feed_queued_bytes"),
+        limit_bytes: Some(limit_bytes),
+        oldest_s: now.sum("chat_presence_feed_oldest_age_seconds"),
+        lost_per_s: rates.of("chat_presence_feed_lost_total"),
+        write_failures_per_s: rates.of("chat_presence_feed_write_failures_total"),
     })
 }
 

@@ -43,6 +43,7 @@ pub(super) enum Place {
     Blocks,
     Process,
     Hooks,
+    Presence,
     Core(u64),
 }
 
@@ -65,6 +66,7 @@ pub(super) fn over_thresholds(figures: &Figures) -> Vec<OverThreshold> {
     store(figures, &mut found);
     process(figures, &mut found);
     hooks(figures, &mut found);
+    presence(figures, &mut found);
     sends(figures, &mut found);
     figures.cores.iter().for_each(|core| of_core(core, &mut found));
     found.sort_by_key(|one| std::cmp::Reverse(one.urgency));
@@ -237,6 +239,28 @@ fn hooks(figures: &Figures, found: &mut Vec<OverThreshold>) {
     let many = missed.filter(|missed| suspended.is_none() && 10.0 / 300.0 < *missed);
     note(found, of, (share(many, part.asked_per_s), 0.1), |missed| {
         format!("{} of hooks have no answer", percent(missed))
+    });
+}
+
+fn presence(figures: &Figures, found: &mut Vec<OverThreshold>) {
+    use Place::Presence;
+    use Urgency::{Critical, Warning};
+    let Some(part) = &figures.presence else { return };
+    note(found, (Presence, Warning, "ChatPresenceFeedBehind"), (part.oldest_s, 60.0), |oldest| {
+        format!("the backend has not heard for {} who is there", age(oldest))
+    });
+    let losing = (Presence, Critical, "ChatPresenceFeedLosing");
+    let lost = part.lost_per_s.filter(|lost| 0.0 < *lost);
+    note(found, losing, (lost, 0.0), |lost| {
+        format!("{} events of who is there are lost", rate(lost))
+    });
+    let taken = share(part.waiting_bytes, part.limit_bytes).filter(|_| lost.is_none());
+    note(found, losing, (taken, 0.8), |taken| {
+        format!("{} of the queue for who is there is taken", percent(taken))
+    });
+    let failed = part.write_failures_per_s;
+    note(found, (Presence, Critical, "ChatPresenceFeedNotKept"), (failed, 0.0), |failed| {
+        format!("{} writes of who is there fail", rate(failed))
     });
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::figures::{CoreFigures, Figures, HookFigures, Shares};
+use super::figures::{CoreFigures, Figures, HookFigures, PresenceFigures, Shares};
 use super::findings::{Urgency, over_thresholds};
 
 /// All figures of a server, and what is over its threshold.
@@ -48,6 +48,7 @@ pub fn json(figures: &Figures) -> Value {
         },
         "api_requests_per_second_by_outcome": object(figures.api.as_ref()),
         "hooks": figures.hooks.as_ref().map(hooks),
+        "presence_feed": figures.presence.as_ref().map(presence),
         "dead_letters": {
             "waiting": figures.dead_letters,
             "oldest_age_seconds": figures.dead_letter_oldest_s,
@@ -75,6 +76,18 @@ fn hooks(hooks: &HookFigures) -> Value {
         "missed_per_second_by_reason": object(hooks.missed.as_ref()),
         "under_way": hooks.under_way,
         "suspended": hooks.suspended,
+    })
+}
+
+fn presence(presence: &PresenceFigures) -> Value {
+    json!({
+        "users": presence.users,
+        "told_per_second": presence.told_per_s,
+        "waiting_bytes": presence.waiting_bytes,
+        "limit_bytes": presence.limit_bytes,
+        "oldest_age_seconds": presence.oldest_s,
+        "lost_per_second": presence.lost_per_s,
+        "write_failures_per_second": presence.write_failures_per_s,
     })
 }
 

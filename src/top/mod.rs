@@ -87,6 +87,13 @@ pub const FAMILIES: &[&str] = &[
     "chat_hook_misses_total",
     "chat_hooks_under_way",
     "chat_hooks_suspended",
+    "chat_presence_feed_users",
+    "chat_presence_feed_events_total",
+    "chat_presence_feed_queued_bytes",
+    "chat_presence_feed_queue_limit_bytes",
+    "chat_presence_feed_oldest_age_seconds",
+    "chat_presence_feed_lost_total",
+    "chat_presence_feed_write_failures_total",
     "chat_blocks",
     "chat_tenant_active_connections",
 ];

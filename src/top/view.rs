@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: where it stands on a screen, and colours (`draw`).
 
-use super::figures::{CoreFigures, Figures, HookFigures, Shares, share};
+use super::figures::{CoreFigures, Figures, HookFigures, PresenceFigures, Shares, share};
 use super::findings::{OverThreshold, Place, Urgency, over_thresholds};
 use super::numbers::{UNKNOWN, age, bytes, count, duration, or_unknown, percent, rate};
 use super::sample::ServerState;
@@ -101,6 +101,9 @@ impl View {
         ];
         if let Some(part) = &figures.hooks {
             topics.push(topic("hooks", Place::Hooks, hooks(part)));
+        }
+        if let Some(part) = &figures.presence {
+            topics.push(topic("presence", Place::Presence, presence(part)));
         }
         if !figures.tenants.is_empty() {
             let tenants =
@@ -255,6 +258,16 @@ fn hooks(part: &HookFigures) -> Vec<String> {
     facts.push(format!("under way {}", or_unknown(part.under_way, count)));
     facts.push(format!("suspended {}", or_unknown(part.suspended, count)));
     facts
+}
+
+fn presence(part: &PresenceFigures) -> Vec<String> {
+    vec![
+        format!("users {}", or_unknown(part.users, count)),
+        format!("told {}", or_unknown(part.told_per_s, rate)),
+        format!("waiting {}", or_unknown(part.waiting_bytes, bytes)),
+        format!("oldest {}", or_unknown(part.oldest_s, age)),
+        format!("lost {}", or_unknown(part.lost_per_s, rate)),
+    ]
 }
 
 fn row(core: &CoreFigures, urgency: Urgency) -> CoreRow {
