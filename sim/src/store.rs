@@ -351,6 +351,7 @@ fn is_promise(outcome: &StoreResult) -> bool {
         | StoreResult::MarkerAdvanced { .. }
         | StoreResult::Behind(_)
         | StoreResult::Reacted(_)
+        | StoreResult::HistoryRemoved(_)
         | StoreResult::Done => true,
         StoreResult::Opened(..)
         | StoreResult::History(_)
@@ -384,6 +385,7 @@ fn spoil(reply: &mut StoreReply, mutator: &mut Mutator) {
         | StoreResult::Pending(..)
         | StoreResult::Reacted(_)
         | StoreResult::Reactions(_)
+        | StoreResult::HistoryRemoved(_)
         | StoreResult::Done
         | StoreResult::Failed(_) => (),
     }

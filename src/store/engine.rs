@@ -52,7 +52,7 @@ use queue::{QueuedRead, RequestQueue};
 use upkeep::Upkeep;
 use writes::append::{self, QuotaState, Written};
 use writes::markers::{self, Cleared, MarkerWrite};
-use writes::{pending, reaction};
+use writes::{history_removal, pending, reaction};
 
 pub(super) use boot::name_key;
 pub use dead_letter_scan::DeadLetterTotals;
@@ -250,6 +250,7 @@ impl<D: Disk> Engine<D> {
                 | StoreResult::Pending(..)
                 | StoreResult::Reacted(_)
                 | StoreResult::Reactions(_)
+                | StoreResult::HistoryRemoved(_)
                 | StoreResult::Done => plan.appends.push((from, write_epoch)),
             }
         }
@@ -299,6 +300,15 @@ impl<D: Disk> Engine<D> {
                 }
                 let (result, durable) = reaction::react(&mut self.channels, &react)?;
                 (StoreResult::Reacted(result), durable)
+            }
+            // It is small, and makes room: it works on a full disk, too.
+            StoreOp::RemoveHistory(removal) => {
+                let (last, durable) =
+                    history_removal::remove_history(&mut self.channels, &removal)?;
+                // Reads in progress show no more of it either.
+                self.queue.forget(removal.room, last);
+                self.upkeep.on_removed(removal.room);
+                (StoreResult::HistoryRemoved(last), durable)
             }
             StoreOp::Open(_)
             | StoreOp::Read(_)

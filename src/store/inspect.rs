@@ -344,7 +344,8 @@ impl<D: Disk> Inspection<D> {
             match channels.binary_search_by_key(&room, |(room, _)| *room) {
                 Ok(place) => {
                     let ChannelRecord { tenant, channel, first, .. } = &channels[place].1;
-                    if space == StoreKeyspace::Dead && offset < *first {
+                    let went = space == StoreKeyspace::Dead && offset < *first;
+                    if went || channels[place].1.is_removed(offset) {
                         continue; // its body went with its message
                     }
                     let (tenant, channel) = (tenant.clone(), channel.clone());

@@ -7,8 +7,10 @@ use super::change::{ChangeKind, MessageChange};
 use crate::base::{ConnId, RoomId, ShardId, UserHash};
 use crate::wire::{Epoch, Publication};
 
+mod history_removal;
 mod reactions;
 
+pub use self::history_removal::RemoveHistory;
 pub use self::reactions::{
     MessageReactions, React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult,
     ReactionTotals, ReactionsQuery,
@@ -100,6 +102,8 @@ pub enum StoreOp {
     React(Box<React>),
     /// What was reacted to messages with? → `Reactions`.
     Reactions(Box<ReactionsQuery>),
+    /// Remove all messages of a channel. → `HistoryRemoved`.
+    RemoveHistory(RemoveHistory),
     /// Count a delivery attempt of a pending message. → `Done`.
     Attempted(DeliveryAttempt),
     /// Turn a pending message into a dead letter. → `Done`.
@@ -128,6 +132,7 @@ impl StoreOp {
             | StoreOp::AdvanceMarker(_)
             | StoreOp::Attempted(_)
             | StoreOp::DeadLetter(_)
+            | StoreOp::RemoveHistory(_)
             | StoreOp::React(_) => StoreOpClass::Write,
             StoreOp::Open(_)
             | StoreOp::Read(_)
@@ -394,6 +399,8 @@ pub enum StoreResult {
     Reacted(ReactionResult),
     /// To `Reactions`.
     Reactions(ReactionPage),
+    /// To `RemoveHistory`: the last offset that is removed; 0 where the store has no channel.
+    HistoryRemoved(u64),
     /// To `Attempted` and `DeadLetter`.
     Done,
     /// To any: it failed.
@@ -458,6 +465,12 @@ impl StoreResult {
         Ok(page)
     }
 
+    /// The answer to `RemoveHistory`: the last offset that is removed.
+    pub fn history_removed(self) -> Result<u64, StoreError> {
+        let StoreResult::HistoryRemoved(last) = self else { return Err(self.failure()) };
+        Ok(last)
+    }
+
     /// Why it failed.
     pub fn failure(self) -> StoreError {
         match self {
@@ -472,6 +485,7 @@ impl StoreResult {
             | StoreResult::Pending(..)
             | StoreResult::Reacted(_)
             | StoreResult::Reactions(_)
+            | StoreResult::HistoryRemoved(_)
             | StoreResult::Done => unreachable!("the store answers what it was asked"),
         }
     }

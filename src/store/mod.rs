@@ -40,8 +40,9 @@ pub use messages::{
     DeadLetterCause, DeliveryAttempt, DuePage, Flow, GivenUpMessage, HistoryRange, KnownId,
     MarkerPosition, MessageReactions, NewDeadLetter, OpenChannel, OpenedChannel, PendingMessage,
     PendingQuery, React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult,
-    ReactionTotals, ReactionsQuery, ReadMarkers, ReadMarkersQuery, ReadOrder, RequestId, Requester,
-    StoreError, StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult, WriteEpoch,
+    ReactionTotals, ReactionsQuery, ReadMarkers, ReadMarkersQuery, ReadOrder, RemoveHistory,
+    RequestId, Requester, StoreError, StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult,
+    WriteEpoch,
 };
 pub use opening::{go_on_without, open};
 pub use options::{Durability, Options, Retention};

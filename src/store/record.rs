@@ -39,6 +39,9 @@ const VERSION: u8 = 1;
 /// there was `VERSION`, which is read, too.
 const CHANNEL_VERSION: u8 = 2;
 
+/// The version of the record of a channel of which something was removed by order.
+const REMOVED_VERSION: u8 = 3;
+
 /// The version of a message up to which something was changed in its channel: it counts
 /// that. All others have `VERSION`.
 const COUNTED_VERSION: u8 = 2;
@@ -178,6 +181,23 @@ fn take_tags(from: &mut RecordFields<'_>) -> Result<Tags, DecodeError> {
     (0..count).map(|_| Ok((take_text(from)?, take_text(from)?))).collect()
 }
 
+/// What was removed of a channel by order, and not by retention. It stays gone, wherever it
+/// lies: in the channel, and in what waits for readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemovedHistory {
+    /// The last offset that was removed.
+    pub last: u64,
+    /// The lowest offset of which something may be left on the disk; above `last` for none.
+    pub left_from: u64,
+}
+
+impl RemovedHistory {
+    /// Whether something may be left on the disk.
+    pub fn is_left(self) -> bool {
+        self.left_from <= self.last
+    }
+}
+
 /// What is kept of a channel beside its messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelRecord {
@@ -199,6 +219,8 @@ pub struct ChannelRecord {
     /// When the last message that is gone was said, Unix ms; says something only where
     /// none is left, and 0 where nobody knows.
     pub last_unix_ms: u64,
+    /// What was removed of it by order.
+    pub removed: Option<RemovedHistory>,
     /// Inboxes of the two of a conversation.
     pub parties: Option<[RoomId; 2]>,
     /// The tenant whose channel it is.
@@ -208,17 +230,27 @@ pub struct ChannelRecord {
 }
 
 impl ChannelRecord {
+    /// Whether a message was removed by order, wherever its body is.
+    pub fn is_removed(&self, offset: u64) -> bool {
+        self.removed.is_some_and(|removed| offset <= removed.last)
+    }
+
     /// Its bytes.
     pub fn put(&self) -> Vec<u8> {
         let ChannelRecord { epoch, created_unix_ms, losses_count, .. } = self;
         let ChannelRecord { first, below_bytes, head, total_bytes, last_unix_ms, .. } = self;
         let epoch = u32::try_from(epoch.0).expect("what is kept is a stream");
-        let mut to = vec![CHANNEL_VERSION];
+        let version = if self.removed.is_some() { REMOVED_VERSION } else { CHANNEL_VERSION };
+        let mut to = vec![version];
         to.extend(epoch.to_be_bytes());
         put_number(&mut to, *created_unix_ms);
         put_number(&mut to, (*losses_count).into());
         for number in [first, below_bytes, head, total_bytes, last_unix_ms] {
             put_number(&mut to, *number);
+        }
+        if let Some(RemovedHistory { last, left_from }) = self.removed {
+            put_number(&mut to, last);
+            put_number(&mut to, left_from);
         }
         let parties = self.parties.into_iter().flatten();
         put_number(&mut to, parties.clone().count() as u64);
@@ -230,8 +262,11 @@ impl ChannelRecord {
 
     /// The record of these bytes.
     pub fn take(bytes: &[u8]) -> Result<ChannelRecord, DecodeError> {
-        let has_creation_time = bytes.first() == Some(&CHANNEL_VERSION);
-        let version = if has_creation_time { CHANNEL_VERSION } else { VERSION };
+        let version = match bytes.first() {
+            Some(&version @ (CHANNEL_VERSION | REMOVED_VERSION)) => version,
+            Some(_) | None => VERSION,
+        };
+        let has_creation_time = version != VERSION;
         let mut from = RecordFields::versioned(bytes, version)?;
         let epoch = Epoch(u32::from_be_bytes(from.array()?).into());
         let created_unix_ms = if has_creation_time { from.number()? } else { 0 };
@@ -239,6 +274,10 @@ impl ChannelRecord {
         let [first, below_bytes, head, total_bytes] =
             [from.number()?, from.number()?, from.number()?, from.number()?];
         let last_unix_ms = if has_creation_time { from.number()? } else { 0 };
+        let mut removed = None;
+        if version == REMOVED_VERSION {
+            removed = Some(RemovedHistory { last: from.number()?, left_from: from.number()? });
+        }
         let parties = match from.number()? {
             0 => None,
             2 => Some([from.room()?, from.room()?]),
@@ -255,6 +294,7 @@ impl ChannelRecord {
             head,
             total_bytes,
             last_unix_ms,
+            removed,
             parties,
             tenant,
             channel,

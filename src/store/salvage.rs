@@ -97,6 +97,11 @@ impl<E: Disk> Copier<'_, E> {
             record.epoch = new_epoch(record.epoch, head as u32);
             record.created_unix_ms = 0;
         }
+        // Nothing is copied of what was removed.
+        if let Some(removed) = &mut record.removed {
+            removed.left_from = removed.last + 1;
+        }
+        let removed_last = record.removed.map_or(0, |removed| removed.last);
         let mut values = Vec::new();
         let mut next = record.first;
         while next <= head {
@@ -125,7 +130,7 @@ impl<E: Disk> Copier<'_, E> {
         }
         self.batch.put(StoreKeyspace::Channels, &key::channel(room), record.put());
         self.salvaged.channels_count += 1;
-        Ok(Place { room, first: record.first, head })
+        Ok(Place { room, first: record.first, head, removed_last })
     }
 
     /// Copies records that still mean something.
@@ -243,7 +248,8 @@ fn with_content<D: Disk>(
     let (Some((_, room, offset)), Some(mut pending)) = (key::pending_from(key), pending) else {
         return Ok(None);
     };
-    let Some(place) = place_of(places, room) else { return Ok(None) };
+    let place = place_of(places, room).filter(|place| place.removed_last < offset);
+    let Some(place) = place else { return Ok(None) };
     if pending.message.is_empty() && !(place.first..=place.head).contains(&offset) {
         match from.disk().get(StoreKeyspace::Messages, &key::message(room, offset)) {
             Ok(Some(message)) => pending.message = message,
@@ -266,6 +272,8 @@ struct Place {
     room: RoomId,
     first: u64,
     head: u64,
+    /// Up to there everything was removed by order.
+    removed_last: u64,
 }
 
 fn place_of(places: &[Place], room: RoomId) -> Option<Place> {

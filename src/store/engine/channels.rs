@@ -137,7 +137,11 @@ impl<D: Disk> ChannelStore<D> {
             return Ok(Some(head));
         }
         let Some(record) = self.record(room)? else { return Ok(None) };
-        if record.head.saturating_add(1) < record.first || record.total_bytes < record.below_bytes {
+        let is_removed = record.removed.is_some_and(|removed| record.first <= removed.last);
+        if record.head.saturating_add(1) < record.first
+            || record.total_bytes < record.below_bytes
+            || is_removed
+        {
             return Err(StoreError::Damaged);
         }
         let namespace = (self.setup.namespace_of)(&record.channel);
@@ -173,6 +177,11 @@ impl<D: Disk> ChannelStore<D> {
         Ok(Some(head))
     }
 
+    /// Whether a message was removed by order, wherever its body is.
+    pub fn is_removed(&mut self, room: RoomId, offset: u64) -> bool {
+        matches!(self.head(room), Ok(Some(head)) if offset <= head.removed_last())
+    }
+
     /// Sets the head of a channel.
     pub fn set_head(&mut self, room: RoomId, head: ChannelHead) {
         head.assert_in_order();
@@ -196,6 +205,7 @@ impl<D: Disk> ChannelStore<D> {
             head: head.offset(),
             total_bytes: head.total_bytes(),
             last_unix_ms: head.last_unix_ms(),
+            removed: head.removed(),
             parties: head.parties(),
             tenant: tenant.into(),
             channel: channel.into(),

@@ -10,7 +10,7 @@ use crate::wire::{Epoch, Publication};
 
 use super::super::change::MessageChange;
 use super::super::messages::ChannelCreated;
-use super::super::record::{ChannelRecord, MessageAccounting};
+use super::super::record::{ChannelRecord, MessageAccounting, RemovedHistory};
 
 /// Most channels of one generation.
 const YOUNG_MAX: usize = 8_192;
@@ -36,6 +36,8 @@ pub struct ChannelHead {
     changes_count: u64,
     /// The time of the last message that was removed, Unix ms; it matters only when none is left.
     last_unix_ms: u64,
+    /// What was removed of it by order.
+    removed: Option<RemovedHistory>,
     /// By the configuration of today.
     namespace: u16,
     /// Inboxes of the two of a conversation.
@@ -55,6 +57,7 @@ impl ChannelHead {
             total_bytes: 0,
             changes_count: 0,
             last_unix_ms: 0,
+            removed: None,
             namespace,
             parties: channel_created.parties,
         }
@@ -78,6 +81,7 @@ impl ChannelHead {
             total_bytes: record.total_bytes,
             changes_count: 0,
             last_unix_ms: record.last_unix_ms,
+            removed: record.removed,
             namespace,
             parties: record.parties,
         }
@@ -106,10 +110,42 @@ impl ChannelHead {
         self.last_unix_ms = accounting.time_unix_ms;
     }
 
+    /// All messages are removed, this late. Its record is written then; what is left of them
+    /// on the disk is deleted later.
+    pub fn remove_all(&mut self, at_unix_ms: u64) {
+        let left = self.removed.filter(|removed| removed.is_left());
+        let left_from = left.map_or(self.first.min(self.offset), |removed| removed.left_from);
+        self.epoch_state = EpochState::Written;
+        self.removed = Some(RemovedHistory { last: self.offset, left_from });
+        self.first = self.offset + 1;
+        self.below_bytes = self.total_bytes;
+        self.last_unix_ms = self.last_unix_ms.max(at_unix_ms);
+    }
+
+    /// Nothing is left on the disk of removed messages below this offset. Its record is written
+    /// then.
+    pub fn clear_to(&mut self, left_from: u64) {
+        self.epoch_state = EpochState::Written;
+        let removed = self.removed.as_mut().expect("something was removed");
+        assert!(removed.left_from <= left_from, "what is deleted stays so");
+        removed.left_from = left_from;
+    }
+
     /// What went had been put in.
     pub fn assert_in_order(&self) {
         let is_in_order = self.first <= self.offset + 1 && self.below_bytes <= self.total_bytes;
         assert!(is_in_order, "what went from a channel's beginning had been put in");
+        assert!(self.removed_last() < self.first, "what was removed is not shown");
+    }
+
+    /// What was removed of it by order.
+    pub fn removed(&self) -> Option<RemovedHistory> {
+        self.removed
+    }
+
+    /// The last offset that was removed by order; 0 for none.
+    pub fn removed_last(&self) -> u64 {
+        self.removed.map_or(0, |removed| removed.last)
     }
 
     /// Its stream's epoch.
@@ -252,6 +288,7 @@ mod tests {
             total_bytes: 0,
             changes_count: 0,
             last_unix_ms: 0,
+            removed: None,
             namespace: 0,
             parties: None,
         };

@@ -198,6 +198,13 @@ impl RequestQueue {
         });
     }
 
+    /// Takes messages up to an offset, which are removed, out of all partial results.
+    pub fn forget(&mut self, room: RoomId, last: u64) {
+        self.begun.iter_mut().filter_map(|read| read.found.as_mut()).for_each(|found| {
+            found.forget(room, last);
+        });
+    }
+
     /// Restarts all reads in progress, because their partial results may be wrong.
     pub fn restart(&mut self) {
         for mut read in mem::take(&mut self.begun) {

@@ -95,10 +95,20 @@ impl<D: Disk> StagedDisk<D> {
         self.batch.bytes()
     }
 
-    /// Rooms of the messages in the batch.
+    /// Rooms of the messages in the batch, and of channels that have less from then on.
     pub fn staged_rooms(&self) -> impl Iterator<Item = RoomId> {
-        let messages = self.batch.iter().filter(|(space, ..)| *space == StoreKeyspace::Messages);
-        messages.filter_map(|(_, key, _)| Some(key::message_of(key)?.0))
+        self.batch.iter().filter_map(|(space, key, _)| match space {
+            StoreKeyspace::Messages => Some(key::message_of(key)?.0),
+            StoreKeyspace::Channels => key::room_of(key),
+            StoreKeyspace::Meta
+            | StoreKeyspace::Markers
+            | StoreKeyspace::Conversations
+            | StoreKeyspace::Pending
+            | StoreKeyspace::Dead
+            | StoreKeyspace::Ids
+            | StoreKeyspace::ReactionTotals
+            | StoreKeyspace::Reactions => None,
+        })
     }
 
     /// Commits the batch. After a failure it is still there.

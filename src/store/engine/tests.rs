@@ -22,6 +22,7 @@ mod given_up;
 mod ids;
 mod model;
 mod reactions;
+mod removals;
 mod waiting;
 
 const SHARD: ShardId = ShardId(0);

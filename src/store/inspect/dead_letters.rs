@@ -153,7 +153,9 @@ impl<D: Disk> Inspection<D> {
                 let record = value.and_then(|value| ChannelRecord::take(&value).ok());
                 channel = record.map(|record| (room, record));
             }
-            let Some((_, of)) = &channel else { continue };
+            let Some((_, of)) = channel.as_ref().filter(|(_, of)| !of.is_removed(offset)) else {
+                continue;
+            };
             let dead_letter = DeadLetter {
                 inbox,
                 tenant: of.tenant.clone(),

@@ -5,6 +5,7 @@ use super::super::messages::{
     Addressee, Append, ChannelCreated, DeadLetterCause, NewDeadLetter, React, ReadMarkers,
     RequestId, Requester, StoreOp, StoreRequest, WriteEpoch,
 };
+use super::super::record::RemovedHistory;
 use super::super::salvage::salvage;
 use super::super::{Batch, DiskFaultProfile, Engine, EngineSetup, SimulatedDisk, SyncMode};
 use super::*;
@@ -270,6 +271,37 @@ fn dead_letters_are_listed_sent_again_and_dropped() {
     let value = inspection.disk.get(StoreKeyspace::Pending, &key).unwrap().unwrap();
     let want = PendingRecord { tries_count: 0, expires_unix_ms: 7, message: Vec::new() };
     assert_eq!(PendingRecord::take(&value), Ok(want));
+}
+
+#[test]
+fn what_was_removed_and_is_not_deleted_yet_is_not_there() {
+    let old = inspection(&|disk| {
+        let key = key::channel(RoomId(100));
+        let value = disk.get(StoreKeyspace::Channels, &key).unwrap().unwrap();
+        let record = ChannelRecord {
+            first: 11,
+            head: 10,
+            removed: Some(RemovedHistory { last: 10, left_from: 3 }),
+            ..ChannelRecord::take(&value).unwrap()
+        };
+        change(disk, StoreKeyspace::Channels, &key, Some(&record.put()));
+        // Deletion has come so far.
+        [1, 2].iter().for_each(|one| change(disk, StoreKeyspace::Messages, &message(*one), None));
+        change(disk, StoreKeyspace::Pending, &key::pending(INBOXES[1], RoomId(100), 3), None);
+    });
+    let mut findings = Vec::new();
+    old.check(&mut |finding| findings.push(finding)).unwrap();
+    assert_eq!(findings, []);
+    assert_eq!(old.dead_letters(&DeadLetterFilter::All, &mut |_| ()), Ok(0));
+    let mut new = SimulatedDisk::new(2, DiskFaultProfile::CALM);
+    salvage(&old, &mut new, SuspectedLoss::None, &mut |_| ()).unwrap();
+    let new = Inspection::of(new, &Options::default()).unwrap();
+    let stats = new.stats().unwrap();
+    assert_eq!((stats.messages_count, stats.pending_count, stats.dead_count), (10, 10, 0));
+    assert_eq!(stats.reactions_count, 0);
+    let value = new.disk.get(StoreKeyspace::Channels, &key::channel(RoomId(100))).unwrap().unwrap();
+    let removed = ChannelRecord::take(&value).unwrap().removed;
+    assert_eq!(removed, Some(RemovedHistory { last: 10, left_from: 11 }));
 }
 
 #[test]

@@ -93,6 +93,7 @@ fn records_read_back_equal() {
             head: u64::MAX,
             total_bytes: 300,
             last_unix_ms: 5,
+            removed: None,
             parties,
             tenant: "".into(),
             channel: "room:ü".into(),
@@ -106,7 +107,10 @@ fn records_read_back_equal() {
         assert_eq!(old.remove(last_at), 5);
         old.drain(5..11);
         let unknown = ChannelRecord { created_unix_ms: 0, last_unix_ms: 0, ..channel };
-        assert_eq!(ChannelRecord::take(&old), Ok(unknown));
+        assert_eq!(ChannelRecord::take(&old), Ok(unknown.clone()));
+        let removed = Some(RemovedHistory { last: 300, left_from: 7 });
+        let channel = ChannelRecord { removed, ..unknown };
+        check(&channel, &channel.put(), &ChannelRecord::take);
     }
     let marks = ReadMarkers { delivered: 300, read: 299 };
     check(&marks, &put_markers(marks), &take_markers);

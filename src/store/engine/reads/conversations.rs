@@ -130,7 +130,7 @@ fn conversation<D: Disk>(
 }
 
 /// The number of messages after a user's read marker. Messages that change others are subtracted by
-/// two counters; removed ones are counted as they were.
+/// two counters; what retention removed is counted as it was, and what was removed by order is not.
 fn unread<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
@@ -138,6 +138,7 @@ fn unread<D: Disk>(
     read: u64,
     budget: &mut Budget,
 ) -> Result<u64, StoreError> {
+    let read = read.max(head.removed_last());
     let behind = head.offset().saturating_sub(read);
     let oldest = head.first().max(read);
     if behind == 0 || head.changes_count() == 0 || head.offset() < oldest {
@@ -159,6 +160,15 @@ impl PartialConversations {
         let found = self.found.iter_mut().filter(|(one, _)| *one == room);
         let last = found.filter_map(|(_, one)| one.last.as_mut());
         last.for_each(|one| super::replace(one, left));
+    }
+
+    /// A removed message is the last one of its conversation no more, and waits for nobody.
+    pub(super) fn forget(&mut self, room: RoomId, last: u64) {
+        let found = self.found.iter_mut().filter(|(one, _)| *one == room);
+        for (_, one) in found {
+            one.last.take_if(|message| message.offset <= last);
+            one.unread = one.unread.min(one.head.saturating_sub(last));
+        }
     }
 
     fn end(self, next: Option<Box<str>>) -> Slice {

@@ -101,6 +101,13 @@ impl PartialHistory {
         }
     }
 
+    /// Takes removed messages out of the partial result.
+    pub(super) fn forget(&mut self, room: RoomId, last: u64) {
+        if self.room == room {
+            self.found.retain(|one| last < one.offset);
+        }
+    }
+
     fn take(&mut self, key: &[u8], value: &[u8], order: ReadOrder, count: usize) -> Ending {
         let publication = match message(key, value, self.next) {
             Ok(publication) => publication,

@@ -64,6 +64,18 @@ impl PartialRead {
             PartialRead::Markers(_) => {}
         }
     }
+
+    /// Takes messages up to an offset, which are removed, out of the partial result.
+    pub fn forget(&mut self, room: RoomId, last: u64) {
+        match self {
+            PartialRead::Tail(tail) => tail.forget(room, last),
+            PartialRead::Passage(passage) => passage.forget(room, last),
+            PartialRead::Conversations(conversations) => conversations.forget(room, last),
+            PartialRead::Pending(pending) => pending.forget(room, last),
+            PartialRead::Reactions(reactions) => reactions.forget(room, last),
+            PartialRead::Markers(_) => {}
+        }
+    }
 }
 
 /// Replaces this message, if it is the one.
@@ -100,6 +112,7 @@ pub(super) fn slice<D: Disk>(
         | StoreOp::Attempted(_)
         | StoreOp::DeadLetter(_)
         | StoreOp::React(_)
+        | StoreOp::RemoveHistory(_)
         | StoreOp::Abandon(_) => {
             unreachable!("these stand in other lines")
         }

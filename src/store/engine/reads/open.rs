@@ -116,6 +116,13 @@ impl HistoryTail {
         }
     }
 
+    /// Takes removed messages out of the partial result.
+    pub(super) fn forget(&mut self, room: RoomId, last: u64) {
+        if self.open.room == room {
+            self.tail.retain(|one| last < one.offset);
+        }
+    }
+
     fn take(&mut self, key: &[u8], value: &[u8]) -> ControlFlow<()> {
         match message(key, value, self.next) {
             Ok(publication) => self.take_message(Arc::new(publication)),

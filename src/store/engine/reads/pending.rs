@@ -60,7 +60,8 @@ pub(super) fn pending<D: Disk>(
                 return Ok(Slice::Partial(PartialRead::Pending(so_far)));
             }
             match due(channels, room, offset, record?, so_far.found.last(), budget) {
-                Ok(due) => {
+                Ok(None) => (),
+                Ok(Some(due)) => {
                     so_far.bytes += due.publication.cost_bytes();
                     if PAGE_BYTES_MAX as usize <= so_far.bytes && !so_far.found.is_empty() {
                         let next = so_far.after;
@@ -112,6 +113,7 @@ fn waiting_behind<D: Disk>(
     if is_damaged { Err(StoreError::Damaged) } else { Ok(waiting) }
 }
 
+/// A pending message with its body; `None` for one that was removed by order.
 fn due<D: Disk>(
     channels: &mut ChannelStore<D>,
     room: RoomId,
@@ -119,23 +121,28 @@ fn due<D: Disk>(
     record: PendingRecord,
     previous: Option<&PendingMessage>,
     budget: &mut Budget,
-) -> Result<PendingMessage, StoreError> {
+) -> Result<Option<PendingMessage>, StoreError> {
+    // Pending messages are sorted by room and offset, so each name is read once, and what comes
+    // behind one that is not removed is not either.
+    let channel = match previous.filter(|due| due.room == room) {
+        Some(due) => due.channel.clone(),
+        None => {
+            budget.got(0);
+            let channel = channels.record(room)?.ok_or(StoreError::Damaged)?;
+            if channel.is_removed(offset) {
+                return Ok(None);
+            }
+            channel.channel
+        }
+    };
     let PendingRecord { tries_count, expires_unix_ms, mut message } = record;
     if message.is_empty() {
         let value = channels.staged().get(StoreKeyspace::Messages, &key::message(room, offset))?;
         message = value.ok_or(StoreError::Damaged)?;
     }
     budget.got(message.len());
-    // Pending messages are sorted by room, so each name is read once.
-    let channel = match previous.filter(|due| due.room == room) {
-        Some(due) => due.channel.clone(),
-        None => {
-            budget.got(0);
-            channels.record(room)?.ok_or(StoreError::Damaged)?.channel
-        }
-    };
     let publication = Arc::new(record::take_message(&message, offset)?.0);
-    Ok(PendingMessage { room, channel, publication, tries_count, expires_unix_ms })
+    Ok(Some(PendingMessage { room, channel, publication, tries_count, expires_unix_ms }))
 }
 
 impl PartialPending {
@@ -143,6 +150,11 @@ impl PartialPending {
     pub(super) fn replace(&mut self, room: RoomId, left: &Arc<Publication>) {
         let found = self.found.iter_mut().filter(|due| due.room == room);
         found.for_each(|due| super::replace(&mut due.publication, left));
+    }
+
+    /// Takes removed messages out of the partial result.
+    pub(super) fn forget(&mut self, room: RoomId, last: u64) {
+        self.found.retain(|due| due.room != room || last < due.publication.offset);
     }
 
     fn end(self, next: Option<(RoomId, u64)>) -> Slice {

@@ -191,6 +191,14 @@ impl PartialReactions {
         }
     }
 
+    /// Takes removed messages out of the partial result, and what they are reacted to with.
+    pub(super) fn forget(&mut self, room: RoomId, last: u64) {
+        if self.room == room {
+            self.page.messages.retain(|one| last < one.offset);
+            self.page.reactions.retain(|one| last < one.offset);
+        }
+    }
+
     fn push(&mut self, found: MessageReactions) {
         self.next = found.offset.saturating_add(1);
         self.page.reactions.push(found);

@@ -5,7 +5,7 @@ use super::*;
 use crate::wire::chat;
 
 /// What a change is by, and what it does.
-struct Changed {
+pub(super) struct Changed {
     channel: &'static str,
     target: u64,
     at: u64,
@@ -13,7 +13,7 @@ struct Changed {
 }
 
 /// Ann's edit of her message.
-fn edit(changed: &Changed, words: &str) -> StoreOp {
+pub(super) fn edit(changed: &Changed, words: &str) -> StoreOp {
     let Changed { channel, target, at, superseded } = *changed;
     let StoreOp::Append(append) = direct(DM, channel, at, BOB) else { unreachable!() };
     let before = message(target, &format!("m{target}"), "ann", 1_000_000 + target);
@@ -36,7 +36,7 @@ fn retraction(changed: &Changed) -> StoreOp {
     StoreOp::Append(append)
 }
 
-fn change(target: u64, at: u64, superseded: Option<u64>) -> Changed {
+pub(super) fn change(target: u64, at: u64, superseded: Option<u64>) -> Changed {
     Changed { channel: "few:dm", target, at, superseded }
 }
 
@@ -54,7 +54,7 @@ impl<D: Disk> Bench<D> {
     }
 
     /// Whether any value on the disk ends with these words.
-    fn holds(&self, words: &str) -> bool {
+    pub(super) fn holds(&self, words: &str) -> bool {
         self.everything().iter().any(|value| value.ends_with(words))
     }
 }

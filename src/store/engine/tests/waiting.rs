@@ -47,7 +47,7 @@ impl<D: Disk> Bench<D> {
         }
     }
 
-    fn waiting(&mut self) -> Vec<u64> {
+    pub(super) fn waiting(&mut self) -> Vec<u64> {
         self.pending(BOB, None).iter().map(|due| due.publication.offset).collect()
     }
 
@@ -100,7 +100,7 @@ impl<D: Disk> Bench<D> {
     }
 
     /// Offsets and causes of the dead letters, and what each takes along.
-    fn dead(&mut self) -> Vec<(u64, DeadLetterCause, usize)> {
+    pub(super) fn dead(&mut self) -> Vec<(u64, DeadLetterCause, usize)> {
         let mut dead = Vec::new();
         let scan = self.engine.channels.staged().disk().scan(
             StoreKeyspace::Dead,

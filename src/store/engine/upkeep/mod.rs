@@ -1,5 +1,6 @@
 //! Removing what retention does not keep, in bounded steps: messages (`trim`), and what belongs to
-//! none (`removal`). `Engine` lets it take a step in each turn.
+//! none (`removal`); and what is left of messages that were removed by order (`clearing`). `Engine`
+//! lets it take a step in each turn.
 //!
 //! A channel that exceeds a limit is noted at once. For age, and after a restart, a sweep visits
 //! all channels from time to time, and other sweeps visit pending messages, dead letters,
@@ -9,6 +10,7 @@
 
 use std::ops::ControlFlow;
 
+use self::clearing::{ClearRest, ClearedStep, clear};
 use self::removal::{ChannelRemoval, DeadLetterAction, action, remove_channel};
 use self::sweeper::{StepTime, Sweep, SweepKind, Sweeper};
 use self::trim::{TrimRest, Trimmed, trim};
@@ -24,6 +26,7 @@ use crate::store::messages::{DeadLetterCause, ReadOrder, StoreError};
 use crate::store::options::Retention;
 use crate::store::record::{self, DeadLetterRecord, PendingRecord};
 
+mod clearing;
 mod removal;
 mod sweeper;
 mod trim;
@@ -79,6 +82,11 @@ impl Upkeep {
     /// Notes a channel that exceeds a limit.
     pub fn on_over_limit(&mut self, room: RoomId) {
         self.sweeper.on_over_limit(room);
+    }
+
+    /// Notes a channel whose messages were removed by order.
+    pub fn on_removed(&mut self, room: RoomId) {
+        self.sweeper.on_removed(room);
     }
 
     /// Notes the expiry of a pending message.
@@ -139,6 +147,7 @@ impl Upkeep {
         self.sweep_ids(channels, counts, now_unix_ms, left_count);
         let left_count = self.trim_over_limit(channels, counts, now_unix_ms, left_count);
         if step == StepTime::Due {
+            self.clear_removed(channels, counts);
             if let Some(left_count) = left_count {
                 self.sweep_channels(channels, counts, now_unix_ms, left_count.max(1));
                 self.sweep_pending(channels, counts, now_unix_ms);
@@ -172,6 +181,25 @@ impl Upkeep {
             self.sweeper.end_over_limit(room);
         }
         Some(left_count)
+    }
+
+    /// Deletes some of what is left of removed messages.
+    fn clear_removed<D: Disk>(&mut self, channels: &mut ChannelStore<D>, counts: &mut StoreCounts) {
+        let mut left_count = STEP_MESSAGES;
+        while let Some(room) = self.sweeper.first_removed().filter(|_| 0 < left_count) {
+            match clear(channels, room, left_count) {
+                Ok(ClearedStep { count, dead, rest }) => {
+                    dead.iter().for_each(|key| self.dead_letter_scan.remove(key));
+                    left_count = left_count.saturating_sub(count.max(1));
+                    if rest == ClearRest::Some {
+                        continue;
+                    }
+                }
+                // A sweep over the channels finds it again.
+                Err(failure) => *counts = counts.and_failed(failure),
+            }
+            self.sweeper.end_removed(room);
+        }
     }
 
     fn sweep_channels<D: Disk>(
@@ -216,6 +244,7 @@ impl Upkeep {
                 Ok(ChannelRemoval::Partly) => {
                     return self.sweeper.set(SweepKind::Channels, Sweep::At(at));
                 }
+                Ok(ChannelRemoval::Left) => self.sweeper.on_removed(room),
                 Ok(ChannelRemoval::GoneButConversations) => {
                     self.sweeper.set(SweepKind::Conversations, Sweep::Rests(now_unix_ms));
                 }
@@ -267,6 +296,11 @@ impl Upkeep {
             });
         counts.damaged += undecodable_count + u64::from(seen.is_err());
         for (key, record) in expired {
+            let place = key::pending_from(&key);
+            if place.is_some_and(|(_, room, offset)| channels.is_removed(room, offset)) {
+                channels.staged_mut().remove(StoreKeyspace::Pending, &key);
+                continue;
+            }
             let dead_lettered =
                 DeadLettered { key, cause: DeadLetterCause::Expired, at_unix_ms: now_unix_ms };
             put_dead_letter(channels, &dead_lettered, record);

@@ -28,6 +28,8 @@ pub(super) enum ChannelRemoval {
     Keep,
     /// Some of its read markers are left.
     Partly,
+    /// It stays, and something is left of messages that were removed by order.
+    Left,
     /// All of it is gone.
     Gone,
     /// All of it is gone, except its entries in the conversations of its readers.
@@ -53,6 +55,9 @@ pub(super) fn action<D: Disk>(
 ) -> Result<DeadLetterAction, StoreError> {
     let (_, room, offset) = key::pending_from(key).ok_or(StoreError::Damaged)?;
     let Some(head) = channels.head(room)? else { return Ok(DeadLetterAction::Remove) };
+    if offset <= head.removed_last() {
+        return Ok(DeadLetterAction::Remove);
+    }
     let rules = channels.rules(head.namespace());
     let is_too_old =
         |since_unix_ms: u64| since_unix_ms.saturating_add(rules.age_ms_max) <= now_unix_ms;
@@ -75,6 +80,9 @@ pub(super) fn remove_channel<D: Disk>(
     now_unix_ms: u64,
 ) -> Result<ChannelRemoval, StoreError> {
     let Some(head) = channels.head(room)? else { return Ok(ChannelRemoval::Keep) };
+    if head.removed().is_some_and(|removed| removed.is_left()) {
+        return Ok(ChannelRemoval::Left);
+    }
     let stays_ms = channels.rules(head.namespace()).channel_ms_max;
     let is_over =
         head.offset() < head.first() && head.last_unix_ms().saturating_add(stays_ms) <= now_unix_ms;

@@ -10,7 +10,8 @@ use crate::store::options::Retention;
 
 /// Time between two steps of a sweep, in ms.
 const STEP_MS: u64 = 10;
-/// Most channels in the list of those that exceed a limit; a sweep finds the others.
+/// Most channels in a list: of those that exceed a limit, and of those of which something was
+/// removed; a sweep finds the others.
 const OVER_LIMIT_MAX: usize = 4_096;
 /// Shortest and longest time between two sweeps over the channels, in ms.
 const SWEEP_MS: (u64, u64) = (1_000, 300_000);
@@ -20,6 +21,8 @@ const SWEEP_MS: (u64, u64) = (1_000, 300_000);
 pub(super) struct Sweeper {
     /// Channels that exceed a limit.
     over_limit: BTreeSet<RoomId>,
+    /// Channels with removed messages of which something is left on the disk.
+    removed: BTreeSet<RoomId>,
     sweeps: [Sweep; SweepKind::COUNT],
     /// The earliest expiry of a pending message that the sweep has met.
     found_unix_ms: u64,
@@ -79,6 +82,7 @@ impl Sweeper {
         let age_ms = retention.iter().map(|rules| rules.age_ms_max).min().unwrap_or(u64::MAX);
         Sweeper {
             over_limit: BTreeSet::new(),
+            removed: BTreeSet::new(),
             sweeps: [const { Sweep::Rests(0) }; SweepKind::COUNT],
             found_unix_ms: u64::MAX,
             pause_ms: (age_ms / 20).clamp(SWEEP_MS.0, SWEEP_MS.1),
@@ -101,6 +105,23 @@ impl Sweeper {
     /// A channel does not exceed a limit any more.
     pub fn end_over_limit(&mut self, room: RoomId) {
         self.over_limit.remove(&room);
+    }
+
+    /// Notes a channel whose messages were removed by order.
+    pub fn on_removed(&mut self, room: RoomId) {
+        if self.removed.len() < OVER_LIMIT_MAX {
+            self.removed.insert(room);
+        }
+    }
+
+    /// One of the channels of which something is left that was removed.
+    pub fn first_removed(&self) -> Option<RoomId> {
+        self.removed.first().copied()
+    }
+
+    /// Nothing is left of what was removed of a channel.
+    pub fn end_removed(&mut self, room: RoomId) {
+        self.removed.remove(&room);
     }
 
     /// Notes the expiry of a pending message.
@@ -148,9 +169,10 @@ impl Sweeper {
     /// The time of the next step.
     pub fn next_step_unix_ms(&self) -> u64 {
         let step = self.last_step_unix_ms.map_or(0, |last| last.saturating_add(STEP_MS));
-        let over_limit = if self.over_limit.is_empty() { u64::MAX } else { step };
+        let is_idle = self.over_limit.is_empty() && self.removed.is_empty();
+        let listed = if is_idle { u64::MAX } else { step };
         let due = self.sweeps.iter().map(|sweep| sweep.due(step)).min();
-        due.unwrap_or(u64::MAX).min(over_limit).max(step)
+        due.unwrap_or(u64::MAX).min(listed).max(step)
     }
 
     /// Whether a step is due.

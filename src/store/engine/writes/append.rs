@@ -175,7 +175,7 @@ fn is_crowded<D: Disk>(
     if head.total_bytes() <= CONVERSATION_WAITING_BYTES_MAX {
         return Ok(false); // as in nearly all of them
     }
-    let first = channels.acknowledged(inbox, room);
+    let first = channels.acknowledged(inbox, room).max(head.removed_last().saturating_add(1));
     let range = key::pending_of(inbox, room, first, u64::MAX);
     let mut oldest = None;
     channels.staged().scan(

@@ -149,6 +149,9 @@ fn copies<D: Disk>(
     offset: u64,
 ) -> Result<Vec<Copy>, StoreError> {
     let mut copies = Vec::new();
+    if offset <= head.removed_last() {
+        return Ok(copies);
+    }
     for inbox in head.parties().into_iter().flatten() {
         let key = key::pending(inbox, room, offset);
         if let Some(value) = channels.staged().get(StoreKeyspace::Pending, &key)? {

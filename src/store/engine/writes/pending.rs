@@ -37,7 +37,7 @@ pub(in crate::store::engine) fn tried<D: Disk>(
     Ok((StoreResult::Done, SyncMode::Later))
 }
 
-/// A pending message is given up; `None` where it was acknowledged, or is a dead letter
+/// A pending message is given up; `None` where it was acknowledged or removed, or is a dead letter
 /// already.
 pub(in crate::store::engine) fn dead_letter<D: Disk>(
     channels: &mut ChannelStore<D>,
@@ -48,6 +48,9 @@ pub(in crate::store::engine) fn dead_letter<D: Disk>(
     let Some(value) = channels.staged().get(StoreKeyspace::Pending, &key)? else {
         return Ok((None, SyncMode::Later));
     };
+    if channels.is_removed(room, offset) {
+        return Ok((None, SyncMode::Later));
+    }
     let pending = PendingRecord::take(&value)?;
     let durable =
         channels.head(room)?.map_or(SyncMode::Now, |head| channels.durable(head.namespace()));
