@@ -50,6 +50,7 @@ fn answer_abandoned(
         | PendingOp::Appended(..)
         | PendingOp::MarkerAdvanced(..)
         | PendingOp::Reacted(..)
+        | PendingOp::HistoryRemoved(..)
         | PendingOp::Pending(_)
         | PendingOp::DeadLetter(_)
         | PendingOp::Done => unreachable!("these stand in no line"),

@@ -13,6 +13,7 @@ use super::messages::{RoomOp, RoomRequest};
 use super::options::WindowLimits;
 use super::own_writes::OwnWrites;
 use super::pending_messages::{MessageInFlight, PendingAppend, PendingMessages};
+use super::pending_removals::PendingRemovals;
 use super::requests::PublishMode;
 use super::room_context::RoomContext;
 use super::store_client::{PendingOp, ReadClass, ReadPurpose, ReplyRoute, StoreRead, requester};
@@ -28,8 +29,8 @@ use crate::wire::{Epoch, ErrorCode, Publication};
 /// The stream of a room whose messages are on disk: its end in memory, and the appends that
 /// the store has not answered.
 ///
-/// Invariants: the offsets in `pending` follow the window's head without a hole;
-/// nothing is pending unless the phase is `Open`; nothing waits when it is.
+/// Invariants: the offsets in `pending` follow the window's head without a hole; neither
+/// messages nor removals are pending unless the phase is `Open`; nothing waits when it is.
 #[derive(Debug)]
 pub(super) struct DurableStream {
     phase: StreamState,
@@ -41,6 +42,7 @@ pub(super) struct DurableStream {
     /// Whether the store knows the channel, or was given its first message.
     exists_in_store: bool,
     pending: PendingMessages,
+    removals: PendingRemovals,
     /// Direct messages whose append failed, and which the store may have kept all the same.
     in_doubt: Vec<(u64, PublishMode)>,
     waiting: Vec<(ShardId, RoomRequest)>,
@@ -112,6 +114,7 @@ impl DurableStream {
             losses_count: 0,
             exists_in_store: false,
             pending: PendingMessages::default(),
+            removals: PendingRemovals::default(),
             in_doubt: Vec::new(),
             waiting: Vec::new(),
             own_writes: OwnWrites::default(),
@@ -164,7 +167,8 @@ impl DurableStream {
 
     /// Whether nothing is under way.
     pub fn is_at_rest(&self) -> bool {
-        self.phase != StreamState::Opening && self.pending.is_empty() && self.readings_count == 0
+        let is_given = !self.pending.is_empty() || !self.removals.is_empty();
+        self.phase != StreamState::Opening && !is_given && self.readings_count == 0
     }
 
     /// Drops what is too old in memory. Returns when the next message will be.
@@ -297,7 +301,9 @@ impl DurableStream {
         let pending = self.pending.take_all();
         let letters = pending.iter().filter(|one| one.message.mode.is_direct());
         self.in_doubt.extend(letters.map(|one| (one.offset(), one.message.mode)));
-        ClosedStream { pending, waiting: mem::take(&mut self.waiting) }
+        let mut waiting = mem::take(&mut self.waiting);
+        waiting.extend(self.removals.take_all());
+        ClosedStream { pending, waiting }
     }
 
     /// Gives a message to the store. It comes back where no room is left for it.
@@ -369,6 +375,31 @@ impl DurableStream {
         Some(pending)
     }
 
+    /// The store was given a removal of all that it was given before.
+    pub fn begin_removal(&mut self, request_id: RequestId) {
+        assert_eq!(self.phase, StreamState::Open, "only what is known goes on");
+        self.removals.push(request_id, self.next_offset());
+    }
+
+    /// The store has answered it. Returns what was asked behind it.
+    pub fn end_removal(&mut self, request_id: RequestId) -> Vec<(ShardId, RoomRequest)> {
+        self.removals.take_first_of(request_id)
+    }
+
+    /// Whether the removal of this request is still pending.
+    pub fn is_removing(&self, request_id: RequestId) -> bool {
+        self.removals.contains(request_id)
+    }
+
+    /// The store has no messages up to this offset any more; what is not known is read anew.
+    pub fn remove_up_to(&mut self, last: u64) {
+        if self.phase == StreamState::Open {
+            self.window.remove_up_to(last);
+            self.first = self.first.max(last + 1);
+            self.reacted.take_if(|(_, highest)| *highest <= last);
+        }
+    }
+
     /// Whether the message of this request is still pending.
     pub fn is_pending(&self, request_id: RequestId) -> bool {
         self.pending.contains(request_id)
@@ -397,7 +428,12 @@ impl DurableStream {
             // behind all that it has.
             RoomOp::History(_) => match self.own_writes.behind_latest(from, conn) {
                 Some(behind) => Some(behind),
-                None => self.pending.latest_shown(from, conn).map(|latest| &mut latest.behind),
+                None => {
+                    let shown = self.pending.latest_shown(from, conn);
+                    let offset = shown.as_ref().map(|shown| shown.offset());
+                    let removal = self.removals.behind_latest(offset);
+                    removal.or(shown.map(|shown| &mut shown.behind))
+                }
             },
             RoomOp::Subscribe(_) => self.pending.latest_direct().map(|latest| &mut latest.behind),
             // Of messages that are not kept yet it can know its own alone.
@@ -406,6 +442,7 @@ impl DurableStream {
                 own.filter(|own| own.is_said_by(from, conn)).map(|own| &mut own.behind)
             }
             RoomOp::Unsubscribe(_)
+            | RoomOp::RemoveHistory(_)
             | RoomOp::Publish(_)
             | RoomOp::Presence
             | RoomOp::PresenceStats

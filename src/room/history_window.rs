@@ -159,6 +159,15 @@ impl HistoryWindow {
         None
     }
 
+    /// Messages up to this offset are removed. Where the stream ends stays.
+    pub fn remove_up_to(&mut self, last: u64) {
+        assert!(last <= self.head, "what is removed was said before");
+        while self.publications.front().is_some_and(|oldest| oldest.offset <= last) {
+            self.drop_oldest();
+        }
+        self.publications.shrink_to(0);
+    }
+
     fn drop_oldest(&mut self) {
         if let Some(oldest) = self.publications.pop_front() {
             self.bytes -= oldest.cost_bytes();
@@ -319,6 +328,22 @@ mod tests {
         let foreign = Position { offset: 1, epoch: Epoch(9) };
         let query = HistoryQuery { limit: 1, since: Some(foreign), order: OldestFirst };
         assert_eq!(window(6).read(query), None);
+    }
+
+    #[test]
+    fn what_is_removed_is_gone_and_the_stream_goes_on() {
+        let mut removed = window(6);
+        removed.remove_up_to(6);
+        assert_eq!((removed.bytes, removed.is_empty(), removed.position()), (0, true, at(6)));
+        assert_eq!(removed.missed(at(6)), Some(vec![]));
+        assert_eq!(removed.missed(at(5)), None);
+        let all = HistoryQuery { limit: 9, since: None, order: ReadOrder::OldestFirst };
+        assert_eq!(removed.read(all), Some(vec![]));
+        removed.push(&message(7, 700), limits());
+        assert_eq!((removed.first_offset(), removed.missed(at(6)).unwrap().len()), (7, 1));
+        assert_eq!(removed.missed(at(5)), None);
+        removed.remove_up_to(6);
+        assert_eq!(removed.read(all).unwrap().len(), 1, "what came since stays");
     }
 
     #[test]

@@ -224,6 +224,11 @@ impl<'r> InboxRoom<'r> {
                     self.query(cx);
                 }
             }
+            InboxDelivery::Removed { room, offset } => {
+                if let Some(known) = self.inbox {
+                    known.order.forget(room, offset);
+                }
+            }
             InboxDelivery::Typing { channel, info } => {
                 if self.typing.may_tell(cx.now.tick, &info) {
                     let notice = Arc::new(chat::typing(&channel, &info));

@@ -140,6 +140,11 @@ impl InboxOrder {
         None
     }
 
+    /// Messages of a conversation up to this offset were removed: none of them is sent any more.
+    pub fn forget(&mut self, room: RoomId, offset: u64) {
+        self.held.retain(|(_, one)| one.room != room || offset < one.publication.offset);
+    }
+
     /// The store could not give what it was asked for, and is going to be asked again.
     pub fn on_failure(&mut self, request_id: RequestId) {
         if self.take_query(request_id).is_some() {

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use super::MessageTiming;
 use super::requests::{
-    ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, LeaveReason, MembersPage, Reaction,
-    ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RoomPublish, RoomSubscribe,
+    ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryRemoval, LeaveReason,
+    MembersPage, Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RoomPublish,
+    RoomSubscribe,
 };
 use crate::base::{ConnId, RoomId, ShardId, UserHash};
 use crate::store::{Conversation, MessageReactions, ReadMarkers};
@@ -61,6 +62,8 @@ pub enum RoomOp {
     PresenceStats,
     /// Read the history.
     History(Box<HistoryPage>),
+    /// Remove the history.
+    RemoveHistory(Box<HistoryRemoval>),
     /// Send a typing notice to all subscribers.
     Typing(Arc<ClientInfo>),
     /// List a page of members.
@@ -133,6 +136,13 @@ pub enum InboxDelivery {
     /// Direct messages that were refused are stored all the same, more of them than a room has
     /// in memory: pending messages are to be queried.
     Stored,
+    /// The messages of a conversation up to this offset were removed.
+    Removed {
+        /// The conversation.
+        room: RoomId,
+        /// Up to this offset.
+        offset: u64,
+    },
     /// The other user of a conversation is typing.
     Typing {
         /// The conversation.
@@ -215,7 +225,7 @@ pub enum RoomReply {
     /// To `Reactions`: those that somebody reacted to.
     Reactions(Vec<MessageReactions>),
     /// To operations without a result: `Typing`, `AdvanceMarker`, `Change` (a
-    /// retraction), `React`, `Claim`,
+    /// retraction), `React`, `RemoveHistory`, `Claim`,
     /// `Release`, `Deliver`.
     Done,
     /// To any operation but `Subscribe`: this field is invalid.
@@ -248,6 +258,7 @@ impl RoomOp {
             RoomOp::Subscribe(subscribe) => Some(&subscribe.channel_key),
             RoomOp::Publish(publish) => publish.channel_key.as_ref(),
             RoomOp::History(page) => page.channel_key.as_ref(),
+            RoomOp::RemoveHistory(removal) => Some(&removal.channel_key),
             RoomOp::AdvanceMarker(update) => update.channel_key.as_ref(),
             RoomOp::Receipts(page) => page.channel_key.as_ref(),
             RoomOp::Change(request) => request.publish.channel_key.as_ref(),
@@ -272,6 +283,7 @@ impl RoomOp {
             RoomOp::Publish(_)
             | RoomOp::AdvanceMarker(_)
             | RoomOp::Change(_)
+            | RoomOp::RemoveHistory(_)
             | RoomOp::React(_) => true,
             RoomOp::Subscribe(_)
             | RoomOp::Unsubscribe(_)
@@ -302,6 +314,7 @@ impl RoomOp {
             | RoomOp::Presence
             | RoomOp::PresenceStats
             | RoomOp::History(_)
+            | RoomOp::RemoveHistory(_)
             | RoomOp::Typing(_)
             | RoomOp::Members(_)
             | RoomOp::AdvanceMarker(_)
@@ -324,6 +337,7 @@ impl RoomOp {
             | RoomOp::Presence
             | RoomOp::PresenceStats
             | RoomOp::History(_)
+            | RoomOp::RemoveHistory(_)
             | RoomOp::Typing(_)
             | RoomOp::Members(_)
             | RoomOp::AdvanceMarker(_)

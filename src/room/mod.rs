@@ -21,6 +21,7 @@ mod dedup;
 mod durable_stream;
 mod epochs;
 mod history;
+mod history_removal;
 mod history_window;
 mod inbox;
 mod inbox_order;
@@ -35,6 +36,7 @@ mod options;
 mod output;
 mod own_writes;
 mod pending_messages;
+mod pending_removals;
 mod presence;
 mod reaction_notices;
 mod reactions;
@@ -75,7 +77,7 @@ pub use options::{
 pub use output::{MessageStep, RoomOutput, UnmetMessage};
 pub use requests::{
     ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryQuery,
-    IdSource, LeaveReason, MembersPage, PublishMode, Reaction, ReactionsPage, ReadMarkerUpdate,
-    ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe, Unrecovered,
+    HistoryRemoval, IdSource, LeaveReason, MembersPage, PublishMode, Reaction, ReactionsPage,
+    ReadMarkerUpdate, ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe, Unrecovered,
 };
 pub use rooms::Rooms;

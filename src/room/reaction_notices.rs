@@ -100,6 +100,13 @@ impl ReactionNotices {
         self.gather(gathered.parties, cx);
     }
 
+    /// Messages up to this offset are removed: their totals are not sent.
+    pub fn forget_up_to(&mut self, last: u64) {
+        if let Some(gathered) = &mut self.gathered {
+            gathered.totals.retain(|offset, _| last < *offset);
+        }
+    }
+
     fn gather(&mut self, parties: Option<[RoomId; 2]>, cx: &mut RoomContext<'_>) {
         let send_at = cx.now.tick.plus_ms(INTERVAL_MS);
         cx.timers.set_redelivery(send_at, cx.slot);

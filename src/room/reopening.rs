@@ -91,6 +91,26 @@ pub(super) fn on_append_failed(
     is_pending
 }
 
+/// The store could not remove what was said, or did and could not say so.
+pub(super) fn on_removal_failed(
+    memory: &mut RoomMemory,
+    request_id: RequestId,
+    failure: StoreError,
+    cx: &mut RoomContext<'_>,
+) {
+    if memory.durable().is_some_and(|durable| durable.is_removing(request_id)) {
+        let again_ms = match failure {
+            StoreError::Full => 0, // nothing was written
+            StoreError::Broken
+            | StoreError::Stale
+            | StoreError::Damaged
+            | StoreError::Abandoned
+            | StoreError::Crowded => AGAIN_MS,
+        };
+        close(memory, cx.now.tick.plus_ms(again_ms), ErrorCode::Internal, cx);
+    }
+}
+
 /// It is not known any more what the store has of this room: who waits for it is
 /// told to try again, with this code, and it is read anew, from `again_at` on.
 fn close(

@@ -165,6 +165,15 @@ pub struct HistoryPage {
     pub query: HistoryQuery,
 }
 
+/// All that was said until now shall be gone.
+#[derive(Clone, Debug)]
+pub struct HistoryRemoval {
+    /// The room's name, for a room that is not in memory.
+    pub channel_key: ChannelKey,
+    /// In a conversation of two: their personal channels.
+    pub parties: Option<[RoomId; 2]>,
+}
+
 /// A page of the read markers of a channel.
 #[derive(Clone, Debug)]
 pub struct ReceiptsPage {

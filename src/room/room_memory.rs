@@ -104,6 +104,18 @@ impl RoomMemory {
         self.sweep_at(cx.now.tick.plus_ms(cx.rules.history_age_ms_max), cx);
     }
 
+    /// Messages up to this offset are removed, with what they are reacted to with.
+    pub fn remove_up_to(&mut self, last: u64) {
+        match &mut self.stream {
+            RoomStream::None => (),
+            RoomStream::Memory(window) => {
+                window.remove_up_to(last);
+                self.reactions.forget_below(window.first_offset());
+            }
+            RoomStream::Durable(durable) => durable.remove_up_to(last),
+        }
+    }
+
     /// A user reacts to a message that is in memory only, or not any more.
     pub fn react(&mut self, user: UserHash, reaction: &Reaction) -> ReactionResult {
         let message = self.stream.window().and_then(|window| window.at(reaction.offset));

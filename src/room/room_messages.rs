@@ -383,6 +383,12 @@ impl RoomMessages {
         self.conversation().notify_retraction(&notice, retraction.mode, out);
     }
 
+    /// Messages up to this offset are removed, and nothing is told of them any more.
+    pub fn remove_up_to(&mut self, last: u64) {
+        self.memory.remove_up_to(last);
+        self.reaction_notices.forget_up_to(last);
+    }
+
     /// A user reacts to a message, or not any more.
     pub fn react(
         &mut self,

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::abandoned;
 use super::decision::{Decision, OpenOutcome, ReadProgress, RoomUse};
 use super::history;
+use super::history_removal;
 use super::members::{MemberId, Members};
 use super::message_requests::{self, on_message};
 use super::presence;
@@ -149,6 +150,9 @@ impl Rooms {
             }
             RoomOp::History(page) => {
                 Decision::of(message_requests::history(set, now, room, by, &page, out))
+            }
+            RoomOp::RemoveHistory(removal) => {
+                Decision::of(history_removal::remove(set, now, room, by, &removal, out))
             }
             RoomOp::Typing(info) => match self.set.slot_of(room) {
                 Some(slot) => self.set[slot].typing(info, now),
@@ -392,6 +396,14 @@ impl Rooms {
             PendingOp::Reactions(room, by) => {
                 out.answer(room, by, reactions::reactions_answer(outcome));
                 self.set.store().end_reading(by, out);
+            }
+            PendingOp::HistoryRemoved(id, by, parties) => {
+                let (removal, reply) = ((id, by, parties), (request_id, outcome));
+                let behind = history_removal::on_removed(&mut self.set, now, removal, reply, out);
+                self.decide_behind(now, behind, out);
+                if let Some(slot) = self.set.slot_of(id) {
+                    self.set.rest(now, slot, id);
+                }
             }
             PendingOp::Pending(inbox) => {
                 // When the user has no connection any more, messages stay pending.

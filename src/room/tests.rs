@@ -10,6 +10,7 @@ mod inbox;
 mod own_writes;
 mod reactions;
 mod recovery;
+mod removals;
 mod retractions;
 
 use std::collections::BTreeSet;

@@ -105,10 +105,10 @@ const ORDERS: &[(&str, &str)] = &[
         "room",
         "options requests messages message_timing output dedup users user_rates members typing \
          history_window silence memory_reactions store_client epochs room_timers room_context \
-         message_ids own_writes pending_messages durable_stream stream conversation inbox_order inbox \
+         message_ids own_writes pending_messages pending_removals durable_stream stream conversation inbox_order inbox \
          membership_events presence receipts changes reaction_notices reactions decision reading \
          room_memory reopening history room_messages room room_table room_set request_order \
-         message_requests abandoned single_sessions rooms",
+         message_requests history_removal abandoned single_sessions rooms",
     ),
 ];
 

@@ -30,6 +30,8 @@ pub(in crate::room) enum PendingOp {
     Reacted(RoomId, ReplyRoute, Box<Reaction>),
     /// Reactions to some messages.
     Reactions(RoomId, ReplyRoute),
+    /// What was said is removed; in a conversation of the two users of these inboxes.
+    HistoryRemoved(RoomId, ReplyRoute, Option<[RoomId; 2]>),
     /// A page of what waits for a user.
     Pending(RoomId),
     /// A direct message to the user of this inbox becomes a dead letter.
