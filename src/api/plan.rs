@@ -18,7 +18,9 @@ use crate::base::limits::{
 };
 use crate::base::{ClientId, RoomId};
 use crate::blocks::{BlockChange, BlockPage, BlockStorage, BlockTarget, BlockTerms};
-use crate::room::{ChannelKey, HistoryPage, HistoryQuery, Namespace, RoomOp, RoomReply};
+use crate::room::{
+    ChannelKey, HistoryPage, HistoryQuery, HistoryRemoval, Namespace, RoomOp, RoomReply,
+};
 use crate::session::{CONVERSATION_NAMESPACE, ChannelKind, NameKey, ServerPublish, resolve};
 use crate::shard::{
     BlocksUpdate, ChannelsQuestion, CoresReply, ServerAsk, ServerOp, ServerReply, UserConnection,
@@ -160,6 +162,8 @@ pub enum ApiPlan {
     PresenceStats(usize),
     /// To history.
     History(usize),
+    /// To history_remove.
+    HistoryRemove(usize),
     /// To info.
     Info,
     /// To channels.
@@ -281,6 +285,23 @@ impl<'c> Caller<'c> {
         questions.ask(room, ServerOp::Room(RoomOp::History(Box::new(page))))
     }
 
+    /// Removes what was said in a channel.
+    fn remove_history(&self, channel: &str, questions: &mut Questions) -> Result<usize, ErrorCode> {
+        let target = self.target(channel, ApiScope::HistoryRemove)?;
+        let Target { room, channel_key, kind, rules } = target;
+        if !rules.keeps_history() {
+            return Err(ErrorCode::NotAvailable);
+        }
+        let parties = match kind {
+            ChannelKind::Conversation(users) => {
+                Some(users.map(|user| self.names.inbox(&channel_key.tenant, user)))
+            }
+            ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Listed(_) => None,
+        };
+        let removal = HistoryRemoval { channel_key, parties };
+        questions.ask(room, ServerOp::Room(RoomOp::RemoveHistory(Box::new(removal))))
+    }
+
     /// Asks which channels there are, of those that the key covers.
     fn channels(&self, pattern: &str, questions: &mut Questions) -> Result<usize, ErrorCode> {
         if !self.key.scopes.contains(ApiScope::Channels) {
@@ -364,6 +385,9 @@ pub fn plan(
             let query = HistoryQuery { limit, since, order };
             caller.history(&channel, query, questions).map(ApiPlan::History)
         }
+        Ok(ApiCall::HistoryRemove { channel }) => {
+            caller.remove_history(&channel, questions).map(ApiPlan::HistoryRemove)
+        }
         Ok(ApiCall::Info) => match caller.key.scopes.contains(ApiScope::Info) {
             true => Ok(ApiPlan::Info),
             false => Err(ErrorCode::PermissionDenied),
@@ -438,6 +462,11 @@ pub fn answer<'a>(
             let reply = of_room(&replies[*index]);
             let RoomReply::History(publications, position) = reply else { return failed(reply) };
             ApiAnswer::History(publications, *position)
+        }
+        ApiPlan::HistoryRemove(index) => {
+            let reply = of_room(&replies[*index]);
+            let RoomReply::Done = reply else { return failed(reply) };
+            ApiAnswer::Done(ApiMethod::HistoryRemove)
         }
         ApiPlan::Info => ApiAnswer::Info(node()),
         ApiPlan::Channels(index) => by_cores(ApiMethod::Channels, "", &replies[*index]),

@@ -12,6 +12,7 @@ pub fn scope_of(method: ApiMethod) -> Option<ApiScope> {
         ApiMethod::Publish | ApiMethod::Broadcast => Some(ApiScope::Publish),
         ApiMethod::Presence | ApiMethod::PresenceStats => Some(ApiScope::Presence),
         ApiMethod::History => Some(ApiScope::History),
+        ApiMethod::HistoryRemove => Some(ApiScope::HistoryRemove),
         ApiMethod::Info => Some(ApiScope::Info),
         ApiMethod::Channels => Some(ApiScope::Channels),
         ApiMethod::Connections

@@ -70,7 +70,7 @@ fn check_refused(method: ApiMethod, body: Value, code: ErrorCode) {
 
 #[test]
 fn a_call_is_for_channels_that_exist_and_can_do_it() {
-    use ApiMethod::{History, Presence, PresenceStats, Publish};
+    use ApiMethod::{History, HistoryRemove, Presence, PresenceStats, Publish};
     let publish = |channel: &str| json!({ "channel": channel, "data": 1 });
     check_refused(Publish, publish("none:1"), ErrorCode::UnknownChannel);
     check_refused(Publish, publish("dm#a,b"), ErrorCode::NotAvailable);
@@ -80,7 +80,8 @@ fn a_call_is_for_channels_that_exist_and_can_do_it() {
     let bare = json!({ "channel": "bare:1" });
     check_refused(Presence, bare.clone(), ErrorCode::NotAvailable);
     check_refused(PresenceStats, bare.clone(), ErrorCode::NotAvailable);
-    check_refused(History, bare, ErrorCode::NotAvailable);
+    check_refused(History, bare.clone(), ErrorCode::NotAvailable);
+    check_refused(HistoryRemove, bare, ErrorCode::NotAvailable);
 }
 
 #[test]
@@ -125,6 +126,35 @@ fn who_may_not_ask_does_not_learn_what_exists() {
         };
         assert!(is_done, "{method:?}");
     }
+}
+
+#[test]
+fn a_history_is_removed_and_the_two_of_a_conversation_are_told() {
+    let removed = |channel: &str| {
+        let body = json!({ "channel": channel });
+        let (plan, questions) =
+            planned(&key(&[ApiScope::HistoryRemove]), ApiMethod::HistoryRemove, &body);
+        assert_eq!(plan, ApiPlan::HistoryRemove(0));
+        let ServerAsk::Room(room, ServerOp::Room(RoomOp::RemoveHistory(removal))) =
+            &questions[0].ask
+        else {
+            panic!("{questions:?}")
+        };
+        assert_eq!(*room, NameKey([1, 2]).room("t", channel));
+        assert_eq!((&*removal.channel_key.tenant, &*removal.channel_key.channel), ("t", channel));
+        let told = |reply| {
+            let replies = led_to(vec![ServerReply::Room(reply)]);
+            let mut text = bytes::BytesMut::new();
+            write_answer(&answer(&plan, &replies, &ApiNode::default), &mut text);
+            String::from_utf8(text.to_vec()).unwrap()
+        };
+        assert_eq!(told(RoomReply::Done), r#"{"result":{}}"#);
+        assert!(told(RoomReply::Rejected(ErrorCode::Internal)).contains(r#""code":100"#));
+        removal.parties
+    };
+    assert_eq!(removed("room:1"), None);
+    let names = NameKey([1, 2]);
+    assert_eq!(removed("dm#ann,bob"), Some(["ann", "bob"].map(|user| names.inbox("t", user))));
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub enum ApiScope {
     Presence,
     /// To read what was published.
     History,
+    /// To remove it.
+    HistoryRemove,
     /// To read the state of the server.
     Info,
     /// To list channels that somebody is in.
@@ -33,10 +35,11 @@ pub enum ApiScope {
 
 impl ApiScope {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ApiScope; 7] = [
+    pub const ALL: [ApiScope; 8] = [
         ApiScope::Publish,
         ApiScope::Presence,
         ApiScope::History,
+        ApiScope::HistoryRemove,
         ApiScope::Info,
         ApiScope::Channels,
         ApiScope::Connections,
@@ -49,6 +52,7 @@ impl ApiScope {
             ApiScope::Publish => "publish",
             ApiScope::Presence => "presence",
             ApiScope::History => "history",
+            ApiScope::HistoryRemove => "history_remove",
             ApiScope::Info => "info",
             ApiScope::Channels => "channels",
             ApiScope::Connections => "connections",

@@ -78,8 +78,8 @@ mod tests {
             all,
             format!(
                 "[[api.keys]]\nname = \"shop\"\nsha256 = \"{hash}\"\nscopes = [\"publish\", \
-                 \"presence\", \"history\", \"info\", \"channels\", \"connections\", \
-                 \"blocks\"]\ntenant = \"\"\nchannels = [\"*\"]\n"
+                 \"presence\", \"history\", \"history_remove\", \"info\", \"channels\", \
+                 \"connections\", \"blocks\"]\ntenant = \"\"\nchannels = [\"*\"]\n"
             )
         );
         let one = table(&arguments(vec![ApiScope::Info], vec!["a\"b".to_owned()]), hash);

@@ -48,6 +48,8 @@ pub enum AuditAction {
     UserUnsubscribed,
     /// When they expire was changed.
     UserExpiryChanged,
+    /// What was said in a channel was removed.
+    HistoryRemoved,
     /// Clients of a prefix are kept out.
     PrefixQuarantined,
     /// Clients of a prefix are let in again.
@@ -78,6 +80,7 @@ impl AuditAction {
             AuditAction::UserSubscribed => "user.subscribed",
             AuditAction::UserUnsubscribed => "user.unsubscribed",
             AuditAction::UserExpiryChanged => "user.expiry_changed",
+            AuditAction::HistoryRemoved => "channel.history_removed",
             AuditAction::PrefixQuarantined => "prefix.quarantined",
             AuditAction::PrefixReleased => "prefix.released",
             AuditAction::ProfileTaken => "profile.taken",
@@ -102,6 +105,7 @@ impl AuditAction {
             | AuditAction::UserSubscribed
             | AuditAction::UserUnsubscribed
             | AuditAction::UserExpiryChanged
+            | AuditAction::HistoryRemoved
             | AuditAction::PrefixQuarantined
             | AuditAction::PrefixReleased
             | AuditAction::ProfileTaken

@@ -1,5 +1,5 @@
-//! What of a backend's call is written down: whom it keeps out or lets in, and whose connections it
-//! closes or changes. What is said and read is not.
+//! What of a backend's call is written down: whom it keeps out or lets in, whose connections it
+//! closes or changes, and what it removes. What is said and read is not.
 //!
 //! Deliberately absent: how many such calls there may be. The list that the console shows has a
 //! bound, and the log a rate.
@@ -39,6 +39,9 @@ fn collect(call: &ApiCall<'_>, acts: &mut Vec<ApiAct>) {
     match call {
         ApiCall::User(call) => acts.extend(user_act(call)),
         ApiCall::Block(call) => acts.push(block_act(call)),
+        ApiCall::HistoryRemove { channel } => {
+            acts.push((AuditAction::HistoryRemoved, (**channel).into()));
+        }
         ApiCall::Batch(calls) => calls.iter().flatten().for_each(|call| collect(call, acts)),
         ApiCall::Publish { .. }
         | ApiCall::Broadcast { .. }
@@ -95,6 +98,9 @@ mod tests {
         check(ApiMethod::Disconnect, ann, &[(AuditAction::UserDisconnected, "ann")]);
         check(ApiMethod::Connections, ann, &[]);
         check(ApiMethod::Info, "{}", &[]);
+        let room = r#"{"channel":"room:1"}"#;
+        check(ApiMethod::History, room, &[]);
+        check(ApiMethod::HistoryRemove, room, &[(AuditAction::HistoryRemoved, "room:1")]);
         check(ApiMethod::BlockUser, "{}", &[]);
         check(ApiMethod::Publish, r#"{"channel":"room:1","data":{}}"#, &[]);
         check(

@@ -491,6 +491,7 @@ fn label(method: Option<ApiMethod>) -> BackendMethod {
         Some(ApiMethod::Presence) => BackendMethod::Presence,
         Some(ApiMethod::PresenceStats) => BackendMethod::PresenceStats,
         Some(ApiMethod::History) => BackendMethod::History,
+        Some(ApiMethod::HistoryRemove) => BackendMethod::HistoryRemove,
         Some(ApiMethod::Info) => BackendMethod::Info,
         Some(ApiMethod::Channels) => BackendMethod::Channels,
         Some(ApiMethod::Connections) => BackendMethod::Connections,

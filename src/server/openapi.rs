@@ -243,6 +243,7 @@ fn summary(method: ApiMethod) -> &'static str {
         ApiMethod::Presence => "Lists who is in a channel.",
         ApiMethod::PresenceStats => "Counts who is in a channel.",
         ApiMethod::History => "Reads what was published in a channel.",
+        ApiMethod::HistoryRemove => "Removes what was published in a channel.",
         ApiMethod::Info => "Tells the state of the server.",
         ApiMethod::Channels => "Lists the channels that somebody is in.",
         ApiMethod::Connections => "Lists the connections of a user.",

@@ -263,7 +263,7 @@ pub static API_KEYS: &[SettingRow<ApiKeyEntry>] = &[
         scopes,
         8 * 16,
         "scopes",
-        "What it may call: `publish` (publish, broadcast), `presence` (presence, presence_stats), `history`, `info`, `channels`, `connections` (connections, disconnect, subscribe, unsubscribe, refresh)."
+        "What it may call: `publish` (publish, broadcast), `presence` (presence, presence_stats), `history`, `history_remove`, `info`, `channels`, `connections` (connections, disconnect, subscribe, unsubscribe, refresh), `blocks` (who is kept out)."
     ),
     text!(
         "tenant",

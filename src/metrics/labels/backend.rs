@@ -29,6 +29,8 @@ label! {
         PresenceStats = "presence_stats",
         /// What was published.
         History = "history",
+        /// Remove it.
+        HistoryRemove = "history_remove",
         /// The state of the server, or the document of its methods.
         Info = "info",
         /// Which channels there are.

@@ -65,7 +65,8 @@ fn result_schema(method: ApiMethod) -> Schema {
             members.always("channels", map(channel.object()))
         }
         ApiMethod::Connections => members.always("connections", map(connection())),
-        ApiMethod::Disconnect
+        ApiMethod::HistoryRemove
+        | ApiMethod::Disconnect
         | ApiMethod::Subscribe
         | ApiMethod::Unsubscribe
         | ApiMethod::Refresh => members,

@@ -11,6 +11,7 @@ pub enum ApiMethod {
     Presence,
     PresenceStats,
     History,
+    HistoryRemove,
     Info,
     Channels,
     Connections,
@@ -30,12 +31,13 @@ pub enum ApiMethod {
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 20] = [
+    pub const ALL: [ApiMethod; 21] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
         ApiMethod::PresenceStats,
         ApiMethod::History,
+        ApiMethod::HistoryRemove,
         ApiMethod::Info,
         ApiMethod::Channels,
         ApiMethod::Connections,
@@ -61,6 +63,7 @@ impl ApiMethod {
             ApiMethod::Presence => "presence",
             ApiMethod::PresenceStats => "presence_stats",
             ApiMethod::History => "history",
+            ApiMethod::HistoryRemove => "history_remove",
             ApiMethod::Info => "info",
             ApiMethod::Channels => "channels",
             ApiMethod::Connections => "connections",

@@ -34,7 +34,7 @@ pub fn request_schema(method: ApiMethod) -> Schema {
         ApiMethod::Broadcast => {
             message(fields.needed(ApiField::Channels, list(1..=API_CHANNELS_MAX, channel())))
         }
-        ApiMethod::Presence | ApiMethod::PresenceStats => {
+        ApiMethod::Presence | ApiMethod::PresenceStats | ApiMethod::HistoryRemove => {
             fields.needed(ApiField::Channel, channel()).object().into()
         }
         ApiMethod::History => history(fields),

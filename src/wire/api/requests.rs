@@ -38,6 +38,8 @@ pub enum ApiCall<'a> {
         /// Newest first.
         reverse: bool,
     },
+    /// Remove what was published in a channel.
+    HistoryRemove { channel: Cow<'a, str> },
     /// Tell the state of the server.
     Info,
     /// List the channels that somebody is in, and that fit a pattern.
@@ -106,6 +108,7 @@ pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequ
             since: since(&fields)?,
             reverse: fields.flag(ApiField::Reverse)?,
         },
+        ApiMethod::HistoryRemove => ApiCall::HistoryRemove { channel: channel(&fields)? },
         ApiMethod::Info => ApiCall::Info,
         ApiMethod::Channels => ApiCall::Channels { pattern: pattern(&fields)? },
         ApiMethod::Connections => ApiCall::User(user_requests::connections(&fields)?),

@@ -21,7 +21,7 @@ from harness import TOP, WAIT_S_MAX, api_key, fresh_channel, fresh_user
 KEY = "a key that only the tests of the document know"
 POOR_KEY = "a key that may do little"
 
-SCOPES = ["publish", "presence", "history", "info", "channels", "connections", "blocks"]
+SCOPES = ["publish", "presence", "history", "history_remove", "info", "channels", "connections", "blocks"]
 
 HOOKS = pathlib.Path(__file__).with_name("openapi_hooks.py")
 
