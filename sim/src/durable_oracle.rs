@@ -15,6 +15,7 @@ use crate::edits::EditOracle;
 use crate::on_disk::{Content, OnDisk};
 use crate::publication::{Words, is_silent};
 use crate::reaction::Known;
+use crate::removal_oracle::RemovalOracle;
 use crate::scenario::{RetentionCase, STORED_CHANNELS, Scenario, parties};
 use crate::violation::{CheckResult, Checker, demand};
 
@@ -36,6 +37,8 @@ pub struct DurableOracle {
     markers: BTreeMap<(String, &'static str), Told>,
     /// What words messages got.
     pub edits: EditOracle,
+    /// What was removed by order, also of channels in memory.
+    pub removals: RemovalOracle,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +108,8 @@ impl DurableOracle {
 
     /// Whether nothing that was said there is ever removed.
     pub fn keeps_all(&self, channel: &str) -> bool {
-        self.is_stored(channel) && self.retention_case == Some(RetentionCase::All)
+        let keeps = self.retention_case == Some(RetentionCase::All);
+        self.is_stored(channel) && keeps && !self.removals.touched(channel)
     }
 
     /// Somebody is about to say something.
@@ -220,7 +224,10 @@ impl DurableOracle {
     fn may_be_gone(&self, channel: &str, number: u64, now_unix_ms: u64) -> bool {
         let (said, rules) = (self.said.get(&number), self.rules.get(channel));
         self.retention_case == Some(RetentionCase::Some)
-            || said.zip(rules).is_none_or(|(said, rules)| is_too_old(said, *rules, now_unix_ms))
+            || said.zip(rules).is_none_or(|(said, rules)| {
+                self.removals.may_have_removed(channel, said.asked_unix_ms)
+                    || is_too_old(said, *rules, now_unix_ms)
+            })
     }
 
     /// Whether somebody wanted a message gone.
@@ -337,7 +344,7 @@ impl DurableOracle {
         now: ReadMarkers,
         messages: &BTreeMap<u64, Content>,
     ) -> CheckResult {
-        if self.retention_case == Some(RetentionCase::Some) {
+        if self.retention_case == Some(RetentionCase::Some) || self.removals.touched(channel) {
             return Ok(()); // what it wrote may be gone
         }
         let asked = self.acknowledged(channel, user);
@@ -473,7 +480,9 @@ impl DurableOracle {
         let told = promised.filter(|((one, _), _)| one == channel).map_or(0, |((_, at), _)| *at);
         let head = last.max(told);
         let is_kept = |offset: u64, said: &Said| {
-            head < offset + rules.count_max && !is_too_old(said, rules, now_unix_ms)
+            head < offset + rules.count_max
+                && !is_too_old(said, rules, now_unix_ms)
+                && !self.removals.may_have_removed(channel, said.asked_unix_ms)
         };
         let promised = self.places.range((channel.to_owned(), 0)..=(channel.to_owned(), u64::MAX));
         for ((_, offset), number) in promised {
@@ -507,14 +516,13 @@ impl DurableOracle {
                 "{channel}: {content:?} on disk at {offset}, not message {number}: {said:?}"
             )?;
         }
-        self.check_answered(channel, rules, &seen, now_unix_ms)
+        self.check_answered(channel, &seen, now_unix_ms)
     }
 
     /// What was answered is among the messages that are on disk.
     fn check_answered(
         &self,
         channel: &str,
-        rules: Rules,
         seen: &BTreeMap<u64, u64>,
         now_unix_ms: u64,
     ) -> CheckResult {
@@ -523,7 +531,7 @@ impl DurableOracle {
                 && self.retention_case == Some(RetentionCase::All)
                 && said.is_answered
                 && said.end == End::None
-                && !is_too_old(said, rules, now_unix_ms)
+                && !self.may_be_gone(channel, **number, now_unix_ms)
                 && !seen.contains_key(number)
         });
         demand!(

@@ -39,6 +39,8 @@ mod reaction;
 mod reaction_oracle;
 mod reactions;
 mod reading;
+mod removal_oracle;
+mod remover;
 mod scenario;
 mod store;
 mod summary;

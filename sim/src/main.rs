@@ -33,6 +33,9 @@ struct Arguments {
     /// Worlds with an application's backend that is asked by hooks.
     #[arg(long, conflicts_with_all = ["store", "pressed", "crowded"])]
     hooked: bool,
+    /// Worlds in which a backend removes what was said.
+    #[arg(long, conflicts_with_all = ["store", "pressed", "crowded", "hooked"])]
+    removed: bool,
     /// Tells what happens.
     #[arg(long)]
     trace: bool,
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
     for seed in seeds {
         let draw = match (arguments.store, arguments.pressed, arguments.crowded) {
             _ if arguments.hooked => Scenario::draw_hooked,
+            _ if arguments.removed => Scenario::draw_removed,
             (_, _, true) => Scenario::draw_crowded,
             (_, true, false) => Scenario::draw_pressed,
             (true, false, false) => Scenario::draw_stored,

@@ -102,6 +102,10 @@ pub enum Mutation {
     HideReactions,
     /// The presence feed does not hear of something.
     LosePresence,
+    /// A channel is only said to be removed: another one is.
+    KeepRemoved,
+    /// A room is told that less is removed than is.
+    RemoveLess,
 }
 
 /// A room with a page of what was said in it, and where its stream ends.
@@ -160,6 +164,11 @@ impl Mutator {
             if change.superseded.is_some() && self.applies(Mutation::KeepEditWords) {
                 change.superseded = None;
             }
+        }
+        if let StoreOp::RemoveHistory(removal) = &mut request.op
+            && self.applies(Mutation::KeepRemoved)
+        {
+            removal.room = RoomId(1);
         }
         if let StoreOp::React(react) = &mut request.op
             && self.applies(Mutation::ReactOtherwise)
@@ -253,13 +262,7 @@ impl Mutator {
         if self.holds(Mutation::MisplacePage) {
             messages.iter_mut().for_each(|message| self.misplace_page(to, message));
         }
-        if self.holds(Mutation::KeepReplaced) {
-            messages
-                .retain(|message| !matches!(message, ShardMessage::Event(RoomEvent::Replaced(_))));
-        }
-        if self.holds(Mutation::DropLeave) {
-            messages.retain(|message| !self.concerns(message));
-        }
+        self.drop_each(messages);
         let mutation = self.mutation;
         let Some(index) = messages.iter().position(|message| self.concerns(message)) else {
             return;
@@ -313,7 +316,20 @@ impl Mutator {
             | Mutation::LoseWaiting
             | Mutation::LoseReaction
             | Mutation::ReactOtherwise
-            | Mutation::LosePresence => (),
+            | Mutation::LosePresence
+            | Mutation::KeepRemoved
+            | Mutation::RemoveLess => (),
+        }
+    }
+
+    /// Drops all messages that a mutation concerns which holds all the time.
+    fn drop_each(&self, messages: &mut Vec<ShardMessage>) {
+        if self.holds(Mutation::KeepReplaced) {
+            messages
+                .retain(|message| !matches!(message, ShardMessage::Event(RoomEvent::Replaced(_))));
+        }
+        if self.holds(Mutation::DropLeave) {
+            messages.retain(|message| !self.concerns(message));
         }
     }
 

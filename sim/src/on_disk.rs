@@ -54,6 +54,12 @@ impl OnDisk {
             let (room, offset) = (room_at(&key, 0), offset_at(&key, 16));
             found.messages.entry(room).or_default().insert(offset, content_of(&value));
         }
+        // What was removed by order lies there until it is deleted, and is not shown.
+        for (key, value) in entries(disk, StoreKeyspace::Channels) {
+            if let Some(messages) = found.messages.get_mut(&room_at(&key, 0)) {
+                *messages = messages.split_off(&first_of(&value));
+            }
+        }
         for (key, value) in entries(disk, StoreKeyspace::Markers) {
             let user = String::from_utf8_lossy(&key[16..]).into_owned();
             found.markers.entry(room_at(&key, 0)).or_default().insert(user, markers(&value));
@@ -122,10 +128,23 @@ fn target(data: &[u8], name: &str) -> Option<u64> {
     text.strip_prefix(name)?.strip_prefix("\":")?.strip_suffix('}')?.parse().ok()
 }
 
-/// A version, and two numbers of seven bits a byte.
+/// A version, and two numbers.
 fn markers(value: &[u8]) -> ReadMarkers {
-    let mut numbers = [0u64; 2];
-    let mut bytes = value[1..].iter();
+    let [delivered, read] = numbers(&value[1..]);
+    ReadMarkers { delivered, read }
+}
+
+/// The first offset that a channel shows: behind a version, an epoch of four bytes, and when and
+/// after how many losses its record was begun.
+fn first_of(value: &[u8]) -> u64 {
+    let [_, _, first] = numbers(&value[5..]);
+    first
+}
+
+/// Numbers of seven bits a byte.
+fn numbers<const COUNT: usize>(bytes: &[u8]) -> [u64; COUNT] {
+    let mut numbers = [0u64; COUNT];
+    let mut bytes = bytes.iter();
     for number in &mut numbers {
         for (shift, byte) in (0..).step_by(7).zip(&mut bytes) {
             *number |= u64::from(byte & 0x7f) << shift;
@@ -134,5 +153,5 @@ fn markers(value: &[u8]) -> ReadMarkers {
             }
         }
     }
-    ReadMarkers { delivered: numbers[0], read: numbers[1] }
+    numbers
 }

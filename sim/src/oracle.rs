@@ -15,6 +15,7 @@ use crate::durable_oracle::{DurableOracle, KnownBefore};
 use crate::inbox_oracle::InboxOracle;
 use crate::publication::{edit_offset, is_superseded, words_of};
 use crate::reaction_oracle::ReactionOracle;
+use crate::removal_oracle::Heads;
 use crate::scenario::Scenario;
 use crate::violation::{CheckResult, Checker, demand};
 
@@ -81,8 +82,27 @@ impl Oracle {
     /// The disk holds all that was promised, and nothing else.
     pub fn check_disk(&self, disk: &impl Disk, names: NameKey, now_unix_ms: u64) -> CheckResult {
         self.durable_oracle.check_disk(disk, names, now_unix_ms)?;
+        self.durable_oracle.removals.check_disk(disk, names)?;
         self.inboxes.check_disk(disk, names, &self.durable_oracle, now_unix_ms)?;
         self.reactions.check_disk(disk, names, &self.durable_oracle)
+    }
+
+    /// A backend wants all gone that was said in a channel. Gives what was told of it so far.
+    pub fn removal_asked(&mut self, channel: &'static str) -> Heads {
+        self.tick();
+        self.durable_oracle.removals.asks(channel);
+        let mut heads = Heads::new();
+        for (_, epoch, offset) in self.contents.keys().filter(|(one, ..)| one == channel) {
+            let head = heads.entry(epoch.clone()).or_default();
+            *head = offset.max(head).to_owned();
+        }
+        heads
+    }
+
+    /// That is done.
+    pub fn removal_done(&mut self, channel: &'static str, heads: Heads, now_unix_ms: u64) {
+        let moment = self.tick();
+        self.durable_oracle.removals.done(channel, heads, moment, now_unix_ms);
     }
 
     /// A place in a channel is known to be one that somebody wanted emptied.

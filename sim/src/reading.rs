@@ -119,6 +119,10 @@ impl Reading {
                 "{channel}: recovered without being asked"
             )?;
         }
+        for one in missed {
+            let removals = &oracle.durable_oracle.removals;
+            removals.check_shown(channel, &result.epoch, one.offset, before.moment)?;
+        }
         let offset = result.offset - missed.len() as u64;
         let place = Place { epoch: result.epoch.clone(), offset };
         self.standing = Some(Standing { since, place, newest: BTreeMap::new() });
@@ -219,6 +223,8 @@ impl Reading {
             )?;
         }
         for publication in &result.publications {
+            let (removals, offset) = (&oracle.durable_oracle.removals, publication.offset);
+            removals.check_shown(channel, &result.epoch, offset, before.moment)?;
             if is_retracted(publication) {
                 oracle.check_emptied(channel, publication.offset)?;
                 continue;

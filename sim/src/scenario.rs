@@ -39,6 +39,8 @@ pub struct Scenario {
     pub stall_ms_max: u64,
     /// Where messages are kept on disk.
     pub store: Option<StoreScenario>,
+    /// How many of 1,000 steps of the chaos remove what was said in a channel.
+    pub removals_per_1_000: u64,
     /// What the first clients are like, and whose they are; chance decides about the others.
     pub profiles: Vec<(ClientProfile, &'static str)>,
 }
@@ -190,6 +192,7 @@ impl Scenario {
             stalls_per_1_000: pick(&mut prng, &[0, 5, 20]),
             stall_ms_max: pick(&mut Prng::from_seed(seed ^ 0x1A7E), &[300, 300, 3_000]),
             store: None,
+            removals_per_1_000: 0,
             profiles: Vec::new(),
         }
     }
@@ -250,6 +253,14 @@ impl Scenario {
             rules.publish_hook = rules.publish == Permission::Anyone;
         }
         scenario.options = Arc::new(options);
+        scenario
+    }
+
+    /// The scenario of a seed in which a backend removes what was said, again and again.
+    pub fn draw_removed(seed: u64) -> Scenario {
+        let mut scenario =
+            if seed.is_multiple_of(2) { Scenario::draw(seed) } else { Scenario::draw_stored(seed) };
+        scenario.removals_per_1_000 = pick(&mut Prng::from_seed(seed ^ 0x4E_0FED), &[20, 60, 200]);
         scenario
     }
 

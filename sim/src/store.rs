@@ -371,6 +371,7 @@ fn spoil(reply: &mut StoreReply, mutator: &mut Mutator) {
         StoreResult::Opened(Some(opened), _) if mutator.holds(Mutation::ForgetIds) => {
             opened.ids.clear()
         }
+        StoreResult::HistoryRemoved(last) if mutator.holds(Mutation::RemoveLess) => *last /= 2,
         StoreResult::Pending(due, rest) if mutator.holds(Mutation::HideWaiting) => {
             due.clear();
             *rest = None;

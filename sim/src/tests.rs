@@ -25,6 +25,9 @@ const CROWDED_SEEDS_COUNT: u64 = 6;
 /// Seeds of worlds with a backend that is asked by hooks.
 const HOOKED_SEEDS_COUNT: u64 = 60;
 
+/// Seeds of worlds in which a backend removes what was said.
+const REMOVED_SEEDS_COUNT: u64 = 100;
+
 /// What worlds must come to see, each somewhere: limits that are never reached
 /// prove nothing.
 const ENDINGS: &str = "recovered, not recovered, unsubscribed 2000, unsubscribed 2500, \
@@ -166,6 +169,16 @@ fn worlds_with_hooks_stand_whatever_their_seed() {
         let world = Scenario::draw_hooked(seed);
         if let Err(violation) = run(&world, Mutator::new(Mutation::None, 0), Trace::Silent) {
             panic!("{violation}\nagain: cargo run -p rookery-sim -- --hooked --seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn worlds_in_which_histories_are_removed_stand_whatever_their_seed() {
+    for seed in 0..REMOVED_SEEDS_COUNT {
+        let world = Scenario::draw_removed(seed);
+        if let Err(violation) = run(&world, Mutator::new(Mutation::None, 0), Trace::Silent) {
+            panic!("{violation}\nagain: cargo run -p rookery-sim -- --removed --seed {seed}");
         }
     }
 }
@@ -391,6 +404,18 @@ fn reactions_see_one_that_was_answered_and_is_another() {
 #[test]
 fn reactions_see_those_that_are_not_shown() {
     check_stored_mutation(Mutation::HideReactions, &[Checker::Reactions]);
+}
+
+#[test]
+fn removed_sees_what_is_still_on_disk() {
+    let mutation = Mutation::KeepRemoved;
+    check_mutation_of(Scenario::draw_removed, 2, mutation, &[Checker::Removed]);
+}
+
+#[test]
+fn removed_sees_what_is_still_in_memory() {
+    let mutation = Mutation::RemoveLess;
+    check_mutation_of(Scenario::draw_removed, 1, mutation, &[Checker::Removed]);
 }
 
 #[test]

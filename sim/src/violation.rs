@@ -64,6 +64,8 @@ pub enum Checker {
     Syncs,
     /// What was taken back is not shown again.
     Retracted,
+    /// What a backend removed is not shown again, and goes from the disk.
+    Removed,
     /// The last words of a message are shown, and no others.
     Edited,
     /// A user who may have one connection has one.
