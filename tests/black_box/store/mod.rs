@@ -3,6 +3,7 @@
 
 mod commands;
 mod opening;
+mod removal;
 mod space;
 
 use std::path::Path;
