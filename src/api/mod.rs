@@ -7,14 +7,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+mod answers;
 mod block_change;
 mod plan;
 mod scopes;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{
-    ApiPlan, ApiReplies, BlockAsks, BlockReplies, Caller, FORCED_CLOSE, Question, Questions,
-    answer, plan,
-};
+pub use answers::{ApiReplies, answer};
+pub use plan::{ApiPlan, BlockAsks, BlockReplies, Caller, FORCED_CLOSE, Question, Questions, plan};
 pub use scopes::scope_of;

@@ -1,0 +1,148 @@
+//! What a call is answered, from what its questions led to.
+//!
+//! Deliberately absent: which questions these are (`plan`), and how an answer is written
+//! (`wire::api`).
+
+use super::plan::{ApiPlan, BlockReplies};
+use crate::blocks::{BlockStorage, BlockTarget, BlockTerms};
+use crate::room::RoomReply;
+use crate::shard::{CoresReply, ServerReply, UserConnection};
+use crate::wire::api::{
+    ApiAnswer, ApiBlock, ApiChannelAnswer, ApiConnection, ApiMethod, ApiNode, ApiRequestError,
+};
+use crate::wire::{Encoding, ErrorCode};
+
+/// What a request led to.
+#[derive(Clone, Debug, Default)]
+pub struct ApiReplies {
+    /// The answers to its questions, in their order.
+    pub questions: Vec<ServerReply>,
+    /// What became of what it asks of the list of who is kept out.
+    pub blocks: BlockReplies,
+}
+
+/// What a call is answered, from what it led to; `node` is asked where a call is about the
+/// server.
+pub fn answer<'a>(
+    plan: &'a ApiPlan,
+    all_replies: &'a ApiReplies,
+    node: &dyn Fn() -> ApiNode,
+) -> ApiAnswer<'a> {
+    let replies = &all_replies.questions;
+    let failed = |reply: &RoomReply| ApiAnswer::Error(ApiRequestError::Code(code_of(reply)));
+    match plan {
+        ApiPlan::Error(error) => ApiAnswer::Error(*error),
+        ApiPlan::Publish(index) => match published(of_room(&replies[*index])) {
+            Ok(position) => ApiAnswer::Published(position),
+            Err(code) => ApiAnswer::Error(ApiRequestError::Code(code)),
+        },
+        ApiPlan::Broadcast(channels) => {
+            let outcome = |channel: &Result<usize, ErrorCode>| {
+                channel.and_then(|index| published(of_room(&replies[index])))
+            };
+            ApiAnswer::Broadcast(channels.iter().map(outcome).collect())
+        }
+        ApiPlan::Presence(index) => {
+            let reply = of_room(&replies[*index]);
+            let RoomReply::Presence(clients) = reply else { return failed(reply) };
+            ApiAnswer::Presence(clients)
+        }
+        ApiPlan::PresenceStats(index) => {
+            let reply = of_room(&replies[*index]);
+            let RoomReply::PresenceStats { clients, users } = reply else { return failed(reply) };
+            ApiAnswer::PresenceStats { clients_count: *clients, users_count: *users }
+        }
+        ApiPlan::History(index) => {
+            let reply = of_room(&replies[*index]);
+            let RoomReply::History(publications, position) = reply else { return failed(reply) };
+            ApiAnswer::History(publications, *position)
+        }
+        ApiPlan::HistoryRemove(index) => {
+            let reply = of_room(&replies[*index]);
+            let RoomReply::Done = reply else { return failed(reply) };
+            ApiAnswer::Done(ApiMethod::HistoryRemove)
+        }
+        ApiPlan::Info => ApiAnswer::Info(node()),
+        ApiPlan::Channels(index) => by_cores(ApiMethod::Channels, "", &replies[*index]),
+        ApiPlan::User(method, user, index) => by_cores(*method, user, &replies[*index]),
+        ApiPlan::Block(method, index) => match all_replies.blocks.changes[*index] {
+            Ok(storage) => {
+                let is_durable = storage == BlockStorage::Disk;
+                ApiAnswer::Blocked { method: *method, is_durable }
+            }
+            Err(code) => ApiAnswer::Error(ApiRequestError::Code(code)),
+        },
+        ApiPlan::Blocks { index, limit } => {
+            let page = &all_replies.blocks.pages[*index];
+            let told = |(target, terms): &'a (BlockTarget, BlockTerms)| ApiBlock {
+                name: target.name(),
+                until_unix_s: terms.until_unix_s,
+                issued_before_unix_s: terms.issued_before_unix_s,
+            };
+            ApiAnswer::Blocks {
+                blocks: page.iter().map(told).collect(),
+                is_full: page.len() == *limit,
+            }
+        }
+        ApiPlan::Batch(plans) => {
+            ApiAnswer::Batch(plans.iter().map(|plan| answer(plan, all_replies, node)).collect())
+        }
+    }
+}
+
+/// What a room says.
+fn of_room(reply: &ServerReply) -> &RoomReply {
+    match reply {
+        ServerReply::Room(reply) => reply,
+        ServerReply::Cores(_) => unreachable!("it is a room that was asked"),
+    }
+}
+
+/// What shards say of what they have.
+fn by_cores<'a>(method: ApiMethod, user: &'a str, reply: &'a ServerReply) -> ApiAnswer<'a> {
+    match reply {
+        ServerReply::Room(reply) => ApiAnswer::Error(ApiRequestError::Code(code_of(reply))),
+        ServerReply::Cores(CoresReply::Done) => ApiAnswer::Done(method),
+        ServerReply::Cores(CoresReply::LimitExceeded) => {
+            ApiAnswer::Error(ApiRequestError::Code(ErrorCode::LimitExceeded))
+        }
+        ServerReply::Cores(CoresReply::Channels(channels)) => ApiAnswer::Channels(channels),
+        ServerReply::Cores(CoresReply::Connections(connections)) => {
+            ApiAnswer::Connections(user, connections.iter().map(told).collect())
+        }
+    }
+}
+
+fn told(connection: &UserConnection) -> ApiConnection {
+    let protocol = match connection.encoding {
+        Encoding::Json => "json",
+        Encoding::Protobuf => "protobuf",
+    };
+    ApiConnection { client: connection.client, app_name: connection.agent.word(), protocol }
+}
+
+/// Where a message stands that was published; nowhere in a channel that keeps none.
+fn published(reply: &RoomReply) -> ApiChannelAnswer {
+    let RoomReply::Posted(ack) = reply else { return Err(code_of(reply)) };
+    Ok(Some(ack.position).filter(|position| position.offset != 0))
+}
+
+/// Why a room refused.
+fn code_of(reply: &RoomReply) -> ErrorCode {
+    match reply {
+        RoomReply::Rejected(code) | RoomReply::SubscribeRejected(code) => *code,
+        RoomReply::InvalidField(_) => ErrorCode::BadRequest,
+        RoomReply::Subscribed(_)
+        | RoomReply::Unsubscribed
+        | RoomReply::Published(_)
+        | RoomReply::Presence(_)
+        | RoomReply::PresenceStats { .. }
+        | RoomReply::History(..)
+        | RoomReply::Posted(_)
+        | RoomReply::Members(..)
+        | RoomReply::Receipts(..)
+        | RoomReply::Conversations(..)
+        | RoomReply::Reactions(_)
+        | RoomReply::Done => ErrorCode::Internal,
+    }
+}
