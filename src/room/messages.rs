@@ -33,6 +33,11 @@ pub struct ReplyTo {
 impl ReplyTo {
     /// No client: one room asks another.
     pub const NOBODY: ReplyTo = ReplyTo { conn: ConnId::NOBODY, user: UserHash::NOBODY, id: 0 };
+
+    /// Whether a backend waits: it has an id, and no connection.
+    pub fn is_backend(self) -> bool {
+        self.conn == ConnId::NOBODY && self.id != 0
+    }
 }
 
 /// A request to a room's home. Each is answered by exactly one `RoomEvent` with the same

@@ -41,7 +41,7 @@ pub(super) fn keep(
     let op = StoreOp::React(Box::new(React {
         room,
         offset,
-        user: by.1.user,
+        user: reaction.user,
         name: reaction.info.user.clone(),
         value: reaction.value.clone(),
         said_since_unix_ms: said_since_unix_ms(cx),

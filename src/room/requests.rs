@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::MessageTiming;
-use crate::base::{ConnId, RoomId, ShardId, Timestamps, Trace};
+use crate::base::{ConnId, RoomId, ShardId, Timestamps, Trace, UserHash};
 use crate::store::{MarkerPosition, ReadOrder};
 use crate::wire::{ClientInfo, Payload, Position, Publication, publication_cost_bytes};
 
@@ -240,6 +240,9 @@ pub struct Reaction {
     pub channel_key: Option<ChannelKey>,
     /// The user.
     pub info: Arc<ClientInfo>,
+    /// The user's hash, by which it is known that a reaction is the same user's. Who asks may be
+    /// a backend, on whose share of the store's time it is.
+    pub user: UserHash,
     /// To which message.
     pub offset: u64,
     /// With what, if with anything.

@@ -17,7 +17,7 @@ use super::room_context::RoomContext;
 use super::room_timers::{Lifetime, RoomTimers};
 use super::stream::RoomStream;
 use super::{Namespace, Reaction, RoomPublish};
-use crate::base::{MonotonicMs, RoomId, Timestamps, UserHash};
+use crate::base::{MonotonicMs, RoomId, Timestamps};
 use crate::store::{OpenedChannel, ReactionRejection, ReactionResult};
 use crate::wire::{Position, Publication, chat};
 
@@ -117,12 +117,13 @@ impl RoomMemory {
     }
 
     /// A user reacts to a message that is in memory only, or not any more.
-    pub fn react(&mut self, user: UserHash, reaction: &Reaction) -> ReactionResult {
+    pub fn react(&mut self, reaction: &Reaction) -> ReactionResult {
         let message = self.stream.window().and_then(|window| window.at(reaction.offset));
         if message.is_none_or(|message| !chat::takes_reactions(message)) {
             return ReactionResult::Refused(ReactionRejection::NoMessage);
         }
-        self.reactions.react(reaction.offset, user, reaction.value.as_deref())
+        let value = reaction.value.as_deref();
+        self.reactions.react(reaction.offset, reaction.user, value)
     }
 
     /// Where a message has its place already that is to be said, and its id.

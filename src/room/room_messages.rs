@@ -113,6 +113,7 @@ impl RoomMessages {
         let begins = self.memory.next_offset() == 1;
         if begins
             && let Some(info) = &publish.info
+            && !by.1.is_backend()
             && !room_creations.take(cx.now.tick, &self.channel_key.tenant, info)
         {
             self.memory.sweep_at(cx.now.tick, cx);
@@ -408,7 +409,7 @@ impl RoomMessages {
         if let Some(durable) = self.durable_mut() {
             return reactions::keep(room, durable, by, reaction, cx);
         }
-        let result = self.memory.react(by.1.user, &reaction);
+        let result = self.memory.react(&reaction);
         let (answer, totals) = reactions::reacted(Ok(result));
         cx.out.answer(room, by, answer);
         self.tell_of_reaction(members, &reaction, totals, cx);

@@ -49,6 +49,11 @@ impl<'o> CommandOut<'o> {
         self.reply_to.id
     }
 
+    /// The hash of its user.
+    pub fn user(&self) -> UserHash {
+        self.reply_to.user
+    }
+
     /// The output for another command of this peer.
     pub fn with_id(self, id: u32) -> CommandOut<'o> {
         CommandOut { reply_to: ReplyTo { id, ..self.reply_to }, ..self }

@@ -32,6 +32,7 @@ pub(super) fn react(
     let reaction = Reaction {
         channel_key: permissions.channel_key_if_needed(&target),
         info: Arc::clone(info),
+        user: reply.user(),
         offset,
         value: value.map(Into::into),
         parties: other

@@ -351,11 +351,14 @@ fn a_user_begins_so_many_rooms_at_once_and_speaks_on_in_those_that_there_are() {
     let user_rates = UserRateLimits { room_creations, ..UserRateLimits::default() };
     let options = Options { user_rates, ..Options::clone(&roomy(&world.options)) };
     world.rooms = Rooms::new(world.now, Arc::new(options), Csprng::from_key([3; 16]), silent_key());
-    let begin = |world: &mut World, user: &str, n: u32| {
+    let first_words = |user: &str, n: u32| {
         let channel_key = channel_key(&format!("dm#{user},{n:05}"), 1);
         let mode = PublishMode::Send { from: ANNS, to: RoomId(70_000 + u128::from(n)), ttl_ms: 0 };
         let op = draft(channel_key, user, "1", Some("a"), mode);
-        let room = RoomId(u128::from(n) + 1_000_000 * u128::from(user.as_bytes()[0]));
+        (RoomId(u128::from(n) + 1_000_000 * u128::from(user.as_bytes()[0])), op)
+    };
+    let begin = |world: &mut World, user: &str, n: u32| {
+        let (room, op) = first_words(user, n);
         matches!(world.ask(1, room, op), RoomReply::Posted(_))
     };
     let begun = (0..400).filter(|&n| begin(&mut world, "ann", n)).count();
@@ -365,6 +368,17 @@ fn a_user_begins_so_many_rooms_at_once_and_speaks_on_in_those_that_there_are() {
     world.pass(10_000);
     let begun = (500..900).filter(|&n| begin(&mut world, "ann", n)).count();
     assert_eq!(begun, 10 * 3);
+    // What a backend says as a user is no haste of that user's.
+    let said_for_it = |world: &mut World, n: u32| {
+        let (room, op) = first_words("ann", n);
+        let reply_to = ReplyTo { id: n, ..ReplyTo::NOBODY };
+        let request = RoomRequest { room, reply_to, op };
+        world.rooms.handle(world.now, HOME, request, &mut world.out);
+        world.settle();
+        matches!(world.answer(n), Some(RoomReply::Posted(_)))
+    };
+    assert!((1_000..1_200).all(|n| said_for_it(&mut world, n)));
+    assert!(!begin(&mut world, "ann", 950), "the user has none left");
 }
 
 #[test]

@@ -16,6 +16,7 @@ fn react(channel: (&str, u16), offset: u64, name: &str, value: Option<&str>) -> 
     RoomOp::React(Box::new(Reaction {
         channel_key: Some(channel_key(channel.0, channel.1)),
         info: info(name, 0),
+        user: user(name),
         offset,
         value: value.map(Into::into),
         parties: (channel.1 == 1).then_some([ANNS, BOBS]),

@@ -180,6 +180,7 @@ fn nobody_changes_or_reacts_to_what_was_removed() {
             RoomOp::React(Box::new(Reaction {
                 channel_key: Some(channel_key(place.1, place.2)),
                 info: info("bob", 0),
+                user: UserHash::NOBODY,
                 offset: 1,
                 value: Some(value.into()),
                 parties: None,

@@ -19,7 +19,7 @@ fn a_reaction_says_whose_it_is_and_who_is_told() {
         harness.call("chat.react", &data);
         let asked = reaction(harness.asked_of("dm#ann,bob"));
         assert_eq!((asked.offset, asked.value.as_deref()), (5, Some("👍")));
-        assert_eq!(asked.info, harness.info());
+        assert_eq!((&asked.info, asked.user), (&harness.info(), NAMES.user_hash("", "ann")));
         assert_eq!(asked.parties, Some([NAMES.inbox("", "ann"), NAMES.inbox("", "bob")]));
         assert_eq!(channel(asked.channel_key.as_ref()), Some("dm#ann,bob"));
         let room = harness.asked().0;
