@@ -1,10 +1,10 @@
-//! Translates a room's answer to a command for the client.
+//! Translates a room's answer to a command for the client, and to a chat method for a backend, too.
 //!
 //! Deliberately absent: answers that change the session (`machine`).
 
 use super::quota::Quota;
 use super::{CommandError, Context, SessionOutput};
-use crate::room::{PublishAck, RoomReply};
+use crate::room::RoomReply;
 use crate::store::{self, MessageReactions, ReadMarkers};
 use crate::wire::chat::{self, ConversationEntry, ReactedMessage, Receipt};
 use crate::wire::{Answer, Payload};
@@ -32,29 +32,45 @@ pub(super) fn write_answer(
         RoomReply::History(publications, position) => {
             out.answer(id, Answer::History { publications, position: *position });
         }
-        RoomReply::Posted(posted) => write_posted(id, posted, out),
-        RoomReply::Members(page, next) => rpc(id, &chat::members(page, *next), out),
-        RoomReply::Receipts(page, next) => rpc(id, &receipts(page, next.as_deref()), out),
-        RoomReply::Conversations(page, next) => rpc(id, &conversations(page, next.as_deref()), out),
-        RoomReply::Reactions(found) => rpc(id, &reactions(found), out),
+        // By its command: only that of the protocol gives no message id.
+        RoomReply::Posted(posted) if posted.id.is_empty() => out.answer(id, Answer::Publish),
         RoomReply::Done if id == 0 => (),
-        RoomReply::Done => rpc(id, &chat::nothing(), out),
+        RoomReply::Posted(_)
+        | RoomReply::Members(..)
+        | RoomReply::Receipts(..)
+        | RoomReply::Conversations(..)
+        | RoomReply::Reactions(_)
+        | RoomReply::Done => {
+            let data = chat_data(answer).expect("a chat method is answered so");
+            out.answer(id, Answer::Rpc { data: &data });
+        }
         RoomReply::Subscribed(_) | RoomReply::SubscribeRejected(_) => {
             unreachable!("the session decides what these mean");
         }
     }
 }
 
-fn rpc(id: u32, data: &Payload, out: &mut SessionOutput) {
-    out.answer(id, Answer::Rpc { data });
-}
-
-/// The answer to a publish, by its command: only that of the protocol gives no message id.
-fn write_posted(id: u32, posted: &PublishAck, out: &mut SessionOutput) {
-    if posted.id.is_empty() {
-        out.answer(id, Answer::Publish);
-    } else {
-        rpc(id, &chat::posted(&posted.channel, posted.position, &posted.id), out);
+/// The data that a chat method is answered with, whoever called it; `None` for what is no answer to
+/// one, or refuses it.
+pub fn chat_data(answer: &RoomReply) -> Option<Payload> {
+    match answer {
+        RoomReply::Posted(posted) => {
+            Some(chat::posted(&posted.channel, posted.position, &posted.id))
+        }
+        RoomReply::Members(page, next) => Some(chat::members(page, *next)),
+        RoomReply::Receipts(page, next) => Some(receipts(page, next.as_deref())),
+        RoomReply::Conversations(page, next) => Some(conversations(page, next.as_deref())),
+        RoomReply::Reactions(found) => Some(reactions(found)),
+        RoomReply::Done => Some(chat::nothing()),
+        RoomReply::Subscribed(_)
+        | RoomReply::Unsubscribed
+        | RoomReply::Published(_)
+        | RoomReply::Presence(_)
+        | RoomReply::PresenceStats { .. }
+        | RoomReply::History(..)
+        | RoomReply::InvalidField(_)
+        | RoomReply::SubscribeRejected(_)
+        | RoomReply::Rejected(_) => None,
     }
 }
 

@@ -72,7 +72,8 @@ fn refused_type(
     }
 }
 
-fn serve_verb(
+/// Serves what was read.
+pub(super) fn serve_verb(
     cx: &mut Context<'_>,
     permissions: PeerPermissions<'_>,
     verb: &ChatRequest<'_>,

@@ -48,6 +48,7 @@ mod reactions;
 mod refresh;
 mod rights;
 mod server_acts;
+mod server_chat;
 mod server_publish;
 mod serving;
 mod state;
@@ -58,6 +59,7 @@ mod tests;
 mod tokens;
 mod tracer;
 
+pub use answers::chat_data;
 pub use backlog::HeldCommands;
 pub use client_prefix::{Prefix, QuarantineOptions};
 pub use context::{Context, PeerIdentity};
@@ -66,7 +68,8 @@ pub use hook_ask::{AskedPublish, HookAsk, HookThen};
 pub use load::{CoreLoad, CorePace};
 pub use machine::Session;
 pub use names::{
-    CONVERSATION_NAMESPACE, ChannelKind, INBOX_NAMESPACE, NameKey, namespace_of, resolve,
+    CONVERSATION_NAMESPACE, ChannelKind, INBOX_NAMESPACE, NameKey, conversation, namespace_of,
+    resolve,
 };
 pub use options::Options;
 pub use outcome::{
@@ -75,6 +78,7 @@ pub use outcome::{
 pub use ping_timer::PongResult;
 pub use quota::QuotaDecision;
 pub use server_acts::ServerAct;
+pub use server_chat::ServerChat;
 pub use server_publish::ServerPublish;
 pub use subscriptions::SubscriberSlot;
 pub use tracer::{Tracer, TracerOptions};

@@ -42,12 +42,22 @@ impl ChannelTarget<'_, '_> {
     }
 }
 
+/// On whose word a peer's commands are served.
+#[derive(Clone, Copy)]
+enum CommandSource {
+    /// Its own client's, with the rights of its tokens.
+    Client,
+    /// A backend's, by the server API, which may take back so much.
+    Backend(RetractRight),
+}
+
 /// A connected peer, as far as decisions about rights need it.
 #[derive(Clone, Copy)]
 pub(super) struct PeerPermissions<'s> {
     peer: &'s Peer,
     subscriptions: &'s Subscriptions,
     agent: Agent,
+    source: CommandSource,
 }
 
 impl<'s> PeerPermissions<'s> {
@@ -57,7 +67,25 @@ impl<'s> PeerPermissions<'s> {
         subscriptions: &'s Subscriptions,
         agent: Agent,
     ) -> PeerPermissions<'s> {
-        PeerPermissions { peer, subscriptions, agent }
+        PeerPermissions { peer, subscriptions, agent, source: CommandSource::Client }
+    }
+
+    /// The access of a backend that acts as this peer.
+    pub fn of_backend(
+        peer: &'s Peer,
+        subscriptions: &'s Subscriptions,
+        right: RetractRight,
+    ) -> PeerPermissions<'s> {
+        let source = CommandSource::Backend(right);
+        PeerPermissions { peer, subscriptions, agent: Agent::Other, source }
+    }
+
+    /// Whether it is the peer's own client that asks.
+    pub fn is_client(self) -> bool {
+        match self.source {
+            CommandSource::Client => true,
+            CommandSource::Backend(_) => false,
+        }
     }
 
     /// Who it is.
@@ -171,7 +199,11 @@ impl<'s> PeerPermissions<'s> {
         grant: TokenGrant,
     ) -> bool {
         let subject = Subject { identity: self.peer.identity(), standing, grant };
-        peer_may(cx, self.peer, target.kind, who, subject)
+        match self.source {
+            CommandSource::Client => peer_may(cx, self.peer, target.kind, who, subject),
+            // What a namespace lets users do is about what they do by themselves.
+            CommandSource::Backend(_) => target.kind.admits(&self.peer.info().user),
+        }
     }
 
     /// The permissions that tokens grant in the channel.
@@ -192,12 +224,21 @@ impl<'s> PeerPermissions<'s> {
         }
     }
 
-    /// A peer is a moderator by its token, in channels that it may use at all.
+    /// A peer is a moderator by its token, or because a backend says so, in channels that it may use
+    /// at all.
     pub fn right(self, cx: &Context<'_>, target: &ChannelTarget<'_, '_>) -> RetractRight {
-        let by_token = grant(self.allowance(target), PermissionSet::MODERATE) == TokenGrant::Given;
-        let admitted = target.kind.admits(&self.peer.info().user);
-        let moderates = admitted && (by_token || cx.options.insecure);
-        if moderates { RetractRight::Moderator } else { RetractRight::Author }
+        let wanted = match self.source {
+            CommandSource::Client => {
+                let moderates = grant(self.allowance(target), PermissionSet::MODERATE);
+                if moderates == TokenGrant::Given || cx.options.insecure {
+                    RetractRight::Moderator
+                } else {
+                    RetractRight::Author
+                }
+            }
+            CommandSource::Backend(right) => right,
+        };
+        if target.kind.admits(&self.peer.info().user) { wanted } else { RetractRight::Author }
     }
 
     /// The personal channel of a user in the peer's tenant.

@@ -86,7 +86,10 @@ pub(super) fn publish(
     if (target.rules.data_bytes_max as usize) < args.data.bytes.len() {
         return Err(ErrorCode::LimitExceeded.into());
     }
-    let asks = target.rules.publish_hook && cx.options.hooks.asks(Hook::Publish);
+    // A backend is not asked about what a backend says.
+    let asks = target.rules.publish_hook
+        && cx.options.hooks.asks(Hook::Publish)
+        && permissions.is_client();
     let alone = permissions.check(cx, target, target.rules.publish, PermissionSet::PUBLISH);
     if asks {
         permissions.check_granted(cx, target, target.rules.publish)?;
@@ -218,6 +221,8 @@ pub(super) fn room_publish(
     parts: PublishParts,
 ) -> RoomPublish {
     let PublishParts { data, tags, chan_info, id_source, mode, sent_at_unix_ms } = parts;
+    // The clocks that are known are those of connections.
+    let sent_at_unix_ms = sent_at_unix_ms.filter(|_| permissions.is_client());
     let (chat_type, agent) = (target.rules.chat_type(), permissions.agent());
     let traced = TracedMessage { tags: &tags, sent_at_unix_ms, chat_type, agent };
     let (trace, timing) = cx.tracer.begin(cx.now, &mut cx.random.ids, cx.conn, &traced);

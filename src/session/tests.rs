@@ -1,5 +1,6 @@
 //! One session alone: commands, answers and time in, messages and effects out.
 
+mod backends;
 mod blocks;
 mod chat;
 mod expiry;

@@ -13,7 +13,7 @@ use crate::base::{ClientId, ConnId, RoomId, UserHash};
 use crate::blocks::{BlockKinds, BlockTable};
 use crate::metrics::Agent;
 use crate::room::{ChannelKey, ReplyTo, RoomEvent, RoomOp, RoomReply};
-use crate::session::ServerPublish;
+use crate::session::{CommandError, ServerChat, ServerPublish};
 use crate::wire::{Encoding, Payload};
 
 /// A question of a backend.
@@ -54,6 +54,8 @@ pub struct BlocksUpdate {
 pub enum ServerOp {
     /// Publish a message.
     Publish(Box<ServerPublish>),
+    /// Do or read something as a user.
+    Chat(Box<ServerChat>),
     /// Anything else.
     Room(RoomOp),
 }
@@ -216,11 +218,20 @@ impl ServerAnswers {
     /// Keeps an answer that is a backend's, and gives back everything else.
     pub fn keep(&mut self, event: RoomEvent) -> Option<RoomEvent> {
         let RoomEvent::Reply(room, reply_to, reply) = event else { return Some(event) };
-        if reply_to.conn != ConnId::NOBODY || reply_to.id == 0 {
+        if !reply_to.is_backend() {
             return Some(RoomEvent::Reply(room, reply_to, reply));
         }
         self.0.push(ServerAnswer { id: reply_to.id, reply: ServerReply::Room(reply) });
         None
+    }
+
+    /// Adds the answer to a question that comes to no room.
+    pub fn refuse(&mut self, id: u32, refusal: CommandError) {
+        let reply = match refusal {
+            CommandError::Code(code) => RoomReply::Rejected(code),
+            CommandError::Field(field) => RoomReply::InvalidField(field),
+        };
+        self.0.push(ServerAnswer { id, reply: ServerReply::Room(reply) });
     }
 
     /// Adds an answer of this shard itself.

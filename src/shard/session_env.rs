@@ -14,15 +14,15 @@ use bytes::BytesMut;
 use super::options::Options;
 use crate::auth::Keys;
 use crate::base::{
-    ConnId, Csprng, MonotonicMs, PanicError, RandomSources, SealKey, SealPurpose, Timestamps,
-    UserHash, catch_panic,
+    ConnId, Csprng, MonotonicMs, PanicError, RandomSources, RoomId, SealKey, SealPurpose,
+    Timestamps, UserHash, catch_panic,
 };
 use crate::blocks::BlockTable;
 use crate::metrics::{Agent, BlockKind, Counter, MetricsWriter};
-use crate::room::RoomPublish;
+use crate::room::{RoomOp, RoomPublish};
 use crate::session::{
-    Context, CoreLoad, CorePace, Effect, NameKey, OutputCounts, PeerIdentity, Prefix,
-    ServerPublish, Session, SessionOutput, Tracer,
+    CommandError, Context, CoreLoad, CorePace, Effect, NameKey, OutputCounts, PeerIdentity, Prefix,
+    ServerChat, ServerPublish, Session, SessionOutput, Tracer,
 };
 use crate::wire::Encoding;
 
@@ -156,6 +156,16 @@ impl SessionEnv {
     pub fn room_publish(&mut self, now: Timestamps, publish: ServerPublish) -> RoomPublish {
         let (mut cx, _) = self.split(now, ConnId::NOBODY);
         publish.into_room_publish(&mut cx)
+    }
+
+    /// What a backend wants of a room as a user, and of which; or how that is refused.
+    pub fn room_op(
+        &mut self,
+        now: Timestamps,
+        chat: &ServerChat,
+    ) -> Result<(RoomId, RoomOp), CommandError> {
+        let (mut cx, _) = self.split(now, ConnId::NOBODY);
+        chat.room_op(&mut cx)
     }
 
     /// Everything that was decided must have been taken.

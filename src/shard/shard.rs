@@ -369,6 +369,13 @@ impl Shard {
                 let publish = self.sessions.env_mut().room_publish(now, *publish);
                 RoomOp::Publish(Box::new(publish))
             }
+            ServerOp::Chat(chat) => match self.sessions.env_mut().room_op(now, &chat) {
+                Ok((found, op)) => {
+                    assert_eq!(found, room, "the room is found in the same way");
+                    op
+                }
+                Err(refusal) => return self.server_answers.refuse(question.id, refusal),
+            },
             ServerOp::Room(op) => op,
         };
         self.on_room_request(now, own, RoomRequest { room, reply_to, op });

@@ -75,7 +75,7 @@ const ORDERS: &[(&str, &str)] = &[
         "session",
         "hook_ask backlog clocks fault load names options ping_timer client_prefix rights open_commands \
          context outcome pending_histories quota position_seal identity subscriptions heartbeat tracer tokens \
-         peer_permissions answers command_out hook_replies presence publishing server_publish reactions chat_commands commands connect \
+         peer_permissions answers command_out hook_replies presence publishing server_publish reactions chat_commands server_chat commands connect \
          asked_connect awaiting_connect state hook_refresh subscribing refresh server_acts hook_outcomes command_order histories serving machine",
     ),
     (

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::base::UserHash;
-use crate::room::{ChannelKey, RoomOp, RoomReply};
-use crate::session::ServerPublish;
+use crate::room::{ChannelKey, RetractRight, RoomOp, RoomReply};
+use crate::session::{ServerChat, ServerPublish};
 use crate::shard::{ServerAnswer, ServerAsk, ServerOp, ServerQuestion, ServerReply};
+use crate::wire::chat::Method;
 use crate::wire::{ErrorCode, Payload};
 
 fn publish(channel: &str, id: Option<&str>) -> ServerOp {
@@ -13,6 +14,18 @@ fn publish(channel: &str, id: Option<&str>) -> ServerOp {
         data: Payload { bytes: "{\"n\":1}".into(), is_json: true },
         tags: vec![("kind".into(), "note".into())],
         id: id.map(Into::into),
+    }))
+}
+
+/// A chat method in `room:1`, as a user.
+fn chat(user: &str, right: RetractRight, method: Method, more: &str) -> ServerOp {
+    let data = format!(r#"{{"channel":"room:1"{more}}}"#).into_bytes().into();
+    ServerOp::Chat(Box::new(ServerChat {
+        tenant: "".into(),
+        user: user.into(),
+        method,
+        data,
+        right,
     }))
 }
 
@@ -96,4 +109,57 @@ fn the_limit_of_a_room_counts_for_backends_too() {
         matches!(one.reply, ServerReply::Room(RoomReply::Rejected(ErrorCode::TooManyRequests)))
     };
     assert_eq!((answers.len(), answers.iter().filter(refused).count()), (10, 7));
+}
+
+#[test]
+fn a_backend_speaks_as_a_user_and_is_refused_as_one() {
+    use RetractRight::{Author, Moderator};
+    let mut world = World::new(3, |options| options.room.namespaces[0].data_bytes_max = 20);
+    let peers: Vec<Peer> = (0..3).map(|shard| world.join_room(shard, "room:1")).collect();
+    for &peer in &peers {
+        world.take(peer);
+    }
+    let long = format!(r#","data":"{}""#, "a".repeat(20));
+    let answers = asked(
+        &mut world,
+        "room:1",
+        vec![
+            chat("ann", Author, Method::Publish, r#","id":"k","data":1"#),
+            chat("ann", Author, Method::Publish, r#","id":"k","data":1"#),
+            chat("bob", Moderator, Method::Edit, r#","offset":1,"data":2"#),
+            chat("ann", Author, Method::Edit, r#","offset":1,"data":2"#),
+            chat("ann", Author, Method::Publish, &long),
+            chat("bob", Author, Method::Retract, r#","offset":1"#),
+            chat("bob", Moderator, Method::Retract, r#","offset":1"#),
+            chat("ann", Author, Method::Read, r#","offset":1"#),
+            chat("ann", Author, Method::React, r#","offset":9,"value":"a""#),
+        ],
+    );
+    let told = |one: &ServerAnswer| match &one.reply {
+        ServerReply::Room(RoomReply::Posted(ack)) => format!("offset {}", ack.position.offset),
+        ServerReply::Room(RoomReply::Rejected(code)) => format!("code {}", code.parts().0),
+        ServerReply::Room(RoomReply::InvalidField(field)) => format!("field {}", field.name()),
+        ServerReply::Room(RoomReply::Done) => "done".to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let mut by_id: Vec<(u32, String)> = answers.iter().map(|one| (one.id, told(one))).collect();
+    by_id.sort_unstable();
+    let told: Vec<&str> = by_id.iter().map(|(_, text)| &**text).collect();
+    let want = [
+        "offset 1",
+        "offset 1",
+        "code 103",
+        "offset 2",
+        "code 106",
+        "code 103",
+        "done",
+        "code 108",
+        "field offset",
+    ];
+    assert_eq!(told, want);
+    for &peer in &peers {
+        let seen = world.take(peer).join("\n");
+        assert!(seen.contains(r#""info":{"user":"ann","client":"00000000-0000-"#), "{seen}");
+        assert!(seen.contains(r#""info":{"user":"bob""#), "who took it back: {seen}");
+    }
 }
