@@ -6,6 +6,7 @@
 use super::plan::{ApiPlan, BlockReplies};
 use crate::blocks::{BlockStorage, BlockTarget, BlockTerms};
 use crate::room::RoomReply;
+use crate::session::chat_data;
 use crate::shard::{CoresReply, ServerReply, UserConnection};
 use crate::wire::api::{
     ApiAnswer, ApiBlock, ApiChannelAnswer, ApiConnection, ApiMethod, ApiNode, ApiRequestError,
@@ -72,6 +73,7 @@ pub fn answer<'a>(
             }
             Err(code) => ApiAnswer::Error(ApiRequestError::Code(code)),
         },
+        ApiPlan::Chat(method, index) => as_user(*method, of_room(&replies[*index])),
         ApiPlan::Blocks { index, limit } => {
             let page = &all_replies.blocks.pages[*index];
             let told = |(target, terms): &'a (BlockTarget, BlockTerms)| ApiBlock {
@@ -125,6 +127,17 @@ fn told(connection: &UserConnection) -> ApiConnection {
 fn published(reply: &RoomReply) -> ApiChannelAnswer {
     let RoomReply::Posted(ack) = reply else { return Err(code_of(reply)) };
     Ok(Some(ack.position).filter(|position| position.offset != 0))
+}
+
+/// What a room says to a user for whom a backend asks.
+fn as_user<'a>(method: ApiMethod, reply: &RoomReply) -> ApiAnswer<'a> {
+    if let RoomReply::InvalidField(field) = reply {
+        return ApiAnswer::Error(ApiRequestError::Unfit((*field).into()));
+    }
+    match chat_data(reply) {
+        Some(data) => ApiAnswer::Chat(method, data),
+        None => ApiAnswer::Error(ApiRequestError::Code(code_of(reply))),
+    }
 }
 
 /// Why a room refused.

@@ -18,12 +18,18 @@ use crate::base::limits::{
 };
 use crate::base::{ClientId, RoomId};
 use crate::blocks::{BlockChange, BlockPage, BlockStorage, BlockTarget, BlockTerms};
-use crate::room::{ChannelKey, HistoryPage, HistoryQuery, HistoryRemoval, Namespace, RoomOp};
-use crate::session::{CONVERSATION_NAMESPACE, ChannelKind, NameKey, ServerPublish, resolve};
+use crate::room::{
+    ChannelKey, HistoryPage, HistoryQuery, HistoryRemoval, Namespace, RetractRight, RoomOp,
+};
+use crate::session::{
+    CONVERSATION_NAMESPACE, ChannelKind, INBOX_NAMESPACE, NameKey, ServerChat, ServerPublish,
+    conversation, resolve,
+};
 use crate::shard::{BlocksUpdate, ChannelsQuestion, ServerAsk, ServerOp, UserOp, UserQuestion};
 use crate::store::ReadOrder;
 use crate::wire::api::{
-    ApiCall, ApiClose, ApiMessage, ApiMethod, ApiRequestError, ApiUserCall, ApiUserOp,
+    ApiCall, ApiChatCall, ApiChatPlace, ApiClose, ApiField, ApiMessage, ApiMethod, ApiRequestError,
+    ApiUserCall, ApiUserOp,
 };
 use crate::wire::{ErrorCode, Payload};
 
@@ -166,6 +172,8 @@ pub enum ApiPlan {
     User(ApiMethod, Box<str>, usize),
     /// To a call about who is kept out, by index of the change.
     Block(ApiMethod, usize),
+    /// To a chat method.
+    Chat(ApiMethod, usize),
     /// To blocks.
     Blocks {
         /// The page's index.
@@ -312,6 +320,40 @@ impl<'c> Caller<'c> {
         if target.kind.admits(user) { Ok(target) } else { Err(ErrorCode::PermissionDenied) }
     }
 
+    /// Does or reads something as a user. Whether that user may is for the session to say.
+    fn chat(
+        &self,
+        call: &ApiChatCall<'_>,
+        questions: &mut Questions,
+    ) -> Result<ApiPlan, ApiRequestError> {
+        if !self.key.scopes.contains(ApiScope::Chat) {
+            return Err(ApiRequestError::Code(ErrorCode::PermissionDenied));
+        }
+        let user = &*call.user;
+        let channel = match call.place() {
+            ApiChatPlace::Channel(channel) => Cow::Borrowed(channel),
+            ApiChatPlace::Inbox => Cow::Owned(format!("{INBOX_NAMESPACE}{user}")),
+            ApiChatPlace::Conversation(to) => {
+                Cow::Owned(conversation(user, to).ok_or(ApiRequestError::Unfit(ApiField::To))?)
+            }
+        };
+        let target = self.target(&channel, ApiScope::Chat).map_err(ApiRequestError::Code)?;
+        let (method, data) = (call.method.method(), call.data.0);
+        let alone = if method.has_long_answer() { API_READ_QUESTIONS } else { 1 };
+        let cost = (alone + data.len() / API_QUESTION_BYTES).min(API_REQUEST_QUESTIONS_MAX);
+        let right = if call.as_moderator { RetractRight::Moderator } else { RetractRight::Author };
+        let chat = ServerChat {
+            tenant: self.key.tenant.clone(),
+            user: user.into(),
+            method,
+            data: data.into(),
+            right,
+        };
+        let ask = ServerAsk::Room(target.room, ServerOp::Chat(Box::new(chat)));
+        let index = questions.ask_for(ask, cost).map_err(ApiRequestError::Code)?;
+        Ok(ApiPlan::Chat(ApiMethod::Chat(call.method), index))
+    }
+
     /// Asks the connections of a user.
     fn user(&self, call: ApiUserCall<'_>, questions: &mut Questions) -> Result<ApiPlan, ErrorCode> {
         if !self.key.scopes.contains(ApiScope::Connections) {
@@ -405,6 +447,9 @@ pub fn plan(
             }
             Err(error) => return ApiPlan::Error(error),
         },
+        Ok(ApiCall::Chat(call)) => {
+            return caller.chat(&call, questions).unwrap_or_else(ApiPlan::Error);
+        }
         Ok(ApiCall::Batch(calls)) => Ok(ApiPlan::Batch(
             calls.into_iter().map(|call| plan(caller, call, questions)).collect(),
         )),

@@ -27,6 +27,7 @@ pub fn scope_of(method: ApiMethod) -> Option<ApiScope> {
         | ApiMethod::BlockAddress
         | ApiMethod::UnblockAddress
         | ApiMethod::Blocks => Some(ApiScope::Blocks),
+        ApiMethod::Chat(_) => Some(ApiScope::Chat),
         ApiMethod::Batch => None,
     }
 }

@@ -1,5 +1,7 @@
 //! What calls lead to, and who may make them.
 
+mod chat;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -93,9 +95,9 @@ fn who_may_not_ask_does_not_learn_what_exists() {
     let body = |channel: &str, method: ApiMethod| {
         let mut body = json!({
             "channel": channel, "channels": [channel], "user": "anna", "expired": true,
-            "uid": "1", "address": "203.0.113.7", "kind": "user",
+            "uid": "1", "address": "203.0.113.7", "kind": "user", "to": "bob", "offset": 1,
         });
-        if matches!(method, ApiMethod::Publish | ApiMethod::Broadcast) {
+        if matches!(method, ApiMethod::Publish | ApiMethod::Broadcast | ApiMethod::Chat(_)) {
             body["data"] = json!(1);
         }
         if method == ApiMethod::InvalidateUserTokens {

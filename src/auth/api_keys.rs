@@ -31,11 +31,13 @@ pub enum ApiScope {
     Connections,
     /// To keep users, tokens and addresses out.
     Blocks,
+    /// To say, change and read messages as any user.
+    Chat,
 }
 
 impl ApiScope {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ApiScope; 8] = [
+    pub const ALL: [ApiScope; 9] = [
         ApiScope::Publish,
         ApiScope::Presence,
         ApiScope::History,
@@ -44,6 +46,7 @@ impl ApiScope {
         ApiScope::Channels,
         ApiScope::Connections,
         ApiScope::Blocks,
+        ApiScope::Chat,
     ];
 
     /// Its word in settings.
@@ -57,6 +60,7 @@ impl ApiScope {
             ApiScope::Channels => "channels",
             ApiScope::Connections => "connections",
             ApiScope::Blocks => "blocks",
+            ApiScope::Chat => "chat",
         }
     }
 
@@ -71,14 +75,14 @@ impl ApiScope {
     }
 
     /// Its place in a set.
-    fn bit(self) -> u8 {
+    fn bit(self) -> u16 {
         1 << self as u8
     }
 }
 
 /// A set of scopes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ApiScopes(u8);
+pub struct ApiScopes(u16);
 
 impl ApiScopes {
     /// Whether the set has this scope.

@@ -79,7 +79,7 @@ mod tests {
             format!(
                 "[[api.keys]]\nname = \"shop\"\nsha256 = \"{hash}\"\nscopes = [\"publish\", \
                  \"presence\", \"history\", \"history_remove\", \"info\", \"channels\", \
-                 \"connections\", \"blocks\"]\ntenant = \"\"\nchannels = [\"*\"]\n"
+                 \"connections\", \"blocks\", \"chat\"]\ntenant = \"\"\nchannels = [\"*\"]\n"
             )
         );
         let one = table(&arguments(vec![ApiScope::Info], vec!["a\"b".to_owned()]), hash);

@@ -200,7 +200,7 @@ const NO_API_KEYS: &str = "
 # [[api.keys]]
 # name = \"backend\"
 # sha256 = \"…\"
-# scopes = [\"publish\", \"presence\", \"history\", \"history_remove\", \"info\", \"channels\", \"connections\", \"blocks\"]
+# scopes = [\"publish\", \"presence\", \"history\", \"history_remove\", \"info\", \"channels\", \"connections\", \"blocks\", \"chat\"]
 # channels = [\"*\"]
 ";
 

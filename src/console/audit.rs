@@ -50,6 +50,8 @@ pub enum AuditAction {
     UserExpiryChanged,
     /// What was said in a channel was removed.
     HistoryRemoved,
+    /// A message was taken back that may be somebody else's.
+    MessageRetracted,
     /// Clients of a prefix are kept out.
     PrefixQuarantined,
     /// Clients of a prefix are let in again.
@@ -81,6 +83,7 @@ impl AuditAction {
             AuditAction::UserUnsubscribed => "user.unsubscribed",
             AuditAction::UserExpiryChanged => "user.expiry_changed",
             AuditAction::HistoryRemoved => "channel.history_removed",
+            AuditAction::MessageRetracted => "message.retracted",
             AuditAction::PrefixQuarantined => "prefix.quarantined",
             AuditAction::PrefixReleased => "prefix.released",
             AuditAction::ProfileTaken => "profile.taken",
@@ -106,6 +109,7 @@ impl AuditAction {
             | AuditAction::UserUnsubscribed
             | AuditAction::UserExpiryChanged
             | AuditAction::HistoryRemoved
+            | AuditAction::MessageRetracted
             | AuditAction::PrefixQuarantined
             | AuditAction::PrefixReleased
             | AuditAction::ProfileTaken

@@ -1,5 +1,6 @@
 //! What of a backend's call is written down: whom it keeps out or lets in, whose connections it
-//! closes or changes, and what it removes. What is said and read is not.
+//! closes or changes, what it removes, and which message it takes back as a moderator. What is said
+//! and read is not.
 //!
 //! Deliberately absent: how many such calls there may be. The list that the console shows has a
 //! bound, and the log a rate.
@@ -7,8 +8,10 @@
 use crate::console::{AuditAction, AuditOutcome};
 use crate::metrics::BackendOutcome;
 use crate::wire::api::{
-    ApiBlockCall, ApiBlockOp, ApiBlockTarget, ApiCall, ApiRequestError, ApiUserCall, ApiUserOp,
+    ApiBlockCall, ApiBlockOp, ApiBlockTarget, ApiCall, ApiChatCall, ApiRequestError, ApiUserCall,
+    ApiUserOp,
 };
+use crate::wire::chat::ChatRequest;
 
 /// An act, and whom or what it is about.
 pub(super) type ApiAct = (AuditAction, Box<str>);
@@ -42,6 +45,7 @@ fn collect(call: &ApiCall<'_>, acts: &mut Vec<ApiAct>) {
         ApiCall::HistoryRemove { channel } => {
             acts.push((AuditAction::HistoryRemoved, (**channel).into()));
         }
+        ApiCall::Chat(call) => acts.extend(chat_act(call)),
         ApiCall::Batch(calls) => calls.iter().flatten().for_each(|call| collect(call, acts)),
         ApiCall::Publish { .. }
         | ApiCall::Broadcast { .. }
@@ -65,6 +69,13 @@ fn user_act(call: &ApiUserCall<'_>) -> Option<ApiAct> {
     Some((action, (*call.user).into()))
 }
 
+/// What a user takes back of the own messages is said, and no act.
+fn chat_act(call: &ApiChatCall<'_>) -> Option<ApiAct> {
+    let ChatRequest::Retract { channel, offset } = &call.request else { return None };
+    let target = format!("{channel} {offset}").into();
+    call.as_moderator.then_some((AuditAction::MessageRetracted, target))
+}
+
 fn block_act(call: &ApiBlockCall<'_>) -> ApiAct {
     let is_block = matches!(call.op, ApiBlockOp::Block { .. });
     match &call.target {
@@ -80,7 +91,7 @@ fn block_act(call: &ApiBlockCall<'_>) -> ApiAct {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::api::{ApiMethod, parse_call};
+    use crate::wire::api::{ApiChatMethod, ApiMethod, parse_call};
 
     #[track_caller]
     fn check(method: ApiMethod, body: &str, want: &[(AuditAction, &str)]) {
@@ -103,6 +114,13 @@ mod tests {
         check(ApiMethod::HistoryRemove, room, &[(AuditAction::HistoryRemoved, "room:1")]);
         check(ApiMethod::BlockUser, "{}", &[]);
         check(ApiMethod::Publish, r#"{"channel":"room:1","data":{}}"#, &[]);
+        let retract = ApiMethod::Chat(ApiChatMethod::Retract);
+        check(retract, r#"{"user":"ann","channel":"room:1","offset":7}"#, &[]);
+        check(
+            retract,
+            r#"{"user":"ann","channel":"room:1","offset":7,"as_moderator":true}"#,
+            &[(AuditAction::MessageRetracted, "room:1 7")],
+        );
         check(
             ApiMethod::Batch,
             r#"{"commands":[{"publish":{"channel":"room:1","data":{}}},

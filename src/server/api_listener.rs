@@ -3,6 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `POST /api/<method>` with `X-API-Key`, a JSON object | 200 with `result`, `replies` or `error` |
+//! | `POST /api/v1/chat.<method>`, the same | the same |
 //! | `GET /api/openapi.json` with any key | 200 with the document of all methods (`openapi`) |
 //! | `POST /api/v1/presence_state`, the same | 200 with a page of the presence feed's state |
 //! | a field that is missing or out of its range | 400, and the field's name |
@@ -36,6 +37,7 @@ use tokio::time;
 
 use super::api_audit::{act_outcome, acts_of};
 use super::api_calls::ApiRequest;
+use super::api_paths::method_at;
 use super::blocks::BlockRequest;
 use super::caller_key::{CallerKeyError, caller_key};
 use super::openapi::{DOCUMENT_PATH, STATE_PATH, openapi_json};
@@ -84,9 +86,6 @@ const IDLE_MS_MAX: u64 = 75_000;
 
 /// After so many seconds a request that was refused may be made again.
 const RETRY_AFTER_S: &str = "1";
-
-/// Before the name of a method in the path.
-const METHODS_PATH: &str = "/api/";
 
 /// Where the server API listens, and what it takes.
 #[derive(Clone, Debug)]
@@ -204,6 +203,7 @@ impl ApiListener {
         let router = Router::new()
             .route(DOCUMENT_PATH, get(document).fallback(|| async { wrong_method("GET, HEAD") }))
             .route("/api/{method}", post(call).fallback(|| async { wrong_method("POST") }))
+            .route("/api/v1/{method}", post(call).fallback(|| async { wrong_method("POST") }))
             .route(STATE_PATH, post(presence_state).fallback(|| async { wrong_method("POST") }))
             .fallback(|| async {
                 let close = [(header::CONNECTION, "close")];
@@ -228,8 +228,7 @@ async fn call(
     Extension(peer): Extension<PeerAddr>,
     request: Request,
 ) -> Response {
-    let name = request.uri().path().strip_prefix(METHODS_PATH).unwrap_or_default();
-    let method = ApiMethod::from_name(name);
+    let method = method_at(request.uri().path());
     let (outcome, response) = served(&state, method, peer, request).await;
     state.metrics.add(Counter::BackendRequests(label(method), outcome), 1);
     response
@@ -463,6 +462,7 @@ fn outcome(answer: &ApiAnswer<'_>) -> BackendOutcome {
     let code = match answer.error() {
         None => return BackendOutcome::Done,
         Some(ApiRequestError::Field(_)) => return BackendOutcome::Invalid,
+        Some(ApiRequestError::Unfit(_)) => return BackendOutcome::Refused,
         Some(ApiRequestError::Code(code)) => code,
     };
     match code {
@@ -508,6 +508,7 @@ fn label(method: Option<ApiMethod>) -> BackendMethod {
             | ApiMethod::UnblockAddress
             | ApiMethod::Blocks,
         ) => BackendMethod::Blocks,
+        Some(ApiMethod::Chat(_)) => BackendMethod::Chat,
         Some(ApiMethod::Batch) => BackendMethod::Batch,
     }
 }
@@ -518,7 +519,7 @@ fn response(answer: &ApiAnswer<'_>) -> Response {
         Some(ApiRequestError::Field(_)) => StatusCode::BAD_REQUEST,
         Some(ApiRequestError::Code(ErrorCode::PermissionDenied)) => StatusCode::FORBIDDEN,
         Some(ApiRequestError::Code(ErrorCode::TooManyRequests)) => StatusCode::SERVICE_UNAVAILABLE,
-        Some(ApiRequestError::Code(_)) | None => StatusCode::OK,
+        Some(ApiRequestError::Code(_) | ApiRequestError::Unfit(_)) | None => StatusCode::OK,
     };
     with_status(status, answer)
 }

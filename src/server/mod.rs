@@ -16,6 +16,7 @@ mod api;
 mod api_audit;
 mod api_calls;
 mod api_listener;
+mod api_paths;
 mod block_journal;
 mod blocks;
 mod caller_key;

@@ -15,11 +15,12 @@ use utoipa::openapi::{
     Schema,
 };
 
+use super::api_paths::path_of;
 use crate::api::scope_of;
 use crate::wire::ErrorCode;
 use crate::wire::api::{
-    ApiMethod, answer_schema, error_schema, named_schemas, request_schema, state_answer_schema,
-    state_request_schema,
+    ApiChatMethod, ApiMethod, answer_schema, error_schema, named_schemas, request_schema,
+    state_answer_schema, state_request_schema,
 };
 
 /// Where it is served.
@@ -61,7 +62,7 @@ fn document() -> OpenApi {
         ));
     let paths = ApiMethod::ALL.into_iter().fold(PathsBuilder::new(), |paths, method| {
         let item = PathItem::new(HttpMethod::Post, operation(method));
-        paths.path(format!("/api/{}", method.name()), item)
+        paths.path(path_of(method), item)
     });
     let paths = paths.path(STATE_PATH, PathItem::new(HttpMethod::Post, state_operation()));
     let paths = paths.path(DOCUMENT_PATH, PathItem::new(HttpMethod::Get, own_operation()));
@@ -168,7 +169,7 @@ fn seconds() -> utoipa::openapi::Header {
 }
 
 fn request_name(method: ApiMethod) -> String {
-    format!("{method:?}Request")
+    format!("{}Request", method.title())
 }
 
 fn operation(method: ApiMethod) -> OperationBuilder {
@@ -261,5 +262,20 @@ fn summary(method: ApiMethod) -> &'static str {
         ApiMethod::UnblockAddress => "Keeps an address or a range of them out no more.",
         ApiMethod::Blocks => "Lists who is kept out, of one kind.",
         ApiMethod::Batch => "Makes several calls, each with an outcome of its own.",
+        ApiMethod::Chat(method) => chat_summary(method),
+    }
+}
+
+fn chat_summary(method: ApiChatMethod) -> &'static str {
+    match method {
+        ApiChatMethod::Publish => "Says something in a channel, as a user.",
+        ApiChatMethod::Send => "Says something to a user, as another one.",
+        ApiChatMethod::Retract => "Takes a message back, as its author or as a moderator.",
+        ApiChatMethod::Edit => "Gives a message other words, as its author.",
+        ApiChatMethod::React => "Reacts to a message, as a user.",
+        ApiChatMethod::Read => "Says how far a user has read.",
+        ApiChatMethod::Ack => "Says how much has arrived at a user.",
+        ApiChatMethod::Receipts => "Reads how far the users of a channel are.",
+        ApiChatMethod::Rooms => "Lists the conversations of a user.",
     }
 }

@@ -261,9 +261,9 @@ pub static API_KEYS: &[SettingRow<ApiKeyEntry>] = &[
     texts!(
         "scopes",
         scopes,
-        8 * 16,
+        9 * 16,
         "scopes",
-        "What it may call: `publish` (publish, broadcast), `presence` (presence, presence_stats), `history`, `history_remove`, `info`, `channels`, `connections` (connections, disconnect, subscribe, unsubscribe, refresh), `blocks` (who is kept out)."
+        "What it may call: `publish` (publish, broadcast), `presence` (presence, presence_stats), `history`, `history_remove`, `info`, `channels`, `connections` (connections, disconnect, subscribe, unsubscribe, refresh), `blocks` (who is kept out), `chat` (`chat.*` as any user)."
     ),
     text!(
         "tenant",

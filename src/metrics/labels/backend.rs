@@ -49,6 +49,8 @@ label! {
         Blocks = "blocks",
         /// Who is there, by the presence feed.
         PresenceState = "presence_state",
+        /// Say, change and read messages as a user.
+        Chat = "chat",
         /// Several calls.
         Batch = "batch",
         /// One that is not served.

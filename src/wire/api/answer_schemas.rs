@@ -5,7 +5,7 @@
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
-use super::method::ApiMethod;
+use super::method::{ApiChatMethod, ApiMethod};
 use super::schema_parts::{
     AnswerMembers, any_text, anything, flag, list, map, named, number, word,
 };
@@ -38,7 +38,7 @@ const CODES: [ErrorCode; 9] = [
 
 /// The name of a method's result in the document; a batch has replies instead.
 fn result_name(method: ApiMethod) -> String {
-    format!("{method:?}Result")
+    format!("{}Result", method.title())
 }
 
 /// The result of a call: what stands at `result`, and in a batch under the method's name.
@@ -84,8 +84,43 @@ fn result_schema(method: ApiMethod) -> Schema {
             members.always("blocks", blocks).perhaps("next", any_text())
         }
         ApiMethod::Batch => unreachable!("a batch has replies, and no result"),
+        ApiMethod::Chat(method) => chat(method, members),
     };
     members.object().into()
+}
+
+/// What clients are answered, too.
+fn chat(method: ApiChatMethod, members: AnswerMembers) -> AnswerMembers {
+    match method {
+        ApiChatMethod::Publish | ApiChatMethod::Send | ApiChatMethod::Edit => members
+            .always("channel", any_text())
+            .always("offset", offset())
+            .perhaps("epoch", epoch())
+            .always("id", any_text()),
+        ApiChatMethod::Retract
+        | ApiChatMethod::React
+        | ApiChatMethod::Read
+        | ApiChatMethod::Ack => members,
+        ApiChatMethod::Receipts => {
+            let receipt = AnswerMembers::default().always("user", any_text());
+            page(members, "receipts", markers(receipt))
+        }
+        ApiChatMethod::Rooms => {
+            let room = AnswerMembers::default().always("channel", any_text());
+            let room = markers(room.always("head", offset())).always("unread", count());
+            page(members, "rooms", room.perhaps("last", named(PUBLICATION)))
+        }
+    }
+}
+
+/// How far a user is.
+fn markers(members: AnswerMembers) -> AnswerMembers {
+    members.always("delivered", offset()).always("read", offset())
+}
+
+fn page(members: AnswerMembers, of: &str, each: AnswerMembers) -> AnswerMembers {
+    let next = any_text().description(Some("The next `after`; none: this is the last page."));
+    members.always(of, list(0..=PAGE_MAX as usize, each.object())).perhaps("next", next)
 }
 
 /// The whole answer to a call that was made.

@@ -53,6 +53,8 @@ pub enum ApiAnswer<'a> {
         /// The page is full: the next one begins behind its last.
         is_full: bool,
     },
+    /// To a chat method: as clients are answered.
+    Chat(ApiMethod, Payload),
     /// To batch: the outcome of each call, with its method where it has one.
     Batch(Vec<ApiAnswer<'a>>),
 }
@@ -112,6 +114,7 @@ impl ApiAnswer<'_> {
             | ApiAnswer::Done(_)
             | ApiAnswer::Blocked { .. }
             | ApiAnswer::Blocks { .. }
+            | ApiAnswer::Chat(..)
             | ApiAnswer::Batch(_) => None,
         }
     }
@@ -124,6 +127,8 @@ pub fn write_answer(answer: &ApiAnswer<'_>, out: &mut BytesMut) {
             put_error(error, members);
         } else if let ApiAnswer::Batch(answers) = answer {
             members.list("replies", answers, |answer, members| put_named(answer, members));
+        } else if let ApiAnswer::Chat(_, data) = answer {
+            members.json("result", &data.bytes);
         } else {
             members.object("result", |members| put_result(answer, members));
         }
@@ -144,6 +149,7 @@ fn put_named(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
         ApiAnswer::Connections(..) => "connections",
         ApiAnswer::Done(method) | ApiAnswer::Blocked { method, .. } => method.name(),
         ApiAnswer::Blocks { .. } => "blocks",
+        ApiAnswer::Chat(method, data) => return members.json(method.name(), &data.bytes),
         ApiAnswer::Batch(_) => unreachable!("a batch is in no batch"),
     };
     members.object(name, |members| put_result(answer, members));
@@ -151,7 +157,9 @@ fn put_named(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
 
 fn put_result(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
     match answer {
-        ApiAnswer::Error(_) | ApiAnswer::Batch(_) => unreachable!("they have no result"),
+        ApiAnswer::Error(_) | ApiAnswer::Batch(_) | ApiAnswer::Chat(..) => {
+            unreachable!("they have no members to be put")
+        }
         ApiAnswer::Published(position) => put_position(*position, members),
         ApiAnswer::Broadcast(answers) => {
             members.list("responses", answers, |answer, members| match answer {
@@ -238,7 +246,7 @@ fn put_node(node: &ApiNode, members: &mut JsonMembers<'_>) {
 
 fn put_error(error: ApiRequestError, members: &mut JsonMembers<'_>) {
     members.object("error", |members| match error {
-        ApiRequestError::Field(field) => {
+        ApiRequestError::Field(field) | ApiRequestError::Unfit(field) => {
             let (number, text, _) = ErrorCode::BadRequest.parts();
             members.number("code", u64::from(number));
             members.text("message", &format!("{text}: {}", field.name()));

@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: which call has which (`requests`).
 
+use crate::wire::chat::Field;
 use crate::wire::json_fields::FieldName;
 
 macro_rules! fields {
@@ -74,15 +75,59 @@ fields! {
     Kind = "kind",
     Of = "of",
     After = "after",
+    To = "to",
+    Id = "id",
+    Traceparent = "traceparent",
+    SentAtMs = "sent_at_ms",
+    TtlS = "ttl_s",
+    TookMs = "took_ms",
+    Value = "value",
+    Offsets = "offsets",
+    AsModerator = "as_moderator",
 }
 
 /// This field of a call is missing, or out of its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiFieldError(pub ApiField);
 
+/// A field of a chat method's data stands in a call under the same name.
+impl From<Field> for ApiField {
+    fn from(field: Field) -> ApiField {
+        match field {
+            Field::Data => ApiField::Data,
+            Field::Channel => ApiField::Channel,
+            Field::Id => ApiField::Id,
+            Field::Traceparent => ApiField::Traceparent,
+            Field::SentAtMs => ApiField::SentAtMs,
+            Field::To => ApiField::To,
+            Field::TtlS => ApiField::TtlS,
+            Field::Offset => ApiField::Offset,
+            Field::TookMs => ApiField::TookMs,
+            Field::After => ApiField::After,
+            Field::Limit => ApiField::Limit,
+            Field::Value => ApiField::Value,
+            Field::Offsets => ApiField::Offsets,
+            Field::Channels => ApiField::Channels,
+            Field::Reverse => ApiField::Reverse,
+        }
+    }
+}
+
 impl ApiField {
     /// Its name in a call.
     pub fn name(self) -> &'static str {
         FieldName::name(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_chat_keeps_its_name() {
+        for field in Field::ALL {
+            assert_eq!(ApiField::from(field).name(), field.name());
+        }
     }
 }

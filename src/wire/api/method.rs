@@ -1,6 +1,8 @@
 //! The methods of the server API.
 //!
-//! Deliberately absent: who may call which (`api`).
+//! Deliberately absent: who may call which (`api`), and paths (`server`).
+
+use crate::wire::chat::Method;
 
 /// A method. Closed: what is no method is answered as an unknown one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +29,59 @@ pub enum ApiMethod {
     UnblockAddress,
     Blocks,
     Batch,
+    Chat(ApiChatMethod),
+}
+
+/// A chat method that backends call as a user. Closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the method of that name")]
+pub enum ApiChatMethod {
+    Publish,
+    Send,
+    Retract,
+    Edit,
+    React,
+    Read,
+    Ack,
+    Receipts,
+    Rooms,
+}
+
+impl ApiChatMethod {
+    /// The same, as clients call it.
+    pub fn method(self) -> Method {
+        match self {
+            ApiChatMethod::Publish => Method::Publish,
+            ApiChatMethod::Send => Method::Send,
+            ApiChatMethod::Retract => Method::Retract,
+            ApiChatMethod::Edit => Method::Edit,
+            ApiChatMethod::React => Method::React,
+            ApiChatMethod::Read => Method::Read,
+            ApiChatMethod::Ack => Method::Ack,
+            ApiChatMethod::Receipts => Method::Receipts,
+            ApiChatMethod::Rooms => Method::Rooms,
+        }
+    }
+
+    /// Its name, which is that of clients.
+    fn name(self) -> &'static str {
+        match self {
+            ApiChatMethod::Publish => "chat.publish",
+            ApiChatMethod::Send => "chat.send",
+            ApiChatMethod::Retract => "chat.retract",
+            ApiChatMethod::Edit => "chat.edit",
+            ApiChatMethod::React => "chat.react",
+            ApiChatMethod::Read => "chat.read",
+            ApiChatMethod::Ack => "chat.ack",
+            ApiChatMethod::Receipts => "chat.receipts",
+            ApiChatMethod::Rooms => "chat.rooms",
+        }
+    }
 }
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 21] = [
+    pub const ALL: [ApiMethod; 30] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
@@ -53,6 +103,15 @@ impl ApiMethod {
         ApiMethod::UnblockAddress,
         ApiMethod::Blocks,
         ApiMethod::Batch,
+        ApiMethod::Chat(ApiChatMethod::Publish),
+        ApiMethod::Chat(ApiChatMethod::Send),
+        ApiMethod::Chat(ApiChatMethod::Retract),
+        ApiMethod::Chat(ApiChatMethod::Edit),
+        ApiMethod::Chat(ApiChatMethod::React),
+        ApiMethod::Chat(ApiChatMethod::Read),
+        ApiMethod::Chat(ApiChatMethod::Ack),
+        ApiMethod::Chat(ApiChatMethod::Receipts),
+        ApiMethod::Chat(ApiChatMethod::Rooms),
     ];
 
     /// Its name in the path of a request, and in a batch.
@@ -79,11 +138,38 @@ impl ApiMethod {
             ApiMethod::UnblockAddress => "unblock_address",
             ApiMethod::Blocks => "blocks",
             ApiMethod::Batch => "batch",
+            ApiMethod::Chat(chat) => chat.name(),
         }
+    }
+
+    /// Its name as a part of others: the same without a dot.
+    pub fn title(self) -> String {
+        if let ApiMethod::Chat(chat) = self {
+            return format!("Chat{chat:?}");
+        }
+        format!("{self:?}")
     }
 
     /// The method of this name.
     pub fn from_name(name: &str) -> Option<ApiMethod> {
         ApiMethod::ALL.into_iter().find(|method| method.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_found_by_its_name_and_a_chat_method_is_that_of_clients() {
+        for method in ApiMethod::ALL {
+            assert_eq!(ApiMethod::from_name(method.name()), Some(method));
+            assert!(method.title().bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            if let ApiMethod::Chat(chat) = method {
+                let name = chat.name().strip_prefix("chat.").unwrap();
+                assert_eq!(Method::named(name), Some(chat.method()));
+            }
+        }
+        assert_eq!(ApiMethod::from_name("chat.history"), None);
     }
 }

@@ -7,6 +7,7 @@
 mod answer_schemas;
 mod answers;
 mod block_requests;
+mod chat_requests;
 mod fields;
 mod method;
 mod request_schemas;
@@ -20,8 +21,9 @@ mod user_requests;
 pub use answer_schemas::{answer_schema, error_schema, named_schemas, state_answer_schema};
 pub use answers::{ApiAnswer, ApiBlock, ApiChannelAnswer, ApiConnection, ApiNode, write_answer};
 pub use block_requests::{ApiBlockCall, ApiBlockKind, ApiBlockOp, ApiBlockTarget, ApiBlocksPage};
+pub use chat_requests::{ApiChatCall, ApiChatData, ApiChatPlace};
 pub use fields::ApiField;
-pub use method::ApiMethod;
+pub use method::{ApiChatMethod, ApiMethod};
 pub use request_schemas::{request_schema, state_request_schema};
 pub use requests::{ApiCall, ApiMessage, ApiRequestError, parse_call};
 pub use state_request::{ApiStateCall, ApiStateKind, parse_state_call};

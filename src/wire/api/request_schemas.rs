@@ -13,7 +13,7 @@ use utoipa::openapi::schema::{
 
 use super::block_requests::ApiBlockKind;
 use super::fields::ApiField;
-use super::method::ApiMethod;
+use super::method::{ApiChatMethod, ApiMethod};
 use super::schema_parts::{
     CallFields, any_of, any_text, anything, base64, client, flag, line, list, map, name, nothing,
     number, short_base64, text, time, word,
@@ -22,7 +22,7 @@ use crate::base::limits::{
     API_BLOCKS_LISTED_DEFAULT, API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX,
     API_TAGS_MAX, API_WHITELIST_MAX, BLOCK_NAME_BYTES_MAX, CLOSE_CODES_OF_OTHERS,
     CLOSE_REASON_BYTES_MAX, DATA_LEVELS_MAX, HISTORY_ANSWER_MAX, INFO_BYTES_MAX,
-    MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX,
+    MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, REACTION_BYTES_MAX,
 };
 use crate::wire::chat::OWN_TAGS;
 
@@ -75,6 +75,7 @@ pub fn request_schema(method: ApiMethod) -> Schema {
         ApiMethod::UnblockAddress => fields.needed(ApiField::Address, address()).object().into(),
         ApiMethod::Blocks => blocks(fields),
         ApiMethod::Batch => fields.needed(ApiField::Commands, commands()).object().into(),
+        ApiMethod::Chat(method) => chat(method, fields).object().into(),
     }
 }
 
@@ -248,6 +249,72 @@ fn blocks(fields: CallFields) -> Schema {
         .needed(ApiField::Kind, word([ApiBlockKind::Address.name()]))
         .optional(ApiField::After, any_of([address(), word([""])]));
     both(fields, any_of([named.object(), ranges.object()]))
+}
+
+/// A chat method as a user.
+fn chat(method: ApiChatMethod, fields: CallFields) -> CallFields {
+    let in_channel = |fields: CallFields| {
+        fields.needed(ApiField::User, user()).needed(ApiField::Channel, channel())
+    };
+    let about = |fields| in_channel(fields).needed(ApiField::Offset, number(1..=u64::MAX));
+    let up_to = |fields| in_channel(fields).needed(ApiField::Offset, number(0..=u64::MAX));
+    match method {
+        ApiChatMethod::Publish => said(in_channel(fields)),
+        ApiChatMethod::Send => {
+            let ttl_s = number(1..=u64::MAX)
+                .description(Some("How long it waits for its reader; none: as long as it may."));
+            let fields = fields.needed(ApiField::User, party()).needed(ApiField::To, party());
+            said(fields).optional(ApiField::TtlS, ttl_s)
+        }
+        ApiChatMethod::Edit => said(about(fields)),
+        ApiChatMethod::Retract => {
+            let as_moderator = flag().description(Some("A message of somebody else, too."));
+            about(fields).optional(ApiField::AsModerator, as_moderator)
+        }
+        ApiChatMethod::React => {
+            let value = line(0..=REACTION_BYTES_MAX)
+                .description(Some("None or an empty one takes the reaction back."));
+            about(fields).optional(ApiField::Value, value)
+        }
+        ApiChatMethod::Read => up_to(fields),
+        ApiChatMethod::Ack => {
+            let took_ms = number(0..=u64::MAX).description(Some("Is left alone."));
+            up_to(fields).optional(ApiField::TookMs, took_ms)
+        }
+        ApiChatMethod::Receipts => page(in_channel(fields)),
+        ApiChatMethod::Rooms => page(fields.needed(ApiField::User, user())),
+    }
+}
+
+/// One of the two of a conversation.
+fn party() -> ObjectBuilder {
+    user().pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f,#]*$"))
+}
+
+/// What a user says.
+fn said(fields: CallFields) -> CallFields {
+    let id = any_text()
+        .min_length(Some(1))
+        .max_length(Some(MESSAGE_ID_BYTES_MAX))
+        .pattern(Some("^[!-~]+$"))
+        .description(Some("The same again by the same user is said once."));
+    let traceparent = any_text()
+        .pattern(Some("^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$"))
+        .description(Some("W3C Trace Context."));
+    fields
+        .needed(ApiField::Data, data())
+        .optional(ApiField::Id, id)
+        .optional(ApiField::Traceparent, traceparent)
+        .optional(ApiField::SentAtMs, number(0..=u64::MAX))
+}
+
+/// A page of a list.
+fn page(fields: CallFields) -> CallFields {
+    let after = line(0..=NAME_BYTES_MAX)
+        .description(Some("The `next` of the page before. None or an empty one: from the first."));
+    let limit = number(1..=u64::from(PAGE_MAX))
+        .description(Some(format!("{PAGE_DEFAULT}, where nothing is said.")));
+    fields.optional(ApiField::After, after).optional(ApiField::Limit, limit)
 }
 
 fn commands() -> Schema {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::block_requests::{self, ApiBlockCall, ApiBlocksPage};
+use super::chat_requests::{self, ApiChatCall};
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiMethod;
 use super::user_requests::{self, ApiUserCall, base64_data, channel};
@@ -50,6 +51,8 @@ pub enum ApiCall<'a> {
     Block(ApiBlockCall<'a>),
     /// List who is kept out.
     Blocks(ApiBlocksPage<'a>),
+    /// A chat method, as a user.
+    Chat(ApiChatCall<'a>),
     /// Several calls, in order, each with its own outcome.
     Batch(Vec<Result<ApiCall<'a>, ApiRequestError>>),
 }
@@ -78,6 +81,8 @@ pub struct ApiMessage<'a> {
 pub enum ApiRequestError {
     /// This field is missing, or out of its range.
     Field(ApiField),
+    /// This field is in its range, and nothing that there is fits it.
+    Unfit(ApiField),
     /// The call asks for what this server does not do.
     Code(ErrorCode),
 }
@@ -126,6 +131,7 @@ pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequ
         ApiMethod::UnblockAddress => ApiCall::Block(block_requests::unblock_address(&fields)?),
         ApiMethod::Blocks => ApiCall::Blocks(block_requests::blocks(&fields)?),
         ApiMethod::Batch => ApiCall::Batch(commands(&fields)?),
+        ApiMethod::Chat(method) => ApiCall::Chat(chat_requests::chat(method, body, &fields)?),
     };
     Ok(call)
 }

@@ -8,7 +8,7 @@ use crate::base::ClientId;
 use crate::base::limits::{
     API_CALLS_MAX, API_CHANNELS_MAX, API_WHITELIST_MAX, HISTORY_ANSWER_MAX, INFO_BYTES_MAX,
 };
-use crate::wire::{Epoch, ErrorCode, Position};
+use crate::wire::{Epoch, ErrorCode, Payload, Position};
 
 mod schemas;
 
@@ -330,4 +330,67 @@ fn answers_read_as_the_protocol_says() {
             { "disconnect": {} },
         ] }),
     );
+}
+
+#[test]
+fn a_chat_method_has_a_user_and_the_fields_of_clients() {
+    use ApiChatMethod::{Ack, Publish, Retract, Rooms, Send};
+    let call = |method, body: Value| {
+        let body = body.to_string();
+        match parse_call(ApiMethod::Chat(method), body.as_bytes()) {
+            Ok(ApiCall::Chat(call)) => {
+                assert_eq!(call.data.0, body.as_bytes());
+                let place = match call.place() {
+                    ApiChatPlace::Channel(channel) => channel.to_owned(),
+                    ApiChatPlace::Conversation(to) => format!("to {to}"),
+                    ApiChatPlace::Inbox => "inbox".to_owned(),
+                };
+                (call.user.into_owned(), place, call.as_moderator)
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let send = json!({ "user": "anna", "to": "bob", "data": null });
+    assert_eq!(call(Send, send), ("anna".to_owned(), "to bob".to_owned(), false));
+    let rooms = json!({ "user": "a,b" });
+    assert_eq!(call(Rooms, rooms), ("a,b".to_owned(), "inbox".to_owned(), false));
+    let retract = json!({ "user": "anna", "channel": "r:1", "offset": 1, "as_moderator": true });
+    assert_eq!(call(Retract, retract.clone()), ("anna".to_owned(), "r:1".to_owned(), true));
+    let ack = json!({ "user": "anna", "channel": "r:1", "offset": 0, "as_moderator": "maybe" });
+    assert!(!call(Ack, ack).2, "it has no such field");
+
+    let wrong = |method, field: ApiField, name: &str, value: Value| {
+        let mut body = retract.clone();
+        body["to"] = json!("bob");
+        body["data"] = json!(1);
+        body[name] = value;
+        check_wrong(ApiMethod::Chat(method), body, field);
+    };
+    wrong(Publish, ApiField::User, "user", json!(null));
+    wrong(Publish, ApiField::User, "user", json!(""));
+    wrong(Publish, ApiField::Id, "id", json!("a b"));
+    wrong(Publish, ApiField::Traceparent, "traceparent", json!("00-1-1-00"));
+    wrong(Send, ApiField::User, "user", json!("a,b"));
+    wrong(Send, ApiField::To, "to", json!("a#b"));
+    wrong(Send, ApiField::TtlS, "ttl_s", json!(0));
+    wrong(Retract, ApiField::Offset, "offset", json!(0));
+    wrong(Retract, ApiField::AsModerator, "as_moderator", json!(1));
+    wrong(Ack, ApiField::TookMs, "took_ms", json!(-1));
+    wrong(Rooms, ApiField::Limit, "limit", json!(1_001));
+    check_wrong(ApiMethod::Chat(Rooms), json!([]), ApiField::Body);
+    let twice = br#"{"user":"anna","user":"bob"}"#;
+    let wrong = Some(ApiRequestError::Field(ApiField::User));
+    assert_eq!(parse_call(ApiMethod::Chat(Rooms), twice).err(), wrong);
+}
+
+#[test]
+fn what_is_done_as_a_user_is_answered_with_what_clients_get() {
+    let data = Payload { bytes: br#"{"id":"k"}"#.as_slice().into(), is_json: true };
+    let answer = || ApiAnswer::Chat(ApiMethod::Chat(ApiChatMethod::Send), data.clone());
+    check_answer(&answer(), &json!({ "result": { "id": "k" } }));
+    let batch = ApiAnswer::Batch(vec![answer()]);
+    check_answer(&batch, &json!({ "replies": [{ "chat.send": { "id": "k" } }] }));
+    let unfit = ApiAnswer::Error(ApiRequestError::Unfit(ApiField::Offset));
+    let error = json!({ "code": 107, "message": "bad request: offset" });
+    check_answer(&unfit, &json!({ "error": error }));
 }

@@ -66,6 +66,7 @@ impl<'s> Rule<'s> {
                 ("address-range", _) => json!("203.0.113.7"),
                 (_, pattern) if pattern.contains("{8}") => json!(CLIENT),
                 (_, pattern) if pattern.contains("==") => json!("AAEC"),
+                (_, pattern) if pattern.starts_with("^00-") => json!(TRACEPARENT),
                 _ => json!("a"),
             };
         }
@@ -157,6 +158,8 @@ impl<'s> Rule<'s> {
             good.extend(["\u{a0}", "日本", "\u{1f600}"].map(|text| json!(text)));
         }
         if pattern.starts_with("^[^") {
+            let separators = [",", "#"].map(|text| json!(text));
+            (if pattern.contains(",#") { &mut *bad } else { &mut *good }).extend(separators);
             let special = ["?", "[", "]", "{", "}", "\\"];
             let is_refused = pattern.contains(r"\[");
             (if is_refused { bad } else { good }).extend(special.map(|text| json!(text)));
@@ -170,6 +173,20 @@ impl<'s> Rule<'s> {
         } else if pattern.contains("{8}") {
             good.push(json!(CLIENT.to_uppercase()));
             bad.extend([json!("a"), json!(format!("{CLIENT}0")), json!(CLIENT.replace('-', "0"))]);
+        } else if pattern.starts_with("^[!") {
+            let max = self.count("maxLength").expect("it has one");
+            good.extend([json!("!~"), json!("a".repeat(max))]);
+            bad.extend([json!("a".repeat(max + 1)), json!("é")]);
+            bad.extend(["", " ", "a b", "a\n", "\u{7f}"].map(|text| json!(text)));
+        } else if pattern.starts_with("^00-") {
+            let zeros = |count: usize| "0".repeat(count);
+            bad.extend([
+                json!(TRACEPARENT.to_uppercase()),
+                json!(format!("{TRACEPARENT}0")),
+                json!(TRACEPARENT.replacen("00", "01", 1)),
+                json!(TRACEPARENT.replace("0af7651916cd43dd8448eb211c80319c", &zeros(32))),
+                json!(TRACEPARENT.replace("b7ad6b7169203331", &zeros(16))),
+            ]);
         }
     }
 
@@ -226,6 +243,8 @@ impl<'s> Rule<'s> {
 }
 
 const CLIENT: &str = "f0f1f2f3-f4f5-46f7-88f9-fafbfcfdfeff";
+
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// What has a reader and a schema.
 #[derive(Clone, Copy, Debug)]
