@@ -38,7 +38,7 @@ def is_of_one_family(network):
 
 RANGES = (networks(4, 8, 32) | networks(6, 16, 128)).filter(is_of_one_family)
 
-for limit in [64, 123, 255]:
+for limit in [32, 64, 123, 255]:
     schemathesis.openapi.format(f"utf8-{limit}", texts(limit))
 schemathesis.openapi.format(
     "base64-4096", st.binary(max_size=4096).map(lambda data: base64.b64encode(data).decode())

@@ -21,7 +21,10 @@ from harness import TOP, WAIT_S_MAX, api_key, fresh_channel, fresh_user
 KEY = "a key that only the tests of the document know"
 POOR_KEY = "a key that may do little"
 
-SCOPES = ["publish", "presence", "history", "history_remove", "info", "channels", "connections", "blocks"]
+SCOPES = [
+    "publish", "presence", "history", "history_remove", "info", "channels", "connections", "blocks",
+    "chat",
+]  # fmt: skip
 
 HOOKS = pathlib.Path(__file__).with_name("openapi_hooks.py")
 
@@ -172,6 +175,20 @@ async def test_answers_with_something_in_them_are_as_the_document_says(server, p
     refused = await call("presence", channel="closed:1")
     assert refused == {"result": {"presence": {}}}
     assert (await call("publish", channel="nowhere:1", data=1))["error"]["code"] == 102
+
+    bob = fresh_user("bob")
+    as_user = lambda method, **fields: call(f"v1/chat.{method}", user=name, **fields)  # noqa: E731
+    sent = await as_user("send", to=bob, data={"a": [1]}, id="k", ttl_s=60, sent_at_ms=1)
+    place = {"channel": sent["result"]["channel"], "offset": 1}
+    for method, fields in [("edit", {"data": 2}), ("react", {"value": "a"}), ("read", {}), ("ack", {})]:
+        await as_user(method, **place, **fields)
+    for method in ["rooms", "receipts"]:
+        [_] = (await as_user(method, channel=place["channel"], limit=1))["result"][method]
+    await as_user("retract", **place, as_moderator=None)
+    assert (await as_user("publish", channel="closed:1", data=1))["result"]["offset"] == 0
+    assert (await as_user("read", **(place | {"offset": 9})))["error"]["code"] == 107
+    told = await call("batch", commands=[{"chat.rooms": {"user": bob}}, {"chat.rooms": {}}])
+    assert told["replies"][0]["chat.rooms"]["rooms"][0]["head"] == 3
 
     await people.subscribed(client, "told:1")
     [user] = (await call("v1/presence_state", of="users", limit=1))["result"]["users"]
