@@ -1,27 +1,24 @@
 //! One question to an application's backend over HTTP, and its answer.
 //!
-//! Each is a POST of its own connection, signed where there is a secret: `X-Rookery-Signature:
-//! t=<Unix seconds>,v1=<HMAC-SHA256 over "<t>." and the body, in hexadecimal>`. Redirects are not
-//! followed, and an answer that is too long is not read to its end.
+//! Each has a connection of its own. Redirects are not followed, and an answer that is too long is
+//! not read to its end.
 //!
-//! Deliberately absent: which question is asked when (`hook_queues`).
+//! Deliberately absent: which question is asked when (`hook_queues`), and how a request is signed
+//! (`backend_request`).
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::net::IpAddr;
 
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use hyper::header::{HeaderName, HeaderValue, USER_AGENT};
 
-use crate::clock::unix_ms;
+use super::backend_request::{post, signing_key};
 use crate::hook::{Hook, HookReply, HookRequest, read_answer, write_body};
 use crate::metrics::HookMiss;
 use crate::outbound::{BodyEnd, Connector, Exchange, ExchangeError, HttpUrl};
-
-/// The header with the signature.
-pub(super) const SIGNATURE_HEADER: &str = "x-rookery-signature";
 
 /// Statuses by which a proxy says that nobody is behind it.
 const GATEWAY_STATUSES: [u16; 3] = [502, 503, 504];
@@ -113,8 +110,7 @@ impl HookClient {
     /// The text says what is wrong with the file of certificates.
     pub fn new(backend: HookBackend) -> Result<HookClient, String> {
         let connector = Connector::new(&backend.ca_file)?;
-        let has_key = !backend.secret.is_empty();
-        let key = has_key.then(|| hmac::Key::new(hmac::HMAC_SHA256, &backend.secret));
+        let key = signing_key(&backend.secret);
         let address_header = HeaderName::from_bytes(backend.address_header.as_bytes()).ok();
         Ok(HookClient { backend, connector, key, address_header })
     }
@@ -146,15 +142,7 @@ impl HookClient {
         request: &HookRequest,
         peer: Option<IpAddr>,
     ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-        let body = write_body(request);
-        let mut builder = Request::builder()
-            .method("POST")
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("rookery/", env!("CARGO_PKG_VERSION")));
-        if let Some(key) = &self.key {
-            builder = builder.header(SIGNATURE_HEADER, signature(key, unix_ms() / 1_000, &body));
-        }
-        let mut request_out = builder.body(Full::new(Bytes::from(body)))?;
+        let mut request_out = post(self.key.as_ref(), Bytes::from(write_body(request)))?;
         let headers = request_out.headers_mut();
         for (name, value) in request.asker.headers.iter().flat_map(|headers| &headers.0) {
             let (name, value) =
@@ -170,32 +158,5 @@ impl HookClient {
             headers.insert(name.clone(), HeaderValue::from_str(&peer.to_string())?);
         }
         Ok(request_out)
-    }
-}
-
-/// The value of the header with the signature.
-pub(super) fn signature(key: &hmac::Key, unix_s: u64, body: &[u8]) -> String {
-    let mut context = hmac::Context::with_key(key);
-    context.update(format!("{unix_s}.").as_bytes());
-    context.update(body);
-    let mut text = format!("t={unix_s},v1=");
-    for byte in context.sign().as_ref() {
-        write!(text, "{byte:02x}").expect("a text takes everything");
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_signature_is_that_of_the_documentation() {
-        // As `printf '1700000000.{"client":"a"}' | openssl dgst -sha256 -hmac secret` says.
-        let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
-        assert_eq!(
-            signature(&key, 1_700_000_000, br#"{"client":"a"}"#),
-            "t=1700000000,v1=01e53acd6cbb103ea36d41c69c1deb17fcfde80585223a602a0102c8e7a79174"
-        );
     }
 }

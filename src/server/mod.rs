@@ -17,6 +17,7 @@ mod api_audit;
 mod api_calls;
 mod api_listener;
 mod api_paths;
+mod backend_request;
 mod block_journal;
 mod blocks;
 mod caller_key;

@@ -10,16 +10,12 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Request;
-use hyper::header::{CONTENT_TYPE, USER_AGENT};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{self, Instant};
 
-use super::hook_client::{SIGNATURE_HEADER, signature};
+use super::backend_request::{post, signing_key};
 use super::presence_keeper::{FeedAsk, FeedLink};
 use crate::base::{Bucket, MonotonicMs, Rate};
-use crate::clock::unix_ms;
 use crate::metrics::{Counter, FeedOutcome, SharedMetricsWriter};
 use crate::outbound::{Connector, Exchange, HttpUrl};
 use crate::presence_feed::FeedBatch;
@@ -69,8 +65,7 @@ impl PresenceClient {
         metrics: SharedMetricsWriter,
     ) -> Result<PresenceClient, String> {
         let connector = Connector::new(&backend.ca_file)?;
-        let has_key = !backend.secret.is_empty();
-        let key = has_key.then(|| hmac::Key::new(hmac::HMAC_SHA256, &backend.secret));
+        let key = signing_key(&backend.secret);
         Ok(PresenceClient { backend, connector, key, metrics })
     }
 
@@ -97,14 +92,7 @@ impl PresenceClient {
 
     async fn send(&self, body: Bytes) -> Result<(), String> {
         let PresenceBackend { url, timeout_ms, .. } = &self.backend;
-        let mut builder = Request::builder()
-            .method("POST")
-            .header(CONTENT_TYPE, "application/json")
-            .header(USER_AGENT, concat!("rookery/", env!("CARGO_PKG_VERSION")));
-        if let Some(key) = &self.key {
-            builder = builder.header(SIGNATURE_HEADER, signature(key, unix_ms() / 1_000, &body));
-        }
-        let request = builder.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let request = post(self.key.as_ref(), body).map_err(|error| error.to_string())?;
         let (bytes_max, ms_max) = (ANSWER_BYTES_MAX, *timeout_ms);
         let exchange = Exchange { url, proxy: None, request, bytes_max, ms_max };
         let answer = self.connector.exchange(exchange).await.map_err(|error| error.to_string())?;
