@@ -28,9 +28,10 @@ use crate::session::{
 use crate::shard::{BlocksUpdate, ChannelsQuestion, ServerAsk, ServerOp, UserOp, UserQuestion};
 use crate::store::ReadOrder;
 use crate::wire::api::{
-    ApiCall, ApiChatCall, ApiChatPlace, ApiClose, ApiField, ApiMessage, ApiMethod, ApiRequestError,
-    ApiUserCall, ApiUserOp,
+    ApiCall, ApiChatCall, ApiClose, ApiField, ApiMessage, ApiMethod, ApiRequestError, ApiUserCall,
+    ApiUserOp,
 };
+use crate::wire::chat::ChatPlace;
 use crate::wire::{ErrorCode, Payload};
 
 /// How a backend closes connections unless it says otherwise: clients do not come back by
@@ -323,19 +324,20 @@ impl<'c> Caller<'c> {
     /// Does or reads something as a user. Whether that user may is for the session to say.
     fn chat(
         &self,
-        call: &ApiChatCall<'_>,
+        call: ApiChatCall<'_>,
         questions: &mut Questions,
     ) -> Result<ApiPlan, ApiRequestError> {
         if !self.key.scopes.contains(ApiScope::Chat) {
             return Err(ApiRequestError::Code(ErrorCode::PermissionDenied));
         }
         let user = &*call.user;
-        let channel = match call.place() {
-            ApiChatPlace::Channel(channel) => Cow::Borrowed(channel),
-            ApiChatPlace::Inbox => Cow::Owned(format!("{INBOX_NAMESPACE}{user}")),
-            ApiChatPlace::Conversation(to) => {
-                Cow::Owned(conversation(user, to).ok_or(ApiRequestError::Unfit(ApiField::To))?)
+        let channel = match call.request.into_place() {
+            ChatPlace::Channel(channel) => channel,
+            ChatPlace::Inbox => Cow::Owned(format!("{INBOX_NAMESPACE}{user}")),
+            ChatPlace::Conversation(to) => {
+                Cow::Owned(conversation(user, &to).ok_or(ApiRequestError::Unfit(ApiField::To))?)
             }
+            ChatPlace::Several => unreachable!("it is no method of backends"),
         };
         let target = self.target(&channel, ApiScope::Chat).map_err(ApiRequestError::Code)?;
         let (method, data) = (call.method.method(), call.data.0);
@@ -448,7 +450,7 @@ pub fn plan(
             Err(error) => return ApiPlan::Error(error),
         },
         Ok(ApiCall::Chat(call)) => {
-            return caller.chat(&call, questions).unwrap_or_else(ApiPlan::Error);
+            return caller.chat(call, questions).unwrap_or_else(ApiPlan::Error);
         }
         Ok(ApiCall::Batch(calls)) => Ok(ApiPlan::Batch(
             calls.into_iter().map(|call| plan(caller, call, questions)).collect(),

@@ -20,7 +20,7 @@ use super::state::SessionState;
 use super::subscribing::Membership;
 use super::{CommandError, Context, SessionOutput};
 use crate::base::RoomId;
-use crate::wire::chat::{self, ChannelSince, ChatRequest, Method};
+use crate::wire::chat::{self, ChannelSince, ChatPlace, ChatRequest, Method};
 use crate::wire::{ErrorCode, Request, SubscribeRequest};
 
 /// Whether a command is one that clients send behind connect without waiting for it.
@@ -191,18 +191,9 @@ fn channel_of<'r>(request: &'r Request<'_>, user: &str) -> Option<Cow<'r, str>> 
 }
 
 fn channel_of_method<'r>(method: &str, data: &'r [u8], user: &str) -> Option<Cow<'r, str>> {
-    match chat_method(method)?.read(data).ok()? {
-        ChatRequest::Publish { channel, .. }
-        | ChatRequest::Ack { channel, .. }
-        | ChatRequest::Read { channel, .. }
-        | ChatRequest::Receipts { channel, .. }
-        | ChatRequest::Members { channel, .. }
-        | ChatRequest::Typing { channel }
-        | ChatRequest::Retract { channel, .. }
-        | ChatRequest::Edit { channel, .. }
-        | ChatRequest::React { channel, .. }
-        | ChatRequest::Reactions { channel, .. } => Some(channel),
-        ChatRequest::Send { to, .. } => conversation(user, &to).map(Cow::Owned),
-        ChatRequest::Rooms { .. } | ChatRequest::History { .. } => None,
+    match chat_method(method)?.read(data).ok()?.into_place() {
+        ChatPlace::Channel(channel) => Some(channel),
+        ChatPlace::Conversation(to) => conversation(user, &to).map(Cow::Owned),
+        ChatPlace::Inbox | ChatPlace::Several => None,
     }
 }

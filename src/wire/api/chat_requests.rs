@@ -38,38 +38,6 @@ impl fmt::Debug for ApiChatData<'_> {
     }
 }
 
-/// Which channel a call is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApiChatPlace<'c> {
-    /// This one.
-    Channel(&'c str),
-    /// The conversation with this user.
-    Conversation(&'c str),
-    /// The user's personal channel.
-    Inbox,
-}
-
-impl ApiChatCall<'_> {
-    /// Which channel it is about.
-    pub fn place(&self) -> ApiChatPlace<'_> {
-        match &self.request {
-            ChatRequest::Send { to, .. } => ApiChatPlace::Conversation(to),
-            ChatRequest::Rooms { .. } => ApiChatPlace::Inbox,
-            ChatRequest::Publish { channel, .. }
-            | ChatRequest::Ack { channel, .. }
-            | ChatRequest::Read { channel, .. }
-            | ChatRequest::Receipts { channel, .. }
-            | ChatRequest::Members { channel, .. }
-            | ChatRequest::Typing { channel }
-            | ChatRequest::Retract { channel, .. }
-            | ChatRequest::Edit { channel, .. }
-            | ChatRequest::React { channel, .. }
-            | ChatRequest::Reactions { channel, .. } => ApiChatPlace::Channel(channel),
-            ChatRequest::History { .. } => unreachable!("it is no method of backends"),
-        }
-    }
-}
-
 /// A call of this method.
 pub(super) fn chat<'a>(
     method: ApiChatMethod,

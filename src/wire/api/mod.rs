@@ -21,7 +21,7 @@ mod user_requests;
 pub use answer_schemas::{answer_schema, error_schema, named_schemas, state_answer_schema};
 pub use answers::{ApiAnswer, ApiBlock, ApiChannelAnswer, ApiConnection, ApiNode, write_answer};
 pub use block_requests::{ApiBlockCall, ApiBlockKind, ApiBlockOp, ApiBlockTarget, ApiBlocksPage};
-pub use chat_requests::{ApiChatCall, ApiChatData, ApiChatPlace};
+pub use chat_requests::{ApiChatCall, ApiChatData};
 pub use fields::ApiField;
 pub use method::{ApiChatMethod, ApiMethod};
 pub use request_schemas::{request_schema, state_request_schema};

@@ -8,6 +8,7 @@ use crate::base::ClientId;
 use crate::base::limits::{
     API_CALLS_MAX, API_CHANNELS_MAX, API_WHITELIST_MAX, HISTORY_ANSWER_MAX, INFO_BYTES_MAX,
 };
+use crate::wire::chat::ChatPlace;
 use crate::wire::{Epoch, ErrorCode, Payload, Position};
 
 mod schemas;
@@ -340,10 +341,11 @@ fn a_chat_method_has_a_user_and_the_fields_of_clients() {
         match parse_call(ApiMethod::Chat(method), body.as_bytes()) {
             Ok(ApiCall::Chat(call)) => {
                 assert_eq!(call.data.0, body.as_bytes());
-                let place = match call.place() {
-                    ApiChatPlace::Channel(channel) => channel.to_owned(),
-                    ApiChatPlace::Conversation(to) => format!("to {to}"),
-                    ApiChatPlace::Inbox => "inbox".to_owned(),
+                let place = match call.request.into_place() {
+                    ChatPlace::Channel(channel) => channel.into_owned(),
+                    ChatPlace::Conversation(to) => format!("to {to}"),
+                    ChatPlace::Inbox => "inbox".to_owned(),
+                    ChatPlace::Several => "several".to_owned(),
                 };
                 (call.user.into_owned(), place, call.as_moderator)
             }

@@ -33,7 +33,7 @@ pub use reactions::{
     ReactedMessage, ReactionCount, Reactor, reacted, reaction_is_valid, reactions, takes_reactions,
     with_reactions,
 };
-pub use requests::{ChatMessage, ChatRequest, Method, call};
+pub use requests::{ChatMessage, ChatPlace, ChatRequest, Method, call};
 
 pub use super::error_code::{Field, InvalidFieldError};
 

@@ -107,6 +107,40 @@ pub enum ChatRequest<'a> {
     },
 }
 
+/// Which channels a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChatPlace<'a> {
+    /// This one.
+    Channel(Cow<'a, str>),
+    /// The conversation with this user.
+    Conversation(Cow<'a, str>),
+    /// The user's personal channel.
+    Inbox,
+    /// Several, each for itself.
+    Several,
+}
+
+impl<'a> ChatRequest<'a> {
+    /// Which channels it is about.
+    pub fn into_place(self) -> ChatPlace<'a> {
+        match self {
+            ChatRequest::Publish { channel, .. }
+            | ChatRequest::Ack { channel, .. }
+            | ChatRequest::Read { channel, .. }
+            | ChatRequest::Receipts { channel, .. }
+            | ChatRequest::Members { channel, .. }
+            | ChatRequest::Typing { channel }
+            | ChatRequest::Retract { channel, .. }
+            | ChatRequest::Edit { channel, .. }
+            | ChatRequest::React { channel, .. }
+            | ChatRequest::Reactions { channel, .. } => ChatPlace::Channel(channel),
+            ChatRequest::Send { to, .. } => ChatPlace::Conversation(to),
+            ChatRequest::Rooms { .. } => ChatPlace::Inbox,
+            ChatRequest::History { .. } => ChatPlace::Several,
+        }
+    }
+}
+
 /// What is said, and what goes with it.
 #[derive(Debug, PartialEq)]
 pub struct ChatMessage<'a> {
