@@ -1,5 +1,6 @@
 //! What the engine promises, one sentence a test; `model.rs` has the long runs.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::base::{ClientId, ConnId, Prng, RoomId, UserHash};
-use crate::store::disk::{Batch, StoreKeyspace};
+use crate::store::disk::{Batch, KeyRange, StoreKeyspace};
 use crate::store::messages::*;
 use crate::store::{
     ChangeKind, Crash, DiskFaultProfile, Durability, FORMAT, MessageChange, OpenError, Options,
@@ -102,6 +103,23 @@ impl<D: Disk> Bench<D> {
     pub fn over(disk: D) -> Bench<D> {
         let engine = Engine::open(disk, setup()).expect("a working disk opens");
         Bench { engine, now: 1_000_000, request_id: 0, write_epoch: WriteEpoch(1), by: ANYBODY }
+    }
+
+    /// Entries of a keyspace on the disk, shown or not.
+    fn count(&self, space: StoreKeyspace) -> usize {
+        self.count_in(space, &key::rest(&[]))
+    }
+
+    /// The same of a range.
+    fn count_in(&self, space: StoreKeyspace, range: &KeyRange) -> usize {
+        let mut count = 0;
+        let (disk, order) = (self.engine.channels.staged().disk(), ReadOrder::OldestFirst);
+        let scan = disk.scan(space, range, order, &mut |_, _| {
+            count += 1;
+            ControlFlow::Continue(())
+        });
+        scan.unwrap();
+        count
     }
 
     pub fn give(&mut self, op: StoreOp) {

@@ -22,19 +22,7 @@ impl<D: Disk> Bench<D> {
     }
 
     fn records(&self) -> usize {
-        let mut count = 0;
-        let on_entry = &mut |_: &[u8], _: &[u8]| {
-            count += 1;
-            std::ops::ControlFlow::Continue(())
-        };
-        let range = key::rest(&[]);
-        self.engine
-            .channels
-            .staged()
-            .disk()
-            .scan(StoreKeyspace::Ids, &range, ReadOrder::OldestFirst, on_entry)
-            .unwrap();
-        count
+        self.count(StoreKeyspace::Ids)
     }
 }
 

@@ -60,16 +60,7 @@ impl Bench<SimulatedDisk> {
 
     /// Totals and reactions on the disk.
     fn counted(&self) -> [usize; 2] {
-        [StoreKeyspace::ReactionTotals, StoreKeyspace::Reactions].map(|space| {
-            let mut count = 0;
-            let disk = self.engine.channels.staged().disk();
-            disk.scan(space, &key::rest(&[]), ReadOrder::OldestFirst, &mut |_, _| {
-                count += 1;
-                std::ops::ControlFlow::Continue(())
-            })
-            .unwrap();
-            count
-        })
+        [StoreKeyspace::ReactionTotals, StoreKeyspace::Reactions].map(|space| self.count(space))
     }
 }
 

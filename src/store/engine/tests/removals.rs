@@ -17,22 +17,6 @@ impl Bench<SimulatedDisk> {
         let now = self.now;
         assert_eq!(self.ask(removal(room, now)).history_removed(), Ok(want));
     }
-
-    /// Entries of a keyspace on the disk, shown or not.
-    fn count(&self, space: StoreKeyspace) -> usize {
-        let mut count = 0;
-        let scan = self.engine.channels.staged().disk().scan(
-            space,
-            &key::rest(&[]),
-            ReadOrder::OldestFirst,
-            &mut |_, _| {
-                count += 1;
-                std::ops::ControlFlow::Continue(())
-            },
-        );
-        scan.unwrap();
-        count
-    }
 }
 
 #[test]

@@ -370,19 +370,7 @@ fn retention_removes_by_count_bytes_and_age_and_keeps_the_place() {
         assert!(matches!(bench.ask(StoreOp::Append(append)), StoreResult::Appended));
     };
     let messages_count = |bench: &Bench<SimulatedDisk>| {
-        let mut count = 0;
-        let range = key::messages(ROOM, 0, u64::MAX);
-        let scan = bench.engine.channels.staged().disk().scan(
-            StoreKeyspace::Messages,
-            &range,
-            ReadOrder::OldestFirst,
-            &mut |_, _| {
-                count += 1;
-                std::ops::ControlFlow::Continue(())
-            },
-        );
-        scan.unwrap();
-        count
+        bench.count_in(StoreKeyspace::Messages, &key::messages(ROOM, 0, u64::MAX))
     };
     let mut bench = Bench::new();
     for offset in 1..=1_000 {
