@@ -10,12 +10,15 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::common::{Opcode, masked, token, upgrade_request};
+use crate::common::{Opcode, masked, token, until, upgrade_request};
 
 const THREADS: u32 = 4;
 
 /// Users of one thread: nobody is two threads'.
 const USERS: u32 = 10;
+
+/// So many arrivals are of the life of the server that is now, whatever was under way before.
+const ARRIVALS: u32 = 10 * THREADS;
 
 /// The life of a server after which people come no more.
 const OVER: u32 = u32::MAX;
@@ -24,6 +27,8 @@ const OVER: u32 = u32::MAX;
 pub struct Load {
     /// Which life of the server it is.
     life: Arc<AtomicU32>,
+    /// How often somebody has come.
+    arrivals: Arc<AtomicU32>,
     threads: Vec<JoinHandle<Vec<Here>>>,
 }
 
@@ -37,18 +42,27 @@ pub struct Here {
 impl Load {
     /// They begin at once.
     pub fn start(address: SocketAddr) -> Load {
-        let life = Arc::new(AtomicU32::new(0));
+        let (life, arrivals) = (Arc::<AtomicU32>::default(), Arc::<AtomicU32>::default());
         let come_and_go = |number| {
-            let life = Arc::clone(&life);
-            thread::spawn(move || People { number, address, here: BTreeMap::new() }.live(&life))
+            let (life, arrivals) = (Arc::clone(&life), Arc::clone(&arrivals));
+            let people = People { number, address, arrivals, here: BTreeMap::new() };
+            thread::spawn(move || people.live(&life))
         };
         let threads = (0..THREADS).map(come_and_go).collect();
-        Load { life, threads }
+        Load { life, arrivals, threads }
     }
 
     /// The server is dead, and so are all connections to it.
     pub fn server_died(&self) {
         self.life.fetch_add(1, SeqCst);
+    }
+
+    /// Waits until people come.
+    #[track_caller]
+    pub fn wait_for_arrivals(&self) {
+        let before = self.arrivals.load(SeqCst);
+        let have_come = || (before + ARRIVALS <= self.arrivals.load(SeqCst)).then_some(());
+        assert!(until(have_come).is_some(), "nobody comes");
     }
 
     /// They stay as they are.
@@ -75,6 +89,8 @@ pub fn table_of(here: &[Here]) -> BTreeMap<String, Vec<String>> {
 struct People {
     number: u32,
     address: SocketAddr,
+    /// Of all threads.
+    arrivals: Arc<AtomicU32>,
     /// By connection; a user may have two.
     here: BTreeMap<u32, Here>,
 }
@@ -95,7 +111,10 @@ impl People {
             let which = step.wrapping_mul(7).wrapping_add(step / 5) % (2 * USERS);
             if self.here.remove(&which).is_none() {
                 match self.come(which, step) {
-                    Some(here) => drop(self.here.insert(which, here)),
+                    Some(here) => {
+                        self.here.insert(which, here);
+                        self.arrivals.fetch_add(1, SeqCst);
+                    }
                     // It is dead, or was when this one came.
                     None => thread::sleep(Duration::from_millis(5)),
                 }
