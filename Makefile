@@ -2,7 +2,7 @@
 # and the programs themselves. `make help` prints the comments.
 
 .DEFAULT_GOAL := help
-.PHONY: help run web monitor monitor-demo test lint fmt audit bench bench-million alert-storm memory crash presence-kills old-kernel tune tune-undo doctor fuzz-smoke sim sim-seeds docs noise-demo
+.PHONY: help run web monitor monitor-demo test lint fmt audit bench bench-million alert-storm memory crash presence-kills old-kernel tune tune-undo doctor fuzz-smoke sim sim-seeds log-seeds docs noise-demo
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -79,6 +79,9 @@ sim: ## whole servers from seeds, with faults and checkers
 
 sim-seeds: ## a hundred thousand seeds of each kind of world; goes on where it stopped
 	@scripts/sim-seeds
+
+log-seeds: ## 200,000 torn tails and 10,000 worlds of the log; goes on where it stopped
+	@scripts/log-seeds
 
 docs: ## the library's documentation, the generated pages of docs/, and docs as a site
 	@scripts/docs

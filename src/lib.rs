@@ -10,6 +10,8 @@ mod clock;
 pub mod lane;
 mod signals;
 
+pub mod log;
+
 pub mod logs;
 pub mod metrics;
 

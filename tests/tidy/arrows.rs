@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("clock", ""),
     ("signals", ""),
     ("lane", "base"),
+    ("log", "base"),
     ("logs", "base signals clock"),
     ("ring", "base metrics clock"),
     ("ws", "base"),
@@ -86,6 +87,11 @@ const ORDERS: &[(&str, &str)] = &[
          block_pass presence_pass room_scan ranking_scan audit shard turn",
     ),
     (
+        "log",
+        "position batch page manifest disk options read_plan segments segment_pool manifest_writer window \
+         scan machine opening",
+    ),
+    (
         "store",
         "fault change messages options disk key record engine simulated fjall_disk inspect salvage \
          opening",
@@ -113,7 +119,7 @@ const ORDERS: &[(&str, &str)] = &[
 ];
 
 /// These decide and never act: modules, and rooms of modules.
-const PURE: &str = "base blocks ws wire auth hook presence_feed session room shard api console top config alert/options alert/model \
+const PURE: &str = "base log blocks ws wire auth hook presence_feed session room shard api console top config alert/options alert/model \
                     alert/message alert/core";
 
 /// What acts, by the beginning of its path.

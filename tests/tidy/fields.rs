@@ -9,7 +9,7 @@ use super::source::File;
 
 /// Modules whose structs have parts instead of fields that others change: a struct with a
 /// method that changes it keeps its fields to its file. A plain value may show them.
-const COMPOSED: &str = "shard session room store alert";
+const COMPOSED: &str = "shard session room store log alert";
 
 /// Structs that change themselves and show their fields.
 pub fn findings(files: &[File]) -> Vec<Finding> {

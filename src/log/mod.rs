@@ -1,0 +1,47 @@
+//! A log of batches on one host: what is answered is on the disk, by one write and one sync.
+//!
+//! Records of many channels go into a batch, which is sealed once and is the unit everywhere. A
+//! batch gets a position, its successor names it, and it is answered when it is durable. Who
+//! reads sees what is durable, and nothing else.
+//!
+//! `open` decides what of a log counts that a crash, a power cut or a failing disk left behind,
+//! and `LogCore` what is written, synced and prepared from then on. Both say what they want of a
+//! disk by `LogCommand`, and own none: `LogDisk` is files, or what a test puts in their place.
+//!
+//! Invariants: no page is written twice in a life; every start and every error ends the life, and
+//! what survived is written anew and synced before anybody sees it; only a mark of ours, written
+//! behind a sync, proves that a batch that is missing was durable.
+//!
+//! Deliberately absent: what records say, threads, clocks, other hosts.
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
+mod batch;
+mod disk;
+mod machine;
+mod manifest;
+mod manifest_writer;
+mod opening;
+mod options;
+mod page;
+mod position;
+mod read_plan;
+mod scan;
+mod segment_pool;
+mod segments;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::{BATCH_BYTES_MAX, BatchFullError, LogBatch, SealError, SealedBatch};
+pub use disk::{LogCommand, LogDisk, LogDiskError, LogEvent, SegmentFile, WriteMode};
+pub use machine::{AppendError, LogCore, LogState};
+pub use manifest::{MANIFEST_BYTES, ManifestPlace, SegmentId};
+pub use opening::open;
+pub use options::{DEPTH, Options, RESERVED_SEGMENTS};
+pub use page::{PAGE_BYTES, PageBuffer};
+pub use position::{LogPosition, PARTITIONS, Partition};
+pub use read_plan::{ReadPlan, ReadPlanError};
+pub use scan::LogOpenError;
+pub use window::AppendSync;

@@ -1,0 +1,255 @@
+//! What of a log counts: batches from the first on, as far as they are whole, and the proof that
+//! no durable one is missing.
+//!
+//! Segments that are sealed have every batch that the manifest says, or something is damaged.
+//! In the others a batch that is not whole ends the log. It was torn by a crash, unless a mark
+//! says that it had been durable: of any page that was written in these lives, however far
+//! behind, or the manifest's. That a later batch is there proves nothing, since writes reach a
+//! disk in any order. What cannot be read is damage.
+//!
+//! Each page is read once, and looked at by its head and sum.
+//!
+//! Deliberately absent: what becomes of it (`opening`).
+
+use std::fmt;
+
+use super::batch::SealedBatch;
+use super::disk::LogDisk;
+use super::manifest::{Manifest, SegmentEntry, SegmentId};
+use super::options::Options;
+use super::page::{PAGE_BYTES, pages_of, read_batch, read_head};
+use super::segments::LogSegment;
+
+/// Pages that are read at a time; more than a batch has.
+const READ_PAGES: u32 = 256;
+
+/// Why a log is not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogOpenError {
+    /// A batch that was durable is not there.
+    Damaged {
+        /// Where it should begin.
+        segment: SegmentId,
+        /// The page there.
+        page: u32,
+        /// The batch.
+        sequence: u64,
+    },
+    /// A segment that the manifest names is not there, or not all of it.
+    Missing(SegmentId),
+    /// A page cannot be read.
+    Unreadable {
+        /// The segment.
+        segment: SegmentId,
+        /// The first of the pages that were asked for.
+        page: u32,
+    },
+    /// Neither place of the manifest has one, and there are segments.
+    NoManifest,
+    /// A newer program wrote it, in this form.
+    NewerForm(u32),
+    /// Its segments have another size than this program can use.
+    SegmentPages(u32),
+    /// No space for the segment in which it would go on.
+    Full,
+    /// The disk fails, or cannot be written.
+    Disk,
+}
+
+impl fmt::Display for LogOpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogOpenError::Damaged { segment, page, sequence } => write!(
+                f,
+                "batch {sequence} was durable and is not whole: segment {}, page {page}",
+                segment.0
+            ),
+            LogOpenError::Missing(segment) => {
+                write!(f, "segment {} is missing, or a part of it", segment.0)
+            }
+            LogOpenError::Unreadable { segment, page } => {
+                write!(f, "segment {} cannot be read from page {page} on", segment.0)
+            }
+            LogOpenError::NoManifest => {
+                write!(f, "there are segments, and neither place of the manifest can be read")
+            }
+            LogOpenError::NewerForm(form) => {
+                write!(f, "a newer version wrote this log, in form {form}")
+            }
+            LogOpenError::SegmentPages(pages) => {
+                write!(f, "its segments have {pages} pages, which these settings have no use for")
+            }
+            LogOpenError::Full => write!(f, "no space for another segment"),
+            LogOpenError::Disk => write!(f, "the disk fails, or cannot be written"),
+        }
+    }
+}
+
+/// What counts.
+#[derive(Debug)]
+pub struct Scanned {
+    /// Segments with at least one batch, in order.
+    pub segments: Vec<LogSegment>,
+    /// A mark says that batches were durable up to here.
+    pub durable: u64,
+    /// The last batch that is there, marked or not.
+    pub last: u64,
+    /// Its seal.
+    pub last_seal: u64,
+}
+
+/// Reads what a manifest names.
+pub fn scan(disk: &mut impl LogDisk, manifest: &Manifest) -> Result<Scanned, LogOpenError> {
+    let first = manifest.segments.first();
+    let mut scanner = Scanner {
+        disk,
+        segment_pages: manifest.segment_pages,
+        segments: Vec::new(),
+        next: first.and_then(|entry| entry.first).unwrap_or(manifest.durable + 1),
+        seal: first.map_or(0, |entry| entry.previous),
+        mark: manifest.durable,
+        end: (SegmentId(0), 0),
+    };
+    for entry in &manifest.segments {
+        scanner.scan_segment(entry)?;
+    }
+    let Scanner { segments, next, seal, mark, end, .. } = scanner;
+    if next <= mark {
+        let (segment, page) = end;
+        return Err(LogOpenError::Damaged { segment, page, sequence: next });
+    }
+    Ok(Scanned { segments, durable: mark, last: next - 1, last_seal: seal })
+}
+
+struct Scanner<'d, D> {
+    disk: &'d mut D,
+    segment_pages: u32,
+    segments: Vec<LogSegment>,
+    /// The batch that is looked for.
+    next: u64,
+    /// The seal of the one before it.
+    seal: u64,
+    /// The highest mark so far.
+    mark: u64,
+    /// Where the batch that is looked for should begin.
+    end: (SegmentId, u32),
+}
+
+/// What stands at a page.
+enum Found {
+    /// The batch that is looked for, with so many pages.
+    Batch(u32),
+    /// Its beginning, and more must be read.
+    Part,
+    /// Something else.
+    Other,
+}
+
+impl<D: LogDisk> Scanner<'_, D> {
+    fn scan_segment(&mut self, entry: &SegmentEntry) -> Result<(), LogOpenError> {
+        let damaged = self.damaged(entry.id, 0);
+        match entry.first {
+            Some(first) if first < self.next => return Err(damaged),
+            Some(first) if first == self.next && entry.previous != self.seal => {
+                return Err(damaged);
+            }
+            Some(first) if first == self.next => self.end = (entry.id, 0),
+            // Behind a cut a segment has no batch, and perhaps a mark.
+            Some(_) | None => {}
+        }
+        let mut segment = LogSegment::new(entry.id, entry.life, self.next, self.seal);
+        let mut page = 0;
+        let mut is_ended = false;
+        let is_sealed = |next: u64| entry.last.is_some_and(|last| last < next);
+        while page < self.segment_pages && !is_sealed(self.next) {
+            let asked = READ_PAGES.min(self.segment_pages - page);
+            let pages = self.read(entry.id, page, asked)?;
+            let mut at = 0;
+            while at < asked && !is_sealed(self.next) {
+                let rest = &pages[at as usize * PAGE_BYTES..];
+                let found =
+                    if is_ended { Found::Other } else { self.take(rest, entry, page + at)? };
+                match found {
+                    Found::Batch(pages) => {
+                        segment.add(pages);
+                        at += pages;
+                    }
+                    Found::Part if page + asked < self.segment_pages && 0 < at => break,
+                    Found::Part | Found::Other => {
+                        is_ended = true;
+                        self.note_mark(rest, entry, page + at);
+                        at += 1;
+                    }
+                }
+            }
+            page += at;
+        }
+        if entry.last.is_some_and(|last| self.next <= last) {
+            return Err(self.damaged(entry.id, segment.end_page()));
+        }
+        if segment.first() < self.next {
+            self.end = (entry.id, segment.end_page());
+            self.segments.push(segment);
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, id: SegmentId, page: u32, asked: u32) -> Result<Vec<u8>, LogOpenError> {
+        let unreadable = LogOpenError::Unreadable { segment: id, page };
+        let pages = self.disk.read(id, page, asked).map_err(|_| unreadable)?;
+        let is_all = pages.len() == asked as usize * PAGE_BYTES;
+        if is_all { Ok(pages) } else { Err(unreadable) }
+    }
+
+    /// The batch that is looked for, if it stands here; then the next one is looked for.
+    fn take(
+        &mut self,
+        rest: &[u8],
+        entry: &SegmentEntry,
+        place: u32,
+    ) -> Result<Found, LogOpenError> {
+        let Some(head) = read_head(&rest[..PAGE_BYTES], entry.life, place) else {
+            return Ok(Found::Other);
+        };
+        let batch_pages = u32::from(head.pages);
+        let is_looked_for = head.number == 0 && head.sequence == self.next;
+        if !is_looked_for || READ_PAGES < batch_pages {
+            return Ok(Found::Other);
+        }
+        let Some(pages) = rest.get(..batch_pages as usize * PAGE_BYTES) else {
+            return Ok(Found::Part);
+        };
+        let Some(sealed) = read_batch(pages, entry.life, place, &head) else {
+            return Ok(Found::Other);
+        };
+        // Sums are right: this is what was written, and it has to be the next link of the chain.
+        let batch = SealedBatch::parse(&sealed).map_err(|_| self.damaged(entry.id, place))?;
+        if batch.previous() != self.seal || batch.position().sequence != self.next {
+            return Err(self.damaged(entry.id, place));
+        }
+        self.seal = batch.seal();
+        self.mark = self.mark.max(head.mark);
+        self.next += 1;
+        Ok(Found::Batch(batch_pages))
+    }
+
+    fn note_mark(&mut self, rest: &[u8], entry: &SegmentEntry, place: u32) {
+        if let Some(head) = read_head(&rest[..PAGE_BYTES], entry.life, place) {
+            self.mark = self.mark.max(head.mark);
+        }
+    }
+
+    fn damaged(&self, segment: SegmentId, page: u32) -> LogOpenError {
+        LogOpenError::Damaged { segment, page, sequence: self.next }
+    }
+}
+
+/// Whether a whole batch is read at a time.
+const _: () = assert!(pages_of(super::batch::BATCH_BYTES_MAX as usize) < READ_PAGES);
+
+/// Whether segments of a manifest can be used with these options.
+pub fn check_sizes(manifest: &Manifest, options: Options) -> Result<Options, LogOpenError> {
+    let options = Options { segment_pages: manifest.segment_pages, ..options };
+    let error = LogOpenError::SegmentPages(manifest.segment_pages);
+    options.are_possible().then_some(options).ok_or(error)
+}

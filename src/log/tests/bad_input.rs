@@ -1,0 +1,267 @@
+//! What may be wrong with a log at rest, and what opening says to it.
+
+use super::drive::{Drive, DriveFaults};
+use super::*;
+
+const HEALTHY: DriveFaults = DriveFaults { fail: 0, unreadable: 0, segments: 99 };
+
+/// A closed log with this many batches of one record, a page each.
+fn closed_log(batches: u64) -> Drive {
+    closed_log_of(batches, 0)
+}
+
+/// One in the same lives as all others, with other words.
+fn closed_log_of(batches: u64, word: u8) -> Drive {
+    let mut drive = Drive::new(1, HEALTHY);
+    let mut core = reopen(&mut drive).unwrap();
+    let mut commands = Vec::new();
+    for number in 0..batches {
+        append(&mut core, &mut drive, &mut commands, number as u8 ^ word).unwrap();
+    }
+    core.close(&mut commands);
+    run_all(&mut core, &mut drive, &mut commands);
+    assert_eq!(core.state(), LogState::Closed);
+    drive
+}
+
+fn reopen(drive: &mut Drive) -> Result<LogCore, LogOpenError> {
+    open(drive, OPTIONS, lives(&mut Prng::from_seed(7)))
+}
+
+fn append(
+    core: &mut LogCore,
+    drive: &mut Drive,
+    commands: &mut Vec<LogCommand>,
+    byte: u8,
+) -> Result<LogPosition, AppendError> {
+    let mut batch = LogBatch::new(OPTIONS.batch_bytes_max);
+    batch.push(Partition::new(byte % PARTITIONS).unwrap(), &[byte; 9]).unwrap();
+    let appended = core.append(core.last(), &mut batch, AppendSync::Now, commands);
+    run_all(core, drive, commands);
+    appended
+}
+
+fn run_all(core: &mut LogCore, drive: &mut Drive, commands: &mut Vec<LogCommand>) {
+    while !commands.is_empty() {
+        let command = commands.remove(0);
+        let result = drive.run(&command);
+        core.on_event(command.answered(result), commands);
+    }
+}
+
+/// The segments of the log, in order.
+fn segments(drive: &mut Drive) -> Vec<SegmentId> {
+    let bytes = drive.read_manifest(ManifestPlace::First).unwrap();
+    let entries = bytes[48..].chunks(40).take(batch::u32_at(&bytes, 40) as usize);
+    entries.map(|entry| SegmentId(batch::u32_at(entry, 0))).collect()
+}
+
+#[test]
+fn a_log_that_is_whole_is_opened_again_and_again() {
+    let mut drive = closed_log(40);
+    for _ in 0..30 {
+        let core = reopen(&mut drive).unwrap();
+        assert_eq!((core.last().sequence, core.tail().sequence), (40, 40));
+        assert_eq!(core.first().sequence, 1);
+    }
+    assert!(drive.segment_ids().len() <= 7, "a start takes no segment for good");
+}
+
+#[test]
+fn a_segment_that_is_missing_is_named() {
+    let mut drive = closed_log(40);
+    let lost = segments(&mut drive)[1];
+    drive.remove_segment(lost);
+    assert_eq!(reopen(&mut drive).err(), Some(LogOpenError::Missing(lost)));
+}
+
+#[test]
+fn segments_that_changed_places_are_damage() {
+    let mut drive = closed_log(40);
+    let found = segments(&mut drive);
+    drive.swap_segments(found[0], found[1]);
+    let wanted = LogOpenError::Damaged { segment: found[0], page: 0, sequence: 1 };
+    assert_eq!(reopen(&mut drive).err(), Some(wanted));
+}
+
+#[test]
+fn a_segment_of_another_log_is_damage() {
+    let mut drive = closed_log(40);
+    let mut other = Drive::new(2, HEALTHY);
+    let mut core = open(&mut other, OPTIONS, lives(&mut Prng::from_seed(8))).unwrap();
+    for number in 0..40 {
+        append(&mut core, &mut other, &mut Vec::new(), number).unwrap();
+    }
+    let (found, from) = (segments(&mut drive)[0], segments(&mut other)[0]);
+    drive.bring_segment(found, &other, from);
+    let wanted = LogOpenError::Damaged { segment: found, page: 0, sequence: 1 };
+    assert_eq!(reopen(&mut drive).err(), Some(wanted));
+}
+
+/// What no sum tells the chain does: each batch names the one before.
+#[test]
+fn a_batch_that_does_not_follow_the_one_before_is_damage() {
+    let (mut drive, mut twin) = (closed_log(40), closed_log_of(40, 64));
+    let found = segments(&mut drive);
+    let page = twin.page_mut(found[0], 3).to_vec();
+    drive.page_mut(found[0], 3).copy_from_slice(&page);
+    drive.settle();
+    let wanted = LogOpenError::Damaged { segment: found[0], page: 3, sequence: 4 };
+    assert_eq!(reopen(&mut drive).err(), Some(wanted));
+    let mut drive = closed_log(40);
+    twin.settle();
+    drive.bring_segment(found[0], &twin, found[0]);
+    let sequence = u64::from(OPTIONS.segment_pages) + 1;
+    let wanted = LogOpenError::Damaged { segment: found[1], page: 0, sequence };
+    assert_eq!(reopen(&mut drive).err(), Some(wanted));
+}
+
+#[test]
+fn a_manifest_of_zeros_over_segments_is_refused() {
+    let mut drive = closed_log(40);
+    ManifestPlace::ALL.iter().for_each(|place| drive.manifest_mut(*place).fill(0));
+    assert_eq!(reopen(&mut drive).err(), Some(LogOpenError::NoManifest));
+    let mut drive = closed_log(40);
+    ManifestPlace::ALL.iter().for_each(|place| drive.manifest_mut(*place).clear());
+    assert_eq!(reopen(&mut drive).err(), Some(LogOpenError::NoManifest));
+}
+
+/// Each place has all that was ever relied on.
+#[test]
+fn either_place_of_the_manifest_is_enough() {
+    for place in ManifestPlace::ALL {
+        let mut drive = closed_log(40);
+        drive.manifest_mut(place).fill(9);
+        assert_eq!(reopen(&mut drive).unwrap().last().sequence, 40, "{place:?}");
+    }
+}
+
+#[test]
+fn segments_of_another_size_are_used_as_they_are_or_refused() {
+    let mut drive = closed_log(40);
+    let larger = Options { segment_pages: 64, ..OPTIONS };
+    let core = open(&mut drive, larger, lives(&mut Prng::from_seed(7))).unwrap();
+    assert_eq!(core.last().sequence, 40);
+    let unfit = Options { segment_pages: 64, undurable_pages_max: 32, ..OPTIONS };
+    let found = open(&mut drive, unfit, lives(&mut Prng::from_seed(7))).err();
+    assert_eq!(found, Some(LogOpenError::SegmentPages(16)));
+}
+
+#[test]
+fn what_cannot_be_read_is_not_taken_for_torn() {
+    let mut drive = closed_log(3);
+    let mut core = reopen(&mut drive).unwrap();
+    append(&mut core, &mut drive, &mut Vec::new(), 1).unwrap();
+    drive.set_faults(DriveFaults { unreadable: 60, ..HEALTHY });
+    let mut unreadable = 0;
+    for _ in 0..50 {
+        match reopen(&mut drive) {
+            Ok(core) => assert_eq!(core.last().sequence, 4),
+            Err(LogOpenError::Unreadable { .. }) => unreadable += 1,
+            Err(error) => assert_eq!(error, LogOpenError::Disk),
+        }
+    }
+    assert!(0 < unreadable);
+}
+
+#[test]
+fn a_full_disk_refuses_batches_and_can_still_end_lives() {
+    let space = |segments| DriveFaults { segments, ..HEALTHY };
+    let mut drive = Drive::new(1, space(4));
+    let mut core = reopen(&mut drive).unwrap();
+    let mut commands = Vec::new();
+    let mut taken = 0;
+    while append(&mut core, &mut drive, &mut commands, 1).is_ok() {
+        taken += 1;
+    }
+    assert_eq!(append(&mut core, &mut drive, &mut commands, 1), Err(AppendError::Full));
+    assert_eq!(taken, 2 * u64::from(OPTIONS.segment_pages), "two of four are reserved");
+    for _ in 0..2 {
+        drop(core);
+        core = reopen(&mut drive).unwrap();
+        assert_eq!(core.last().sequence, taken);
+        assert!(append(&mut core, &mut drive, &mut commands, 2).is_ok());
+        taken += 1;
+    }
+    assert_eq!(reopen(&mut drive).err(), Some(LogOpenError::Full));
+    core.let_go(core.tail(), &mut commands);
+    run_all(&mut core, &mut drive, &mut commands);
+    while taken < 200 {
+        let tail = core.tail();
+        core.let_go(tail, &mut commands);
+        run_all(&mut core, &mut drive, &mut commands);
+        append(&mut core, &mut drive, &mut commands, 3).unwrap();
+        taken += 1;
+    }
+}
+
+#[test]
+fn a_batch_behind_another_one_than_the_last_is_refused() {
+    let mut drive = closed_log(3);
+    let mut core = reopen(&mut drive).unwrap();
+    let mut batch = LogBatch::new(OPTIONS.batch_bytes_max);
+    let mut commands = Vec::new();
+    for wrong in [2, 4] {
+        let expected = LogPosition::of_file(wrong);
+        let found = core.append(expected, &mut batch, AppendSync::Now, &mut commands);
+        assert_eq!(found, Err(AppendError::NotLast(LogPosition::of_file(3))));
+    }
+    let mut appended = 0;
+    while core.append(core.last(), &mut batch, AppendSync::Now, &mut commands).is_ok() {
+        appended += 1;
+    }
+    assert_eq!(appended, core.depth());
+    let found = core.append(core.last(), &mut batch, AppendSync::Now, &mut commands);
+    assert_eq!(found, Err(AppendError::Busy));
+    core.close(&mut commands);
+    let found = core.append(core.last(), &mut batch, AppendSync::Now, &mut commands);
+    assert_eq!(found, Err(AppendError::Ended));
+}
+
+/// Without it, damage to the last batch would pass for a torn tail for ever.
+#[test]
+fn a_quiet_log_writes_the_mark_of_its_last_batch_once() {
+    let mut drive = closed_log(3);
+    let mut core = reopen(&mut drive).unwrap();
+    let mut commands = Vec::new();
+    core.on_time(1_000, &mut commands);
+    run_all(&mut core, &mut drive, &mut commands);
+    assert_eq!(core.last().sequence, 3, "the manifest has the mark");
+    append(&mut core, &mut drive, &mut commands, 1).unwrap();
+    core.on_time(1_099, &mut commands);
+    run_all(&mut core, &mut drive, &mut commands);
+    assert_eq!(core.last().sequence, 4);
+    for now_ms in [1_100, 1_300, 9_999] {
+        core.on_time(now_ms, &mut commands);
+        run_all(&mut core, &mut drive, &mut commands);
+        assert_eq!((core.last().sequence, core.tail().sequence), (5, 5), "{now_ms}");
+    }
+    assert_eq!(core.take_answered(), Some(LogPosition::of_file(4)));
+    assert_eq!(core.take_answered(), None, "nobody asked for the mark");
+    drop(core);
+    let active = *segments(&mut drive).last().unwrap();
+    drive.power_cut(&[]);
+    drive.page_mut(active, 0)[100] ^= 1;
+    drive.settle();
+    let wanted = LogOpenError::Damaged { segment: active, page: 0, sequence: 4 };
+    assert_eq!(reopen(&mut drive).err(), Some(wanted));
+}
+
+/// Damage in a batch that is the last of a segment is told by marks in the next one.
+#[test]
+fn damage_at_the_end_of_a_segment_is_damage() {
+    let mut drive = Drive::new(1, HEALTHY);
+    let mut core = reopen(&mut drive).unwrap();
+    let mut commands = Vec::new();
+    for number in 0..2 * OPTIONS.segment_pages {
+        append(&mut core, &mut drive, &mut commands, number as u8).unwrap();
+    }
+    let first = segments(&mut drive)[0];
+    let last_page = OPTIONS.segment_pages - 1;
+    drive.power_cut(&[]);
+    drive.page_mut(first, last_page)[0] ^= 1;
+    drive.settle();
+    let sequence = u64::from(OPTIONS.segment_pages);
+    let wanted = LogOpenError::Damaged { segment: first, page: last_page, sequence };
+    assert_eq!(reopen(&mut drive).err(), Some(wanted));
+}
