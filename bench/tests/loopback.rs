@@ -1,7 +1,8 @@
 //! The load generator against the floor, both in this process, over loopback.
 
-use rookery_bench::engine::{self, Setting, Target};
+use rookery_bench::engine::{self, Setting, Target, Watcher};
 use rookery_bench::floor::{Floor, Mode, Options};
+use rookery_bench::loads::{Shown, Stage};
 use rookery_bench::outcome::Outcome;
 use rookery_bench::progress::Silent;
 use rookery_bench::scenario::{Load, Pace, Scenario, WireFormat};
@@ -41,6 +42,30 @@ fn run(mode: Mode, scenario: &Scenario) -> (Outcome, Vec<String>) {
 fn everyone_connects_and_answers() {
     let outcome = check(Mode::Hold, &scenario(Load::Connect { hold_ms: 1 }, 50, 0));
     assert_eq!((outcome.tally.live, outcome.tally.answered), (50, 50));
+}
+
+/// Notes how far each stage was when it was looked at last.
+#[derive(Default)]
+struct Stages(Vec<(Stage, Shown)>);
+
+impl Watcher for Stages {
+    fn moved(&mut self, _: &Scenario, stage: Stage, shown: Shown) {
+        self.0.retain(|(other, _)| *other != stage);
+        self.0.push((stage, shown));
+    }
+}
+
+#[test]
+fn each_stage_is_looked_at_also_one_that_is_over_at_once() {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let floor = Floor::start(Options { listen, shards: 1, mode: Mode::Hold }).unwrap();
+    let target = Target::parse(&format!("ws://{}", floor.addr)).unwrap();
+    let mut seen = Stages::default();
+    let scenario = scenario(Load::Connect { hold_ms: 1 }, 2, 0);
+    engine::run(&scenario, &target, &Setting::default(), &mut seen).unwrap();
+    let stages: Vec<Stage> = seen.0.iter().map(|(stage, _)| *stage).collect();
+    assert_eq!(stages, [Stage::Ramp, Stage::Measure, Stage::Prove]);
+    assert_eq!((seen.0[0].1.live, seen.0[2].1.answered), (2, 2));
 }
 
 #[test]

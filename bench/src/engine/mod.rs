@@ -89,7 +89,7 @@ impl std::error::Error for RunError {}
 
 /// Whoever watches a run.
 pub trait Watcher {
-    /// How far the run is; called many times a second.
+    /// How far the run is; called many times a second, and at the end of each stage.
     fn moved(&mut self, scenario: &Scenario, stage: Stage, shown: Shown);
 }
 
@@ -309,11 +309,7 @@ impl Coordinator<'_> {
         let (mut moved_ns, mut progress) = (began_ns + planned_ns, 0);
         while !self.shared_progress.all_ended(self.ended) && !self.shared_progress.is_abandoned() {
             thread::sleep(LOOK);
-            let shown = self.shared_progress.shown();
-            self.watcher.moved(self.scenario, stage, shown);
-            if stage == Stage::Ramp {
-                self.note_ramp(shown.live);
-            }
+            let shown = self.look_at(stage);
             let now_ns = self.clock.ns();
             if shown.progress != progress {
                 progress = shown.progress;
@@ -328,6 +324,18 @@ impl Coordinator<'_> {
                 return;
             }
         }
+        // A stage may be over before it was looked at.
+        self.look_at(stage);
+    }
+
+    /// How far the stage is; whoever watches is told.
+    fn look_at(&mut self, stage: Stage) -> Shown {
+        let shown = self.shared_progress.shown();
+        self.watcher.moved(self.scenario, stage, shown);
+        if stage == Stage::Ramp {
+            self.note_ramp(shown.live);
+        }
+        shown
     }
 
     /// Threads that have not ended the stage will not; later stages count on.
