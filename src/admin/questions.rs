@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
 
-use crate::console::{AlertsAnswer, AuditOutcome, LargestRooms, OperatorAct};
+use crate::console::{
+    AlertsAnswer, AuditOutcome, BlockedQuery, BlockedRows, LargestRooms, OperatorAct,
+};
 
 /// Questions that wait for the control thread.
 pub const QUESTIONS_MAX: usize = 8;
@@ -78,6 +80,13 @@ pub enum OperatorQuestion {
         prefix: String,
         /// Where the answer goes.
         answer: AnswerSender<()>,
+    },
+    /// Some of who is kept out.
+    Blocked {
+        /// Which.
+        query: BlockedQuery,
+        /// Where the answer goes.
+        answer: AnswerSender<BlockedRows>,
     },
     /// What fires now.
     FiringAlerts(AnswerSender<AlertsAnswer>),

@@ -4,7 +4,7 @@
 //! Deliberately absent: what is blocked already.
 
 use crate::auth::{ApiKey, ApiScope};
-use crate::blocks::{AddressRange, BlockChange, BlockPage, BlockTarget, BlockTerms};
+use crate::blocks::{AddressRange, BlockChange, BlockPage, BlockScope, BlockTarget, BlockTerms};
 use crate::wire::ErrorCode;
 use crate::wire::api::{
     ApiBlockCall, ApiBlockOp, ApiBlockTarget, ApiBlocksPage, ApiField, ApiRequestError,
@@ -30,7 +30,7 @@ pub(super) fn block_page(
             | BlockTarget::UserTokens { .. }
             | BlockTarget::Token { .. },
             _,
-        ) => Ok(BlockPage { behind, limit: call.limit }),
+        ) => Ok(BlockPage { behind, scope: BlockScope::Tenant, limit: call.limit }),
     }
 }
 

@@ -12,7 +12,9 @@ use crate::base::ClientId;
 use crate::base::limits::{
     API_CHANNELS_LISTED_MAX, API_CONNECTIONS_MAX, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX,
 };
-use crate::blocks::{AddressRange, BlockChange, BlockPage, BlockStorage, BlockTarget, BlockTerms};
+use crate::blocks::{
+    AddressRange, BlockChange, BlockPage, BlockScope, BlockStorage, BlockTarget, BlockTerms,
+};
 use crate::metrics::Agent;
 use crate::room::{Namespace, PublishAck, RoomOp, RoomReply};
 use crate::session::NameKey;
@@ -480,9 +482,9 @@ fn blocks_are_told_in_pages_of_one_kind_and_the_keys_tenant() {
     let all = key(&ApiScope::ALL);
     let user = |name: &str| BlockTarget::User { tenant: "t".into(), user: name.into() };
     let (first, pages) = asked(&all, json!({ "kind": "user", "limit": 2 }));
-    assert_eq!(pages, [BlockPage { behind: user(""), limit: 2 }]);
+    assert_eq!(pages, [BlockPage { behind: user(""), scope: BlockScope::Tenant, limit: 2 }]);
     let (_, pages) = asked(&all, json!({ "kind": "user", "after": "bob" }));
-    assert_eq!(pages, [BlockPage { behind: user("bob"), limit: 100 }]);
+    assert_eq!(pages, [BlockPage { behind: user("bob"), scope: BlockScope::Tenant, limit: 100 }]);
     for (field, body) in [
         (ApiField::Kind, json!({})),
         (ApiField::Kind, json!({ "kind": "planet" })),

@@ -84,11 +84,23 @@ impl BlockTarget {
     }
 }
 
-/// Which blocks somebody wants to see: some of one kind and tenant, in order.
+/// Of which blocks there is a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockScope {
+    /// Those of one kind and tenant.
+    Tenant,
+    /// Those of one kind, of all tenants.
+    Kind,
+}
+
+/// Which blocks somebody wants to see: some of one kind, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockPage {
-    /// The one behind which it begins, or the first that there could be.
+    /// The one behind which it begins, or the first that there could be; its kind and its tenant
+    /// are those that are wanted.
     pub behind: BlockTarget,
+    /// Whether those of other tenants are wanted, too.
+    pub scope: BlockScope,
     /// How many at most.
     pub limit: usize,
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::entry::{BlockChange, BlockPage, BlockTarget, BlockTerms};
+use super::entry::{BlockChange, BlockPage, BlockScope, BlockTarget, BlockTerms};
 use crate::base::limits::BLOCKS_MAX;
 use crate::metrics::BlockKind;
 
@@ -44,12 +44,19 @@ impl BlockList {
         self.blocks.get(target).copied()
     }
 
-    /// Some blocks of a kind and tenant, in order.
-    pub fn page(&self, page: &BlockPage) -> Vec<(BlockTarget, BlockTerms)> {
+    /// Some blocks of a kind that hold at this time, in order.
+    pub fn page(&self, now_unix_s: u64, page: &BlockPage) -> Vec<(BlockTarget, BlockTerms)> {
         let behind = (Bound::Excluded(&page.behind), Bound::Unbounded);
         let (kind, tenant) = (page.behind.kind(), page.behind.tenant());
-        let of_it = |target: &BlockTarget| target.kind() == kind && target.tenant() == tenant;
+        let of_it = |target: &BlockTarget| {
+            target.kind() == kind
+                && match page.scope {
+                    BlockScope::Tenant => target.tenant() == tenant,
+                    BlockScope::Kind => true,
+                }
+        };
         let blocks = self.blocks.range(behind).take_while(|(target, _)| of_it(target));
+        let blocks = blocks.filter(|(_, terms)| terms.holds(now_unix_s));
         blocks.take(page.limit).map(|(target, terms)| (target.clone(), *terms)).collect()
     }
 
@@ -176,7 +183,8 @@ mod tests {
             let mut behind = BlockTarget::named(kind, tenant.into(), "").unwrap();
             let mut names = Vec::new();
             loop {
-                let found = list.page(&BlockPage { behind: behind.clone(), limit });
+                let page = BlockPage { behind: behind.clone(), scope: BlockScope::Tenant, limit };
+                let found = list.page(0, &page);
                 let Some((last, _)) = found.last() else { return names };
                 behind = last.clone();
                 names.extend(found.iter().map(|(target, _)| target.name().into_owned()));
@@ -206,5 +214,28 @@ mod tests {
         assert_eq!(list.changed(&change("5")), Ok(Some(until(7))));
         list.set(user("5"), None);
         assert_eq!(list.changed(&change("one more")), Ok(Some(until(7))));
+    }
+
+    #[test]
+    fn a_page_of_all_tenants_has_what_holds_of_one_kind() {
+        let mut list = BlockList::default();
+        let of = |tenant: &str, user: &str| BlockTarget::User {
+            tenant: tenant.into(),
+            user: user.into(),
+        };
+        for (tenant, name, end) in
+            [("", "bob", 0), ("", "over", 100), ("acme", "anna", 101), ("zoo", "anna", 0)]
+        {
+            list.set(of(tenant, name), Some(until(end)));
+        }
+        list.set(token("t"), Some(until(0)));
+        let page = |behind: BlockTarget, limit: usize| {
+            let found = list.page(100, &BlockPage { behind, scope: BlockScope::Kind, limit });
+            found.into_iter().map(|(target, _)| target).collect::<Vec<_>>()
+        };
+        let all = [of("", "bob"), of("acme", "anna"), of("zoo", "anna")];
+        assert_eq!(page(user(""), 9), all);
+        assert_eq!(page(user(""), 2), all[..2]);
+        assert_eq!(page(of("acme", "anna"), 9), all[2..]);
     }
 }

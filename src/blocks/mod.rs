@@ -16,7 +16,7 @@ mod record;
 mod table;
 
 pub use address::AddressRange;
-pub use entry::{BlockChange, BlockPage, BlockStorage, BlockTarget, BlockTerms};
+pub use entry::{BlockChange, BlockPage, BlockScope, BlockStorage, BlockTarget, BlockTerms};
 pub use list::{BlockList, BlockListFullError};
 pub use record::{ReadRecords, read_records, write_record};
 pub use table::{BlockKey, BlockKinds, BlockTable, TokenStamp};

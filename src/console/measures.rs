@@ -5,8 +5,9 @@
 //! Deliberately absent: sums over cores. A page adds up what it shows.
 
 use crate::metrics::{
-    Blame, Cells, ChatType, CloseReason, Counter, DeadLetterReason, DeliveryOutcome, Gauge,
-    HeartbeatOutcome, LaneKind, Protocol, PublishResult, RejectReason, StoreFailure,
+    Blame, Cells, ChatType, CloseReason, Counter, DeadLetterReason, DeliveryOutcome, FeedOutcome,
+    Gauge, HeartbeatOutcome, Hook, HookMiss, LaneKind, Protocol, PublishResult, RejectReason,
+    StoreFailure,
 };
 
 /// A number of one thread, by name. Some go below zero: what a core took over from another one
@@ -105,6 +106,39 @@ pub(super) const STORE_MEASURES: &[Measure] = &[
     ("dead_letters_expired", |cells| dead_letters(cells, DeadLetterReason::Expired)),
 ];
 
+/// Of an application's backend: what it is asked.
+pub(super) const HOOK_MEASURES: &[Measure] = &[
+    ("under_way", |cells| gauge(cells, Gauge::HooksUnderWay)),
+    ("suspended", |cells| gauge(cells, Gauge::HooksSuspended)),
+    ("wait_ms", |cells| counter(cells, Counter::HookTime)),
+    ("connect", |cells| counter(cells, Counter::HookRequests(Hook::Connect))),
+    ("refresh", |cells| counter(cells, Counter::HookRequests(Hook::Refresh))),
+    ("rpc", |cells| counter(cells, Counter::HookRequests(Hook::Rpc))),
+    ("subscribe", |cells| counter(cells, Counter::HookRequests(Hook::Subscribe))),
+    ("publish", |cells| counter(cells, Counter::HookRequests(Hook::Publish))),
+    ("sub_refresh", |cells| counter(cells, Counter::HookRequests(Hook::SubRefresh))),
+    ("failed", |cells| counter(cells, Counter::HookMisses(HookMiss::Failed))),
+    ("late", |cells| counter(cells, Counter::HookMisses(HookMiss::Late))),
+    ("invalid", |cells| counter(cells, Counter::HookMisses(HookMiss::Invalid))),
+    ("skipped", |cells| counter(cells, Counter::HookMisses(HookMiss::Skipped))),
+];
+
+/// Of an application's backend: what it is told of who is there. Without a limit there is no feed.
+pub(super) const FEED_MEASURES: &[Measure] = &[
+    ("events", |cells| counter(cells, Counter::PresenceEvents)),
+    ("taken", |cells| counter(cells, Counter::PresenceRequests(FeedOutcome::Taken))),
+    ("failed", |cells| counter(cells, Counter::PresenceRequests(FeedOutcome::Failed))),
+    ("lost", |cells| counter(cells, Counter::PresenceLost)),
+    ("write_failures", |cells| counter(cells, Counter::PresenceWriteFailures)),
+    ("passes", |cells| counter(cells, Counter::PresencePasses)),
+    ("queued", |cells| gauge(cells, Gauge::PresenceQueued)),
+    ("queued_bytes", |cells| gauge(cells, Gauge::PresenceQueuedBytes)),
+    ("queue_limit_bytes", |cells| gauge(cells, Gauge::PresenceQueueLimitBytes)),
+    ("oldest_ms", |cells| gauge(cells, Gauge::PresenceOldestAge)),
+    ("users", |cells| gauge(cells, Gauge::PresenceUsers)),
+    ("subscriptions", |cells| gauge(cells, Gauge::PresenceSubscriptions)),
+];
+
 /// What the author was told that it was not taken.
 const REFUSED: &[PublishResult] =
     &[PublishResult::Denied, PublishResult::Limited, PublishResult::Invalid, PublishResult::Failed];
@@ -153,10 +187,28 @@ mod tests {
 
     #[test]
     fn no_name_stands_twice_and_all_begin_at_zero() {
-        for measures in [CORE_MEASURES, PROCESS_MEASURES, STORE_MEASURES] {
+        let all = [CORE_MEASURES, PROCESS_MEASURES, STORE_MEASURES, HOOK_MEASURES, FEED_MEASURES];
+        for measures in all {
             let names: BTreeSet<&str> = measures.iter().map(|(name, _)| *name).collect();
             assert_eq!(names.len(), measures.len());
             assert!(measures.iter().all(|(_, read)| read(&Cells::new()) == 0));
+        }
+    }
+
+    #[test]
+    fn each_hook_and_each_miss_stands_in_a_sample() {
+        let (cells, metrics) = Cells::of_process();
+        for (n, hook) in Hook::ALL.iter().enumerate() {
+            metrics.add(Counter::HookRequests(*hook), n as u64 + 1);
+        }
+        for (n, miss) in HookMiss::ALL.iter().enumerate() {
+            metrics.add(Counter::HookMisses(*miss), n as u64 + 10);
+        }
+        for (n, hook) in Hook::ALL.iter().enumerate() {
+            assert_eq!(value(HOOK_MEASURES, hook.word(), &cells), n as i64 + 1);
+        }
+        for (n, miss) in HookMiss::ALL.iter().enumerate() {
+            assert_eq!(value(HOOK_MEASURES, miss.word(), &cells), n as i64 + 10);
         }
     }
 

@@ -12,6 +12,7 @@
 //! | `measures`, `sample` | the numbers of all cores at one moment, as JSON |
 //! | `firing_alerts` | what fires now, out of an answer of Alertmanager |
 //! | `largest_rooms` | rooms by their members, in pages |
+//! | `blocked` | who is kept out, in pages |
 //! | `recent` | an answer that is good for a while, for whoever asks meanwhile |
 //!
 //! Invariants: nobody is let in but by a token or a session that began with one; each answer has
@@ -24,6 +25,7 @@
 mod access;
 mod act;
 mod audit;
+mod blocked;
 mod firing_alerts;
 mod largest_rooms;
 mod measures;
@@ -36,6 +38,7 @@ mod sessions;
 pub use access::{AccessError, AccessKind, ConsoleAccess, RequestHead, SignIn};
 pub use act::{ActError, OperatorAct};
 pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditTrail, AuditVia, EVENTS_MAX};
+pub use blocked::{BlockedQuery, BlockedQueryError, BlockedRows};
 pub use firing_alerts::{ALERTS_MAX, AlertsAnswer, AlertsAnswerError, FiringAlert, FiringAlerts};
 pub use largest_rooms::{LargestRooms, PAGE_ROWS, ROOMS_MAX, RoomRow};
 pub use operators::{ADMIN, OPERATORS_MAX, Operator, OperatorRole, Operators};

@@ -10,8 +10,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::measures::{CORE_MEASURES, Measure, PROCESS_MEASURES, STORE_MEASURES};
-use crate::metrics::{Cells, Histogram, Segment, Threads};
+use super::measures::{
+    CORE_MEASURES, FEED_MEASURES, HOOK_MEASURES, Measure, PROCESS_MEASURES, STORE_MEASURES,
+};
+use crate::metrics::{Cells, Gauge, Histogram, Segment, Threads};
 
 /// A sample is good for so long: who asks meanwhile gets it again.
 pub const SAMPLE_MS_MIN: u64 = 1_000;
@@ -41,6 +43,7 @@ pub fn sample(threads: &Threads, facts: &ServerFacts<'_>) -> Value {
     let mut columns: Map<String, Value> = columns.collect();
     let phases = cores.iter().map(|cells| cells.read_pulse().phase.word());
     columns.insert("phase".to_owned(), phases.collect());
+    let has_feed = threads.process.gauge(Gauge::PresenceQueueLimitBytes) != 0;
     json!({
         "instance": facts.instance,
         "version": env!("CARGO_PKG_VERSION"),
@@ -57,6 +60,8 @@ pub fn sample(threads: &Threads, facts: &ServerFacts<'_>) -> Value {
             "queue": histogram(&cores, Histogram::Segment(Segment::Queue)),
         },
         "process": row(PROCESS_MEASURES, &threads.process),
+        "hooks": row(HOOK_MEASURES, &threads.process),
+        "presence_feed": has_feed.then(|| row(FEED_MEASURES, &threads.process)),
         "store": threads.store.as_ref().map(|cells| row(STORE_MEASURES, cells)),
     })
 }
@@ -90,7 +95,7 @@ fn histogram(cores: &[&Cells], histogram: Histogram) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Counter, Gauge, TenantCounter, TenantGauge};
+    use crate::metrics::{Counter, TenantCounter, TenantGauge};
 
     const FACTS: ServerFacts<'_> = ServerFacts {
         instance: "node-1",
@@ -123,17 +128,25 @@ mod tests {
         assert_eq!((counted[1], counted[bounds.len()], counted.iter().sum()), (1, 1, 2));
         assert_eq!((&sample["store"], &sample["drain"]), (&Value::Null, &Value::Null));
         assert_eq!(sample["process"]["connections_max"], 0);
+        assert_eq!(
+            (&sample["hooks"]["connect"], &sample["presence_feed"]),
+            (&json!(0), &Value::Null)
+        );
     }
 
     #[test]
     fn the_store_and_a_drain_are_there_when_there_are_any() {
         let store = Cells::of_store();
         store.claim().set(Gauge::DeadLetterMessages, 4);
-        let threads = Threads { store: Some(store), ..Threads::of_cores(vec![Cells::new()]) };
+        let (process, metrics) = Cells::of_process();
+        metrics.set(Gauge::PresenceQueueLimitBytes, 1 << 20);
+        let threads =
+            Threads { store: Some(store), process, ..Threads::of_cores(vec![Cells::new()]) };
         let facts =
             ServerFacts { readiness: "draining", store: "good", drain: Some((5, 30_000)), ..FACTS };
         let sample = sample(&threads, &facts);
         assert_eq!(sample["store"]["dead_letters"], 4);
+        assert_eq!(sample["presence_feed"]["queue_limit_bytes"], 1 << 20);
         assert_eq!(sample["drain"], json!({ "began_unix_ms": 5, "over_ms": 30_000 }));
         assert_eq!(
             (&sample["readiness"], &sample["store_state"]),

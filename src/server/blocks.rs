@@ -235,7 +235,8 @@ impl BlockKeeper {
     }
 
     fn pages(&self, request: &BlockRequest) -> Vec<Vec<(BlockTarget, BlockTerms)>> {
-        request.asks.pages.iter().map(|page| self.list.page(page)).collect()
+        let now_unix_s = unix_ms() / 1_000;
+        request.asks.pages.iter().map(|page| self.list.page(now_unix_s, page)).collect()
     }
 
     /// Makes a change in the list.

@@ -21,7 +21,7 @@ use crate::admin::{AnswerSender, QuestionError};
 use crate::api::{BlockAsks, FORCED_CLOSE, Questions};
 use crate::base::UserHash;
 use crate::blocks::BlockChange;
-use crate::console::AlertsAnswer;
+use crate::console::{AlertsAnswer, BlockedQuery, BlockedRows};
 use crate::shard::{UserOp, UserQuestion};
 use crate::wire::ErrorCode;
 
@@ -53,6 +53,20 @@ impl OperatorActs {
         };
         tokio::spawn(async move {
             let _ = answer.send(Ok(alerts.ask().await)); // it may be gone
+        });
+    }
+
+    /// Tells some of who is kept out.
+    pub fn tell_blocked(&self, query: &BlockedQuery, answer: AnswerSender<BlockedRows>) {
+        let (done, told) = oneshot::channel();
+        let asks = BlockAsks { pages: vec![query.page().clone()], ..BlockAsks::default() };
+        if self.blocks.try_send(BlockRequest { asks, done }).is_err() {
+            let _ = answer.send(Err(QuestionError::Busy)); // it may be gone
+            return;
+        }
+        answer_in_time(answer, async move {
+            let page = told.await.ok().and_then(|told| told.pages.into_iter().next());
+            page.map(BlockedRows).ok_or(QuestionError::Failed)
         });
     }
 
@@ -98,9 +112,9 @@ impl OperatorActs {
 }
 
 /// Answers with what comes of it, or that nobody knows.
-fn answer_in_time(
-    answer: AnswerSender<()>,
-    outcome: impl Future<Output = Result<(), QuestionError>> + Send + 'static,
+fn answer_in_time<T: Send + 'static>(
+    answer: AnswerSender<T>,
+    outcome: impl Future<Output = Result<T, QuestionError>> + Send + 'static,
 ) {
     tokio::spawn(async move {
         let in_time = time::timeout(Duration::from_millis(ANSWER_MS_MAX), outcome).await;

@@ -1,5 +1,7 @@
 //! The operators' console as a browser's page, a stranger and another site meet it.
 
+mod backend_and_blocks;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -190,6 +192,7 @@ fn nothing_is_shown_or_done_for_who_is_not_signed_in() {
         "conns",
         "alerts",
         "quarantine",
+        "blocks",
         "audit",
         "none",
     ] {

@@ -11,6 +11,7 @@
 //! | `GET /console/api/rooms` | the largest rooms | yes, once in ten seconds |
 //! | `GET /console/api/alerts` | what fires, by Alertmanager | no |
 //! | `GET /console/api/quarantine` | prefixes that are blocked | the control thread |
+//! | `GET /console/api/blocks` | who is kept out, a page | the thread that keeps the list |
 //! | `POST /console/api/acts` | an act of an operator | the control thread |
 //!
 //! Invariant: nothing below `/console/api` answers before `console::ConsoleAccess` has let the
@@ -133,6 +134,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(
         .route("/conns", get(reads::conns).route_layer(signed_in.clone()))
         .route("/rooms", get(reads::rooms).route_layer(signed_in.clone()))
         .route("/quarantine", get(reads::quarantine).route_layer(signed_in.clone()))
+        .route("/blocks", get(reads::blocks).route_layer(signed_in.clone()))
         .route("/alerts", get(reads::alerts).route_layer(signed_in.clone()))
         .route("/audit", get(reads::audit).route_layer(signed_in.clone()))
         .route("/acts", post(acts::perform))

@@ -17,11 +17,14 @@ use serde_json::{Map, Value, json};
 
 use super::{ConsoleState, Ranking};
 use crate::admin::debug::{newest_flights, quarantined_prefixes, worst_connections};
-use crate::admin::query::QueryParams;
+use crate::admin::query::{QueryParams, wrong};
 use crate::admin::questions::{OperatorQuestion, Sort, ask};
 use crate::admin::server_state::{Readiness, StoreState};
 use crate::clock::unix_ms;
-use crate::console::{self, AccessKind, AuditEvent, PAGE_ROWS, ROOMS_MAX, ServerFacts};
+use crate::console::{
+    self, AccessKind, AuditEvent, BlockedQuery, BlockedQueryError, PAGE_ROWS, ROOMS_MAX,
+    ServerFacts,
+};
 use crate::http_server::PeerAddr;
 
 /// Events of the flight recorders in one answer.
@@ -140,6 +143,24 @@ pub(super) async fn rooms(
 /// `GET quarantine`
 pub(super) async fn quarantine(State(state): State<ConsoleState>) -> Result<Response, Response> {
     Ok(json_answer(&quarantined_prefixes(&state.diagnostics).await?))
+}
+
+/// `GET blocks?kind=&tenant=&after=`: those behind this one.
+pub(super) async fn blocks(
+    State(state): State<ConsoleState>,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Response> {
+    let params = QueryParams::read(raw.as_deref(), &["kind", "tenant", "after"])?;
+    let kind = params.text("kind").unwrap_or("user");
+    let [tenant, after] = ["tenant", "after"].map(|name| params.text(name).unwrap_or_default());
+    let query = BlockedQuery::behind(kind, tenant, after);
+    let query = query.map_err(|BlockedQueryError::Field(field)| {
+        wrong(&format!("{field} is out of its range"))
+    })?;
+    let asked = query.clone();
+    let question = |answer| OperatorQuestion::Blocked { query: asked, answer };
+    let found = ask(&state.diagnostics.questions, question).await?;
+    Ok(json_answer(&query.answer(&found)))
 }
 
 /// `GET alerts`

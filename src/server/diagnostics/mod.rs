@@ -182,6 +182,7 @@ impl Diagnostics {
             OperatorQuestion::UnblockPrefix { prefix, answer } => {
                 let _ = answer.send(self.blocklist.unblock(&prefix));
             }
+            OperatorQuestion::Blocked { query, answer } => acts.tell_blocked(&query, answer),
             OperatorQuestion::FiringAlerts(answer) => acts.tell_alerts(answer),
             OperatorQuestion::Act { act, answer } => return self.on_act(acts, act, answer),
             #[cfg(feature = "faults")]

@@ -10,7 +10,7 @@ import {
 import { SERVER_GONE, subscribed } from '../sdk/node/harness.mjs';
 
 const TABS = [
-  'overview', 'rooms', 'connections', 'tenants', 'keeping-out', 'flights', 'alerts', 'audit', 'drain',
+  'overview', 'rooms', 'connections', 'tenants', 'backend', 'keeping-out', 'flights', 'alerts', 'audit', 'drain',
 ];
 
 let server;
@@ -94,7 +94,13 @@ describe('the console', () => {
     await dialog.getByRole('button', { name: 'Do it' }).click();
     await main(page).getByRole('status').getByText('Done').waitFor();
     assert.equal((await gone).code, 3503);
+    const listed = main(page).getByRole('region', { name: 'Who is kept out' });
+    await listed.getByRole('row').getByText(user, { exact: true }).waitFor();
+    await listed.getByRole('row', { name: /eve/ }).getByRole('button', { name: 'Let in again' }).click();
+    await dialog.getByRole('button', { name: 'Do it' }).click();
+    await listed.getByText(user, { exact: true }).waitFor({ state: 'detached' });
     await page.getByRole('link', { name: 'Audit' }).click();
+    await main(page).getByRole('row', { name: new RegExp('user\\.unblocked') }).first().getByText(user).waitFor();
     const row = main(page).getByRole('row', { name: new RegExp('user\\.blocked') }).first();
     await row.getByText(user, { exact: true }).waitFor();
     assert.match(await row.textContent(), /admin.*done.*console.*127\.0\.0\.1/);

@@ -8,6 +8,7 @@ import { DrainWatch, Track, readSample, type DrainProgress, type SessionAnswer }
 
 import { AlertsPage } from './alerts-page';
 import { AuditPage } from './audit-page';
+import { BackendPage } from './backend-page';
 import { ConnectionsPage } from './connections-page';
 import { useLook } from './context';
 import { DrainPage } from './drain-page';
@@ -48,6 +49,7 @@ const PAGES: Readonly<Record<TabName, (props: PageProps) => ComponentChild>> = {
   rooms: RoomsPage,
   connections: ConnectionsPage,
   tenants: TenantsPage,
+  backend: BackendPage,
   'keeping-out': KeepingOutPage,
   flights: FlightsPage,
   alerts: AlertsPage,

@@ -1,5 +1,5 @@
 // Acts that keep somebody out or let them in again: users and addresses, connections of a user, and
-// kinds of clients, which are listed.
+// kinds of clients. Who is kept out is listed.
 
 import { useCallback, useState } from 'preact/hooks';
 
@@ -7,6 +7,7 @@ import { readQuarantine, type QuarantineRow } from 'rookery-console-core';
 
 import { useActing, type Acting } from './acting';
 import { Asking } from './asking';
+import { BlocksTable, useBlocks } from './blocks-table';
 import type { PageProps } from './console-page';
 import { useLook } from './context';
 import { Table } from './table';
@@ -19,12 +20,19 @@ export function KeepingOutPage({ server, session, onExpire }: PageProps) {
   const { words } = useLook();
   const ask = useCallback(() => server.read('quarantine', readQuarantine), [server]);
   const prefixes = usePolled(ask, EVERY_MS, onExpire);
-  const acting = useActing(server, prefixes.again, onExpire);
+  const blocks = useBlocks(server, onExpire);
+  const [againPrefixes, againBlocks] = [prefixes.again, blocks.polled.again];
+  const again = useCallback(() => {
+    againPrefixes();
+    againBlocks();
+  }, [againPrefixes, againBlocks]);
+  const acting = useActing(server, again, onExpire);
   const mayAct = session.role === 'act';
   return (
     <>
       {acting.shown}
       {mayAct ? <ActForms acting={acting} /> : <p class="detail">{words.mayOnlySee}</p>}
+      <BlocksTable view={blocks} acting={mayAct ? acting : null} />
       <Asking polled={prefixes} />
       {prefixes.value !== null && <PrefixesTable prefixes={prefixes.value} acting={mayAct ? acting : null} />}
     </>

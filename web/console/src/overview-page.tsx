@@ -2,7 +2,7 @@
 // the store.
 
 import {
-  CHART_NAMES, bucketsByCore, hangingCores, joined, processRate, quantileUs, rate, storeRate, sum,
+  CHART_NAMES, bucketsByCore, hangingCores, joined, quantileUs, rate, rowRate, sum,
   type ChartName, type Sample, type Unit,
 } from 'rookery-console-core';
 
@@ -71,7 +71,7 @@ function Tiles({ sample, track }: { readonly sample: Sample; readonly track: Pag
   const buckets = over && bucketsByCore(over, 'end_to_end');
   const p99Us = buckets && quantileUs(buckets.boundsUs, joined(buckets), 0.99);
   const lags = sample.cores.get('timer_lag_ms') ?? [];
-  const cpuNs = over && processRate(over, 'cpu_ns');
+  const cpuNs = over && rowRate(over, 'process', 'cpu_ns');
   const of = (name: string) => sample.process.get(name) ?? null;
   const cpuLimit = of('cpu_limit_millis');
   const tiles: readonly (readonly [string, string, string])[] = [
@@ -130,7 +130,7 @@ function StoreTable({ track }: Pick<PageProps, 'track'>) {
   const rows = [
     ...STORE_RATES.map((row) => ({
       key: row,
-      cells: [name(row), formats.perSecond(over && storeRate(over, row)), formats.count(store.get(row) ?? null)],
+      cells: [name(row), formats.perSecond(over && rowRate(over, 'store', row)), formats.count(store.get(row) ?? null)],
     })),
     ...STORE_GAUGES.map((row) => ({ key: row, cells: [name(row), formats.bytes(store.get(row) ?? null), ''] })),
     {

@@ -5,7 +5,7 @@ import type { ChartName, MeasureName } from 'rookery-console-core';
 export type Language = 'en' | 'zh';
 
 export const TABS = [
-  'overview', 'rooms', 'connections', 'tenants', 'keeping-out', 'flights', 'alerts', 'audit', 'drain',
+  'overview', 'rooms', 'connections', 'tenants', 'backend', 'keeping-out', 'flights', 'alerts', 'audit', 'drain',
 ] as const;
 export type TabName = (typeof TABS)[number];
 
@@ -58,6 +58,14 @@ export interface Words {
   readonly noStore: string;
   readonly deadLetters: string;
   readonly deadLetterHint: string;
+  readonly hooks: string;
+  readonly hooksHint: string;
+  readonly hooksSuspended: (count: string) => string;
+  readonly hookRows: Readonly<Record<string, string>>;
+  readonly feed: string;
+  readonly feedHint: string;
+  readonly noFeed: string;
+  readonly feedRows: Readonly<Record<string, string>>;
   readonly now: string;
   readonly total: string;
   readonly columns: Readonly<Record<string, string>>;
@@ -69,6 +77,8 @@ export interface Words {
   readonly sortBy: string;
   readonly sorts: Readonly<Record<'age' | 'pending' | 'tasks', string>>;
   readonly forGood: string;
+  readonly blocked: string;
+  readonly blockKinds: Readonly<Record<'user' | 'address' | 'token' | 'user_tokens', string>>;
   readonly quarantine: string;
   readonly quarantineHint: string;
   readonly addresses: string;
@@ -125,7 +135,7 @@ export const ENGLISH: Words = {
   stale: (span) => `No answer for ${span}: these numbers are old.`,
   ended: 'The server has ended.',
   tabs: {
-    overview: 'Overview', rooms: 'Rooms', connections: 'Connections', tenants: 'Tenants',
+    overview: 'Overview', rooms: 'Rooms', connections: 'Connections', tenants: 'Tenants', backend: 'Backend',
     'keeping-out': 'Blocking', flights: 'Flight recorder', alerts: 'Alerts', audit: 'Audit', drain: 'Drain',
   },
   menu: 'Pages',
@@ -181,6 +191,24 @@ export const ENGLISH: Words = {
   noStore: 'No namespace keeps messages on disk.',
   deadLetters: 'Dead letters',
   deadLetterHint: 'To list or requeue dead letters, stop the server: rookery store dead-letters.',
+  hooks: 'Hooks',
+  hooksHint: 'What the backend is asked before somebody may do something.',
+  hooksSuspended: (count) => `${count} hooks are not asked for a while, because the last answers were missing.`,
+  hookRows: {
+    under_way: 'Questions under way', mean: 'Mean time to an answer', connect: 'connect', refresh: 'refresh',
+    rpc: 'rpc', subscribe: 'subscribe', publish: 'publish', sub_refresh: 'sub_refresh',
+    failed: 'No answer: refused or broken', late: 'No answer in time', invalid: 'Answers that mean nothing',
+    skipped: 'Not asked while suspended',
+  },
+  feed: 'Presence feed',
+  feedHint: 'What the backend is told of who comes and goes. What it has not taken waits.',
+  noFeed: 'No backend wants to be told who is there (presence_feed).',
+  feedRows: {
+    users: 'Users that are there', subscriptions: 'Subscriptions', queued: 'Events that wait',
+    oldest_ms: 'Age of the oldest', queued_bytes: 'Bytes that wait', events: 'Events', taken: 'Requests taken',
+    failed: 'Requests not taken', lost: 'Events dropped', write_failures: 'Writes that failed',
+    passes: 'Times that a core said all anew',
+  },
   now: 'Now',
   total: 'Since the start',
   columns: {
@@ -188,7 +216,8 @@ export const ENGLISH: Words = {
     age: 'Age', program: 'Program', channels: 'Rooms', waiting: 'Waiting', tasks: 'Tasks', peer: 'Address',
     opened: 'Let in', published: 'Published', delivered: 'Delivered', failed: 'Not delivered',
     connections: 'Connections', prefix: 'Prefix', by: 'By', held: 'For', left: 'Still for', kind: 'Kind',
-    name: 'Name', until: 'Until', time: 'Time', layer: 'Layer', reason: 'Reason', room: 'Room', took: 'Took',
+    name: 'Name', until: 'Until', issuedBefore: 'Issued before',
+    time: 'Time', layer: 'Layer', reason: 'Reason', room: 'Room', took: 'Took',
     trace: 'Trace', alert: 'Alert', severity: 'Severity', since: 'Since', summary: 'What', event: 'Event',
     actor: 'Who', via: 'By way of', from: 'From', target: 'Whom or what', outcome: 'Outcome', what: 'What',
     act: 'Act',
@@ -201,6 +230,8 @@ export const ENGLISH: Words = {
   sortBy: 'Worst by',
   sorts: { age: 'age', pending: 'what waits for them', tasks: 'what is under way' },
   forGood: 'for good',
+  blocked: 'Who is kept out',
+  blockKinds: { user: 'Users', address: 'Addresses', token: 'Tokens', user_tokens: 'Older tokens of a user' },
   quarantine: 'Quarantine',
   quarantineHint: 'Kinds of clients whose sessions panicked, or that an operator keeps out.',
   addresses: 'Addresses',
@@ -270,8 +301,8 @@ export const CHINESE: Words = {
   stale: (span) => `已 ${span} 没有应答：这些数字是旧的。`,
   ended: '服务器已结束运行。',
   tabs: {
-    overview: '总览', rooms: '聊天室', connections: '连接', tenants: '租户', 'keeping-out': '封禁与隔离',
-    flights: '飞行记录', alerts: '告警', audit: '审计', drain: '排空',
+    overview: '总览', rooms: '聊天室', connections: '连接', tenants: '租户', backend: '后端',
+    'keeping-out': '封禁与隔离', flights: '飞行记录', alerts: '告警', audit: '审计', drain: '排空',
   },
   menu: '页面',
   language: '语言',
@@ -322,13 +353,29 @@ export const CHINESE: Words = {
   noStore: '没有命名空间把消息保存在磁盘上。',
   deadLetters: '死信',
   deadLetterHint: '要列出或重新投递死信，请先停止服务器：rookery store dead-letters。',
+  hooks: '钩子',
+  hooksHint: '在允许某项操作之前向后端询问的内容。',
+  hooksSuspended: (count) => `${count} 个钩子因最近没有应答而暂停询问。`,
+  hookRows: {
+    under_way: '进行中的询问', mean: '平均应答时间', connect: 'connect', refresh: 'refresh', rpc: 'rpc',
+    subscribe: 'subscribe', publish: 'publish', sub_refresh: 'sub_refresh', failed: '无应答：被拒绝或中断',
+    late: '未及时应答', invalid: '无意义的应答', skipped: '暂停期间未询问',
+  },
+  feed: '在线状态推送',
+  feedHint: '告知后端谁来谁走。后端尚未接收的内容会等待。',
+  noFeed: '没有后端要求告知谁在线（presence_feed）。',
+  feedRows: {
+    users: '在线用户', subscriptions: '订阅', queued: '等待的事件', oldest_ms: '最早事件的等待时间',
+    queued_bytes: '等待的字节', events: '事件', taken: '已接收的请求', failed: '未接收的请求', lost: '丢弃的事件',
+    write_failures: '写入失败', passes: '核心重新上报全部状态的次数',
+  },
   now: '现在',
   total: '自启动以来',
   columns: {
     channel: '聊天室', tenant: '租户', members: '连接', core: '核心', user: '用户', client: '客户端', age: '时长',
     program: '程序', channels: '聊天室', waiting: '等待', tasks: '任务', peer: '地址', opened: '进入',
     published: '已发布', delivered: '已送达', failed: '未送达', connections: '连接', prefix: '前缀', by: '来源',
-    held: '已持续', left: '剩余', kind: '类别', name: '名称', until: '直到', time: '时间', layer: '层',
+    held: '已持续', left: '剩余', kind: '类别', name: '名称', until: '直到', issuedBefore: '签发早于', time: '时间', layer: '层',
     reason: '原因', room: '聊天室', took: '耗时', trace: '跟踪', alert: '告警', severity: '级别', since: '开始于',
     summary: '内容', event: '事件', actor: '谁', via: '途径', from: '来自', target: '对象', outcome: '结果',
     what: '内容', act: '操作',
@@ -341,6 +388,8 @@ export const CHINESE: Words = {
   sortBy: '最差依据',
   sorts: { age: '时长', pending: '等待发送的数据', tasks: '进行中的任务' },
   forGood: '永久',
+  blocked: '已封禁',
+  blockKinds: { user: '用户', address: '地址', token: '令牌', user_tokens: '用户的旧令牌' },
   quarantine: '隔离',
   quarantineHint: '会话发生崩溃的一类客户端，或由操作员隔离的客户端。',
   addresses: '地址',

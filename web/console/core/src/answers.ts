@@ -29,6 +29,10 @@ export interface Sample {
   readonly phases: readonly string[];
   readonly latency: ReadonlyMap<string, CoreHistogram>;
   readonly process: ReadonlyMap<string, number>;
+  // What the application's backend is asked.
+  readonly hooks: ReadonlyMap<string, number>;
+  // What it is told of who is there; none where it wants to hear nothing.
+  readonly presenceFeed: ReadonlyMap<string, number> | null;
   // None where no namespace keeps anything.
   readonly store: ReadonlyMap<string, number> | null;
 }
@@ -105,6 +109,22 @@ export interface QuarantineRow {
   readonly by: string;
   readonly heldSeconds: number;
   readonly leftSeconds: number;
+}
+
+export interface BlockRow {
+  readonly tenant: string;
+  readonly name: string;
+  // None for good.
+  readonly untilUnixMs: number | null;
+  // Of a user's tokens, those that were issued before are blocked; none for other kinds.
+  readonly issuedBeforeUnixMs: number | null;
+}
+
+export interface BlocksPage {
+  readonly kind: string;
+  readonly blocks: readonly BlockRow[];
+  // Whether there are others behind these.
+  readonly more: boolean;
 }
 
 export interface AlertRow {
@@ -204,6 +224,10 @@ function named(value: unknown, place: string): Map<string, number> {
   return new Map(Object.keys(from).map((name) => [name, number(from, name)]));
 }
 
+function namedOrNone(from: Json, name: string): Map<string, number> | null {
+  return from[name] === null ? null : named(from[name], name);
+}
+
 function rows<Row>(value: unknown, place: string, read: (from: Json) => Row): Row[] {
   return list(value, place).map((one) => read(object(one, place)));
 }
@@ -237,7 +261,9 @@ export function readSample(value: unknown): Sample {
     phases,
     latency,
     process: named(from['process'], 'process'),
-    store: from['store'] === null ? null : named(from['store'], 'store'),
+    hooks: named(from['hooks'], 'hooks'),
+    presenceFeed: namedOrNone(from, 'presence_feed'),
+    store: namedOrNone(from, 'store'),
   };
 }
 
@@ -331,6 +357,22 @@ export function readQuarantine(value: unknown): QuarantineRow[] {
     heldSeconds: number(prefix, 'held_seconds'),
     leftSeconds: number(prefix, 'left_seconds'),
   }));
+}
+
+export function readBlocks(value: unknown): BlocksPage {
+  const from = object(value, 'blocks');
+  if (typeof from['more'] !== 'boolean') throw new AnswerError('more');
+  const timeOr = (block: Json, name: string) => (block[name] === null ? null : number(block, name));
+  return {
+    kind: text(from, 'kind'),
+    blocks: rows(from['blocks'], 'blocks', (block) => ({
+      tenant: text(block, 'tenant'),
+      name: text(block, 'name'),
+      untilUnixMs: timeOr(block, 'until_unix_ms'),
+      issuedBeforeUnixMs: timeOr(block, 'issued_before_unix_ms'),
+    })),
+    more: from['more'],
+  };
 }
 
 export function readAlerts(value: unknown): AlertsAnswer {

@@ -37,16 +37,12 @@ export function rate(over: Interval, name: string): number | null {
   return rates && sum(rates);
 }
 
-// The same of a counter of the process.
-export function processRate(over: Interval, name: string): number | null {
-  const [before, after] = [over.before.process.get(name), over.after.process.get(name)];
-  if (before === undefined || after === undefined) return null;
-  return Math.max(0, after - before) / over.seconds;
-}
+// What a sample has one number of each, beside those of cores.
+export type RowName = 'process' | 'hooks' | 'presenceFeed' | 'store';
 
-// And of the store, where there is one.
-export function storeRate(over: Interval, name: string): number | null {
-  const [before, after] = [over.before.store?.get(name), over.after.store?.get(name)];
+// The same of a counter of these. None where the server has no such part.
+export function rowRate(over: Interval, row: RowName, name: string): number | null {
+  const [before, after] = [over.before[row]?.get(name), over.after[row]?.get(name)];
   if (before === undefined || after === undefined) return null;
   return Math.max(0, after - before) / over.seconds;
 }

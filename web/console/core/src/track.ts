@@ -3,7 +3,7 @@
 
 import type { Sample } from './answers.js';
 import {
-  bucketsByCore, interval, joined, processRate, quantileUs, rate, sum, type Interval,
+  bucketsByCore, interval, joined, quantileUs, rate, rowRate, sum, type Interval,
 } from './rates.js';
 
 // Points of each line: a quarter of an hour at one in two seconds.
@@ -58,7 +58,7 @@ export const CHARTS = {
   cpu: [{
     name: 'cpus_busy',
     value: (_, over) => {
-      const ns = over && processRate(over, 'cpu_ns');
+      const ns = over && rowRate(over, 'process', 'cpu_ns');
       return ns === null ? null : ns / 1e9;
     },
   }],

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 
 import {
   AnswerError, readAlerts, readAudit, readConnections, readFlights, readQuarantine, readRooms,
-  readSample, readSession, readTenants,
+  readBlocks, readSample, readSession, readTenants,
 } from '../src/index.js';
 import { answer } from './samples.js';
 
@@ -69,6 +69,24 @@ describe('an answer', () => {
     const prefix = { prefix: '~bot~python', by: 'server', held_seconds: 1, left_seconds: 2 };
     assert.equal(readQuarantine({ prefixes: [prefix] })[0]!.leftSeconds, 2);
     refuses(readQuarantine, { prefixes: {} }, 'prefixes');
+  });
+
+  test('of blocks has an end or none, and says whether there are more', () => {
+    const block = { tenant: '', name: '<eve>', until_unix_ms: null, issued_before_unix_ms: 7000 };
+    const page = { kind: 'user_tokens', blocks: [block], more: true };
+    const read = readBlocks(page);
+    assert.deepEqual([read.kind, read.more], ['user_tokens', true]);
+    assert.deepEqual(read.blocks[0], { tenant: '', name: '<eve>', untilUnixMs: null, issuedBeforeUnixMs: 7000 });
+    refuses(readBlocks, { ...page, more: 1 }, 'more');
+    refuses(readBlocks, { ...page, blocks: [{ ...block, until_unix_ms: 'never' }] }, 'until_unix_ms');
+  });
+
+  test('without a presence feed has none, and of hooks has all numbers', () => {
+    const sample = readSample(answer({ hooks: { connect: 3 } }));
+    assert.deepEqual([sample.hooks.get('connect'), sample.presenceFeed], [3, null]);
+    assert.equal(readSample(answer({ presenceFeed: { queued: 4 } })).presenceFeed?.get('queued'), 4);
+    refuses(readSample, { ...answer(), hooks: null }, 'hooks');
+    refuses(readSample, { ...answer(), presence_feed: [] }, 'presence_feed');
   });
 
   test('of alerts says whether anybody was asked', () => {

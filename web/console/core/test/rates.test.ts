@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import {
-  bucketsByCore, interval, joined, processRate, quantileUs, rate, ratesByCore, storeRate,
+  bucketsByCore, interval, joined, quantileUs, rate, ratesByCore, rowRate,
 } from '../src/index.js';
 import { BOUNDS_US, sample } from './samples.js';
 
@@ -14,8 +14,16 @@ describe('a rate', () => {
     const after = sample({ atMs: 3000, cores: { opened: [14, 30] }, process: { cpu_ns: 9 }, store: { syncs: 4 } });
     const over = interval(before, after)!;
     assert.deepEqual(ratesByCore(over, 'opened'), [2, 5]);
-    assert.deepEqual([rate(over, 'opened'), processRate(over, 'cpu_ns'), storeRate(over, 'syncs')], [7, 2, 1.5]);
-    assert.deepEqual([rate(over, 'none'), processRate(over, 'none'), storeRate(over, 'none')], [null, null, null]);
+    assert.deepEqual([rate(over, 'opened'), rowRate(over, 'process', 'cpu_ns'), rowRate(over, 'store', 'syncs')], [7, 2, 1.5]);
+    assert.deepEqual([rate(over, 'none'), rowRate(over, 'process', 'none'), rowRate(over, 'store', 'none')], [null, null, null]);
+  });
+
+  test('of the backend is like any other, and unknown where it is told nothing', () => {
+    const before = sample({ atMs: 1000, hooks: { connect: 1 }, presenceFeed: { events: 3 } });
+    const after = sample({ atMs: 3000, hooks: { connect: 5 }, presenceFeed: { events: 4 } });
+    const over = interval(before, after)!;
+    assert.deepEqual([rowRate(over, 'hooks', 'connect'), rowRate(over, 'presenceFeed', 'events')], [2, 0.5]);
+    assert.equal(rowRate(interval(sample({ atMs: 1 }), sample({ atMs: 2 }))!, 'presenceFeed', 'events'), null);
   });
 
   test('is unknown where the server began anew, or has other cores, or no time passed', () => {

@@ -7,6 +7,8 @@ export interface SampleParts {
   readonly beganMs?: number;
   readonly cores?: Record<string, readonly number[]>;
   readonly process?: Record<string, number>;
+  readonly hooks?: Record<string, number>;
+  readonly presenceFeed?: Record<string, number> | null;
   readonly store?: Record<string, number> | null;
   readonly endToEnd?: readonly (readonly number[])[];
   readonly drain?: { began_unix_ms: number; over_ms: number } | null;
@@ -28,6 +30,8 @@ export function answer(parts: SampleParts = {}): Record<string, unknown> {
     cores: { ...parts.cores, phase: Array.from({ length: count }, () => 'sleeping') },
     latency: { end_to_end: { bounds_us: BOUNDS_US, counts: parts.endToEnd ?? none } },
     process: parts.process ?? {},
+    hooks: parts.hooks ?? {},
+    presence_feed: parts.presenceFeed ?? null,
     store: parts.store ?? null,
   };
 }
