@@ -39,7 +39,7 @@ impl AuditLog {
         } else {
             match event.via {
                 AuditVia::Api => line!(info, "audit of backends"),
-                AuditVia::Console | AuditVia::Debug | AuditVia::Signal => {
+                AuditVia::Console | AuditVia::Debug | AuditVia::Signal | AuditVia::Command => {
                     line!(info, "audit of operators");
                 }
             }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::audit::CommandAct;
 use super::inputs::{InputError, read, read_config};
 use super::output::{fail, print, tell};
 use super::{FAILED, MISUSED, OK};
@@ -47,6 +48,19 @@ enum Command {
     },
     /// Messages that chats refused for good: show them, tell them again, drop them.
     Refused(refused::RefusedArguments),
+}
+
+impl AlertBridgeArguments {
+    /// What it changes; none where it looks only, or runs the bridge.
+    pub(super) fn act(&self) -> Option<CommandAct> {
+        match &self.command {
+            Command::Refused(arguments) => arguments.act(),
+            Command::Run(_)
+            | Command::Check(_)
+            | Command::Test { .. }
+            | Command::Templates { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -8,9 +8,11 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use clap::Args;
 
 use super::FAILED;
+use super::audit::CommandAct;
 use super::output::{fail, print, tell};
 use crate::auth::{ApiScope, SecretHash};
 use crate::config::{self, ApiKeyEntry};
+use crate::console::AuditAction;
 
 /// Bytes of a key: beyond guessing.
 const KEY_BYTES: usize = 32;
@@ -34,6 +36,13 @@ pub(super) struct ApiKeyArguments {
 
 fn scope(word: &str) -> Result<ApiScope, String> {
     ApiScope::from_name(word).ok_or_else(|| format!("one of {}", ApiScope::words()))
+}
+
+impl ApiKeyArguments {
+    /// A backend can be let in by what is printed.
+    pub(super) fn act(&self) -> CommandAct {
+        CommandAct { action: AuditAction::CredentialMade, target: self.name.clone() }
+    }
 }
 
 /// Prints the table for the configuration, and tells the key; the exit code of that.

@@ -10,6 +10,7 @@
 
 mod alert_bridge;
 mod api_key;
+mod audit;
 mod doctor;
 mod http;
 mod inputs;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::{config, logs};
+use audit::CommandAct;
 use inputs::Inputs;
 use output::{fail, print};
 use settings::SettingFlags;
@@ -141,7 +143,37 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 impl Command {
+    /// Does it, and writes it down where it is an act.
     fn run(self) -> u8 {
+        let act = self.act();
+        let code = self.perform();
+        if let Some(act) = act {
+            act.tell(code);
+        }
+        code
+    }
+
+    /// What it changes for others; none where it looks only, or serves.
+    fn act(&self) -> Option<CommandAct> {
+        match self {
+            Command::Token(arguments) => arguments.act(),
+            Command::ApiKey(arguments) => Some(arguments.act()),
+            Command::OperatorToken(arguments) => Some(arguments.act()),
+            Command::Store(arguments) => arguments.act(),
+            Command::AlertBridge(arguments) => arguments.act(),
+            Command::Silence(arguments) => arguments.act(),
+            Command::Serve(_)
+            | Command::CheckConfig(_)
+            | Command::PrintConfig(_)
+            | Command::Doctor(_)
+            | Command::Top(_)
+            | Command::Probe(_)
+            | Command::Version
+            | Command::Completions { .. } => None,
+        }
+    }
+
+    fn perform(self) -> u8 {
         match self {
             Command::Serve(arguments) => serve::run(arguments),
             Command::CheckConfig(configured) => check_config(&configured.into()),

@@ -8,10 +8,11 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use clap::Args;
 
 use super::FAILED;
+use super::audit::CommandAct;
 use super::output::{fail, print, tell};
 use crate::auth::SecretHash;
 use crate::config::{self, OperatorEntry};
-use crate::console::OperatorRole;
+use crate::console::{AuditAction, OperatorRole};
 
 /// Bytes of a token: beyond guessing.
 const TOKEN_BYTES: usize = 32;
@@ -29,6 +30,13 @@ pub(super) struct OperatorTokenArguments {
 
 fn role(word: &str) -> Result<OperatorRole, String> {
     OperatorRole::from_name(word).ok_or_else(|| "one of see, act".to_owned())
+}
+
+impl OperatorTokenArguments {
+    /// An operator can be let in by what is printed.
+    pub(super) fn act(&self) -> CommandAct {
+        CommandAct { action: AuditAction::CredentialMade, target: self.name.clone() }
+    }
 }
 
 /// Prints the table for the configuration, and tells the token; the exit code of that.

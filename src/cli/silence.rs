@@ -15,12 +15,14 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::audit::CommandAct;
 use super::http::{Service, ServiceKind, ServiceResult};
 use super::output::{fail, print, tell};
 use super::text::{date, plain};
 use super::token::{TimeToLive, time_to_live};
 use super::{FAILED, MISUSED, OK};
 use crate::clock::unix_ms;
+use crate::console::AuditAction;
 
 /// A shift's length would be forgotten; a deploy takes minutes.
 const SECONDS_MAX: u64 = 4 * 3_600;
@@ -97,6 +99,25 @@ struct Place {
     /// The job, as Prometheus calls it.
     #[arg(long, value_name = "NAME", value_parser = word)]
     job: String,
+}
+
+impl SilenceArguments {
+    /// What it changes of who hears an alert; none where it looks only.
+    pub(super) fn act(&self) -> Option<CommandAct> {
+        match &self.command {
+            Command::Add { place, alert, .. } => {
+                let alert = alert.as_ref().map(|alert| format!(" {alert}")).unwrap_or_default();
+                let target = fingerprint(place) + &alert;
+                Some(CommandAct { action: AuditAction::SilenceBegun, target })
+            }
+            Command::Expire { id, cluster, job } => {
+                let place = cluster.iter().chain(job).cloned().collect::<Vec<_>>().join("-");
+                let target = if place.is_empty() { id.join(" ") } else { place };
+                Some(CommandAct { action: AuditAction::SilenceEnded, target })
+            }
+            Command::List { .. } => None,
+        }
+    }
 }
 
 /// Does it; the exit code of that.

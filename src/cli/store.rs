@@ -9,11 +9,13 @@ mod show;
 
 use clap::{ArgGroup, Args, Subcommand};
 
+use super::audit::CommandAct;
 use super::inputs::Inputs;
 use super::output::{OutputLines, fail, tell};
 use super::token::{TimeToLive, time_to_live};
 use super::{Base, FAILED, OK};
 use crate::clock::unix_ms;
+use crate::console::AuditAction;
 use crate::store::{
     BackgroundThreads, CheckFinding, DeadLetterFilter, DiskError, DumpError, FjallDisk, Inspection,
     OpenError, Options,
@@ -115,6 +117,32 @@ struct Consent {
     /// All there are.
     #[arg(long)]
     all: bool,
+}
+
+impl StoreArguments {
+    /// What it changes; none where it looks only.
+    pub(super) fn act(&self) -> Option<CommandAct> {
+        let (action, selection) = match &self.command {
+            Command::DeadLetters(DeadLetters::Requeue { selection, .. }) => {
+                (AuditAction::DeadLettersRequeued, selection)
+            }
+            Command::DeadLetters(DeadLetters::Drop { selection, .. }) => {
+                (AuditAction::DeadLettersDropped, selection)
+            }
+            Command::DeadLetters(DeadLetters::List { .. })
+            | Command::Check(_)
+            | Command::Stats(_)
+            | Command::Dump { .. } => return None,
+        };
+        let Selection { channel, tenant, offset } = selection;
+        let channel = channel.as_deref().map(|channel| show::channel(tenant, channel));
+        let target = match (channel, offset) {
+            (None, _) => String::new(),
+            (Some(channel), None) => channel,
+            (Some(channel), Some(offset)) => format!("{channel} {offset}"),
+        };
+        Some(CommandAct { action, target })
+    }
 }
 
 /// Does it; the exit code of that.

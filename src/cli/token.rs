@@ -6,12 +6,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::audit::CommandAct;
 use super::inputs::{self, Inputs};
 use super::output::{fail, print};
 use super::{Base, FAILED, MISUSED};
 use crate::auth::{KeyMaterial, KeySpec, NewToken, sign};
 use crate::clock::unix_s;
 use crate::config::Config;
+use crate::console::AuditAction;
 
 /// What the token is to say.
 #[derive(Debug, Args)]
@@ -54,6 +56,15 @@ pub(super) enum TimeToLive {
     Never,
     /// So long.
     Seconds(u64),
+}
+
+impl TokenArguments {
+    /// Whoever may read the key makes themselves a user. Everyone knows that of the configuration
+    /// for trying out.
+    pub(super) fn act(&self) -> Option<CommandAct> {
+        let target = self.user.clone();
+        (!self.base.dev).then_some(CommandAct { action: AuditAction::CredentialMade, target })
+    }
 }
 
 /// Prints a token; the exit code of that.

@@ -56,6 +56,20 @@ pub enum AuditAction {
     PrefixQuarantined,
     /// Clients of a prefix are let in again.
     PrefixReleased,
+    /// Direct messages that were given up wait for their readers again.
+    DeadLettersRequeued,
+    /// Direct messages that were given up are forgotten.
+    DeadLettersDropped,
+    /// A key or a token was made, or a user's token was signed.
+    CredentialMade,
+    /// Alerts are kept quiet for a while.
+    SilenceBegun,
+    /// They are not any more.
+    SilenceEnded,
+    /// Messages that chats refused are told again.
+    AlertMessagesRetried,
+    /// Messages that chats refused are forgotten.
+    AlertMessagesDropped,
     /// A profile was made.
     ProfileTaken,
     /// Keys and tokens were read again.
@@ -86,6 +100,13 @@ impl AuditAction {
             AuditAction::MessageRetracted => "message.retracted",
             AuditAction::PrefixQuarantined => "prefix.quarantined",
             AuditAction::PrefixReleased => "prefix.released",
+            AuditAction::DeadLettersRequeued => "dead_letters.requeued",
+            AuditAction::DeadLettersDropped => "dead_letters.dropped",
+            AuditAction::CredentialMade => "credential.made",
+            AuditAction::SilenceBegun => "silence.begun",
+            AuditAction::SilenceEnded => "silence.ended",
+            AuditAction::AlertMessagesRetried => "alert_messages.retried",
+            AuditAction::AlertMessagesDropped => "alert_messages.dropped",
             AuditAction::ProfileTaken => "profile.taken",
             AuditAction::KeysReloaded => "keys.reloaded",
             AuditAction::DrainBegun => "drain.begun",
@@ -112,6 +133,13 @@ impl AuditAction {
             | AuditAction::MessageRetracted
             | AuditAction::PrefixQuarantined
             | AuditAction::PrefixReleased
+            | AuditAction::DeadLettersRequeued
+            | AuditAction::DeadLettersDropped
+            | AuditAction::CredentialMade
+            | AuditAction::SilenceBegun
+            | AuditAction::SilenceEnded
+            | AuditAction::AlertMessagesRetried
+            | AuditAction::AlertMessagesDropped
             | AuditAction::ProfileTaken
             | AuditAction::KeysReloaded
             | AuditAction::DrainBegun => false,
@@ -130,6 +158,8 @@ pub enum AuditVia {
     Api,
     /// A signal to the process.
     Signal,
+    /// A command, which is a process of its own: the server does not hear of it.
+    Command,
 }
 
 impl AuditVia {
@@ -140,6 +170,7 @@ impl AuditVia {
             AuditVia::Debug => "debug",
             AuditVia::Api => "api",
             AuditVia::Signal => "signal",
+            AuditVia::Command => "command",
         }
     }
 }
@@ -193,6 +224,13 @@ pub struct AuditEvent {
     pub outcome: AuditOutcome,
 }
 
+impl AuditEvent {
+    /// What it is about, as far as it is shown.
+    pub fn short_target(&self) -> &str {
+        &self.target[..self.target.floor_char_boundary(TARGET_BYTES_MAX)]
+    }
+}
+
 /// The last events, newest last.
 #[derive(Debug, Default)]
 pub struct AuditTrail {
@@ -204,16 +242,17 @@ pub struct AuditTrail {
 impl AuditTrail {
     /// Keeps an event.
     pub fn keep(&mut self, mut event: AuditEvent) {
-        if TARGET_BYTES_MAX < event.target.len() {
-            let end = event.target.floor_char_boundary(TARGET_BYTES_MAX);
-            event.target = event.target[..end].into();
+        if event.short_target().len() < event.target.len() {
+            event.target = event.short_target().into();
         }
         let list = if event.action.is_refusal() {
             &mut self.refusals
         } else {
             match event.via {
                 AuditVia::Api => &mut self.calls,
-                AuditVia::Console | AuditVia::Debug | AuditVia::Signal => &mut self.acts,
+                AuditVia::Console | AuditVia::Debug | AuditVia::Signal | AuditVia::Command => {
+                    &mut self.acts
+                }
             }
         };
         if list.len() == EVENTS_MAX {

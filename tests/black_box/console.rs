@@ -139,7 +139,8 @@ fn operator(name: &str, role: &str) -> (Vec<String>, String) {
     let made = run(&["operator-token", "--name", name, "--role", role]);
     let table = String::from_utf8(made.stdout).expect("it is a text");
     let told = String::from_utf8(made.stderr).expect("it is a text");
-    let token = told.trim().rsplit(' ').next().expect("it ends with the token").to_owned();
+    let token = told.lines().find_map(|line| line.split_once("shown this once: "));
+    let token = token.expect("it is told").1.to_owned();
     (table.lines().skip(1).map(str::to_owned).collect(), token)
 }
 

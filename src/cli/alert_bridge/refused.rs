@@ -19,10 +19,12 @@ use serde_json::Value;
 
 use super::resolve;
 use crate::alert::Options;
+use crate::cli::audit::CommandAct;
 use crate::cli::http::{Service, ServiceKind, ServiceResult, reached};
 use crate::cli::inputs::read;
 use crate::cli::output::{OutputLines, fail, tell};
 use crate::cli::{FAILED, MISUSED, OK};
+use crate::console::AuditAction;
 use show::MessageFormat;
 
 /// Messages that are asked for at a time, so that an answer has an end.
@@ -123,6 +125,19 @@ struct Census<'a> {
 enum Fate {
     Retry,
     Drop,
+}
+
+impl RefusedArguments {
+    /// What it changes; none where it looks only.
+    pub(super) fn act(&self) -> Option<CommandAct> {
+        let (action, selection) = match &self.command {
+            Command::Retry(selection) => (AuditAction::AlertMessagesRetried, selection),
+            Command::Drop(selection) => (AuditAction::AlertMessagesDropped, selection),
+            Command::List(_) | Command::Show { .. } => return None,
+        };
+        let ids: Vec<String> = selection.id.iter().map(u64::to_string).collect();
+        Some(CommandAct { action, target: ids.join(" ") })
+    }
 }
 
 /// Does it; the exit code of that.
