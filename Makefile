@@ -80,7 +80,7 @@ sim: ## whole servers from seeds, with faults and checkers
 sim-seeds: ## a hundred thousand seeds of each kind of world; goes on where it stopped
 	@scripts/sim-seeds
 
-log-seeds: ## 200,000 torn tails and 10,000 worlds of the log; goes on where it stopped
+log-seeds: ## 200,000 torn tails, 10,000 worlds and 1,000 kills of the log; goes on where it stopped
 	@scripts/log-seeds
 
 docs: ## the library's documentation, the generated pages of docs/, and docs as a site

@@ -11,6 +11,7 @@ pub mod lane;
 mod signals;
 
 pub mod log;
+pub mod log_disk;
 
 pub mod logs;
 pub mod metrics;

@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::attack::{self, Attack};
 use crate::backend;
 use crate::busy;
+use crate::disks;
 use crate::engine::{self, Setting, Target};
 use crate::floor::{self, Floor};
 use crate::outcome::write_json;
@@ -160,6 +161,24 @@ enum Command {
         #[arg(long, default_value_t = 33, value_parser = clap::value_parser!(u32).range(1..=99))]
         percent: u32,
     },
+    /// The bare disk: batches in fjall and in the log, in turns, and no server.
+    Disks {
+        /// A directory that exists, on the disk that is measured.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Messages in a batch, one size after the other; a batch of the log has at most 256 KiB.
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 116, 256, 900])]
+        batches: Vec<u32>,
+        /// Bytes of a message.
+        #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65536))]
+        bytes: u32,
+        /// For how long each.
+        #[arg(long, default_value_t = 3_000)]
+        measure_ms: u64,
+        /// How often, for medians.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
     /// rookery and the floor in turns, as figures beside their goals.
     Report(report::Arguments),
 }
@@ -280,6 +299,9 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::main(&arguments),
         Command::Again { file, place } => again(&file, &place),
         Command::Busy { percent } => busy::run(percent),
+        Command::Disks { dir, batches, bytes: message_bytes, measure_ms, rounds } => {
+            disks::run(&dir, &disks::Arguments { batches, message_bytes, measure_ms, rounds })
+        }
         Command::Attack { attack, url, secret, for_ms } => {
             attack_server(attack, &url, secret, for_ms)
         }

@@ -3,7 +3,7 @@
 //!
 //! In reading order: a `scenario` says what is done, `loads` decide, the
 //! `engine` acts, an `outcome` says what was found. `floor` is the bare ring and
-//! `disk_loop` the bare disk, `stored` makes a store; an `attack` is one user who does the
+//! `disk_loop` and `log_loop` the bare disk (`disks` compares them), `stored` makes a store; an `attack` is one user who does the
 //! worst it can, a `backend` publishes by the server API, and `busy` takes the machine from others; `report` runs all of them and puts
 //! the figures beside their goals.
 
@@ -25,7 +25,9 @@ pub mod outcome;
 pub mod process;
 
 pub mod disk_loop;
+pub mod disks;
 pub mod floor;
+pub mod log_loop;
 pub mod stored;
 
 pub mod number;

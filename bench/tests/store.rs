@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rookery::base::ShardId;
+use rookery::log;
 use rookery::session::NameKey;
 use rookery::store::{
     self, Durability, Engine, EngineSetup, FjallDisk, OpenChannel, RequestId, Requester, Retention,
     StoreOp, StoreRequest, StoreResult, WriteEpoch,
 };
 use rookery_bench::disk_loop;
+use rookery_bench::log_loop::{self, LogUse, Overlap};
 use rookery_bench::stored::{self, Content};
 
 /// A place of a test's own; what an earlier run left there is gone.
@@ -30,6 +32,21 @@ fn the_bare_loop_syncs_each_batch_and_leaves_nothing_behind() {
     let seconds = found.sync.count as f64 * 4.0 / found.messages_per_s;
     assert!(0.03 <= seconds, "{found:?}");
     assert!(!folder.exists());
+}
+
+#[test]
+fn the_bare_log_answers_each_batch_and_leaves_nothing_behind() {
+    let folder = folder("bench-log-loop");
+    let sizes = log::Options { segment_pages: 256, undurable_pages_max: 128, ..Default::default() };
+    for overlap in [Overlap::None, Overlap::Threads] {
+        // More than a segment has, so that the log goes on in others.
+        let options = disk_loop::Options { batch_count: 40, message_bytes: 2_000, measure_ms: 150 };
+        let used = LogUse { options: sizes, overlap };
+        let (found, _) = log_loop::run(&folder, options, used).unwrap();
+        assert!(20 < found.batch.count, "{found:?}");
+        assert!(overlap == Overlap::Threads || found.sync.p50_ns <= found.batch.p50_ns);
+        assert!(!folder.exists());
+    }
 }
 
 fn engine(dir: &Path) -> Engine<FjallDisk> {

@@ -121,8 +121,9 @@ pub trait LogDisk {
     /// The segments that there are, of so many pages each. Their names are durable then.
     fn segments(&mut self, segment_pages: u32) -> Result<Vec<SegmentFile>, LogDiskError>;
 
-    /// Pages of a segment.
-    fn read(&mut self, segment: SegmentId, page: u32, pages: u32) -> Result<Vec<u8>, LogDiskError>;
+    /// Fills `pages`, whole ones out of a `PageBuffer`, from a page of a segment on.
+    fn read(&mut self, segment: SegmentId, page: u32, pages: &mut [u8])
+    -> Result<(), LogDiskError>;
 
     /// Does what is wanted, and returns when it is over.
     fn run(&mut self, command: &LogCommand) -> Result<(), LogDiskError>;

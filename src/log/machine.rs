@@ -64,8 +64,8 @@ pub struct LogCore {
     /// The segment to go on in. A manifest that names it is durable if it is `true`.
     next: Option<(SegmentId, Life, bool)>,
     pool: SegmentPool,
-    /// Segments that were let go and that the manifest still names.
-    leaving: Vec<SegmentId>,
+    /// The manifest names segments that were let go.
+    names_too_many: bool,
     window: Window,
     manifest: ManifestWriter,
     lives: Csprng,
@@ -98,7 +98,7 @@ impl LogCore {
             segments,
             next: None,
             pool,
-            leaving: Vec::new(),
+            names_too_many: false,
             window: Window::new(last),
             manifest: ManifestWriter::new(generation),
             lives,
@@ -208,11 +208,14 @@ impl LogCore {
         self.drive(commands);
     }
 
-    /// Nobody will read batches before this one. Their segments are used again when a manifest
-    /// without them is durable. Whoever says so has what they had, durable, somewhere else.
+    /// Nobody will read batches before this one. Whoever says so has what they had, durable,
+    /// somewhere else: their segments are used again, though not before a manifest names them in
+    /// another life. A manifest without them is written, so that no start finds them again.
     pub fn let_go(&mut self, below: LogPosition, commands: &mut Vec<LogCommand>) {
         let below = below.sequence.min(self.window.durable() + 1);
-        self.leaving.extend(self.segments.let_go(below));
+        let gone = self.segments.let_go(below);
+        self.names_too_many |= !gone.is_empty();
+        self.pool.give_back(gone);
         self.drive(commands);
     }
 
@@ -292,9 +295,7 @@ impl LogCore {
                 Ok(())
             }
             Some((_, _, false)) => Err(AppendError::Busy),
-            None if !self.leaving.is_empty() || self.pool.may_get_more(self.now_ms) => {
-                Err(AppendError::Busy)
-            }
+            None if self.pool.may_get_more(self.now_ms) => Err(AppendError::Busy),
             None => Err(AppendError::Full),
         }
     }
@@ -316,7 +317,7 @@ impl LogCore {
             self.prepare(commands);
         }
         let is_over = self.state == LogState::Closing && self.window.is_empty();
-        if (is_over || !self.leaving.is_empty()) && self.manifest.is_idle() {
+        if (is_over || self.names_too_many) && self.manifest.is_idle() {
             self.write_manifest(commands);
         }
     }
@@ -348,6 +349,7 @@ impl LogCore {
             last: None,
             previous: 0,
         }));
+        self.names_too_many = false;
         let segment_pages = self.options.segment_pages;
         let command =
             self.manifest.begin(Manifest { generation: 0, segment_pages, durable, segments });
@@ -356,12 +358,10 @@ impl LogCore {
 
     /// A manifest is durable in both places.
     fn on_manifest(&mut self, manifest: &Manifest) {
-        let names = |id: SegmentId| manifest.segments.iter().any(|entry| entry.id == id);
-        if let Some((id, _, is_named)) = &mut self.next {
-            *is_named = names(*id);
+        // One change at a time: it was begun with this segment.
+        if let Some((_, _, is_named)) = &mut self.next {
+            *is_named = true;
         }
-        let gone = self.leaving.extract_if(.., |id| !names(*id));
-        self.pool.give_back(gone);
         self.window.on_marked(manifest.durable);
         if self.state == LogState::Closing && manifest.durable == self.last {
             self.state = LogState::Closed;

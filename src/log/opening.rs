@@ -21,7 +21,7 @@ use super::manifest::{
     ChosenManifest, HasSegments, Manifest, ManifestError, ManifestPlace, SegmentId,
 };
 use super::options::Options;
-use super::page::{Life, into_pages, pages_of};
+use super::page::{Life, PageBuffer, into_pages, pages_of};
 use super::scan::{LogOpenError, Scanned, check_sizes, scan};
 use super::segment_pool::{SegmentPool, free_id};
 use super::segments::{LogSegment, Segments};
@@ -151,9 +151,10 @@ fn read_survivor(
     let plan = scanned.segments.iter().find_map(|segment| segment.plan(sequence, sequence, 0));
     let plan = plan.expect("the scan has found it");
     let (segment, page) = (plan.segment(), plan.page());
-    let pages = disk.read(segment, page, plan.pages());
-    let pages = pages.map_err(|_| LogOpenError::Unreadable { segment, page })?;
-    let batches = plan.batches(&pages);
+    let mut pages = PageBuffer::zeroed(plan.pages());
+    let read = disk.read(segment, page, pages.bytes_mut());
+    read.map_err(|_| LogOpenError::Unreadable { segment, page })?;
+    let batches = plan.batches(pages.bytes());
     let batches = batches.map_err(|_| LogOpenError::Damaged { segment, page, sequence })?;
     Ok(batches.into_iter().next().expect("a plan has at least one batch"))
 }

@@ -1,10 +1,9 @@
 //! What of a log counts: batches from the first on, as far as they are whole, and the proof that
 //! no durable one is missing.
 //!
-//! Segments that are sealed have every batch that the manifest says, or something is damaged.
-//! In the others a batch that is not whole ends the log. It was torn by a crash, unless a mark
-//! says that it had been durable: of any page that was written in these lives, however far
-//! behind, or the manifest's. That a later batch is there proves nothing, since writes reach a
+//! A batch that is not whole ends the log. It was torn by a crash, unless a mark says that it had
+//! been durable: of any page that was written in these lives, however far behind, or the
+//! manifest's, which covers all segments that are sealed. That a later batch is there proves nothing, since writes reach a
 //! disk in any order. What cannot be read is damage.
 //!
 //! Each page is read once, and looked at by its head and sum.
@@ -17,7 +16,7 @@ use super::batch::SealedBatch;
 use super::disk::LogDisk;
 use super::manifest::{Manifest, SegmentEntry, SegmentId};
 use super::options::Options;
-use super::page::{PAGE_BYTES, pages_of, read_batch, read_head};
+use super::page::{PAGE_BYTES, PageBuffer, pages_of, read_batch, read_head};
 use super::segments::LogSegment;
 
 /// Pages that are read at a time; more than a batch has.
@@ -147,23 +146,22 @@ enum Found {
 
 impl<D: LogDisk> Scanner<'_, D> {
     fn scan_segment(&mut self, entry: &SegmentEntry) -> Result<(), LogOpenError> {
-        let damaged = self.damaged(entry.id, 0);
         match entry.first {
-            Some(first) if first < self.next => return Err(damaged),
-            Some(first) if first == self.next && entry.previous != self.seal => {
-                return Err(damaged);
-            }
+            Some(first) if first < self.next => return Err(self.damaged(entry.id, 0)),
             Some(first) if first == self.next => self.end = (entry.id, 0),
             // Behind a cut a segment has no batch, and perhaps a mark.
             Some(_) | None => {}
         }
         let mut segment = LogSegment::new(entry.id, entry.life, self.next, self.seal);
+        let mut buffer = PageBuffer::zeroed(READ_PAGES.min(self.segment_pages));
         let mut page = 0;
         let mut is_ended = false;
         let is_sealed = |next: u64| entry.last.is_some_and(|last| last < next);
         while page < self.segment_pages && !is_sealed(self.next) {
             let asked = READ_PAGES.min(self.segment_pages - page);
-            let pages = self.read(entry.id, page, asked)?;
+            let pages = &mut buffer.bytes_mut()[..asked as usize * PAGE_BYTES];
+            let read = self.disk.read(entry.id, page, pages);
+            read.map_err(|_| LogOpenError::Unreadable { segment: entry.id, page })?;
             let mut at = 0;
             while at < asked && !is_sealed(self.next) {
                 let rest = &pages[at as usize * PAGE_BYTES..];
@@ -184,21 +182,11 @@ impl<D: LogDisk> Scanner<'_, D> {
             }
             page += at;
         }
-        if entry.last.is_some_and(|last| self.next <= last) {
-            return Err(self.damaged(entry.id, segment.end_page()));
-        }
         if segment.first() < self.next {
             self.end = (entry.id, segment.end_page());
             self.segments.push(segment);
         }
         Ok(())
-    }
-
-    fn read(&mut self, id: SegmentId, page: u32, asked: u32) -> Result<Vec<u8>, LogOpenError> {
-        let unreadable = LogOpenError::Unreadable { segment: id, page };
-        let pages = self.disk.read(id, page, asked).map_err(|_| unreadable)?;
-        let is_all = pages.len() == asked as usize * PAGE_BYTES;
-        if is_all { Ok(pages) } else { Err(unreadable) }
     }
 
     /// The batch that is looked for, if it stands here; then the next one is looked for.

@@ -1,7 +1,8 @@
 //! Spare segments: filled with zeros once, so that no write has to find blocks for itself, and
 //! used again in other lives.
 //!
-//! Invariant: a segment of the log is not spare before a manifest without it is durable.
+//! What is taken here may still be named in its old life. It is written when a manifest is durable
+//! that names it in a new one.
 //!
 //! Deliberately absent: which life a segment gets (`machine`).
 

@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("signals", ""),
     ("lane", "base"),
     ("log", "base"),
+    ("log_disk", "log"),
     ("logs", "base signals clock"),
     ("ring", "base metrics clock"),
     ("ws", "base"),

@@ -13,7 +13,8 @@ const ORDERED: &str = "bench/src bench/src/engine bench/src/loads bench/src/repo
                        src/admin src/admin/console_pages src/admin/debug src/alert src/alert/core \
                        src/alert/io src/alert/io/pages src/alert/message src/alert/model src/auth \
                        src/base src/cli src/cli/doctor src/config src/config/bridge \
-                       src/config/server src/console src/lane src/http_server src/log src/logs \
+                       src/config/server src/console src/lane src/http_server src/log src/log_disk \
+                       src/logs \
                        src/metrics src/outbound src/probe src/ring src/ring/kernel \
                        src/ring/simulated src/room src/room/store_client src/server \
                        src/server/diagnostics src/server/traces src/session src/shard \

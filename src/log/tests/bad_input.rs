@@ -136,6 +136,51 @@ fn either_place_of_the_manifest_is_enough() {
     }
 }
 
+/// Also while the log serves, when segments have come that an older manifest does not name: with
+/// few batches none has come since it was opened.
+#[test]
+fn either_place_of_the_manifest_names_every_segment_with_an_answer() {
+    for (place, batches) in ManifestPlace::ALL.map(|place| [(place, 5), (place, 25)]).concat() {
+        let mut drive = closed_log(40);
+        for life in 0..4 {
+            let mut core = reopen(&mut drive).unwrap();
+            assert_eq!(core.last().sequence, 40 + batches * life, "{place:?}, {batches}");
+            for number in 0..batches {
+                append(&mut core, &mut drive, &mut Vec::new(), number as u8).unwrap();
+            }
+            let below = core.tail().sequence - 20;
+            let mut commands = Vec::new();
+            core.let_go(LogPosition::of_file(below), &mut commands);
+            run_all(&mut core, &mut drive, &mut commands);
+            if life == 3 || batches == 5 {
+                drive.manifest_mut(place).fill(9);
+            }
+        }
+        let last = reopen(&mut drive).unwrap().last().sequence;
+        assert_eq!(last, 40 + batches * 4, "{place:?}, {batches}");
+    }
+}
+
+/// Nobody knows what it means, so nothing is answered by it.
+#[test]
+fn what_succeeds_behind_a_failure_answers_nothing() {
+    let mut drive = Drive::new(1, HEALTHY);
+    let mut core = reopen(&mut drive).unwrap();
+    let mut commands = Vec::new();
+    let mut sent = Vec::new();
+    for _ in 0..2 {
+        let mut batch = LogBatch::new(OPTIONS.batch_bytes_max);
+        core.append(core.last(), &mut batch, AppendSync::Now, &mut commands).unwrap();
+        let is_write = |command: &LogCommand| matches!(command, LogCommand::Write { .. });
+        sent.extend(commands.drain(..).filter(is_write));
+    }
+    core.on_event(sent[1].answered(Err(LogDiskError::Failed)), &mut commands);
+    core.on_event(sent[0].answered(Ok(())), &mut commands);
+    assert_eq!((core.tail().sequence, core.take_answered()), (0, None));
+    let found = core.append(core.last(), &mut LogBatch::new(0), AppendSync::Now, &mut commands);
+    assert_eq!(found, Err(AppendError::Ended));
+}
+
 #[test]
 fn segments_of_another_size_are_used_as_they_are_or_refused() {
     let mut drive = closed_log(40);
@@ -264,4 +309,27 @@ fn damage_at_the_end_of_a_segment_is_damage() {
     let sequence = u64::from(OPTIONS.segment_pages);
     let wanted = LogOpenError::Damaged { segment: first, page: last_page, sequence };
     assert_eq!(reopen(&mut drive).err(), Some(wanted));
+}
+
+/// Opening reads a piece of a segment at a time, and a batch may lie across two of them.
+#[test]
+fn batches_lie_across_what_is_read_at_a_time() {
+    let options = Options {
+        segment_pages: 700,
+        batch_bytes_max: BATCH_BYTES_MAX,
+        undurable_pages_max: 300,
+        ..OPTIONS
+    };
+    let mut drive = Drive::new(1, HEALTHY);
+    let mut core = open(&mut drive, options, lives(&mut Prng::from_seed(1))).unwrap();
+    let mut commands = Vec::new();
+    for number in 0..30 {
+        let mut batch = LogBatch::new(BATCH_BYTES_MAX);
+        let record = vec![number; 200_000 + 1_000 * usize::from(number)];
+        batch.push(Partition::new(1).unwrap(), &record).unwrap();
+        core.append(core.last(), &mut batch, AppendSync::Now, &mut commands).unwrap();
+        run_all(&mut core, &mut drive, &mut commands);
+    }
+    let core = open(&mut drive, options, lives(&mut Prng::from_seed(2))).unwrap();
+    assert_eq!(core.last().sequence, 30);
 }

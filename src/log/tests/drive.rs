@@ -278,14 +278,20 @@ impl LogDisk for Drive {
         Ok(files.map(|(id, is_whole)| SegmentFile { id, is_whole }).collect())
     }
 
-    fn read(&mut self, segment: SegmentId, page: u32, pages: u32) -> Result<Vec<u8>, LogDiskError> {
+    fn read(
+        &mut self,
+        segment: SegmentId,
+        page: u32,
+        pages: &mut [u8],
+    ) -> Result<(), LogDiskError> {
         if self.prng.percent(self.faults.unreadable) {
             return Err(LogDiskError::Failed);
         }
         let media = self.segments.get(&segment).ok_or(LogDiskError::Failed)?;
-        let bytes =
-            media.seen.get(page as usize * PAGE_BYTES..(page + pages) as usize * PAGE_BYTES);
-        Ok(bytes.ok_or(LogDiskError::Failed)?.to_vec())
+        let begin = page as usize * PAGE_BYTES;
+        let found = media.seen.get(begin..begin + pages.len()).ok_or(LogDiskError::Failed)?;
+        pages.copy_from_slice(found);
+        Ok(())
     }
 
     fn run(&mut self, command: &LogCommand) -> Result<(), LogDiskError> {

@@ -29,6 +29,34 @@ struct World {
     under_way: Vec<LogCommand>,
     events: Vec<LogEvent>,
     now_ms: u64,
+    /// What takes long in this life.
+    slow: Slow,
+}
+
+/// What takes long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slow {
+    Nothing,
+    Writes,
+    Flushes,
+    Manifests,
+    Segments,
+}
+
+impl Slow {
+    fn draw(prng: &mut Prng) -> Slow {
+        let all = [Slow::Nothing, Slow::Writes, Slow::Flushes, Slow::Manifests, Slow::Segments];
+        all[prng.below(all.len() as u64) as usize]
+    }
+
+    fn is(self, command: &LogCommand) -> bool {
+        match command {
+            LogCommand::Write { .. } => self == Slow::Writes,
+            LogCommand::Flush { .. } => self == Slow::Flushes,
+            LogCommand::WriteManifest { .. } => self == Slow::Manifests,
+            LogCommand::Zero { .. } => self == Slow::Segments,
+        }
+    }
 }
 
 /// How a life ends.
@@ -77,8 +105,9 @@ fn check(core: &LogCore, drive: &mut Drive, promises: &Promises) {
     let mut at = core.first().sequence - 1;
     while at < last {
         let plan = core.read_plan(LogPosition::of_file(at), 20_000).unwrap();
-        let pages = drive.read(plan.segment(), plan.page(), plan.pages()).unwrap();
-        for batch in plan.batches(&pages).unwrap() {
+        let mut pages = PageBuffer::zeroed(plan.pages());
+        drive.read(plan.segment(), plan.page(), pages.bytes_mut()).unwrap();
+        for batch in plan.batches(pages.bytes()).unwrap() {
             at += 1;
             let batch = SealedBatch::parse(&batch).unwrap();
             assert_eq!(batch.position(), LogPosition::of_file(at));
@@ -97,7 +126,8 @@ impl World {
         let mut promises = Promises::default();
         let core = open_again(&mut drive, &mut prng, &mut promises);
         let (under_way, events) = (Vec::new(), Vec::new());
-        World { prng, drive, core, promises, under_way, events, now_ms: 0 }
+        let slow = Slow::draw(&mut prng);
+        World { prng, drive, core, promises, under_way, events, now_ms: 0, slow }
     }
 
     fn live(&mut self) -> LifeEnd {
@@ -185,6 +215,9 @@ impl World {
             return;
         }
         let number = self.prng.below(self.under_way.len() as u64) as usize;
+        if self.slow.is(&self.under_way[number]) && self.prng.percent(90) {
+            return;
+        }
         let command = self.under_way.remove(number);
         let result = self.drive.run(&command);
         self.events.push(command.answered(result));
@@ -201,6 +234,8 @@ impl World {
 
     /// Takes answers, and what a reader of the tail sees.
     fn note(&mut self) {
+        let behind = self.core.read_plan(self.core.tail(), 1);
+        assert_eq!(behind, Err(ReadPlanError::NotYet), "it is not durable");
         while let Some(position) = self.core.take_answered() {
             self.promises.written = self.promises.written.max(position.sequence);
         }
@@ -252,6 +287,7 @@ impl World {
         self.promises.appended.retain(|sequence, _| *sequence <= last);
         (self.promises.shown, self.promises.written) = (last, last);
         self.now_ms = 0;
+        self.slow = Slow::draw(&mut self.prng);
     }
 
     /// With a disk that does what it should, everything goes on.
@@ -259,7 +295,7 @@ impl World {
         self.drive.set_faults(HEALTHY);
         let wanted = self.core.last().sequence + 40;
         for step in 0.. {
-            assert!(step < 20_000, "it stands still: {:?}", self.core);
+            assert!(step < 50_000, "it stands still: {:?}", self.core);
             let is_done = wanted <= self.core.tail().sequence && self.under_way.is_empty();
             if is_done || self.core.state() != LogState::Serving {
                 break;

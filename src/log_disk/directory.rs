@@ -1,0 +1,104 @@
+//! The directory: its lock, its names, and that they are durable.
+//!
+//! Deliberately absent: what is in the files (`files`).
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::log::SegmentId;
+
+const LOCK_FILE: &str = "lock";
+const MANIFEST_FILE: &str = "manifest";
+const SEGMENT_PREFIX: &str = "segment-";
+
+/// Why a directory is not used.
+#[derive(Debug)]
+pub enum LogFilesError {
+    /// Another process has it.
+    InUse(PathBuf),
+    /// An error of the system.
+    System(PathBuf, io::Error),
+}
+
+impl fmt::Display for LogFilesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogFilesError::InUse(dir) => {
+                write!(f, "{} is used by another process: give each its own", dir.display())
+            }
+            LogFilesError::System(path, error) => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+/// A directory that this process has.
+#[derive(Debug)]
+pub(super) struct LogDirectory {
+    dir: PathBuf,
+    /// Held as long as somebody uses it.
+    _lock: File,
+}
+
+impl LogDirectory {
+    /// Takes it; it is made where it does not exist, in a directory that does.
+    pub fn take(dir: &Path) -> Result<LogDirectory, LogFilesError> {
+        let system = |path: &Path, error| LogFilesError::System(path.to_owned(), error);
+        if !dir.exists() {
+            let made = DirBuilder::new().mode(0o700).create(dir);
+            made.map_err(|error| system(dir, error))?;
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = parent.unwrap_or(Path::new("."));
+            sync_dir(parent).map_err(|error| system(parent, error))?;
+        }
+        let path = dir.join(LOCK_FILE);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(&path).map_err(|error| system(&path, error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(LogDirectory { dir: dir.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(LogFilesError::InUse(dir.to_owned())),
+            Err(TryLockError::Error(error)) => Err(system(&path, error)),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn manifest(&self) -> PathBuf {
+        self.dir.join(MANIFEST_FILE)
+    }
+
+    pub fn segment(&self, id: SegmentId) -> PathBuf {
+        self.dir.join(format!("{SEGMENT_PREFIX}{:03}", id.0))
+    }
+
+    /// The files of segments, with their bytes. What has another name is none.
+    pub fn segments(&self) -> io::Result<Vec<(SegmentId, u64)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(SEGMENT_PREFIX));
+            let id = number.and_then(|number| number.parse().ok()).map(SegmentId);
+            // Numbers that are written in another way name no file of ours.
+            if let Some(id) = id.filter(|id| self.segment(*id) == entry.path()) {
+                found.push((id, entry.metadata()?.len()));
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Makes names durable.
+    pub fn sync(&self) -> io::Result<()> {
+        sync_dir(&self.dir)
+    }
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
