@@ -20,6 +20,8 @@
 //!
 //! Deliberately absent: when it is written (`manifest_writer`), what is in segments (`scan`).
 
+use std::collections::BTreeSet;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::batch::{u32_at, u64_at};
@@ -36,6 +38,9 @@ const FORM: u32 = 1;
 const HEAD_BYTES: usize = 48;
 const ENTRY_BYTES: usize = 40;
 const OPEN: u64 = u64::MAX;
+
+/// No log comes as far, and sums with it do not overflow.
+const SEQUENCE_MAX: u64 = 1 << 62;
 
 const _: () = assert!(HEAD_BYTES + SEGMENTS_MAX * ENTRY_BYTES <= MANIFEST_BYTES);
 
@@ -195,8 +200,12 @@ impl Manifest {
         bytes
     }
 
-    /// Whether what it says is possible: segments in order, sealed before open ones.
+    /// Whether what it says is possible: segments in order, each once, sealed before open ones.
     fn is_consistent(&self) -> bool {
+        let ids: BTreeSet<SegmentId> = self.segments.iter().map(|segment| segment.id).collect();
+        if ids.len() < self.segments.len() || SEQUENCE_MAX < self.durable {
+            return false;
+        }
         let mut next = None;
         let mut is_open = false;
         for segment in &self.segments {
@@ -332,5 +341,7 @@ mod tests {
         assert!(!is_read(&|one| one.durable = 18), "sealed and not durable");
         assert!(!is_read(&|one| one.segments.swap(0, 1)), "open before sealed");
         assert!(!is_read(&|one| one.segment_pages = 0));
+        assert!(!is_read(&|one| one.segments[2].id = SegmentId(4)), "one of them twice");
+        assert!(!is_read(&|one| one.durable = u64::MAX));
     }
 }

@@ -146,11 +146,9 @@ enum Found {
 
 impl<D: LogDisk> Scanner<'_, D> {
     fn scan_segment(&mut self, entry: &SegmentEntry) -> Result<(), LogOpenError> {
-        match entry.first {
-            Some(first) if first < self.next => return Err(self.damaged(entry.id, 0)),
-            Some(first) if first == self.next => self.end = (entry.id, 0),
-            // Behind a cut a segment has no batch, and perhaps a mark.
-            Some(_) | None => {}
+        // Behind a cut a segment has no batch, and perhaps a mark.
+        if entry.first == Some(self.next) {
+            self.end = (entry.id, 0);
         }
         let mut segment = LogSegment::new(entry.id, entry.life, self.next, self.seal);
         let mut buffer = PageBuffer::zeroed(READ_PAGES.min(self.segment_pages));

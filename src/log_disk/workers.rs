@@ -1,7 +1,8 @@
 //! Threads that do commands of a log side by side: two that write batches, one that flushes and
 //! writes the manifest, and one that makes segments, which takes long.
 //!
-//! What is under way is bounded by the log: two writes, and one of each other kind.
+//! What is under way is bounded by the log: two writes, and one of each other kind. After the end of
+//! a life they are started anew: their open files may have failures to tell.
 //!
 //! Deliberately absent: the log itself, which is whoever's that starts them.
 

@@ -79,7 +79,9 @@ fn cut_log(prng: &mut Prng) -> (Drive, Ledger) {
         for _ in 0..batches {
             append(&mut core, &drive, prng, &mut commands, &mut ledger);
             now_ms += prng.below(60);
+            let (before, mark) = (commands.len(), core.tail().sequence);
             core.on_time(now_ms, &mut commands);
+            commands[before..].iter().for_each(|command| ledger.note(command, mark));
             let below = core.tail().sequence.saturating_sub(12);
             core.let_go(LogPosition::of_file(below), &mut commands);
             ledger.run(&mut drive, &mut core, &mut commands, prng.below(4));
