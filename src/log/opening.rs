@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use super::disk::{LogCommand, LogDisk, LogDiskError, SegmentFile, WriteMode};
 use super::machine::LogCore;
 use super::manifest::{
-    ChosenManifest, HasSegments, Manifest, ManifestError, ManifestPlace, SegmentId,
+    ChosenManifest, HasSegments, Manifest, ManifestError, ManifestPlace, SEGMENTS_MAX, SegmentId,
 };
 use super::options::Options;
 use super::page::{Life, PageBuffer, into_pages, pages_of};
@@ -105,7 +105,8 @@ fn spare_segment(
     if !spares.is_empty() {
         return Ok(spares.remove(0));
     }
-    let id = free_id(used, options.segments_max).ok_or(LogOpenError::Full)?;
+    // Beyond what the options say, if it has to be: who cannot open a log can let nothing go.
+    let id = free_id(used, SEGMENTS_MAX as u32).ok_or(LogOpenError::Full)?;
     run(disk, &LogCommand::Zero { segment: id, pages: options.segment_pages })?;
     Ok(id)
 }

@@ -240,6 +240,28 @@ fn a_full_disk_refuses_batches_and_can_still_end_lives() {
     }
 }
 
+/// Who may not have more segments is opened all the same, and then lets go.
+#[test]
+fn a_log_with_all_of_its_segments_is_opened_and_lets_go() {
+    let mut drive = Drive::new(1, HEALTHY);
+    let mut core = reopen(&mut drive).unwrap();
+    let mut commands = Vec::new();
+    while append(&mut core, &mut drive, &mut commands, 1).is_ok() {}
+    let last = core.last();
+    for _ in 0..20 {
+        core = reopen(&mut drive).unwrap();
+        // A life with a batch of its own keeps its segment.
+        append(&mut core, &mut drive, &mut commands, 2).unwrap();
+    }
+    assert!(OPTIONS.segments_max < drive.segment_ids().len() as u32);
+    for _ in 0..100 {
+        core.let_go(core.tail(), &mut commands);
+        run_all(&mut core, &mut drive, &mut commands);
+        append(&mut core, &mut drive, &mut commands, 3).unwrap();
+    }
+    assert_eq!(core.last().sequence, last.sequence + 120);
+}
+
 #[test]
 fn a_batch_behind_another_one_than_the_last_is_refused() {
     let mut drive = closed_log(3);
