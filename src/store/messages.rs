@@ -9,12 +9,14 @@ use crate::wire::{Epoch, Publication};
 
 mod history_removal;
 mod reactions;
+mod results;
 
 pub use self::history_removal::RemoveHistory;
 pub use self::reactions::{
     MessageReactions, React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult,
     ReactionTotals, ReactionsQuery,
 };
+pub use self::results::{StoreReply, StoreResult};
 
 /// The number of a request, unique among those of one shard that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -357,138 +359,6 @@ pub struct GivenUpMessage {
     pub offset: u64,
     /// The cause.
     pub cause: DeadLetterCause,
-}
-
-/// An answer of the store.
-#[derive(Clone, Debug)]
-pub struct StoreReply {
-    /// The request.
-    pub request_id: RequestId,
-    /// Its result.
-    pub outcome: StoreResult,
-}
-
-/// The results, by operation.
-#[derive(Clone, Debug)]
-pub enum StoreResult {
-    /// To `Open`: the channel, or `None` where it has no messages; and the count of losses of
-    /// unsynced data.
-    Opened(Option<Box<OpenedChannel>>, u32),
-    /// To `Append`.
-    Appended,
-    /// To `Read`, in the order asked for.
-    History(Vec<Arc<Publication>>),
-    /// To `AdvanceMarker`: the markers before and after.
-    MarkerAdvanced {
-        /// The markers before.
-        before: ReadMarkers,
-        /// The markers from now on.
-        after: ReadMarkers,
-    },
-    /// To `AdvanceMarker`: it would go backwards; nothing changed.
-    Behind(ReadMarkers),
-    /// To `ReadMarkers`.
-    ReadMarkers(Vec<(Box<str>, ReadMarkers)>),
-    /// To `Conversations`: as many as one answer may hold, and the channel that the next page
-    /// comes after, unless this is the last.
-    Conversations(Vec<Conversation>, Option<Box<str>>),
-    /// To `Pending`: as many as one answer may hold, and the message that the next page comes
-    /// after, unless this is the last.
-    Pending(Vec<PendingMessage>, Option<(RoomId, u64)>),
-    /// To `React`.
-    Reacted(ReactionResult),
-    /// To `Reactions`.
-    Reactions(ReactionPage),
-    /// To `RemoveHistory`: the last offset that is removed; 0 where the store has no channel.
-    HistoryRemoved(u64),
-    /// To `Attempted` and `DeadLetter`.
-    Done,
-    /// To any: it failed.
-    Failed(StoreError),
-}
-
-impl StoreResult {
-    /// The answer to `Open`: the channel, and the count of losses of unsynced data.
-    pub fn opened(self) -> Result<(Option<Box<OpenedChannel>>, u32), StoreError> {
-        let StoreResult::Opened(opened, losses_count) = self else { return Err(self.failure()) };
-        Ok((opened, losses_count))
-    }
-
-    /// The answer to `Append`.
-    pub fn appended(self) -> Result<(), StoreError> {
-        let StoreResult::Appended = self else { return Err(self.failure()) };
-        Ok(())
-    }
-
-    /// The answer to `Read`: the messages.
-    pub fn history(self) -> Result<Vec<Arc<Publication>>, StoreError> {
-        let StoreResult::History(found) = self else { return Err(self.failure()) };
-        Ok(found)
-    }
-
-    /// The answer to `Read`, or to `Reactions` for a part of a channel: the messages, and what
-    /// they are reacted to with, as far as that was asked for.
-    pub fn reacted_passage(self) -> Result<ReactionPage, StoreError> {
-        if let StoreResult::History(messages) = self {
-            return Ok(ReactionPage { messages, reactions: Vec::new() });
-        }
-        self.reactions()
-    }
-
-    /// The answer to `ReadMarkers`: users with their markers.
-    pub fn markers(self) -> Result<Vec<(Box<str>, ReadMarkers)>, StoreError> {
-        let StoreResult::ReadMarkers(all) = self else { return Err(self.failure()) };
-        Ok(all)
-    }
-
-    /// The answer to `Conversations`: a page, and the channel that the next one comes after.
-    pub fn conversations(self) -> Result<(Vec<Conversation>, Option<Box<str>>), StoreError> {
-        let StoreResult::Conversations(all, next) = self else { return Err(self.failure()) };
-        Ok((all, next))
-    }
-
-    /// The answer to `Pending`: a page of pending messages.
-    pub fn pending(self) -> Result<DuePage, StoreError> {
-        let StoreResult::Pending(due, next) = self else { return Err(self.failure()) };
-        Ok(DuePage { due, next })
-    }
-
-    /// The answer to `React`: what it came to.
-    pub fn reacted(self) -> Result<ReactionResult, StoreError> {
-        let StoreResult::Reacted(result) = self else { return Err(self.failure()) };
-        Ok(result)
-    }
-
-    /// The answer to `Reactions`: a page.
-    pub fn reactions(self) -> Result<ReactionPage, StoreError> {
-        let StoreResult::Reactions(page) = self else { return Err(self.failure()) };
-        Ok(page)
-    }
-
-    /// The answer to `RemoveHistory`: the last offset that is removed.
-    pub fn history_removed(self) -> Result<u64, StoreError> {
-        let StoreResult::HistoryRemoved(last) = self else { return Err(self.failure()) };
-        Ok(last)
-    }
-
-    /// Why it failed.
-    pub fn failure(self) -> StoreError {
-        match self {
-            StoreResult::Failed(failure) => failure,
-            StoreResult::Opened(..)
-            | StoreResult::Appended
-            | StoreResult::History(_)
-            | StoreResult::MarkerAdvanced { .. }
-            | StoreResult::Behind(_)
-            | StoreResult::ReadMarkers(_)
-            | StoreResult::Conversations(..)
-            | StoreResult::Pending(..)
-            | StoreResult::Reacted(_)
-            | StoreResult::Reactions(_)
-            | StoreResult::HistoryRemoved(_)
-            | StoreResult::Done => unreachable!("the store answers what it was asked"),
-        }
-    }
 }
 
 /// The state of a channel in the store.
