@@ -59,6 +59,7 @@ pub fn write(dir: &Path, content: &Content, name: impl Fn(u32) -> String) -> Res
         bytes_max: u64::MAX,
         age_ms_max: u64::MAX,
         channel_ms_max: u64::MAX,
+        has_rosters: false,
     };
     let namespace_of = Box::new(|_: &str| 0);
     let new_name_key = u128::from(content.seed).to_le_bytes();
@@ -138,6 +139,7 @@ impl Writer {
             addressee,
             keeps_id,
             change: None,
+            roster: None,
         };
         let op = StoreOp::Append(Box::new(op));
         let request = StoreRequest {

@@ -62,6 +62,7 @@ fn engine(dir: &Path) -> Engine<FjallDisk> {
         bytes_max: u64::MAX,
         age_ms_max: u64::MAX,
         channel_ms_max: u64::MAX,
+        has_rosters: false,
     };
     let disk = store::open(&options).unwrap();
     let setup = EngineSetup {

@@ -63,7 +63,12 @@ pub fn wire_chat(bytes: &[u8]) {
             assert!((1..=limits::REACTION_OFFSETS_MAX).contains(&offsets.len()));
             assert!(offsets.iter().all(|&offset| 0 < offset) && offsets.is_sorted());
         }
-        ChatRequest::Receipts { channel, after, limit } => {
+        ChatRequest::ChangeRoster { channel, action: _, member } => {
+            check_name(&channel);
+            member.iter().for_each(|member| check_name(member));
+        }
+        ChatRequest::Receipts { channel, after, limit }
+        | ChatRequest::Roster { channel, after, limit } => {
             check_name(&channel);
             check_page(&after, limit);
         }

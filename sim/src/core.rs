@@ -357,7 +357,12 @@ fn says_stale(bytes: &[u8]) -> bool {
 fn lose_events(messages: &mut Vec<ShardMessage>, of_members: &mut Vec<RoomEvent>) {
     let mut lost: Option<Gap> = None;
     messages.retain(|message| match message {
-        ShardMessage::Event(RoomEvent::Reply(..) | RoomEvent::Replaced(_) | RoomEvent::Lost(_))
+        ShardMessage::Event(
+            RoomEvent::Reply(..)
+            | RoomEvent::Replaced(_)
+            | RoomEvent::Expelled(..)
+            | RoomEvent::Lost(_),
+        )
         | ShardMessage::Request(_)
         | ShardMessage::Gap(_)
         | ShardMessage::ConnectionGone(_) => true,

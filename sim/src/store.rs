@@ -359,6 +359,7 @@ fn is_promise(outcome: &StoreResult) -> bool {
         | StoreResult::Conversations(..)
         | StoreResult::Pending(..)
         | StoreResult::Reactions(_)
+        | StoreResult::GroupsCounted(_)
         | StoreResult::Failed(_) => false,
     }
 }
@@ -386,6 +387,7 @@ fn spoil(reply: &mut StoreReply, mutator: &mut Mutator) {
         | StoreResult::Pending(..)
         | StoreResult::Reacted(_)
         | StoreResult::Reactions(_)
+        | StoreResult::GroupsCounted(_)
         | StoreResult::HistoryRemoved(_)
         | StoreResult::Done
         | StoreResult::Failed(_) => (),
@@ -400,6 +402,7 @@ fn setup(scenario: &StoreScenario, namespaces: &[Namespace]) -> EngineSetup {
         age_ms_max: one.history_age_ms_max,
         // The ledger knows one stream of each channel.
         channel_ms_max: u64::MAX,
+        has_rosters: one.is_group(),
     };
     let known = namespaces.to_vec();
     EngineSetup {

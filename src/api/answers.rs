@@ -156,6 +156,7 @@ fn code_of(reply: &RoomReply) -> ErrorCode {
         | RoomReply::Receipts(..)
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
+        | RoomReply::Roster(..)
         | RoomReply::Done => ErrorCode::Internal,
     }
 }

@@ -180,6 +180,13 @@ pub const REACTION_KINDS_MAX: usize = 20;
 /// Users who react to one message; over it one more is refused (106).
 pub const REACTION_USERS_MAX: usize = 1_000;
 
+/// Members of one group, with those who are invited; over it nobody joins or is invited (106).
+pub const GROUP_MEMBERS_MAX: usize = 1_000;
+
+/// Groups of one user, with those that it is invited to; over it the user joins none and is
+/// invited to none (106).
+pub const USER_GROUPS_MAX: u32 = 1_000;
+
 /// Reactions that one room has in memory, where its messages are there only; over it one
 /// more is refused (106).
 pub const ROOM_REACTIONS_MAX: usize = 16_384;

@@ -46,6 +46,10 @@ fn answer_abandoned(
         | PendingOp::Reactions(room, by) => {
             out.answer(room, by, RoomReply::Rejected(gone));
         }
+        PendingOp::GroupsCounted(room, by, _) => {
+            out.answer(room, by, RoomReply::Rejected(gone));
+            set.end_read(now, room);
+        }
         PendingOp::Opened(..)
         | PendingOp::Appended(..)
         | PendingOp::MarkerAdvanced(..)

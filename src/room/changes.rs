@@ -37,7 +37,7 @@ pub(super) fn judge(request: &ChangeRequest, message: &Publication) -> ChangeDec
         ChangeAction::Retract(RetractRight::Author | RetractRight::Moderator)
         | ChangeAction::Edit => {}
     }
-    if chat::changed_offset(message).is_some() {
+    if chat::is_about_others(message) {
         // Who was away would not learn what it said.
         return ChangeDecision::Refused(RoomReply::InvalidField(Field::Offset));
     }
@@ -73,5 +73,5 @@ pub(super) fn message_of(
     };
     let (replacement, superseded) = (Arc::new(left), chat::edit_offset(target));
     let change = Some(MessageChange { kind, replacement, superseded });
-    MessageInFlight { publication, change, mode, id_source, timing }
+    MessageInFlight { publication, change, roster: None, mode, id_source, timing }
 }

@@ -4,6 +4,7 @@
 //! Deliberately absent: events to members (`room`), and older messages, which are read on
 //! request (`reading`).
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
@@ -14,8 +15,9 @@ use super::options::WindowLimits;
 use super::own_writes::OwnWrites;
 use super::pending_messages::{MessageInFlight, PendingAppend, PendingMessages};
 use super::pending_removals::PendingRemovals;
-use super::requests::PublishMode;
+use super::requests::{PublishMode, RosterRequest};
 use super::room_context::RoomContext;
+use super::roster::Roster;
 use super::store_client::{PendingOp, ReadClass, ReadPurpose, ReplyRoute, StoreRead, requester};
 use super::{ChannelKey, IdSource, Namespace};
 use crate::base::limits::IDS_MS;
@@ -51,6 +53,8 @@ pub(super) struct DurableStream {
     readings_count: u32,
     /// Messages from the one to the other may have been reacted to.
     reacted: Option<(u64, u64)>,
+    /// Of a group: its members.
+    roster: Roster,
 }
 
 /// How much is known of the stream.
@@ -76,6 +80,8 @@ pub(super) struct ReopenedStream {
     pub in_doubt: Vec<(u64, PublishMode)>,
     /// Requests that waited for the stream, oldest first.
     pub waiting: Vec<(ShardId, RoomRequest)>,
+    /// Who was a member of the group, and is none on disk.
+    pub expelled: Vec<Box<str>>,
     /// The head of the stream.
     head: u64,
 }
@@ -120,6 +126,7 @@ impl DurableStream {
             own_writes: OwnWrites::default(),
             readings_count: 0,
             reacted: None,
+            roster: Roster::default(),
         }
     }
 
@@ -253,13 +260,18 @@ impl DurableStream {
     /// The store answered. `fresh` is the epoch of a stream that begins anew.
     pub fn on_opened(
         &mut self,
-        opened: Option<OpenedChannel>,
+        mut opened: Option<OpenedChannel>,
         losses_count: u32,
         fresh: Epoch,
     ) -> ReopenedStream {
+        let members = opened.as_mut().map(|opened| mem::take(&mut opened.roster));
+        let roster = Roster::of(members.unwrap_or_default());
+        let expelled = self.roster.members_not_in(&roster);
+        self.roster = roster;
         let unseen = self.restore(opened, losses_count, fresh);
         let (in_doubt, waiting) = (mem::take(&mut self.in_doubt), mem::take(&mut self.waiting));
-        ReopenedStream { unseen, in_doubt, waiting, head: self.window.position().offset }
+        let head = self.window.position().offset;
+        ReopenedStream { unseen, in_doubt, waiting, expelled, head }
     }
 
     fn restore(
@@ -338,6 +350,7 @@ impl DurableStream {
             publication,
             keeps_id: message.id_source == IdSource::Client,
             change: message.change.clone(),
+            roster: message.roster.clone(),
         };
         let request_id = cx.store.append(by, append, cx.out);
         let (given_at, reply_tos, behind) = (cx.now.moment, vec![by], Vec::new());
@@ -372,6 +385,9 @@ impl DurableStream {
             self.window.change(change);
         }
         self.window.push(&pending.message.publication, limits);
+        if let Some(change) = &pending.message.roster {
+            self.roster.apply(change);
+        }
         Some(pending)
     }
 
@@ -415,6 +431,21 @@ impl DurableStream {
         self.pending.change_of(offset)
     }
 
+    /// The members of a group, as the store has them.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The same, as they will be when all that the store was given is kept.
+    pub fn expected_roster(&self) -> Cow<'_, Roster> {
+        self.roster.expected(self.pending.roster_changes())
+    }
+
+    /// The last pending message that changes this user's role, if there is one.
+    pub fn roster_change_of(&mut self, user: &str) -> Option<&mut PendingAppend> {
+        self.pending.roster_change_of(user)
+    }
+
     /// What waits for the same as this question, if it has to find something done of which the
     /// store has not said yet that it has done it.
     pub fn behind_shown(
@@ -453,6 +484,8 @@ impl DurableStream {
             | RoomOp::Conversations(_)
             | RoomOp::React(_)
             | RoomOp::Reactions(_)
+            | RoomOp::ChangeRoster(_)
+            | RoomOp::Roster(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => None,
@@ -486,6 +519,21 @@ impl DurableStream {
         if is_change {
             self.own_writes.begin_read(by);
         }
+        Ok(())
+    }
+
+    /// Asks the store how many groups a user is in that shall be in this one. The room stays until
+    /// it is known.
+    pub fn begin_count(
+        &mut self,
+        (room, by): (RoomId, ReplyRoute),
+        request: Box<RosterRequest>,
+        cx: &mut RoomContext<'_>,
+    ) -> Result<(), ErrorCode> {
+        let op = StoreOp::CountGroups(request.inbox);
+        let pending_op = PendingOp::GroupsCounted(room, by, request);
+        cx.store.want(ReadClass::Question, by, pending_op, op, cx.out)?;
+        self.readings_count += 1;
         Ok(())
     }
 

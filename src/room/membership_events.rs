@@ -74,7 +74,8 @@ impl JoinLeave {
             | RoomEvent::Typing(..)
             | RoomEvent::MembershipSummary(..)
             | RoomEvent::Notice(..)
-            | RoomEvent::Replaced(_) => return true,
+            | RoomEvent::Replaced(_)
+            | RoomEvent::Expelled(..) => return true,
         };
         let rates = || Box::new(UserRates::new(rate, JOIN_LEAVE_USERS_MAX));
         self.user_rates.get_or_insert_with(rates).take(now.tick, "", info)
@@ -135,7 +136,8 @@ fn counts_of(event: &RoomEvent) -> (u32, u32) {
         | RoomEvent::Typing(..)
         | RoomEvent::MembershipSummary(..)
         | RoomEvent::Notice(..)
-        | RoomEvent::Replaced(_) => (0, 0),
+        | RoomEvent::Replaced(_)
+        | RoomEvent::Expelled(..) => (0, 0),
     }
 }
 

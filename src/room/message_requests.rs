@@ -5,6 +5,9 @@
 //! Deliberately absent: what a room does about it (`room_messages`), and what the store is
 //! asked (`receipts`, `history`, `reactions`).
 
+use std::sync::Arc;
+
+use super::decision::Decision;
 use super::members::Members;
 use super::room_context::RoomContext;
 use super::room_messages::RoomMessages;
@@ -12,11 +15,11 @@ use super::room_set::RoomSet;
 use super::store_client::ReplyRoute;
 use super::{
     ConversationsPage, HistoryPage, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RoomOutput,
-    RoomReply, history, receipts,
+    RoomReply, RosterPage, history, receipts,
 };
 use crate::base::{RoomId, Timestamps};
-use crate::wire::ErrorCode;
 use crate::wire::chat::Field;
+use crate::wire::{ClientInfo, ErrorCode};
 
 /// A part of what was said.
 pub(super) fn history(
@@ -46,6 +49,9 @@ pub(super) fn advance_marker(
     out: &mut RoomOutput,
 ) -> Option<RoomReply> {
     let durable = set.find(id).and_then(|room| room.messages().durable());
+    if !set.admits(id, &update.info.user) {
+        return Some(RoomReply::Rejected(ErrorCode::PermissionDenied));
+    }
     match durable.map(|durable| durable.next_offset()) {
         Some(next) => receipts::advance_marker(id, next, by, update, set.store(), out),
         None => Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
@@ -94,6 +100,27 @@ pub(super) fn on_message(
     let (room, mut cx) = set.visit(now, slot, out);
     let (messages, members) = room.messages_and_members();
     act(messages, members, &mut cx)
+}
+
+/// The members of a group.
+pub(super) fn roster(set: &RoomSet, id: RoomId, page: &RosterPage) -> Decision {
+    let durable = set.find(id).and_then(|room| room.messages().durable());
+    let refused = || RoomReply::Rejected(ErrorCode::NotAvailable);
+    Decision::Answered(durable.map_or_else(refused, |durable| durable.roster().page(page)))
+}
+
+/// A member is writing; where its room is not here, nobody is told.
+pub(super) fn typing(
+    set: &mut RoomSet,
+    now: Timestamps,
+    id: RoomId,
+    info: Arc<ClientInfo>,
+) -> Decision {
+    let Some(slot) = set.slot_of(id) else { return Decision::Answered(RoomReply::Done) };
+    if !set.admits(id, &info.user) {
+        return Decision::refused(ErrorCode::PermissionDenied);
+    }
+    set[slot].typing(info, now)
 }
 
 /// What some messages are reacted to with.

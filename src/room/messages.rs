@@ -12,11 +12,11 @@ use super::MessageTiming;
 use super::requests::{
     ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryRemoval, LeaveReason,
     MembersPage, Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RoomPublish,
-    RoomSubscribe,
+    RoomSubscribe, RosterPage, RosterRequest,
 };
 use crate::base::{ConnId, RoomId, ShardId, UserHash};
 use crate::store::{Conversation, MessageReactions, ReadMarkers};
-use crate::wire::chat::Field;
+use crate::wire::chat::{Field, GroupMember};
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication};
 
 /// The receiver of the answer, on the shard that the request came from.
@@ -85,6 +85,10 @@ pub enum RoomOp {
     React(Box<Reaction>),
     /// What some messages are reacted to with.
     Reactions(Box<ReactionsPage>),
+    /// Change the members of a group.
+    ChangeRoster(Box<RosterRequest>),
+    /// List the members of a group.
+    Roster(Box<RosterPage>),
     /// Of a personal channel: make this the only connection of its user.
     Claim,
     /// Of a personal channel: its only connection, if this was it, is gone.
@@ -183,6 +187,9 @@ pub enum RoomEvent {
     Notice(RoomId, Arc<Payload>),
     /// To one connection: its user has a newer one, and may have only one.
     Replaced(ConnId),
+    /// To all subscribers of the shard that are this user's: it is no member of the group any
+    /// more.
+    Expelled(RoomId, Box<str>),
 }
 
 /// A connection of a user that replaced another.
@@ -229,8 +236,10 @@ pub enum RoomReply {
     Conversations(Vec<Conversation>, Option<Box<str>>),
     /// To `Reactions`: those that somebody reacted to.
     Reactions(Vec<MessageReactions>),
+    /// To `Roster`: a page by user, and its last user, unless this is the last page.
+    Roster(Vec<GroupMember>, Option<Box<str>>),
     /// To operations without a result: `Typing`, `AdvanceMarker`, `Change` (a
-    /// retraction), `React`, `RemoveHistory`, `Claim`,
+    /// retraction), `React`, `ChangeRoster`, `RemoveHistory`, `Claim`,
     /// `Release`, `Deliver`.
     Done,
     /// To any operation but `Subscribe`: this field is invalid.
@@ -269,6 +278,8 @@ impl RoomOp {
             RoomOp::Change(request) => request.publish.channel_key.as_ref(),
             RoomOp::React(reaction) => reaction.channel_key.as_ref(),
             RoomOp::Reactions(page) => page.channel_key.as_ref(),
+            RoomOp::ChangeRoster(request) => request.publish.channel_key.as_ref(),
+            RoomOp::Roster(page) => page.channel_key.as_ref(),
             RoomOp::Unsubscribe(_)
             | RoomOp::Presence
             | RoomOp::PresenceStats
@@ -289,6 +300,7 @@ impl RoomOp {
             | RoomOp::AdvanceMarker(_)
             | RoomOp::Change(_)
             | RoomOp::RemoveHistory(_)
+            | RoomOp::ChangeRoster(_)
             | RoomOp::React(_) => true,
             RoomOp::Subscribe(_)
             | RoomOp::Unsubscribe(_)
@@ -300,6 +312,7 @@ impl RoomOp {
             | RoomOp::Receipts(_)
             | RoomOp::Conversations(_)
             | RoomOp::Reactions(_)
+            | RoomOp::Roster(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => false,
@@ -311,6 +324,7 @@ impl RoomOp {
         match self {
             RoomOp::Publish(publish) => publish.cost_bytes(),
             RoomOp::Change(request) => request.publish.cost_bytes(),
+            RoomOp::ChangeRoster(request) => REQUEST_BYTES + request.publish.cost_bytes(),
             RoomOp::Subscribe(subscribe) => {
                 let chan_info = subscribe.chan_info.as_ref().map_or(0, |info| info.cost_bytes());
                 REQUEST_BYTES + subscribe.info.cost_bytes() + chan_info
@@ -327,6 +341,7 @@ impl RoomOp {
             | RoomOp::Conversations(_)
             | RoomOp::React(_)
             | RoomOp::Reactions(_)
+            | RoomOp::Roster(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => REQUEST_BYTES,
@@ -351,6 +366,8 @@ impl RoomOp {
             | RoomOp::Change(_)
             | RoomOp::React(_)
             | RoomOp::Reactions(_)
+            | RoomOp::ChangeRoster(_)
+            | RoomOp::Roster(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => RoomReply::Rejected(code),

@@ -54,6 +54,8 @@ mod room_set;
 mod room_table;
 mod room_timers;
 mod rooms;
+mod roster;
+mod roster_changes;
 mod silence;
 mod single_sessions;
 mod store_client;
@@ -72,12 +74,14 @@ pub use messages::{
     RoomReply, RoomRequest, Subscribed,
 };
 pub use options::{
-    JoinLeaveScope, Namespace, Options, Permission, PersonalChannel, UserRateLimits, WindowLimits,
+    GroupEntry, JoinLeaveScope, Namespace, Options, Permission, PersonalChannel, UserRateLimits,
+    WindowLimits,
 };
 pub use output::{MessageStep, RoomOutput, UnmetMessage};
 pub use requests::{
     ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryQuery,
     HistoryRemoval, IdSource, LeaveReason, MembersPage, PublishMode, Reaction, ReactionsPage,
-    ReadMarkerUpdate, ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe, Unrecovered,
+    ReadMarkerUpdate, ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe, RosterAuthority,
+    RosterPage, RosterRequest, Unrecovered,
 };
 pub use rooms::Rooms;

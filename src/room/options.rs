@@ -45,6 +45,18 @@ pub enum PersonalChannel {
     Listed,
 }
 
+/// Whether channels of a namespace are groups, whose members last, and who may come into one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupEntry {
+    /// They are none.
+    #[default]
+    None,
+    /// Whoever may subscribe by the namespace or a token may join.
+    Open,
+    /// The first may join so, and others whom somebody has invited.
+    Invited,
+}
+
 /// What holds for all channels whose name begins with `name` and a colon.
 ///
 /// A channel without a colon belongs to the namespace with the empty name; one
@@ -60,6 +72,8 @@ pub struct Namespace {
     pub user_lists: bool,
     /// Which channel is a user's own.
     pub personal_channel: PersonalChannel,
+    /// Whether its channels are groups.
+    pub groups: GroupEntry,
     /// Who may publish.
     pub publish: Permission,
     /// Who may ask who is there.
@@ -141,6 +155,11 @@ impl Namespace {
         self.user_lists || self.personal_channel == PersonalChannel::Listed
     }
 
+    /// Whether its channels are groups, whose members alone may be in.
+    pub fn is_group(&self) -> bool {
+        self.groups != GroupEntry::None
+    }
+
     /// Whether rooms know their members by name.
     pub fn lists_members(&self) -> bool {
         self.presence || self.sends_join_leave()
@@ -200,6 +219,7 @@ impl Default for Namespace {
             subscribe: Permission::Token,
             user_lists: false,
             personal_channel: PersonalChannel::None,
+            groups: GroupEntry::None,
             publish: Permission::Nobody,
             see_presence: Permission::Nobody,
             see_history: Permission::Nobody,

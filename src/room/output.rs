@@ -241,6 +241,7 @@ fn publish_result(answer: &RoomReply) -> PublishResult {
         | RoomReply::Receipts(..)
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
+        | RoomReply::Roster(..)
         | RoomReply::Presence(_)
         | RoomReply::PresenceStats { .. }
         | RoomReply::History(..)

@@ -14,7 +14,7 @@ use super::requests::{IdSource, PublishMode};
 use super::store_client::ReplyRoute;
 use super::{RoomOutput, RoomReply};
 use crate::base::{ConnId, MonotonicUs, RoomId, ShardId};
-use crate::store::{ChangeKind, MessageChange, RequestId};
+use crate::store::{ChangeKind, MessageChange, RequestId, RosterChange};
 use crate::wire::Publication;
 
 /// A message that has its place, on its way to where it is kept.
@@ -24,6 +24,8 @@ pub(super) struct MessageInFlight {
     pub publication: Arc<Publication>,
     /// What it does to an earlier message.
     pub change: Option<MessageChange>,
+    /// Whose role in a group it changes.
+    pub roster: Option<RosterChange>,
     /// How it was said.
     pub mode: PublishMode,
     /// Who gave it its id, if it has one.
@@ -48,9 +50,10 @@ impl MessageInFlight {
         out: &mut RoomOutput,
     ) {
         for by in reply_tos {
-            match &self.change {
-                None => out.answer_publish(self.timing.chat_type, room, by, answer.clone()),
-                Some(_) => out.answer(room, by, answer.clone()),
+            if self.change.is_none() && self.roster.is_none() {
+                out.answer_publish(self.timing.chat_type, room, by, answer.clone());
+            } else {
+                out.answer(room, by, answer.clone());
             }
         }
     }
@@ -137,6 +140,18 @@ impl PendingMessages {
         Some(taken)
     }
 
+    /// Changes of roles in a group, in their order.
+    pub fn roster_changes(&self) -> impl Iterator<Item = &RosterChange> {
+        self.queue.iter().filter_map(|pending| pending.message.roster.as_ref())
+    }
+
+    /// The last one that changes this user's role.
+    pub fn roster_change_of(&mut self, user: &str) -> Option<&mut PendingAppend> {
+        self.queue.iter_mut().rev().find(|pending| {
+            pending.message.roster.as_ref().is_some_and(|change| *change.user == *user)
+        })
+    }
+
     /// Takes all of them.
     pub fn take_all(&mut self) -> Vec<PendingAppend> {
         self.changing.clear();
@@ -198,6 +213,7 @@ pub(super) mod tests {
         let message = MessageInFlight {
             publication: message(offset),
             change: None,
+            roster: None,
             mode: PublishMode::Publish,
             id_source: IdSource::Server,
             timing: crate::room::timing(),

@@ -37,6 +37,9 @@ pub(super) fn reopen(
             cx.out.deliver(to, InboxDelivery::Stored);
         }
     }
+    for user in &reopened.expelled {
+        members.send_to_shards(&RoomEvent::Expelled(room, user.clone()), cx.out);
+    }
     let ReopenedStream { unseen, in_doubt, waiting, .. } = reopened;
     for publication in unseen.into_iter().flatten() {
         let letter = in_doubt.iter().find(|(offset, _)| *offset == publication.offset);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::MessageTiming;
 use crate::base::{ConnId, RoomId, ShardId, Timestamps, Trace, UserHash};
 use crate::store::{MarkerPosition, ReadOrder};
+use crate::wire::chat::RosterAction;
 use crate::wire::{ClientInfo, Payload, Position, Publication, publication_cost_bytes};
 
 /// A subscribe request.
@@ -258,6 +259,47 @@ pub struct ReactionsPage {
     pub channel_key: Option<ChannelKey>,
     /// Which, in their order.
     pub offsets: Box<[u64]>,
+}
+
+/// The members of a group shall be others.
+#[derive(Clone, Debug)]
+pub struct RosterRequest {
+    /// Whom it is about.
+    pub user: Box<str>,
+    /// The user's personal channel.
+    pub inbox: RoomId,
+    /// What is wanted.
+    pub action: RosterAction,
+    /// What the one who asks may do beside its own role.
+    pub authority: RosterAuthority,
+    /// The publication that says so; its data and tags follow from what becomes of it.
+    pub publish: RoomPublish,
+}
+
+/// What somebody may do about the members of a group, beside what its own role allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RosterAuthority {
+    /// Join where it is invited.
+    Guest,
+    /// Begin a group, and join an open one, too.
+    Entrant,
+    /// Join any group.
+    Admitted,
+    /// Everything.
+    Moderator,
+}
+
+/// A page of the members of a group.
+#[derive(Clone, Debug)]
+pub struct RosterPage {
+    /// The room's name, for a room that is not in memory; `None` from a member.
+    pub channel_key: Option<ChannelKey>,
+    /// The user who asks; `None` for a backend.
+    pub asker: Option<Box<str>>,
+    /// Users after this one, by name.
+    pub after: Box<str>,
+    /// Largest number of entries.
+    pub count_max: u32,
 }
 
 /// The messages that a user may retract.

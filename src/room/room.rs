@@ -98,6 +98,9 @@ impl Room {
         if cx.rules.members_max <= self.members.count() {
             return Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::LimitExceeded));
         }
+        if !self.messages.admits(&subscribe.info.user, cx.rules) {
+            return Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::PermissionDenied));
+        }
         match history::catch_up(self.messages.memory_mut(), by, subscribe, cx) {
             RecoveryStart::Ready(subscribe, missed) => self.admit(by, subscribe, missed, cx),
             RecoveryStart::Reading => Decision::Later,
@@ -119,6 +122,8 @@ impl Room {
             RecoveryStart::Ready(subscribe, missed) => {
                 if cx.rules.members_max <= self.members.count() {
                     Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::LimitExceeded))
+                } else if !self.messages.admits(&subscribe.info.user, cx.rules) {
+                    Decision::Answered(RoomReply::SubscribeRejected(ErrorCode::PermissionDenied))
                 } else {
                     self.admit(by, subscribe, missed, cx)
                 }

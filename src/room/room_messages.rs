@@ -23,13 +23,15 @@ use super::store_client::{ReadPurpose, ReplyRoute, StoreRead};
 use super::stream::RoomStream;
 use super::user_rates::UserRates;
 use super::{
-    ChangeAction, ChangeRequest, ChannelKey, IdSource, MessageStep, MessageTiming, PublishAck,
-    PublishMode, Reaction, ReactionsPage, RoomEvent, RoomOutput, RoomPublish, RoomReply,
-    RoomRequest, ack_key,
+    ChangeAction, ChangeRequest, ChannelKey, IdSource, InboxDelivery, MessageStep, MessageTiming,
+    Namespace, PublishAck, PublishMode, Reaction, ReactionsPage, RetractRight, RoomEvent,
+    RoomOutput, RoomPublish, RoomReply, RoomRequest, ack_key,
 };
 use crate::base::{Bucket, MonotonicUs, RoomId, ShardId, Timestamps};
-use crate::store::{OpenedChannel, ReactionTotals, RequestId, Requester, StoreError, StoreOp};
-use crate::wire::chat::{self, Field};
+use crate::store::{
+    OpenedChannel, ReactionTotals, RequestId, Requester, RosterChange, StoreError, StoreOp,
+};
+use crate::wire::chat::{self, Field, GroupRole};
 use crate::wire::{Epoch, ErrorCode, ID_TAG, Payload, Position, Publication};
 
 /// What is said in one room.
@@ -100,6 +102,9 @@ impl RoomMessages {
         room_creations: &mut UserRates,
         cx: &mut RoomContext<'_>,
     ) -> Decision {
+        if publish.info.as_ref().is_some_and(|info| !self.admits(&info.user, cx.rules)) {
+            return Decision::refused(ErrorCode::PermissionDenied);
+        }
         if publish.id_source == IdSource::Client {
             match self.check_duplicate(by, &publish, cx.now) {
                 DuplicateCheck::New => (),
@@ -107,16 +112,7 @@ impl RoomMessages {
                 DuplicateCheck::Known(answer) => return Decision::Answered(answer),
             }
         }
-        if !self.rate.take(cx.now.tick, cx.rules.publish_rate(), 1) {
-            return Decision::refused(ErrorCode::TooManyRequests);
-        }
-        let begins = self.memory.next_offset() == 1;
-        if begins
-            && let Some(info) = &publish.info
-            && !by.1.is_backend()
-            && !room_creations.take(cx.now.tick, &self.channel_key.tenant, info)
-        {
-            self.memory.sweep_at(cx.now.tick, cx);
+        if !self.takes_message(by, &publish, room_creations, cx) {
             return Decision::refused(ErrorCode::TooManyRequests);
         }
         let (mode, timing, id_source) = (publish.mode, publish.timing, publish.id_source);
@@ -124,7 +120,8 @@ impl RoomMessages {
         if id_source == IdSource::Client && self.memory.remember_id(&publication).is_err() {
             return Decision::refused(ErrorCode::TooManyRequests);
         }
-        let message = MessageInFlight { publication, change: None, mode, id_source, timing };
+        let message =
+            MessageInFlight { publication, change: None, roster: None, mode, id_source, timing };
         if self.durable().is_some() {
             return Decision::of(self.keep(by, message, cx));
         }
@@ -136,9 +133,48 @@ impl RoomMessages {
         )
     }
 
+    /// Whether a message may be said now: a room takes so many a second, and a user begins so many
+    /// rooms.
+    pub fn takes_message(
+        &mut self,
+        by: ReplyRoute,
+        publish: &RoomPublish,
+        room_creations: &mut UserRates,
+        cx: &mut RoomContext<'_>,
+    ) -> bool {
+        if !self.rate.take(cx.now.tick, cx.rules.publish_rate(), 1) {
+            return false;
+        }
+        if self.memory.next_offset() == 1
+            && let Some(info) = &publish.info
+            && !by.1.is_backend()
+            && !room_creations.take(cx.now.tick, &self.channel_key.tenant, info)
+        {
+            self.memory.sweep_at(cx.now.tick, cx);
+            return false;
+        }
+        true
+    }
+
+    /// Whether a user may do something here: in a group its members alone.
+    pub fn admits(&self, user: &str, rules: &Namespace) -> bool {
+        !rules.is_group() || self.durable().is_some_and(|durable| durable.roster().has_member(user))
+    }
+
+    /// What somebody may do about a message: who leads a group takes back what others said there.
+    fn action_of(&self, request: &ChangeRequest, rules: &Namespace) -> ChangeAction {
+        let user = request.publish.info.as_ref().map_or("", |info| &info.user);
+        let role = self.durable().and_then(|durable| durable.roster().role(user));
+        let leads = rules.is_group() && role.is_some_and(|role| GroupRole::Admin <= role);
+        match request.action {
+            ChangeAction::Retract(_) if leads => ChangeAction::Retract(RetractRight::Moderator),
+            action @ (ChangeAction::Retract(_) | ChangeAction::Edit) => action,
+        }
+    }
+
     /// Gives a message to the store. Its author is answered when it is kept.
     #[inline]
-    fn keep(
+    pub fn keep(
         &mut self,
         by: ReplyRoute,
         message: MessageInFlight,
@@ -208,9 +244,14 @@ impl RoomMessages {
         &mut self,
         members: &Members,
         by: ReplyRoute,
-        request: ChangeRequest,
+        mut request: ChangeRequest,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
+        let author = request.publish.info.as_ref().map_or("", |info| &info.user);
+        if !self.admits(author, cx.rules) {
+            return Some(RoomReply::Rejected(ErrorCode::PermissionDenied));
+        }
+        request.action = self.action_of(&request, cx.rules);
         match self.repeated_edit(by, &request, cx.now) {
             DuplicateCheck::New => (),
             DuplicateCheck::Pending => return None,
@@ -359,12 +400,34 @@ impl RoomMessages {
     ) {
         let (placed, timing) = self.placed(message, given_at, cx);
         let taken_back = message.takes_back();
-        let answer = if taken_back.is_some() { RoomReply::Done } else { placed };
+        let is_done = taken_back.is_some() || message.roster.is_some();
+        let answer = if is_done { RoomReply::Done } else { placed };
         message.answer(self.id(), reply_tos, &answer, cx.out);
         let event = RoomEvent::Published(self.id(), Arc::clone(&message.publication), timing);
         members.send_to_shards(&event, cx.out);
         if let Some(offset) = taken_back {
             self.notify_retraction(members, offset, message, cx.out);
+        }
+        if let Some(change) = &message.roster {
+            self.notify_role_change(members, change, message, cx.out);
+        }
+    }
+
+    /// A user has another role: its connections hear of it wherever they are, and those that are
+    /// here leave with who is no member any more.
+    fn notify_role_change(
+        &self,
+        members: &Members,
+        change: &RosterChange,
+        message: &MessageInFlight,
+        out: &mut RoomOutput,
+    ) {
+        let by = message.publication.info.as_ref().map_or("", |info| &info.user);
+        let RosterChange { channel, user, inbox, after, .. } = change;
+        let notice = chat::role_notice(channel, user, *after, by);
+        out.deliver(*inbox, InboxDelivery::Notice(Arc::new(notice)));
+        if !after.is_some_and(GroupRole::is_member) {
+            members.send_to_shards(&RoomEvent::Expelled(self.id(), user.clone()), out);
         }
     }
 
@@ -398,6 +461,9 @@ impl RoomMessages {
         reaction: Reaction,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
+        if !self.admits(&reaction.info.user, cx.rules) {
+            return Some(RoomReply::Rejected(ErrorCode::PermissionDenied));
+        }
         self.memory.expire(cx);
         if !self.reaction_notices.may_react(cx) {
             return Some(RoomReply::Rejected(ErrorCode::TooManyRequests));

@@ -172,6 +172,12 @@ impl RoomSet {
         self.rest(now, slot, id);
     }
 
+    /// Whether a user may do something in a room, as far as that is known here: in a group its
+    /// members alone.
+    pub fn admits(&self, id: RoomId, user: &str) -> bool {
+        self.find(id).is_none_or(|room| room.messages().admits(user, room.rules(&self.options)))
+    }
+
     /// Members of a room did not hear of one that came or went.
     pub fn on_event_lost(&mut self, now: Timestamps, id: RoomId, lost: &RoomEvent) {
         if let Some(slot) = self.slot_of(id) {

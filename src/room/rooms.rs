@@ -27,6 +27,7 @@ use super::reopening::on_append_failed;
 use super::request_order::{wait_for_shown, wait_for_stream};
 use super::room::Room;
 use super::room_set::RoomSet;
+use super::roster_changes::{self, change_roster};
 use super::single_sessions::SingleSessions;
 use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead};
 use super::user_rates::UserRates;
@@ -138,7 +139,7 @@ impl Rooms {
     ) {
         let RoomRequest { room, reply_to, op } = request;
         let (by, member_id) = ((from, reply_to), MemberId { shard: from, conn: reply_to.conn });
-        let set = &mut self.set;
+        let (set, rates) = (&mut self.set, &mut self.room_creations);
         let decision = match op {
             RoomOp::Subscribe(subscribe) => self.subscribe(now, room, by, *subscribe, out),
             RoomOp::Unsubscribe(reason) => self.unsubscribe(now, room, member_id, reason, out),
@@ -154,10 +155,7 @@ impl Rooms {
             RoomOp::RemoveHistory(removal) => {
                 Decision::of(history_removal::remove(set, now, room, by, &removal, out))
             }
-            RoomOp::Typing(info) => match self.set.slot_of(room) {
-                Some(slot) => self.set[slot].typing(info, now),
-                None => Decision::Answered(RoomReply::Done),
-            },
+            RoomOp::Typing(info) => message_requests::typing(set, now, room, info),
             RoomOp::AdvanceMarker(update) => {
                 Decision::of(message_requests::advance_marker(set, room, by, update, out))
             }
@@ -180,6 +178,8 @@ impl Rooms {
             RoomOp::Reactions(page) => {
                 Decision::of(message_requests::reactions(set, now, room, by, *page, out))
             }
+            RoomOp::ChangeRoster(wish) => change_roster(set, rates, now, (room, by, wish), out),
+            RoomOp::Roster(page) => message_requests::roster(set, room, &page),
             RoomOp::Claim => {
                 out.answer(room, by, RoomReply::Done);
                 if let Some(old) = self.sessions.claim(room, member_id) {
@@ -396,6 +396,11 @@ impl Rooms {
             PendingOp::Reactions(room, by) => {
                 out.answer(room, by, reactions::reactions_answer(outcome));
                 self.set.store().end_reading(by, out);
+            }
+            PendingOp::GroupsCounted(id, by, request) => {
+                let creations = &mut self.room_creations;
+                let asked = (id, by, request);
+                roster_changes::on_counted(&mut self.set, creations, now, asked, outcome, out);
             }
             PendingOp::HistoryRemoved(id, by, parties) => {
                 let (removal, reply) = ((id, by, parties), (request_id, outcome));

@@ -5,6 +5,7 @@ mod direct;
 mod durability;
 mod edits;
 mod fairness;
+mod groups;
 mod ids;
 mod inbox;
 mod own_writes;
@@ -77,6 +78,8 @@ fn namespaces() -> Vec<Namespace> {
         Namespace { history_count_max: 0, ..durable("@") },
         few,
         memory,
+        Namespace { groups: GroupEntry::Open, subscribe: Permission::Users, ..durable("group") },
+        Namespace { groups: GroupEntry::Invited, subscribe: Permission::Users, ..durable("club") },
     ]
 }
 
@@ -95,6 +98,7 @@ fn engine_with(
         bytes_max: u64::MAX,
         age_ms_max: one.history_age_ms_max,
         channel_ms_max: 2 * one.history_age_ms_max,
+        has_rosters: one.is_group(),
     };
     let setup = EngineSetup {
         options: StoreOptions { reserve_bytes, ..StoreOptions::default() },
@@ -102,6 +106,8 @@ fn engine_with(
         namespace_of: Box::new(|channel| match channel {
             _ if channel.starts_with("few") => 3,
             _ if channel.starts_with("dm") => 1,
+            _ if channel.starts_with("group") => 5,
+            _ if channel.starts_with("club") => 6,
             _ => 0,
         }),
         new_name_key: [1; 16],

@@ -40,6 +40,7 @@ pub(super) fn write_answer(
         | RoomReply::Receipts(..)
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
+        | RoomReply::Roster(..)
         | RoomReply::Done => {
             let data = chat_data(answer).expect("a chat method is answered so");
             out.answer(id, Answer::Rpc { data: &data });
@@ -61,6 +62,7 @@ pub fn chat_data(answer: &RoomReply) -> Option<Payload> {
         RoomReply::Receipts(page, next) => Some(receipts(page, next.as_deref())),
         RoomReply::Conversations(page, next) => Some(conversations(page, next.as_deref())),
         RoomReply::Reactions(found) => Some(reactions(found)),
+        RoomReply::Roster(page, next) => Some(chat::roster(page, next.as_deref())),
         RoomReply::Done => Some(chat::nothing()),
         RoomReply::Subscribed(_)
         | RoomReply::Unsubscribed
@@ -103,6 +105,7 @@ fn conversations(page: &[store::Conversation], next: Option<&str>) -> Payload {
         read: one.markers.read,
         unread: one.unread,
         last: one.last.as_deref(),
+        role: one.role,
     });
     chat::conversations(all, next)
 }

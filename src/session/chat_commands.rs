@@ -13,6 +13,7 @@ use super::publishing::{
 };
 use super::reactions;
 use super::rights::MembershipStatus;
+use super::rosters;
 use super::{CommandError, Context, Effect, INBOX_NAMESPACE};
 use crate::auth::PermissionSet;
 use crate::base::RoomId;
@@ -68,7 +69,13 @@ fn refused_type(
         | Method::Edit
         | Method::React
         | Method::Reactions
-        | Method::History => None,
+        | Method::History
+        | Method::Join
+        | Method::Leave
+        | Method::Invite
+        | Method::Kick
+        | Method::SetRole
+        | Method::Roster => None,
     }
 }
 
@@ -109,6 +116,7 @@ pub(super) fn serve_verb(
         | ChatRequest::Members { .. }
         | ChatRequest::Reactions { .. }
         | ChatRequest::History { .. }
+        | ChatRequest::Roster { .. }
             if reply.id() == 0 =>
         {
             Ok(())
@@ -121,6 +129,12 @@ pub(super) fn serve_verb(
         ChatRequest::Members { channel, after, limit } => {
             let page = MembersPage { after: *after, count_max: *limit };
             presence(cx, permissions, channel, RoomOp::Members(page), reply)
+        }
+        ChatRequest::ChangeRoster { channel, action, member } => {
+            rosters::change(cx, permissions, channel, (*action, member.as_deref()), reply)
+        }
+        ChatRequest::Roster { channel, after, limit } => {
+            rosters::list(cx, permissions, channel, (after, *limit), reply)
         }
         ChatRequest::Reactions { channel, offsets } => {
             reactions::reactions(cx, permissions, channel, offsets, reply)

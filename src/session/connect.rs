@@ -350,6 +350,7 @@ impl PendingConnect {
                 | RoomReply::Receipts(..)
                 | RoomReply::Conversations(..)
                 | RoomReply::Reactions(_)
+                | RoomReply::Roster(..)
                 | RoomReply::InvalidField(_)
                 | RoomReply::Done,
             ) => (),

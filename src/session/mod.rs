@@ -47,6 +47,7 @@ mod quota;
 mod reactions;
 mod refresh;
 mod rights;
+mod rosters;
 mod server_acts;
 mod server_chat;
 mod server_publish;

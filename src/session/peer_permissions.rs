@@ -132,6 +132,7 @@ impl<'s> PeerPermissions<'s> {
         who: Permission,
         needed: PermissionSet,
     ) -> CommandResult {
+        self.check_entered(target)?;
         let standing = self.standing(target.room);
         let grant = grant(self.allowance(target), needed);
         if self.may(cx, target, who, standing, grant) {
@@ -148,12 +149,30 @@ impl<'s> PeerPermissions<'s> {
         target: &ChannelTarget<'_, '_>,
         who: Permission,
     ) -> CommandResult {
+        self.check_entered(target)?;
         let standing = self.standing(target.room);
         if self.may(cx, target, who, standing, TokenGrant::Given) {
             Ok(())
         } else {
             Err(ErrorCode::PermissionDenied.into())
         }
+    }
+
+    /// A group is for those who are in it, and in it are members alone, whatever a token says. What
+    /// a backend does as a user its home judges.
+    fn check_entered(self, target: &ChannelTarget<'_, '_>) -> CommandResult {
+        let is_in = self.standing(target.room) == MembershipStatus::Subscribed;
+        if !target.rules.is_group() || is_in || !self.is_client() {
+            Ok(())
+        } else {
+            Err(ErrorCode::PermissionDenied.into())
+        }
+    }
+
+    /// Whether the peer may begin a group: the namespace or a token lets it in.
+    pub fn may_begin_group(self, cx: &Context<'_>, target: &ChannelTarget<'_, '_>) -> bool {
+        let granted = grant(self.peer.capability(target.channel), PermissionSet::SUBSCRIBE);
+        self.may(cx, target, target.rules.subscribe, MembershipStatus::Outside, granted)
     }
 
     /// Whether the peer may read the history of the channel, and there is one.
@@ -179,6 +198,8 @@ impl<'s> PeerPermissions<'s> {
     ) -> bool {
         let granted = match target.kind {
             ChannelKind::Listed(_) => TokenGrant::Given,
+            // Its home knows the members.
+            ChannelKind::Open if target.rules.is_group() => TokenGrant::Given,
             ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Conversation(_) => {
                 let by_token = by_sub | self.peer.capability(target.channel);
                 grant(by_token, PermissionSet::SUBSCRIBE)

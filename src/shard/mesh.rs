@@ -301,7 +301,10 @@ impl ShardMessage {
 /// Whether it is a notice, which nobody asked for.
 fn is_notice(event: &RoomEvent) -> bool {
     match event {
-        RoomEvent::Reply(..) | RoomEvent::Replaced(_) | RoomEvent::Lost(_) => false,
+        RoomEvent::Reply(..)
+        | RoomEvent::Replaced(_)
+        | RoomEvent::Expelled(..)
+        | RoomEvent::Lost(_) => false,
         RoomEvent::Published(..)
         | RoomEvent::Joined(..)
         | RoomEvent::Left(..)

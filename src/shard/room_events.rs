@@ -4,6 +4,8 @@
 //!
 //! Deliberately absent: the replies to clients (`session`).
 
+use std::sync::Arc;
+
 use super::messages::Gap;
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
@@ -12,7 +14,7 @@ use crate::room::{
     LeaveReason, MessageTiming, RecoveryOutcome, ReplyTo, RoomEvent, RoomOp, RoomReply,
     RoomRequest, Subscribed,
 };
-use crate::session::Fault;
+use crate::session::{Fault, ServerAct};
 use crate::wire::ErrorCode;
 
 /// Handles an event of a room's home.
@@ -24,6 +26,7 @@ pub fn on_room_event(sessions: &mut Sessions, cx: &mut TurnContext<'_>, event: R
             sessions.on_gap(cx, home, Gap::Rooms(vec![room]));
         }
         RoomEvent::Replaced(conn) => sessions.end(cx, conn, Fault::Replaced),
+        RoomEvent::Expelled(room, user) => expel(sessions, cx, room, &user),
         event @ (RoomEvent::Published(..)
         | RoomEvent::Joined(..)
         | RoomEvent::Left(..)
@@ -31,6 +34,27 @@ pub fn on_room_event(sessions: &mut Sessions, cx: &mut TurnContext<'_>, event: R
         | RoomEvent::Typing(..)
         | RoomEvent::MembershipSummary(..)
         | RoomEvent::Notice(..)) => sessions.fanout_mut().on_room_event(event),
+    }
+}
+
+/// A user is no member of a group any more: its connections leave it. The work is that of a message
+/// to the group.
+fn expel(sessions: &mut Sessions, cx: &mut TurnContext<'_>, room: RoomId, user: &str) {
+    let Some(channel) = sessions.fanout().channels().of(room) else { return };
+    let name = Arc::clone(&channel.name);
+    let slots = channel.subscribers().iter().map(|subscriber| subscriber.slot());
+    let those = slots.filter_map(|slot| sessions.connections().subscriber(slot));
+    let of_user = those.filter(|(id, _)| {
+        let session = sessions.connections().session(*id);
+        session.and_then(|session| session.who()).is_some_and(|who| who.user == user)
+    });
+    let ids: Vec<ConnId> = of_user.map(|(id, _)| id).collect();
+    for id in ids {
+        let act = ServerAct::Unsubscribe { room, channel: &name };
+        let done =
+            sessions.with_session(cx, id, |session, cx, out| session.on_server_act(cx, act, out));
+        assert!(done.is_none_or(|done| done.is_ok()), "nothing keeps a subscription from ending");
+        sessions.set_next_timer(cx.now, id);
     }
 }
 
@@ -59,6 +83,7 @@ fn on_answer(
         | RoomReply::Receipts(..)
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
+        | RoomReply::Roster(..)
             if outbox_room_bytes(sessions, reply_to.conn) == 0 =>
         {
             RoomReply::Rejected(ErrorCode::TooManyRequests)
@@ -73,6 +98,7 @@ fn on_answer(
         | RoomReply::Receipts(..)
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
+        | RoomReply::Roster(..)
         | RoomReply::Done
         | RoomReply::InvalidField(_)
         | RoomReply::SubscribeRejected(_)
@@ -131,6 +157,7 @@ fn timing_of(answer: &RoomReply) -> Option<MessageTiming> {
         | RoomReply::Receipts(..)
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
+        | RoomReply::Roster(..)
         | RoomReply::Done
         | RoomReply::InvalidField(_)
         | RoomReply::SubscribeRejected(_)

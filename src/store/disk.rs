@@ -43,11 +43,15 @@ pub enum StoreKeyspace {
     ReactionTotals,
     /// By room, offset and user: what the user reacted to a message with.
     Reactions,
+    /// By room and user: the members of a group, and those who are invited.
+    GroupMembers,
+    /// By inbox and channel's name: the groups of a user.
+    UserGroups,
 }
 
 impl StoreKeyspace {
     /// All, in the order of `index`.
-    pub const ALL: [StoreKeyspace; 10] = [
+    pub const ALL: [StoreKeyspace; 12] = [
         StoreKeyspace::Meta,
         StoreKeyspace::Channels,
         StoreKeyspace::Messages,
@@ -58,6 +62,8 @@ impl StoreKeyspace {
         StoreKeyspace::Ids,
         StoreKeyspace::ReactionTotals,
         StoreKeyspace::Reactions,
+        StoreKeyspace::GroupMembers,
+        StoreKeyspace::UserGroups,
     ];
 
     /// Dense, for tables by space.
@@ -73,6 +79,8 @@ impl StoreKeyspace {
             StoreKeyspace::Ids => 7,
             StoreKeyspace::ReactionTotals => 8,
             StoreKeyspace::Reactions => 9,
+            StoreKeyspace::GroupMembers => 10,
+            StoreKeyspace::UserGroups => 11,
         }
     }
 }

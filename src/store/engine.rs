@@ -250,6 +250,7 @@ impl<D: Disk> Engine<D> {
                 | StoreResult::Pending(..)
                 | StoreResult::Reacted(_)
                 | StoreResult::Reactions(_)
+                | StoreResult::GroupsCounted(_)
                 | StoreResult::HistoryRemoved(_)
                 | StoreResult::Done => plan.appends.push((from, write_epoch)),
             }
@@ -316,6 +317,7 @@ impl<D: Disk> Engine<D> {
             | StoreOp::Conversations(_)
             | StoreOp::Pending(_)
             | StoreOp::Reactions(_)
+            | StoreOp::CountGroups(_)
             | StoreOp::Abandon(_) => unreachable!("these stand in other lines"),
         };
         plan.durable = later(plan.durable, durable);

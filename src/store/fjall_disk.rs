@@ -245,7 +245,9 @@ impl Handles {
             | StoreKeyspace::Dead
             | StoreKeyspace::Ids
             | StoreKeyspace::ReactionTotals
-            | StoreKeyspace::Reactions => &self.records,
+            | StoreKeyspace::Reactions
+            | StoreKeyspace::GroupMembers
+            | StoreKeyspace::UserGroups => &self.records,
         }
     }
 
@@ -308,6 +310,8 @@ fn prefix(space: StoreKeyspace) -> &'static [u8] {
         StoreKeyspace::Ids => b"i",
         StoreKeyspace::ReactionTotals => b"n",
         StoreKeyspace::Reactions => b"r",
+        StoreKeyspace::GroupMembers => b"g",
+        StoreKeyspace::UserGroups => b"u",
     }
 }
 

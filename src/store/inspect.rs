@@ -99,6 +99,8 @@ pub struct StoreStats {
     pub dead_count: u64,
     /// Users who react to messages, each as often as it does.
     pub reactions_count: u64,
+    /// Members of groups, and users who are invited.
+    pub group_members_count: u64,
     /// Bytes on the disk.
     pub capacity: Capacity,
 }
@@ -171,6 +173,8 @@ fn words(space: StoreKeyspace) -> &'static str {
         StoreKeyspace::Ids => "ids of messages that may be repeated",
         StoreKeyspace::ReactionTotals => "how many users react to messages",
         StoreKeyspace::Reactions => "what users react to messages with",
+        StoreKeyspace::GroupMembers => "the members of groups",
+        StoreKeyspace::UserGroups => "which groups users are in",
     }
 }
 
@@ -245,7 +249,8 @@ impl<D: Disk> Inspection<D> {
                 StoreKeyspace::Meta
                 | StoreKeyspace::Conversations
                 | StoreKeyspace::Ids
-                | StoreKeyspace::ReactionTotals => {}
+                | StoreKeyspace::ReactionTotals
+                | StoreKeyspace::UserGroups => {}
                 StoreKeyspace::Channels => stats.channels_count = count,
                 StoreKeyspace::Messages => {
                     (stats.messages_count, stats.messages_bytes) = (count, bytes)
@@ -254,6 +259,7 @@ impl<D: Disk> Inspection<D> {
                 StoreKeyspace::Pending => stats.pending_count = count,
                 StoreKeyspace::Dead => stats.dead_count = count,
                 StoreKeyspace::Reactions => stats.reactions_count = count,
+                StoreKeyspace::GroupMembers => stats.group_members_count = count,
             }
         }
         Ok(stats)
@@ -313,7 +319,10 @@ impl<D: Disk> Inspection<D> {
                 StoreKeyspace::Markers => {
                     key::name_of(key).is_some() && record::take_markers(value).is_ok()
                 }
-                StoreKeyspace::Conversations => {
+                StoreKeyspace::GroupMembers => {
+                    key::name_of(key).is_some() && record::take_group_role(value).is_ok()
+                }
+                StoreKeyspace::Conversations | StoreKeyspace::UserGroups => {
                     key::name_of(key).is_some() && record::take_conversation(value).is_ok()
                 }
                 StoreKeyspace::Pending => {

@@ -57,6 +57,11 @@ pub fn names_behind(room: RoomId, after: &str) -> KeyRange {
     }
 }
 
+/// The keys of all names of a room.
+pub fn names_of(room: RoomId) -> KeyRange {
+    KeyRange { first: channel(room).to_vec(), ..names_behind(room, "") }
+}
+
 /// The key of a message that is pending, or a dead letter.
 pub fn pending(inbox: RoomId, room: RoomId, offset: u64) -> [u8; PENDING_BYTES] {
     let mut key = [0; PENDING_BYTES];

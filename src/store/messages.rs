@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use super::change::{ChangeKind, MessageChange};
 use crate::base::{ConnId, RoomId, ShardId, UserHash};
+use crate::wire::chat::{GroupMember, GroupRole};
 use crate::wire::{Epoch, Publication};
 
 mod history_removal;
 mod reactions;
 mod results;
+mod roster;
 
 pub use self::history_removal::RemoveHistory;
 pub use self::reactions::{
@@ -17,6 +19,7 @@ pub use self::reactions::{
     ReactionTotals, ReactionsQuery,
 };
 pub use self::results::{StoreReply, StoreResult};
+pub use self::roster::RosterChange;
 
 /// The number of a request, unique among those of one shard that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +107,8 @@ pub enum StoreOp {
     React(Box<React>),
     /// What was reacted to messages with? → `Reactions`.
     Reactions(Box<ReactionsQuery>),
+    /// Count the groups of the user of this personal channel. → `GroupsCounted`.
+    CountGroups(RoomId),
     /// Remove all messages of a channel. → `HistoryRemoved`.
     RemoveHistory(RemoveHistory),
     /// Count a delivery attempt of a pending message. → `Done`.
@@ -141,7 +146,8 @@ impl StoreOp {
             | StoreOp::ReadMarkers(_)
             | StoreOp::Conversations(_)
             | StoreOp::Pending(_)
-            | StoreOp::Reactions(_) => StoreOpClass::Read,
+            | StoreOp::Reactions(_)
+            | StoreOp::CountGroups(_) => StoreOpClass::Read,
             StoreOp::Abandon(_) => StoreOpClass::Control,
         }
     }
@@ -180,9 +186,22 @@ pub struct Append {
     pub keeps_id: bool,
     /// What it does to an earlier message.
     pub change: Option<MessageChange>,
+    /// Whose role in a group it changes.
+    pub roster: Option<RosterChange>,
 }
 
 impl Append {
+    /// Whether it is no message that is read, and says something about another one or a member.
+    pub fn is_about_others(&self) -> bool {
+        self.change.is_some() || self.roster.is_some()
+    }
+
+    /// Whether its author is no member of the group any more by it.
+    pub fn is_farewell(&self) -> bool {
+        let author = self.publication.info.as_ref().map_or("", |info| &info.user);
+        self.roster.as_ref().is_some_and(|change| change.after.is_none() && *change.user == *author)
+    }
+
     /// Whether it takes a message back.
     pub fn takes_back(&self) -> bool {
         self.change.as_ref().is_some_and(|change| change.kind == ChangeKind::Retraction)
@@ -379,6 +398,8 @@ pub struct OpenedChannel {
     pub ids: Vec<KnownId>,
     /// The lowest and the highest offset of messages that somebody reacted to.
     pub reacted: Option<(u64, u64)>,
+    /// The members of a group, and who is invited, by name.
+    pub roster: Vec<GroupMember>,
 }
 
 /// An id that a user gave to a message.
@@ -407,6 +428,8 @@ pub struct Conversation {
     pub unread: u64,
     /// Its last message, if it is kept.
     pub last: Option<Arc<Publication>>,
+    /// What the user is there, if it is a group.
+    pub role: Option<GroupRole>,
 }
 
 impl Conversation {

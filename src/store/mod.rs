@@ -41,8 +41,8 @@ pub use messages::{
     MarkerPosition, MessageReactions, NewDeadLetter, OpenChannel, OpenedChannel, PendingMessage,
     PendingQuery, React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult,
     ReactionTotals, ReactionsQuery, ReadMarkers, ReadMarkersQuery, ReadOrder, RemoveHistory,
-    RequestId, Requester, StoreError, StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult,
-    WriteEpoch,
+    RequestId, Requester, RosterChange, StoreError, StoreOp, StoreOpClass, StoreReply,
+    StoreRequest, StoreResult, WriteEpoch,
 };
 pub use opening::{go_on_without, open};
 pub use options::{Durability, Options, Retention};

@@ -31,6 +31,8 @@ pub struct Retention {
     /// How long after its last message a channel is known in which nothing is kept any
     /// more, in ms: positions that were given before stay good as long.
     pub channel_ms_max: u64,
+    /// Whether its channels are groups.
+    pub has_rosters: bool,
 }
 
 /// What an operator may set.

@@ -18,6 +18,7 @@ use crate::wire::{ClientInfo, Epoch, Payload, Publication, trace_of};
 use super::messages::{DeadLetterCause, KnownId, ReadMarkers};
 
 mod fields;
+mod groups;
 mod reactions;
 mod text;
 
@@ -27,6 +28,7 @@ mod tests;
 use fields::{RecordFields, put_bytes, put_number};
 use text::{put_text, take_text};
 
+pub use groups::{put_group_role, take_group_role};
 pub use reactions::{put_reaction, put_reaction_totals, take_reaction, take_reaction_totals};
 
 /// The bytes are no record of this kind.

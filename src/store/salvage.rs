@@ -71,6 +71,8 @@ pub fn salvage<D: Disk, E: Disk>(
         StoreKeyspace::Pending,
         StoreKeyspace::Dead,
         StoreKeyspace::Ids,
+        StoreKeyspace::GroupMembers,
+        StoreKeyspace::UserGroups,
     ] {
         copier.records(from, space, &places)?;
     }
@@ -145,7 +147,12 @@ impl<E: Disk> Copier<'_, E> {
         from.walk(space, &key::rest(&[]), &mut |key, value| {
             let copy = match space {
                 StoreKeyspace::Markers => markers(key, value, &head),
-                StoreKeyspace::Conversations => {
+                StoreKeyspace::GroupMembers => {
+                    let room = key::name_of(key).map(|(room, _)| room);
+                    let is_good = record::take_group_role(value).is_ok();
+                    room.and_then(head).filter(|_| is_good).map(|_| value.to_vec())
+                }
+                StoreKeyspace::Conversations | StoreKeyspace::UserGroups => {
                     let room = record::take_conversation(value).ok();
                     room.and_then(head).map(|_| value.to_vec())
                 }
@@ -179,7 +186,9 @@ impl<E: Disk> Copier<'_, E> {
                 | StoreKeyspace::Conversations
                 | StoreKeyspace::Ids
                 | StoreKeyspace::ReactionTotals
-                | StoreKeyspace::Reactions => Some(value),
+                | StoreKeyspace::Reactions
+                | StoreKeyspace::GroupMembers
+                | StoreKeyspace::UserGroups => Some(value),
             };
             if let Some(value) = value {
                 self.batch.put(space, &key, value);

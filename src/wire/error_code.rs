@@ -62,6 +62,8 @@ pub enum Field {
     Offsets,
     Channels,
     Reverse,
+    Member,
+    Role,
 }
 
 /// This field of a method's data cannot be right.
@@ -70,7 +72,7 @@ pub struct InvalidFieldError(pub Field);
 
 impl Field {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Field; 15] = [
+    pub const ALL: [Field; 17] = [
         Field::Data,
         Field::Channel,
         Field::Id,
@@ -86,6 +88,8 @@ impl Field {
         Field::Offsets,
         Field::Channels,
         Field::Reverse,
+        Field::Member,
+        Field::Role,
     ];
 
     /// Its name in the data.
@@ -106,6 +110,8 @@ impl Field {
             Field::Offsets => "offsets",
             Field::Channels => "channels",
             Field::Reverse => "reverse",
+            Field::Member => "member",
+            Field::Role => "role",
         }
     }
 
@@ -128,6 +134,8 @@ impl Field {
             Field::Offsets => "bad request: offsets",
             Field::Channels => "bad request: channels",
             Field::Reverse => "bad request: reverse",
+            Field::Member => "bad request: member",
+            Field::Role => "bad request: role",
         };
         (number, text, is_temporary)
     }

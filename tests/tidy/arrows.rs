@@ -77,7 +77,7 @@ const ORDERS: &[(&str, &str)] = &[
         "session",
         "hook_ask backlog clocks fault load names options ping_timer client_prefix rights open_commands \
          context outcome pending_histories quota position_seal identity subscriptions heartbeat tracer tokens \
-         peer_permissions answers command_out hook_replies presence publishing server_publish reactions chat_commands server_chat commands connect \
+         peer_permissions answers command_out hook_replies presence publishing server_publish reactions rosters chat_commands server_chat commands connect \
          asked_connect awaiting_connect state hook_refresh subscribing refresh server_acts hook_outcomes command_order histories serving machine",
     ),
     (
@@ -112,10 +112,10 @@ const ORDERS: &[(&str, &str)] = &[
         "room",
         "options requests messages message_timing output dedup users user_rates members typing \
          history_window silence memory_reactions store_client epochs room_timers room_context \
-         message_ids own_writes pending_messages pending_removals durable_stream stream conversation inbox_order inbox \
+         message_ids own_writes pending_messages pending_removals roster durable_stream stream conversation inbox_order inbox \
          membership_events presence receipts changes reaction_notices reactions decision reading \
          room_memory reopening history room_messages room room_table room_set request_order \
-         message_requests history_removal abandoned single_sessions rooms",
+         message_requests roster_changes history_removal abandoned single_sessions rooms",
     ),
 ];
 

@@ -76,6 +76,7 @@ impl OutputForm {
             ("messages_bytes", stats.messages_bytes),
             ("marks_count", stats.markers_count),
             ("reactions_count", stats.reactions_count),
+            ("group_members_count", stats.group_members_count),
             ("pending_count", stats.pending_count),
             ("dead_letters_count", stats.dead_count),
             ("disk_used_bytes", stats.capacity.used_bytes),
@@ -233,6 +234,8 @@ fn word(space: StoreKeyspace) -> &'static str {
         StoreKeyspace::Ids => "message_ids",
         StoreKeyspace::ReactionTotals => "reaction_totals",
         StoreKeyspace::Reactions => "reactions",
+        StoreKeyspace::GroupMembers => "group_members",
+        StoreKeyspace::UserGroups => "user_groups",
     }
 }
 

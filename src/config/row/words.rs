@@ -6,7 +6,7 @@ use super::SettingValue;
 use crate::alert::{Language, Messenger};
 use crate::hook::OnFailure;
 use crate::logs::{LogFormat, LogLevel};
-use crate::room::{JoinLeaveScope, Permission, PersonalChannel};
+use crate::room::{GroupEntry, JoinLeaveScope, Permission, PersonalChannel};
 use crate::server::DescriptorTable;
 use crate::store::Durability;
 
@@ -63,6 +63,11 @@ words!(Durability {
 words!(JoinLeaveScope {
     "clients" => Clients,
     "users" => Users,
+});
+words!(GroupEntry {
+    "none" => None,
+    "open" => Open,
+    "invited" => Invited,
 });
 words!(PersonalChannel {
     "none" => None,

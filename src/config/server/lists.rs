@@ -8,7 +8,7 @@ use crate::auth::Algorithm;
 use crate::base::limits::NAME_BYTES_MAX;
 use crate::config::row::{SettingKind, SettingRow, SettingValue, WordEnum};
 use crate::hook::{Hook, OnFailure};
-use crate::room::{JoinLeaveScope, Namespace, Permission, PersonalChannel};
+use crate::room::{GroupEntry, JoinLeaveScope, Namespace, Permission, PersonalChannel};
 use crate::server::ListenerOptions;
 use crate::store::Durability;
 
@@ -41,6 +41,12 @@ pub static NAMESPACES: &[SettingRow<Namespace>] = &[
         personal_channel,
         PersonalChannel,
         "With `#`, the server subscribes each connection of a user to the channel that lists that user alone, `#ann`, behind the namespace's name and a colon where it has a name. For clients that come from Centrifugo with such channels; the inbox `@` is what direct messages need. It switches `user_lists` on."
+    ),
+    word!(
+        "groups",
+        groups,
+        GroupEntry,
+        "Whether channels are groups, whose members last longer than their connections, and alone may be in (`chat.join`). Whoever may subscribe by `subscribe` or a token may begin a group, and join one that is there (`open`), or needs to be invited (`invited`). Needs messages on disk, and `@` for the list of a user's groups."
     ),
     word!("publish", publish, Permission, "Who may publish."),
     word!("see_presence", see_presence, Permission, "Who may ask who is there."),

@@ -297,6 +297,7 @@ impl Config {
             // Positions are given until the last message is too old, and are good as long
             // again.
             channel_ms_max: namespace.history_age_ms_max.saturating_mul(2),
+            has_rosters: namespace.is_group(),
         };
         self.shard.room.namespaces.iter().map(retention).collect()
     }

@@ -240,6 +240,7 @@ fn one_namespace(
                         other namespaces";
         refuse(&key, &[], sentence.to_owned());
     }
+    groups(draft, namespace, &key, refuse);
     let message_bytes_max = draft.value().shard.ws.message_bytes_max;
     if message_bytes_max < namespace.data_bytes_max {
         refuse(
@@ -275,6 +276,38 @@ fn one_namespace(
             let sentence = "it needs history_count_max above 0".to_owned();
             refuse(&key(name), &[&key("history_count_max")], sentence);
         }
+    }
+}
+
+/// Members that last are kept beside messages, of channels that no name gives to anybody.
+fn groups(
+    draft: &ConfigDraft<Config>,
+    namespace: &Namespace,
+    key: &dyn Fn(&str) -> String,
+    refuse: Refuse<'_>,
+) {
+    if !namespace.is_group() {
+        return;
+    }
+    if [INBOX_NAMESPACE, CONVERSATION_NAMESPACE].contains(&&*namespace.name) {
+        let sentence = "names of inboxes and conversations say whose they are; groups are for \
+                        other namespaces";
+        refuse(&key("groups"), &[], sentence.to_owned());
+    }
+    let mut all = draft.value().shard.room.namespaces.iter();
+    if !all.any(|other| other.name == INBOX_NAMESPACE) {
+        let sentence = "groups need the namespace \"@\": it has the list of a user's groups";
+        refuse(&key("groups"), &[], sentence.to_owned());
+    }
+    if namespace.has_user_lists() {
+        let sentence = "a list in a channel's name says who may be in; a group's members change";
+        let others = [key("user_lists"), key("personal_channel")];
+        refuse(&key("groups"), &[&others[0], &others[1]], sentence.to_owned());
+    }
+    if !namespace.is_durable() {
+        let others = [key("history_count_max"), key("durability")];
+        let sentence = "it needs history_count_max above 0, and durability fsync or interval";
+        refuse(&key("groups"), &[&others[0], &others[1]], sentence.to_owned());
     }
 }
 

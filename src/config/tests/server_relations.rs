@@ -123,6 +123,7 @@ name = \"d\"
         bytes_max: 1 << 20,
         age_ms_max: 30 * 86_400_000,
         channel_ms_max: 60 * 86_400_000,
+        has_rosters: false,
     };
     let want = [
         Retention { age_ms_max: 7_000, channel_ms_max: 14_000, ..rules(Durability::Fsync, 5) },

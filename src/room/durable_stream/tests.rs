@@ -6,8 +6,8 @@ use super::*;
 fn opened(head: u64, tail: std::ops::RangeInclusive<u64>) -> Option<OpenedChannel> {
     let tail = tail.map(message).collect();
     let created_unix_ms = 1;
-    let (epoch, ids, reacted) = (Epoch(3), Vec::new(), None);
-    Some(OpenedChannel { epoch, created_unix_ms, head, first: 1, tail, ids, reacted })
+    let (epoch, ids, reacted, roster) = (Epoch(3), Vec::new(), None, Vec::new());
+    Some(OpenedChannel { epoch, created_unix_ms, head, first: 1, tail, ids, reacted, roster })
 }
 
 fn durable(answer: Option<OpenedChannel>) -> DurableStream {

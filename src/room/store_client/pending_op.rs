@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use super::super::{ChangeRequest, Reaction, ReadMarkerUpdate, ReplyTo, RoomSubscribe};
+use super::super::{
+    ChangeRequest, Reaction, ReadMarkerUpdate, ReplyTo, RoomSubscribe, RosterRequest,
+};
 use crate::base::{RoomId, ShardId};
 use crate::store::{Requester, WriteEpoch};
 use crate::wire::Publication;
@@ -30,6 +32,8 @@ pub(in crate::room) enum PendingOp {
     Reacted(RoomId, ReplyRoute, Box<Reaction>),
     /// Reactions to some messages.
     Reactions(RoomId, ReplyRoute),
+    /// The groups of a user that shall be in one more.
+    GroupsCounted(RoomId, ReplyRoute, Box<RosterRequest>),
     /// What was said is removed; in a conversation of the two users of these inboxes.
     HistoryRemoved(RoomId, ReplyRoute, Option<[RoomId; 2]>),
     /// A page of what waits for a user.

@@ -2,6 +2,7 @@
 
 mod conversations;
 mod edits;
+mod groups;
 mod histories;
 mod reactions;
 

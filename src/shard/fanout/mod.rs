@@ -80,7 +80,10 @@ impl Fanout {
                 self.append_to_channel(room, Push::Message { data: &data }, Recipients::All);
             }
             // These are for one session, or are not passed on.
-            RoomEvent::Reply(..) | RoomEvent::Lost(_) | RoomEvent::Replaced(_) => (),
+            RoomEvent::Reply(..)
+            | RoomEvent::Lost(_)
+            | RoomEvent::Replaced(_)
+            | RoomEvent::Expelled(..) => (),
         }
     }
 

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use crate::base::{Prng, RoomId};
 use crate::wire::{Epoch, Publication};
 
-use super::super::change::MessageChange;
-use super::super::messages::ChannelCreated;
+use super::super::messages::{Append, ChannelCreated};
 use super::super::record::{ChannelRecord, MessageAccounting, RemovedHistory};
 
 /// Most channels of one generation.
@@ -32,7 +31,8 @@ pub struct ChannelHead {
     offset: u64,
     /// Bytes of all data up to it.
     total_bytes: u64,
-    /// Number of messages up to it that change others, since the channel was last empty.
+    /// Number of messages up to it that change others, or say who is a member, since the channel
+    /// was last empty.
     changes_count: u64,
     /// The time of the last message that was removed, Unix ms; it matters only when none is left.
     last_unix_ms: u64,
@@ -94,11 +94,11 @@ impl ChannelHead {
     }
 
     /// A message is put in behind all others.
-    pub fn append(&mut self, said: &Publication, change: Option<&MessageChange>) {
+    pub fn append(&mut self, said: &Publication, append: &Append) {
         self.epoch_state = EpochState::Written;
         self.offset = said.offset;
         self.total_bytes += said.cost_bytes() as u64;
-        self.changes_count += u64::from(change.is_some());
+        self.changes_count += u64::from(append.is_about_others());
     }
 
     /// Messages went from the channel's beginning, this one the last of them. Its record is
@@ -183,7 +183,7 @@ impl ChannelHead {
         self.total_bytes
     }
 
-    /// Messages up to it that change others.
+    /// Messages up to it that change others, or say who is a member.
     pub fn changes_count(&self) -> u64 {
         self.changes_count
     }

@@ -38,6 +38,7 @@ impl EngineSetup {
             bytes_max: u64::MAX,
             age_ms_max: u64::MAX,
             channel_ms_max: u64::MAX,
+            has_rosters: false,
         })
     }
 

@@ -107,7 +107,9 @@ impl<D: Disk> StagedDisk<D> {
             | StoreKeyspace::Dead
             | StoreKeyspace::Ids
             | StoreKeyspace::ReactionTotals
-            | StoreKeyspace::Reactions => None,
+            | StoreKeyspace::Reactions
+            | StoreKeyspace::GroupMembers
+            | StoreKeyspace::UserGroups => None,
         })
     }
 

@@ -20,6 +20,7 @@ mod disks;
 mod edits;
 mod fairness;
 mod given_up;
+mod groups;
 mod ids;
 mod model;
 mod reactions;
@@ -38,10 +39,11 @@ const FOREVER: Retention = Retention {
     bytes_max: u64::MAX,
     age_ms_max: u64::MAX,
     channel_ms_max: u64::MAX,
+    has_rosters: false,
 };
 
 /// Namespaces: 0 `room:` at once, 1 `soon:` at an interval, 2 `few:` little kept,
-/// 3 everything else, as `room:`.
+/// 3 everything else, as `room:`, 4 `group:` and 5 `club:` as `room:` and `few:`, of groups.
 pub(super) fn setup() -> EngineSetup {
     let few = Retention {
         count_max: 20,
@@ -50,6 +52,8 @@ pub(super) fn setup() -> EngineSetup {
         channel_ms_max: 120_000,
         ..FOREVER
     };
+    let groups = Retention { has_rosters: true, ..FOREVER };
+    let clubs = Retention { has_rosters: true, ..few };
     let soon = Retention { durability: Durability::Interval, ..FOREVER };
     EngineSetup {
         options: Options {
@@ -58,7 +62,7 @@ pub(super) fn setup() -> EngineSetup {
             interval_ms: 100,
             ..Options::default()
         },
-        retention: vec![FOREVER, soon, few, FOREVER],
+        retention: vec![FOREVER, soon, few, FOREVER, groups, clubs],
         namespace_of: Box::new(namespace_of),
         new_name_key: [1; 16],
     }
@@ -69,6 +73,8 @@ pub(super) fn namespace_of(channel: &str) -> u16 {
         Some(("room", _)) => 0,
         Some(("soon", _)) => 1,
         Some(("few", _)) => 2,
+        Some(("group", _)) => 4,
+        Some(("club", _)) => 5,
         _ => 3,
     }
 }
@@ -210,7 +216,7 @@ pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
     };
     let namespace = namespace_of(channel);
     let channel_created = Some(channel_created);
-    let (addressee, keeps_id, change) = (None, false, None);
+    let (addressee, keeps_id, change, roster) = (None, false, None, None);
     StoreOp::Append(Box::new(Append {
         room,
         namespace,
@@ -219,6 +225,7 @@ pub(super) fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
         addressee,
         keeps_id,
         change,
+        roster,
     }))
 }
 

@@ -274,9 +274,16 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> StoreResult
     };
     let (channel_created, publication) =
         (Some(channel_created).filter(|_| offset == 1), publication.into());
-    let (addressee, keeps_id, change) = (None, false, None);
-    let append =
-        Append { room, namespace: 0, channel_created, publication, addressee, keeps_id, change };
+    let append = Append {
+        room,
+        namespace: 0,
+        channel_created,
+        publication,
+        addressee: None,
+        keeps_id: false,
+        change: None,
+        roster: None,
+    };
     ask(engine, StoreOp::Append(Box::new(append)))
 }
 

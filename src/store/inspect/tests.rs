@@ -86,6 +86,7 @@ fn append(room: RoomId, channel: &str, offset: u64) -> StoreOp {
         addressee,
         keeps_id,
         change,
+        roster: None,
     }))
 }
 

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::{
-    Conversation, DuePage, OpenedChannel, PendingMessage, ReactionPage, ReactionResult, ReadMarkers,
-    RequestId, StoreError,
+    Conversation, DuePage, OpenedChannel, PendingMessage, ReactionPage, ReactionResult,
+    ReadMarkers, RequestId, StoreError,
 };
 use crate::base::RoomId;
 use crate::wire::Publication;
@@ -51,6 +51,8 @@ pub enum StoreResult {
     Reacted(ReactionResult),
     /// To `Reactions`.
     Reactions(ReactionPage),
+    /// To `CountGroups`: at most as many as there may be.
+    GroupsCounted(u32),
     /// To `RemoveHistory`: the last offset that is removed; 0 where the store has no channel.
     HistoryRemoved(u64),
     /// To `Attempted` and `DeadLetter`.
@@ -123,6 +125,12 @@ impl StoreResult {
         Ok(last)
     }
 
+    /// The answer to `CountGroups`: how many there are.
+    pub fn groups_counted(self) -> Result<u32, StoreError> {
+        let StoreResult::GroupsCounted(count) = self else { return Err(self.failure()) };
+        Ok(count)
+    }
+
     /// Why it failed.
     pub fn failure(self) -> StoreError {
         match self {
@@ -137,6 +145,7 @@ impl StoreResult {
             | StoreResult::Pending(..)
             | StoreResult::Reacted(_)
             | StoreResult::Reactions(_)
+            | StoreResult::GroupsCounted(_)
             | StoreResult::HistoryRemoved(_)
             | StoreResult::Done => unreachable!("the store answers what it was asked"),
         }

@@ -84,6 +84,8 @@ fields! {
     Value = "value",
     Offsets = "offsets",
     AsModerator = "as_moderator",
+    Member = "member",
+    Role = "role",
 }
 
 /// This field of a call is missing, or out of its range.
@@ -109,6 +111,8 @@ impl From<Field> for ApiField {
             Field::Offsets => ApiField::Offsets,
             Field::Channels => ApiField::Channels,
             Field::Reverse => ApiField::Reverse,
+            Field::Member => ApiField::Member,
+            Field::Role => ApiField::Role,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::cursor::{self, MemberCursor};
+use super::groups::GroupRole;
 use super::payload;
 use crate::wire::json_out::{put_info, put_publication};
 use crate::wire::{ClientInfo, Payload, Position, Publication};
@@ -28,6 +29,7 @@ pub struct ConversationEntry<'a> {
     pub read: u64,
     pub unread: u64,
     pub last: Option<&'a Publication>,
+    pub role: Option<GroupRole>,
 }
 
 /// It is done: `{}`.
@@ -78,7 +80,7 @@ pub fn receipts<'a>(page: impl IntoIterator<Item = Receipt<'a>>, next: Option<&s
 }
 
 /// A page of a user's conversations:
-/// `{rooms: [{channel, head, delivered, read, unread, last}], next}`.
+/// `{rooms: [{channel, head, delivered, read, unread, role, last}], next}`.
 pub fn conversations<'a>(
     page: impl IntoIterator<Item = ConversationEntry<'a>>,
     next: Option<&str>,
@@ -90,6 +92,9 @@ pub fn conversations<'a>(
             members.number("delivered", one.delivered);
             members.number("read", one.read);
             members.number("unread", one.unread);
+            if let Some(role) = one.role {
+                members.text("role", role.word());
+            }
             if let Some(last) = one.last {
                 members.object("last", |members| put_publication(last, members));
             }

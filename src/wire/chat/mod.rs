@@ -12,6 +12,7 @@ mod answers;
 mod cursor;
 mod edits;
 mod fields;
+mod groups;
 mod histories;
 mod notices;
 mod reactions;
@@ -24,14 +25,18 @@ pub use edits::{
     changed_offset, edit_offset, edit_tags, edited, edited_offset, is_outlived, is_superseded,
     superseded,
 };
+pub use groups::{
+    GroupMember, GroupRole, RoleTags, RosterAction, is_role_change, role_change, role_notice,
+    roster,
+};
 pub use histories::{ChannelSince, HistoryPart, histories};
 pub use notices::{
     MembershipSummary, is_remainder, membership_summary, receipt, remainder, retracted,
     retracted_offset, retraction, typing,
 };
 pub use reactions::{
-    ReactedMessage, ReactionCount, Reactor, reacted, reaction_is_valid, reactions, takes_reactions,
-    with_reactions,
+    ReactedMessage, ReactionCount, Reactor, is_about_others, reacted, reaction_is_valid, reactions,
+    takes_reactions, with_reactions,
 };
 pub use requests::{ChatMessage, ChatPlace, ChatRequest, Method, call};
 
@@ -43,7 +48,7 @@ use super::json_out::{self, JsonMembers};
 use super::{ID_TAG, Payload, TRACE_TAG};
 
 /// Tags that the server itself gives to messages, or reads: no backend may.
-pub const OWN_TAGS: [&str; 12] = [
+pub const OWN_TAGS: [&str; 14] = [
     ID_TAG,
     TRACE_TAG,
     // Whoever else gave these to a message in a personal channel would make that look like a
@@ -58,6 +63,8 @@ pub const OWN_TAGS: [&str; 12] = [
     edits::EDITED_TAG,
     edits::EDIT_OFFSET_TAG,
     reactions::REACTIONS_TAG,
+    groups::MEMBER_TAG,
+    groups::ROLE_TAG,
 ];
 
 /// Whether this is one of `OWN_TAGS`.

@@ -6,6 +6,7 @@
 //! Deliberately absent: who may react, and how many may.
 
 use super::edits::changed_offset;
+use super::groups::is_role_change;
 use super::notices::RETRACTED_TAG;
 use super::payload;
 use crate::base::limits::REACTION_BYTES_MAX;
@@ -43,10 +44,16 @@ pub fn reaction_is_valid(text: &str) -> bool {
     (1..=REACTION_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
+/// Whether a message says nothing that is read: it changes another one, or says that a user has
+/// another role.
+pub fn is_about_others(message: &Publication) -> bool {
+    changed_offset(message).is_some() || is_role_change(message)
+}
+
 /// Whether a message may be reacted to: not one that was taken back, nor one that says
-/// something about another one.
+/// something about another one, or about a member.
 pub fn takes_reactions(message: &Publication) -> bool {
-    message.tag(RETRACTED_TAG).is_none() && changed_offset(message).is_none()
+    message.tag(RETRACTED_TAG).is_none() && !is_about_others(message)
 }
 
 /// Who reacts to a message has changed:

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::cursor;
 use super::fields::ChatFields;
+use super::groups::{GroupRole, RosterAction};
 use super::histories::{self, ChannelSince};
 use super::reactions::reaction_is_valid;
 use crate::base::limits::{
@@ -33,6 +34,12 @@ pub enum Method {
     Reactions,
     Edit,
     History,
+    Join,
+    Leave,
+    Invite,
+    Kick,
+    SetRole,
+    Roster,
 }
 
 /// A method with its data, which may be right.
@@ -105,6 +112,20 @@ pub enum ChatRequest<'a> {
         /// Newest first.
         reverse: bool,
     },
+    /// Change who the members of a group are.
+    ChangeRoster {
+        channel: Cow<'a, str>,
+        action: RosterAction,
+        /// Whom it is about; nobody for who asks.
+        member: Option<Cow<'a, str>>,
+    },
+    /// Who are the members of a group?
+    Roster {
+        channel: Cow<'a, str>,
+        /// A name, or nothing for the first page.
+        after: Cow<'a, str>,
+        limit: u32,
+    },
 }
 
 /// Which channels a request is about.
@@ -133,7 +154,9 @@ impl<'a> ChatRequest<'a> {
             | ChatRequest::Retract { channel, .. }
             | ChatRequest::Edit { channel, .. }
             | ChatRequest::React { channel, .. }
-            | ChatRequest::Reactions { channel, .. } => ChatPlace::Channel(channel),
+            | ChatRequest::Reactions { channel, .. }
+            | ChatRequest::ChangeRoster { channel, .. }
+            | ChatRequest::Roster { channel, .. } => ChatPlace::Channel(channel),
             ChatRequest::Send { to, .. } => ChatPlace::Conversation(to),
             ChatRequest::Rooms { .. } => ChatPlace::Inbox,
             ChatRequest::History { .. } => ChatPlace::Several,
@@ -156,7 +179,7 @@ pub struct ChatMessage<'a> {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Method; 13] = [
+    pub const ALL: [Method; 19] = [
         Method::Publish,
         Method::Send,
         Method::Ack,
@@ -170,6 +193,12 @@ impl Method {
         Method::Reactions,
         Method::Edit,
         Method::History,
+        Method::Join,
+        Method::Leave,
+        Method::Invite,
+        Method::Kick,
+        Method::SetRole,
+        Method::Roster,
     ];
 
     /// By its name behind `chat.`.
@@ -188,6 +217,12 @@ impl Method {
             "reactions" => Some(Method::Reactions),
             "edit" => Some(Method::Edit),
             "history" => Some(Method::History),
+            "join" => Some(Method::Join),
+            "leave" => Some(Method::Leave),
+            "invite" => Some(Method::Invite),
+            "kick" => Some(Method::Kick),
+            "set_role" => Some(Method::SetRole),
+            "roster" => Some(Method::Roster),
             _ => None,
         }
     }
@@ -199,7 +234,8 @@ impl Method {
             | Method::Rooms
             | Method::Members
             | Method::Reactions
-            | Method::History => true,
+            | Method::History
+            | Method::Roster => true,
             Method::Publish
             | Method::Send
             | Method::Ack
@@ -207,7 +243,12 @@ impl Method {
             | Method::Typing
             | Method::Retract
             | Method::React
-            | Method::Edit => false,
+            | Method::Edit
+            | Method::Join
+            | Method::Leave
+            | Method::Invite
+            | Method::Kick
+            | Method::SetRole => false,
         }
     }
 
@@ -271,7 +312,52 @@ impl Method {
                 limit: limit(&fields)?,
                 reverse: fields.flag(Field::Reverse)?,
             },
+            Method::Join
+            | Method::Leave
+            | Method::Invite
+            | Method::Kick
+            | Method::SetRole
+            | Method::Roster => self.read_of_group(&fields)?,
         })
+    }
+
+    /// The same of a method about the members of a group.
+    fn read_of_group<'a>(
+        self,
+        fields: &ChatFields<'a>,
+    ) -> Result<ChatRequest<'a>, InvalidFieldError> {
+        let channel = channel(fields)?;
+        let action = match self {
+            Method::Join => RosterAction::Join,
+            Method::Leave => RosterAction::Leave,
+            Method::Invite => RosterAction::Invite,
+            Method::Kick => RosterAction::Kick,
+            Method::SetRole => RosterAction::SetRole(role(fields)?),
+            Method::Roster
+            | Method::Publish
+            | Method::Send
+            | Method::Ack
+            | Method::Read
+            | Method::Receipts
+            | Method::Rooms
+            | Method::Members
+            | Method::Typing
+            | Method::Retract
+            | Method::React
+            | Method::Reactions
+            | Method::Edit
+            | Method::History => {
+                let (after, limit) = (after_name(fields)?, limit(fields)?);
+                return Ok(ChatRequest::Roster { channel, after, limit });
+            }
+        };
+        let member = match action {
+            RosterAction::Join | RosterAction::Leave => None,
+            RosterAction::Invite | RosterAction::Kick | RosterAction::SetRole(_) => {
+                Some(fields.needed_text(Field::Member, channel_is_valid)?)
+            }
+        };
+        Ok(ChatRequest::ChangeRoster { channel, action, member })
     }
 }
 
@@ -316,6 +402,13 @@ fn after_member(fields: &ChatFields<'_>) -> Result<Option<(ShardId, ConnId)>, In
 fn limit(fields: &ChatFields<'_>) -> Result<u32, InvalidFieldError> {
     let limit = fields.number(Field::Limit, 1..=u64::from(PAGE_MAX))?;
     Ok(limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(PAGE_DEFAULT))
+}
+
+/// A role that a member may be given.
+fn role(fields: &ChatFields<'_>) -> Result<GroupRole, InvalidFieldError> {
+    let role = fields.text(Field::Role, |_| true)?;
+    let role = role.as_deref().and_then(GroupRole::named).filter(|role| role.is_member());
+    role.ok_or(InvalidFieldError(Field::Role))
 }
 
 /// What somebody reacts with; an empty text is none.

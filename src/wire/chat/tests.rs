@@ -359,12 +359,21 @@ fn answers_say_how_far_everybody_is() {
         read: 7,
         unread: 1,
         last: Some(&last),
+        role: Some(GroupRole::Admin),
     };
-    let ahead =
-        ConversationEntry { channel: "d", head: 1, delivered: 2, read: 2, unread: 0, last: None };
+    let ahead = ConversationEntry {
+        channel: "d",
+        head: 1,
+        delivered: 2,
+        read: 2,
+        unread: 0,
+        last: None,
+        role: None,
+    };
     let want = json!({ "rooms": [
         {
             "channel": "c", "head": 9, "delivered": 8, "read": 7, "unread": 1,
+            "role": "admin",
             "last": {
                 "data": 1, "offset": 9,
                 "info": { "user": "a\"\n", "client": CLIENT, "chan_info": {} },
@@ -446,7 +455,7 @@ proptest! {
         let good = json!({
             "channel": "room:1", "data": [{"a": "\u{1f600}"}], "id": "i", "traceparent": TRACE,
             "sent_at_ms": 1, "to": "bob", "ttl_s": 1, "offset": 1, "took_ms": 1, "limit": 1,
-            "value": "👍", "offsets": [1, 2],
+            "value": "👍", "offsets": [1, 2], "member": "ann", "role": "owner",
             "channels": ["a", { "channel": "b", "offset": 1, "epoch": "e" }],
         }).to_string().into_bytes();
         let mut changed = good.clone();

@@ -2,6 +2,7 @@
 //! `rookery store` says about one at rest.
 
 mod commands;
+mod groups;
 mod opening;
 mod removal;
 mod space;

@@ -196,6 +196,7 @@ fn conversations_are_asked_of_ones_own_inbox() {
             markers: ReadMarkers { delivered: 5, read: 4 },
             unread: 1,
             last: Some(Arc::new(last)),
+            role: None,
         }];
         harness.answer(room, RoomReply::Conversations(page, None));
         let last = json!({ "data": 1, "offset": 6, "tags": { "id": "i" }, "time": 9 });

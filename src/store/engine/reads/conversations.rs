@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{PartialRead, Slice};
+use super::{PartialRead, Slice, roster};
 use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_BYTES_MAX;
 use crate::store::disk::{Disk, StoreKeyspace};
@@ -13,9 +13,10 @@ use crate::store::engine::budget::Budget;
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::ChannelHead;
 use crate::store::messages::{
-    Conversation, ConversationsQuery, ReadOrder, StoreError, StoreResult,
+    Conversation, ConversationsQuery, ReadMarkers, ReadOrder, StoreError, StoreResult,
 };
 use crate::store::{key, record};
+use crate::wire::chat::GroupRole;
 use crate::wire::{Publication, chat};
 
 /// Conversations in one answer: each is a read of its channel's record, its head, the
@@ -114,6 +115,16 @@ fn conversation<D: Disk>(
 ) -> Result<Option<Conversation>, StoreError> {
     // A removed channel stays among the conversations for a moment.
     let Some(head) = channels.head(room)? else { return Ok(None) };
+    let mut role = None;
+    if channels.rules(head.namespace()).has_rosters {
+        role = roster::role(channels, room, user, budget)?;
+        // What is said there is for members. Others were here before it was a group.
+        match role {
+            Some(GroupRole::Member | GroupRole::Admin | GroupRole::Owner) => (),
+            Some(GroupRole::Invited) => return Ok(Some(invitation(channel))),
+            None => return Ok(None),
+        }
+    }
     let markers = channels.markers_at(&key::named(room, user))?.unwrap_or_default();
     let mut last = None;
     if head.first_shown(channels.rules(head.namespace()).count_max) <= head.offset() {
@@ -126,7 +137,13 @@ fn conversation<D: Disk>(
     // Its record, its read markers, and its head are a read each.
     (0..3).for_each(|_| budget.got(0));
     let unread = unread(channels, room, &head, markers.read, budget)?;
-    Ok(Some(Conversation { channel, head: head.offset(), markers, unread, last }))
+    Ok(Some(Conversation { channel, head: head.offset(), markers, unread, last, role }))
+}
+
+/// A group that a user is invited to, without anything that is said there.
+fn invitation(channel: Box<str>) -> Conversation {
+    let (markers, role) = (ReadMarkers::default(), Some(GroupRole::Invited));
+    Conversation { channel, head: 0, markers, unread: 0, last: None, role }
 }
 
 /// The number of messages after a user's read marker. Messages that change others are subtracted by
@@ -149,7 +166,7 @@ fn unread<D: Disk>(
     budget.got(value.len());
     let (message, accounting) = record::take_message(&value, oldest)?;
     let is_unread = read < oldest;
-    let is_counted = is_unread && chat::changed_offset(&message).is_some();
+    let is_counted = is_unread && chat::is_about_others(&message);
     let before = accounting.changes_count - u64::from(is_counted);
     Ok(behind.saturating_sub(head.changes_count().saturating_sub(before)))
 }

@@ -28,6 +28,7 @@ mod open;
 mod pending;
 mod reactions;
 mod receipts;
+mod roster;
 
 /// Most entries of one answer. It is one more than a client gets, so that rooms learn whether there
 /// is another page.
@@ -107,6 +108,7 @@ pub(super) fn slice<D: Disk>(
         }
         StoreOp::Pending(page) => pending::pending(channels, counts, page, so_far, budget),
         StoreOp::Reactions(query) => reactions::reactions(channels, query, so_far, budget),
+        StoreOp::CountGroups(inbox) => roster::groups_count(channels, *inbox, budget),
         StoreOp::Append(_)
         | StoreOp::AdvanceMarker(_)
         | StoreOp::Attempted(_)

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::reactions::reacted_span;
+use super::roster::members;
 use super::{PartialRead, Slice, message};
 use crate::base::RoomId;
 use crate::store::disk::{Disk, StoreKeyspace};
@@ -70,10 +71,15 @@ pub(super) fn opened<D: Disk>(
         })?;
     }
     let reacted = reacted_span(channels, open.room, budget)?;
+    let has_roster = channels.rules(head.namespace()).has_rosters;
+    let roster = match has_roster {
+        true => members(channels, open.room, budget)?,
+        false => Vec::new(),
+    };
     let HistoryTail { mut tail, ids, .. } = *tail;
     tail.reverse();
     let (epoch, created_unix_ms, head) = (head.epoch(), head.created_unix_ms(), head.offset());
-    let opened = OpenedChannel { epoch, created_unix_ms, head, first, tail, ids, reacted };
+    let opened = OpenedChannel { epoch, created_unix_ms, head, first, tail, ids, reacted, roster };
     Ok(Slice::Whole(StoreResult::Opened(Some(Box::new(opened)), channels.losses_count())))
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Invariants: a channel's readers go before its record, so that a channel that is created
 //! again begins without them; a channel with a pending message or a dead letter stays, as
-//! does one in which a message may still be repeated; of a dead letter no body is left when
+//! does one in which a message may still be repeated, and a group with members; of a dead letter no body is left when
 //! its message would have been too old.
 //!
 //! Deliberately absent: the choice of a channel, and the time.
@@ -11,7 +11,7 @@
 use std::ops::ControlFlow;
 
 use crate::base::RoomId;
-use crate::store::disk::{Disk, KeyRange, StoreKeyspace};
+use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::channels::ChannelStore;
 use crate::store::engine::heads::ChannelHead;
 use crate::store::key;
@@ -89,9 +89,12 @@ pub(super) fn remove_channel<D: Disk>(
     if !is_over || is_waited_for(channels, room, &head)? || channels.knows_ids(room, now_unix_ms)? {
         return Ok(ChannelRemoval::Keep);
     }
+    // The members of a group last longer than what is said there.
+    if has_members(channels, room)? {
+        return Ok(ChannelRemoval::Keep);
+    }
     let record = channels.record(room)?.ok_or(StoreError::Damaged)?;
-    let readers =
-        KeyRange { first: key::channel(room).to_vec(), last: key::names_behind(room, "").last };
+    let readers = key::names_of(room);
     let mut keys = Vec::new();
     channels.staged().scan(
         StoreKeyspace::Markers,
@@ -117,6 +120,21 @@ pub(super) fn remove_channel<D: Disk>(
     let forgotten =
         head.parties().map_or(ChannelRemoval::GoneButConversations, |_| ChannelRemoval::Gone);
     Ok(forgotten)
+}
+
+/// Whether it is a group of somebody.
+fn has_members<D: Disk>(channels: &ChannelStore<D>, room: RoomId) -> Result<bool, StoreError> {
+    let mut found = false;
+    channels.staged().scan(
+        StoreKeyspace::GroupMembers,
+        &key::names_of(room),
+        ReadOrder::OldestFirst,
+        &mut |_, _| {
+            found = true;
+            ControlFlow::Break(())
+        },
+    )?;
+    Ok(found)
 }
 
 /// Whether a message is pending there, or a dead letter.

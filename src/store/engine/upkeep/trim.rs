@@ -234,7 +234,9 @@ fn take_along<D: Disk>(
             | StoreKeyspace::Pending
             | StoreKeyspace::Ids
             | StoreKeyspace::ReactionTotals
-            | StoreKeyspace::Reactions => {
+            | StoreKeyspace::Reactions
+            | StoreKeyspace::GroupMembers
+            | StoreKeyspace::UserGroups => {
                 let mut record = PendingRecord::take(&value)?;
                 record.message.clone_from(message);
                 record.put()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::change::{self, Replaced};
 use super::reaction::ReactionKeys;
+use super::roster;
 use crate::base::RoomId;
 use crate::base::limits::CONVERSATION_WAITING_BYTES_MAX;
 use crate::store::change::ChangeKind;
@@ -72,8 +73,7 @@ pub(in crate::store::engine) fn plan<D: Disk>(
     gate: &mut AppendGate,
     append: &Append,
 ) -> Result<AppendPlan, StoreError> {
-    let Append { room, namespace, channel_created, publication, addressee, keeps_id: _, change } =
-        append;
+    let Append { room, namespace, channel_created, publication, addressee, change, .. } = append;
     let known = channels.head(*room)?;
     let head = match (known, channel_created) {
         (Some(head), Some(channel_created)) if head.epoch() != channel_created.epoch => {
@@ -111,9 +111,10 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         None => ReactionKeys::default(),
     };
     let addressee = waits_for(channels, append)?;
-    let author = match addressee {
-        Some(_) => markers_of_author(channels, *room, publication)?,
-        None => None,
+    let keeps_read = addressee.is_some() || channels.rules(head.namespace()).has_rosters;
+    let author = match keeps_read && !append.is_farewell() {
+        true => markers_of_author(channels, *room, publication)?,
+        false => None,
     };
     let renamed = match head.epoch_state() {
         EpochState::Written => None,
@@ -145,6 +146,9 @@ impl AppendPlan {
         }
         let said = replaced.wordless.as_ref().unwrap_or(publication);
         let quota = put_message(channels, head, said, append);
+        if let Some(change) = &append.roster {
+            roster::change(channels, room, publication.offset, change);
+        }
         if append.keeps_id {
             channels.put_id(room, publication);
         }
@@ -215,7 +219,7 @@ fn waits_for<D: Disk>(
     }
 }
 
-/// Who had read all of a conversation has read what it says there, too: the
+/// Who had read all of a conversation or a group has read what it says there, too: the
 /// author's read markers, if they change.
 fn markers_of_author<D: Disk>(
     channels: &ChannelStore<D>,
@@ -237,7 +241,7 @@ fn put_message<D: Disk>(
     said: &Publication,
     append: &Append,
 ) -> QuotaState {
-    head.append(said, append.change.as_ref());
+    head.append(said, append);
     let value = record::put_message(said, head.total_bytes(), head.changes_count());
     let key = key::message(append.room, head.offset());
     channels.staged_mut().put(StoreKeyspace::Messages, &key, value);

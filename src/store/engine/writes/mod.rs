@@ -9,3 +9,4 @@ pub(super) mod history_removal;
 pub(super) mod markers;
 pub(super) mod pending;
 pub(super) mod reaction;
+pub(super) mod roster;

@@ -1,0 +1,76 @@
+//! Reads who the members of a group are, and how many groups a user is in. Both have a limit, so
+//! they are read at once.
+//!
+//! Deliberately absent: pages (`room`).
+
+use std::ops::ControlFlow;
+
+use super::Slice;
+use crate::base::RoomId;
+use crate::base::limits::USER_GROUPS_MAX;
+use crate::store::disk::{Disk, KeyRange, StoreKeyspace};
+use crate::store::engine::budget::Budget;
+use crate::store::engine::channels::ChannelStore;
+use crate::store::messages::{ReadOrder, StoreError, StoreResult};
+use crate::store::{key, record};
+use crate::wire::chat::{GroupMember, GroupRole};
+
+/// The members of a group, by name.
+pub(super) fn members<D: Disk>(
+    channels: &ChannelStore<D>,
+    room: RoomId,
+    budget: &mut Budget,
+) -> Result<Vec<GroupMember>, StoreError> {
+    budget.seek();
+    let mut found: Vec<Result<GroupMember, StoreError>> = Vec::new();
+    channels.staged().scan(
+        StoreKeyspace::GroupMembers,
+        &key::names_of(room),
+        ReadOrder::OldestFirst,
+        &mut |key, value| {
+            budget.read(value.len());
+            let user = key::name_of(key).map(|(_, name)| name.into()).ok_or(StoreError::Damaged);
+            found.push(user.and_then(|user| {
+                let (role, since_unix_ms) = record::take_group_role(value)?;
+                Ok(GroupMember { user, role, since_unix_ms })
+            }));
+            ControlFlow::Continue(())
+        },
+    )?;
+    found.into_iter().collect()
+}
+
+/// What a user is in a group.
+pub(super) fn role<D: Disk>(
+    channels: &ChannelStore<D>,
+    room: RoomId,
+    user: &str,
+    budget: &mut Budget,
+) -> Result<Option<GroupRole>, StoreError> {
+    budget.got(0);
+    let value = channels.staged().get(StoreKeyspace::GroupMembers, &key::named(room, user))?;
+    let role = value.map(|value| record::take_group_role(&value)).transpose()?;
+    Ok(role.map(|(role, _)| role))
+}
+
+/// How many groups a user is in, with those that it is invited to.
+pub(super) fn groups_count<D: Disk>(
+    channels: &ChannelStore<D>,
+    inbox: RoomId,
+    budget: &mut Budget,
+) -> Result<Slice, StoreError> {
+    budget.seek();
+    let mut count = 0;
+    let range: KeyRange = key::names_of(inbox);
+    channels.staged().scan(
+        StoreKeyspace::UserGroups,
+        &range,
+        ReadOrder::OldestFirst,
+        &mut |_, value| {
+            budget.read(value.len());
+            count += 1;
+            if count < USER_GROUPS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        },
+    )?;
+    Ok(Slice::Whole(StoreResult::GroupsCounted(count)))
+}
