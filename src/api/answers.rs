@@ -3,15 +3,16 @@
 //! Deliberately absent: which questions these are (`plan`), and how an answer is written
 //! (`wire::api`).
 
+use super::operator_calls::{protocol_of, told_connections, told_rooms};
 use super::plan::{ApiPlan, BlockReplies};
 use crate::blocks::{BlockStorage, BlockTarget, BlockTerms};
 use crate::room::RoomReply;
 use crate::session::chat_data;
 use crate::shard::{CoresReply, ServerReply, UserConnection};
+use crate::wire::ErrorCode;
 use crate::wire::api::{
     ApiAnswer, ApiBlock, ApiChannelAnswer, ApiConnection, ApiMethod, ApiNode, ApiRequestError,
 };
-use crate::wire::{Encoding, ErrorCode};
 
 /// What a request led to.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +66,9 @@ pub fn answer<'a>(
         }
         ApiPlan::Info => ApiAnswer::Info(node()),
         ApiPlan::Channels(index) => by_cores(ApiMethod::Channels, "", &replies[*index]),
+        ApiPlan::Operator(method, index) => {
+            by_cores(ApiMethod::Operator(*method), "", &replies[*index])
+        }
         ApiPlan::User(method, user, index) => by_cores(*method, user, &replies[*index]),
         ApiPlan::Block(method, index) => match all_replies.blocks.changes[*index] {
             Ok(storage) => {
@@ -112,14 +116,17 @@ fn by_cores<'a>(method: ApiMethod, user: &'a str, reply: &'a ServerReply) -> Api
         ServerReply::Cores(CoresReply::Connections(connections)) => {
             ApiAnswer::Connections(user, connections.iter().map(told).collect())
         }
+        ServerReply::Cores(CoresReply::ConnectionPage(page)) => {
+            ApiAnswer::Operator(method, told_connections(page))
+        }
+        ServerReply::Cores(CoresReply::TopRooms(top)) => {
+            ApiAnswer::Operator(method, told_rooms(top))
+        }
     }
 }
 
 fn told(connection: &UserConnection) -> ApiConnection {
-    let protocol = match connection.encoding {
-        Encoding::Json => "json",
-        Encoding::Protobuf => "protobuf",
-    };
+    let protocol = protocol_of(connection.encoding);
     ApiConnection { client: connection.client, app_name: connection.agent.word(), protocol }
 }
 

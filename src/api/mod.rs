@@ -9,6 +9,7 @@
 
 mod answers;
 mod block_change;
+mod operator_calls;
 mod plan;
 mod scopes;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::block_change::{block_change, block_page};
+use super::operator_calls::ask_operator;
 use crate::auth::{ApiKey, ApiScope};
 use crate::base::limits::{
     API_QUESTION_BYTES, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX, API_USER_QUESTIONS,
@@ -25,11 +26,13 @@ use crate::session::{
     CONVERSATION_NAMESPACE, ChannelKind, INBOX_NAMESPACE, NameKey, ServerChat, ServerPublish,
     conversation, resolve,
 };
-use crate::shard::{BlocksUpdate, ChannelsQuestion, ServerAsk, ServerOp, UserOp, UserQuestion};
+use crate::shard::{
+    BlocksUpdate, ChannelsQuestion, ChannelsWanted, ServerAsk, ServerOp, UserOp, UserQuestion,
+};
 use crate::store::ReadOrder;
 use crate::wire::api::{
-    ApiCall, ApiChatCall, ApiClose, ApiField, ApiMessage, ApiMethod, ApiRequestError, ApiUserCall,
-    ApiUserOp,
+    ApiCall, ApiChatCall, ApiClose, ApiField, ApiMessage, ApiMethod, ApiOperatorMethod,
+    ApiRequestError, ApiUserCall, ApiUserOp,
 };
 use crate::wire::chat::ChatPlace;
 use crate::wire::{ErrorCode, Payload};
@@ -129,7 +132,7 @@ impl Questions {
     /// The same about the connections of a user.
     pub fn ask_user(&mut self, question: UserQuestion) -> Result<usize, ErrorCode> {
         let cost = match question.op {
-            UserOp::List => API_READ_QUESTIONS,
+            UserOp::List | UserOp::Page(_) => API_READ_QUESTIONS,
             UserOp::Close { .. }
             | UserOp::Subscribe { .. }
             | UserOp::Unsubscribe { .. }
@@ -175,6 +178,8 @@ pub enum ApiPlan {
     Block(ApiMethod, usize),
     /// To a chat method.
     Chat(ApiMethod, usize),
+    /// To a method of operators' programs.
+    Operator(ApiOperatorMethod, usize),
     /// To blocks.
     Blocks {
         /// The page's index.
@@ -305,13 +310,18 @@ impl<'c> Caller<'c> {
         questions.ask(room, ServerOp::Room(RoomOp::RemoveHistory(Box::new(removal))))
     }
 
-    /// Asks which channels there are, of those that the key covers.
-    fn channels(&self, pattern: &str, questions: &mut Questions) -> Result<usize, ErrorCode> {
+    /// Asks every core about its channels, of those that the key covers.
+    pub(super) fn ask_channels(
+        &self,
+        pattern: &str,
+        wants: ChannelsWanted,
+        questions: &mut Questions,
+    ) -> Result<usize, ErrorCode> {
         if !self.key.scopes.contains(ApiScope::Channels) {
             return Err(ErrorCode::PermissionDenied);
         }
         let (tenant, covered) = (self.key.tenant.clone(), self.key.channels.clone());
-        let question = ChannelsQuestion { tenant, covered, pattern: pattern.into() };
+        let question = ChannelsQuestion { tenant, covered, pattern: pattern.into(), wants };
         questions.ask_for(ServerAsk::Channels(Arc::new(question)), API_READ_QUESTIONS)
     }
 
@@ -431,7 +441,8 @@ pub fn plan(
             false => Err(ErrorCode::PermissionDenied),
         },
         Ok(ApiCall::Channels { pattern }) => {
-            caller.channels(&pattern, questions).map(ApiPlan::Channels)
+            let asked = caller.ask_channels(&pattern, ChannelsWanted::All, questions);
+            asked.map(ApiPlan::Channels)
         }
         Ok(ApiCall::User(call)) => caller.user(call, questions),
         Ok(ApiCall::Block(call)) => {
@@ -452,6 +463,8 @@ pub fn plan(
         Ok(ApiCall::Chat(call)) => {
             return caller.chat(call, questions).unwrap_or_else(ApiPlan::Error);
         }
+        Ok(ApiCall::Operator(call)) => ask_operator(caller, call, questions)
+            .map(|(method, index)| ApiPlan::Operator(method, index)),
         Ok(ApiCall::Batch(calls)) => Ok(ApiPlan::Batch(
             calls.into_iter().map(|call| plan(caller, call, questions)).collect(),
         )),

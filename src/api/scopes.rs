@@ -4,7 +4,7 @@
 //! Deliberately absent: channels and tenants.
 
 use crate::auth::ApiScope;
-use crate::wire::api::ApiMethod;
+use crate::wire::api::{ApiMethod, ApiOperatorMethod};
 
 /// The scope without which a method is refused; a batch needs those of its calls.
 pub fn scope_of(method: ApiMethod) -> Option<ApiScope> {
@@ -28,6 +28,8 @@ pub fn scope_of(method: ApiMethod) -> Option<ApiScope> {
         | ApiMethod::UnblockAddress
         | ApiMethod::Blocks => Some(ApiScope::Blocks),
         ApiMethod::Chat(_) => Some(ApiScope::Chat),
+        ApiMethod::Operator(ApiOperatorMethod::ConnectionsList) => Some(ApiScope::Connections),
+        ApiMethod::Operator(ApiOperatorMethod::RoomsTop) => Some(ApiScope::Channels),
         ApiMethod::Batch => None,
     }
 }

@@ -318,6 +318,21 @@ pub const API_WHITELIST_MAX: usize = 100;
 /// Connections in one answer of the server API; a user with more is answered 106.
 pub const API_CONNECTIONS_MAX: usize = 1_000;
 
+/// Connections on a page of a user's.
+pub const API_CONNECTIONS_PAGE_MAX: usize = 100;
+
+/// The same where a call does not say.
+pub const API_CONNECTIONS_PAGE_DEFAULT: usize = 25;
+
+/// Channels that are named of one connection there; it says how many there are.
+pub const API_CONNECTION_CHANNELS_MAX: usize = 64;
+
+/// Rooms on a page of those that come first by some measure.
+pub const API_ROOMS_PAGE_MAX: usize = 100;
+
+/// The same where a call does not say.
+pub const API_ROOMS_PAGE_DEFAULT: usize = 25;
+
 /// Bytes of `info`, which travels with everything that its peer publishes.
 pub const INFO_BYTES_MAX: usize = 4 << 10;
 

@@ -81,7 +81,7 @@ pub use output::{MessageStep, RoomOutput, UnmetMessage};
 pub use requests::{
     ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryQuery,
     HistoryRemoval, IdSource, LeaveReason, MembersPage, PublishMode, Reaction, ReactionsPage,
-    ReadMarkerUpdate, ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe, RosterAuthority,
+    ReadMarkerUpdate, ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe, RoomSummary, RosterAuthority,
     RosterPage, RosterRequest, Unrecovered,
 };
 pub use rooms::Rooms;

@@ -127,7 +127,7 @@ impl PublishMode {
 }
 
 /// The tenant, channel and namespace of a room.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelKey {
     /// The tenant; empty where there is only one.
     pub tenant: Arc<str>,
@@ -135,6 +135,17 @@ pub struct ChannelKey {
     pub channel: Arc<str>,
     /// Index into the configured namespaces, equal on all shards.
     pub namespace: u16,
+}
+
+/// What operators ask about a room.
+#[derive(Clone, Copy, Debug)]
+pub struct RoomSummary<'r> {
+    /// Its name.
+    pub channel_key: &'r ChannelKey,
+    /// Connections in it.
+    pub members_count: u32,
+    /// Messages in the last minute, about.
+    pub messages_per_min: u64,
 }
 
 /// A part of a room's history.

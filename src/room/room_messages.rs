@@ -27,7 +27,7 @@ use super::{
     Namespace, PublishAck, PublishMode, Reaction, ReactionsPage, RetractRight, RoomEvent,
     RoomOutput, RoomPublish, RoomReply, RoomRequest, ack_key,
 };
-use crate::base::{Bucket, MonotonicUs, RoomId, ShardId, Timestamps};
+use crate::base::{Bucket, MinuteCount, MonotonicUs, RoomId, ShardId, Timestamps};
 use crate::store::{
     OpenedChannel, ReactionTotals, RequestId, Requester, RosterChange, StoreError, StoreOp,
 };
@@ -39,6 +39,8 @@ pub(super) struct RoomMessages {
     channel_key: ChannelKey,
     memory: RoomMemory,
     rate: Bucket,
+    /// How much is said, for operators.
+    said: MinuteCount,
     /// How it is told what messages are reacted to with, wherever they are.
     reaction_notices: ReactionNotices,
 }
@@ -55,6 +57,7 @@ impl RoomMessages {
             channel_key,
             memory: RoomMemory::new(id, stream, now),
             rate: Bucket::full(),
+            said: MinuteCount::default(),
             reaction_notices: ReactionNotices::default(),
         }
     }
@@ -67,6 +70,11 @@ impl RoomMessages {
     /// Its name.
     pub fn channel_key(&self) -> &ChannelKey {
         &self.channel_key
+    }
+
+    /// How many messages got their place in the last minute, about.
+    pub fn said_per_min(&self, now: Timestamps) -> u64 {
+        self.said.count(now.tick)
     }
 
     /// Its stream, if it is on disk.
@@ -122,6 +130,7 @@ impl RoomMessages {
         }
         let message =
             MessageInFlight { publication, change: None, roster: None, mode, id_source, timing };
+        self.said.add(cx.now.tick);
         if self.durable().is_some() {
             return Decision::of(self.keep(by, message, cx));
         }
@@ -380,6 +389,7 @@ impl RoomMessages {
         message: MessageInFlight,
         cx: &mut RoomContext<'_>,
     ) -> Option<RoomReply> {
+        self.said.add(cx.now.tick);
         if self.durable().is_some() {
             return self.keep(by, message, cx);
         }

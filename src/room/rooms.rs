@@ -32,8 +32,8 @@ use super::single_sessions::SingleSessions;
 use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead};
 use super::user_rates::UserRates;
 use super::{
-    ChannelKey, InboxDelivery, LeaveReason, MessageStep, Options, ReplyTo, RoomEvent, RoomOp,
-    RoomOutput, RoomPublish, RoomReply, RoomRequest, RoomSubscribe,
+    InboxDelivery, LeaveReason, MessageStep, Options, ReplyTo, RoomEvent, RoomOp, RoomOutput,
+    RoomPublish, RoomReply, RoomRequest, RoomSubscribe, RoomSummary,
 };
 use crate::base::limits::ROOM_CREATORS_MAX;
 use crate::base::{Csprng, MonotonicMs, RoomId, SealKey, ShardId, Timestamps};
@@ -80,10 +80,14 @@ impl Rooms {
         })
     }
 
-    /// The name of the room in a slot, and its members; `None` for an empty slot.
-    pub fn in_slot(&self, slot: u32) -> Option<(&ChannelKey, u32)> {
+    /// What operators ask about the room in a slot; `None` for an empty slot.
+    pub fn in_slot(&self, slot: u32, now: Timestamps) -> Option<RoomSummary<'_>> {
         let room = self.set.in_slot(slot)?;
-        Some((room.messages().channel_key(), room.members().count()))
+        Some(RoomSummary {
+            channel_key: room.messages().channel_key(),
+            members_count: room.members().count(),
+            messages_per_min: room.messages().said_per_min(now),
+        })
     }
 
     /// One behind the highest slot.

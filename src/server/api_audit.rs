@@ -54,7 +54,8 @@ fn collect(call: &ApiCall<'_>, acts: &mut Vec<ApiAct>) {
         | ApiCall::History { .. }
         | ApiCall::Info
         | ApiCall::Channels { .. }
-        | ApiCall::Blocks(_) => (),
+        | ApiCall::Blocks(_)
+        | ApiCall::Operator(_) => (),
     }
 }
 

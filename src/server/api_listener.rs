@@ -3,7 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `POST /api/<method>` with `X-API-Key`, a JSON object | 200 with `result`, `replies` or `error` |
-//! | `POST /api/v1/chat.<method>`, the same | the same |
+//! | `POST /api/v1/<method>`, the same | the same |
 //! | `GET /api/openapi.json` with any key | 200 with the document of all methods (`openapi`) |
 //! | `POST /api/v1/presence_state`, the same | 200 with a page of the presence feed's state |
 //! | a field that is missing or out of its range | 400, and the field's name |
@@ -55,8 +55,8 @@ use crate::room::Namespace;
 use crate::session::NameKey;
 use crate::wire::ErrorCode;
 use crate::wire::api::{
-    ApiAnswer, ApiField, ApiMethod, ApiNode, ApiRequestError, parse_call, parse_state_call,
-    write_answer,
+    ApiAnswer, ApiField, ApiMethod, ApiNode, ApiOperatorMethod, ApiRequestError, parse_call,
+    parse_state_call, write_answer,
 };
 
 /// Connections of backends at a time; backends have pools of a few.
@@ -509,7 +509,15 @@ fn label(method: Option<ApiMethod>) -> BackendMethod {
             | ApiMethod::Blocks,
         ) => BackendMethod::Blocks,
         Some(ApiMethod::Chat(_)) => BackendMethod::Chat,
+        Some(ApiMethod::Operator(method)) => operator_label(method),
         Some(ApiMethod::Batch) => BackendMethod::Batch,
+    }
+}
+
+fn operator_label(method: ApiOperatorMethod) -> BackendMethod {
+    match method {
+        ApiOperatorMethod::ConnectionsList => BackendMethod::Connections,
+        ApiOperatorMethod::RoomsTop => BackendMethod::Channels,
     }
 }
 

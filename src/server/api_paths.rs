@@ -24,7 +24,7 @@ pub(super) fn method_at(path: &str) -> Option<ApiMethod> {
 
 fn before(method: ApiMethod) -> &'static str {
     match method {
-        ApiMethod::Chat(_) => OWN_METHODS_PATH,
+        ApiMethod::Chat(_) | ApiMethod::Operator(_) => OWN_METHODS_PATH,
         ApiMethod::Publish
         | ApiMethod::Broadcast
         | ApiMethod::Presence

@@ -19,8 +19,8 @@ use super::api_paths::path_of;
 use crate::api::scope_of;
 use crate::wire::ErrorCode;
 use crate::wire::api::{
-    ApiChatMethod, ApiMethod, answer_schema, error_schema, named_schemas, request_schema,
-    state_answer_schema, state_request_schema,
+    ApiChatMethod, ApiMethod, ApiOperatorMethod, answer_schema, error_schema, named_schemas,
+    request_schema, state_answer_schema, state_request_schema,
 };
 
 /// Where it is served.
@@ -263,6 +263,7 @@ fn summary(method: ApiMethod) -> &'static str {
         ApiMethod::Blocks => "Lists who is kept out, of one kind.",
         ApiMethod::Batch => "Makes several calls, each with an outcome of its own.",
         ApiMethod::Chat(method) => chat_summary(method),
+        ApiMethod::Operator(method) => operator_summary(method),
     }
 }
 
@@ -277,5 +278,14 @@ fn chat_summary(method: ApiChatMethod) -> &'static str {
         ApiChatMethod::Ack => "Says how much has arrived at a user.",
         ApiChatMethod::Receipts => "Reads how far the users of a channel are.",
         ApiChatMethod::Rooms => "Lists the conversations of a user.",
+    }
+}
+
+fn operator_summary(method: ApiOperatorMethod) -> &'static str {
+    match method {
+        ApiOperatorMethod::ConnectionsList => {
+            "Shows the connections of a user: from where, what, since when, in which channels."
+        }
+        ApiOperatorMethod::RoomsTop => "Lists the largest rooms, or the busiest.",
     }
 }

@@ -18,6 +18,7 @@ mod audit;
 mod batches;
 mod block_pass;
 mod conn;
+mod connection_page;
 mod connections;
 mod delivery;
 mod drain;
@@ -48,6 +49,7 @@ mod setup;
 mod shard;
 #[cfg(test)]
 mod tests;
+mod top_rooms;
 mod turn;
 mod turn_context;
 mod turn_counts;
@@ -55,6 +57,7 @@ mod upgrades;
 mod user_scan;
 
 pub use audit::{Audit, PresentConn, SubscriberRecord};
+pub use connection_page::{ConnectionPage, KnownConnection, PageOfConnections};
 pub use hooks::{HookCall, HookReturn, Hooks};
 pub use messages::{Gap, ShardMessage, home};
 pub use observe::{
@@ -62,12 +65,13 @@ pub use observe::{
     ScanRequest, ScanResult, Span, SpanAction, SpanExport, TopBy, TraceEvent, TraceEvents, hashed,
 };
 pub use options::{Options, PresenceListener, TracingOptions};
-pub use ranking_scan::{RANKED_ROOMS_MAX, RankedRoom, RoomRanking};
+pub use ranking_scan::{RANKED_ROOMS_MAX, RoomRanking};
 pub use server_questions::{
-    BlocksUpdate, ChannelsQuestion, CoresReply, ServerAnswer, ServerAsk, ServerOp, ServerQuestion,
-    ServerReply, UserConnection, UserOp, UserQuestion,
+    BlocksUpdate, ChannelsQuestion, ChannelsWanted, CoresReply, ServerAnswer, ServerAsk, ServerOp,
+    ServerQuestion, ServerReply, UserConnection, UserOp, UserQuestion,
 };
 pub use setup::{ShardCommand, ShardSetup};
 pub use shard::Shard;
+pub use top_rooms::{RankBy, RankPlace, RankedRoom, TopRooms};
 pub use turn::{Lanes, turn};
 pub use turn_counts::TurnCounts;

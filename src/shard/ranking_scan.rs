@@ -7,7 +7,9 @@
 //! Deliberately absent: the names of conversations and inboxes, which are those of people. They
 //! have two members at most, and are counted.
 
-use crate::room::{ChannelKey, Rooms};
+use super::top_rooms::{RankBy, RankedRoom, TopRooms};
+use crate::base::Timestamps;
+use crate::room::{RoomSummary, Rooms};
 
 /// Slots that one turn looks at: below 1 ms also without optimisation.
 const RANKED_SLOTS: u32 = 4_096;
@@ -15,20 +17,11 @@ const RANKED_SLOTS: u32 = 4_096;
 /// Rooms of one answer.
 pub const RANKED_ROOMS_MAX: usize = 100;
 
-/// A room, and how many connections are in it.
-#[derive(Clone, Debug)]
-pub struct RankedRoom {
-    /// Its name.
-    pub channel_key: ChannelKey,
-    /// Connections in it, on all shards.
-    pub members_count: u32,
-}
-
 /// What a walk has found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RoomRanking {
     /// The largest, largest first.
-    pub largest: Vec<RankedRoom>,
+    pub largest: TopRooms,
     /// All rooms that it has seen.
     pub rooms_count: u64,
 }
@@ -40,7 +33,7 @@ pub struct RankingScan {
     found: Option<(u64, RoomRanking)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Walk {
     scan_id: u64,
     /// Slots below were looked at.
@@ -51,7 +44,7 @@ struct Walk {
 impl RankingScan {
     /// Begins a walk. It replaces a running one, which gets no result.
     pub fn begin(&mut self, scan_id: u64) {
-        self.running = Some(Walk { scan_id, ..Walk::default() });
+        self.running = Some(Walk::new(scan_id));
     }
 
     /// Whether nobody walks.
@@ -60,12 +53,12 @@ impl RankingScan {
     }
 
     /// Looks at the next few rooms; at the end the result waits to be taken.
-    pub fn step(&mut self, rooms: &Rooms) {
+    pub fn step(&mut self, rooms: &Rooms, now: Timestamps) {
         let Some(mut walk) = self.running.take() else { return };
         let end = walk.slot.saturating_add(RANKED_SLOTS).min(rooms.span());
         for slot in walk.slot..end {
-            if let Some((channel_key, members_count)) = rooms.in_slot(slot) {
-                walk.add(channel_key, members_count);
+            if let Some(room) = rooms.in_slot(slot, now) {
+                walk.add(&room);
             }
         }
         walk.slot = end;
@@ -83,40 +76,45 @@ impl RankingScan {
 }
 
 impl Walk {
+    fn new(scan_id: u64) -> Walk {
+        let largest = TopRooms::new(RankBy::Members, RANKED_ROOMS_MAX);
+        Walk { scan_id, slot: 0, ranking: RoomRanking { largest, rooms_count: 0 } }
+    }
+
     /// Looks at a room.
-    fn add(&mut self, channel_key: &ChannelKey, members_count: u32) {
+    fn add(&mut self, room: &RoomSummary<'_>) {
         let RoomRanking { largest, rooms_count } = &mut self.ranking;
         *rooms_count += 1;
+        let &RoomSummary { channel_key, members_count, messages_per_min } = room;
         let name = &channel_key.channel;
-        if members_count == 0 || name.starts_with('@') || name.starts_with("dm#") {
-            return;
+        let is_of_people = name.starts_with('@') || name.starts_with("dm#");
+        if 0 < members_count && !is_of_people && largest.takes(members_count.into(), name) {
+            let channel_key = channel_key.clone();
+            largest.add(RankedRoom { channel_key, members_count, messages_per_min });
         }
-        if largest.len() == RANKED_ROOMS_MAX {
-            match largest.last() {
-                Some(least) if least.members_count < members_count => _ = largest.pop(),
-                Some(_) | None => return,
-            }
-        }
-        let is_larger = |other: &RankedRoom| members_count <= other.members_count;
-        let place = largest.partition_point(is_larger);
-        largest.insert(place, RankedRoom { channel_key: channel_key.clone(), members_count });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::ChannelKey;
 
     #[track_caller]
     fn check(rooms: impl IntoIterator<Item = (String, u32)>, want: &[(&str, u32)], count: u64) {
-        let mut walk = Walk::default();
+        let mut walk = Walk::new(1);
         for (name, members_count) in rooms {
             let channel_key = ChannelKey { tenant: "".into(), channel: name.into(), namespace: 0 };
-            walk.add(&channel_key, members_count);
+            walk.add(&RoomSummary {
+                channel_key: &channel_key,
+                members_count,
+                messages_per_min: 0,
+            });
         }
         let ranking = walk.ranking;
         let found: Vec<(&str, u32)> = ranking
             .largest
+            .rooms()
             .iter()
             .map(|room| (&*room.channel_key.channel, room.members_count))
             .collect();

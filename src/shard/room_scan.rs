@@ -9,9 +9,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::server_questions::{ChannelsQuestion, CoresReply};
+use super::server_questions::{ChannelsQuestion, ChannelsWanted, CoresReply};
+use super::top_rooms::{RankedRoom, TopRooms};
 use crate::auth::channel_matches;
-use crate::room::{ChannelKey, Rooms};
+use crate::base::Timestamps;
+use crate::room::{ChannelKey, RoomSummary, Rooms};
 
 /// What one turn does: 1 for a slot of the table of rooms, and more where patterns and names are
 /// long. Below 1 ms also without optimisation.
@@ -44,14 +46,19 @@ impl RoomScan {
 
     /// A question comes; it is answered under this id.
     pub fn ask(&mut self, id: u32, question: Arc<ChannelsQuestion>) {
-        let reply = CoresReply::Channels(Vec::new());
+        let reply = match &question.wants {
+            ChannelsWanted::All => CoresReply::Channels(Vec::new()),
+            ChannelsWanted::Top { by, rooms_max, .. } => {
+                CoresReply::TopRooms(TopRooms::new(*by, *rooms_max))
+            }
+        };
         self.questions.push_back(OpenQuestion { id, question, slot: 0, reply });
     }
 
     /// Looks at the next few rooms. Returns the answer to a question that has seen all.
-    pub fn step(&mut self, rooms: &Rooms) -> Option<(u32, CoresReply)> {
+    pub fn step(&mut self, rooms: &Rooms, now: Timestamps) -> Option<(u32, CoresReply)> {
         let mut question = self.questions.pop_front()?;
-        if question.step(rooms) {
+        if question.step(rooms, now) {
             return Some((question.id, question.reply));
         }
         self.questions.push_front(question);
@@ -61,19 +68,19 @@ impl RoomScan {
 
 impl OpenQuestion {
     /// Whether it has seen all rooms.
-    fn step(&mut self, rooms: &Rooms) -> bool {
+    fn step(&mut self, rooms: &Rooms, now: Timestamps) -> bool {
         let mut work_left = SCAN_WORK;
         while self.slot < rooms.span() {
             if work_left == 0 {
                 return false;
             }
             let mut work = 1;
-            if let Some((channel_key, members_count)) = rooms.in_slot(self.slot)
-                && 0 < members_count
-                && *channel_key.tenant == *self.question.tenant
+            if let Some(room) = rooms.in_slot(self.slot, now)
+                && 0 < room.members_count
+                && *room.channel_key.tenant == *self.question.tenant
             {
-                work += self.cost(channel_key);
-                self.take(channel_key, members_count);
+                work += self.cost(room.channel_key);
+                self.take(&room);
             }
             self.slot += 1;
             work_left = work_left.saturating_sub(work);
@@ -88,13 +95,27 @@ impl OpenQuestion {
         bytes * channel_key.channel.len() / COMPARED_BYTES
     }
 
-    fn take(&mut self, channel_key: &ChannelKey, members_count: u32) {
+    fn take(&mut self, room: &RoomSummary<'_>) {
+        let &RoomSummary { channel_key, members_count, messages_per_min } = room;
         let name = &channel_key.channel;
         let fits = |pattern: &str| channel_matches(pattern, name);
-        let ChannelsQuestion { covered, pattern, .. } = &*self.question;
-        if fits(pattern) && covered.iter().any(|pattern| fits(pattern)) {
-            let found = CoresReply::Channels(vec![(Arc::clone(name), members_count)]);
-            self.reply = std::mem::replace(&mut self.reply, CoresReply::Done).joined(found);
+        let ChannelsQuestion { covered, pattern, wants, .. } = &*self.question;
+        if !fits(pattern) || !covered.iter().any(|pattern| fits(pattern)) {
+            return;
         }
+        if let ChannelsWanted::Top { by, after, .. } = wants {
+            let ranked =
+                RankedRoom { channel_key: channel_key.clone(), members_count, messages_per_min };
+            let value = ranked.value(*by);
+            let is_behind = after.as_ref().is_none_or(|place| place.is_before(value, name));
+            if let CoresReply::TopRooms(top) = &mut self.reply
+                && is_behind
+            {
+                top.add(ranked);
+            }
+            return;
+        }
+        let found = CoresReply::Channels(vec![(Arc::clone(name), members_count)]);
+        self.reply = std::mem::replace(&mut self.reply, CoresReply::Done).joined(found);
     }
 }

@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 
+use super::connection_page::{ConnectionPage, PageOfConnections};
+use super::top_rooms::{RankBy, RankPlace, TopRooms};
 use crate::base::limits::{API_CHANNELS_LISTED_MAX, API_CONNECTIONS_MAX};
 use crate::base::{ClientId, ConnId, RoomId, UserHash};
 use crate::blocks::{BlockKinds, BlockTable};
@@ -69,6 +71,24 @@ pub struct ChannelsQuestion {
     pub covered: Vec<Box<str>>,
     /// This pattern, which is the call's.
     pub pattern: Box<str>,
+    /// Which of them.
+    pub wants: ChannelsWanted,
+}
+
+/// Which of the channels that fit a backend wants.
+#[derive(Clone, Debug)]
+pub enum ChannelsWanted {
+    /// All.
+    All,
+    /// The first by some measure.
+    Top {
+        /// The measure.
+        by: RankBy,
+        /// Those behind this place; `None` for the first page.
+        after: Option<RankPlace>,
+        /// How many at most.
+        rooms_max: usize,
+    },
 }
 
 /// What a backend asks of the connections of a user.
@@ -89,6 +109,8 @@ pub struct UserQuestion {
 pub enum UserOp {
     /// To be listed.
     List,
+    /// To be shown, as many as a page has.
+    Page(PageOfConnections),
     /// To end.
     Close {
         /// The code of the close frame.
@@ -143,8 +165,12 @@ pub enum CoresReply {
     Done,
     /// These are they.
     Connections(Vec<UserConnection>),
+    /// These are some of them.
+    ConnectionPage(ConnectionPage),
     /// Channels with somebody in them, and how many connections each has.
     Channels(Vec<(Arc<str>, u32)>),
+    /// The first of them by some measure.
+    TopRooms(TopRooms),
     /// There are more than one answer holds, or some are in as many channels as they may be.
     LimitExceeded,
 }
@@ -192,14 +218,23 @@ impl CoresReply {
                     CoresReply::LimitExceeded
                 }
             }
+            (CoresReply::ConnectionPage(one), CoresReply::ConnectionPage(other)) => {
+                CoresReply::ConnectionPage(one.joined(other))
+            }
+            (CoresReply::TopRooms(one), CoresReply::TopRooms(other)) => {
+                CoresReply::TopRooms(one.joined(other))
+            }
             (CoresReply::LimitExceeded, _) | (_, CoresReply::LimitExceeded) => {
                 CoresReply::LimitExceeded
             }
             (CoresReply::Done, reply) | (reply, CoresReply::Done) => reply,
-            (CoresReply::Connections(_), CoresReply::Channels(_))
-            | (CoresReply::Channels(_), CoresReply::Connections(_)) => {
-                unreachable!("all are asked the same")
-            }
+            (
+                CoresReply::Connections(_)
+                | CoresReply::ConnectionPage(_)
+                | CoresReply::Channels(_)
+                | CoresReply::TopRooms(_),
+                _,
+            ) => unreachable!("all are asked the same"),
         }
     }
 }

@@ -228,12 +228,11 @@ impl Shard {
         inbound.serve_postponed(sessions, &mut cx);
         sessions.fire_timers(&mut cx);
         self.step_drain(now);
-        self.step_user_scan(now);
         self.presence_pass.step(&self.sessions, &mut self.presence);
-        if let Some((id, reply)) = self.room_scan.step(self.home.rooms()) {
+        if let Some((id, reply)) = self.room_scan.step(self.home.rooms(), now) {
             self.server_answers.push(id, reply);
         }
-        self.ranking_scan.step(self.home.rooms());
+        self.ranking_scan.step(self.home.rooms(), now);
         let Shard { sessions, observer, .. } = self;
         observer.step_scans(now, sessions.connections(), &sessions.options().session);
         self.home.tick(now);
@@ -270,19 +269,25 @@ impl Shard {
         }
     }
 
-    fn step_user_scan(&mut self, now: Timestamps) {
+    /// Lets go who is kept out now, and looks for those that backends ask about; `address_of` says
+    /// where a peer is.
+    pub fn step_passes(&mut self, now: Timestamps, address_of: &mut AddressOf<'_>) {
+        self.step_blocks(now, address_of);
+        self.step_user_scan(now, address_of);
+    }
+
+    fn step_user_scan(&mut self, now: Timestamps, address_of: &mut AddressOf<'_>) {
         if self.user_scan.is_idle() {
             return;
         }
         let mut user_scan = mem::take(&mut self.user_scan);
         let (sessions, _, mut cx) = self.split(now);
-        let answers = user_scan.step(sessions, &mut cx);
+        let answers = user_scan.step(sessions, &mut cx, address_of);
         self.user_scan = user_scan;
         answers.into_iter().for_each(|(id, reply)| self.server_answers.push(id, reply));
     }
 
-    /// Lets go who is kept out now; `address_of` says where a peer is.
-    pub fn step_blocks(&mut self, now: Timestamps, address_of: &mut AddressOf<'_>) {
+    fn step_blocks(&mut self, now: Timestamps, address_of: &mut AddressOf<'_>) {
         if self.block_pass.is_idle() {
             return;
         }

@@ -189,7 +189,7 @@ impl World {
                 let mut out = Vec::new();
                 self.shards[index]
                     .judge(self.now, ReapProgress::All, &mut |_| TcpLiveness::default());
-                self.shards[index].step_blocks(self.now, &mut |id| Some(address_of(id)));
+                self.shards[index].step_passes(self.now, &mut |id| Some(address_of(id)));
                 self.shards[index].finish_turn(self.now, &mut out);
                 busy |= !out.is_empty() || self.shards[index].next_wake() == Some(MonotonicMs(0));
                 out.into_iter().for_each(|action| self.act(index, action));
@@ -212,7 +212,7 @@ impl World {
     fn turn(&mut self, shard: usize) {
         let mut out = Vec::new();
         self.shards[shard].judge(self.now, ReapProgress::All, &mut |_| TcpLiveness::default());
-        self.shards[shard].step_blocks(self.now, &mut |id| Some(address_of(id)));
+        self.shards[shard].step_passes(self.now, &mut |id| Some(address_of(id)));
         self.shards[shard].finish_turn(self.now, &mut out);
         out.into_iter().for_each(|action| self.act(shard, action));
     }

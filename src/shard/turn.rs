@@ -89,7 +89,7 @@ pub fn turn<I: Io, L: Lanes>(
         shard.on_shard_command(now, command, work);
         commands_count += 1;
     }
-    shard.step_blocks(now, &mut |id| io.address(id));
+    shard.step_passes(now, &mut |id| io.address(id));
     shard.finish_turn(now, work);
 
     shard.enter(TurnPhase::Submit);

@@ -13,13 +13,17 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::block_pass::AddressOf;
 use super::conn::{ConnStage, Connection};
+use super::connection_page::{ConnectionPage, KnownConnection};
 use super::connections::Cursor;
 use super::server_questions::{CoresReply, UserConnection, UserOp, UserQuestion};
 use super::sessions::Sessions;
 use super::turn_context::TurnContext;
+use crate::auth::channel_matches;
 use crate::base::ConnId;
-use crate::session::{Fault, PeerIdentity, ServerAct};
+use crate::base::limits::API_CONNECTION_CHANNELS_MAX;
+use crate::session::{Fault, PeerIdentity, ServerAct, Session};
 
 /// Slots that one turn looks at: below 1 ms also without optimisation, and a million
 /// connections in 250 turns.
@@ -28,6 +32,16 @@ const SCAN_SLOTS: u32 = 4_096;
 /// What one turn does for questions: 1 for a connection, and 1 for each of its channels, which
 /// it may leave.
 const SCAN_WORK: usize = 256;
+
+/// What one turn's work counts for that looks at the channels of a connection: comparing a pattern
+/// with a name takes at most the product of their lengths, of which so much is 1.
+const COMPARED_BYTES: usize = 64;
+
+/// Of the channels of one connection no more are compared than this counts for.
+const COMPARED_MAX: usize = 4_096;
+
+/// Asking the kernel where a peer is.
+const ADDRESS_WORK: usize = 4;
 
 /// Questions that one pass looks for; others wait for the next.
 const PASS_QUESTIONS_MAX: usize = 256;
@@ -71,12 +85,13 @@ impl UserScan {
         &mut self,
         sessions: &mut Sessions,
         cx: &mut TurnContext<'_>,
+        address_of: &mut AddressOf<'_>,
     ) -> Vec<(u32, CoresReply)> {
         let mut pass = self.running.take().unwrap_or_else(|| {
             let count = self.waiting.len().min(PASS_QUESTIONS_MAX);
             Pass::begin(self.waiting.drain(..count))
         });
-        if pass.step(sessions, cx) {
+        if pass.step(sessions, cx, address_of) {
             return pass.questions.into_iter().map(|one| (one.id, one.reply)).collect();
         }
         self.running = Some(pass);
@@ -89,6 +104,9 @@ impl Pass {
         let open = |(id, question): (u32, Arc<UserQuestion>)| {
             let reply = match question.op {
                 UserOp::List => CoresReply::Connections(Vec::new()),
+                UserOp::Page(ref page) => {
+                    CoresReply::ConnectionPage(ConnectionPage::new(page.connections_max))
+                }
                 UserOp::Close { .. }
                 | UserOp::Subscribe { .. }
                 | UserOp::Unsubscribe { .. }
@@ -102,7 +120,12 @@ impl Pass {
     }
 
     /// Whether it has seen all connections.
-    fn step(&mut self, sessions: &mut Sessions, cx: &mut TurnContext<'_>) -> bool {
+    fn step(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        address_of: &mut AddressOf<'_>,
+    ) -> bool {
         let end = sessions.connections().end_of_step(self.cursor, SCAN_SLOTS);
         let mut work_left = SCAN_WORK;
         while 0 < work_left {
@@ -110,8 +133,8 @@ impl Pass {
             let Some((id, conn)) = next else { return sessions.connections().span() <= end };
             let (asked, work) = self.asked_of(conn);
             for index in asked {
-                self.questions[index].ask(sessions, cx, id);
-                work_left = work_left.saturating_sub(work);
+                let more = self.questions[index].ask(sessions, cx, id, address_of);
+                work_left = work_left.saturating_sub(work + more);
             }
         }
         false
@@ -134,13 +157,20 @@ impl OpenQuestion {
         (&self.question.tenant, &self.question.user)
     }
 
-    /// Asks a connection of the user; an earlier question may have ended it.
-    fn ask(&mut self, sessions: &mut Sessions, cx: &mut TurnContext<'_>, id: ConnId) {
-        let Some(conn) = sessions.connections().get(id) else { return };
-        let ConnStage::Open(_, session) = conn.stage() else { return };
-        let Some(PeerIdentity { client, agent, .. }) = session.who() else { return };
+    /// Asks a connection of the user; an earlier question may have ended it. Returns what that cost
+    /// beside what it may cost anyway.
+    fn ask(
+        &mut self,
+        sessions: &mut Sessions,
+        cx: &mut TurnContext<'_>,
+        id: ConnId,
+        address_of: &mut AddressOf<'_>,
+    ) -> usize {
+        let Some(conn) = sessions.connections().get(id) else { return 0 };
+        let ConnStage::Open(_, session) = conn.stage() else { return 0 };
+        let Some(PeerIdentity { client, agent, .. }) = session.who() else { return 0 };
         if self.question.client.is_some_and(|only| only != client) {
-            return;
+            return 0;
         }
         let question = Arc::clone(&self.question);
         match &question.op {
@@ -149,6 +179,24 @@ impl OpenQuestion {
                 let found = UserConnection { client, agent, encoding };
                 let list = CoresReply::Connections(vec![found]);
                 self.reply = std::mem::replace(&mut self.reply, CoresReply::Done).joined(list);
+            }
+            UserOp::Page(page) => {
+                if let CoresReply::ConnectionPage(found) = &mut self.reply
+                    && page.after.is_none_or(|after| after < client)
+                    && found.takes(client)
+                {
+                    let (channels, work) = channels_of(sessions, session, &page.covered);
+                    found.add(KnownConnection {
+                        client,
+                        agent,
+                        encoding: conn.send().encoding(),
+                        address: address_of(id),
+                        age_ms: session.age_ms(cx.now.tick, &sessions.options().session),
+                        channels,
+                        channels_count: session.channels_count(),
+                    });
+                    return work + ADDRESS_WORK;
+                }
             }
             UserOp::Close { kept, .. } if kept.contains(&client) => (),
             UserOp::Close { code, reason, .. } => {
@@ -164,6 +212,7 @@ impl OpenQuestion {
             }
             UserOp::ExpireAt(end) => self.act(sessions, cx, id, ServerAct::ExpireAt(*end)),
         }
+        0
     }
 
     /// Changes something of a connection.
@@ -182,4 +231,27 @@ impl OpenQuestion {
             self.reply = CoresReply::LimitExceeded;
         }
     }
+}
+
+/// Some of the channels of a connection that fit one of these patterns, by name, and what it cost
+/// to find them.
+fn channels_of(
+    sessions: &Sessions,
+    session: &Session,
+    covered: &[Box<str>],
+) -> (Vec<Arc<str>>, usize) {
+    let patterns_bytes: usize = covered.iter().map(|pattern| pattern.len()).sum();
+    let (mut found, mut work) = (Vec::new(), 0);
+    for (_, place) in session.subscriber_slots() {
+        if COMPARED_MAX <= work || API_CONNECTION_CHANNELS_MAX <= found.len() {
+            break;
+        }
+        let Some(channel) = sessions.fanout().channels().at(place.channel) else { continue };
+        work += 1 + patterns_bytes * channel.name.len() / COMPARED_BYTES;
+        if covered.iter().any(|pattern| channel_matches(pattern, &channel.name)) {
+            found.push(Arc::clone(&channel.name));
+        }
+    }
+    found.sort_unstable();
+    (found, work)
 }

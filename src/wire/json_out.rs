@@ -294,6 +294,19 @@ impl JsonMembers<'_> {
         self.out.put_u8(b']');
     }
 
+    /// A list of texts.
+    pub(super) fn texts(&mut self, name: &'static str, texts: &[impl AsRef<str>]) {
+        self.key(name);
+        self.out.put_u8(b'[');
+        for (index, text) in texts.iter().enumerate() {
+            if 0 < index {
+                self.out.put_u8(b',');
+            }
+            put_text(self.out, text.as_ref().as_bytes());
+        }
+        self.out.put_u8(b']');
+    }
+
     #[inline]
     pub(super) fn number(&mut self, name: &'static str, number: u64) {
         self.key(name);

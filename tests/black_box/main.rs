@@ -13,6 +13,7 @@ mod hang;
 mod hooks;
 mod hostile_input;
 mod logs;
+mod operator_api;
 mod pages;
 mod presence_feed;
 mod probe;

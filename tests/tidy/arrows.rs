@@ -82,10 +82,10 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "shard",
-        "options messages hooks server_questions turn_counts batches outbox conn connections fanout \
+        "options messages hooks connection_page top_rooms server_questions turn_counts batches outbox conn connections fanout \
          presence_facts pinger postponed partial_messages session_env home_rooms observe setup mesh \
-         liveness turn_context delivery sessions upgrades room_events inbound judge drain user_scan \
-         block_pass presence_pass room_scan ranking_scan audit shard turn",
+         liveness turn_context delivery sessions upgrades room_events inbound judge drain block_pass \
+         user_scan presence_pass room_scan ranking_scan audit shard turn",
     ),
     (
         "log",

@@ -77,7 +77,7 @@ impl RoomRankings {
         let Some(in_progress) = in_progress else { return };
         in_progress.silent.retain(|&other| other != core);
         let RoomRanking { largest, rooms_count } = ranking;
-        let rows = largest.into_iter().map(|room| row(core, room)).collect();
+        let rows = largest.into_rooms().into_iter().map(|room| row(core, room)).collect();
         in_progress.found.add(rows, rooms_count);
         if in_progress.silent.is_empty() {
             self.finish();
@@ -101,7 +101,7 @@ impl RoomRankings {
 }
 
 fn row(core: u16, room: RankedRoom) -> RoomRow {
-    let RankedRoom { channel_key, members_count } = room;
+    let RankedRoom { channel_key, members_count, .. } = room;
     let (tenant, channel) = ((*channel_key.tenant).into(), (*channel_key.channel).into());
     RoomRow { core, tenant, channel, members_count }
 }

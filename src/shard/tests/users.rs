@@ -1,11 +1,12 @@
 //! What backends ask of the connections of users, by the server API.
 
 use super::*;
+use crate::base::limits::API_CONNECTION_CHANNELS_MAX;
 use crate::base::{ClientId, UserHash};
 use crate::room::ChannelKey;
 use crate::shard::{
-    ChannelsQuestion, CoresReply, ServerAnswer, ServerAsk, ServerQuestion, ServerReply, UserOp,
-    UserQuestion,
+    ChannelsQuestion, ChannelsWanted, ConnectionPage, CoresReply, PageOfConnections, RankBy,
+    RankPlace, ServerAnswer, ServerAsk, ServerQuestion, ServerReply, UserOp, UserQuestion,
 };
 use crate::wire::Payload;
 
@@ -271,7 +272,8 @@ fn a_connection_expires_when_a_backend_says_so() {
 fn channels(pattern: &str) -> ServerAsk {
     let covered = vec!["lobby".into(), "room:*".into()];
     let (tenant, pattern) = ("".into(), pattern.into());
-    ServerAsk::Channels(Arc::new(ChannelsQuestion { tenant, covered, pattern }))
+    let wants = ChannelsWanted::All;
+    ServerAsk::Channels(Arc::new(ChannelsQuestion { tenant, covered, pattern, wants }))
 }
 
 #[test]
@@ -343,4 +345,110 @@ fn a_list_of_many_channels_takes_several_turns() {
         panic!("{answers:?}")
     };
     assert_eq!((all.len(), turns_count), (1_500, 2));
+}
+
+fn page(user: &str, after: Option<ClientId>, connections_max: usize) -> UserQuestion {
+    let covered = ["room:a", "room:b", "room:m*"].map(Into::into).to_vec();
+    about(user, UserOp::Page(PageOfConnections { after, connections_max, covered }))
+}
+
+fn shown(reply: CoresReply) -> ConnectionPage {
+    let CoresReply::ConnectionPage(page) = reply else { panic!("{reply:?}") };
+    page
+}
+
+#[test]
+fn a_connection_is_shown_with_its_address_its_age_and_its_channels() {
+    let mut world = crowd_world(2);
+    let anna = join_as(&mut world, 1, "anna", "");
+    for (id, channel) in [(2, "room:b"), (3, "room:a"), (4, "room:c")] {
+        world.say(anna, &format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"}}}}"#));
+    }
+    join_as(&mut world, 0, "bob", "");
+    world.pass(3_000);
+    let found = shown(asked(&mut world, &page("anna", None, 10)));
+    let [one] = found.connections() else { panic!("{found:?}") };
+    assert_eq!((one.client, one.address), (client(&world, anna), Some(address_of(id(anna)))));
+    assert!(one.age_ms.abs_diff(3_000) < 512, "{}", one.age_ms);
+    let names: Vec<&str> = one.channels.iter().map(|name| &**name).collect();
+    assert_eq!((names, one.channels_count), (vec!["room:a", "room:b"], 3));
+    assert!(!found.is_full());
+}
+
+#[test]
+fn pages_of_connections_have_each_once_on_whichever_core_it_is() {
+    let mut world = crowd_world(3);
+    let annas: Vec<Peer> = (0..7).map(|n| join_as(&mut world, n % 3, "anna", "")).collect();
+    let mut clients: Vec<ClientId> = annas.iter().map(|&peer| client(&world, peer)).collect();
+    clients.sort_unstable();
+    let (mut after, mut found) = (None, Vec::new());
+    loop {
+        let page = shown(asked(&mut world, &page("anna", after, 2)));
+        found.extend(page.connections().iter().map(|one| one.client));
+        after = page.connections().last().map(|one| one.client);
+        if !page.is_full() {
+            break;
+        }
+    }
+    assert_eq!(found, clients);
+    let one = UserQuestion { client: Some(clients[3]), ..page("anna", None, 2) };
+    let found = shown(asked(&mut world, &one));
+    assert_eq!(found.connections().iter().map(|one| one.client).collect::<Vec<_>>(), [clients[3]]);
+}
+
+#[test]
+fn of_many_channels_of_a_connection_some_are_named() {
+    let keys = Keys::build(&[key()]).unwrap();
+    let mut world = World::with_keys(1, keys, |options| {
+        options.session.channels_max = 200;
+        options.session.commands_burst = 1_000;
+    });
+    let anna = join_as(&mut world, 0, "anna", "");
+    for n in 0..90 {
+        world.say(anna, &format!(r#"{{"id":{},"subscribe":{{"channel":"room:m{n}"}}}}"#, n + 2));
+    }
+    let found = shown(asked(&mut world, &page("anna", None, 1)));
+    let one = &found.connections()[0];
+    assert_eq!((one.channels.len(), one.channels_count), (API_CONNECTION_CHANNELS_MAX, 90));
+}
+
+#[test]
+fn the_busiest_rooms_and_the_largest_are_told_of_all_cores() {
+    let mut world = crowd_world(2);
+    let anna = world.join_room(0, "room:busy");
+    for channel in ["room:large", "room:quiet"] {
+        let id = channel.len();
+        world.say(anna, &format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"}}}}"#));
+    }
+    world.join_room(1, "room:large");
+    (20..25).for_each(|id| world.say(anna, &publish("room:busy", id)));
+    world.say(anna, &publish("room:large", 30));
+    let mut first = |by: RankBy, after: Option<RankPlace>| {
+        let wants = ChannelsWanted::Top { by, after, rooms_max: 2 };
+        let (tenant, covered, pattern) = ("".into(), vec!["room:*".into()], "*".into());
+        let question = ChannelsQuestion { tenant, covered, pattern, wants };
+        let ask = ServerAsk::Channels(Arc::new(question));
+        for shard in 0..2 {
+            let question = ServerQuestion { id: 1, asker: UserHash::NOBODY, ask: ask.clone() };
+            let command = ShardCommand::Server(vec![question]);
+            world.shards[shard].on_shard_command(world.now, command, &mut Vec::new());
+        }
+        world.settle();
+        let answers = world.shards.iter_mut().flat_map(Shard::take_server_answers);
+        let joined = answers.map(|answer| answer.reply).reduce(ServerReply::joined);
+        let Some(ServerReply::Cores(CoresReply::TopRooms(top))) = joined else {
+            panic!("{joined:?}")
+        };
+        let told = top.rooms().iter().map(|room| {
+            let channel = room.channel_key.channel.to_string();
+            (channel, room.members_count, room.messages_per_min)
+        });
+        told.collect::<Vec<_>>()
+    };
+    let told = |name: &str, members: u32, messages: u64| (name.to_owned(), members, messages);
+    let [busy, large] = [told("room:busy", 1, 5), told("room:large", 2, 1)];
+    assert_eq!(first(RankBy::MessageRate, None), [busy.clone(), large.clone()]);
+    assert_eq!(first(RankBy::Members, None), [large, busy]);
+    let place = Some(RankPlace { value: 1, channel: "room:large".into() });
+    assert_eq!(first(RankBy::MessageRate, place), [told("room:quiet", 1, 0)]);
 }

@@ -144,6 +144,7 @@ fn the_largest_rooms_are_found_largest_first() {
     let (scan_id, ranking) = world.shards[0].take_room_ranking().expect("one turn is enough");
     let found: Vec<(&str, u32)> = ranking
         .largest
+        .rooms()
         .iter()
         .map(|room| (&*room.channel_key.channel, room.members_count))
         .collect();

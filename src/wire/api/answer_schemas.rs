@@ -6,8 +6,9 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, Type};
 
 use super::method::{ApiChatMethod, ApiMethod};
+use super::operator_schemas::operator_result;
 use super::schema_parts::{
-    AnswerMembers, any_text, anything, flag, list, map, named, number, word,
+    AnswerMembers, any_text, anything, count, flag, list, map, named, number, word,
 };
 use crate::base::limits::{
     API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX, HISTORY_ANSWER_MAX, PAGE_MAX,
@@ -85,6 +86,7 @@ fn result_schema(method: ApiMethod) -> Schema {
         }
         ApiMethod::Batch => unreachable!("a batch has replies, and no result"),
         ApiMethod::Chat(method) => chat(method, members),
+        ApiMethod::Operator(method) => operator_result(method, members),
     };
     members.object().into()
 }
@@ -209,10 +211,6 @@ fn offset() -> ObjectBuilder {
 
 fn epoch() -> ObjectBuilder {
     any_text().pattern(Some("^[0-9a-f]{8}(?:[0-9a-f]{24})?$"))
-}
-
-fn count() -> ObjectBuilder {
-    number(0..=u64::MAX)
 }
 
 fn publication() -> Schema {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::method::ApiMethod;
+use super::operator_answers::{ApiOperatorAnswer, put_operator};
 use super::requests::ApiRequestError;
 use crate::base::ClientId;
 use crate::wire::json_out::{JsonMembers, object, put_info, put_publication};
@@ -55,6 +56,8 @@ pub enum ApiAnswer<'a> {
     },
     /// To a chat method: as clients are answered.
     Chat(ApiMethod, Payload),
+    /// To a method of operators' programs.
+    Operator(ApiMethod, ApiOperatorAnswer<'a>),
     /// To batch: the outcome of each call, with its method where it has one.
     Batch(Vec<ApiAnswer<'a>>),
 }
@@ -115,6 +118,7 @@ impl ApiAnswer<'_> {
             | ApiAnswer::Blocked { .. }
             | ApiAnswer::Blocks { .. }
             | ApiAnswer::Chat(..)
+            | ApiAnswer::Operator(..)
             | ApiAnswer::Batch(_) => None,
         }
     }
@@ -147,7 +151,9 @@ fn put_named(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
         ApiAnswer::Info(_) => "info",
         ApiAnswer::Channels(_) => "channels",
         ApiAnswer::Connections(..) => "connections",
-        ApiAnswer::Done(method) | ApiAnswer::Blocked { method, .. } => method.name(),
+        ApiAnswer::Done(method)
+        | ApiAnswer::Blocked { method, .. }
+        | ApiAnswer::Operator(method, _) => method.name(),
         ApiAnswer::Blocks { .. } => "blocks",
         ApiAnswer::Chat(method, data) => return members.json(method.name(), &data.bytes),
         ApiAnswer::Batch(_) => unreachable!("a batch is in no batch"),
@@ -203,6 +209,7 @@ fn put_result(answer: &ApiAnswer<'_>, members: &mut JsonMembers<'_>) {
                 });
             }
         }),
+        ApiAnswer::Operator(_, answer) => put_operator(answer, members),
         ApiAnswer::Done(_) => (),
         ApiAnswer::Blocks { blocks, is_full } => {
             members.list("blocks", blocks, |block, members| {

@@ -86,6 +86,7 @@ fields! {
     AsModerator = "as_moderator",
     Member = "member",
     Role = "role",
+    By = "by",
 }
 
 /// This field of a call is missing, or out of its range.

@@ -30,6 +30,24 @@ pub enum ApiMethod {
     Blocks,
     Batch,
     Chat(ApiChatMethod),
+    Operator(ApiOperatorMethod),
+}
+
+/// A method for programs of operators. Closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the method of that name")]
+pub enum ApiOperatorMethod {
+    ConnectionsList,
+    RoomsTop,
+}
+
+impl ApiOperatorMethod {
+    fn name(self) -> &'static str {
+        match self {
+            ApiOperatorMethod::ConnectionsList => "connections.list",
+            ApiOperatorMethod::RoomsTop => "rooms.top",
+        }
+    }
 }
 
 /// A chat method that backends call as a user. Closed.
@@ -81,7 +99,7 @@ impl ApiChatMethod {
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 30] = [
+    pub const ALL: [ApiMethod; 32] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
@@ -112,6 +130,8 @@ impl ApiMethod {
         ApiMethod::Chat(ApiChatMethod::Ack),
         ApiMethod::Chat(ApiChatMethod::Receipts),
         ApiMethod::Chat(ApiChatMethod::Rooms),
+        ApiMethod::Operator(ApiOperatorMethod::ConnectionsList),
+        ApiMethod::Operator(ApiOperatorMethod::RoomsTop),
     ];
 
     /// Its name in the path of a request, and in a batch.
@@ -139,6 +159,7 @@ impl ApiMethod {
             ApiMethod::Blocks => "blocks",
             ApiMethod::Batch => "batch",
             ApiMethod::Chat(chat) => chat.name(),
+            ApiMethod::Operator(operator) => operator.name(),
         }
     }
 
@@ -146,6 +167,9 @@ impl ApiMethod {
     pub fn title(self) -> String {
         if let ApiMethod::Chat(chat) = self {
             return format!("Chat{chat:?}");
+        }
+        if let ApiMethod::Operator(operator) = self {
+            return format!("{operator:?}");
         }
         format!("{self:?}")
     }

@@ -14,9 +14,10 @@ use utoipa::openapi::schema::{
 use super::block_requests::ApiBlockKind;
 use super::fields::ApiField;
 use super::method::{ApiChatMethod, ApiMethod};
+use super::operator_schemas::operator_request;
 use super::schema_parts::{
     CallFields, any_of, any_text, anything, base64, client, flag, line, list, map, name, nothing,
-    number, short_base64, text, time, word,
+    number, pattern, short_base64, text, time, user, word,
 };
 use crate::base::limits::{
     API_BLOCKS_LISTED_DEFAULT, API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX,
@@ -76,6 +77,7 @@ pub fn request_schema(method: ApiMethod) -> Schema {
         ApiMethod::Blocks => blocks(fields),
         ApiMethod::Batch => fields.needed(ApiField::Commands, commands()).object().into(),
         ApiMethod::Chat(method) => chat(method, fields).object().into(),
+        ApiMethod::Operator(method) => operator_request(method),
     }
 }
 
@@ -96,16 +98,6 @@ pub fn state_request_schema() -> Schema {
 
 fn channel() -> ObjectBuilder {
     name().description(Some("The name of a channel, in UTF-8, without control characters."))
-}
-
-fn user() -> ObjectBuilder {
-    name().description(Some("The name of a user, in UTF-8, without control characters."))
-}
-
-fn pattern() -> ObjectBuilder {
-    line(0..=NAME_BYTES_MAX)
-        .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f?\[\]{}\\]*$"))
-        .description(Some("A star stands for any text. None or an empty one: all."))
 }
 
 fn address() -> ObjectBuilder {

@@ -8,6 +8,7 @@ use super::block_requests::{self, ApiBlockCall, ApiBlocksPage};
 use super::chat_requests::{self, ApiChatCall};
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiMethod;
+use super::operator_requests::{self, ApiOperatorCall};
 use super::user_requests::{self, ApiUserCall, base64_data, channel};
 use crate::base::limits::{
     API_CALLS_MAX, API_CHANNELS_MAX, API_TAGS_MAX, HISTORY_ANSWER_MAX, MESSAGE_ID_BYTES_MAX,
@@ -53,6 +54,8 @@ pub enum ApiCall<'a> {
     Blocks(ApiBlocksPage<'a>),
     /// A chat method, as a user.
     Chat(ApiChatCall<'a>),
+    /// One of an operator's program.
+    Operator(ApiOperatorCall<'a>),
     /// Several calls, in order, each with its own outcome.
     Batch(Vec<Result<ApiCall<'a>, ApiRequestError>>),
 }
@@ -132,13 +135,16 @@ pub fn parse_call(method: ApiMethod, body: &[u8]) -> Result<ApiCall<'_>, ApiRequ
         ApiMethod::Blocks => ApiCall::Blocks(block_requests::blocks(&fields)?),
         ApiMethod::Batch => ApiCall::Batch(commands(&fields)?),
         ApiMethod::Chat(method) => ApiCall::Chat(chat_requests::chat(method, body, &fields)?),
+        ApiMethod::Operator(method) => {
+            ApiCall::Operator(operator_requests::operator(method, &fields)?)
+        }
     };
     Ok(call)
 }
 
 /// A pattern in which a star stands for any text; none means all. What else means something in
 /// the patterns of other servers is refused.
-fn pattern<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldError> {
+pub(super) fn pattern<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldError> {
     let is_right = |pattern: &str| {
         pattern.is_empty()
             || channel_is_valid(pattern) && !pattern.contains(['?', '[', ']', '{', '}', '\\'])

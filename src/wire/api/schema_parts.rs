@@ -49,6 +49,18 @@ pub(super) fn name() -> ObjectBuilder {
     line(1..=NAME_BYTES_MAX)
 }
 
+/// The name of a user.
+pub(super) fn user() -> ObjectBuilder {
+    name().description(Some("The name of a user, in UTF-8, without control characters."))
+}
+
+/// A pattern of channels.
+pub(super) fn pattern() -> ObjectBuilder {
+    line(0..=NAME_BYTES_MAX)
+        .pattern(Some(r"^[^\u0000-\u001f\u007f-\u009f?\[\]{}\\]*$"))
+        .description(Some("A star stands for any text. None or an empty one: all."))
+}
+
 /// A text of any length, within the body.
 pub(super) fn any_text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
@@ -80,6 +92,11 @@ pub(super) fn client() -> ObjectBuilder {
 pub(super) fn number(range: RangeInclusive<u64>) -> ObjectBuilder {
     let (min, max) = range.into_inner();
     ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(min)).maximum(Some(max))
+}
+
+/// How many.
+pub(super) fn count() -> ObjectBuilder {
+    number(0..=u64::MAX)
 }
 
 /// Unix seconds.

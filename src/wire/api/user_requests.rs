@@ -160,7 +160,7 @@ fn about<'a>(fields: &Fields<'a>, op: ApiUserOp<'a>) -> Result<ApiUserCall<'a>, 
     let user = user(fields)?;
     // Connections here have none: it is of transports that are not served.
     fields.text(ApiField::Session, str::is_empty)?;
-    Ok(ApiUserCall { user, client: client(fields)?, op })
+    Ok(ApiUserCall { user, client: client_at(fields, ApiField::Client)?, op })
 }
 
 /// The name of a user.
@@ -172,12 +172,15 @@ pub(super) fn user<'a>(fields: &Fields<'a>) -> Result<Cow<'a, str>, ApiFieldErro
 }
 
 /// The id of a connection; an empty one is the same as none.
-fn client(fields: &Fields<'_>) -> Result<Option<ClientId>, ApiFieldError> {
-    let text = fields.text(ApiField::Client, |_| true)?.unwrap_or_default();
+pub(super) fn client_at(
+    fields: &Fields<'_>,
+    field: ApiField,
+) -> Result<Option<ClientId>, ApiFieldError> {
+    let text = fields.text(field, |_| true)?.unwrap_or_default();
     match (&*text, ClientId::parse(&text)) {
         ("", _) => Ok(None),
         (_, Some(client)) => Ok(Some(client)),
-        (_, None) => Err(ApiFieldError(ApiField::Client)),
+        (_, None) => Err(ApiFieldError(field)),
     }
 }
 

@@ -53,6 +53,13 @@ impl<'s> Rule<'s> {
         self.0["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
     }
 
+    /// What has to be in an object.
+    fn needed(&self) -> Map<String, Value> {
+        let required = self.required();
+        let properties = self.properties().filter(|(name, _)| required.contains(&name.as_str()));
+        properties.map(|(name, rule)| (name.clone(), rule.sample())).collect()
+    }
+
     /// A value that it takes, and that says something.
     fn sample(&self) -> Value {
         if let Some(words) = self.0["enum"].as_array() {
@@ -81,7 +88,8 @@ impl<'s> Rule<'s> {
         if self.is_of("object") {
             let each = Rule(&self.0["additionalProperties"]);
             let least = self.count("minProperties").unwrap_or(0);
-            return (0..least).map(|index| (format!("a{index}"), each.sample())).collect();
+            let more = (0..least).map(|index| (format!("a{index}"), each.sample()));
+            return self.needed().into_iter().chain(more).collect();
         }
         if self.is_of("boolean") {
             return json!(true);
@@ -214,8 +222,18 @@ impl<'s> Rule<'s> {
     fn objects(&self, good: &mut Vec<Value>, bad: &mut Vec<Value>) {
         for (name, rule) in self.properties() {
             let (good_values, bad_values) = rule.values();
-            good.extend(good_values.into_iter().map(|value| json!({ name: value })));
-            bad.extend(bad_values.into_iter().map(|value| json!({ name: value })));
+            let with = |value: Value| {
+                let mut object = self.needed();
+                object.insert(name.clone(), value);
+                Value::from(object)
+            };
+            good.extend(good_values.into_iter().map(with));
+            bad.extend(bad_values.into_iter().map(with));
+        }
+        for name in self.required() {
+            let mut object = self.needed();
+            object.remove(name);
+            bad.push(object.into());
         }
         let Some(max) = self.count("maxProperties") else { return };
         let each = Rule(&self.0["additionalProperties"]);

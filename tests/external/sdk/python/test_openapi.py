@@ -190,6 +190,16 @@ async def test_answers_with_something_in_them_are_as_the_document_says(server, p
     told = await call("batch", commands=[{"chat.rooms": {"user": bob}}, {"chat.rooms": {}}])
     assert told["replies"][0]["chat.rooms"]["rooms"][0]["head"] == 3
 
+    found = (await call("v1/connections.list", user=name))["result"]
+    assert (found["connections"][0]["address"], "next" in found) == ("127.0.0.1", False)
+    found = (await call("v1/connections.list", user=name, limit=1))["result"]
+    assert found["next"] == found["connections"][0]["client"]
+    found = (await call("v1/rooms.top", by="messages_per_min", limit=1))["result"]
+    assert found["next"]["channel"] == found["rooms"][0]["channel"]
+    await call("v1/rooms.top", after=found["next"])
+    told = await call("batch", commands=[{"rooms.top": {}}, {"connections.list": {"user": name}}])
+    assert ["rooms.top", "connections.list"] == [next(iter(one)) for one in told["replies"]]
+
     await people.subscribed(client, "told:1")
     [user] = (await call("v1/presence_state", of="users", limit=1))["result"]["users"]
     assert (user["user"], user["channels"]) == (name, ["told:1"])

@@ -1,0 +1,107 @@
+//! What operators' programs are answered.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::operator_requests::ApiRoomMeasure;
+use crate::base::ClientId;
+use crate::wire::json_out::JsonMembers;
+
+/// The result of a call.
+#[derive(Debug)]
+pub enum ApiOperatorAnswer<'a> {
+    /// Connections of a user.
+    Connections {
+        /// In the order of their ids.
+        connections: Vec<ApiKnownConnection<'a>>,
+        /// The page is full: the next one begins behind its last.
+        is_full: bool,
+    },
+    /// Rooms.
+    Rooms {
+        /// By what they are ranked.
+        by: ApiRoomMeasure,
+        /// In that order.
+        rooms: Vec<ApiRankedRoom<'a>>,
+        /// The page is full: the next one begins behind its last.
+        is_full: bool,
+    },
+}
+
+/// A connection with what is known of it.
+#[derive(Debug)]
+pub struct ApiKnownConnection<'a> {
+    /// Its id.
+    pub client: ClientId,
+    /// Where it comes from; `None` where it is gone.
+    pub address: Option<IpAddr>,
+    /// What its program is.
+    pub agent: &'static str,
+    /// Its encoding.
+    pub protocol: &'static str,
+    /// Since its upgrade.
+    pub age_ms: u64,
+    /// Some of the channels that it is in.
+    pub channels: &'a [Arc<str>],
+    /// How many it is in.
+    pub channels_count: usize,
+}
+
+/// A room with what it is ranked by.
+#[derive(Debug)]
+pub struct ApiRankedRoom<'a> {
+    /// Its name.
+    pub channel: Cow<'a, str>,
+    /// Connections in it.
+    pub clients_count: u32,
+    /// Messages in the last minute.
+    pub messages_per_min: u64,
+}
+
+impl ApiRankedRoom<'_> {
+    fn value(&self, by: ApiRoomMeasure) -> u64 {
+        match by {
+            ApiRoomMeasure::Clients => u64::from(self.clients_count),
+            ApiRoomMeasure::MessageRate => self.messages_per_min,
+        }
+    }
+}
+
+/// The members of a result.
+pub(super) fn put_operator(answer: &ApiOperatorAnswer<'_>, members: &mut JsonMembers<'_>) {
+    match answer {
+        ApiOperatorAnswer::Connections { connections, is_full } => {
+            members.list("connections", connections, put_connection);
+            if let Some(last) = connections.last().filter(|_| *is_full) {
+                members.ascii("next", &last.client.text());
+            }
+        }
+        ApiOperatorAnswer::Rooms { by, rooms, is_full } => {
+            members.list("rooms", rooms, |room, members| {
+                members.text("channel", &room.channel);
+                members.number("num_clients", u64::from(room.clients_count));
+                members.number("messages_per_min", room.messages_per_min);
+            });
+            if let Some(last) = rooms.last().filter(|_| *is_full) {
+                members.object("next", |members| {
+                    members.number("value", last.value(*by));
+                    members.text("channel", &last.channel);
+                });
+            }
+        }
+    }
+}
+
+fn put_connection(connection: &ApiKnownConnection<'_>, members: &mut JsonMembers<'_>) {
+    members.ascii("client", &connection.client.text());
+    if let Some(address) = connection.address {
+        members.text("address", &address.to_string());
+    }
+    members.text("agent", connection.agent);
+    members.text("transport", "websocket");
+    members.text("protocol", connection.protocol);
+    members.number("age_ms", connection.age_ms);
+    members.texts("channels", connection.channels);
+    members.number("channels_count", connection.channels_count as u64);
+}

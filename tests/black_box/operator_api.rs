@@ -1,0 +1,161 @@
+//! What an operator's program asks and does by the server API: connections of a user, the first
+//! rooms by some measure.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::common::{
+    API_KEY, Encoding, Peer, Server, Settings, call_api, free_port, token, with_api, with_api_key,
+};
+
+/// A server, and where its API is.
+struct World {
+    server: Server,
+    api_port: u16,
+}
+
+impl World {
+    fn start(settings: Settings, scopes: &[&str]) -> World {
+        let api_port = free_port();
+        World { server: Server::start(with_api(settings, api_port, scopes)), api_port }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    #[track_caller]
+    fn call(&self, method: &str, body: Value) -> (u16, Value) {
+        call_api(self.api_port, API_KEY, &format!("v1/{method}"), &body)
+    }
+
+    /// The result of a call that is done.
+    #[track_caller]
+    fn done(&self, method: &str, body: Value) -> Value {
+        let (status, mut answer) = self.call(method, body);
+        assert_eq!(status, 200, "{answer}");
+        assert!(answer["result"].is_object(), "{answer}");
+        answer["result"].take()
+    }
+
+    /// A call that is refused with this status, and a field's name or another word.
+    #[track_caller]
+    fn refused(&self, method: &str, body: Value, status: u16, word: &str) {
+        let (got, answer) = self.call(method, body);
+        let message = answer["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(got, status, "{answer}");
+        assert!(message.contains(word), "{answer}");
+    }
+}
+
+/// A user of this kind of program, and the id of the connection.
+#[track_caller]
+fn connected(address: SocketAddr, name: &str, program: &str) -> (Peer, String) {
+    let mut peer = Peer::upgraded(address, Encoding::Json);
+    let token = token(json!({ "sub": name }));
+    let reply = peer.call(json!({ "connect": { "token": token, "name": program } }));
+    let client = reply["connect"]["client"].as_str().expect("it is let in").to_owned();
+    (peer, client)
+}
+
+#[test]
+fn connections_of_a_user_are_shown_with_address_program_age_and_channels() {
+    let world = World::start(Settings::new(), &["connections"]);
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        let (mut peer, client) = connected(world.address(), "anna", "python");
+        for channel in ["room:b", "room:a"] {
+            let reply = peer.call(json!({ "subscribe": { "channel": channel } }));
+            assert!(reply["subscribe"].is_object(), "{reply}");
+        }
+        all.push((client, peer));
+    }
+    all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let _bob = Peer::user(world.address(), "bob");
+    let first = world.done("connections.list", json!({ "user": "anna", "limit": 2 }));
+    let second = world
+        .done("connections.list", json!({ "user": "anna", "limit": 2, "after": first["next"] }));
+    assert_eq!(second["next"], Value::Null);
+    let shown = first["connections"].as_array().into_iter().chain(second["connections"].as_array());
+    let shown: Vec<&Value> = shown.flatten().collect();
+    for (one, (client, _)) in shown.iter().zip(&all) {
+        assert_eq!(one["client"], **client);
+        assert_eq!((&one["address"], &one["agent"]), (&json!("127.0.0.1"), &json!("python")));
+        assert_eq!((&one["transport"], &one["protocol"]), (&json!("websocket"), &json!("json")));
+        assert_eq!(one["channels"], json!(["@anna", "room:a", "room:b"]));
+        assert_eq!(one["channels_count"], 3);
+        assert!(one["age_ms"].as_u64().is_some_and(|age_ms| age_ms < 60_000), "{one}");
+    }
+    assert_eq!(shown.len(), 3);
+    let only = world.done("connections.list", json!({ "user": "anna", "client": all[1].0 }));
+    assert_eq!(only["connections"][0]["client"], all[1].0);
+    assert_eq!(only["connections"].as_array().map(Vec::len), Some(1));
+    world.refused("connections.list", json!({}), 400, "user");
+    world.refused("connections.list", json!({ "user": "anna", "limit": 101 }), 400, "limit");
+    world.refused("connections.list", json!({ "user": "anna", "after": "x" }), 400, "after");
+    world.refused("rooms.top", json!({}), 403, "permission denied");
+    // Its path is its own.
+    let (_, answer) = call_api(world.api_port, API_KEY, "connections.list", &json!({}));
+    assert_eq!(answer["error"]["code"], 104);
+}
+
+#[test]
+fn a_key_sees_the_channels_that_it_covers() {
+    let api_port = free_port();
+    let key = "a key of few channels";
+    let settings = with_api(Settings::new(), api_port, &[]);
+    let settings = with_api_key(settings, key, &["connections", "channels"], "wide:*");
+    let server = Server::start(settings);
+    let mut anna = Peer::member(server.address(), "anna", "room:1");
+    anna.call(json!({ "subscribe": { "channel": "wide:1" } }));
+    let call =
+        |method: &str| call_api(api_port, key, &format!("v1/{method}"), &json!({ "user": "anna" }));
+    let (_, shown) = call("connections.list");
+    let one = &shown["result"]["connections"][0];
+    assert_eq!((&one["channels"], &one["channels_count"]), (&json!(["wide:1"]), &json!(3)));
+    let (_, top) = call("rooms.top");
+    let wide = json!({ "channel": "wide:1", "num_clients": 1, "messages_per_min": 0 });
+    assert_eq!(top["result"]["rooms"], json!([wide]));
+}
+
+#[test]
+fn rooms_are_told_by_size_and_by_rate_in_pages() {
+    let world = World::start(Settings::new(), &["channels"]);
+    let mut loud = Peer::member(world.address(), "loud", "room:loud");
+    let _others: Vec<Peer> = (0..3)
+        .map(|n| Peer::member(world.address(), &format!("user{n}"), "room:large"))
+        .chain([Peer::member(world.address(), "quiet", "room:quiet")])
+        .collect();
+    for n in 0..5 {
+        let reply = loud.call(json!({ "publish": { "channel": "room:loud", "data": n } }));
+        assert!(reply["publish"].is_object(), "{reply}");
+    }
+    let row = |channel: &str, clients: u64, messages: u64| json!({ "channel": channel, "num_clients": clients, "messages_per_min": messages });
+    let large = row("room:large", 3, 0);
+    let loudest = row("room:loud", 1, 5);
+    let quiet = row("room:quiet", 1, 0);
+    let by_size = world.done("rooms.top", json!({ "pattern": "room:*" }));
+    assert_eq!(by_size["rooms"], json!([large, loudest, quiet]));
+    assert_eq!(by_size["next"], Value::Null);
+    let by_rate = |after: &Value| {
+        let body = json!({
+            "by": "messages_per_min", "pattern": "room:*", "limit": 1, "after": after,
+        });
+        world.done("rooms.top", body)
+    };
+    let (mut after, mut rows) = (Value::Null, Vec::new());
+    for _ in 0..3 {
+        let page = by_rate(&after);
+        rows.push(page["rooms"][0].clone());
+        after = page["next"].clone();
+    }
+    assert_eq!(rows, [loudest, large, quiet]);
+    assert_eq!(by_rate(&after), json!({ "rooms": [] }));
+    let some = world.done("rooms.top", json!({ "pattern": "room:q*" }));
+    assert_eq!(some["rooms"].as_array().map(Vec::len), Some(1));
+    world.refused("rooms.top", json!({ "by": "size" }), 400, "by");
+    world.refused("rooms.top", json!({ "after": {} }), 400, "value");
+    world.refused("rooms.top", json!({ "pattern": "[a]" }), 400, "pattern");
+    world.refused("connections.list", json!({ "user": "anna" }), 403, "permission denied");
+}
