@@ -352,12 +352,14 @@ fn is_promise(outcome: &StoreResult) -> bool {
         | StoreResult::Behind(_)
         | StoreResult::Reacted(_)
         | StoreResult::HistoryRemoved(_)
+        | StoreResult::DeadLettersChanged(_)
         | StoreResult::Done => true,
         StoreResult::Opened(..)
         | StoreResult::History(_)
         | StoreResult::ReadMarkers(_)
         | StoreResult::Conversations(..)
         | StoreResult::Pending(..)
+        | StoreResult::DeadLetters(..)
         | StoreResult::Reactions(_)
         | StoreResult::GroupsCounted(_)
         | StoreResult::Failed(_) => false,
@@ -389,6 +391,8 @@ fn spoil(reply: &mut StoreReply, mutator: &mut Mutator) {
         | StoreResult::Reactions(_)
         | StoreResult::GroupsCounted(_)
         | StoreResult::HistoryRemoved(_)
+        | StoreResult::DeadLetters(..)
+        | StoreResult::DeadLettersChanged(_)
         | StoreResult::Done
         | StoreResult::Failed(_) => (),
     }

@@ -3,8 +3,10 @@
 //! Deliberately absent: which questions these are (`plan`), and how an answer is written
 //! (`wire::api`).
 
+use super::dead_letters::{told_change, told_page};
 use super::operator_calls::{protocol_of, told_connections, told_rooms};
-use super::plan::{ApiPlan, BlockReplies};
+use super::plan::ApiPlan;
+use super::questions::BlockReplies;
 use crate::blocks::{BlockStorage, BlockTarget, BlockTerms};
 use crate::room::RoomReply;
 use crate::session::chat_data;
@@ -69,6 +71,12 @@ pub fn answer<'a>(
         ApiPlan::Operator(method, index) => {
             by_cores(ApiMethod::Operator(*method), "", &replies[*index])
         }
+        ApiPlan::DeadLetters(index, view) => {
+            told_or_failed(&replies[*index], |reply| told_page(view, reply))
+        }
+        ApiPlan::ChangeDeadLetters(index, call) => {
+            told_or_failed(&replies[*index], |reply| told_change(*call, reply))
+        }
         ApiPlan::User(method, user, index) => by_cores(*method, user, &replies[*index]),
         ApiPlan::Block(method, index) => match all_replies.blocks.changes[*index] {
             Ok(storage) => {
@@ -78,22 +86,21 @@ pub fn answer<'a>(
             Err(code) => ApiAnswer::Error(ApiRequestError::Code(code)),
         },
         ApiPlan::Chat(method, index) => as_user(*method, of_room(&replies[*index])),
-        ApiPlan::Blocks { index, limit } => {
-            let page = &all_replies.blocks.pages[*index];
-            let told = |(target, terms): &'a (BlockTarget, BlockTerms)| ApiBlock {
-                name: target.name(),
-                until_unix_s: terms.until_unix_s,
-                issued_before_unix_s: terms.issued_before_unix_s,
-            };
-            ApiAnswer::Blocks {
-                blocks: page.iter().map(told).collect(),
-                is_full: page.len() == *limit,
-            }
-        }
+        ApiPlan::Blocks { index, limit } => blocks(&all_replies.blocks.pages[*index], *limit),
         ApiPlan::Batch(plans) => {
             ApiAnswer::Batch(plans.iter().map(|plan| answer(plan, all_replies, node)).collect())
         }
     }
+}
+
+/// A page of blocks, which has so many at most.
+fn blocks(page: &[(BlockTarget, BlockTerms)], limit: usize) -> ApiAnswer<'_> {
+    let blocks = page.iter().map(|(target, terms)| ApiBlock {
+        name: target.name(),
+        until_unix_s: terms.until_unix_s,
+        issued_before_unix_s: terms.issued_before_unix_s,
+    });
+    ApiAnswer::Blocks { blocks: blocks.collect(), is_full: page.len() == limit }
 }
 
 /// What a room says.
@@ -164,6 +171,16 @@ fn code_of(reply: &RoomReply) -> ErrorCode {
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
         | RoomReply::Roster(..)
+        | RoomReply::DeadLetters(_)
         | RoomReply::Done => ErrorCode::Internal,
     }
+}
+
+/// What a room's answer means, or that it is none.
+fn told_or_failed<'a>(
+    reply: &'a ServerReply,
+    told: impl FnOnce(&'a RoomReply) -> Option<ApiAnswer<'a>>,
+) -> ApiAnswer<'a> {
+    let reply = of_room(reply);
+    told(reply).unwrap_or_else(|| ApiAnswer::Error(ApiRequestError::Code(code_of(reply))))
 }

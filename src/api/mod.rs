@@ -9,12 +9,15 @@
 
 mod answers;
 mod block_change;
+mod dead_letters;
 mod operator_calls;
 mod plan;
+mod questions;
 mod scopes;
 #[cfg(test)]
 mod tests;
 
 pub use answers::{ApiReplies, answer};
-pub use plan::{ApiPlan, BlockAsks, BlockReplies, Caller, FORCED_CLOSE, Question, Questions, plan};
+pub use plan::{ApiPlan, Caller, FORCED_CLOSE, plan};
+pub use questions::{BlockAsks, BlockReplies, Question, Questions};
 pub use scopes::scope_of;

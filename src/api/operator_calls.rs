@@ -3,53 +3,40 @@
 //! Deliberately absent: how questions travel.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use super::plan::{Caller, Questions};
-use crate::auth::ApiScope;
+use super::questions::Questions;
+use crate::auth::{ApiKey, ApiScope};
+use crate::base::limits::API_READ_QUESTIONS;
 use crate::shard::{
-    ChannelsWanted, ConnectionPage, KnownConnection, PageOfConnections, RankBy, RankPlace,
-    TopRooms, UserOp, UserQuestion,
+    ChannelsQuestion, ChannelsWanted, ConnectionPage, KnownConnection, PageOfConnections, RankBy,
+    RankPlace, ServerAsk, TopRooms, UserOp, UserQuestion,
 };
 use crate::wire::api::{
-    ApiConnectionsPage, ApiKnownConnection, ApiOperatorAnswer, ApiOperatorCall, ApiOperatorMethod,
-    ApiRankedRoom, ApiRoomMeasure, ApiRoomsPage,
+    ApiConnectionsPage, ApiKnownConnection, ApiOperatorAnswer, ApiRankedRoom, ApiRoomMeasure,
+    ApiRoomsPage,
 };
 use crate::wire::{Encoding, ErrorCode};
 
-/// The method of a call, and the index of its question.
-pub(super) fn ask_operator(
-    caller: &Caller<'_>,
-    call: ApiOperatorCall<'_>,
-    questions: &mut Questions,
-) -> Result<(ApiOperatorMethod, usize), ErrorCode> {
-    match call {
-        ApiOperatorCall::Connections(page) => {
-            let index = connections(caller, page, questions)?;
-            Ok((ApiOperatorMethod::ConnectionsList, index))
-        }
-        ApiOperatorCall::Rooms(page) => {
-            Ok((ApiOperatorMethod::RoomsTop, rooms(caller, page, questions)?))
-        }
-    }
-}
-
-fn connections(
-    caller: &Caller<'_>,
+/// Asks every core for a page of connections; the question's index.
+pub(super) fn connections(
+    key: &ApiKey,
     page: ApiConnectionsPage<'_>,
     questions: &mut Questions,
 ) -> Result<usize, ErrorCode> {
     let ApiConnectionsPage { user, client, after, limit } = page;
-    if !caller.key.scopes.contains(ApiScope::Connections) {
+    if !key.scopes.contains(ApiScope::Connections) {
         return Err(ErrorCode::PermissionDenied);
     }
-    let covered = caller.key.channels.clone();
+    let covered = key.channels.clone();
     let op = UserOp::Page(PageOfConnections { after, connections_max: limit, covered });
-    let tenant = caller.key.tenant.clone();
+    let tenant = key.tenant.clone();
     questions.ask_user(UserQuestion { tenant, user: user.into(), client, op })
 }
 
-fn rooms(
-    caller: &Caller<'_>,
+/// Asks every core for a page of rooms; the question's index.
+pub(super) fn rooms(
+    key: &ApiKey,
     page: ApiRoomsPage<'_>,
     questions: &mut Questions,
 ) -> Result<usize, ErrorCode> {
@@ -60,7 +47,22 @@ fn rooms(
     };
     let after = after.map(|(value, channel)| RankPlace { value, channel: channel.into() });
     let wants = ChannelsWanted::Top { by, after, rooms_max: limit };
-    caller.ask_channels(&pattern, wants, questions)
+    channels(key, &pattern, wants, questions)
+}
+
+/// Asks every core about its channels, of those that the key covers; the question's index.
+pub(super) fn channels(
+    key: &ApiKey,
+    pattern: &str,
+    wants: ChannelsWanted,
+    questions: &mut Questions,
+) -> Result<usize, ErrorCode> {
+    if !key.scopes.contains(ApiScope::Channels) {
+        return Err(ErrorCode::PermissionDenied);
+    }
+    let (tenant, covered) = (key.tenant.clone(), key.channels.clone());
+    let question = ChannelsQuestion { tenant, covered, pattern: pattern.into(), wants };
+    questions.ask_for(ServerAsk::Channels(Arc::new(question)), API_READ_QUESTIONS)
 }
 
 /// A page of connections, as it is told.

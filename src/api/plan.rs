@@ -8,17 +8,15 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::mem;
 use std::sync::Arc;
 
 use super::block_change::{block_change, block_page};
-use super::operator_calls::ask_operator;
+use super::dead_letters::{self, ConversationOfLetters, DeadLettersChangeCall, DeadLettersView};
+use super::operator_calls;
+use super::questions::Questions;
 use crate::auth::{ApiKey, ApiScope};
-use crate::base::limits::{
-    API_QUESTION_BYTES, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX, API_USER_QUESTIONS,
-};
+use crate::base::limits::{API_QUESTION_BYTES, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX};
 use crate::base::{ClientId, RoomId};
-use crate::blocks::{BlockChange, BlockPage, BlockStorage, BlockTarget, BlockTerms};
 use crate::room::{
     ChannelKey, HistoryPage, HistoryQuery, HistoryRemoval, Namespace, RetractRight, RoomOp,
 };
@@ -26,13 +24,11 @@ use crate::session::{
     CONVERSATION_NAMESPACE, ChannelKind, INBOX_NAMESPACE, NameKey, ServerChat, ServerPublish,
     conversation, resolve,
 };
-use crate::shard::{
-    BlocksUpdate, ChannelsQuestion, ChannelsWanted, ServerAsk, ServerOp, UserOp, UserQuestion,
-};
+use crate::shard::{ChannelsWanted, ServerAsk, ServerOp, UserOp, UserQuestion};
 use crate::store::ReadOrder;
 use crate::wire::api::{
-    ApiCall, ApiChatCall, ApiClose, ApiField, ApiMessage, ApiMethod, ApiOperatorMethod,
-    ApiRequestError, ApiUserCall, ApiUserOp,
+    ApiCall, ApiChatCall, ApiClose, ApiField, ApiMessage, ApiMethod, ApiOperatorCall,
+    ApiOperatorMethod, ApiRequestError, ApiUserCall, ApiUserOp,
 };
 use crate::wire::chat::ChatPlace;
 use crate::wire::{ErrorCode, Payload};
@@ -54,101 +50,12 @@ pub struct Caller<'c> {
     pub now_unix_s: u64,
 }
 
-/// A question to a room, or to the connections of a user.
-#[derive(Clone, Debug)]
-pub struct Question {
-    /// What is asked, and of whom.
-    pub ask: ServerAsk,
-    /// As how many questions it counts.
-    pub cost: usize,
-}
-
-/// What a request asks of the list of who is kept out.
-#[derive(Debug, Default)]
-pub struct BlockAsks {
-    /// Changes, in order.
-    pub changes: Vec<BlockChange>,
-    /// Pages, as of behind the changes.
-    pub pages: Vec<BlockPage>,
-}
-
-/// The answers to it.
-#[derive(Clone, Debug, Default)]
-pub struct BlockReplies {
-    /// What became of each change.
-    pub changes: Vec<Result<BlockStorage, ErrorCode>>,
-    /// The pages.
-    pub pages: Vec<Vec<(BlockTarget, BlockTerms)>>,
-}
-
-/// The questions of one request, which have a bound.
-#[derive(Debug, Default)]
-pub struct Questions {
-    list: Vec<Question>,
-    cost: usize,
-    /// What the request changes of who is kept out, and what of it it wants to see. Calls have
-    /// a bound.
-    blocks: BlockAsks,
-}
-
-impl Questions {
-    /// As how many questions they count.
-    pub fn cost(&self) -> usize {
-        self.cost
-    }
-
-    /// That all cores keep out who is blocked. It counts for nothing: whoever asks has a bound.
-    pub fn ask_blocks(&mut self, update: BlocksUpdate) {
-        self.list.push(Question { ask: ServerAsk::Blocks(Arc::new(update)), cost: 0 });
-    }
-
-    /// Takes what is asked of the list of who is kept out; `None` for nothing.
-    pub fn take_block_asks(&mut self) -> Option<BlockAsks> {
-        let asks = mem::take(&mut self.blocks);
-        (!asks.changes.is_empty() || !asks.pages.is_empty()).then_some(asks)
-    }
-
-    /// One more page of that list, if there is room; its index.
-    fn ask_page(&mut self, page: BlockPage) -> Result<usize, ErrorCode> {
-        if API_REQUEST_QUESTIONS_MAX < self.cost + API_READ_QUESTIONS {
-            return Err(ErrorCode::LimitExceeded);
-        }
-        self.cost += API_READ_QUESTIONS;
-        self.blocks.pages.push(page);
-        Ok(self.blocks.pages.len() - 1)
-    }
-
-    /// All of them, in order.
-    pub fn into_list(self) -> Vec<Question> {
-        self.list
-    }
-
-    /// One more, if there is room; its index.
-    pub fn ask(&mut self, room: RoomId, op: ServerOp) -> Result<usize, ErrorCode> {
-        let is_short = matches!(op, ServerOp::Publish(_) | ServerOp::Room(RoomOp::PresenceStats));
-        self.ask_for(ServerAsk::Room(room, op), if is_short { 1 } else { API_READ_QUESTIONS })
-    }
-
-    /// The same about the connections of a user.
-    pub fn ask_user(&mut self, question: UserQuestion) -> Result<usize, ErrorCode> {
-        let cost = match question.op {
-            UserOp::List | UserOp::Page(_) => API_READ_QUESTIONS,
-            UserOp::Close { .. }
-            | UserOp::Subscribe { .. }
-            | UserOp::Unsubscribe { .. }
-            | UserOp::ExpireAt(_) => API_USER_QUESTIONS,
-        };
-        self.ask_for(ServerAsk::User(Arc::new(question)), cost)
-    }
-
-    fn ask_for(&mut self, ask: ServerAsk, cost: usize) -> Result<usize, ErrorCode> {
-        if API_REQUEST_QUESTIONS_MAX < self.cost + cost {
-            return Err(ErrorCode::LimitExceeded);
-        }
-        self.cost += cost;
-        self.list.push(Question { ask, cost });
-        Ok(self.list.len() - 1)
-    }
+/// A channel that a call names.
+struct Target<'c, 'n> {
+    room: RoomId,
+    channel_key: ChannelKey,
+    kind: ChannelKind<'n>,
+    rules: &'c Namespace,
 }
 
 /// What a call comes to. Numbers are indexes of questions.
@@ -178,8 +85,12 @@ pub enum ApiPlan {
     Block(ApiMethod, usize),
     /// To a chat method.
     Chat(ApiMethod, usize),
-    /// To a method of operators' programs.
+    /// To a method of operators' programs that cores answer.
     Operator(ApiOperatorMethod, usize),
+    /// To dead_letters.list.
+    DeadLetters(usize, Box<DeadLettersView>),
+    /// To a method that changes dead letters.
+    ChangeDeadLetters(usize, DeadLettersChangeCall),
     /// To blocks.
     Blocks {
         /// The page's index.
@@ -209,14 +120,6 @@ impl From<ApiMessage<'_>> for SharedMessage {
     }
 }
 
-/// A channel that a call names.
-struct Target<'c, 'n> {
-    room: RoomId,
-    channel_key: ChannelKey,
-    kind: ChannelKind<'n>,
-    rules: &'c Namespace,
-}
-
 impl<'c> Caller<'c> {
     /// The channel of a call: one that the key covers, in a namespace that exists.
     fn target<'n>(&self, channel: &'n str, scope: ApiScope) -> Result<Target<'c, 'n>, ErrorCode> {
@@ -234,6 +137,12 @@ impl<'c> Caller<'c> {
             kind,
             rules,
         })
+    }
+
+    /// A channel in which a user may be.
+    fn users_target<'n>(&self, channel: &'n str, user: &str) -> Result<Target<'c, 'n>, ErrorCode> {
+        let target = self.target(channel, ApiScope::Connections)?;
+        if target.kind.admits(user) { Ok(target) } else { Err(ErrorCode::PermissionDenied) }
     }
 
     /// Publishes a message in a channel.
@@ -308,27 +217,6 @@ impl<'c> Caller<'c> {
         };
         let removal = HistoryRemoval { channel_key, parties };
         questions.ask(room, ServerOp::Room(RoomOp::RemoveHistory(Box::new(removal))))
-    }
-
-    /// Asks every core about its channels, of those that the key covers.
-    pub(super) fn ask_channels(
-        &self,
-        pattern: &str,
-        wants: ChannelsWanted,
-        questions: &mut Questions,
-    ) -> Result<usize, ErrorCode> {
-        if !self.key.scopes.contains(ApiScope::Channels) {
-            return Err(ErrorCode::PermissionDenied);
-        }
-        let (tenant, covered) = (self.key.tenant.clone(), self.key.channels.clone());
-        let question = ChannelsQuestion { tenant, covered, pattern: pattern.into(), wants };
-        questions.ask_for(ServerAsk::Channels(Arc::new(question)), API_READ_QUESTIONS)
-    }
-
-    /// A channel in which a user may be.
-    fn users_target<'n>(&self, channel: &'n str, user: &str) -> Result<Target<'c, 'n>, ErrorCode> {
-        let target = self.target(channel, ApiScope::Connections)?;
-        if target.kind.admits(user) { Ok(target) } else { Err(ErrorCode::PermissionDenied) }
     }
 
     /// Does or reads something as a user. Whether that user may is for the session to say.
@@ -441,17 +329,17 @@ pub fn plan(
             false => Err(ErrorCode::PermissionDenied),
         },
         Ok(ApiCall::Channels { pattern }) => {
-            let asked = caller.ask_channels(&pattern, ChannelsWanted::All, questions);
+            let asked =
+                operator_calls::channels(caller.key, &pattern, ChannelsWanted::All, questions);
             asked.map(ApiPlan::Channels)
         }
         Ok(ApiCall::User(call)) => caller.user(call, questions),
         Ok(ApiCall::Block(call)) => {
             let method = call.method;
             match block_change(caller.key, caller.now_unix_s, call) {
-                Ok(change) => questions.blocks.changes.push(change),
+                Ok(change) => Ok(ApiPlan::Block(method, questions.change_blocks(change))),
                 Err(error) => return ApiPlan::Error(error),
             }
-            Ok(ApiPlan::Block(method, questions.blocks.changes.len() - 1))
         }
         Ok(ApiCall::Blocks(call)) => match block_page(caller.key, &call) {
             Ok(page) => {
@@ -463,11 +351,44 @@ pub fn plan(
         Ok(ApiCall::Chat(call)) => {
             return caller.chat(call, questions).unwrap_or_else(ApiPlan::Error);
         }
-        Ok(ApiCall::Operator(call)) => ask_operator(caller, call, questions)
-            .map(|(method, index)| ApiPlan::Operator(method, index)),
+        Ok(ApiCall::Operator(call)) => operator(caller, call, questions),
         Ok(ApiCall::Batch(calls)) => Ok(ApiPlan::Batch(
             calls.into_iter().map(|call| plan(caller, call, questions)).collect(),
         )),
     };
     planned.unwrap_or_else(|code| ApiPlan::Error(ApiRequestError::Code(code)))
+}
+
+/// A call of an operator's program.
+fn operator(
+    caller: &Caller<'_>,
+    call: ApiOperatorCall<'_>,
+    questions: &mut Questions,
+) -> Result<ApiPlan, ErrorCode> {
+    let &Caller { key, names, now_unix_s, .. } = caller;
+    match call {
+        ApiOperatorCall::Connections(page) => {
+            let index = operator_calls::connections(key, page, questions)?;
+            Ok(ApiPlan::Operator(ApiOperatorMethod::ConnectionsList, index))
+        }
+        ApiOperatorCall::Rooms(page) => {
+            let index = operator_calls::rooms(key, page, questions)?;
+            Ok(ApiPlan::Operator(ApiOperatorMethod::RoomsTop, index))
+        }
+        ApiOperatorCall::DeadLetters(page) => {
+            let (index, view) = dead_letters::list(key, names, page, questions)?;
+            Ok(ApiPlan::DeadLetters(index, Box::new(view)))
+        }
+        ApiOperatorCall::ChangeDeadLetters(change) => {
+            let target = caller.target(&change.channel, ApiScope::DeadLetters)?;
+            let ChannelKind::Conversation(users) = target.kind else {
+                return Err(ErrorCode::NotAvailable);
+            };
+            let inboxes = users.map(|user| names.inbox(&key.tenant, user));
+            let expires_unix_ms_max = (now_unix_s * 1_000).saturating_add(target.rules.ttl_ms_max);
+            let of = ConversationOfLetters { room: target.room, inboxes, expires_unix_ms_max };
+            let (index, call) = dead_letters::change(of, now_unix_s, &change, questions)?;
+            Ok(ApiPlan::ChangeDeadLetters(index, call))
+        }
+    }
 }

@@ -30,6 +30,11 @@ pub fn scope_of(method: ApiMethod) -> Option<ApiScope> {
         ApiMethod::Chat(_) => Some(ApiScope::Chat),
         ApiMethod::Operator(ApiOperatorMethod::ConnectionsList) => Some(ApiScope::Connections),
         ApiMethod::Operator(ApiOperatorMethod::RoomsTop) => Some(ApiScope::Channels),
+        ApiMethod::Operator(
+            ApiOperatorMethod::DeadLettersList
+            | ApiOperatorMethod::DeadLettersRequeue
+            | ApiOperatorMethod::DeadLettersDrop,
+        ) => Some(ApiScope::DeadLetters),
         ApiMethod::Batch => None,
     }
 }

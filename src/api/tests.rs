@@ -1,6 +1,7 @@
 //! What calls lead to, and who may make them.
 
 mod chat;
+mod dead_letters;
 
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ use crate::room::{Namespace, PublishAck, RoomOp, RoomReply};
 use crate::session::NameKey;
 use crate::shard::{CoresReply, ServerAsk, ServerOp, ServerReply, UserConnection, UserOp};
 use crate::wire::api::{
-    ApiAnswer, ApiBlockKind, ApiField, ApiMethod, ApiNode, ApiRequestError, parse_call,
-    write_answer,
+    ApiAnswer, ApiBlockKind, ApiField, ApiMethod, ApiNode, ApiOperatorMethod, ApiRequestError,
+    parse_call, write_answer,
 };
 use crate::wire::{Encoding, Epoch, ErrorCode, Position};
 
@@ -122,7 +123,13 @@ fn who_may_not_ask_does_not_learn_what_exists() {
             };
             assert_eq!(planned(&key(&others), method, &body).0, want, "{method:?}");
         }
-        let body = body("room:1", method);
+        let channel = match method {
+            ApiMethod::Operator(
+                ApiOperatorMethod::DeadLettersRequeue | ApiOperatorMethod::DeadLettersDrop,
+            ) => "dm#ann,bob",
+            _ => "room:1",
+        };
+        let body = body(channel, method);
         let (plan, _) = planned(&key(&[needed]), method, &body);
         let is_done = match &plan {
             ApiPlan::Broadcast(channels) => channels[0].is_ok(),

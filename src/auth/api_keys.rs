@@ -33,11 +33,13 @@ pub enum ApiScope {
     Blocks,
     /// To say, change and read messages as any user.
     Chat,
+    /// To list dead letters, to let them wait again, and to drop them.
+    DeadLetters,
 }
 
 impl ApiScope {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ApiScope; 9] = [
+    pub const ALL: [ApiScope; 10] = [
         ApiScope::Publish,
         ApiScope::Presence,
         ApiScope::History,
@@ -47,6 +49,7 @@ impl ApiScope {
         ApiScope::Connections,
         ApiScope::Blocks,
         ApiScope::Chat,
+        ApiScope::DeadLetters,
     ];
 
     /// Its word in settings.
@@ -61,6 +64,7 @@ impl ApiScope {
             ApiScope::Connections => "connections",
             ApiScope::Blocks => "blocks",
             ApiScope::Chat => "chat",
+            ApiScope::DeadLetters => "dead_letters",
         }
     }
 

@@ -333,6 +333,15 @@ pub const API_ROOMS_PAGE_MAX: usize = 100;
 /// The same where a call does not say.
 pub const API_ROOMS_PAGE_DEFAULT: usize = 25;
 
+/// Dead letters that one page looks at.
+pub const API_DEAD_LETTERS_PAGE_MAX: usize = 256;
+
+/// The same where a call does not say.
+pub const API_DEAD_LETTERS_PAGE_DEFAULT: usize = 100;
+
+/// Dead letters that one call changes: others wait while the store does it.
+pub const DEAD_LETTERS_CHANGED_MAX: usize = 100;
+
 /// Bytes of `info`, which travels with everything that its peer publishes.
 pub const INFO_BYTES_MAX: usize = 4 << 10;
 

@@ -4,7 +4,7 @@
 //! Deliberately absent: reads that the store was asked for already. They end as others do.
 
 use super::room_set::RoomSet;
-use super::store_client::{PendingOp, ReadPurpose, ReplyRoute, StoreRead};
+use super::store_client::{DeadLettersStep, PendingOp, ReadPurpose, ReplyRoute, StoreRead};
 use super::{RoomOutput, RoomReply};
 use crate::base::{RoomId, Timestamps};
 use crate::wire::ErrorCode;
@@ -43,7 +43,8 @@ fn answer_abandoned(
         }
         PendingOp::Receipts(room, by, _)
         | PendingOp::Conversations(room, by)
-        | PendingOp::Reactions(room, by) => {
+        | PendingOp::Reactions(room, by)
+        | PendingOp::OfDeadLetters(room, by, DeadLettersStep::Listed) => {
             out.answer(room, by, RoomReply::Rejected(gone));
         }
         PendingOp::GroupsCounted(room, by, _) => {
@@ -57,6 +58,7 @@ fn answer_abandoned(
         | PendingOp::HistoryRemoved(..)
         | PendingOp::Pending(_)
         | PendingOp::DeadLetter(_)
+        | PendingOp::OfDeadLetters(.., DeadLettersStep::Changed(_))
         | PendingOp::Done => unreachable!("these stand in no line"),
     }
 }

@@ -486,6 +486,7 @@ impl DurableStream {
             | RoomOp::Reactions(_)
             | RoomOp::ChangeRoster(_)
             | RoomOp::Roster(_)
+            | RoomOp::DeadLetters(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => None,

@@ -10,12 +10,15 @@ use std::sync::Arc;
 
 use super::MessageTiming;
 use super::requests::{
-    ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryRemoval, LeaveReason,
-    MembersPage, Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RoomPublish,
+    ChangeRequest, ChannelKey, ConversationsPage, DeadLettersAsk, HistoryPage, HistoryRemoval,
+    LeaveReason, MembersPage, Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RoomPublish,
     RoomSubscribe, RosterPage, RosterRequest,
 };
 use crate::base::{ConnId, RoomId, ShardId, UserHash};
-use crate::store::{Conversation, MessageReactions, ReadMarkers};
+use crate::store::{
+    ChangedDeadLetters, Conversation, DeadLetterEntry, DeadLetterPlace, MessageReactions,
+    ReadMarkers,
+};
 use crate::wire::chat::{Field, GroupMember};
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication};
 
@@ -89,6 +92,8 @@ pub enum RoomOp {
     ChangeRoster(Box<RosterRequest>),
     /// List the members of a group.
     Roster(Box<RosterPage>),
+    /// List dead letters, let them wait again, or forget them.
+    DeadLetters(Box<DeadLettersAsk>),
     /// Of a personal channel: make this the only connection of its user.
     Claim,
     /// Of a personal channel: its only connection, if this was it, is gone.
@@ -238,6 +243,8 @@ pub enum RoomReply {
     Reactions(Vec<MessageReactions>),
     /// To `Roster`: a page by user, and its last user, unless this is the last page.
     Roster(Vec<GroupMember>, Option<Box<str>>),
+    /// To `DeadLetters`.
+    DeadLetters(DeadLettersReply),
     /// To operations without a result: `Typing`, `AdvanceMarker`, `Change` (a
     /// retraction), `React`, `ChangeRoster`, `RemoveHistory`, `Claim`,
     /// `Release`, `Deliver`.
@@ -286,6 +293,7 @@ impl RoomOp {
             | RoomOp::Typing(_)
             | RoomOp::Members(_)
             | RoomOp::Conversations(_)
+            | RoomOp::DeadLetters(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => return StreamRequirement::None,
@@ -313,6 +321,7 @@ impl RoomOp {
             | RoomOp::Conversations(_)
             | RoomOp::Reactions(_)
             | RoomOp::Roster(_)
+            | RoomOp::DeadLetters(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => false,
@@ -342,6 +351,7 @@ impl RoomOp {
             | RoomOp::React(_)
             | RoomOp::Reactions(_)
             | RoomOp::Roster(_)
+            | RoomOp::DeadLetters(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => REQUEST_BYTES,
@@ -368,11 +378,21 @@ impl RoomOp {
             | RoomOp::Reactions(_)
             | RoomOp::ChangeRoster(_)
             | RoomOp::Roster(_)
+            | RoomOp::DeadLetters(_)
             | RoomOp::Claim
             | RoomOp::Release
             | RoomOp::Deliver(_) => RoomReply::Rejected(code),
         }
     }
+}
+
+/// The answer to what is asked of dead letters.
+#[derive(Clone, Debug)]
+pub enum DeadLettersReply {
+    /// A page, and the place that the next one comes after, unless this is the last.
+    Page(Vec<DeadLetterEntry>, Option<DeadLetterPlace>),
+    /// What became of them.
+    Changed(ChangedDeadLetters),
 }
 
 /// The position of a published message.

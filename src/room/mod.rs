@@ -16,6 +16,7 @@
 mod abandoned;
 mod changes;
 mod conversation;
+mod dead_letters;
 mod decision;
 mod dedup;
 mod durable_stream;
@@ -70,8 +71,8 @@ mod users;
 pub use message_timing::tests::timing;
 pub use message_timing::{DeliveryKind, MessageTiming, UNKNOWN, ack_key};
 pub use messages::{
-    InboxDelivery, MemberReplacement, PublishAck, RecoveryOutcome, ReplyTo, RoomEvent, RoomOp,
-    RoomReply, RoomRequest, Subscribed,
+    DeadLettersReply, InboxDelivery, MemberReplacement, PublishAck, RecoveryOutcome, ReplyTo,
+    RoomEvent, RoomOp, RoomReply, RoomRequest, Subscribed,
 };
 pub use options::{
     GroupEntry, JoinLeaveScope, Namespace, Options, Permission, PersonalChannel, UserRateLimits,
@@ -79,9 +80,9 @@ pub use options::{
 };
 pub use output::{MessageStep, RoomOutput, UnmetMessage};
 pub use requests::{
-    ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, HistoryPage, HistoryQuery,
-    HistoryRemoval, IdSource, LeaveReason, MembersPage, PublishMode, Reaction, ReactionsPage,
-    ReadMarkerUpdate, ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe, RoomSummary, RosterAuthority,
-    RosterPage, RosterRequest, Unrecovered,
+    ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, DeadLettersAsk, HistoryPage,
+    HistoryQuery, HistoryRemoval, IdSource, LeaveReason, MembersPage, PublishMode, Reaction,
+    ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe,
+    RoomSummary, RosterAuthority, RosterPage, RosterRequest, Unrecovered,
 };
 pub use rooms::Rooms;

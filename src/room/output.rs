@@ -242,6 +242,7 @@ fn publish_result(answer: &RoomReply) -> PublishResult {
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
         | RoomReply::Roster(..)
+        | RoomReply::DeadLetters(_)
         | RoomReply::Presence(_)
         | RoomReply::PresenceStats { .. }
         | RoomReply::History(..)

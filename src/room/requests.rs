@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::MessageTiming;
 use crate::base::{ConnId, RoomId, ShardId, Timestamps, Trace, UserHash};
-use crate::store::{MarkerPosition, ReadOrder};
+use crate::store::{ChangeDeadLetters, DeadLettersQuery, MarkerPosition, ReadOrder};
 use crate::wire::chat::RosterAction;
 use crate::wire::{ClientInfo, Payload, Position, Publication, publication_cost_bytes};
 
@@ -320,4 +320,13 @@ pub enum RetractRight {
     Author,
     /// All messages.
     Moderator,
+}
+
+/// What is asked of dead letters.
+#[derive(Clone, Copy, Debug)]
+pub enum DeadLettersAsk {
+    /// A page of them, whichever room is asked.
+    List(DeadLettersQuery),
+    /// To change those of this room, a conversation.
+    Change(ChangeDeadLetters),
 }

@@ -14,6 +14,7 @@
 use std::sync::Arc;
 
 use super::abandoned;
+use super::dead_letters;
 use super::decision::{Decision, OpenOutcome, ReadProgress, RoomUse};
 use super::history;
 use super::history_removal;
@@ -184,13 +185,8 @@ impl Rooms {
             }
             RoomOp::ChangeRoster(wish) => change_roster(set, rates, now, (room, by, wish), out),
             RoomOp::Roster(page) => message_requests::roster(set, room, &page),
-            RoomOp::Claim => {
-                out.answer(room, by, RoomReply::Done);
-                if let Some(old) = self.sessions.claim(room, member_id) {
-                    out.send(old.shard, RoomEvent::Replaced(old.conn));
-                }
-                Decision::Later
-            }
+            RoomOp::DeadLetters(ask) => Decision::of(dead_letters::ask(set, room, by, *ask, out)),
+            RoomOp::Claim => self.claim(room, by, member_id, out),
             RoomOp::Release => {
                 self.sessions.release(room, member_id);
                 Decision::Answered(RoomReply::Done)
@@ -202,6 +198,21 @@ impl Rooms {
         };
         // The room may be gone by now, and has no members then.
         decision.act_on(room, by, self.set.find(room).map(Room::members), out);
+    }
+
+    /// A connection is the only one of its user from now on.
+    fn claim(
+        &mut self,
+        room: RoomId,
+        by: ReplyRoute,
+        member_id: MemberId,
+        out: &mut RoomOutput,
+    ) -> Decision {
+        out.answer(room, by, RoomReply::Done);
+        if let Some(old) = self.sessions.claim(room, member_id) {
+            out.send(old.shard, RoomEvent::Replaced(old.conn));
+        }
+        Decision::Later
     }
 
     fn subscribe(
@@ -413,6 +424,9 @@ impl Rooms {
                 if let Some(slot) = self.set.slot_of(id) {
                     self.set.rest(now, slot, id);
                 }
+            }
+            PendingOp::OfDeadLetters(room, by, step) => {
+                dead_letters::on_answer(&mut self.set, (room, by), step, outcome, out);
             }
             PendingOp::Pending(inbox) => {
                 // When the user has no connection any more, messages stay pending.

@@ -20,7 +20,9 @@ mod pending_op;
 mod readings;
 mod waiting;
 
-pub(super) use self::pending_op::{PendingOp, ReadPurpose, ReplyRoute, StoreRead, requester};
+pub(super) use self::pending_op::{
+    DeadLettersStep, PendingOp, ReadPurpose, ReplyRoute, StoreRead, requester,
+};
 pub(super) use self::readings::ReadClass;
 
 /// Requests under way, and what is remembered of each.

@@ -1,5 +1,6 @@
 //! What of a backend's call is written down: whom it keeps out or lets in, whose connections it
-//! closes or changes, what it removes, and which message it takes back as a moderator. What is said
+//! closes or changes, what it removes, which message it takes back as a moderator, and what becomes
+//! of dead letters. What is said
 //! and read is not.
 //!
 //! Deliberately absent: how many such calls there may be. The list that the console shows has a
@@ -8,8 +9,8 @@
 use crate::console::{AuditAction, AuditOutcome};
 use crate::metrics::BackendOutcome;
 use crate::wire::api::{
-    ApiBlockCall, ApiBlockOp, ApiBlockTarget, ApiCall, ApiChatCall, ApiRequestError, ApiUserCall,
-    ApiUserOp,
+    ApiBlockCall, ApiBlockOp, ApiBlockTarget, ApiCall, ApiChatCall, ApiDeadLetterFate,
+    ApiOperatorCall, ApiRequestError, ApiUserCall, ApiUserOp,
 };
 use crate::wire::chat::ChatRequest;
 
@@ -46,6 +47,7 @@ fn collect(call: &ApiCall<'_>, acts: &mut Vec<ApiAct>) {
             acts.push((AuditAction::HistoryRemoved, (**channel).into()));
         }
         ApiCall::Chat(call) => acts.extend(chat_act(call)),
+        ApiCall::Operator(call) => acts.extend(operator_act(call)),
         ApiCall::Batch(calls) => calls.iter().flatten().for_each(|call| collect(call, acts)),
         ApiCall::Publish { .. }
         | ApiCall::Broadcast { .. }
@@ -54,8 +56,7 @@ fn collect(call: &ApiCall<'_>, acts: &mut Vec<ApiAct>) {
         | ApiCall::History { .. }
         | ApiCall::Info
         | ApiCall::Channels { .. }
-        | ApiCall::Blocks(_)
-        | ApiCall::Operator(_) => (),
+        | ApiCall::Blocks(_) => (),
     }
 }
 
@@ -77,6 +78,25 @@ fn chat_act(call: &ApiChatCall<'_>) -> Option<ApiAct> {
     call.as_moderator.then_some((AuditAction::MessageRetracted, target))
 }
 
+fn operator_act(call: &ApiOperatorCall<'_>) -> Option<ApiAct> {
+    match call {
+        ApiOperatorCall::Connections(_)
+        | ApiOperatorCall::Rooms(_)
+        | ApiOperatorCall::DeadLetters(_) => None,
+        ApiOperatorCall::ChangeDeadLetters(change) => {
+            let action = match change.fate {
+                ApiDeadLetterFate::Requeued { .. } => AuditAction::DeadLettersRequeued,
+                ApiDeadLetterFate::Dropped => AuditAction::DeadLettersDropped,
+            };
+            let target = match change.offset {
+                Some(offset) => format!("{} {offset}", change.channel),
+                None => change.channel.to_string(),
+            };
+            Some((action, target.into()))
+        }
+    }
+}
+
 fn block_act(call: &ApiBlockCall<'_>) -> ApiAct {
     let is_block = matches!(call.op, ApiBlockOp::Block { .. });
     match &call.target {
@@ -92,7 +112,7 @@ fn block_act(call: &ApiBlockCall<'_>) -> ApiAct {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::api::{ApiChatMethod, ApiMethod, parse_call};
+    use crate::wire::api::{ApiChatMethod, ApiMethod, ApiOperatorMethod, parse_call};
 
     #[track_caller]
     fn check(method: ApiMethod, body: &str, want: &[(AuditAction, &str)]) {
@@ -122,6 +142,15 @@ mod tests {
             r#"{"user":"ann","channel":"room:1","offset":7,"as_moderator":true}"#,
             &[(AuditAction::MessageRetracted, "room:1 7")],
         );
+        let operator = ApiMethod::Operator;
+        check(operator(ApiOperatorMethod::ConnectionsList), ann, &[]);
+        check(operator(ApiOperatorMethod::DeadLettersList), ann, &[]);
+        let letters = r#"{"channel":"dm#a,b"}"#;
+        let dropped = operator(ApiOperatorMethod::DeadLettersDrop);
+        check(dropped, letters, &[(AuditAction::DeadLettersDropped, "dm#a,b")]);
+        let requeued = operator(ApiOperatorMethod::DeadLettersRequeue);
+        let letter = r#"{"channel":"dm#a,b","offset":7}"#;
+        check(requeued, letter, &[(AuditAction::DeadLettersRequeued, "dm#a,b 7")]);
         check(
             ApiMethod::Batch,
             r#"{"commands":[{"publish":{"channel":"room:1","data":{}}},

@@ -9,6 +9,7 @@
 //! | a field that is missing or out of its range | 400, and the field's name |
 //! | no key, a wrong one, or one in the URL | 401 |
 //! | a key without the right | 403, whatever exists |
+//! | what is named is not there, of an operator's method | 404, and the field's name |
 //! | a body that is too large, or too slow | 413, 408 |
 //! | more questions or bodies than can be under way | 503 with `Retry-After`: nothing was done |
 //! | a core that hangs, or a drain in between | 504: what was done is not known |
@@ -462,7 +463,9 @@ fn outcome(answer: &ApiAnswer<'_>) -> BackendOutcome {
     let code = match answer.error() {
         None => return BackendOutcome::Done,
         Some(ApiRequestError::Field(_)) => return BackendOutcome::Invalid,
-        Some(ApiRequestError::Unfit(_)) => return BackendOutcome::Refused,
+        Some(ApiRequestError::Unfit(_) | ApiRequestError::Missing(_)) => {
+            return BackendOutcome::Refused;
+        }
         Some(ApiRequestError::Code(code)) => code,
     };
     match code {
@@ -518,6 +521,9 @@ fn operator_label(method: ApiOperatorMethod) -> BackendMethod {
     match method {
         ApiOperatorMethod::ConnectionsList => BackendMethod::Connections,
         ApiOperatorMethod::RoomsTop => BackendMethod::Channels,
+        ApiOperatorMethod::DeadLettersList
+        | ApiOperatorMethod::DeadLettersRequeue
+        | ApiOperatorMethod::DeadLettersDrop => BackendMethod::DeadLetters,
     }
 }
 
@@ -525,6 +531,7 @@ fn operator_label(method: ApiOperatorMethod) -> BackendMethod {
 fn response(answer: &ApiAnswer<'_>) -> Response {
     let status = match answer.error() {
         Some(ApiRequestError::Field(_)) => StatusCode::BAD_REQUEST,
+        Some(ApiRequestError::Missing(_)) => StatusCode::NOT_FOUND,
         Some(ApiRequestError::Code(ErrorCode::PermissionDenied)) => StatusCode::FORBIDDEN,
         Some(ApiRequestError::Code(ErrorCode::TooManyRequests)) => StatusCode::SERVICE_UNAVAILABLE,
         Some(ApiRequestError::Code(_) | ApiRequestError::Unfit(_)) | None => StatusCode::OK,

@@ -74,18 +74,19 @@ fn document() -> OpenApi {
         .schemas_from_iter(named_schemas())
         .schemas_from_iter(ApiMethod::ALL.map(|one| (request_name(one), request_schema(one))))
         .schema(STATE_REQUEST, state_request_schema());
-    for response in CommonResponse::ALL {
+    for response in CommonResponse::COMMON.into_iter().chain([CommonResponse::Missing]) {
         components = components.response(response.name(), response.response());
     }
     OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build())).build()
 }
 
-/// A response that each method may have.
+/// A response that several methods may have.
 #[derive(Clone, Copy)]
 enum CommonResponse {
     BadRequest,
     Unauthorized,
     Denied,
+    Missing,
     TooSlow,
     TooLarge,
     Busy,
@@ -93,7 +94,8 @@ enum CommonResponse {
 }
 
 impl CommonResponse {
-    const ALL: [CommonResponse; 7] = [
+    /// Those of each method.
+    const COMMON: [CommonResponse; 7] = [
         CommonResponse::BadRequest,
         CommonResponse::Unauthorized,
         CommonResponse::Denied,
@@ -108,6 +110,7 @@ impl CommonResponse {
             CommonResponse::BadRequest => "400",
             CommonResponse::Unauthorized => "401",
             CommonResponse::Denied => "403",
+            CommonResponse::Missing => "404",
             CommonResponse::TooSlow => "408",
             CommonResponse::TooLarge => "413",
             CommonResponse::Busy => "503",
@@ -121,6 +124,7 @@ impl CommonResponse {
             CommonResponse::BadRequest => "BadRequest",
             CommonResponse::Unauthorized => "Unauthorized",
             CommonResponse::Denied => "Denied",
+            CommonResponse::Missing => "Missing",
             CommonResponse::TooSlow => "TooSlow",
             CommonResponse::TooLarge => "TooLarge",
             CommonResponse::Busy => "Busy",
@@ -141,6 +145,9 @@ impl CommonResponse {
             CommonResponse::Denied => empty
                 .description("The key has no right to the method or the channel.")
                 .content(JSON, error(ErrorCode::PermissionDenied)),
+            CommonResponse::Missing => empty
+                .description("What a field names is not there; the message names the field.")
+                .content(JSON, error(ErrorCode::BadRequest)),
             CommonResponse::TooSlow => empty.description("The body did not come in time."),
             CommonResponse::TooLarge => {
                 empty.description("The body is larger than `api.body_bytes_max`.")
@@ -187,19 +194,32 @@ fn operation(method: ApiMethod) -> OperationBuilder {
         .summary(Some(summary(method)))
         .tag(scope.unwrap_or("batch"))
         .request_body(Some(body))
-        .responses(responses(answer_schema(method)))
+        .responses(responses(answer_schema(method), own_response(method)))
         .security(SecurityRequirement::new(KEY_NAME, scope))
 }
 
+/// A response that not all methods have.
+fn own_response(method: ApiMethod) -> Option<CommonResponse> {
+    let ApiMethod::Operator(method) = method else { return None };
+    match method {
+        ApiOperatorMethod::DeadLettersRequeue | ApiOperatorMethod::DeadLettersDrop => {
+            Some(CommonResponse::Missing)
+        }
+        ApiOperatorMethod::ConnectionsList
+        | ApiOperatorMethod::RoomsTop
+        | ApiOperatorMethod::DeadLettersList => None,
+    }
+}
+
 /// What a call may be answered, of which this is what came of it.
-fn responses(answer: Schema) -> Responses {
+fn responses(answer: Schema, own: Option<CommonResponse>) -> Responses {
     let told = ResponseBuilder::new()
         .description(
             "What came of it; an `error` here has a code that is none of the request's form.",
         )
         .content(JSON, Content::new(Some(answer)));
     let responses = ResponsesBuilder::new().response("200", told);
-    let common = CommonResponse::ALL.into_iter();
+    let common = CommonResponse::COMMON.into_iter().chain(own);
     common.fold(responses, |responses, one| responses.response(one.status(), one.by_name())).build()
 }
 
@@ -216,7 +236,7 @@ fn state_operation() -> OperationBuilder {
         .description(Some(description))
         .tag("presence_feed")
         .request_body(Some(body))
-        .responses(responses(state_answer_schema()))
+        .responses(responses(state_answer_schema(), None))
         .security(SecurityRequirement::new(KEY_NAME, [] as [&str; 0]))
 }
 
@@ -287,5 +307,8 @@ fn operator_summary(method: ApiOperatorMethod) -> &'static str {
             "Shows the connections of a user: from where, what, since when, in which channels."
         }
         ApiOperatorMethod::RoomsTop => "Lists the largest rooms, or the busiest.",
+        ApiOperatorMethod::DeadLettersList => "Lists direct messages that were given up.",
+        ApiOperatorMethod::DeadLettersRequeue => "Lets dead letters wait for their readers again.",
+        ApiOperatorMethod::DeadLettersDrop => "Forgets dead letters.",
     }
 }

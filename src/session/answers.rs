@@ -45,8 +45,8 @@ pub(super) fn write_answer(
             let data = chat_data(answer).expect("a chat method is answered so");
             out.answer(id, Answer::Rpc { data: &data });
         }
-        RoomReply::Subscribed(_) | RoomReply::SubscribeRejected(_) => {
-            unreachable!("the session decides what these mean");
+        RoomReply::Subscribed(_) | RoomReply::SubscribeRejected(_) | RoomReply::DeadLetters(_) => {
+            unreachable!("the session decides what these mean, and no client asks for the last");
         }
     }
 }
@@ -70,6 +70,7 @@ pub fn chat_data(answer: &RoomReply) -> Option<Payload> {
         | RoomReply::Presence(_)
         | RoomReply::PresenceStats { .. }
         | RoomReply::History(..)
+        | RoomReply::DeadLetters(_)
         | RoomReply::InvalidField(_)
         | RoomReply::SubscribeRejected(_)
         | RoomReply::Rejected(_) => None,

@@ -351,6 +351,7 @@ impl PendingConnect {
                 | RoomReply::Conversations(..)
                 | RoomReply::Reactions(_)
                 | RoomReply::Roster(..)
+                | RoomReply::DeadLetters(_)
                 | RoomReply::InvalidField(_)
                 | RoomReply::Done,
             ) => (),

@@ -29,7 +29,7 @@ const LIST_SEPARATOR: char = ',';
 
 /// The server's key for names: with it, and only with it, can one tell which shard is the
 /// home of which room. Equal on all shards.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameKey(pub [u64; 2]);
 
 impl NameKey {
@@ -116,7 +116,7 @@ impl<'n> ChannelKind<'n> {
     ///
     /// `dm:` would be a group by the rules of conversations. Whether `#` begins a list of users,
     /// is for the namespace to say (`under`).
-    fn of(channel: &'n str) -> Option<ChannelKind<'n>> {
+    pub fn of(channel: &'n str) -> Option<ChannelKind<'n>> {
         if let Some(owner) = channel.strip_prefix(INBOX_NAMESPACE) {
             return Some(ChannelKind::Inbox(owner));
         }

@@ -84,6 +84,7 @@ fn on_answer(
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
         | RoomReply::Roster(..)
+        | RoomReply::DeadLetters(_)
             if outbox_room_bytes(sessions, reply_to.conn) == 0 =>
         {
             RoomReply::Rejected(ErrorCode::TooManyRequests)
@@ -99,6 +100,7 @@ fn on_answer(
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
         | RoomReply::Roster(..)
+        | RoomReply::DeadLetters(_)
         | RoomReply::Done
         | RoomReply::InvalidField(_)
         | RoomReply::SubscribeRejected(_)
@@ -158,6 +160,7 @@ fn timing_of(answer: &RoomReply) -> Option<MessageTiming> {
         | RoomReply::Conversations(..)
         | RoomReply::Reactions(_)
         | RoomReply::Roster(..)
+        | RoomReply::DeadLetters(_)
         | RoomReply::Done
         | RoomReply::InvalidField(_)
         | RoomReply::SubscribeRejected(_)

@@ -52,7 +52,7 @@ use queue::{QueuedRead, RequestQueue};
 use upkeep::Upkeep;
 use writes::append::{self, QuotaState, Written};
 use writes::markers::{self, Cleared, MarkerWrite};
-use writes::{history_removal, pending, reaction};
+use writes::{dead_letters, history_removal, pending, reaction};
 
 pub(super) use boot::name_key;
 pub use dead_letter_scan::DeadLetterTotals;
@@ -252,6 +252,8 @@ impl<D: Disk> Engine<D> {
                 | StoreResult::Reactions(_)
                 | StoreResult::GroupsCounted(_)
                 | StoreResult::HistoryRemoved(_)
+                | StoreResult::DeadLetters(..)
+                | StoreResult::DeadLettersChanged(_)
                 | StoreResult::Done => plan.appends.push((from, write_epoch)),
             }
         }
@@ -294,6 +296,11 @@ impl<D: Disk> Engine<D> {
                 }
                 (StoreResult::Done, durable)
             }
+            StoreOp::ChangeDeadLetters(change) => {
+                let write = dead_letters::change_dead_letters(&mut self.channels, &change)?;
+                self.upkeep.on_dead_letters_changed(&write.keys, change.fate);
+                (StoreResult::DeadLettersChanged(write.changed), write.durable)
+            }
             StoreOp::React(react) => {
                 // Removing one works on a full disk, too.
                 if react.value.is_some() && self.is_full() {
@@ -316,6 +323,7 @@ impl<D: Disk> Engine<D> {
             | StoreOp::ReadMarkers(_)
             | StoreOp::Conversations(_)
             | StoreOp::Pending(_)
+            | StoreOp::DeadLetters(_)
             | StoreOp::Reactions(_)
             | StoreOp::CountGroups(_)
             | StoreOp::Abandon(_) => unreachable!("these stand in other lines"),

@@ -87,6 +87,19 @@ pub fn pending_behind(inbox: RoomId, after: Option<(RoomId, u64)>) -> KeyRange {
     KeyRange { first, last: pending(inbox, RoomId(u128::MAX), u64::MAX).to_vec() }
 }
 
+/// The keys of dead letters behind a place, of one inbox or of all.
+pub fn dead_behind(inbox: Option<RoomId>, after: Option<(RoomId, RoomId, u64)>) -> KeyRange {
+    let all = match inbox {
+        Some(inbox) => pending_behind(inbox, None),
+        None => KeyRange {
+            first: pending(RoomId(0), RoomId(0), 0).to_vec(),
+            last: pending(RoomId(u128::MAX), RoomId(u128::MAX), u64::MAX).to_vec(),
+        },
+    };
+    let first = after.map(|(inbox, room, offset)| behind(&pending(inbox, room, offset)));
+    KeyRange { first: all.first.max(first.unwrap_or_default()), last: all.last }
+}
+
 /// The period in which a message is said. Ids of a period are read with those of the
 /// next, and go when that is over: so what is over stands before everything else.
 pub fn period(time_unix_ms: u64) -> u64 {

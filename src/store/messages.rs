@@ -8,11 +8,16 @@ use crate::base::{ConnId, RoomId, ShardId, UserHash};
 use crate::wire::chat::{GroupMember, GroupRole};
 use crate::wire::{Epoch, Publication};
 
+mod dead_letters;
 mod history_removal;
 mod reactions;
 mod results;
 mod roster;
 
+pub use self::dead_letters::{
+    ChangeDeadLetters, ChangedDeadLetters, DeadLetterCause, DeadLetterEntry, DeadLetterFate,
+    DeadLetterPlace, DeadLettersQuery, GivenUpMessage, NewDeadLetter,
+};
 pub use self::history_removal::RemoveHistory;
 pub use self::reactions::{
     MessageReactions, React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult,
@@ -115,6 +120,10 @@ pub enum StoreOp {
     Attempted(DeliveryAttempt),
     /// Turn a pending message into a dead letter. → `Done`.
     DeadLetter(NewDeadLetter),
+    /// List dead letters. → `DeadLetters`.
+    DeadLetters(DeadLettersQuery),
+    /// Let dead letters wait again, or forget them. → `DeadLettersChanged`.
+    ChangeDeadLetters(Box<ChangeDeadLetters>),
     /// Drop the reads of a connection that is gone: they are answered with `Abandoned`, and so
     /// is this.
     Abandon(Requester),
@@ -139,6 +148,7 @@ impl StoreOp {
             | StoreOp::AdvanceMarker(_)
             | StoreOp::Attempted(_)
             | StoreOp::DeadLetter(_)
+            | StoreOp::ChangeDeadLetters(_)
             | StoreOp::RemoveHistory(_)
             | StoreOp::React(_) => StoreOpClass::Write,
             StoreOp::Open(_)
@@ -146,6 +156,7 @@ impl StoreOp {
             | StoreOp::ReadMarkers(_)
             | StoreOp::Conversations(_)
             | StoreOp::Pending(_)
+            | StoreOp::DeadLetters(_)
             | StoreOp::Reactions(_)
             | StoreOp::CountGroups(_) => StoreOpClass::Read,
             StoreOp::Abandon(_) => StoreOpClass::Control,
@@ -339,45 +350,6 @@ pub struct DeliveryAttempt {
     pub offset: u64,
     /// Attempts so far, this one included.
     pub tries_count: u16,
-}
-
-/// A pending message that becomes a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewDeadLetter {
-    /// The user's personal channel.
-    pub inbox: RoomId,
-    /// The message's channel.
-    pub room: RoomId,
-    /// The message's offset.
-    pub offset: u64,
-    /// The cause.
-    pub cause: DeadLetterCause,
-    /// The time, Unix ms.
-    pub at_unix_ms: u64,
-}
-
-/// Why a message is a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeadLetterCause {
-    /// All delivery attempts were used.
-    Attempts,
-    /// Its time to live is over.
-    Expired,
-}
-
-/// A message that has become a dead letter, for whoever is told of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GivenUpMessage {
-    /// The personal channel of the user for whom it was.
-    pub inbox: RoomId,
-    /// The tenant of the conversation.
-    pub tenant: Arc<str>,
-    /// The conversation.
-    pub channel: Arc<str>,
-    /// The message's offset there.
-    pub offset: u64,
-    /// The cause.
-    pub cause: DeadLetterCause,
 }
 
 /// The state of a channel in the store.

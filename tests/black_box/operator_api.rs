@@ -1,5 +1,5 @@
 //! What an operator's program asks and does by the server API: connections of a user, the first
-//! rooms by some measure.
+//! rooms by some measure, dead letters.
 
 use std::net::SocketAddr;
 
@@ -158,4 +158,134 @@ fn rooms_are_told_by_size_and_by_rate_in_pages() {
     world.refused("rooms.top", json!({ "after": {} }), 400, "value");
     world.refused("rooms.top", json!({ "pattern": "[a]" }), 400, "pattern");
     world.refused("connections.list", json!({ "user": "anna" }), 403, "permission denied");
+}
+
+/// Conversations on disk.
+fn conversations() -> Settings {
+    Settings::new().with_table(
+        "[[namespaces]]",
+        &[
+            "name = \"dm\"",
+            "publish = \"users\"",
+            "history_count_max = 100",
+            "durability = \"fsync\"",
+        ],
+    )
+}
+
+/// Anna says so many things to ben, who is not there, until all of them are given up.
+#[track_caller]
+fn give_up(world: &World, count: u64) {
+    let mut anna = Peer::user(world.address(), "anna");
+    for n in 1..=count {
+        let data = json!({ "to": "ben", "data": { "n": n }, "ttl_s": 1 });
+        let reply = anna.call(json!({ "rpc": { "method": "chat.send", "data": data } }));
+        assert_eq!(reply["rpc"]["data"]["offset"], n, "{reply}");
+    }
+    world.server.wait_for_metric("chat_dead_letter_messages", count as f64);
+}
+
+/// What comes to a user of messages of a conversation: their numbers.
+#[track_caller]
+fn heard(peer: &mut Peer, count: usize) -> Vec<u64> {
+    (0..count)
+        .map(|_| {
+            let (data, _) = peer.publication();
+            data["n"].as_u64().unwrap_or_else(|| panic!("{data}"))
+        })
+        .collect()
+}
+
+fn offsets(page: &Value) -> Vec<u64> {
+    let letters = page["dead_letters"].as_array().expect("a list").iter();
+    letters.map(|one| one["offset"].as_u64().expect("a number")).collect()
+}
+
+const LETTERS: &str = "dm#anna,ben";
+
+#[test]
+fn dead_letters_are_listed_and_wait_again_on_a_server_that_runs() {
+    let world = World::start(conversations(), &["dead_letters"]);
+    give_up(&world, 3);
+    let first = world.done("dead_letters.list", json!({ "limit": 2 }));
+    let second = world.done("dead_letters.list", json!({ "limit": 2, "after": first["next"] }));
+    assert_eq!((offsets(&first), offsets(&second)), (vec![1, 2], vec![3]));
+    assert_eq!(second["next"], Value::Null);
+    let one = &first["dead_letters"][0];
+    assert_eq!((&one["channel"], &one["user"]), (&json!(LETTERS), &json!("ben")));
+    assert_eq!((&one["cause"], &one["tries"]), (&json!("expired"), &json!(0)));
+    assert!(one["at"].as_u64().is_some_and(|at| 1_700_000_000_000 < at), "{one}");
+    assert_eq!(offsets(&world.done("dead_letters.list", json!({ "user": "ben" }))), [1, 2, 3]);
+    assert!(offsets(&world.done("dead_letters.list", json!({ "user": "anna" }))).is_empty());
+
+    let mut ben = Peer::user(world.address(), "ben");
+    let letter = json!({ "channel": LETTERS, "offset": 2 });
+    let requeued = world.done("dead_letters.requeue", letter.clone());
+    assert_eq!(requeued, json!({ "count": 1, "empty": 0, "more": false }));
+    assert_eq!(heard(&mut ben, 1), [2]);
+    // A repeat finds that it is none.
+    world.refused("dead_letters.requeue", letter, 404, "offset");
+    world.refused("dead_letters.drop", json!({ "channel": LETTERS, "offset": 9 }), 404, "offset");
+    let ack = json!({ "channel": LETTERS, "offset": 2 });
+    let reply = ben.call(json!({ "rpc": { "method": "chat.ack", "data": ack } }));
+    assert!(reply["rpc"].is_object(), "{reply}");
+
+    let all = world.done("dead_letters.requeue", json!({ "channel": LETTERS, "ttl_s": 3_600 }));
+    assert_eq!(all["count"], 2);
+    assert_eq!(heard(&mut ben, 2), [1, 3]);
+    assert!(offsets(&world.done("dead_letters.list", json!({}))).is_empty());
+    world.server.wait_for_metric("chat_dead_letter_messages", 0.0);
+    world.server.wait_for_log("dead_letters.requeued", 3);
+    world.refused("dead_letters.requeue", json!({ "channel": LETTERS, "ttl_s": 0 }), 400, "ttl_s");
+    world.refused("dead_letters.drop", json!({}), 400, "channel");
+    world.refused("dead_letters.list", json!({ "after": "x" }), 400, "after");
+    let (status, refused) = world.call("dead_letters.drop", json!({ "channel": "room:1" }));
+    assert_eq!((status, &refused["error"]["code"]), (200, &json!(108)));
+}
+
+#[test]
+fn what_waits_again_waits_across_a_kill_and_what_was_dropped_is_gone() {
+    let mut world = World::start(conversations(), &["dead_letters"]);
+    give_up(&world, 3);
+    let dropped = world.done("dead_letters.drop", json!({ "channel": LETTERS, "offset": 3 }));
+    assert_eq!(dropped, json!({ "count": 1, "more": false }));
+    let requeued = world.done("dead_letters.requeue", json!({ "channel": LETTERS, "offset": 1 }));
+    assert_eq!(requeued["count"], 1);
+    world.server.signal("KILL");
+    world.server.wait();
+    world.server.start_again();
+    let mut ben = Peer::user(world.address(), "ben");
+    assert_eq!(heard(&mut ben, 1), [1]);
+    assert_eq!(offsets(&world.done("dead_letters.list", json!({}))), [2]);
+}
+
+#[test]
+fn a_key_hears_of_dead_letters_that_it_covers_and_needs_the_scope() {
+    let api_port = free_port();
+    let (other, poor) = ("a key of other channels", "a key of other methods");
+    let settings = with_api(conversations(), api_port, &["dead_letters"]);
+    let settings = with_api_key(settings, other, &["dead_letters"], "dm#carl,*");
+    let settings = with_api_key(settings, poor, &["history", "publish", "chat"], "*");
+    let world = World { server: Server::start(settings), api_port };
+    give_up(&world, 1);
+    let call = |key: &str, method: &str, body: Value| {
+        call_api(api_port, key, &format!("v1/dead_letters.{method}"), &body)
+    };
+    assert_eq!(call(other, "list", json!({})), (200, json!({ "result": { "dead_letters": [] } })));
+    assert_eq!(call(other, "drop", json!({ "channel": LETTERS, "offset": 1 })).0, 403);
+    for (method, body) in [
+        ("list", json!({})),
+        ("requeue", json!({ "channel": LETTERS })),
+        ("drop", json!({ "channel": LETTERS })),
+    ] {
+        assert_eq!(call(poor, method, body).0, 403, "{method}");
+    }
+    assert_eq!(offsets(&world.done("dead_letters.list", json!({}))), [1]);
+}
+
+#[test]
+fn without_a_store_there_are_no_dead_letters() {
+    let world = World::start(Settings::new(), &["dead_letters"]);
+    let (status, refused) = world.call("dead_letters.list", json!({}));
+    assert_eq!((status, &refused["error"]["code"]), (200, &json!(108)));
 }

@@ -51,6 +51,8 @@ label! {
         PresenceState = "presence_state",
         /// Say, change and read messages as a user.
         Chat = "chat",
+        /// List dead letters, let them wait again, or drop them.
+        DeadLetters = "dead_letters",
         /// Several calls.
         Batch = "batch",
         /// One that is not served.

@@ -40,8 +40,19 @@ pub(in crate::room) enum PendingOp {
     Pending(RoomId),
     /// A direct message to the user of this inbox becomes a dead letter.
     DeadLetter(RoomId),
+    /// Dead letters are listed or changed, for an operator's program.
+    OfDeadLetters(RoomId, ReplyRoute, DeadLettersStep),
     /// Nobody waits.
     Done,
+}
+
+/// What an answer of the store about dead letters is for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::room) enum DeadLettersStep {
+    /// A page is read.
+    Listed,
+    /// They are changed; those with these readers wait again, where they do.
+    Changed(Option<[RoomId; 2]>),
 }
 
 /// A read of the store in steps.

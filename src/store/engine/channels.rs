@@ -244,6 +244,13 @@ impl<D: Disk> ChannelStore<D> {
         *next = offset.saturating_add(1).max(*next);
     }
 
+    /// Notes that a message is pending there again.
+    pub fn waits_again(&mut self, inbox: RoomId, room: RoomId, offset: u64) {
+        if let Some(next) = self.acknowledged.get_mut(&(inbox, room)) {
+            *next = (*next).min(offset);
+        }
+    }
+
     /// Stores the id of a message.
     pub fn put_id(&mut self, room: RoomId, publication: &Publication) {
         self.ids.put(&mut self.staged, room, publication);

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::{
-    Conversation, DuePage, OpenedChannel, PendingMessage, ReactionPage, ReactionResult,
-    ReadMarkers, RequestId, StoreError,
+    ChangedDeadLetters, Conversation, DeadLetterEntry, DeadLetterPlace, DuePage, OpenedChannel,
+    PendingMessage, ReactionPage, ReactionResult, ReadMarkers, RequestId, StoreError,
 };
 use crate::base::RoomId;
 use crate::wire::Publication;
@@ -55,6 +55,11 @@ pub enum StoreResult {
     GroupsCounted(u32),
     /// To `RemoveHistory`: the last offset that is removed; 0 where the store has no channel.
     HistoryRemoved(u64),
+    /// To `DeadLetters`: as many as one answer may hold, and the place that the next page comes
+    /// after, unless this is the last.
+    DeadLetters(Vec<DeadLetterEntry>, Option<DeadLetterPlace>),
+    /// To `ChangeDeadLetters`.
+    DeadLettersChanged(ChangedDeadLetters),
     /// To `Attempted` and `DeadLetter`.
     Done,
     /// To any: it failed.
@@ -107,6 +112,20 @@ impl StoreResult {
         Ok(DuePage { due, next })
     }
 
+    /// The answer to `DeadLetters`: a page, and the place that the next one comes after.
+    pub fn dead_letters(
+        self,
+    ) -> Result<(Vec<DeadLetterEntry>, Option<DeadLetterPlace>), StoreError> {
+        let StoreResult::DeadLetters(all, next) = self else { return Err(self.failure()) };
+        Ok((all, next))
+    }
+
+    /// The answer to `ChangeDeadLetters`: what became of them.
+    pub fn dead_letters_changed(self) -> Result<ChangedDeadLetters, StoreError> {
+        let StoreResult::DeadLettersChanged(changed) = self else { return Err(self.failure()) };
+        Ok(changed)
+    }
+
     /// The answer to `React`: what it came to.
     pub fn reacted(self) -> Result<ReactionResult, StoreError> {
         let StoreResult::Reacted(result) = self else { return Err(self.failure()) };
@@ -147,6 +166,8 @@ impl StoreResult {
             | StoreResult::Reactions(_)
             | StoreResult::GroupsCounted(_)
             | StoreResult::HistoryRemoved(_)
+            | StoreResult::DeadLetters(..)
+            | StoreResult::DeadLettersChanged(_)
             | StoreResult::Done => unreachable!("the store answers what it was asked"),
         }
     }

@@ -258,6 +258,11 @@ fn put_error(error: ApiRequestError, members: &mut JsonMembers<'_>) {
             members.number("code", u64::from(number));
             members.text("message", &format!("{text}: {}", field.name()));
         }
+        ApiRequestError::Missing(field) => {
+            let (number, ..) = ErrorCode::BadRequest.parts();
+            members.number("code", u64::from(number));
+            members.text("message", &format!("not found: {}", field.name()));
+        }
         ApiRequestError::Code(code) => {
             let (number, text, _) = code.parts();
             members.number("code", u64::from(number));

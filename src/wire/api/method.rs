@@ -39,6 +39,9 @@ pub enum ApiMethod {
 pub enum ApiOperatorMethod {
     ConnectionsList,
     RoomsTop,
+    DeadLettersList,
+    DeadLettersRequeue,
+    DeadLettersDrop,
 }
 
 impl ApiOperatorMethod {
@@ -46,6 +49,9 @@ impl ApiOperatorMethod {
         match self {
             ApiOperatorMethod::ConnectionsList => "connections.list",
             ApiOperatorMethod::RoomsTop => "rooms.top",
+            ApiOperatorMethod::DeadLettersList => "dead_letters.list",
+            ApiOperatorMethod::DeadLettersRequeue => "dead_letters.requeue",
+            ApiOperatorMethod::DeadLettersDrop => "dead_letters.drop",
         }
     }
 }
@@ -99,7 +105,7 @@ impl ApiChatMethod {
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 32] = [
+    pub const ALL: [ApiMethod; 35] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
@@ -132,6 +138,9 @@ impl ApiMethod {
         ApiMethod::Chat(ApiChatMethod::Rooms),
         ApiMethod::Operator(ApiOperatorMethod::ConnectionsList),
         ApiMethod::Operator(ApiOperatorMethod::RoomsTop),
+        ApiMethod::Operator(ApiOperatorMethod::DeadLettersList),
+        ApiMethod::Operator(ApiOperatorMethod::DeadLettersRequeue),
+        ApiMethod::Operator(ApiOperatorMethod::DeadLettersDrop),
     ];
 
     /// Its name in the path of a request, and in a batch.

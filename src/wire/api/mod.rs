@@ -27,8 +27,11 @@ pub use block_requests::{ApiBlockCall, ApiBlockKind, ApiBlockOp, ApiBlockTarget,
 pub use chat_requests::{ApiChatCall, ApiChatData};
 pub use fields::ApiField;
 pub use method::{ApiChatMethod, ApiMethod, ApiOperatorMethod};
-pub use operator_answers::{ApiKnownConnection, ApiOperatorAnswer, ApiRankedRoom};
-pub use operator_requests::{ApiConnectionsPage, ApiOperatorCall, ApiRoomMeasure, ApiRoomsPage};
+pub use operator_answers::{ApiDeadLetter, ApiKnownConnection, ApiOperatorAnswer, ApiRankedRoom};
+pub use operator_requests::{
+    ApiConnectionsPage, ApiDeadLetterFate, ApiDeadLetterPlace, ApiDeadLettersChange,
+    ApiDeadLettersPage, ApiOperatorCall, ApiRoomMeasure, ApiRoomsPage,
+};
 pub use request_schemas::{request_schema, state_request_schema};
 pub use requests::{ApiCall, ApiMessage, ApiRequestError, parse_call};
 pub use state_request::{ApiStateCall, ApiStateKind, parse_state_call};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::operator_requests::ApiRoomMeasure;
+use super::operator_requests::{ApiDeadLetterPlace, ApiRoomMeasure};
 use crate::base::ClientId;
 use crate::wire::json_out::JsonMembers;
 
@@ -27,6 +27,22 @@ pub enum ApiOperatorAnswer<'a> {
         /// The page is full: the next one begins behind its last.
         is_full: bool,
     },
+    /// Dead letters.
+    DeadLetters {
+        /// In the order of their places.
+        letters: Vec<ApiDeadLetter<'a>>,
+        /// The place that the next page comes after; `None` where this is the last.
+        next: Option<ApiDeadLetterPlace>,
+    },
+    /// Dead letters were changed.
+    DeadLettersChanged {
+        /// How many.
+        count: u64,
+        /// How many stay, as what they said is gone; `None` where that does not matter.
+        empty_count: Option<u64>,
+        /// Whether there may be more.
+        has_more: bool,
+    },
 }
 
 /// A connection with what is known of it.
@@ -46,6 +62,23 @@ pub struct ApiKnownConnection<'a> {
     pub channels: &'a [Arc<str>],
     /// How many it is in.
     pub channels_count: usize,
+}
+
+/// A dead letter, without what it says.
+#[derive(Debug)]
+pub struct ApiDeadLetter<'a> {
+    /// Its conversation.
+    pub channel: Cow<'a, str>,
+    /// Its offset there.
+    pub offset: u64,
+    /// Whom it did not reach.
+    pub user: &'a str,
+    /// Why it was given up.
+    pub cause: &'static str,
+    /// When, Unix ms.
+    pub at_unix_ms: u64,
+    /// How often it was sent.
+    pub tries_count: u16,
 }
 
 /// A room with what it is ranked by.
@@ -77,6 +110,19 @@ pub(super) fn put_operator(answer: &ApiOperatorAnswer<'_>, members: &mut JsonMem
                 members.ascii("next", &last.client.text());
             }
         }
+        ApiOperatorAnswer::DeadLetters { letters, next } => {
+            members.list("dead_letters", letters, put_dead_letter);
+            if let Some(next) = next {
+                members.text("next", &next.text());
+            }
+        }
+        ApiOperatorAnswer::DeadLettersChanged { count, empty_count, has_more } => {
+            members.number("count", *count);
+            if let Some(empty_count) = empty_count {
+                members.number("empty", *empty_count);
+            }
+            members.json("more", if *has_more { b"true" } else { b"false" });
+        }
         ApiOperatorAnswer::Rooms { by, rooms, is_full } => {
             members.list("rooms", rooms, |room, members| {
                 members.text("channel", &room.channel);
@@ -104,4 +150,13 @@ fn put_connection(connection: &ApiKnownConnection<'_>, members: &mut JsonMembers
     members.number("age_ms", connection.age_ms);
     members.texts("channels", connection.channels);
     members.number("channels_count", connection.channels_count as u64);
+}
+
+fn put_dead_letter(letter: &ApiDeadLetter<'_>, members: &mut JsonMembers<'_>) {
+    members.text("channel", &letter.channel);
+    members.number("offset", letter.offset);
+    members.text("user", letter.user);
+    members.text("cause", letter.cause);
+    members.number("at", letter.at_unix_ms);
+    members.number("tries", u64::from(letter.tries_count));
 }

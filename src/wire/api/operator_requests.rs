@@ -1,5 +1,5 @@
-//! What an operator's program asks: the connections of a user with all that is known of them, and
-//! the first rooms by some measure.
+//! What an operator's program asks: the connections of a user with all that is known of them, the
+//! first rooms by some measure, and dead letters.
 //!
 //! Deliberately absent: who may ask (`api`).
 
@@ -8,11 +8,11 @@ use std::borrow::Cow;
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiOperatorMethod;
 use super::requests::pattern;
-use super::user_requests::{client_at, user};
+use super::user_requests::{channel, client_at, user};
 use crate::base::ClientId;
 use crate::base::limits::{
-    API_CONNECTIONS_PAGE_DEFAULT, API_CONNECTIONS_PAGE_MAX, API_ROOMS_PAGE_DEFAULT,
-    API_ROOMS_PAGE_MAX,
+    API_CONNECTIONS_PAGE_DEFAULT, API_CONNECTIONS_PAGE_MAX, API_DEAD_LETTERS_PAGE_DEFAULT,
+    API_DEAD_LETTERS_PAGE_MAX, API_ROOMS_PAGE_DEFAULT, API_ROOMS_PAGE_MAX,
 };
 use crate::wire::channel_is_valid;
 use crate::wire::json_fields::JsonFields;
@@ -26,6 +26,10 @@ pub enum ApiOperatorCall<'a> {
     Connections(ApiConnectionsPage<'a>),
     /// To see the first rooms.
     Rooms(ApiRoomsPage<'a>),
+    /// To see dead letters.
+    DeadLetters(ApiDeadLettersPage<'a>),
+    /// To change them.
+    ChangeDeadLetters(ApiDeadLettersChange<'a>),
 }
 
 /// A page of the connections of a user.
@@ -52,6 +56,75 @@ pub struct ApiRoomsPage<'a> {
     pub after: Option<(u64, Cow<'a, str>)>,
     /// How many at most.
     pub limit: usize,
+}
+
+/// A page of dead letters.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ApiDeadLettersPage<'a> {
+    /// Those that did not reach this user; `None` for all.
+    pub user: Option<Cow<'a, str>>,
+    /// The place behind which the page begins; `None` for the first page.
+    pub after: Option<ApiDeadLetterPlace>,
+    /// How many are looked at, at most.
+    pub limit: usize,
+}
+
+/// The place of a dead letter among all of them, which means nothing to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiDeadLetterPlace {
+    /// The hash of its reader.
+    pub inbox: u128,
+    /// The hash of its conversation.
+    pub room: u128,
+    /// The message's offset.
+    pub offset: u64,
+}
+
+/// What is to become of dead letters.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ApiDeadLettersChange<'a> {
+    /// Their conversation.
+    pub channel: Cow<'a, str>,
+    /// The message with this offset alone; `None` for all.
+    pub offset: Option<u64>,
+    /// What becomes of them.
+    pub fate: ApiDeadLetterFate,
+}
+
+/// What becomes of dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiDeadLetterFate {
+    /// They wait for their readers again.
+    Requeued {
+        /// For so long, in s; `None` for as long as they may.
+        ttl_s: Option<u64>,
+    },
+    /// They are forgotten.
+    Dropped,
+}
+
+impl ApiDeadLetterPlace {
+    /// Letters of its text.
+    pub const TEXT_BYTES: usize = 80;
+
+    /// As a text.
+    pub fn text(self) -> String {
+        let ApiDeadLetterPlace { inbox, room, offset } = self;
+        format!("{inbox:032x}{room:032x}{offset:016x}")
+    }
+
+    /// Out of its text.
+    pub fn parse(text: &str) -> Option<ApiDeadLetterPlace> {
+        let is_digit = |letter: u8| letter.is_ascii_digit() || (b'a'..=b'f').contains(&letter);
+        if text.len() != Self::TEXT_BYTES || !text.bytes().all(is_digit) {
+            return None;
+        }
+        let (inbox, rest) = text.split_at(32);
+        let (room, offset) = rest.split_at(32);
+        let hash = |digits: &str| u128::from_str_radix(digits, 16).ok();
+        let offset = u64::from_str_radix(offset, 16).ok()?;
+        Some(ApiDeadLetterPlace { inbox: hash(inbox)?, room: hash(room)?, offset })
+    }
 }
 
 /// By what rooms are ranked.
@@ -94,7 +167,36 @@ pub(super) fn operator<'a>(
             after: place(fields)?,
             limit: limit(fields, API_ROOMS_PAGE_DEFAULT, API_ROOMS_PAGE_MAX)?,
         }),
+        ApiOperatorMethod::DeadLettersList => ApiOperatorCall::DeadLetters(ApiDeadLettersPage {
+            user: fields.raw(ApiField::User)?.map(|_| user(fields)).transpose()?,
+            after: dead_letter_place(fields)?,
+            limit: limit(fields, API_DEAD_LETTERS_PAGE_DEFAULT, API_DEAD_LETTERS_PAGE_MAX)?,
+        }),
+        ApiOperatorMethod::DeadLettersRequeue => {
+            let ttl_s = fields.number(ApiField::TtlS, 1..=u64::MAX)?;
+            change(fields, ApiDeadLetterFate::Requeued { ttl_s })?
+        }
+        ApiOperatorMethod::DeadLettersDrop => change(fields, ApiDeadLetterFate::Dropped)?,
     })
+}
+
+fn change<'a>(
+    fields: &Fields<'a>,
+    fate: ApiDeadLetterFate,
+) -> Result<ApiOperatorCall<'a>, ApiFieldError> {
+    let offset = fields.number(ApiField::Offset, 1..=u64::MAX)?;
+    let change = ApiDeadLettersChange { channel: channel(fields)?, offset, fate };
+    Ok(ApiOperatorCall::ChangeDeadLetters(change))
+}
+
+/// A place as an answer gave it; an empty one is the same as none.
+fn dead_letter_place(fields: &Fields<'_>) -> Result<Option<ApiDeadLetterPlace>, ApiFieldError> {
+    let text = fields.text(ApiField::After, |_| true)?.unwrap_or_default();
+    match (&*text, ApiDeadLetterPlace::parse(&text)) {
+        ("", _) => Ok(None),
+        (_, None) => Err(ApiFieldError(ApiField::After)),
+        (_, place) => Ok(place),
+    }
 }
 
 /// How many entries a page has.
@@ -150,6 +252,48 @@ mod tests {
         check(method, r#"{"user":"ann","after":"x"}"#, Err(ApiField::After));
         check(method, r#"{"user":"ann","limit":0}"#, Err(ApiField::Limit));
         check(method, r#"{"user":"ann","limit":101}"#, Err(ApiField::Limit));
+    }
+
+    #[test]
+    fn a_page_of_dead_letters_begins_where_another_ended() {
+        let method = ApiOperatorMethod::DeadLettersList;
+        let page = |user: Option<&'static str>, after, limit| {
+            let user = user.map(Into::into);
+            Ok(ApiOperatorCall::DeadLetters(ApiDeadLettersPage { user, after, limit }))
+        };
+        check(method, "{}", page(None, None, 100));
+        let place = ApiDeadLetterPlace { inbox: 1 << 127, room: 7, offset: u64::MAX };
+        let body = format!(r#"{{"user":"ann","after":"{}","limit":1}}"#, place.text());
+        check(method, &body, page(Some("ann"), Some(place), 1));
+        check(method, r#"{"user":null,"after":""}"#, page(None, None, 100));
+        check(method, r#"{"user":""}"#, Err(ApiField::User));
+        for wrong in ["7".repeat(79), "7".repeat(81), "A".repeat(80), "é".repeat(40)] {
+            check(method, &format!(r#"{{"after":"{wrong}"}}"#), Err(ApiField::After));
+        }
+        check(method, r#"{"limit":257}"#, Err(ApiField::Limit));
+    }
+
+    #[test]
+    fn dead_letters_of_a_conversation_are_changed_all_or_one() {
+        let change = |offset, fate| {
+            let channel = "dm#ann,bob".into();
+            let change = ApiDeadLettersChange { channel, offset, fate };
+            Ok(ApiOperatorCall::ChangeDeadLetters(change))
+        };
+        let requeue = ApiOperatorMethod::DeadLettersRequeue;
+        let requeued = |ttl_s| ApiDeadLetterFate::Requeued { ttl_s };
+        check(requeue, r#"{"channel":"dm#ann,bob"}"#, change(None, requeued(None)));
+        check(
+            requeue,
+            r#"{"channel":"dm#ann,bob","offset":7,"ttl_s":60}"#,
+            change(Some(7), requeued(Some(60))),
+        );
+        check(requeue, r#"{"channel":"dm#ann,bob","ttl_s":0}"#, Err(ApiField::TtlS));
+        let drop = ApiOperatorMethod::DeadLettersDrop;
+        let dropped = ApiDeadLetterFate::Dropped;
+        check(drop, r#"{"channel":"dm#ann,bob","offset":1}"#, change(Some(1), dropped));
+        check(drop, r#"{"channel":"dm#ann,bob","offset":0}"#, Err(ApiField::Offset));
+        check(drop, "{}", Err(ApiField::Channel));
     }
 
     #[test]

@@ -8,12 +8,13 @@ use super::fields::ApiField;
 use super::method::ApiOperatorMethod;
 use super::operator_requests::ApiRoomMeasure;
 use super::schema_parts::{
-    AnswerMembers, CallFields, any_of, any_text, client, count, list, name, number, pattern, user,
-    word,
+    AnswerMembers, CallFields, any_of, any_text, client, count, flag, list, name, number, pattern,
+    user, word,
 };
 use crate::base::limits::{
     API_CONNECTION_CHANNELS_MAX, API_CONNECTIONS_PAGE_DEFAULT, API_CONNECTIONS_PAGE_MAX,
-    API_ROOMS_PAGE_DEFAULT, API_ROOMS_PAGE_MAX,
+    API_DEAD_LETTERS_PAGE_DEFAULT, API_DEAD_LETTERS_PAGE_MAX, API_ROOMS_PAGE_DEFAULT,
+    API_ROOMS_PAGE_MAX,
 };
 
 /// The body of a call.
@@ -31,6 +32,21 @@ pub(super) fn operator_request(method: ApiOperatorMethod) -> Schema {
                 .object()
                 .into()
         }
+        ApiOperatorMethod::DeadLettersList => {
+            let after = any_of([place(), word([""])]);
+            let limit = limit(API_DEAD_LETTERS_PAGE_DEFAULT, API_DEAD_LETTERS_PAGE_MAX);
+            fields
+                .optional(ApiField::User, user())
+                .optional(ApiField::After, after)
+                .optional(ApiField::Limit, limit)
+                .object_or_null()
+        }
+        ApiOperatorMethod::DeadLettersRequeue => {
+            let ttl_s = number(1..=u64::MAX)
+                .description(Some("How long they wait; none: as long as they may."));
+            conversation(fields).optional(ApiField::TtlS, ttl_s).object().into()
+        }
+        ApiOperatorMethod::DeadLettersDrop => conversation(fields).object().into(),
         ApiOperatorMethod::RoomsTop => {
             let by = word(ApiRoomMeasure::ALL.map(ApiRoomMeasure::name))
                 .description(Some("What comes first; `num_clients` where nothing is said."));
@@ -49,6 +65,19 @@ pub(super) fn operator_request(method: ApiOperatorMethod) -> Schema {
     }
 }
 
+/// Dead letters of a conversation.
+fn conversation(fields: CallFields) -> CallFields {
+    let offset =
+        number(1..=u64::MAX).description(Some("This one alone; none: all, up to 100 in a call."));
+    let channel = name().description(Some("A conversation of two."));
+    fields.needed(ApiField::Channel, channel).optional(ApiField::Offset, offset)
+}
+
+/// A place among dead letters.
+fn place() -> ObjectBuilder {
+    any_text().pattern(Some("^[0-9a-f]{80}$")).description(Some("The `next` of the page before."))
+}
+
 fn limit(usual: usize, max: usize) -> ObjectBuilder {
     number(1..=max as u64).description(Some(format!("{usual}, where nothing is said.")))
 }
@@ -61,6 +90,23 @@ pub(super) fn operator_result(method: ApiOperatorMethod, members: AnswerMembers)
             let next = any_text().description(Some("The next `after`; none: this is the last."));
             members.always("connections", connections).perhaps("next", next)
         }
+        ApiOperatorMethod::DeadLettersList => {
+            let letter = AnswerMembers::default()
+                .always("channel", any_text())
+                .always("offset", count())
+                .always("user", any_text().description(Some("Whom it did not reach.")))
+                .always("cause", word(["tries", "expired"]))
+                .always("at", count().description(Some("Unix milliseconds.")))
+                .always("tries", count());
+            let letters = list(0..=API_DEAD_LETTERS_PAGE_MAX, letter.object());
+            let next = any_text().description(Some("The next `after`; none: this is the last."));
+            members.always("dead_letters", letters).perhaps("next", next)
+        }
+        ApiOperatorMethod::DeadLettersRequeue => {
+            let empty = count().description(Some("Those that stay, as what they said is gone."));
+            changed(members).always("empty", empty)
+        }
+        ApiOperatorMethod::DeadLettersDrop => changed(members),
         ApiOperatorMethod::RoomsTop => {
             let per_min = count().description(Some("In the last minute, about."));
             let room = AnswerMembers::default()
@@ -77,6 +123,11 @@ pub(super) fn operator_result(method: ApiOperatorMethod, members: AnswerMembers)
                 .perhaps("next", next)
         }
     }
+}
+
+fn changed(members: AnswerMembers) -> AnswerMembers {
+    let more = flag().description(Some("Whether there may be more of them."));
+    members.always("count", count()).always("more", more)
 }
 
 fn known_connection() -> ObjectBuilder {

@@ -86,6 +86,8 @@ pub enum ApiRequestError {
     Field(ApiField),
     /// This field is in its range, and nothing that there is fits it.
     Unfit(ApiField),
+    /// There is nothing of the name or place in this field.
+    Missing(ApiField),
     /// The call asks for what this server does not do.
     Code(ErrorCode),
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use self::conversations::PartialConversations;
+use self::dead_letters::PartialDeadLetters;
 use self::history::PartialHistory;
 use self::open::HistoryTail;
 use self::pending::PartialPending;
@@ -23,6 +24,7 @@ use crate::store::{key, record};
 use crate::wire::Publication;
 
 mod conversations;
+mod dead_letters;
 mod history;
 mod open;
 mod pending;
@@ -49,6 +51,8 @@ pub enum PartialRead {
     Conversations(PartialConversations),
     /// To `Pending`.
     Pending(PartialPending),
+    /// To `DeadLetters`.
+    DeadLetters(PartialDeadLetters),
     /// To `Reactions`, when the messages have been read.
     Reactions(PartialReactions),
 }
@@ -62,7 +66,7 @@ impl PartialRead {
             PartialRead::Conversations(conversations) => conversations.replace(room, left),
             PartialRead::Pending(pending) => pending.replace(room, left),
             PartialRead::Reactions(reactions) => reactions.replace(room, left),
-            PartialRead::Markers(_) => {}
+            PartialRead::Markers(_) | PartialRead::DeadLetters(_) => {}
         }
     }
 
@@ -73,6 +77,7 @@ impl PartialRead {
             PartialRead::Passage(passage) => passage.forget(room, last),
             PartialRead::Conversations(conversations) => conversations.forget(room, last),
             PartialRead::Pending(pending) => pending.forget(room, last),
+            PartialRead::DeadLetters(dead_letters) => dead_letters.forget(room, last),
             PartialRead::Reactions(reactions) => reactions.forget(room, last),
             PartialRead::Markers(_) => {}
         }
@@ -107,12 +112,14 @@ pub(super) fn slice<D: Disk>(
             conversations::conversations(channels, page, so_far, budget)
         }
         StoreOp::Pending(page) => pending::pending(channels, counts, page, so_far, budget),
+        StoreOp::DeadLetters(query) => dead_letters::dead_letters(channels, query, so_far, budget),
         StoreOp::Reactions(query) => reactions::reactions(channels, query, so_far, budget),
         StoreOp::CountGroups(inbox) => roster::groups_count(channels, *inbox, budget),
         StoreOp::Append(_)
         | StoreOp::AdvanceMarker(_)
         | StoreOp::Attempted(_)
         | StoreOp::DeadLetter(_)
+        | StoreOp::ChangeDeadLetters(_)
         | StoreOp::React(_)
         | StoreOp::RemoveHistory(_)
         | StoreOp::Abandon(_) => {

@@ -22,7 +22,7 @@ use super::writes::pending::{DeadLettered, put_dead_letter};
 use crate::base::RoomId;
 use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::key;
-use crate::store::messages::{DeadLetterCause, ReadOrder, StoreError};
+use crate::store::messages::{DeadLetterCause, DeadLetterFate, ReadOrder, StoreError};
 use crate::store::options::Retention;
 use crate::store::record::{self, DeadLetterRecord, PendingRecord};
 
@@ -112,6 +112,16 @@ impl Upkeep {
             DeadLetterCause::Expired => counts.dead_expired += 1,
         }
         self.given_up.push(dead_lettered);
+    }
+
+    /// These are dead letters no more.
+    pub fn on_dead_letters_changed(&mut self, keys: &[Vec<u8>], fate: DeadLetterFate) {
+        keys.iter().for_each(|key| self.dead_letter_scan.remove(key));
+        if let DeadLetterFate::Requeued { expires_unix_ms } = fate
+            && !keys.is_empty()
+        {
+            self.sweeper.expects(expires_unix_ms);
+        }
     }
 
     /// The disk has failed: all sweeps start again.

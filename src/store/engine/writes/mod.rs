@@ -5,6 +5,7 @@
 
 pub(super) mod append;
 pub(super) mod change;
+pub(super) mod dead_letters;
 pub(super) mod history_removal;
 pub(super) mod markers;
 pub(super) mod pending;

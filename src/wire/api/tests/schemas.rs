@@ -72,6 +72,7 @@ impl<'s> Rule<'s> {
             return match (self.text("format"), self.text("pattern")) {
                 ("address-range", _) => json!("203.0.113.7"),
                 (_, pattern) if pattern.contains("{8}") => json!(CLIENT),
+                (_, pattern) if pattern.contains("{80}") => json!("a7".repeat(40)),
                 (_, pattern) if pattern.contains("==") => json!("AAEC"),
                 (_, pattern) if pattern.starts_with("^00-") => json!(TRACEPARENT),
                 _ => json!("a"),
@@ -181,6 +182,9 @@ impl<'s> Rule<'s> {
         } else if pattern.contains("{8}") {
             good.push(json!(CLIENT.to_uppercase()));
             bad.extend([json!("a"), json!(format!("{CLIENT}0")), json!(CLIENT.replace('-', "0"))]);
+        } else if pattern.contains("{80}") {
+            bad.extend([79, 81].map(|count| json!("a".repeat(count))));
+            bad.extend(["A", "g"].map(|letter| json!(letter.repeat(80))));
         } else if pattern.starts_with("^[!") {
             let max = self.count("maxLength").expect("it has one");
             good.extend([json!("!~"), json!("a".repeat(max))]);

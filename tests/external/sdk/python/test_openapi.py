@@ -23,7 +23,7 @@ POOR_KEY = "a key that may do little"
 
 SCOPES = [
     "publish", "presence", "history", "history_remove", "info", "channels", "connections", "blocks",
-    "chat",
+    "chat", "dead_letters",
 ]  # fmt: skip
 
 HOOKS = pathlib.Path(__file__).with_name("openapi_hooks.py")
