@@ -3,10 +3,11 @@
 //! Deliberately absent: which questions these are (`plan`), and how an answer is written
 //! (`wire::api`).
 
+use super::control_calls::told_control;
 use super::dead_letters::{told_change, told_page};
 use super::operator_calls::{protocol_of, told_connections, told_rooms};
 use super::plan::ApiPlan;
-use super::questions::BlockReplies;
+use super::questions::{BlockReplies, ControlOutcome};
 use crate::blocks::{BlockStorage, BlockTarget, BlockTerms};
 use crate::room::RoomReply;
 use crate::session::chat_data;
@@ -23,6 +24,8 @@ pub struct ApiReplies {
     pub questions: Vec<ServerReply>,
     /// What became of what it asks of the list of who is kept out.
     pub blocks: BlockReplies,
+    /// What the control thread says.
+    pub control: Vec<ControlOutcome>,
 }
 
 /// What a call is answered, from what it led to; `node` is asked where a call is about the
@@ -71,6 +74,7 @@ pub fn answer<'a>(
         ApiPlan::Operator(method, index) => {
             by_cores(ApiMethod::Operator(*method), "", &replies[*index])
         }
+        ApiPlan::Control(method, index) => told_control(*method, &all_replies.control[*index]),
         ApiPlan::DeadLetters(index, view) => {
             told_or_failed(&replies[*index], |reply| told_page(view, reply))
         }

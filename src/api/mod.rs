@@ -9,6 +9,7 @@
 
 mod answers;
 mod block_change;
+mod control_calls;
 mod dead_letters;
 mod operator_calls;
 mod plan;
@@ -19,5 +20,8 @@ mod tests;
 
 pub use answers::{ApiReplies, answer};
 pub use plan::{ApiPlan, Caller, FORCED_CLOSE, plan};
-pub use questions::{BlockAsks, BlockReplies, Question, Questions};
+pub use questions::{
+    BlockAsks, BlockReplies, ControlAsk, ControlError, ControlOutcome, ControlReply, Question,
+    Questions,
+};
 pub use scopes::scope_of;

@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use super::block_change::{block_change, block_page};
+use super::control_calls::ask_control;
 use super::dead_letters::{self, ConversationOfLetters, DeadLettersChangeCall, DeadLettersView};
 use super::operator_calls;
 use super::questions::Questions;
@@ -87,6 +88,8 @@ pub enum ApiPlan {
     Chat(ApiMethod, usize),
     /// To a method of operators' programs that cores answer.
     Operator(ApiOperatorMethod, usize),
+    /// To a method about the server itself, by index of what is asked of the control thread.
+    Control(ApiOperatorMethod, usize),
     /// To dead_letters.list.
     DeadLetters(usize, Box<DeadLettersView>),
     /// To a method that changes dead letters.
@@ -389,6 +392,10 @@ fn operator(
             let of = ConversationOfLetters { room: target.room, inboxes, expires_unix_ms_max };
             let (index, call) = dead_letters::change(of, now_unix_s, &change, questions)?;
             Ok(ApiPlan::ChangeDeadLetters(index, call))
+        }
+        ApiOperatorCall::Control(call) => {
+            let (method, index) = ask_control(key, call, questions)?;
+            Ok(ApiPlan::Control(method, index))
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::blocks::{BlockChange, BlockPage, BlockStorage, BlockTarget, BlockTerm
 use crate::room::RoomOp;
 use crate::shard::{BlocksUpdate, ServerAsk, ServerOp, UserOp, UserQuestion};
 use crate::wire::ErrorCode;
+use crate::wire::api::{ApiDrainStatus, ApiQuarantinedPrefix};
 
 /// A question to a room, or to the connections of a user.
 #[derive(Clone, Debug)]
@@ -42,6 +43,59 @@ pub struct BlockReplies {
     pub pages: Vec<Vec<(BlockTarget, BlockTerms)>>,
 }
 
+/// What a request asks of the control thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlAsk {
+    /// Which kinds of clients are kept out.
+    Quarantined,
+    /// To keep a kind of clients out.
+    Quarantine {
+        /// Which.
+        prefix: Box<str>,
+        /// For so long; the configured time for none.
+        hold_ms: Option<u64>,
+    },
+    /// To let it in again.
+    Release {
+        /// Which.
+        prefix: Box<str>,
+    },
+    /// To let all clients go, and to end.
+    Drain {
+        /// The server that is meant.
+        instance: Box<str>,
+    },
+    /// How far that is.
+    DrainStatus,
+}
+
+/// What it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlReply {
+    /// It is done.
+    Done,
+    /// These kinds of clients are kept out.
+    Quarantined(Vec<ApiQuarantinedPrefix>),
+    /// So far it is.
+    Drain(ApiDrainStatus),
+}
+
+/// Why it did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlError {
+    /// There is none of that name.
+    Missing,
+    /// There is no room for one more.
+    Full,
+    /// It is asked too much, or takes no questions any more: nothing was done.
+    Busy,
+    /// It could not, or nobody knows.
+    Failed,
+}
+
+/// Either.
+pub type ControlOutcome = Result<ControlReply, ControlError>;
+
 /// The questions of one request, which have a bound.
 #[derive(Debug, Default)]
 pub struct Questions {
@@ -50,9 +104,16 @@ pub struct Questions {
     /// What the request changes of who is kept out, and what of it it wants to see. Calls have
     /// a bound.
     blocks: BlockAsks,
+    /// What it asks of the control thread.
+    control: Vec<ControlAsk>,
 }
 
 impl Questions {
+    /// Whether there is none for cores.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// As how many questions they count.
     pub fn cost(&self) -> usize {
         self.cost
@@ -83,6 +144,21 @@ impl Questions {
         self.cost += API_READ_QUESTIONS;
         self.blocks.pages.push(page);
         Ok(self.blocks.pages.len() - 1)
+    }
+
+    /// One more for the control thread, if there is room; its index.
+    pub(super) fn ask_control(&mut self, ask: ControlAsk) -> Result<usize, ErrorCode> {
+        if API_REQUEST_QUESTIONS_MAX < self.cost + API_READ_QUESTIONS {
+            return Err(ErrorCode::LimitExceeded);
+        }
+        self.cost += API_READ_QUESTIONS;
+        self.control.push(ask);
+        Ok(self.control.len() - 1)
+    }
+
+    /// Takes what is asked of the control thread, in order.
+    pub fn take_control_asks(&mut self) -> Vec<ControlAsk> {
+        mem::take(&mut self.control)
     }
 
     /// All of them, in order.

@@ -35,6 +35,14 @@ pub fn scope_of(method: ApiMethod) -> Option<ApiScope> {
             | ApiOperatorMethod::DeadLettersRequeue
             | ApiOperatorMethod::DeadLettersDrop,
         ) => Some(ApiScope::DeadLetters),
+        ApiMethod::Operator(
+            ApiOperatorMethod::QuarantineList
+            | ApiOperatorMethod::QuarantineSet
+            | ApiOperatorMethod::QuarantineLift,
+        ) => Some(ApiScope::Quarantine),
+        ApiMethod::Operator(ApiOperatorMethod::DrainStart | ApiOperatorMethod::DrainStatus) => {
+            Some(ApiScope::Drain)
+        }
         ApiMethod::Batch => None,
     }
 }

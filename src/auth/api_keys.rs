@@ -35,11 +35,15 @@ pub enum ApiScope {
     Chat,
     /// To list dead letters, to let them wait again, and to drop them.
     DeadLetters,
+    /// To keep kinds of clients out for a while, and to let them in again.
+    Quarantine,
+    /// To let all clients go and the server end, and to see how far that is.
+    Drain,
 }
 
 impl ApiScope {
     /// All of them, in the order of the documentation.
-    pub const ALL: [ApiScope; 10] = [
+    pub const ALL: [ApiScope; 12] = [
         ApiScope::Publish,
         ApiScope::Presence,
         ApiScope::History,
@@ -50,6 +54,21 @@ impl ApiScope {
         ApiScope::Blocks,
         ApiScope::Chat,
         ApiScope::DeadLetters,
+        ApiScope::Quarantine,
+        ApiScope::Drain,
+    ];
+
+    /// Those that a backend needs: all but those of operators' programs.
+    pub const OF_BACKENDS: [ApiScope; 9] = [
+        ApiScope::Publish,
+        ApiScope::Presence,
+        ApiScope::History,
+        ApiScope::HistoryRemove,
+        ApiScope::Info,
+        ApiScope::Channels,
+        ApiScope::Connections,
+        ApiScope::Blocks,
+        ApiScope::Chat,
     ];
 
     /// Its word in settings.
@@ -65,6 +84,8 @@ impl ApiScope {
             ApiScope::Blocks => "blocks",
             ApiScope::Chat => "chat",
             ApiScope::DeadLetters => "dead_letters",
+            ApiScope::Quarantine => "quarantine",
+            ApiScope::Drain => "drain",
         }
     }
 

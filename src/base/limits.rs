@@ -342,6 +342,13 @@ pub const API_DEAD_LETTERS_PAGE_DEFAULT: usize = 100;
 /// Dead letters that one call changes: others wait while the store does it.
 pub const DEAD_LETTERS_CHANGED_MAX: usize = 100;
 
+/// Bytes of the tenant, and of the user's name, in the prefix of similar clients: each of their
+/// bytes may be written with three.
+pub const PREFIX_PART_BYTES_MAX: usize = 96;
+
+/// The longest time for which a program keeps a kind of clients out, in s.
+pub const QUARANTINE_S_MAX: u64 = 86_400;
+
 /// Bytes of `info`, which travels with everything that its peer publishes.
 pub const INFO_BYTES_MAX: usize = 4 << 10;
 

@@ -23,7 +23,7 @@ pub(super) struct ApiKeyArguments {
     /// What logs call it.
     #[arg(long, default_value = "backend")]
     name: String,
-    /// A group of methods that it may call; can be repeated. Without any, all.
+    /// A group of methods that it may call; can be repeated. Without any, all but those of operators.
     #[arg(long, value_parser = scope)]
     scope: Vec<ApiScope>,
     /// A pattern of channels that it may name; can be repeated. Without any, all.
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &ApiKeyArguments) -> u8 {
 
 fn table(arguments: &ApiKeyArguments, hash: SecretHash) -> String {
     let ApiKeyArguments { name, scope, channel, tenant } = arguments;
-    let scopes = if scope.is_empty() { &ApiScope::ALL[..] } else { scope };
+    let scopes = if scope.is_empty() { &ApiScope::OF_BACKENDS[..] } else { scope };
     config::api_key_table(&ApiKeyEntry {
         name: name.clone(),
         sha256: hash.to_string(),

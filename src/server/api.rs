@@ -17,6 +17,7 @@ use tokio::time;
 
 use super::StartError;
 use super::api_calls::{ApiCalls, ApiRequest};
+use super::api_control::ControlLink;
 use super::api_listener::{ApiListener, ApiOptions, ApiState, Bodies, CONNECTIONS_MAX, Document};
 use super::blocks::BlockRequest;
 use super::core_lanes::CoreCommand;
@@ -96,11 +97,12 @@ impl ServerApi {
         &mut self,
         options: &ApiOptions,
         (names, blocks, feed): (NameKey, Sender<BlockRequest>, Option<FeedLink>),
+        control: ControlLink,
         namespaces: Arc<[Namespace]>,
-        (threads, metrics): (Threads, SharedMetricsWriter),
-        (instance, audit): (Arc<str>, AuditLog),
+        (metrics, audit): (SharedMetricsWriter, AuditLog),
     ) {
         let Some(listener) = self.listener.take() else { return };
+        let node_link = control.clone();
         let state = ApiState {
             asked: self.asked.0.clone(),
             blocks,
@@ -108,7 +110,8 @@ impl ServerApi {
             names,
             namespaces,
             body_bytes_max: options.body_bytes_max,
-            node: Arc::new(move || node(&threads, &instance)),
+            node: Arc::new(move || node(&node_link.threads, &node_link.instance)),
+            control,
             bodies: Bodies::new(options.body_bytes_max),
             document: Document::new(),
             audit,
@@ -186,11 +189,11 @@ impl ServerApi {
         }
     }
 
-    /// Takes no more calls; those that wait find out that they are not answered.
-    pub fn end(self) {
-        if let Some(serving) = self.serving {
-            serving.abort();
-        }
+    /// Asks cores nothing more: calls that wait find out that they are not answered, and those
+    /// that come are refused, but for what concerns the server itself. The listener, if there is
+    /// one, is the caller's to end.
+    pub fn end_calls(self) -> Option<JoinHandle<()>> {
+        self.serving
     }
 }
 

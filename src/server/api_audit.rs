@@ -9,8 +9,8 @@
 use crate::console::{AuditAction, AuditOutcome};
 use crate::metrics::BackendOutcome;
 use crate::wire::api::{
-    ApiBlockCall, ApiBlockOp, ApiBlockTarget, ApiCall, ApiChatCall, ApiDeadLetterFate,
-    ApiOperatorCall, ApiRequestError, ApiUserCall, ApiUserOp,
+    ApiBlockCall, ApiBlockOp, ApiBlockTarget, ApiCall, ApiChatCall, ApiControlCall,
+    ApiDeadLetterFate, ApiOperatorCall, ApiRequestError, ApiUserCall, ApiUserOp,
 };
 use crate::wire::chat::ChatRequest;
 
@@ -83,6 +83,7 @@ fn operator_act(call: &ApiOperatorCall<'_>) -> Option<ApiAct> {
         ApiOperatorCall::Connections(_)
         | ApiOperatorCall::Rooms(_)
         | ApiOperatorCall::DeadLetters(_) => None,
+        ApiOperatorCall::Control(call) => control_act(call),
         ApiOperatorCall::ChangeDeadLetters(change) => {
             let action = match change.fate {
                 ApiDeadLetterFate::Requeued { .. } => AuditAction::DeadLettersRequeued,
@@ -94,6 +95,19 @@ fn operator_act(call: &ApiOperatorCall<'_>) -> Option<ApiAct> {
             };
             Some((action, target.into()))
         }
+    }
+}
+
+fn control_act(call: &ApiControlCall<'_>) -> Option<ApiAct> {
+    match call {
+        ApiControlCall::Quarantined | ApiControlCall::DrainStatus => None,
+        ApiControlCall::Quarantine { prefix, .. } => {
+            Some((AuditAction::PrefixQuarantined, (**prefix).into()))
+        }
+        ApiControlCall::Release { prefix } => {
+            Some((AuditAction::PrefixReleased, (**prefix).into()))
+        }
+        ApiControlCall::Drain { .. } => Some((AuditAction::DrainBegun, "".into())),
     }
 }
 
@@ -151,6 +165,14 @@ mod tests {
         let requeued = operator(ApiOperatorMethod::DeadLettersRequeue);
         let letter = r#"{"channel":"dm#a,b","offset":7}"#;
         check(requeued, letter, &[(AuditAction::DeadLettersRequeued, "dm#a,b 7")]);
+        let kind = r#"{"prefix":"~bot~go","hold_s":60}"#;
+        let set = operator(ApiOperatorMethod::QuarantineSet);
+        check(set, kind, &[(AuditAction::PrefixQuarantined, "~bot~go")]);
+        let lift = operator(ApiOperatorMethod::QuarantineLift);
+        check(lift, kind, &[(AuditAction::PrefixReleased, "~bot~go")]);
+        let drain = operator(ApiOperatorMethod::DrainStart);
+        check(drain, r#"{"instance":"node-1"}"#, &[(AuditAction::DrainBegun, "")]);
+        check(operator(ApiOperatorMethod::DrainStatus), "{}", &[]);
         check(
             ApiMethod::Batch,
             r#"{"commands":[{"publish":{"channel":"room:1","data":{}}},

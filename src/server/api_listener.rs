@@ -38,6 +38,8 @@ use tokio::time;
 
 use super::api_audit::{act_outcome, acts_of};
 use super::api_calls::ApiRequest;
+use super::api_control::ControlLink;
+use super::api_counts::{label, outcome};
 use super::api_paths::method_at;
 use super::blocks::BlockRequest;
 use super::caller_key::{CallerKeyError, caller_key};
@@ -45,7 +47,9 @@ use super::openapi::{DOCUMENT_PATH, STATE_PATH, openapi_json};
 use super::presence_keeper::FeedLink;
 use super::presence_state::state_body;
 use crate::admin::AuditLog;
-use crate::api::{ApiReplies, BlockReplies, Caller, Questions, answer, plan};
+use crate::api::{
+    ApiReplies, BlockReplies, Caller, ControlAsk, ControlOutcome, Questions, answer, plan,
+};
 use crate::auth::{ApiKey, ApiKeys};
 use crate::base::UserHash;
 use crate::clock::unix_ms;
@@ -54,10 +58,11 @@ use crate::http_server::{HttpLimits, HttpServer, PeerAddr};
 use crate::metrics::{BackendMethod, BackendOutcome, Counter, SharedMetricsWriter};
 use crate::room::Namespace;
 use crate::session::NameKey;
+use crate::shard::ServerReply;
 use crate::wire::ErrorCode;
 use crate::wire::api::{
-    ApiAnswer, ApiField, ApiMethod, ApiNode, ApiOperatorMethod, ApiRequestError, parse_call,
-    parse_state_call, write_answer,
+    ApiAnswer, ApiField, ApiMethod, ApiNode, ApiRequestError, parse_call, parse_state_call,
+    write_answer,
 };
 
 /// Connections of backends at a time; backends have pools of a few.
@@ -108,6 +113,8 @@ impl Default for ApiOptions {
 pub(super) struct ApiState {
     pub asked: mpsc::Sender<ApiRequest>,
     pub blocks: mpsc::Sender<BlockRequest>,
+    /// The control thread, about the server itself.
+    pub control: ControlLink,
     pub keys: watch::Receiver<Arc<ApiKeys>>,
     pub names: NameKey,
     pub namespaces: Arc<[Namespace]>,
@@ -449,82 +456,36 @@ async fn replies(
         }
         blocks = answered.await.map_err(|_| ApiReplyError::Lost)?;
     }
+    let asks = questions.take_control_asks();
+    let questions = asked(state, asker, questions).await?;
+    let control = controlled(state, asks).await;
+    Ok(ApiReplies { questions, blocks, control })
+}
+
+/// Asks cores.
+async fn asked(
+    state: &ApiState,
+    asker: UserHash,
+    questions: Questions,
+) -> Result<Vec<ServerReply>, ApiReplyError> {
+    // What concerns the server itself is asked while it drains, too, when cores are asked nothing.
+    if questions.is_empty() {
+        return Ok(Vec::new());
+    }
     let (done, answered) = oneshot::channel();
     if state.asked.try_send(ApiRequest { asker, questions, done }).is_err() {
-        return Err(busy);
+        return Err(ApiReplyError::Refused(ErrorCode::TooManyRequests));
     }
-    let questions =
-        answered.await.map_err(|_| ApiReplyError::Lost)?.map_err(ApiReplyError::Refused)?;
-    Ok(ApiReplies { questions, blocks })
+    answered.await.map_err(|_| ApiReplyError::Lost)?.map_err(ApiReplyError::Refused)
 }
 
-/// What is counted of an answer.
-fn outcome(answer: &ApiAnswer<'_>) -> BackendOutcome {
-    let code = match answer.error() {
-        None => return BackendOutcome::Done,
-        Some(ApiRequestError::Field(_)) => return BackendOutcome::Invalid,
-        Some(ApiRequestError::Unfit(_) | ApiRequestError::Missing(_)) => {
-            return BackendOutcome::Refused;
-        }
-        Some(ApiRequestError::Code(code)) => code,
-    };
-    match code {
-        ErrorCode::PermissionDenied => BackendOutcome::Denied,
-        ErrorCode::TooManyRequests => BackendOutcome::Busy,
-        ErrorCode::Internal => BackendOutcome::Failed,
-        ErrorCode::Unauthorized
-        | ErrorCode::UnknownChannel
-        | ErrorCode::MethodNotFound
-        | ErrorCode::AlreadySubscribed
-        | ErrorCode::LimitExceeded
-        | ErrorCode::BadRequest
-        | ErrorCode::NotAvailable
-        | ErrorCode::TokenExpired
-        | ErrorCode::Expired
-        | ErrorCode::UnrecoverablePosition => BackendOutcome::Refused,
+/// Asks the control thread, in order.
+async fn controlled(state: &ApiState, asks: Vec<ControlAsk>) -> Vec<ControlOutcome> {
+    let mut outcomes = Vec::with_capacity(asks.len());
+    for ask in asks {
+        outcomes.push(state.control.ask(ask).await);
     }
-}
-
-/// How a method is counted.
-fn label(method: Option<ApiMethod>) -> BackendMethod {
-    match method {
-        None => BackendMethod::Unknown,
-        Some(ApiMethod::Publish) => BackendMethod::Publish,
-        Some(ApiMethod::Broadcast) => BackendMethod::Broadcast,
-        Some(ApiMethod::Presence) => BackendMethod::Presence,
-        Some(ApiMethod::PresenceStats) => BackendMethod::PresenceStats,
-        Some(ApiMethod::History) => BackendMethod::History,
-        Some(ApiMethod::HistoryRemove) => BackendMethod::HistoryRemove,
-        Some(ApiMethod::Info) => BackendMethod::Info,
-        Some(ApiMethod::Channels) => BackendMethod::Channels,
-        Some(ApiMethod::Connections) => BackendMethod::Connections,
-        Some(ApiMethod::Disconnect) => BackendMethod::Disconnect,
-        Some(ApiMethod::Subscribe) => BackendMethod::Subscribe,
-        Some(ApiMethod::Unsubscribe) => BackendMethod::Unsubscribe,
-        Some(ApiMethod::Refresh) => BackendMethod::Refresh,
-        Some(
-            ApiMethod::BlockUser
-            | ApiMethod::UnblockUser
-            | ApiMethod::RevokeToken
-            | ApiMethod::InvalidateUserTokens
-            | ApiMethod::BlockAddress
-            | ApiMethod::UnblockAddress
-            | ApiMethod::Blocks,
-        ) => BackendMethod::Blocks,
-        Some(ApiMethod::Chat(_)) => BackendMethod::Chat,
-        Some(ApiMethod::Operator(method)) => operator_label(method),
-        Some(ApiMethod::Batch) => BackendMethod::Batch,
-    }
-}
-
-fn operator_label(method: ApiOperatorMethod) -> BackendMethod {
-    match method {
-        ApiOperatorMethod::ConnectionsList => BackendMethod::Connections,
-        ApiOperatorMethod::RoomsTop => BackendMethod::Channels,
-        ApiOperatorMethod::DeadLettersList
-        | ApiOperatorMethod::DeadLettersRequeue
-        | ApiOperatorMethod::DeadLettersDrop => BackendMethod::DeadLetters,
-    }
+    outcomes
 }
 
 /// An answer with the status that it has as a whole.

@@ -18,7 +18,7 @@ use crate::signals::StopSignal;
 pub(super) enum StopCause {
     /// A signal.
     Signal(StopSignal),
-    /// An operator said so at the console.
+    /// An operator said so, at the console or by a program.
     Operator,
 }
 
@@ -73,6 +73,11 @@ impl ConsoleFeed {
             None => AuditOutcome::Failed("configuration"),
         };
         self.tell(AuditAction::KeysReloaded, outcome).await;
+    }
+
+    /// When a drain began, for those who ask.
+    pub fn drain(&self) -> watch::Receiver<Option<(u64, u64)>> {
+        self.drain.subscribe()
     }
 
     /// A drain begins, which may take so long. An operator's is told where they asked for it.

@@ -15,12 +15,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
+use tokio::sync::mpsc::{Sender, UnboundedSender, channel, unbounded_channel};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time;
 
 use super::api::ServerApi;
+use super::api_control::ControlLink;
 use super::blocks::OpenedBlocks;
 use super::console_feed::{ConsoleFeed, StopCause};
 use super::cores::{ControlChannels, CoreHandles};
@@ -38,7 +39,8 @@ use super::storage::StoreStatus;
 use super::traces::{Collector, ExporterTask, OtlpResource, TRACE_EVENT_LANE};
 use super::{ServerEnd, ServerSetup, StartError};
 use crate::admin::{
-    self, AdminListener, AdminState, CpuProfiles, DiagnosticsState, Readiness, StoreState,
+    self, AdminListener, AdminState, CpuProfiles, DiagnosticsState, OperatorQuestion, Readiness,
+    StoreState,
 };
 use crate::clock::unix_ms;
 use crate::lane::{self, Mailbox};
@@ -78,6 +80,21 @@ struct Shown {
     metrics: SharedMetricsWriter,
     diagnostics: Diagnostics,
     pages: JoinHandle<()>,
+    /// Where the control thread is asked.
+    asked: Sender<OperatorQuestion>,
+}
+
+impl Shown {
+    /// What programs of operators ask of the control thread.
+    fn control_link(&self) -> ControlLink {
+        ControlLink {
+            instance: Arc::clone(&self.instance),
+            questions: self.asked.clone(),
+            readiness: self.readiness.subscribe(),
+            drain: self.console.drain(),
+            threads: self.threads.clone(),
+        }
+    }
 }
 
 /// From the first core to the last.
@@ -119,9 +136,9 @@ async fn live(
     api.serve(
         &setup.api,
         (cores.names(), blocks, link),
+        shown.control_link(),
         setup.shard.room.namespaces.clone().into(),
-        (shown.threads.clone(), shown.metrics.clone()),
-        (Arc::clone(&shown.instance), shown.console.audit()),
+        (shown.metrics.clone(), shown.console.audit()),
     );
 
     let mut reloading = Reloading::new(setup.reload);
@@ -133,7 +150,7 @@ async fn live(
     let Shown { readiness, console, metrics, diagnostics, pages, .. } = shown;
     // A drain takes no questions.
     drop((diagnostics, acts));
-    api.end();
+    let listener = api.end_calls();
     readiness.send_replace(Readiness::Draining);
     console.on_drain(cause, setup.options.drain_ms).await;
     metrics.set(Gauge::Draining, 1);
@@ -143,6 +160,7 @@ async fn live(
         end(cores).await;
     }
     pages.abort();
+    listener.iter().for_each(JoinHandle::abort);
     Ok(ended)
 }
 
@@ -212,7 +230,7 @@ fn show(
         audit: console.audit(),
         instance: Arc::clone(&instance),
         threads: threads.clone(),
-        questions: asked,
+        questions: asked.clone(),
         profile: Arc::new(Semaphore::new(1)),
         cpu_profiles: cpu_profiles(plan),
     };
@@ -228,7 +246,7 @@ fn show(
     }));
     let store_status = store_cells.map(|cells| StoreStatus { cells, state: store_state });
     let (senders, trace_events) = lane::mailbox(plan.cores.len() as u16, TRACE_EVENT_LANE);
-    let shown = Shown { readiness, console, threads, instance, metrics, diagnostics, pages };
+    let shown = Shown { readiness, console, threads, instance, metrics, diagnostics, pages, asked };
     (
         shown,
         ControlChannels {

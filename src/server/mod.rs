@@ -15,6 +15,8 @@ mod alert_source;
 mod api;
 mod api_audit;
 mod api_calls;
+mod api_control;
+mod api_counts;
 mod api_listener;
 mod api_paths;
 mod backend_request;

@@ -202,12 +202,16 @@ fn operation(method: ApiMethod) -> OperationBuilder {
 fn own_response(method: ApiMethod) -> Option<CommonResponse> {
     let ApiMethod::Operator(method) = method else { return None };
     match method {
-        ApiOperatorMethod::DeadLettersRequeue | ApiOperatorMethod::DeadLettersDrop => {
-            Some(CommonResponse::Missing)
-        }
+        ApiOperatorMethod::DeadLettersRequeue
+        | ApiOperatorMethod::DeadLettersDrop
+        | ApiOperatorMethod::QuarantineSet
+        | ApiOperatorMethod::QuarantineLift
+        | ApiOperatorMethod::DrainStart => Some(CommonResponse::Missing),
         ApiOperatorMethod::ConnectionsList
         | ApiOperatorMethod::RoomsTop
-        | ApiOperatorMethod::DeadLettersList => None,
+        | ApiOperatorMethod::DeadLettersList
+        | ApiOperatorMethod::QuarantineList
+        | ApiOperatorMethod::DrainStatus => None,
     }
 }
 
@@ -310,5 +314,10 @@ fn operator_summary(method: ApiOperatorMethod) -> &'static str {
         ApiOperatorMethod::DeadLettersList => "Lists direct messages that were given up.",
         ApiOperatorMethod::DeadLettersRequeue => "Lets dead letters wait for their readers again.",
         ApiOperatorMethod::DeadLettersDrop => "Forgets dead letters.",
+        ApiOperatorMethod::QuarantineList => "Lists kinds of clients that are kept out.",
+        ApiOperatorMethod::QuarantineSet => "Keeps a kind of clients out for a while.",
+        ApiOperatorMethod::QuarantineLift => "Lets a kind of clients in again.",
+        ApiOperatorMethod::DrainStart => "Lets all clients go, and ends the server.",
+        ApiOperatorMethod::DrainStatus => "Tells whether the server drains, and how far it is.",
     }
 }

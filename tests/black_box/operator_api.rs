@@ -1,5 +1,5 @@
 //! What an operator's program asks and does by the server API: connections of a user, the first
-//! rooms by some measure, dead letters.
+//! rooms by some measure, dead letters, quarantine, a drain.
 
 use std::net::SocketAddr;
 
@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::common::{
     API_KEY, Encoding, Peer, Server, Settings, call_api, free_port, token, with_api, with_api_key,
+    with_tenant_key,
 };
 
 /// A server, and where its API is.
@@ -288,4 +289,92 @@ fn without_a_store_there_are_no_dead_letters() {
     let world = World::start(Settings::new(), &["dead_letters"]);
     let (status, refused) = world.call("dead_letters.list", json!({}));
     assert_eq!((status, &refused["error"]["code"]), (200, &json!(108)));
+}
+
+fn told_prefixes(world: &World) -> Vec<String> {
+    let told = world.done("quarantine.list", json!({}));
+    let rows = told["prefixes"].as_array().expect("a list").iter();
+    rows.map(|one| one["prefix"].as_str().expect("a text").to_owned()).collect()
+}
+
+#[test]
+fn a_kind_of_clients_is_kept_out_and_let_in_again() {
+    let world = World::start(Settings::new(), &["quarantine"]);
+    let comes_in = |name: &str| {
+        let mut peer = Peer::upgraded(world.address(), Encoding::Json);
+        let token = token(json!({ "sub": name }));
+        peer.send(json!({ "connect": { "token": token, "name": "python" } }));
+        peer
+    };
+    assert!(told_prefixes(&world).is_empty());
+    let bot = json!({ "prefix": "~bot~python", "hold_s": 3_600 });
+    assert_eq!(world.done("quarantine.set", bot), json!({}));
+    let told = world.done("quarantine.list", json!({}));
+    let one = &told["prefixes"][0];
+    assert_eq!((&one["prefix"], &one["by"]), (&json!("~bot~python"), &json!("operator")));
+    assert!(one["left_ms"].as_u64().is_some_and(|ms| 3_000_000 < ms && ms <= 3_600_000), "{one}");
+    // The console's way shows the same, and so does the server to who comes.
+    let (status, text) = world.server.debug("GET", "/debug/quarantine");
+    assert_eq!(status, 200);
+    assert!(text.contains("~bot~python"), "{text}");
+    comes_in("bot-7").closed();
+    assert!(comes_in("ann").object()["connect"].is_object());
+    assert_eq!(world.done("quarantine.lift", json!({ "prefix": "~bot~python" })), json!({}));
+    assert!(comes_in("bot-7").object()["connect"].is_object());
+    assert!(told_prefixes(&world).is_empty());
+    world.refused("quarantine.lift", json!({ "prefix": "~bot~python" }), 404, "prefix");
+    world.refused("quarantine.set", json!({ "prefix": "~bot~perl" }), 404, "prefix");
+    world.refused("quarantine.set", json!({ "prefix": "~bot" }), 400, "prefix");
+    world.refused("quarantine.set", json!({ "prefix": "~~go", "hold_s": 86_401 }), 400, "hold_s");
+    world.refused("drain.start", json!({ "instance": "a" }), 403, "permission denied");
+    world.refused("drain.status", json!({}), 403, "permission denied");
+    for event in ["prefix.quarantined", "prefix.released"] {
+        world.server.wait_for_log(event, 2);
+    }
+}
+
+#[test]
+fn a_drain_is_begun_and_watched_until_the_end() {
+    let settings = Settings::new().with("[server]", "drain_ms = 60000");
+    let mut world = World::start(settings, &["drain", "info", "publish"]);
+    let mut anna = Peer::user(world.address(), "anna");
+    let status = |world: &World| world.done("drain.status", json!({}));
+    let ready = status(&world);
+    assert_eq!((&ready["state"], &ready["began"]), (&json!("ready"), &Value::Null));
+    assert_eq!(ready["num_clients"], 1);
+    world.refused("drain.start", json!({}), 400, "instance");
+    world.refused("drain.start", json!({ "instance": "another" }), 404, "instance");
+    world.refused("quarantine.list", json!({}), 403, "permission denied");
+    assert_eq!(status(&world)["state"], "ready");
+    let (_, info) = call_api(world.api_port, API_KEY, "info", &json!({}));
+    let instance = json!({ "instance": info["result"]["nodes"][0]["uid"] });
+    assert_eq!(world.done("drain.start", instance.clone()), json!({}));
+    world.server.wait_for_log("draining for up to", 1);
+    let draining = status(&world);
+    assert_eq!((&draining["state"], &draining["limit_ms"]), (&json!("draining"), &json!(60_000)));
+    assert!(draining["began"].as_u64().is_some_and(|at| 1_700_000_000_000 < at), "{draining}");
+    // A repeat is harmless, and cores are asked nothing any more.
+    assert_eq!(world.done("drain.start", instance), json!({}));
+    let publish = json!({ "channel": "room:1", "data": 1 });
+    assert_eq!(call_api(world.api_port, API_KEY, "publish", &publish).0, 503);
+    anna.closed();
+    assert_eq!(world.server.wait().code(), Some(0));
+}
+
+#[test]
+fn the_server_is_that_of_all_tenants() {
+    let api_port = free_port();
+    let key = "a key of one tenant";
+    let settings = with_api(Settings::new(), api_port, &[]);
+    let settings = with_tenant_key(settings, key, &["quarantine", "drain"], "acme");
+    let server = Server::start(settings);
+    for (method, body) in [
+        ("quarantine.list", json!({})),
+        ("quarantine.set", json!({ "prefix": "acme~~go" })),
+        ("drain.status", json!({})),
+        ("drain.start", json!({ "instance": format!("127.0.0.1:{}", server.admin_port) })),
+    ] {
+        assert_eq!(call_api(api_port, key, &format!("v1/{method}"), &body).0, 403, "{method}");
+    }
+    assert_eq!(server.page("/ready"), "ready\n");
 }

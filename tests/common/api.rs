@@ -19,6 +19,21 @@ pub fn with_api(settings: Settings, port: u16, scopes: &[&str]) -> Settings {
 
 /// Settings with one more key, for these channels.
 pub fn with_api_key(settings: Settings, key: &str, scopes: &[&str], channels: &str) -> Settings {
+    add_key(settings, key, scopes, channels, "")
+}
+
+/// The same for all channels of a tenant.
+pub fn with_tenant_key(settings: Settings, key: &str, scopes: &[&str], tenant: &str) -> Settings {
+    add_key(settings, key, scopes, "*", tenant)
+}
+
+fn add_key(
+    settings: Settings,
+    key: &str,
+    scopes: &[&str],
+    channels: &str,
+    tenant: &str,
+) -> Settings {
     let hash: String =
         digest(&SHA256, key.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let lines = [
@@ -26,6 +41,7 @@ pub fn with_api_key(settings: Settings, key: &str, scopes: &[&str], channels: &s
         format!("sha256 = {hash:?}"),
         format!("scopes = {scopes:?}"),
         format!("channels = [{channels:?}]"),
+        format!("tenant = {tenant:?}"),
     ];
     settings.with_table("[[api.keys]]", &lines.each_ref().map(String::as_str))
 }

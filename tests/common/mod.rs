@@ -14,7 +14,7 @@ mod process;
 mod server;
 mod settings;
 
-pub use api::{API_KEY, call_api, with_api, with_api_key};
+pub use api::{API_KEY, call_api, with_api, with_api_key, with_tenant_key};
 pub use bridge::idle_bridge;
 pub use peer::{Encoding, Frame, Opcode, Peer, frame, masked, signed, token, upgrade_request};
 pub use process::{BINARY, Running, binary, command, fetch, free_port, run, signal, until};

@@ -267,9 +267,9 @@ pub static API_KEYS: &[SettingRow<ApiKeyEntry>] = &[
     texts!(
         "scopes",
         scopes,
-        10 * 16,
+        12 * 16,
         "scopes",
-        "What it may call: `publish` (publish, broadcast), `presence` (presence, presence_stats), `history`, `history_remove`, `info`, `channels`, `connections` (connections, disconnect, subscribe, unsubscribe, refresh), `blocks` (who is kept out), `chat` (`chat.*` as any user), `dead_letters` (those of conversations)."
+        "What it may call: `publish` (publish, broadcast), `presence` (presence, presence_stats), `history`, `history_remove`, `info`, `channels`, `connections` (connections, disconnect, subscribe, unsubscribe, refresh), `blocks` (who is kept out), `chat` (`chat.*` as any user), `dead_letters` (those of conversations), `quarantine` (kinds of clients that are kept out for a while), `drain` (to let all clients go, and to see how far that is)."
     ),
     text!(
         "tenant",

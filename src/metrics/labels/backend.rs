@@ -53,6 +53,10 @@ label! {
         Chat = "chat",
         /// List dead letters, let them wait again, or drop them.
         DeadLetters = "dead_letters",
+        /// List kinds of clients that are kept out, keep one out, let it in again.
+        Quarantine = "quarantine",
+        /// Let all clients go, or how far that is.
+        Drain = "drain",
         /// Several calls.
         Batch = "batch",
         /// One that is not served.

@@ -87,6 +87,9 @@ fields! {
     Member = "member",
     Role = "role",
     By = "by",
+    Prefix = "prefix",
+    HoldS = "hold_s",
+    Instance = "instance",
 }
 
 /// This field of a call is missing, or out of its range.

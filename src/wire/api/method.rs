@@ -42,6 +42,11 @@ pub enum ApiOperatorMethod {
     DeadLettersList,
     DeadLettersRequeue,
     DeadLettersDrop,
+    QuarantineList,
+    QuarantineSet,
+    QuarantineLift,
+    DrainStart,
+    DrainStatus,
 }
 
 impl ApiOperatorMethod {
@@ -52,6 +57,11 @@ impl ApiOperatorMethod {
             ApiOperatorMethod::DeadLettersList => "dead_letters.list",
             ApiOperatorMethod::DeadLettersRequeue => "dead_letters.requeue",
             ApiOperatorMethod::DeadLettersDrop => "dead_letters.drop",
+            ApiOperatorMethod::QuarantineList => "quarantine.list",
+            ApiOperatorMethod::QuarantineSet => "quarantine.set",
+            ApiOperatorMethod::QuarantineLift => "quarantine.lift",
+            ApiOperatorMethod::DrainStart => "drain.start",
+            ApiOperatorMethod::DrainStatus => "drain.status",
         }
     }
 }
@@ -105,7 +115,7 @@ impl ApiChatMethod {
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 35] = [
+    pub const ALL: [ApiMethod; 40] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
@@ -141,6 +151,11 @@ impl ApiMethod {
         ApiMethod::Operator(ApiOperatorMethod::DeadLettersList),
         ApiMethod::Operator(ApiOperatorMethod::DeadLettersRequeue),
         ApiMethod::Operator(ApiOperatorMethod::DeadLettersDrop),
+        ApiMethod::Operator(ApiOperatorMethod::QuarantineList),
+        ApiMethod::Operator(ApiOperatorMethod::QuarantineSet),
+        ApiMethod::Operator(ApiOperatorMethod::QuarantineLift),
+        ApiMethod::Operator(ApiOperatorMethod::DrainStart),
+        ApiMethod::Operator(ApiOperatorMethod::DrainStatus),
     ];
 
     /// Its name in the path of a request, and in a batch.

@@ -8,6 +8,7 @@ mod answer_schemas;
 mod answers;
 mod block_requests;
 mod chat_requests;
+mod control_requests;
 mod fields;
 mod method;
 mod operator_answers;
@@ -25,9 +26,13 @@ pub use answer_schemas::{answer_schema, error_schema, named_schemas, state_answe
 pub use answers::{ApiAnswer, ApiBlock, ApiChannelAnswer, ApiConnection, ApiNode, write_answer};
 pub use block_requests::{ApiBlockCall, ApiBlockKind, ApiBlockOp, ApiBlockTarget, ApiBlocksPage};
 pub use chat_requests::{ApiChatCall, ApiChatData};
+pub use control_requests::ApiControlCall;
 pub use fields::ApiField;
 pub use method::{ApiChatMethod, ApiMethod, ApiOperatorMethod};
-pub use operator_answers::{ApiDeadLetter, ApiKnownConnection, ApiOperatorAnswer, ApiRankedRoom};
+pub use operator_answers::{
+    ApiDeadLetter, ApiDrainStatus, ApiKnownConnection, ApiOperatorAnswer, ApiQuarantinedPrefix,
+    ApiRankedRoom,
+};
 pub use operator_requests::{
     ApiConnectionsPage, ApiDeadLetterFate, ApiDeadLetterPlace, ApiDeadLettersChange,
     ApiDeadLettersPage, ApiOperatorCall, ApiRoomMeasure, ApiRoomsPage,

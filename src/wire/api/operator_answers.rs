@@ -34,6 +34,12 @@ pub enum ApiOperatorAnswer<'a> {
         /// The place that the next page comes after; `None` where this is the last.
         next: Option<ApiDeadLetterPlace>,
     },
+    /// Kinds of clients that are kept out.
+    Quarantined(&'a [ApiQuarantinedPrefix]),
+    /// It is done, and there is nothing to tell of it.
+    Done,
+    /// How far a drain is.
+    Drain(ApiDrainStatus),
     /// Dead letters were changed.
     DeadLettersChanged {
         /// How many.
@@ -62,6 +68,30 @@ pub struct ApiKnownConnection<'a> {
     pub channels: &'a [Arc<str>],
     /// How many it is in.
     pub channels_count: usize,
+}
+
+/// A kind of clients that is kept out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiQuarantinedPrefix {
+    /// Which.
+    pub prefix: Box<str>,
+    /// Who said so.
+    pub by: &'static str,
+    /// For how long it has been so, in ms.
+    pub held_ms: u64,
+    /// For how long it will be so, in ms.
+    pub left_ms: u64,
+}
+
+/// How far a drain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApiDrainStatus {
+    /// What the server is doing: a word.
+    pub state: &'static str,
+    /// Connections that are left.
+    pub clients_count: u64,
+    /// When the drain began, Unix ms, and how long it may take, in ms.
+    pub drain: Option<(u64, u64)>,
 }
 
 /// A dead letter, without what it says.
@@ -114,6 +144,23 @@ pub(super) fn put_operator(answer: &ApiOperatorAnswer<'_>, members: &mut JsonMem
             members.list("dead_letters", letters, put_dead_letter);
             if let Some(next) = next {
                 members.text("next", &next.text());
+            }
+        }
+        ApiOperatorAnswer::Quarantined(prefixes) => {
+            members.list("prefixes", *prefixes, |one, members| {
+                members.text("prefix", &one.prefix);
+                members.text("by", one.by);
+                members.number("held_ms", one.held_ms);
+                members.number("left_ms", one.left_ms);
+            });
+        }
+        ApiOperatorAnswer::Done => (),
+        ApiOperatorAnswer::Drain(status) => {
+            members.text("state", status.state);
+            members.number("num_clients", status.clients_count);
+            if let Some((began_unix_ms, limit_ms)) = status.drain {
+                members.number("began", began_unix_ms);
+                members.number("limit_ms", limit_ms);
             }
         }
         ApiOperatorAnswer::DeadLettersChanged { count, empty_count, has_more } => {

@@ -1,10 +1,11 @@
 //! What an operator's program asks: the connections of a user with all that is known of them, the
-//! first rooms by some measure, and dead letters.
+//! first rooms by some measure, dead letters, and the server itself (`control_requests`).
 //!
 //! Deliberately absent: who may ask (`api`).
 
 use std::borrow::Cow;
 
+use super::control_requests::{self, ApiControlCall};
 use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiOperatorMethod;
 use super::requests::pattern;
@@ -30,6 +31,8 @@ pub enum ApiOperatorCall<'a> {
     DeadLetters(ApiDeadLettersPage<'a>),
     /// To change them.
     ChangeDeadLetters(ApiDeadLettersChange<'a>),
+    /// About the server itself.
+    Control(ApiControlCall<'a>),
 }
 
 /// A page of the connections of a user.
@@ -177,6 +180,15 @@ pub(super) fn operator<'a>(
             change(fields, ApiDeadLetterFate::Requeued { ttl_s })?
         }
         ApiOperatorMethod::DeadLettersDrop => change(fields, ApiDeadLetterFate::Dropped)?,
+        ApiOperatorMethod::QuarantineList => ApiOperatorCall::Control(ApiControlCall::Quarantined),
+        ApiOperatorMethod::QuarantineSet => {
+            ApiOperatorCall::Control(control_requests::quarantine(fields)?)
+        }
+        ApiOperatorMethod::QuarantineLift => {
+            ApiOperatorCall::Control(control_requests::release(fields)?)
+        }
+        ApiOperatorMethod::DrainStart => ApiOperatorCall::Control(control_requests::drain(fields)?),
+        ApiOperatorMethod::DrainStatus => ApiOperatorCall::Control(ApiControlCall::DrainStatus),
     })
 }
 

@@ -4,17 +4,18 @@
 
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema};
 
+use super::control_requests::CLASS_BYTES_MAX;
 use super::fields::ApiField;
 use super::method::ApiOperatorMethod;
 use super::operator_requests::ApiRoomMeasure;
 use super::schema_parts::{
     AnswerMembers, CallFields, any_of, any_text, client, count, flag, list, name, number, pattern,
-    user, word,
+    text, user, word,
 };
 use crate::base::limits::{
     API_CONNECTION_CHANNELS_MAX, API_CONNECTIONS_PAGE_DEFAULT, API_CONNECTIONS_PAGE_MAX,
     API_DEAD_LETTERS_PAGE_DEFAULT, API_DEAD_LETTERS_PAGE_MAX, API_ROOMS_PAGE_DEFAULT,
-    API_ROOMS_PAGE_MAX,
+    API_ROOMS_PAGE_MAX, NAME_BYTES_MAX, PREFIX_PART_BYTES_MAX, QUARANTINE_S_MAX,
 };
 
 /// The body of a call.
@@ -47,6 +48,23 @@ pub(super) fn operator_request(method: ApiOperatorMethod) -> Schema {
             conversation(fields).optional(ApiField::TtlS, ttl_s).object().into()
         }
         ApiOperatorMethod::DeadLettersDrop => conversation(fields).object().into(),
+        ApiOperatorMethod::QuarantineList | ApiOperatorMethod::DrainStatus => {
+            fields.object_or_null()
+        }
+        ApiOperatorMethod::QuarantineSet => {
+            let hold_s = number(1..=QUARANTINE_S_MAX)
+                .description(Some("Seconds; none: as long as the server itself would."));
+            let fields = fields.needed(ApiField::Prefix, prefix());
+            fields.optional(ApiField::HoldS, hold_s).object().into()
+        }
+        ApiOperatorMethod::QuarantineLift => {
+            fields.needed(ApiField::Prefix, prefix()).object().into()
+        }
+        ApiOperatorMethod::DrainStart => {
+            let instance = text(1..=NAME_BYTES_MAX)
+                .description(Some("The `uid` that `info` tells, so that nobody drains another."));
+            fields.needed(ApiField::Instance, instance).object().into()
+        }
         ApiOperatorMethod::RoomsTop => {
             let by = word(ApiRoomMeasure::ALL.map(ApiRoomMeasure::name))
                 .description(Some("What comes first; `num_clients` where nothing is said."));
@@ -71,6 +89,17 @@ fn conversation(fields: CallFields) -> CallFields {
         number(1..=u64::MAX).description(Some("This one alone; none: all, up to 100 in a call."));
     let channel = name().description(Some("A conversation of two."));
     fields.needed(ApiField::Channel, channel).optional(ApiField::Offset, offset)
+}
+
+/// A kind of clients.
+fn prefix() -> ObjectBuilder {
+    let part = format!("[0-9A-Za-z._=]{{0,{PREFIX_PART_BYTES_MAX}}}");
+    any_text().pattern(Some(format!("^{part}~{part}~[a-z_]{{1,{CLASS_BYTES_MAX}}}$"))).description(
+        Some(
+            "Tenant, name of the user up to the first `:` or `-`, and kind of program; other \
+             bytes than these as `=XX`.",
+        ),
+    )
 }
 
 /// A place among dead letters.
@@ -107,6 +136,25 @@ pub(super) fn operator_result(method: ApiOperatorMethod, members: AnswerMembers)
             changed(members).always("empty", empty)
         }
         ApiOperatorMethod::DeadLettersDrop => changed(members),
+        ApiOperatorMethod::QuarantineSet
+        | ApiOperatorMethod::QuarantineLift
+        | ApiOperatorMethod::DrainStart => members,
+        ApiOperatorMethod::QuarantineList => {
+            let prefix = AnswerMembers::default()
+                .always("prefix", any_text())
+                .always("by", word(["server", "operator"]))
+                .always("held_ms", count())
+                .always("left_ms", count());
+            members.always("prefixes", ArrayBuilder::new().items(prefix.object()))
+        }
+        ApiOperatorMethod::DrainStatus => {
+            let began = count().description(Some("Unix milliseconds; none: it does not drain."));
+            members
+                .always("state", word(["starting", "ready", "draining"]))
+                .always("num_clients", count())
+                .perhaps("began", began)
+                .perhaps("limit_ms", count().description(Some("Then the rest is cut off.")))
+        }
         ApiOperatorMethod::RoomsTop => {
             let per_min = count().description(Some("In the last minute, about."));
             let room = AnswerMembers::default()

@@ -72,6 +72,7 @@ impl<'s> Rule<'s> {
             return match (self.text("format"), self.text("pattern")) {
                 ("address-range", _) => json!("203.0.113.7"),
                 (_, pattern) if pattern.contains("{8}") => json!(CLIENT),
+                (_, pattern) if pattern.contains("{0,96}") => json!("~a~python"),
                 (_, pattern) if pattern.contains("{80}") => json!("a7".repeat(40)),
                 (_, pattern) if pattern.contains("==") => json!("AAEC"),
                 (_, pattern) if pattern.starts_with("^00-") => json!(TRACEPARENT),
@@ -182,6 +183,13 @@ impl<'s> Rule<'s> {
         } else if pattern.contains("{8}") {
             good.push(json!(CLIENT.to_uppercase()));
             bad.extend([json!("a"), json!(format!("{CLIENT}0")), json!(CLIENT.replace('-', "0"))]);
+        } else if pattern.contains("{0,96}") {
+            let long = "a".repeat(96);
+            good.extend([json!("a=2Fb~x.y_z~go"), json!(format!("{long}~{long}~ios"))]);
+            bad.extend([json!(format!("{long}a~~go")), json!(format!("~~{}", "a".repeat(17)))]);
+            bad.extend(
+                ["", "~", "a~b", "a~b~", "a~b~C", "~~go~", "a-b~~go"].map(|text| json!(text)),
+            );
         } else if pattern.contains("{80}") {
             bad.extend([79, 81].map(|count| json!("a".repeat(count))));
             bad.extend(["A", "g"].map(|letter| json!(letter.repeat(80))));

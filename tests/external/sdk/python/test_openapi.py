@@ -23,7 +23,7 @@ POOR_KEY = "a key that may do little"
 
 SCOPES = [
     "publish", "presence", "history", "history_remove", "info", "channels", "connections", "blocks",
-    "chat", "dead_letters",
+    "chat", "dead_letters", "quarantine", "drain",
 ]  # fmt: skip
 
 HOOKS = pathlib.Path(__file__).with_name("openapi_hooks.py")
@@ -199,6 +199,16 @@ async def test_answers_with_something_in_them_are_as_the_document_says(server, p
     await call("v1/rooms.top", after=found["next"])
     told = await call("batch", commands=[{"rooms.top": {}}, {"connections.list": {"user": name}}])
     assert ["rooms.top", "connections.list"] == [next(iter(one)) for one in told["replies"]]
+
+    assert (await call("v1/dead_letters.list", limit=1))["result"] == {"dead_letters": []}
+    changed = (await call("v1/dead_letters.requeue", channel="dm#nobody,other"))["result"]
+    assert changed == {"count": 0, "empty": 0, "more": False}
+    kind = {"prefix": "~nobody~python"}
+    await call("v1/quarantine.set", hold_s=60, **kind)
+    [kept_out] = (await call("v1/quarantine.list"))["result"]["prefixes"]
+    assert (kept_out["prefix"], kept_out["by"]) == ("~nobody~python", "operator")
+    await call("v1/quarantine.lift", **kind)
+    assert (await call("v1/drain.status"))["result"]["state"] == "ready"
 
     await people.subscribed(client, "told:1")
     [user] = (await call("v1/presence_state", of="users", limit=1))["result"]["users"]
