@@ -210,7 +210,7 @@ export async function startServer(options = {}) {
 }
 
 // Readiness is asked for, because there is nothing to be told by.
-async function ready(adminPort, exited) {
+export async function ready(adminPort, exited) {
   let over = null;
   exited.then((end) => (over = end));
   const deadline = Date.now() + WAIT_MS_MAX;
