@@ -32,6 +32,15 @@ struct Membership {
     since_unix_ms: u64,
 }
 
+/// Whether anything was ever said in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GroupPast {
+    /// Nothing: whoever comes first finds nothing of others.
+    Empty,
+    /// Something, which is for those whom its members let in.
+    Kept,
+}
+
 /// What becomes of a wish to change the members.
 #[derive(Debug)]
 pub(super) enum RosterDecision {
@@ -119,7 +128,12 @@ impl Roster {
     }
 
     /// Judges a wish to change the members.
-    pub fn judge(&self, entry: GroupEntry, request: &RosterRequest) -> RosterDecision {
+    pub fn judge(
+        &self,
+        entry: GroupEntry,
+        past: GroupPast,
+        request: &RosterRequest,
+    ) -> RosterDecision {
         let before = self.role(&request.user);
         let needed = match request.action {
             RosterAction::Join | RosterAction::Leave => None,
@@ -130,7 +144,7 @@ impl Roster {
             return DENIED;
         }
         match request.action {
-            RosterAction::Join => self.judge_join(entry, request.authority, before),
+            RosterAction::Join => self.judge_join((entry, past), request.authority, before),
             RosterAction::Leave => match before {
                 None => RosterDecision::AlreadySo,
                 Some(GroupRole::Owner) if self.needs_another_owner() => DENIED,
@@ -165,10 +179,11 @@ impl Roster {
         }
     }
 
-    /// Whoever comes first owns the group.
+    /// Whoever comes first owns the group. Where one has to be invited, nobody comes first to what
+    /// others have said and left.
     fn judge_join(
         &self,
-        entry: GroupEntry,
+        (entry, past): (GroupEntry, GroupPast),
         authority: RosterAuthority,
         before: Option<GroupRole>,
     ) -> RosterDecision {
@@ -176,7 +191,9 @@ impl Roster {
         let after = if is_new { GroupRole::Owner } else { GroupRole::Member };
         let may_enter = match authority {
             RosterAuthority::Guest => false,
-            RosterAuthority::Entrant => is_new || entry == GroupEntry::Open,
+            RosterAuthority::Entrant => {
+                entry == GroupEntry::Open || (is_new && past == GroupPast::Empty)
+            }
             RosterAuthority::Admitted | RosterAuthority::Moderator => true,
         };
         match before {

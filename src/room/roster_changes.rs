@@ -12,7 +12,7 @@ use super::room::Room;
 use super::room_context::RoomContext;
 use super::room_messages::RoomMessages;
 use super::room_set::RoomSet;
-use super::roster::RosterDecision;
+use super::roster::{GroupPast, RosterDecision};
 use super::store_client::ReplyRoute;
 use super::user_rates::UserRates;
 use super::{IdSource, RoomOutput, RoomReply, RosterRequest};
@@ -87,6 +87,10 @@ fn change_in(
     cx: &mut RoomContext<'_>,
 ) -> Option<RoomReply> {
     let room = messages.id();
+    let past = match messages.memory().next_offset() {
+        1 => GroupPast::Empty,
+        _ => GroupPast::Kept,
+    };
     let Some(durable) = messages.durable_mut().filter(|_| cx.rules.is_group()) else {
         return Some(RoomReply::Rejected(ErrorCode::NotAvailable));
     };
@@ -95,7 +99,7 @@ fn change_in(
     }
     let expected = durable.expected_roster();
     let before = expected.role(&request.user);
-    let decision = expected.judge(cx.rules.groups, &request);
+    let decision = expected.judge(cx.rules.groups, past, &request);
     let after = match decision {
         RosterDecision::Refused(answer) => return Some(answer),
         RosterDecision::AlreadySo => {

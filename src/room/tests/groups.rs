@@ -218,6 +218,25 @@ fn a_repeat_says_nothing_and_is_answered_when_the_first_is_kept() {
 }
 
 #[test]
+fn what_members_left_behind_is_for_nobody_who_was_not_invited() {
+    let mut world = World::new();
+    for place in [INVITED, OPEN] {
+        world.joins(place, "ann");
+        assert_eq!(posted(&world.says_as(place, "ann", "secret")), 2);
+    }
+    world.does(INVITED, "ann", (RosterAction::Invite, "bob"));
+    world.does(INVITED, "ann", (RosterAction::Leave, "ann"));
+    world.may_not(INVITED, "cat", (RosterAction::Join, "cat"));
+    world.may_not(INVITED, "ann", (RosterAction::Join, "ann"));
+    world.joins(INVITED, "bob");
+    assert_eq!(world.roster(INVITED), [role("bob", GroupRole::Owner)]);
+    // Where nobody has to be invited, everybody may read it anyway.
+    world.does(OPEN, "ann", (RosterAction::Leave, "ann"));
+    world.joins(OPEN, "cat");
+    assert_eq!(world.roster(OPEN), [role("cat", GroupRole::Owner)]);
+}
+
+#[test]
 fn members_alone_are_in_and_speak() {
     let mut world = World::new();
     for user in ["ann", ""] {
