@@ -1,8 +1,6 @@
 //! Acts of the command line as audit events: the system's log gets a line with the fields that acts
-//! of the console and of backends have; where there is none, standard error does. Only what has a
-//! secret on its standard error says nothing more there: scripts read it to its end.
-//!
-//! The system's log is what outlives a command, and what its caller cannot take back.
+//! of the console and of backends have. It is what outlives a command, and what its caller cannot
+//! take back; where there is none, as in most containers, nobody would keep the line.
 //!
 //! Invariant: a line has no character in it that ends it, whatever a name says.
 //!
@@ -15,7 +13,6 @@ use std::path::Path;
 use rustix::process::getuid;
 use serde_json::json;
 
-use super::output::tell;
 use super::{MISUSED, OK};
 use crate::clock::unix_ms;
 use crate::console::{AuditAction, AuditEvent, AuditOutcome, AuditVia};
@@ -54,10 +51,8 @@ impl CommandAct {
                 _ => AuditOutcome::Failed("command"),
             },
         };
-        let line = line(&event);
-        if !log(Path::new(SYSTEM_LOG), &line) && self.action != AuditAction::CredentialMade {
-            tell(&line);
-        }
+        // Standard error is for what went wrong: scripts and timers take a line there for that.
+        let _ = log(Path::new(SYSTEM_LOG), &line(&event));
     }
 }
 
