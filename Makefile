@@ -76,6 +76,7 @@ sim: ## whole servers from seeds, with faults and checkers
 	cargo run --profile quick -p rookery-sim -- --crowded --seeds 0..1000
 	cargo run --profile quick -p rookery-sim -- --hooked --seeds 0..1000
 	cargo run --profile quick -p rookery-sim -- --removed --seeds 0..1000
+	cargo run --profile quick -p rookery-sim -- --grouped --seeds 0..1000
 
 sim-seeds: ## a hundred thousand seeds of each kind of world; goes on where it stopped
 	@scripts/sim-seeds

@@ -14,6 +14,7 @@
 mod answers;
 mod asked_histories;
 mod backend;
+mod callers;
 mod chat;
 pub mod checkers;
 mod client;
@@ -25,6 +26,7 @@ mod core;
 pub mod digest;
 mod durable_oracle;
 mod edits;
+mod groups;
 mod histories;
 mod inbox_oracle;
 mod lane;

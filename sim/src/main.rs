@@ -36,6 +36,9 @@ struct Arguments {
     /// Worlds in which a backend removes what was said.
     #[arg(long, conflicts_with_all = ["store", "pressed", "crowded", "hooked"])]
     removed: bool,
+    /// Worlds with a store, in which a backend changes who is in groups.
+    #[arg(long, conflicts_with_all = ["store", "pressed", "crowded", "hooked", "removed"])]
+    grouped: bool,
     /// Tells what happens.
     #[arg(long)]
     trace: bool,
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         let draw = match (arguments.store, arguments.pressed, arguments.crowded) {
             _ if arguments.hooked => Scenario::draw_hooked,
             _ if arguments.removed => Scenario::draw_removed,
+            _ if arguments.grouped => Scenario::draw_grouped,
             (_, _, true) => Scenario::draw_crowded,
             (_, true, false) => Scenario::draw_pressed,
             (true, false, false) => Scenario::draw_stored,

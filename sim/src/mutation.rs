@@ -96,6 +96,10 @@ pub enum Mutation {
     LoseWaiting,
     /// After a crash it is not on the disk what a user reacts with.
     LoseReaction,
+    /// After a crash a member of a group is not on the disk.
+    LoseMember,
+    /// After a crash one of the groups of a user is not on the disk.
+    LoseGroup,
     /// A user is told that it reacts, and the store is asked for something else.
     ReactOtherwise,
     /// The last message of an answer about reactions is left out, each time.
@@ -234,6 +238,8 @@ impl Mutator {
             Mutation::LoseMark => StoreKeyspace::Markers,
             Mutation::LoseWaiting => StoreKeyspace::Pending,
             Mutation::LoseReaction => StoreKeyspace::Reactions,
+            Mutation::LoseMember => StoreKeyspace::GroupMembers,
+            Mutation::LoseGroup => StoreKeyspace::UserGroups,
             _ => return,
         };
         let keys: Vec<_> = entries(disk, space).into_iter().map(|(key, _)| key).collect();
@@ -315,6 +321,8 @@ impl Mutator {
             | Mutation::LoseMark
             | Mutation::LoseWaiting
             | Mutation::LoseReaction
+            | Mutation::LoseMember
+            | Mutation::LoseGroup
             | Mutation::ReactOtherwise
             | Mutation::LosePresence
             | Mutation::KeepRemoved

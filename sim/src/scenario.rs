@@ -9,7 +9,7 @@ use rookery::auth::{Algorithm, ClaimRequirements, KeyMaterial, KeySpec, Keys, Ne
 use rookery::base::Prng;
 use rookery::hook::{Hook, HookOptions};
 use rookery::ring::simulated::FaultProfile;
-use rookery::room::{self, JoinLeaveScope, Namespace, Permission};
+use rookery::room::{self, GroupEntry, JoinLeaveScope, Namespace, Permission};
 use rookery::session::{self, CONVERSATION_NAMESPACE, INBOX_NAMESPACE, TracerOptions};
 use rookery::shard::{Options, PresenceListener, TracingOptions};
 use rookery::store::{Crash, DiskFaultProfile, Durability};
@@ -41,6 +41,8 @@ pub struct Scenario {
     pub store: Option<StoreScenario>,
     /// How many of 1,000 steps of the chaos remove what was said in a channel.
     pub removals_per_1_000: u64,
+    /// How many of 1,000 steps of the chaos change who is in a group.
+    pub role_changes_per_1_000: u64,
     /// What the first clients are like, and whose they are; chance decides about the others.
     pub profiles: Vec<(ClientProfile, &'static str)>,
 }
@@ -193,6 +195,7 @@ impl Scenario {
             stall_ms_max: pick(&mut Prng::from_seed(seed ^ 0x1A7E), &[300, 300, 3_000]),
             store: None,
             removals_per_1_000: 0,
+            role_changes_per_1_000: 0,
             profiles: Vec::new(),
         }
     }
@@ -261,6 +264,21 @@ impl Scenario {
         let mut scenario =
             if seed.is_multiple_of(2) { Scenario::draw(seed) } else { Scenario::draw_stored(seed) };
         scenario.removals_per_1_000 = pick(&mut Prng::from_seed(seed ^ 0x4E_0FED), &[20, 60, 200]);
+        scenario
+    }
+
+    /// The scenario of a seed with a store, in which a backend changes who is in groups.
+    pub fn draw_grouped(seed: u64) -> Scenario {
+        let mut scenario = Scenario::draw_stored(seed);
+        let mut prng = Prng::from_seed(seed ^ 0x6_0008);
+        let mut options = Options::clone(&scenario.options);
+        let namespaces = &mut options.room.namespaces;
+        let stored = namespaces.iter().find(|one| one.name == "vip").expect("it is there").clone();
+        let entries = [GroupEntry::Open, GroupEntry::Invited];
+        let groups = entries[usize::from(prng.percent(50))];
+        namespaces.push(Namespace { name: "group".to_owned(), groups, ..stored });
+        scenario.options = Arc::new(options);
+        scenario.role_changes_per_1_000 = pick(&mut prng, &[100, 400, 900]);
         scenario
     }
 

@@ -25,6 +25,9 @@ const CROWDED_SEEDS_COUNT: u64 = 6;
 /// Seeds of worlds with a backend that is asked by hooks.
 const HOOKED_SEEDS_COUNT: u64 = 60;
 
+/// Seeds of worlds in which a backend changes who is in groups.
+const GROUPED_SEEDS_COUNT: u64 = 40;
+
 /// Seeds of worlds in which a backend removes what was said.
 const REMOVED_SEEDS_COUNT: u64 = 100;
 
@@ -179,6 +182,16 @@ fn worlds_in_which_histories_are_removed_stand_whatever_their_seed() {
         let world = Scenario::draw_removed(seed);
         if let Err(violation) = run(&world, Mutator::new(Mutation::None, 0), Trace::Silent) {
             panic!("{violation}\nagain: cargo run -p rookery-sim -- --removed --seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn worlds_with_groups_stand_whatever_their_seed() {
+    for seed in 0..GROUPED_SEEDS_COUNT {
+        let world = Scenario::draw_grouped(seed);
+        if let Err(violation) = run(&world, Mutator::new(Mutation::None, 0), Trace::Silent) {
+            panic!("{violation}\nagain: cargo run -p rookery-sim -- --grouped --seed {seed}");
         }
     }
 }
@@ -404,6 +417,13 @@ fn reactions_see_one_that_was_answered_and_is_another() {
 #[test]
 fn reactions_see_those_that_are_not_shown() {
     check_stored_mutation(Mutation::HideReactions, &[Checker::Reactions]);
+}
+
+#[test]
+fn groups_see_a_member_or_a_group_that_is_gone() {
+    for mutation in [Mutation::LoseMember, Mutation::LoseGroup] {
+        check_mutation_of(Scenario::draw_grouped, 1, mutation, &[Checker::Groups]);
+    }
 }
 
 #[test]

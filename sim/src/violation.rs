@@ -74,6 +74,8 @@ pub enum Checker {
     Presence,
     /// What users were told that they react with is what is shown, and on disk.
     Reactions,
+    /// Who was told to be in a group, and who is, is one; each with both halves on disk.
+    Groups,
 }
 
 /// Something that must not be.

@@ -13,6 +13,7 @@ use rookery::session::NameKey;
 use rookery::shard::{self, ShardCommand, ShardMessage};
 
 use crate::backend::Backend;
+use crate::callers::ApiCallers;
 use crate::checkers::{SimCounters, check_counters, check_empty, check_membership, check_turn};
 use crate::client::Client;
 use crate::client_context::ClientContext;
@@ -24,7 +25,6 @@ use crate::mutation::{Mutation, Mutator};
 use crate::on_disk::OnDisk;
 use crate::oracle::Oracle;
 use crate::presence::SaidPresence;
-use crate::remover::Remover;
 use crate::scenario::{Scenario, USERS};
 use crate::store::{Store, WatchedDisk};
 use crate::summary::{Summary, Trace};
@@ -87,8 +87,8 @@ struct World<'s> {
     store: Option<Store>,
     /// The application's backend, if the world has one.
     backend: Option<Backend>,
-    /// Who removes what was said.
-    remover: Remover,
+    /// Who calls the server API.
+    callers: ApiCallers,
     /// Messages that were answered before the last crash.
     answered_before: u64,
     crashes_count: u64,
@@ -162,7 +162,7 @@ impl<'s> World<'s> {
             steps_count: 0,
             store,
             backend: has_hooks.then(|| Backend::new(scenario.seed)),
-            remover: Remover::new(scenario.seed),
+            callers: ApiCallers::new(scenario.seed),
             answered_before: 0,
             crashes_count: 0,
             open_until: MonotonicMs(0),
@@ -177,7 +177,7 @@ impl<'s> World<'s> {
             let pass_ms = self.prng.below(if pause { 400 } else { 30 });
             self.step(pass_ms)?;
             self.disturb_store()?;
-            self.remove_some();
+            self.call_api();
             if step % 8 == 0 {
                 self.check_borders()?;
             }
@@ -275,6 +275,7 @@ impl<'s> World<'s> {
         let names = store.names();
         self.oracle.check_disk(store.disk(), names, self.now.unix_ms)?;
         self.oracle.durable_oracle.removals.check_cleared(store.disk(), names)?;
+        self.callers.check_disk(store.disk(), names)?;
         let found = OnDisk::read(store.disk());
         for channel in self.scenario.channels() {
             if let Some(head) = found.head(names.room("", channel)) {
@@ -294,11 +295,11 @@ impl<'s> World<'s> {
         Ok(())
     }
 
-    /// A backend removes what was said somewhere, or not.
-    fn remove_some(&mut self) {
-        let World { scenario, store, remover, oracle, cores, .. } = self;
+    /// A backend removes what was said somewhere, or changes a group, or not.
+    fn call_api(&mut self) {
+        let World { scenario, store, callers, oracle, cores, .. } = self;
         let names = store.as_ref().map_or(NameKey([scenario.seed, 2]), Store::names);
-        if let Some((core, order)) = remover.act(scenario, names, oracle) {
+        for (core, order) in callers.act(scenario, names, oracle) {
             cores[core].control.order(order);
         }
     }
@@ -345,9 +346,10 @@ impl<'s> World<'s> {
         let names = store.names();
         (self.cores, self.exposition) = cores(self.scenario, names, self.now, &mut self.prng);
         self.oracle.check_disk(store.disk(), names, self.now.unix_ms)?;
+        self.callers.check_disk(store.disk(), names)?;
         self.store = Some(store);
         self.backend.as_mut().into_iter().for_each(Backend::forget);
-        self.remover.forget(&mut self.oracle, self.now.unix_ms);
+        self.callers.forget(&mut self.oracle, self.now.unix_ms);
         self.lanes = CoreMesh::new(self.scenario.shards_count);
         self.said = SaidPresence::new(self.cores.len());
         self.answered_before = self.oracle.answered_count();
@@ -498,7 +500,7 @@ impl<'s> World<'s> {
     fn turn(&mut self, at: usize) -> CheckResult {
         let World { scenario, cores, lanes, clients, counters, mutator, digest, backend, .. } =
             self;
-        let (remover, oracle) = (&mut self.remover, &mut self.oracle);
+        let (callers, oracle) = (&mut self.callers, &mut self.oracle);
         let Core { shard, io, sends, work, control, .. } = &mut cores[at];
         let known = backend.as_mut().map(|backend| backend.take(at, self.now.tick));
         if let Some(returns) = known.filter(|returns| !returns.is_empty()) {
@@ -534,7 +536,7 @@ impl<'s> World<'s> {
         let turned = shard::turn(self.now, shard, &mut io, &mut lanes, work);
         let (seen, carried, lost) = (io.verdict, lanes.verdict, lanes.lost);
         self.said.take(at, self.steps_count, shard, mutator.get_mut());
-        remover.on_answers(at, shard.take_server_answers(), oracle, self.now.unix_ms);
+        callers.on_answers(at, shard.take_server_answers(), oracle, self.now.unix_ms)?;
         let calls = shard.take_hook_calls();
         match backend {
             Some(backend) => backend.ask(at, self.now.tick, calls),
@@ -561,8 +563,8 @@ impl<'s> World<'s> {
         }
         let store = self.store.as_mut().is_none_or(Store::is_quiet);
         let backend = self.backend.as_ref().is_none_or(Backend::is_quiet);
-        let remover = self.remover.is_quiet();
-        lanes && sockets && store && backend && remover && messages_count == 0
+        let callers = self.callers.is_quiet();
+        lanes && sockets && store && backend && callers && messages_count == 0
     }
 
     /// What holds between turns, at every border.
