@@ -14,8 +14,7 @@ use crate::room::{DeadLettersAsk, DeadLettersReply, RoomOp, RoomReply};
 use crate::session::{ChannelKind, NameKey};
 use crate::shard::{ServerAsk, ServerOp};
 use crate::store::{
-    ChangeDeadLetters, DeadLetterCause, DeadLetterEntry, DeadLetterFate, DeadLetterPlace,
-    DeadLettersQuery,
+    ChangeDeadLetters, DeadLetterEntry, DeadLetterFate, DeadLetterPlace, DeadLettersQuery,
 };
 use crate::wire::ErrorCode;
 use crate::wire::api::{
@@ -128,10 +127,7 @@ fn told(names: NameKey, one: &DeadLetterEntry) -> ApiDeadLetter<'_> {
         channel: Cow::Borrowed(&one.channel),
         offset: one.place.offset,
         user: users.and_then(|users| users.into_iter().find(is_reader)).unwrap_or_default(),
-        cause: match one.cause {
-            DeadLetterCause::Attempts => "tries",
-            DeadLetterCause::Expired => "expired",
-        },
+        cause: one.cause.word(),
         at_unix_ms: one.at_unix_ms,
         tries_count: one.tries_count,
     }

@@ -13,7 +13,7 @@ use crate::base::limits::PRESENCE_FACTS_MAX;
 use crate::presence_feed::{DeadLetterNotice, PresenceFact, UserKey};
 use crate::room::Namespace;
 use crate::session::{ChannelKind, NameKey, resolve};
-use crate::store::{DeadLetterCause, Disk, Engine, GivenUpMessage};
+use crate::store::{Disk, Engine, GivenUpMessage};
 
 /// See the module.
 pub(super) struct DeadLetterNotices {
@@ -55,18 +55,15 @@ fn fact(
         ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Listed(_) => return None,
     };
     let reader = parties.into_iter().find(|party| names.inbox(&tenant, party) == inbox)?;
-    let cause = match cause {
-        DeadLetterCause::Attempts => "tries",
-        DeadLetterCause::Expired => "expired",
-    };
     let user = UserKey { tenant, user: Arc::from(reader), unnamed: None };
-    let cause = Cow::Borrowed(cause);
+    let cause = Cow::Borrowed(cause.word());
     Some(PresenceFact::DeadLetter(DeadLetterNotice { user, channel, offset, cause }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::DeadLetterCause;
 
     fn told(channel: &str, reader: &str, cause: DeadLetterCause) -> Option<(String, String)> {
         let names = NameKey::from_bytes([7; 16]);

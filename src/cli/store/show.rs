@@ -8,9 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::value::RawValue;
 
 use crate::cli::text::{date, json_line, plain};
-use crate::store::{
-    CheckFinding, CheckTotals, DeadLetter, DeadLetterCause, LossKind, StoreKeyspace, StoreStats,
-};
+use crate::store::{CheckFinding, CheckTotals, DeadLetter, LossKind, StoreKeyspace, StoreStats};
 use crate::wire::{Payload, Publication};
 
 /// For whom.
@@ -101,10 +99,7 @@ impl OutputForm {
     }
 
     pub(super) fn dead_letter(self, dead_letter: &DeadLetter) -> String {
-        let cause = match dead_letter.cause {
-            DeadLetterCause::Attempts => "tries",
-            DeadLetterCause::Expired => "expired",
-        };
+        let cause = dead_letter.cause.word();
         match self {
             OutputForm::Text => {
                 let DeadLetter { offset, tries_count, .. } = dead_letter;

@@ -30,6 +30,16 @@ pub enum DeadLetterCause {
     Expired,
 }
 
+impl DeadLetterCause {
+    /// Its word, for programs and people.
+    pub fn word(self) -> &'static str {
+        match self {
+            DeadLetterCause::Attempts => "tries",
+            DeadLetterCause::Expired => "expired",
+        }
+    }
+}
+
 /// A message that has become a dead letter, for whoever is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenUpMessage {
