@@ -63,8 +63,8 @@ pub enum OperatorQuestion {
     },
     /// The largest rooms of all cores.
     LargestRooms(AnswerSender<LargestRooms>),
-    /// Who is blocked.
-    ListBlocked(AnswerSender<Vec<BlockedPrefixRow>>),
+    /// Which kinds of clients are in quarantine.
+    ListQuarantined(AnswerSender<Vec<BlockedPrefixRow>>),
     /// Blocks somebody.
     BlockPrefix {
         /// The prefix, as it was written.

@@ -44,7 +44,7 @@ impl ControlLink {
     }
 
     async fn quarantined(&self) -> ControlOutcome {
-        let rows = self.answer_to(OperatorQuestion::ListBlocked).await?;
+        let rows = self.answer_to(OperatorQuestion::ListQuarantined).await?;
         let rows = rows.into_iter().map(|row| ApiQuarantinedPrefix {
             prefix: row.prefix.into(),
             by: row.by,

@@ -18,7 +18,7 @@ use super::alert_source::AlertSource;
 use super::api_calls::ApiRequest;
 use super::blocks::BlockRequest;
 use crate::admin::{AnswerSender, QuestionError};
-use crate::api::{BlockAsks, FORCED_CLOSE, Questions};
+use crate::api::{BlockAsks, BlockReplies, FORCED_CLOSE, Questions};
 use crate::base::UserHash;
 use crate::blocks::BlockChange;
 use crate::console::{AlertsAnswer, BlockedQuery, BlockedRows};
@@ -58,34 +58,35 @@ impl OperatorActs {
 
     /// Tells some of who is kept out.
     pub fn tell_blocked(&self, query: &BlockedQuery, answer: AnswerSender<BlockedRows>) {
-        let (done, told) = oneshot::channel();
         let asks = BlockAsks { pages: vec![query.page().clone()], ..BlockAsks::default() };
-        if self.blocks.try_send(BlockRequest { asks, done }).is_err() {
-            let _ = answer.send(Err(QuestionError::Busy)); // it may be gone
-            return;
-        }
-        answer_in_time(answer, async move {
-            let page = told.await.ok().and_then(|told| told.pages.into_iter().next());
-            page.map(BlockedRows).ok_or(QuestionError::Failed)
+        self.ask_blocks(asks, answer, |told| {
+            told.pages.into_iter().next().map(BlockedRows).ok_or(QuestionError::Failed)
         });
     }
 
     /// Changes who is kept out.
     pub fn block(&self, change: BlockChange, answer: AnswerSender<()>) {
-        let (done, changed) = oneshot::channel();
         let asks = BlockAsks { changes: vec![change], ..BlockAsks::default() };
+        self.ask_blocks(asks, answer, |told| match told.changes.into_iter().next() {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(ErrorCode::LimitExceeded)) => Err(QuestionError::Full),
+            Some(Err(_)) | None => Err(QuestionError::Failed),
+        });
+    }
+
+    /// Asks the list of who is kept out, and answers with what `read` makes of its reply.
+    fn ask_blocks<T: Send + 'static>(
+        &self,
+        asks: BlockAsks,
+        answer: AnswerSender<T>,
+        read: impl FnOnce(BlockReplies) -> Result<T, QuestionError> + Send + 'static,
+    ) {
+        let (done, told) = oneshot::channel();
         if self.blocks.try_send(BlockRequest { asks, done }).is_err() {
             let _ = answer.send(Err(QuestionError::Busy)); // it may be gone
             return;
         }
-        answer_in_time(answer, async move {
-            let outcome = changed.await.ok().and_then(|told| told.changes.into_iter().next());
-            match outcome {
-                Some(Ok(_)) => Ok(()),
-                Some(Err(ErrorCode::LimitExceeded)) => Err(QuestionError::Full),
-                Some(Err(_)) | None => Err(QuestionError::Failed),
-            }
-        });
+        answer_in_time(answer, async move { told.await.map_or(Err(QuestionError::Failed), read) });
     }
 
     /// Closes all connections of a user, whose clients do not come back by themselves.

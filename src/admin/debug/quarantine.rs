@@ -28,7 +28,7 @@ pub(super) async fn list(
 
 /// Who is blocked.
 pub(in crate::admin) async fn report(diagnostics: &DiagnosticsState) -> Result<Value, Response> {
-    let blocked = ask(&diagnostics.questions, OperatorQuestion::ListBlocked).await?;
+    let blocked = ask(&diagnostics.questions, OperatorQuestion::ListQuarantined).await?;
     let lines = blocked.iter().map(|blocked| {
         json!({
             "prefix": blocked.prefix,

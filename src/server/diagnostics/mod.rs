@@ -173,7 +173,7 @@ impl Diagnostics {
                 self.scans.ask(ConnsQuestion { sort, count, answer });
             }
             OperatorQuestion::LargestRooms(answer) => self.rankings.ask(cores, answer),
-            OperatorQuestion::ListBlocked(answer) => {
+            OperatorQuestion::ListQuarantined(answer) => {
                 let _ = answer.send(Ok(self.blocklist.rows(now)));
             }
             OperatorQuestion::BlockPrefix { prefix, hold_ms, answer } => {
