@@ -6,9 +6,9 @@
 //!
 //! Deliberately absent: which commands are acts. Each says so of itself.
 
-use std::fs;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::{fs, io};
 
 use rustix::process::getuid;
 use serde_json::json;
@@ -71,15 +71,13 @@ fn line(event: &AuditEvent) -> String {
     .to_string()
 }
 
-/// Gives the system's log a line, and says whether it is there.
-fn log(path: &Path, line: &str) -> bool {
-    let Ok(socket) = UnixDatagram::unbound() else { return false };
+/// Gives the system's log a line.
+fn log(path: &Path, line: &str) -> io::Result<usize> {
+    let socket = UnixDatagram::unbound()?;
     // A log that reads nothing keeps nobody.
-    if socket.set_nonblocking(true).is_err() {
-        return false;
-    }
+    socket.set_nonblocking(true)?;
     let datagram = format!("<{PRIORITY}>rookery[{}]: {line}", std::process::id());
-    socket.send_to(datagram.as_bytes(), path).is_ok()
+    socket.send_to(datagram.as_bytes(), path)
 }
 
 /// Who is logged in, which no sudo and no variable changes; else whose process this is.
@@ -136,9 +134,9 @@ mod tests {
     fn the_systems_log_gets_a_datagram_and_none_is_said_to_be_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        assert!(!log(&path, "x"));
+        assert!(log(&path, "x").is_err());
         let socket = UnixDatagram::bind(&path).unwrap();
-        assert!(log(&path, "x"));
+        assert!(log(&path, "x").is_ok());
         let mut bytes = [0; 64];
         let length = socket.recv(&mut bytes).unwrap();
         let want = format!("<85>rookery[{}]: x", std::process::id());
