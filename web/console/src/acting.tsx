@@ -19,6 +19,12 @@ interface Wanted {
   readonly howLong: string;
 }
 
+// A tenant as a part of an act; the only one is not named.
+export const inTenant = (tenant: string) => (tenant === '' ? {} : { tenant });
+
+// Whom an act is about, as people read it.
+export const named = (name: string, tenant: string) => (tenant === '' ? name : `${name} (${tenant})`);
+
 export function useActing(server: Server, onDone: () => void, onExpire: () => void): Acting {
   const { words } = useLook();
   const [wanted, setWanted] = useState<Wanted | null>(null);

@@ -4,7 +4,7 @@ import { useCallback, useState } from 'preact/hooks';
 
 import { readBlocks, type BlockRow } from 'rookery-console-core';
 
-import type { Acting } from './acting';
+import { inTenant, named, type Acting } from './acting';
 import { Asking } from './asking';
 import { useLook } from './context';
 import type { ActBody, Server } from './server';
@@ -93,12 +93,11 @@ function Unblock({ row, kind, acting, words }: {
   readonly row: BlockRow; readonly kind: BlockKind; readonly acting: Acting; readonly words: Words;
 }) {
   const { tenant, name } = row;
-  const shown = tenant === '' ? name : `${name} (${tenant})`;
   const acts: Readonly<Partial<Record<BlockKind, ActBody>>> = {
-    user: { act: 'unblock_user', user: name, ...(tenant === '' ? {} : { tenant }) },
+    user: { act: 'unblock_user', user: name, ...inTenant(tenant) },
     address: { act: 'unblock_address', address: name },
   };
   const act = acts[kind];
   if (act === undefined) return null;
-  return <button class="quiet" onClick={() => acting.ask(act, shown)}>{words.unblock}</button>;
+  return <button class="quiet" onClick={() => acting.ask(act, named(name, tenant))}>{words.unblock}</button>;
 }

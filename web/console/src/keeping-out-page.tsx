@@ -5,7 +5,7 @@ import { useCallback, useState } from 'preact/hooks';
 
 import { readQuarantine, type QuarantineRow } from 'rookery-console-core';
 
-import { useActing, type Acting } from './acting';
+import { inTenant, named, useActing, type Acting } from './acting';
 import { Asking } from './asking';
 import { BlocksTable, useBlocks } from './blocks-table';
 import type { PageProps } from './console-page';
@@ -41,10 +41,6 @@ export function KeepingOutPage({ server, session, onExpire }: PageProps) {
 
 // A number of hours as seconds; none for good, or for the configured time.
 const seconds = (hours: number) => (hours === 0 ? {} : { seconds: hours * 3600 });
-
-const inTenant = (tenant: string) => (tenant === '' ? {} : { tenant });
-
-const named = (name: string, tenant: string) => (tenant === '' ? name : `${name} (${tenant})`);
 
 function ActForms({ acting }: { readonly acting: Acting }) {
   const { words } = useLook();
