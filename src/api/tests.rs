@@ -99,7 +99,7 @@ fn who_may_not_ask_does_not_learn_what_exists() {
         let mut body = json!({
             "channel": channel, "channels": [channel], "user": "anna", "expired": true,
             "uid": "1", "address": "203.0.113.7", "kind": "user", "to": "bob", "offset": 1,
-            "prefix": "~~go", "instance": "node-1",
+            "prefix": "~~go", "instance": "node-1", "member": "bob", "role": "admin",
         });
         if matches!(method, ApiMethod::Publish | ApiMethod::Broadcast | ApiMethod::Chat(_)) {
             body["data"] = json!(1);

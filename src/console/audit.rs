@@ -52,6 +52,8 @@ pub enum AuditAction {
     HistoryRemoved,
     /// A message was taken back that may be somebody else's.
     MessageRetracted,
+    /// Who the members of a group are was changed, whatever the role of who did it.
+    GroupMemberChanged,
     /// Clients of a prefix are kept out.
     PrefixQuarantined,
     /// Clients of a prefix are let in again.
@@ -98,6 +100,7 @@ impl AuditAction {
             AuditAction::UserExpiryChanged => "user.expiry_changed",
             AuditAction::HistoryRemoved => "channel.history_removed",
             AuditAction::MessageRetracted => "message.retracted",
+            AuditAction::GroupMemberChanged => "group.member_changed",
             AuditAction::PrefixQuarantined => "prefix.quarantined",
             AuditAction::PrefixReleased => "prefix.released",
             AuditAction::DeadLettersRequeued => "dead_letters.requeued",
@@ -131,6 +134,7 @@ impl AuditAction {
             | AuditAction::UserExpiryChanged
             | AuditAction::HistoryRemoved
             | AuditAction::MessageRetracted
+            | AuditAction::GroupMemberChanged
             | AuditAction::PrefixQuarantined
             | AuditAction::PrefixReleased
             | AuditAction::DeadLettersRequeued

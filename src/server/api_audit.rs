@@ -1,7 +1,6 @@
 //! What of a backend's call is written down: whom it keeps out or lets in, whose connections it
-//! closes or changes, what it removes, which message it takes back as a moderator, and what becomes
-//! of dead letters. What is said
-//! and read is not.
+//! closes or changes, what it removes, what it does as a moderator, and what becomes of dead letters.
+//! What is said and read is not.
 //!
 //! Deliberately absent: how many such calls there may be. The list that the console shows has a
 //! bound, and the log a rate.
@@ -71,11 +70,33 @@ fn user_act(call: &ApiUserCall<'_>) -> Option<ApiAct> {
     Some((action, (*call.user).into()))
 }
 
-/// What a user takes back of the own messages is said, and no act.
+/// What a user does by the own right is said, and no act.
 fn chat_act(call: &ApiChatCall<'_>) -> Option<ApiAct> {
-    let ChatRequest::Retract { channel, offset } = &call.request else { return None };
-    let target = format!("{channel} {offset}").into();
-    call.as_moderator.then_some((AuditAction::MessageRetracted, target))
+    if !call.as_moderator {
+        return None;
+    }
+    match &call.request {
+        ChatRequest::Retract { channel, offset } => {
+            Some((AuditAction::MessageRetracted, format!("{channel} {offset}").into()))
+        }
+        ChatRequest::ChangeRoster { channel, action: _, member: Some(member) } => {
+            Some((AuditAction::GroupMemberChanged, format!("{channel} {member}").into()))
+        }
+        ChatRequest::ChangeRoster { member: None, .. }
+        | ChatRequest::Publish { .. }
+        | ChatRequest::Send { .. }
+        | ChatRequest::Ack { .. }
+        | ChatRequest::Read { .. }
+        | ChatRequest::Receipts { .. }
+        | ChatRequest::Rooms { .. }
+        | ChatRequest::Members { .. }
+        | ChatRequest::Typing { .. }
+        | ChatRequest::Edit { .. }
+        | ChatRequest::React { .. }
+        | ChatRequest::Reactions { .. }
+        | ChatRequest::History { .. }
+        | ChatRequest::Roster { .. } => None,
+    }
 }
 
 fn operator_act(call: &ApiOperatorCall<'_>) -> Option<ApiAct> {
@@ -156,6 +177,15 @@ mod tests {
             r#"{"user":"ann","channel":"room:1","offset":7,"as_moderator":true}"#,
             &[(AuditAction::MessageRetracted, "room:1 7")],
         );
+        let kick = ApiMethod::Chat(ApiChatMethod::Kick);
+        check(kick, r#"{"user":"ann","channel":"g:1","member":"ben"}"#, &[]);
+        check(
+            kick,
+            r#"{"user":"ann","channel":"g:1","member":"ben","as_moderator":true}"#,
+            &[(AuditAction::GroupMemberChanged, "g:1 ben")],
+        );
+        let join = ApiMethod::Chat(ApiChatMethod::Join);
+        check(join, r#"{"user":"ann","channel":"g:1","as_moderator":true}"#, &[]);
         let operator = ApiMethod::Operator;
         check(operator(ApiOperatorMethod::ConnectionsList), ann, &[]);
         check(operator(ApiOperatorMethod::DeadLettersList), ann, &[]);

@@ -302,6 +302,12 @@ fn chat_summary(method: ApiChatMethod) -> &'static str {
         ApiChatMethod::Ack => "Says how much has arrived at a user.",
         ApiChatMethod::Receipts => "Reads how far the users of a channel are.",
         ApiChatMethod::Rooms => "Lists the conversations of a user.",
+        ApiChatMethod::Join => "Makes a user a member of a group.",
+        ApiChatMethod::Leave => "Makes a user a member of a group no more.",
+        ApiChatMethod::Invite => "Invites somebody to a group, as a user or as a moderator.",
+        ApiChatMethod::Kick => "Sends somebody away from a group, as a user or as a moderator.",
+        ApiChatMethod::SetRole => "Gives a member of a group a role, as a user or as a moderator.",
+        ApiChatMethod::Roster => "Lists the members of a group.",
     }
 }
 

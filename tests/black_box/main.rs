@@ -9,6 +9,7 @@ mod common;
 
 mod console;
 mod diagnostics;
+mod group_api;
 mod hang;
 mod hooks;
 mod hostile_input;

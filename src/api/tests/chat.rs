@@ -30,7 +30,10 @@ fn asked_as_user(method: ApiChatMethod, more: &Value) -> (RoomId, ServerChat, us
 #[test]
 fn what_is_done_as_a_user_comes_to_the_room_that_it_is_about() {
     use ApiChatMethod::{Ack, Edit, Publish, React, Read, Receipts, Retract, Rooms, Send};
-    let all = json!({ "channel": "room:1", "to": "bob", "offset": 1, "data": 1 });
+    use ApiChatMethod::{Invite, Join, Kick, Leave, Roster, SetRole};
+    let all = json!({
+        "channel": "room:1", "to": "bob", "offset": 1, "data": 1, "member": "bob", "role": "admin",
+    });
     for (method, channel) in [
         (Publish, "room:1"),
         (Send, "dm#anna,bob"),
@@ -41,17 +44,34 @@ fn what_is_done_as_a_user_comes_to_the_room_that_it_is_about() {
         (Ack, "room:1"),
         (Receipts, "room:1"),
         (Rooms, "@anna"),
+        (Join, "room:1"),
+        (Leave, "room:1"),
+        (Invite, "room:1"),
+        (Kick, "room:1"),
+        (SetRole, "room:1"),
+        (Roster, "room:1"),
     ] {
         let (room, chat, cost) = asked_as_user(method, &all);
         assert_eq!(room, NameKey([1, 2]).room("t", channel), "{method:?}");
         assert_eq!((chat.method, chat.right), (method.method(), RetractRight::Author));
-        let is_list = matches!(method, Receipts | Rooms);
+        let is_list = matches!(method, Receipts | Rooms | Roster);
         assert_eq!(cost, if is_list { API_READ_QUESTIONS } else { 1 }, "{method:?}");
     }
     let long = json!({ "channel": "room:1", "data": "a".repeat(2 * API_QUESTION_BYTES) });
     assert_eq!(asked_as_user(Publish, &long).2, 3);
     let by_moderator = json!({ "channel": "room:1", "offset": 1, "as_moderator": true });
     assert_eq!(asked_as_user(Retract, &by_moderator).1.right, RetractRight::Moderator);
+    let mut by_moderator = all;
+    by_moderator["as_moderator"] = json!(true);
+    for (method, right) in [
+        (Invite, RetractRight::Moderator),
+        (Kick, RetractRight::Moderator),
+        (SetRole, RetractRight::Moderator),
+        (Join, RetractRight::Author),
+        (Leave, RetractRight::Author),
+    ] {
+        assert_eq!(asked_as_user(method, &by_moderator).1.right, right, "{method:?}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::base::limits::{
     API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX, HISTORY_ANSWER_MAX, PAGE_MAX,
 };
 use crate::wire::ErrorCode;
+use crate::wire::chat::GroupRole;
 
 /// The name of an error's schema in the document.
 const ERROR: &str = "Error";
@@ -102,7 +103,12 @@ fn chat(method: ApiChatMethod, members: AnswerMembers) -> AnswerMembers {
         ApiChatMethod::Retract
         | ApiChatMethod::React
         | ApiChatMethod::Read
-        | ApiChatMethod::Ack => members,
+        | ApiChatMethod::Ack
+        | ApiChatMethod::Join
+        | ApiChatMethod::Leave
+        | ApiChatMethod::Invite
+        | ApiChatMethod::Kick
+        | ApiChatMethod::SetRole => members,
         ApiChatMethod::Receipts => {
             let receipt = AnswerMembers::default().always("user", any_text());
             page(members, "receipts", markers(receipt))
@@ -110,9 +116,21 @@ fn chat(method: ApiChatMethod, members: AnswerMembers) -> AnswerMembers {
         ApiChatMethod::Rooms => {
             let room = AnswerMembers::default().always("channel", any_text());
             let room = markers(room.always("head", offset())).always("unread", count());
-            page(members, "rooms", room.perhaps("last", named(PUBLICATION)))
+            let room = room.perhaps("last", named(PUBLICATION)).perhaps("role", role());
+            page(members, "rooms", room)
+        }
+        ApiChatMethod::Roster => {
+            let member = AnswerMembers::default().always("user", any_text());
+            let member = member.always("role", role());
+            let since = count().description(Some("Unix milliseconds."));
+            page(members, "members", member.always("since", since))
         }
     }
+}
+
+/// What a user is in a group.
+fn role() -> ObjectBuilder {
+    word(GroupRole::ALL.map(GroupRole::word))
 }
 
 /// How far a user is.

@@ -21,7 +21,7 @@ pub struct ApiChatCall<'a> {
     pub user: Cow<'a, str>,
     /// What is asked.
     pub request: ChatRequest<'a>,
-    /// Whether a message may be taken back that is somebody else's.
+    /// Whether it is done whatever the user's own right or role is.
     pub as_moderator: bool,
     /// The same, to be read where it is served.
     pub data: ApiChatData<'a>,
@@ -51,6 +51,6 @@ pub(super) fn chat<'a>(
     }
     let request = method.method().read(body);
     let request = request.map_err(|InvalidFieldError(field)| ApiFieldError(field.into()))?;
-    let as_moderator = method == ApiChatMethod::Retract && fields.flag(ApiField::AsModerator)?;
+    let as_moderator = method.may_moderate() && fields.flag(ApiField::AsModerator)?;
     Ok(ApiChatCall { method, user, request, as_moderator, data: ApiChatData(body) })
 }

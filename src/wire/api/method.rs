@@ -79,6 +79,12 @@ pub enum ApiChatMethod {
     Ack,
     Receipts,
     Rooms,
+    Join,
+    Leave,
+    Invite,
+    Kick,
+    SetRole,
+    Roster,
 }
 
 impl ApiChatMethod {
@@ -94,6 +100,33 @@ impl ApiChatMethod {
             ApiChatMethod::Ack => Method::Ack,
             ApiChatMethod::Receipts => Method::Receipts,
             ApiChatMethod::Rooms => Method::Rooms,
+            ApiChatMethod::Join => Method::Join,
+            ApiChatMethod::Leave => Method::Leave,
+            ApiChatMethod::Invite => Method::Invite,
+            ApiChatMethod::Kick => Method::Kick,
+            ApiChatMethod::SetRole => Method::SetRole,
+            ApiChatMethod::Roster => Method::Roster,
+        }
+    }
+
+    /// Whether a backend may say that it moderates: it does so by the user's own right or role otherwise.
+    pub fn may_moderate(self) -> bool {
+        match self {
+            ApiChatMethod::Retract
+            | ApiChatMethod::Invite
+            | ApiChatMethod::Kick
+            | ApiChatMethod::SetRole => true,
+            ApiChatMethod::Publish
+            | ApiChatMethod::Send
+            | ApiChatMethod::Edit
+            | ApiChatMethod::React
+            | ApiChatMethod::Read
+            | ApiChatMethod::Ack
+            | ApiChatMethod::Receipts
+            | ApiChatMethod::Rooms
+            | ApiChatMethod::Join
+            | ApiChatMethod::Leave
+            | ApiChatMethod::Roster => false,
         }
     }
 
@@ -109,13 +142,19 @@ impl ApiChatMethod {
             ApiChatMethod::Ack => "chat.ack",
             ApiChatMethod::Receipts => "chat.receipts",
             ApiChatMethod::Rooms => "chat.rooms",
+            ApiChatMethod::Join => "chat.join",
+            ApiChatMethod::Leave => "chat.leave",
+            ApiChatMethod::Invite => "chat.invite",
+            ApiChatMethod::Kick => "chat.kick",
+            ApiChatMethod::SetRole => "chat.set_role",
+            ApiChatMethod::Roster => "chat.roster",
         }
     }
 }
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 40] = [
+    pub const ALL: [ApiMethod; 46] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
@@ -146,6 +185,12 @@ impl ApiMethod {
         ApiMethod::Chat(ApiChatMethod::Ack),
         ApiMethod::Chat(ApiChatMethod::Receipts),
         ApiMethod::Chat(ApiChatMethod::Rooms),
+        ApiMethod::Chat(ApiChatMethod::Join),
+        ApiMethod::Chat(ApiChatMethod::Leave),
+        ApiMethod::Chat(ApiChatMethod::Invite),
+        ApiMethod::Chat(ApiChatMethod::Kick),
+        ApiMethod::Chat(ApiChatMethod::SetRole),
+        ApiMethod::Chat(ApiChatMethod::Roster),
         ApiMethod::Operator(ApiOperatorMethod::ConnectionsList),
         ApiMethod::Operator(ApiOperatorMethod::RoomsTop),
         ApiMethod::Operator(ApiOperatorMethod::DeadLettersList),

@@ -25,7 +25,7 @@ use crate::base::limits::{
     CLOSE_REASON_BYTES_MAX, DATA_LEVELS_MAX, HISTORY_ANSWER_MAX, INFO_BYTES_MAX,
     MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, REACTION_BYTES_MAX,
 };
-use crate::wire::chat::OWN_TAGS;
+use crate::wire::chat::{GroupRole, OWN_TAGS};
 
 /// The body of a call.
 pub fn request_schema(method: ApiMethod) -> Schema {
@@ -259,10 +259,7 @@ fn chat(method: ApiChatMethod, fields: CallFields) -> CallFields {
             said(fields).optional(ApiField::TtlS, ttl_s)
         }
         ApiChatMethod::Edit => said(about(fields)),
-        ApiChatMethod::Retract => {
-            let as_moderator = flag().description(Some("A message of somebody else, too."));
-            about(fields).optional(ApiField::AsModerator, as_moderator)
-        }
+        ApiChatMethod::Retract => moderated(about(fields), "A message of somebody else, too."),
         ApiChatMethod::React => {
             let value = line(0..=REACTION_BYTES_MAX)
                 .description(Some("None or an empty one takes the reaction back."));
@@ -275,7 +272,25 @@ fn chat(method: ApiChatMethod, fields: CallFields) -> CallFields {
         }
         ApiChatMethod::Receipts => page(in_channel(fields)),
         ApiChatMethod::Rooms => page(fields.needed(ApiField::User, user())),
+        ApiChatMethod::Join | ApiChatMethod::Leave => in_channel(fields),
+        ApiChatMethod::Invite | ApiChatMethod::Kick => of_member(in_channel(fields)),
+        ApiChatMethod::SetRole => {
+            let roles = [GroupRole::Member, GroupRole::Admin, GroupRole::Owner];
+            of_member(in_channel(fields)).needed(ApiField::Role, word(roles.map(GroupRole::word)))
+        }
+        ApiChatMethod::Roster => page(in_channel(fields)),
     }
+}
+
+/// Another user in a group.
+fn of_member(fields: CallFields) -> CallFields {
+    let member = name().description(Some("Whom it is about."));
+    moderated(fields.needed(ApiField::Member, member), "Whatever the user's role in the group is.")
+}
+
+/// What a backend may do beyond the user's own right.
+fn moderated(fields: CallFields, means: &str) -> CallFields {
+    fields.optional(ApiField::AsModerator, flag().description(Some(means)))
 }
 
 /// One of the two of a conversation.
