@@ -11,7 +11,8 @@ use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
 
 use crate::console::{
-    AlertsAnswer, AuditOutcome, BlockedQuery, BlockedRows, LargestRooms, OperatorAct,
+    AlertsAnswer, AuditOutcome, BlockedQuery, BlockedRows, DeadLetterRows, DeadLettersWanted,
+    LargestRooms, OperatorAct,
 };
 
 /// Questions that wait for the control thread.
@@ -43,6 +44,8 @@ pub enum QuestionError {
     Full,
     /// There is no such thing.
     Unknown,
+    /// What it is about is there, and nothing of what it said is kept.
+    Empty,
     /// It cannot be understood.
     Malformed,
     /// It could not be done, or nobody knows.
@@ -87,6 +90,13 @@ pub enum OperatorQuestion {
         query: BlockedQuery,
         /// Where the answer goes.
         answer: AnswerSender<BlockedRows>,
+    },
+    /// Some of the dead letters.
+    DeadLetters {
+        /// Which.
+        wanted: DeadLettersWanted,
+        /// Where the answer goes.
+        answer: AnswerSender<DeadLetterRows>,
     },
     /// What fires now.
     FiringAlerts(AnswerSender<AlertsAnswer>),
@@ -187,6 +197,7 @@ pub(super) fn outcome_of(answered: &Result<(), Response>) -> AuditOutcome {
         Err(StatusCode::TOO_MANY_REQUESTS) => AuditOutcome::Failed("busy"),
         Err(StatusCode::NOT_FOUND) => AuditOutcome::Refused("unknown"),
         Err(StatusCode::CONFLICT) => AuditOutcome::Refused("full"),
+        Err(StatusCode::GONE) => AuditOutcome::Refused("empty"),
         Err(status) if status.is_server_error() => AuditOutcome::Failed("unavailable"),
         Err(_) => AuditOutcome::Refused("malformed"),
     }
@@ -199,6 +210,9 @@ fn refusal(refused: QuestionError) -> Response {
         }
         QuestionError::Full => (StatusCode::CONFLICT, "as many are blocked as can be\n"),
         QuestionError::Unknown => (StatusCode::NOT_FOUND, "there is none of that name\n"),
+        QuestionError::Empty => {
+            (StatusCode::GONE, "what it said is not kept any more: it can only be dropped\n")
+        }
         QuestionError::Failed => {
             (StatusCode::INTERNAL_SERVER_ERROR, "it could not be done; the log says why\n")
         }

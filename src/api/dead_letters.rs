@@ -1,6 +1,7 @@
 //! Calls about dead letters: what they ask of rooms, and what they are answered.
 //!
 //! Invariant: a key hears of those of its tenant, in conversations that it covers, and of no others.
+//! An operator at the console hears of all.
 //!
 //! Deliberately absent: how a message becomes one, and what it says.
 
@@ -8,18 +9,16 @@ use std::borrow::Cow;
 
 use super::questions::Questions;
 use crate::auth::{ApiKey, ApiScope};
-use crate::base::RoomId;
 use crate::base::limits::{API_READ_QUESTIONS, API_USER_QUESTIONS};
-use crate::room::{DeadLettersAsk, DeadLettersReply, RoomOp, RoomReply};
-use crate::session::{ChannelKind, NameKey};
+use crate::base::{DeadLetterPlace, RoomId};
+use crate::room::{DeadLettersAsk, DeadLettersReply, Namespace, RoomOp, RoomReply};
+use crate::session::{ChannelKind, NameKey, resolve};
 use crate::shard::{ServerAsk, ServerOp};
-use crate::store::{
-    ChangeDeadLetters, DeadLetterEntry, DeadLetterFate, DeadLetterPlace, DeadLettersQuery,
-};
+use crate::store::{ChangeDeadLetters, DeadLetterEntry, DeadLetterFate, DeadLettersQuery};
 use crate::wire::ErrorCode;
 use crate::wire::api::{
-    ApiAnswer, ApiDeadLetter, ApiDeadLetterFate, ApiDeadLetterPlace, ApiDeadLettersChange,
-    ApiDeadLettersPage, ApiField, ApiMethod, ApiOperatorAnswer, ApiOperatorMethod, ApiRequestError,
+    ApiAnswer, ApiDeadLetter, ApiDeadLetterFate, ApiDeadLettersChange, ApiDeadLettersPage,
+    ApiField, ApiMethod, ApiOperatorAnswer, ApiOperatorMethod, ApiRequestError,
 };
 
 /// What a page that lists them may show.
@@ -48,6 +47,24 @@ pub(super) struct ConversationOfLetters {
     pub expires_unix_ms_max: u64,
 }
 
+impl ConversationOfLetters {
+    /// The conversation that a channel of a tenant is.
+    pub fn of(
+        (names, namespaces): (NameKey, &[Namespace]),
+        (tenant, channel): (&str, &str),
+        now_unix_s: u64,
+    ) -> Result<ConversationOfLetters, ErrorCode> {
+        let (namespace, kind) = resolve(namespaces, channel).ok_or(ErrorCode::UnknownChannel)?;
+        let ChannelKind::Conversation(users) = kind else { return Err(ErrorCode::NotAvailable) };
+        let ttl_ms_max = namespaces[usize::from(namespace)].ttl_ms_max;
+        Ok(ConversationOfLetters {
+            room: names.room(tenant, channel),
+            inboxes: users.map(|user| names.inbox(tenant, user)),
+            expires_unix_ms_max: (now_unix_s * 1_000).saturating_add(ttl_ms_max),
+        })
+    }
+}
+
 /// Asks for a page; the question's index, and what may be shown of the answer.
 pub(super) fn list(
     key: &ApiKey,
@@ -60,17 +77,38 @@ pub(super) fn list(
         return Err(ErrorCode::PermissionDenied);
     }
     let inbox = user.map(|user| names.inbox(&key.tenant, &user));
-    let after = after.map(|ApiDeadLetterPlace { inbox, room, offset }| DeadLetterPlace {
-        inbox: RoomId(inbox),
-        room: RoomId(room),
-        offset,
-    });
-    let query = DeadLettersQuery { inbox, after, count_max: limit as u32 };
-    // All cores share one store, so any of them may be asked.
-    let room = inbox.unwrap_or_else(|| names.room("", "dead letters"));
-    let ask = ask_of(room, DeadLettersAsk::List(query));
+    let ask = page_of(names, DeadLettersQuery { inbox, after, count_max: limit as u32 });
     let index = questions.ask_for(ask, API_READ_QUESTIONS)?;
     Ok((index, DeadLettersView { key: key.clone(), names }))
+}
+
+/// Asks for a page of those of all tenants, for an operator; `reader` is a tenant and a user.
+pub fn ask_for_letters(
+    names: NameKey,
+    reader: Option<(&str, &str)>,
+    after: Option<DeadLetterPlace>,
+    count_max: usize,
+) -> Questions {
+    let inbox = reader.map(|(tenant, user)| names.inbox(tenant, user));
+    let query = DeadLettersQuery { inbox, after, count_max: count_max as u32 };
+    let mut questions = Questions::default();
+    let asked = questions.ask_for(page_of(names, query), API_READ_QUESTIONS);
+    asked.expect("a request may ask as much");
+    questions
+}
+
+/// Asks for a change of those in a channel of any tenant, for an operator.
+pub fn ask_to_change_letters(
+    (names, namespaces): (NameKey, &[Namespace]),
+    now_unix_s: u64,
+    tenant: &str,
+    wanted: &ApiDeadLettersChange<'_>,
+) -> Result<Questions, ErrorCode> {
+    let place = (tenant, &*wanted.channel);
+    let of = ConversationOfLetters::of((names, namespaces), place, now_unix_s)?;
+    let mut questions = Questions::default();
+    change(of, now_unix_s, wanted, &mut questions)?;
+    Ok(questions)
 }
 
 /// Asks for a change; the question's index, and what it is about.
@@ -98,6 +136,12 @@ pub(super) fn change(
     Ok((index, DeadLettersChangeCall { method, is_one }))
 }
 
+fn page_of(names: NameKey, query: DeadLettersQuery) -> ServerAsk {
+    // All cores share one store, so any of them may be asked.
+    let room = query.inbox.unwrap_or_else(|| names.room("", "dead letters"));
+    ask_of(room, DeadLettersAsk::List(query))
+}
+
 fn ask_of(room: RoomId, asked: DeadLettersAsk) -> ServerAsk {
     ServerAsk::Room(room, ServerOp::Room(RoomOp::DeadLetters(Box::new(asked))))
 }
@@ -108,29 +152,29 @@ pub(super) fn told_page<'a>(view: &DeadLettersView, reply: &'a RoomReply) -> Opt
     let is_seen =
         |one: &&DeadLetterEntry| *one.tenant == *view.key.tenant && view.key.covers(&one.channel);
     let letters = found.iter().filter(is_seen).map(|one| told(view.names, one)).collect();
-    let next = next.map(|DeadLetterPlace { inbox, room, offset }| ApiDeadLetterPlace {
-        inbox: inbox.0,
-        room: room.0,
-        offset,
-    });
     let method = ApiMethod::Operator(ApiOperatorMethod::DeadLettersList);
-    Some(ApiAnswer::Operator(method, ApiOperatorAnswer::DeadLetters { letters, next }))
+    Some(ApiAnswer::Operator(method, ApiOperatorAnswer::DeadLetters { letters, next: *next }))
 }
 
 fn told(names: NameKey, one: &DeadLetterEntry) -> ApiDeadLetter<'_> {
+    ApiDeadLetter {
+        channel: Cow::Borrowed(&one.channel),
+        offset: one.place.offset,
+        user: reader_of(names, one),
+        cause: one.cause.word(),
+        at_unix_ms: one.at_unix_ms,
+        tries_count: one.tries_count,
+    }
+}
+
+/// For whom a dead letter was; empty where its conversation has no such user.
+pub fn reader_of(names: NameKey, one: &DeadLetterEntry) -> &str {
     let users = match ChannelKind::of(&one.channel) {
         Some(ChannelKind::Conversation(users)) => Some(users),
         Some(ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Listed(_)) | None => None,
     };
     let is_reader = |user: &&str| names.inbox(&one.tenant, user) == one.place.inbox;
-    ApiDeadLetter {
-        channel: Cow::Borrowed(&one.channel),
-        offset: one.place.offset,
-        user: users.and_then(|users| users.into_iter().find(is_reader)).unwrap_or_default(),
-        cause: one.cause.word(),
-        at_unix_ms: one.at_unix_ms,
-        tries_count: one.tries_count,
-    }
+    users.and_then(|users| users.into_iter().find(is_reader)).unwrap_or_default()
 }
 
 /// What became of them, as it is told; `None` where nothing is known.

@@ -19,6 +19,7 @@ mod scopes;
 mod tests;
 
 pub use answers::{ApiReplies, answer};
+pub use dead_letters::{ask_for_letters, ask_to_change_letters, reader_of};
 pub use plan::{ApiPlan, Caller, FORCED_CLOSE, plan};
 pub use questions::{
     BlockAsks, BlockReplies, ControlAsk, ControlError, ControlOutcome, ControlReply, Question,

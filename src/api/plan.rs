@@ -383,13 +383,9 @@ fn operator(
             Ok(ApiPlan::DeadLetters(index, Box::new(view)))
         }
         ApiOperatorCall::ChangeDeadLetters(change) => {
-            let target = caller.target(&change.channel, ApiScope::DeadLetters)?;
-            let ChannelKind::Conversation(users) = target.kind else {
-                return Err(ErrorCode::NotAvailable);
-            };
-            let inboxes = users.map(|user| names.inbox(&key.tenant, user));
-            let expires_unix_ms_max = (now_unix_s * 1_000).saturating_add(target.rules.ttl_ms_max);
-            let of = ConversationOfLetters { room: target.room, inboxes, expires_unix_ms_max };
+            caller.target(&change.channel, ApiScope::DeadLetters)?;
+            let place = (&*key.tenant, &*change.channel);
+            let of = ConversationOfLetters::of((names, caller.namespaces), place, now_unix_s)?;
             let (index, call) = dead_letters::change(of, now_unix_s, &change, questions)?;
             Ok(ApiPlan::ChangeDeadLetters(index, call))
         }

@@ -8,6 +8,7 @@
 mod bucket;
 mod contain;
 mod csprng;
+mod dead_letter_place;
 mod ids;
 mod io;
 mod json_depth;
@@ -27,6 +28,7 @@ mod wheel;
 pub use bucket::{BriefBucket, Bucket, DebtClock, Rate};
 pub use contain::{PanicError, catch_panic, panic_scope};
 pub use csprng::{Csprng, RandomSources};
+pub use dead_letter_place::DeadLetterPlace;
 pub use ids::{ClientId, ConnId, RoomId, ShardId, TokenHash, UserHash};
 pub use io::{Action, DisconnectReason, Event, Io, TcpLiveness};
 pub use json_depth::json_depth;

@@ -6,6 +6,8 @@
 //! | `block_address`, `unblock_address` | `address`, or a range; `seconds` |
 //! | `disconnect_user` | `tenant`, `user` |
 //! | `quarantine`, `release` | `prefix`; `seconds` (none: the configured time) |
+//! | `requeue_dead_letters` | `tenant`, `channel`; `offset` (none: all of the conversation, up to 100); `seconds` (none: as long as the namespace lets messages wait) |
+//! | `drop_dead_letters` | `tenant`, `channel`; `offset` |
 //! | `drain` | `instance`, the name of this server, so that nobody drains another one |
 //!
 //! Invariant: nothing of a body is in the error that refuses it but the name of a field.
@@ -23,6 +25,9 @@ const BLOCK_S_MAX: u64 = 366 * 86_400;
 
 /// The longest quarantine.
 const QUARANTINE_S_MAX: u64 = 86_400;
+
+/// The longest time that is asked for dead letters to wait; a namespace may have less.
+const LETTER_TTL_S_MAX: u64 = 366 * 86_400;
 
 /// Bytes of a prefix: three parts, of which each byte may be written with three.
 const PREFIX_BYTES_MAX: usize = 256;
@@ -51,8 +56,28 @@ pub enum OperatorAct {
         /// The prefix, as it was written.
         prefix: Box<str>,
     },
+    /// To let dead letters wait for their readers again.
+    RequeueDeadLetters {
+        /// Which.
+        letters: NamedLetters,
+        /// For so long, in s; `None` for as long as they may.
+        ttl_s: Option<u64>,
+    },
+    /// To forget dead letters.
+    DropDeadLetters(NamedLetters),
     /// To let all clients go, and to end.
     Drain,
+}
+
+/// Dead letters of one conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedLetters {
+    /// The tenant whose conversation it is; empty for the only one.
+    pub tenant: Box<str>,
+    /// The conversation.
+    pub channel: Box<str>,
+    /// The one with this offset alone; `None` for all.
+    pub offset: Option<u64>,
 }
 
 /// Why a body is no act.
@@ -72,6 +97,8 @@ struct ActBody {
     act: String,
     tenant: Option<String>,
     user: Option<String>,
+    channel: Option<String>,
+    offset: Option<u64>,
     address: Option<String>,
     prefix: Option<String>,
     instance: Option<String>,
@@ -111,6 +138,11 @@ impl OperatorAct {
                 hold_ms: body.take_seconds(QUARANTINE_S_MAX)?.map(|seconds| seconds * 1_000),
             },
             "release" => OperatorAct::Release { prefix: body.take_prefix()? },
+            "requeue_dead_letters" => OperatorAct::RequeueDeadLetters {
+                letters: body.take_letters()?,
+                ttl_s: body.take_seconds(LETTER_TTL_S_MAX)?,
+            },
+            "drop_dead_letters" => OperatorAct::DropDeadLetters(body.take_letters()?),
             "drain" => {
                 let named = body.instance.take().ok_or(ActError::Field("instance"))?;
                 if named != instance {
@@ -141,6 +173,8 @@ impl OperatorAct {
             OperatorAct::DisconnectUser { .. } => AuditAction::UserDisconnected,
             OperatorAct::Quarantine { .. } => AuditAction::PrefixQuarantined,
             OperatorAct::Release { .. } => AuditAction::PrefixReleased,
+            OperatorAct::RequeueDeadLetters { .. } => AuditAction::DeadLettersRequeued,
+            OperatorAct::DropDeadLetters(_) => AuditAction::DeadLettersDropped,
             OperatorAct::Drain => AuditAction::DrainBegun,
         }
     }
@@ -159,7 +193,20 @@ impl OperatorAct {
             OperatorAct::Quarantine { prefix, .. } | OperatorAct::Release { prefix } => {
                 prefix.clone()
             }
+            OperatorAct::RequeueDeadLetters { letters, .. }
+            | OperatorAct::DropDeadLetters(letters) => letters.target(),
             OperatorAct::Drain => "".into(),
+        }
+    }
+}
+
+impl NamedLetters {
+    /// As the audit trail names them.
+    fn target(&self) -> Box<str> {
+        let NamedLetters { tenant, channel, offset } = self;
+        match offset {
+            Some(offset) => of_tenant(tenant, &format!("{channel} {offset}")),
+            None => of_tenant(tenant, channel),
         }
     }
 }
@@ -188,6 +235,19 @@ impl ActBody {
     fn take_user_target(&mut self) -> Result<BlockTarget, ActError> {
         let (tenant, user) = (self.take_tenant()?, self.take_user()?);
         Ok(BlockTarget::User { tenant, user })
+    }
+
+    fn take_letters(&mut self) -> Result<NamedLetters, ActError> {
+        let tenant = self.take_tenant()?;
+        let channel = self.channel.take().unwrap_or_default();
+        if !(1..=NAME_BYTES_MAX).contains(&channel.len()) {
+            return Err(ActError::Field("channel"));
+        }
+        let offset = self.offset.take();
+        if offset == Some(0) {
+            return Err(ActError::Field("offset"));
+        }
+        Ok(NamedLetters { tenant, channel: channel.into(), offset })
     }
 
     fn take_address(&mut self) -> Result<BlockTarget, ActError> {
@@ -221,10 +281,12 @@ impl ActBody {
 
     /// What is left means nothing for the act, so somebody means another one.
     fn check_empty(&self) -> Result<(), ActError> {
-        let ActBody { act: _, tenant, user, address, prefix, instance, seconds } = self;
+        let ActBody { act: _, tenant, user, channel, offset, address, prefix, instance, seconds } =
+            self;
         let texts = [
             ("tenant", tenant),
             ("user", user),
+            ("channel", channel),
             ("address", address),
             ("prefix", prefix),
             ("instance", instance),
@@ -232,6 +294,7 @@ impl ActBody {
         match texts.into_iter().find(|(_, text)| text.is_some()) {
             Some((field, _)) => Err(ActError::Field(field)),
             None if seconds.is_some() => Err(ActError::Field("seconds")),
+            None if offset.is_some() => Err(ActError::Field("offset")),
             None => Ok(()),
         }
     }
@@ -283,6 +346,23 @@ mod tests {
             r#"{"act":"disconnect_user","user":"ann"}"#,
             Ok(OperatorAct::DisconnectUser { tenant, user }),
         );
+        let letters = |tenant: &str, offset| NamedLetters {
+            tenant: tenant.into(),
+            channel: "dm#ann,bob".into(),
+            offset,
+        };
+        check(
+            r#"{"act":"requeue_dead_letters","channel":"dm#ann,bob","offset":7,"seconds":60}"#,
+            Ok(OperatorAct::RequeueDeadLetters { letters: letters("", Some(7)), ttl_s: Some(60) }),
+        );
+        check(
+            r#"{"act":"requeue_dead_letters","channel":"dm#ann,bob"}"#,
+            Ok(OperatorAct::RequeueDeadLetters { letters: letters("", None), ttl_s: None }),
+        );
+        check(
+            r#"{"act":"drop_dead_letters","tenant":"acme","channel":"dm#ann,bob"}"#,
+            Ok(OperatorAct::DropDeadLetters(letters("acme", None))),
+        );
         check(r#"{"act":"drain","instance":"node-1"}"#, Ok(OperatorAct::Drain));
     }
 
@@ -316,6 +396,15 @@ mod tests {
             (r#"{"act":"block_address","address":"10.0.0.1","user":"b"}"#.to_owned(), "user"),
             (r#"{"act":"quarantine","prefix":"a~b~c","seconds":86401}"#.to_owned(), "seconds"),
             (r#"{"act":"release"}"#.to_owned(), "prefix"),
+            (r#"{"act":"drop_dead_letters"}"#.to_owned(), "channel"),
+            (format!(r#"{{"act":"drop_dead_letters","channel":"{long}"}}"#), "channel"),
+            (r#"{"act":"drop_dead_letters","channel":"a","offset":0}"#.to_owned(), "offset"),
+            (r#"{"act":"drop_dead_letters","channel":"a","seconds":1}"#.to_owned(), "seconds"),
+            (r#"{"act":"drop_dead_letters","channel":"a","user":"b"}"#.to_owned(), "user"),
+            (format!(r#"{{"act":"drop_dead_letters","channel":"a","tenant":"{long}"}}"#), "tenant"),
+            (r#"{"act":"requeue_dead_letters","channel":"a","seconds":0}"#.to_owned(), "seconds"),
+            (r#"{"act":"block_user","user":"a","channel":"b"}"#.to_owned(), "channel"),
+            (r#"{"act":"block_user","user":"a","offset":1}"#.to_owned(), "offset"),
             (r#"{"act":"drain"}"#.to_owned(), "instance"),
             (r#"{"act":"drain","instance":"node-2"}"#.to_owned(), "instance"),
             (r#"{"act":"drain","instance":"node-1","user":"a"}"#.to_owned(), "user"),
@@ -339,6 +428,16 @@ mod tests {
                 "203.0.113.7",
             ),
             (r#"{"act":"release","prefix":"a~b~c"}"#, AuditAction::PrefixReleased, "a~b~c"),
+            (
+                r#"{"act":"requeue_dead_letters","channel":"dm#a,b","offset":7,"tenant":"acme"}"#,
+                AuditAction::DeadLettersRequeued,
+                "dm#a,b 7 of acme",
+            ),
+            (
+                r#"{"act":"drop_dead_letters","channel":"dm#a,b"}"#,
+                AuditAction::DeadLettersDropped,
+                "dm#a,b",
+            ),
             (r#"{"act":"drain","instance":"node-1"}"#, AuditAction::DrainBegun, ""),
         ] {
             let act = OperatorAct::parse(body.as_bytes(), "node-1", NOW_UNIX_S).unwrap();

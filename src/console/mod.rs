@@ -13,6 +13,7 @@
 //! | `firing_alerts` | what fires now, out of an answer of Alertmanager |
 //! | `largest_rooms` | rooms by their members, in pages |
 //! | `blocked` | who is kept out, in pages |
+//! | `dead_letters` | dead letters of all tenants, in pages |
 //! | `recent` | an answer that is good for a while, for whoever asks meanwhile |
 //!
 //! Invariants: nobody is let in but by a token or a session that began with one; each answer has
@@ -26,6 +27,7 @@ mod access;
 mod act;
 mod audit;
 mod blocked;
+mod dead_letters;
 mod firing_alerts;
 mod largest_rooms;
 mod measures;
@@ -36,9 +38,10 @@ mod sample;
 mod sessions;
 
 pub use access::{AccessError, AccessKind, ConsoleAccess, RequestHead, SignIn};
-pub use act::{ActError, OperatorAct};
+pub use act::{ActError, NamedLetters, OperatorAct};
 pub use audit::{AuditAction, AuditEvent, AuditOutcome, AuditTrail, AuditVia, EVENTS_MAX};
 pub use blocked::{BlockedQuery, BlockedQueryError, BlockedRows};
+pub use dead_letters::{DeadLetterRow, DeadLetterRows, DeadLettersWanted, DeadLettersWantedError};
 pub use firing_alerts::{ALERTS_MAX, AlertsAnswer, AlertsAnswerError, FiringAlert, FiringAlerts};
 pub use largest_rooms::{LargestRooms, PAGE_ROWS, ROOMS_MAX, RoomRow};
 pub use operators::{ADMIN, OPERATORS_MAX, Operator, OperatorRole, Operators};

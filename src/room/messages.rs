@@ -14,10 +14,9 @@ use super::requests::{
     LeaveReason, MembersPage, Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RoomPublish,
     RoomSubscribe, RosterPage, RosterRequest,
 };
-use crate::base::{ConnId, RoomId, ShardId, UserHash};
+use crate::base::{ConnId, DeadLetterPlace, RoomId, ShardId, UserHash};
 use crate::store::{
-    ChangedDeadLetters, Conversation, DeadLetterEntry, DeadLetterPlace, MessageReactions,
-    ReadMarkers,
+    ChangedDeadLetters, Conversation, DeadLetterEntry, MessageReactions, ReadMarkers,
 };
 use crate::wire::chat::{Field, GroupMember};
 use crate::wire::{ClientInfo, ErrorCode, Payload, Position, Publication};

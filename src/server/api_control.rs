@@ -79,7 +79,7 @@ impl ControlLink {
         }
         match answered.await {
             Ok(Ok(told)) => Ok(told),
-            Ok(Err(QuestionError::Unknown | QuestionError::Malformed)) => {
+            Ok(Err(QuestionError::Unknown | QuestionError::Empty | QuestionError::Malformed)) => {
                 Err(ControlError::Missing)
             }
             Ok(Err(QuestionError::Full)) => Err(ControlError::Full),

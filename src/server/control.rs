@@ -45,6 +45,7 @@ use crate::admin::{
 use crate::clock::unix_ms;
 use crate::lane::{self, Mailbox};
 use crate::metrics::{Cells, Exposition, Gauge, SharedMetricsWriter, Tenants, Threads};
+use crate::room::Namespace;
 use crate::shard::{ServerAnswer, ShardCommand, TraceEvent};
 use crate::signals::{SignalRequest, Signals};
 
@@ -132,12 +133,14 @@ async fn live(
     announce(&plan, &addresses, admin_address);
     pages_shown.iter().for_each(|shown| tracing::info!("{shown}"));
     let blocks = blocks.keep(cores.names(), api.asks(), shown.metrics.clone());
-    let acts = OperatorActs::new(blocks.clone(), api.asks(), setup.console.alerts.take());
+    let namespaces: Arc<[Namespace]> = setup.shard.room.namespaces.clone().into();
+    let rules = (cores.names(), Arc::clone(&namespaces));
+    let acts = OperatorActs::new(blocks.clone(), api.asks(), setup.console.alerts.take(), rules);
     api.serve(
         &setup.api,
         (cores.names(), blocks, link),
         shown.control_link(),
-        setup.shard.room.namespaces.clone().into(),
+        namespaces,
         (shown.metrics.clone(), shown.console.audit()),
     );
 

@@ -38,12 +38,12 @@ pub use inspect::{
 pub use messages::{
     Addressee, AdvanceMarker, Append, ChangeDeadLetters, ChangedDeadLetters, ChannelCreated,
     Conversation, ConversationsQuery, DeadLetterCause, DeadLetterEntry, DeadLetterFate,
-    DeadLetterPlace, DeadLettersQuery, DeliveryAttempt, DuePage, Flow, GivenUpMessage,
-    HistoryRange, KnownId, MarkerPosition, MessageReactions, NewDeadLetter, OpenChannel,
-    OpenedChannel, PendingMessage, PendingQuery, React, ReactedMessages, ReactionPage,
-    ReactionRejection, ReactionResult, ReactionTotals, ReactionsQuery, ReadMarkers,
-    ReadMarkersQuery, ReadOrder, RemoveHistory, RequestId, Requester, RosterChange, StoreError,
-    StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult, WriteEpoch,
+    DeadLettersQuery, DeliveryAttempt, DuePage, Flow, GivenUpMessage, HistoryRange, KnownId,
+    MarkerPosition, MessageReactions, NewDeadLetter, OpenChannel, OpenedChannel, PendingMessage,
+    PendingQuery, React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult,
+    ReactionTotals, ReactionsQuery, ReadMarkers, ReadMarkersQuery, ReadOrder, RemoveHistory,
+    RequestId, Requester, RosterChange, StoreError, StoreOp, StoreOpClass, StoreReply,
+    StoreRequest, StoreResult, WriteEpoch,
 };
 pub use opening::{go_on_without, open};
 pub use options::{Durability, Options, Retention};

@@ -1,6 +1,7 @@
 //! The operators' console as a browser's page, a stranger and another site meet it.
 
 mod backend_and_blocks;
+mod dead_letters;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -194,6 +195,7 @@ fn nothing_is_shown_or_done_for_who_is_not_signed_in() {
         "alerts",
         "quarantine",
         "blocks",
+        "dead-letters",
         "audit",
         "none",
     ] {

@@ -12,7 +12,8 @@
 //! | `GET /console/api/alerts` | what fires, by Alertmanager | no |
 //! | `GET /console/api/quarantine` | prefixes that are blocked | the control thread |
 //! | `GET /console/api/blocks` | who is kept out, a page | the thread that keeps the list |
-//! | `POST /console/api/acts` | an act of an operator | the control thread |
+//! | `GET /console/api/dead-letters` | dead letters, a page | one; asks the store |
+//! | `POST /console/api/acts` | an act of an operator | as the act does |
 //!
 //! Invariant: nothing below `/console/api` answers before `console::ConsoleAccess` has let the
 //! request pass, and each refusal is an audit event.
@@ -135,6 +136,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(
         .route("/rooms", get(reads::rooms).route_layer(signed_in.clone()))
         .route("/quarantine", get(reads::quarantine).route_layer(signed_in.clone()))
         .route("/blocks", get(reads::blocks).route_layer(signed_in.clone()))
+        .route("/dead-letters", get(reads::dead_letters).route_layer(signed_in.clone()))
         .route("/alerts", get(reads::alerts).route_layer(signed_in.clone()))
         .route("/audit", get(reads::audit).route_layer(signed_in.clone()))
         .route("/acts", post(acts::perform))

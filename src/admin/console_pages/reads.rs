@@ -1,5 +1,5 @@
-//! What the console's page looks at: samples, tenants, events, connections, who is blocked, and the
-//! audit trail.
+//! What the console's page looks at: samples, tenants, events, connections, who is blocked, dead
+//! letters, and the audit trail.
 //!
 //! Invariant: whoever asks in the same second gets the same sample.
 //!
@@ -22,8 +22,8 @@ use crate::admin::questions::{OperatorQuestion, Sort, ask};
 use crate::admin::server_state::{Readiness, StoreState};
 use crate::clock::unix_ms;
 use crate::console::{
-    self, AccessKind, AuditEvent, BlockedQuery, BlockedQueryError, PAGE_ROWS, ROOMS_MAX,
-    ServerFacts,
+    self, AccessKind, AuditEvent, BlockedQuery, BlockedQueryError, DeadLettersWanted,
+    DeadLettersWantedError, PAGE_ROWS, ROOMS_MAX, ServerFacts,
 };
 use crate::http_server::PeerAddr;
 
@@ -161,6 +161,23 @@ pub(super) async fn blocks(
     let question = |answer| OperatorQuestion::Blocked { query: asked, answer };
     let found = ask(&state.diagnostics.questions, question).await?;
     Ok(json_answer(&query.answer(&found)))
+}
+
+/// `GET dead-letters?tenant=&user=&after=`: those of all, or of one reader, behind this place.
+pub(super) async fn dead_letters(
+    State(state): State<ConsoleState>,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Response> {
+    let params = QueryParams::read(raw.as_deref(), &["tenant", "user", "after"])?;
+    let [tenant, user, after] =
+        ["tenant", "user", "after"].map(|name| params.text(name).unwrap_or_default());
+    let wanted = DeadLettersWanted::behind(tenant, user, after);
+    let wanted = wanted.map_err(|DeadLettersWantedError::Field(field)| {
+        wrong(&format!("{field} is out of its range"))
+    })?;
+    let question = |answer| OperatorQuestion::DeadLetters { wanted, answer };
+    let found = ask(&state.diagnostics.questions, question).await?;
+    Ok(json_answer(&found.answer()))
 }
 
 /// `GET alerts`

@@ -1,11 +1,9 @@
 //! Calls about dead letters: whose they are, and what is told of them.
 
 use super::*;
-use crate::base::RoomId;
+use crate::base::{DeadLetterPlace, RoomId};
 use crate::room::{DeadLettersAsk, DeadLettersReply};
-use crate::store::{
-    ChangedDeadLetters, DeadLetterCause, DeadLetterEntry, DeadLetterFate, DeadLetterPlace,
-};
+use crate::store::{ChangedDeadLetters, DeadLetterCause, DeadLetterEntry, DeadLetterFate};
 
 const NAMES: NameKey = NameKey([1, 2]);
 

@@ -28,6 +28,7 @@ use crate::base::MonotonicMs;
 use crate::console::OperatorAct;
 use crate::metrics::{Cells, Gauge};
 use crate::session::QuarantineOptions;
+use crate::wire::api::ApiDeadLetterFate;
 
 use blocklist::Blocklist;
 use claims::ClaimWatch;
@@ -148,6 +149,12 @@ impl Diagnostics {
             OperatorAct::Release { prefix } => {
                 let _ = answer.send(self.blocklist.unblock(&prefix));
             }
+            OperatorAct::RequeueDeadLetters { letters, ttl_s } => {
+                acts.change_letters(&letters, ApiDeadLetterFate::Requeued { ttl_s }, answer);
+            }
+            OperatorAct::DropDeadLetters(letters) => {
+                acts.change_letters(&letters, ApiDeadLetterFate::Dropped, answer);
+            }
             OperatorAct::Drain => {
                 let _ = answer.send(Ok(()));
                 return ControlFlow::Break(());
@@ -183,6 +190,7 @@ impl Diagnostics {
                 let _ = answer.send(self.blocklist.unblock(&prefix));
             }
             OperatorQuestion::Blocked { query, answer } => acts.tell_blocked(&query, answer),
+            OperatorQuestion::DeadLetters { wanted, answer } => acts.tell_letters(&wanted, answer),
             OperatorQuestion::FiringAlerts(answer) => acts.tell_alerts(answer),
             OperatorQuestion::Act { act, answer } => return self.on_act(acts, act, answer),
             #[cfg(feature = "faults")]

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::base::RoomId;
+use crate::base::{DeadLetterPlace, RoomId};
 
 /// A pending message that becomes a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,18 +53,6 @@ pub struct GivenUpMessage {
     pub offset: u64,
     /// The cause.
     pub cause: DeadLetterCause,
-}
-
-/// The place of a dead letter: the personal channel of its reader, the conversation, and its
-/// offset there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeadLetterPlace {
-    /// The reader's personal channel.
-    pub inbox: RoomId,
-    /// The conversation.
-    pub room: RoomId,
-    /// The message's offset.
-    pub offset: u64,
 }
 
 /// A page of dead letters, in the order of their places.

@@ -5,10 +5,10 @@
 use std::sync::Arc;
 
 use super::{
-    ChangedDeadLetters, Conversation, DeadLetterEntry, DeadLetterPlace, DuePage, OpenedChannel,
-    PendingMessage, ReactionPage, ReactionResult, ReadMarkers, RequestId, StoreError,
+    ChangedDeadLetters, Conversation, DeadLetterEntry, DuePage, OpenedChannel, PendingMessage,
+    ReactionPage, ReactionResult, ReadMarkers, RequestId, StoreError,
 };
-use crate::base::RoomId;
+use crate::base::{DeadLetterPlace, RoomId};
 use crate::wire::Publication;
 
 /// An answer of the store.

@@ -34,8 +34,8 @@ pub use operator_answers::{
     ApiRankedRoom,
 };
 pub use operator_requests::{
-    ApiConnectionsPage, ApiDeadLetterFate, ApiDeadLetterPlace, ApiDeadLettersChange,
-    ApiDeadLettersPage, ApiOperatorCall, ApiRoomMeasure, ApiRoomsPage,
+    ApiConnectionsPage, ApiDeadLetterFate, ApiDeadLettersChange, ApiDeadLettersPage,
+    ApiOperatorCall, ApiRoomMeasure, ApiRoomsPage,
 };
 pub use request_schemas::{request_schema, state_request_schema};
 pub use requests::{ApiCall, ApiMessage, ApiRequestError, parse_call};

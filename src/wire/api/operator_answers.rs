@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::operator_requests::{ApiDeadLetterPlace, ApiRoomMeasure};
-use crate::base::ClientId;
+use super::operator_requests::ApiRoomMeasure;
+use crate::base::{ClientId, DeadLetterPlace};
 use crate::wire::json_out::JsonMembers;
 
 /// The result of a call.
@@ -32,7 +32,7 @@ pub enum ApiOperatorAnswer<'a> {
         /// In the order of their places.
         letters: Vec<ApiDeadLetter<'a>>,
         /// The place that the next page comes after; `None` where this is the last.
-        next: Option<ApiDeadLetterPlace>,
+        next: Option<DeadLetterPlace>,
     },
     /// Kinds of clients that are kept out.
     Quarantined(&'a [ApiQuarantinedPrefix]),

@@ -10,11 +10,11 @@ use super::fields::{ApiField, ApiFieldError};
 use super::method::ApiOperatorMethod;
 use super::requests::pattern;
 use super::user_requests::{channel, client_at, user};
-use crate::base::ClientId;
 use crate::base::limits::{
     API_CONNECTIONS_PAGE_DEFAULT, API_CONNECTIONS_PAGE_MAX, API_DEAD_LETTERS_PAGE_DEFAULT,
     API_DEAD_LETTERS_PAGE_MAX, API_ROOMS_PAGE_DEFAULT, API_ROOMS_PAGE_MAX,
 };
+use crate::base::{ClientId, DeadLetterPlace};
 use crate::wire::channel_is_valid;
 use crate::wire::json_fields::JsonFields;
 
@@ -67,20 +67,9 @@ pub struct ApiDeadLettersPage<'a> {
     /// Those that did not reach this user; `None` for all.
     pub user: Option<Cow<'a, str>>,
     /// The place behind which the page begins; `None` for the first page.
-    pub after: Option<ApiDeadLetterPlace>,
+    pub after: Option<DeadLetterPlace>,
     /// How many are looked at, at most.
     pub limit: usize,
-}
-
-/// The place of a dead letter among all of them, which means nothing to others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApiDeadLetterPlace {
-    /// The hash of its reader.
-    pub inbox: u128,
-    /// The hash of its conversation.
-    pub room: u128,
-    /// The message's offset.
-    pub offset: u64,
 }
 
 /// What is to become of dead letters.
@@ -104,30 +93,6 @@ pub enum ApiDeadLetterFate {
     },
     /// They are forgotten.
     Dropped,
-}
-
-impl ApiDeadLetterPlace {
-    /// Letters of its text.
-    pub const TEXT_BYTES: usize = 80;
-
-    /// As a text.
-    pub fn text(self) -> String {
-        let ApiDeadLetterPlace { inbox, room, offset } = self;
-        format!("{inbox:032x}{room:032x}{offset:016x}")
-    }
-
-    /// Out of its text.
-    pub fn parse(text: &str) -> Option<ApiDeadLetterPlace> {
-        let is_digit = |letter: u8| letter.is_ascii_digit() || (b'a'..=b'f').contains(&letter);
-        if text.len() != Self::TEXT_BYTES || !text.bytes().all(is_digit) {
-            return None;
-        }
-        let (inbox, rest) = text.split_at(32);
-        let (room, offset) = rest.split_at(32);
-        let hash = |digits: &str| u128::from_str_radix(digits, 16).ok();
-        let offset = u64::from_str_radix(offset, 16).ok()?;
-        Some(ApiDeadLetterPlace { inbox: hash(inbox)?, room: hash(room)?, offset })
-    }
 }
 
 /// By what rooms are ranked.
@@ -202,9 +167,9 @@ fn change<'a>(
 }
 
 /// A place as an answer gave it; an empty one is the same as none.
-fn dead_letter_place(fields: &Fields<'_>) -> Result<Option<ApiDeadLetterPlace>, ApiFieldError> {
+fn dead_letter_place(fields: &Fields<'_>) -> Result<Option<DeadLetterPlace>, ApiFieldError> {
     let text = fields.text(ApiField::After, |_| true)?.unwrap_or_default();
-    match (&*text, ApiDeadLetterPlace::parse(&text)) {
+    match (&*text, DeadLetterPlace::parse(&text)) {
         ("", _) => Ok(None),
         (_, None) => Err(ApiFieldError(ApiField::After)),
         (_, place) => Ok(place),
@@ -235,6 +200,7 @@ fn place<'a>(fields: &Fields<'a>) -> Result<Option<(u64, Cow<'a, str>)>, ApiFiel
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::RoomId;
     use crate::wire::api::{ApiCall, ApiMethod, ApiRequestError, parse_call};
 
     const CLIENT: &str = "0af76519-16cd-43dd-8448-eb211c80319c";
@@ -274,7 +240,7 @@ mod tests {
             Ok(ApiOperatorCall::DeadLetters(ApiDeadLettersPage { user, after, limit }))
         };
         check(method, "{}", page(None, None, 100));
-        let place = ApiDeadLetterPlace { inbox: 1 << 127, room: 7, offset: u64::MAX };
+        let place = DeadLetterPlace { inbox: RoomId(1 << 127), room: RoomId(7), offset: u64::MAX };
         let body = format!(r#"{{"user":"ann","after":"{}","limit":1}}"#, place.text());
         check(method, &body, page(Some("ann"), Some(place), 1));
         check(method, r#"{"user":null,"after":""}"#, page(None, None, 100));

@@ -10,7 +10,8 @@ import {
 import { SERVER_GONE, subscribed } from '../sdk/node/harness.mjs';
 
 const TABS = [
-  'overview', 'rooms', 'connections', 'tenants', 'backend', 'keeping-out', 'flights', 'alerts', 'audit', 'drain',
+  'overview', 'rooms', 'connections', 'tenants', 'backend', 'keeping-out', 'dead-letters', 'flights', 'alerts', 'audit',
+  'drain',
 ];
 
 let server;
@@ -105,6 +106,51 @@ describe('the console', () => {
     await row.getByText(user, { exact: true }).waitFor();
     assert.match(await row.textContent(), /admin.*done.*console.*127\.0\.0\.1/);
     assert.equal(await main(page).locator('b').count(), 0, 'names are text');
+  });
+
+  test('shows dead letters, lets one wait again and drops the rest', async (t) => {
+    const [anna, ben] = [fresh('anna<b>'), fresh('ben<i>')];
+    const sender = await withoutPage(t, server, anna);
+    for (const text of ['first', 'second', 'third']) {
+      await sender.rpc('chat.send', { to: ben, data: { text }, ttl_s: 1 });
+    }
+    const page = await operate(t, browser, server, { tab: 'dead-letters' });
+    const card = main(page).getByRole('region', { name: 'Dead letters' }).first();
+    const row = (offset) => main(page).getByRole('row', { name: new RegExp(` ${offset} ${ben.replace(/[<>]/g, '.')} `) });
+    // They are given up when their second is over, and the page asks every ten.
+    await row(3).waitFor({ timeout: 60_000 });
+    await row(1).waitFor();
+    assert.equal(await main(page).locator('td b, td i').count(), 0, 'names are text');
+    assert.doesNotMatch(await main(page).textContent(), /first|second|third/, 'what they say is not shown');
+    // By keys alone: the button has the focus, the dialog takes it, and Escape gives it back.
+    const requeue = row(2).getByRole('button', { name: 'Let wait again' });
+    await requeue.focus();
+    await page.keyboard.press('Enter');
+    const dialog = page.getByRole('dialog');
+    await dialog.waitFor();
+    assert.ok((await dialog.textContent()).includes(`${ben}`) && (await dialog.textContent()).includes(' 2.'));
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    await requeue.click();
+    await dialog.getByRole('button', { name: 'Do it' }).click();
+    await row(2).waitFor({ state: 'detached' });
+    const reader = await withoutPage(t, server, ben);
+    assert.equal(reader.state, 'connected');
+    // Of another user there are none.
+    await card.getByLabel('For this user').fill(fresh('nobody'));
+    await card.getByRole('button', { name: 'Show' }).click();
+    await card.getByText('Nothing here').waitFor();
+    await card.getByLabel('For this user').fill(ben);
+    await page.keyboard.press('Enter');
+    await row(3).waitFor();
+    await card.getByLabel('Act on all of the conversation').check();
+    await row(3).getByRole('button', { name: 'Drop' }).click();
+    await dialog.getByRole('button', { name: 'Do it' }).click();
+    await main(page).getByRole('status').getByText('Done').waitFor();
+    await row(1).waitFor({ state: 'detached' });
+    await page.getByRole('link', { name: 'Audit' }).click();
+    await main(page).getByRole('row', { name: /dead_letters\.dropped/ }).first().getByText(ben).waitFor();
+    await main(page).getByRole('row', { name: /dead_letters\.requeued/ }).first().getByText(ben).waitFor();
   });
 
   test('can be used with a keyboard', async (t) => {

@@ -11,6 +11,7 @@ import { AuditPage } from './audit-page';
 import { BackendPage } from './backend-page';
 import { ConnectionsPage } from './connections-page';
 import { useLook } from './context';
+import { DeadLettersPage } from './dead-letters-page';
 import { DrainPage } from './drain-page';
 import { FlightsPage } from './flights-page';
 import { KeepingOutPage } from './keeping-out-page';
@@ -51,6 +52,7 @@ const PAGES: Readonly<Record<TabName, (props: PageProps) => ComponentChild>> = {
   tenants: TenantsPage,
   backend: BackendPage,
   'keeping-out': KeepingOutPage,
+  'dead-letters': DeadLettersPage,
   flights: FlightsPage,
   alerts: AlertsPage,
   audit: AuditPage,

@@ -14,6 +14,8 @@ export interface ActBody {
   readonly act: string;
   readonly tenant?: string;
   readonly user?: string;
+  readonly channel?: string;
+  readonly offset?: number;
   readonly address?: string;
   readonly prefix?: string;
   readonly instance?: string;

@@ -5,7 +5,7 @@ import type { ChartName, MeasureName } from 'rookery-console-core';
 export type Language = 'en' | 'zh';
 
 export const TABS = [
-  'overview', 'rooms', 'connections', 'tenants', 'backend', 'keeping-out', 'flights', 'alerts', 'audit', 'drain',
+  'overview', 'rooms', 'connections', 'tenants', 'backend', 'keeping-out', 'dead-letters', 'flights', 'alerts', 'audit', 'drain',
 ] as const;
 export type TabName = (typeof TABS)[number];
 
@@ -58,6 +58,13 @@ export interface Words {
   readonly noStore: string;
   readonly deadLetters: string;
   readonly deadLetterHint: string;
+  readonly deadLettersNote: string;
+  readonly deadLettersOf: string;
+  readonly deadLetterCauses: Readonly<Record<string, string>>;
+  readonly wholeConversation: string;
+  readonly show: string;
+  readonly requeue: string;
+  readonly drop: string;
   readonly hooks: string;
   readonly hooksHint: string;
   readonly hooksSuspended: (count: string) => string;
@@ -136,7 +143,7 @@ export const ENGLISH: Words = {
   ended: 'The server has ended.',
   tabs: {
     overview: 'Overview', rooms: 'Rooms', connections: 'Connections', tenants: 'Tenants', backend: 'Backend',
-    'keeping-out': 'Blocking', flights: 'Flight recorder', alerts: 'Alerts', audit: 'Audit', drain: 'Drain',
+    'keeping-out': 'Blocking', 'dead-letters': 'Dead letters', flights: 'Flight recorder', alerts: 'Alerts', audit: 'Audit', drain: 'Drain',
   },
   menu: 'Pages',
   language: 'Language',
@@ -190,7 +197,14 @@ export const ENGLISH: Words = {
   },
   noStore: 'No namespace keeps messages on disk.',
   deadLetters: 'Dead letters',
-  deadLetterHint: 'The server API lists dead letters, lets them wait again and drops them: /api/v1/dead_letters.list.',
+  deadLetterHint: '“Dead letters” lists them, lets them wait again and drops them.',
+  deadLettersNote: 'Direct messages that their readers did not take. What they say is not shown.',
+  deadLettersOf: 'For this user (empty: for all)',
+  deadLetterCauses: { tries: 'too many tries', expired: 'its time was over' },
+  wholeConversation: 'Act on all of the conversation, up to 100 at a time',
+  show: 'Show',
+  requeue: 'Let wait again',
+  drop: 'Drop',
   hooks: 'Hooks',
   hooksHint: 'What the backend is asked before somebody may do something.',
   hooksSuspended: (count) => `${count} hooks are not asked for a while, because the last answers were missing.`,
@@ -216,7 +230,8 @@ export const ENGLISH: Words = {
     age: 'Age', program: 'Program', channels: 'Rooms', waiting: 'Waiting', tasks: 'Tasks', peer: 'Address',
     opened: 'Let in', published: 'Published', delivered: 'Delivered', failed: 'Not delivered',
     connections: 'Connections', prefix: 'Prefix', by: 'By', held: 'For', left: 'Still for', kind: 'Kind',
-    name: 'Name', until: 'Until', issuedBefore: 'Issued before',
+    name: 'Name', until: 'Until', issuedBefore: 'Issued before', conversation: 'Conversation', offset: 'Offset',
+    reader: 'For', tries: 'Tries',
     time: 'Time', layer: 'Layer', reason: 'Reason', room: 'Room', took: 'Took',
     trace: 'Trace', alert: 'Alert', severity: 'Severity', since: 'Since', summary: 'What', event: 'Event',
     actor: 'Who', via: 'By way of', from: 'From', target: 'Whom or what', outcome: 'Outcome', what: 'What',
@@ -256,6 +271,8 @@ export const ENGLISH: Words = {
     disconnect_user: (target) => `All connections of ${target} are closed.`,
     quarantine: (target) => `Clients of ${target} are refused when they connect.`,
     release: (target) => `Clients of ${target} may come in again.`,
+    requeue_dead_letters: (target) => `Dead letters wait for their reader again: ${target}.`,
+    drop_dead_letters: (target) => `Dead letters are forgotten for good: ${target}.`,
     drain: (target) => `All clients leave ${target}, and then it ends.`,
   },
   yes: 'Do it',
@@ -302,7 +319,7 @@ export const CHINESE: Words = {
   ended: '服务器已结束运行。',
   tabs: {
     overview: '总览', rooms: '聊天室', connections: '连接', tenants: '租户', backend: '后端',
-    'keeping-out': '封禁与隔离', flights: '飞行记录', alerts: '告警', audit: '审计', drain: '排空',
+    'keeping-out': '封禁与隔离', 'dead-letters': '死信', flights: '飞行记录', alerts: '告警', audit: '审计', drain: '排空',
   },
   menu: '页面',
   language: '语言',
@@ -352,7 +369,14 @@ export const CHINESE: Words = {
   },
   noStore: '没有命名空间把消息保存在磁盘上。',
   deadLetters: '死信',
-  deadLetterHint: '服务器 API 可以列出、重新投递和丢弃死信：/api/v1/dead_letters.list。',
+  deadLetterHint: '“死信”页面可以列出、重新投递和丢弃死信。',
+  deadLettersNote: '收件人未接收的私信。这里不显示其内容。',
+  deadLettersOf: '收件人（留空则显示全部）',
+  deadLetterCauses: { tries: '尝试次数过多', expired: '已过期' },
+  wholeConversation: '对整个会话执行操作，每次最多 100 条',
+  show: '显示',
+  requeue: '重新等待',
+  drop: '丢弃',
   hooks: '钩子',
   hooksHint: '在允许某项操作之前向后端询问的内容。',
   hooksSuspended: (count) => `${count} 个钩子因最近没有应答而暂停询问。`,
@@ -375,7 +399,8 @@ export const CHINESE: Words = {
     channel: '聊天室', tenant: '租户', members: '连接', core: '核心', user: '用户', client: '客户端', age: '时长',
     program: '程序', channels: '聊天室', waiting: '等待', tasks: '任务', peer: '地址', opened: '进入',
     published: '已发布', delivered: '已送达', failed: '未送达', connections: '连接', prefix: '前缀', by: '来源',
-    held: '已持续', left: '剩余', kind: '类别', name: '名称', until: '直到', issuedBefore: '签发早于', time: '时间', layer: '层',
+    held: '已持续', left: '剩余', kind: '类别', name: '名称', until: '直到', issuedBefore: '签发早于', conversation: '会话', offset: '偏移量',
+    reader: '收件人', tries: '尝试次数', time: '时间', layer: '层',
     reason: '原因', room: '聊天室', took: '耗时', trace: '跟踪', alert: '告警', severity: '级别', since: '开始于',
     summary: '内容', event: '事件', actor: '谁', via: '途径', from: '来自', target: '对象', outcome: '结果',
     what: '内容', act: '操作',
@@ -414,6 +439,8 @@ export const CHINESE: Words = {
     disconnect_user: (target) => `${target} 的所有连接将被关闭。`,
     quarantine: (target) => `${target} 类客户端在连接时会被拒绝。`,
     release: (target) => `${target} 类客户端可以重新进入。`,
+    requeue_dead_letters: (target) => `死信将再次等待其收件人：${target}。`,
+    drop_dead_letters: (target) => `死信将被永久丢弃：${target}。`,
     drain: (target) => `所有客户端将离开 ${target}，随后它结束运行。`,
   },
   yes: '执行',

@@ -6,13 +6,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::{ENTRIES_MAX, PartialRead, Slice};
-use crate::base::RoomId;
+use crate::base::{DeadLetterPlace, RoomId};
 use crate::store::disk::{Disk, StoreKeyspace};
 use crate::store::engine::budget::Budget;
 use crate::store::engine::channels::ChannelStore;
 use crate::store::key;
 use crate::store::messages::{
-    DeadLetterEntry, DeadLetterPlace, DeadLettersQuery, ReadOrder, StoreError, StoreResult,
+    DeadLetterEntry, DeadLettersQuery, ReadOrder, StoreError, StoreResult,
 };
 use crate::store::record::{ChannelRecord, DeadLetterRecord, DecodeError};
 

@@ -2,6 +2,7 @@
 
 use super::waiting::{ANN, BOB, DM, EXPIRES, direct};
 use super::*;
+use crate::base::DeadLetterPlace;
 
 const LATER: u64 = EXPIRES + 1_000_000;
 

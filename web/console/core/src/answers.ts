@@ -127,6 +127,23 @@ export interface BlocksPage {
   readonly more: boolean;
 }
 
+export interface DeadLetterRow {
+  readonly tenant: string;
+  readonly channel: string;
+  readonly offset: number;
+  // For whom it was.
+  readonly user: string;
+  readonly cause: string;
+  readonly atUnixMs: number;
+  readonly tries: number;
+}
+
+export interface DeadLettersPage {
+  readonly letters: readonly DeadLetterRow[];
+  // Where the next page begins; none where this is the last.
+  readonly next: string | null;
+}
+
 export interface AlertRow {
   readonly name: string;
   readonly severity: string;
@@ -357,6 +374,22 @@ export function readQuarantine(value: unknown): QuarantineRow[] {
     heldSeconds: number(prefix, 'held_seconds'),
     leftSeconds: number(prefix, 'left_seconds'),
   }));
+}
+
+export function readDeadLetters(value: unknown): DeadLettersPage {
+  const from = object(value, 'dead_letters');
+  return {
+    letters: rows(from['dead_letters'], 'dead_letters', (letter) => ({
+      tenant: text(letter, 'tenant'),
+      channel: text(letter, 'channel'),
+      offset: number(letter, 'offset'),
+      user: text(letter, 'user'),
+      cause: text(letter, 'cause'),
+      atUnixMs: number(letter, 'at_unix_ms'),
+      tries: number(letter, 'tries'),
+    })),
+    next: from['next'] === null ? null : text(from, 'next'),
+  };
 }
 
 export function readBlocks(value: unknown): BlocksPage {

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 
 import {
   AnswerError, readAlerts, readAudit, readConnections, readFlights, readQuarantine, readRooms,
-  readBlocks, readSample, readSession, readTenants,
+  readBlocks, readDeadLetters, readSample, readSession, readTenants,
 } from '../src/index.js';
 import { answer } from './samples.js';
 
@@ -79,6 +79,20 @@ describe('an answer', () => {
     assert.deepEqual(read.blocks[0], { tenant: '', name: '<eve>', untilUnixMs: null, issuedBeforeUnixMs: 7000 });
     refuses(readBlocks, { ...page, more: 1 }, 'more');
     refuses(readBlocks, { ...page, blocks: [{ ...block, until_unix_ms: 'never' }] }, 'until_unix_ms');
+  });
+
+  test('of dead letters says where the next page begins', () => {
+    const letter = {
+      tenant: '', channel: 'dm#<b>,ben', offset: 7, user: 'ben', cause: 'tries', at_unix_ms: 7000, tries: 5,
+    };
+    const read = readDeadLetters({ dead_letters: [letter], next: 'ab' });
+    assert.deepEqual(read.letters, [{
+      tenant: '', channel: 'dm#<b>,ben', offset: 7, user: 'ben', cause: 'tries', atUnixMs: 7000, tries: 5,
+    }]);
+    assert.equal(read.next, 'ab');
+    assert.equal(readDeadLetters({ dead_letters: [], next: null }).next, null);
+    refuses(readDeadLetters, { dead_letters: [letter] }, 'next');
+    refuses(readDeadLetters, { dead_letters: [{ ...letter, offset: '7' }], next: null }, 'offset');
   });
 
   test('without a presence feed has none, and of hooks has all numbers', () => {
