@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::claims::{CapJson, UnixSeconds, allow, cap, name, name_or_empty};
 use super::subscribe_options::{
-    OverridesJson, SubsJson, SubscribeData, SubscribeOptions, SubscribeOptionsJson,
+    OverridesJson, PositionJson, SubsJson, SubscribeData, SubscribeOptions, SubscribeOptionsJson,
     UnsupportedClaims, data, info,
 };
 use super::{CAPS_MAX, Capability, PermissionSet, TokenError};
@@ -27,7 +27,7 @@ pub struct BackendGrant {
     pub is_expired: bool,
     /// `expire_at`: when it ends unless it is refreshed.
     pub expires_at_unix_s: Option<u64>,
-    /// `info`, `data` and `override`.
+    /// `info`, `data`, `override` and `recover_since`.
     pub options: SubscribeOptions,
     /// `channels`: those that the server subscribes the peer to.
     pub channels: Vec<Box<str>>,
@@ -58,6 +58,8 @@ struct GrantJson<'a> {
     b64data: Option<Cow<'a, str>>,
     #[serde(rename = "override")]
     overrides: Option<OverridesJson>,
+    #[serde(borrow)]
+    recover_since: Option<PositionJson<'a>>,
     channels: Option<Vec<Cow<'a, str>>>,
     #[serde(borrow)]
     subs: Option<SubsJson<'a>>,
@@ -78,7 +80,8 @@ pub fn read_grant(json: &RawValue) -> Result<BackendGrant, TokenError> {
         return Err(TokenError::Claims);
     }
     let mut unsupported = UnsupportedClaims::default();
-    let own = SubscribeOptionsJson { overrides: json.overrides, ..SubscribeOptionsJson::default() };
+    let (overrides, recover_since) = (json.overrides, json.recover_since);
+    let own = SubscribeOptionsJson { overrides, recover_since, ..SubscribeOptionsJson::default() };
     let options = SubscribeOptions {
         info: info(json.info, said(json.b64info))?,
         data: data(json.data, said(json.b64data), usize::MAX)?,

@@ -9,7 +9,8 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 use serde_json::value::RawValue;
 
 use super::subscribe_options::{
-    OverridesJson, SubsJson, SubscribeOptions, SubscribeOptionsJson, UnsupportedClaims, info,
+    OverridesJson, PositionJson, SubsJson, SubscribeOptions, SubscribeOptionsJson,
+    UnsupportedClaims, info,
 };
 use super::{CAP_CHANNELS_MAX, CAPS_MAX, Capability, PatternKind, PermissionSet, TokenError};
 use crate::base::limits;
@@ -67,7 +68,7 @@ pub struct ChannelClaims {
     pub id: Box<str>,
     /// `iat`; `None` where it does not say when it was issued.
     pub issued_unix_s: Option<u64>,
-    /// `info`, `data` and `override`.
+    /// `info`, `data`, `override` and `recover_since`.
     pub options: SubscribeOptions,
     /// `tenant`; the connection must have the same.
     pub tenant: Box<str>,
@@ -137,9 +138,9 @@ pub(super) fn subscription_claims(
         return Err(TokenError::Kind);
     }
     let expires_at_unix_s = claims.check(requirements, now_unix_s)?;
-    let ClaimsJson { info, b64info, data, b64data, overrides, .. } = claims;
+    let ClaimsJson { info, b64info, data, b64data, overrides, recover_since, .. } = claims;
     let mut unsupported = UnsupportedClaims::default();
-    let options = SubscribeOptionsJson { info, b64info, data, b64data, overrides };
+    let options = SubscribeOptionsJson { info, b64info, data, b64data, overrides, recover_since };
     let options = options.read(&mut unsupported)?;
     Ok(ChannelClaims {
         user: name_or_empty(claims.sub)?,
@@ -177,6 +178,8 @@ struct ClaimsJson<'a> {
     b64data: Option<Cow<'a, str>>,
     #[serde(rename = "override")]
     overrides: Option<OverridesJson>,
+    #[serde(borrow)]
+    recover_since: Option<PositionJson<'a>>,
     #[serde(borrow)]
     meta: Option<&'a RawValue>,
     #[serde(borrow)]

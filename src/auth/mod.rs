@@ -33,7 +33,8 @@ pub use permissions::{Capability, PatternKind, PermissionSet, allowed, channel_m
 pub use secret_hash::SecretHash;
 pub use sign::{NewToken, SignError, sign};
 pub use subscribe_options::{
-    SubscribeData, SubscribeOptions, SubscribeOverrides, UnsupportedClaim, UnsupportedClaims,
+    GrantedPosition, SubscribeData, SubscribeOptions, SubscribeOverrides, UnsupportedClaim,
+    UnsupportedClaims,
 };
 
 use crate::base::limits;

@@ -26,6 +26,18 @@ pub struct SubscribeOptions {
     pub data: Option<SubscribeData>,
     /// `override`: what holds in the place of the namespace's settings.
     pub overrides: SubscribeOverrides,
+    /// `recover_since`: a position from which the user may recover, also one who may not read the
+    /// history.
+    pub recover_since: Option<GrantedPosition>,
+}
+
+/// A position in a token, as the server API told it to the backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantedPosition {
+    /// Offset: what is behind it may be recovered.
+    pub offset: u64,
+    /// Epoch, as it was told; at most [`limits::EPOCH_BYTES_MAX`] bytes.
+    pub epoch: Box<str>,
 }
 
 /// Data of an application in a token.
@@ -97,6 +109,22 @@ pub(super) struct SubscribeOptionsJson<'a> {
     pub b64data: Option<Cow<'a, str>>,
     #[serde(rename = "override")]
     pub overrides: Option<OverridesJson>,
+    pub recover_since: Option<PositionJson<'a>>,
+}
+
+/// A position as it stands in a token.
+#[derive(serde::Deserialize)]
+pub(super) struct PositionJson<'a> {
+    offset: u64,
+    epoch: Cow<'a, str>,
+}
+
+impl PositionJson<'_> {
+    fn read(self) -> Result<GrantedPosition, TokenError> {
+        let fits = self.epoch.len() <= limits::EPOCH_BYTES_MAX;
+        let granted = GrantedPosition { offset: self.offset, epoch: self.epoch.into() };
+        if fits { Ok(granted) } else { Err(TokenError::Claims) }
+    }
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -134,6 +162,7 @@ impl SubscribeOptionsJson<'_> {
                 recovery: value(overrides.force_recovery),
                 positioning: value(overrides.force_positioning),
             },
+            recover_since: self.recover_since.map(PositionJson::read).transpose()?,
         })
     }
 }

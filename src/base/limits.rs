@@ -352,6 +352,9 @@ pub const QUARANTINE_S_MAX: u64 = 86_400;
 /// Bytes of `info`, which travels with everything that its peer publishes.
 pub const INFO_BYTES_MAX: usize = 4 << 10;
 
+/// Bytes of an epoch as it is told, with all that it may carry.
+pub const EPOCH_BYTES_MAX: usize = 128;
+
 /// Channels in one answer of the server API; more are answered 106.
 pub const API_CHANNELS_LISTED_MAX: usize = 2_000;
 

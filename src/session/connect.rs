@@ -12,7 +12,7 @@ use super::identity::{ChannelExtra, Peer, StartTime24};
 use super::names::{personal_channels, resolve};
 use super::open_commands::OpenCommandCount;
 use super::peer_permissions::reader;
-use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
+use super::position_seal::{PositionOwner, RecoveryPoint, RecoveryRights, subscribe_result};
 use super::quota::Quota;
 use super::subscriptions::{SubscribeTerms, SubscriptionSide, Subscriptions};
 use super::tokens::{
@@ -133,8 +133,9 @@ pub fn wanted(
         let rules = &cx.rooms.namespaces[usize::from(namespace)];
         let reader = reader(cx, peer, &channel, rules, PermissionSet::NONE);
         let owner = PositionOwner { room, user: &peer.info().user };
+        let rights = RecoveryRights { reader, granted: options.recover_since.as_ref() };
         let since =
-            recovering.map(|sub| RecoveryPoint::read(cx, owner, reader, sub.offset, &sub.epoch));
+            recovering.map(|sub| RecoveryPoint::read(cx, owner, rights, sub.offset, &sub.epoch));
         let tenant = peer.shared_tenant();
         let channel_key = ChannelKey { tenant, channel: Arc::from(channel), namespace };
         let (chan_info, terms) = terms_of(options);

@@ -3,9 +3,11 @@
 //! A user who may read history may recover from any position. For others the epoch in the answer to
 //! a subscribe carries a seal of the room, the user, the stream, and the offset at which the user
 //! subscribed. Later offsets come with publications, without a seal, so the user may recover from
-//! each of them, but from none before.
+//! each of them, but from none before. A backend may also grant a position of its own, which it was
+//! told by the server API, in the token of the subscription.
 
 use super::Context;
+use crate::auth::GrantedPosition;
 use crate::base::RoomId;
 use crate::room::{RecoveryOutcome, Subscribed};
 use crate::wire::{Epoch, EpochSeal, Position, SubscribeResult, WrittenEpoch};
@@ -28,6 +30,37 @@ pub struct PositionOwner<'o> {
     pub user: &'o str,
 }
 
+/// From where a peer may recover.
+#[derive(Clone, Copy, Debug)]
+pub struct RecoveryRights<'r> {
+    /// Whether it may read the history.
+    pub reader: ReadAccess,
+    /// What its token grants beside.
+    pub granted: Option<&'r GrantedPosition>,
+}
+
+impl RecoveryRights<'_> {
+    /// The offset from which it may recover the stream that it calls `text`; `None` where it may
+    /// not from `offset`.
+    fn from(self, text: &str, offset: u64) -> Option<u64> {
+        let granted = self.granted.filter(|granted| {
+            // An empty one is the beginning of whichever stream it is, which has to be granted as
+            // that: other texts that no stream is called by are not the same as it.
+            let is_same = match text {
+                "" => granted.epoch.is_empty(),
+                text => {
+                    WrittenEpoch::parse(&granted.epoch).epoch == WrittenEpoch::parse(text).epoch
+                }
+            };
+            is_same && granted.offset <= offset
+        });
+        match self.reader {
+            ReadAccess::OfAll => Some(offset),
+            ReadAccess::OfItsOwn => granted.map(|granted| granted.offset),
+        }
+    }
+}
+
 /// A position from which a client wants to recover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryPoint {
@@ -43,7 +76,7 @@ impl RecoveryPoint {
     pub fn read(
         cx: &Context<'_>,
         owner: PositionOwner<'_>,
-        reader: ReadAccess,
+        rights: RecoveryRights<'_>,
         offset: u64,
         text: &str,
     ) -> RecoveryPoint {
@@ -52,10 +85,9 @@ impl RecoveryPoint {
             let is_ours = tag(cx, owner, epoch, seal.from) == seal.tag;
             is_ours && seal.from <= offset
         });
-        let own_from = match (sealed_from, reader) {
-            (Some(seal), _) => Some(seal.from),
-            (None, ReadAccess::OfAll) => Some(offset),
-            (None, ReadAccess::OfItsOwn) => None,
+        let own_from = match sealed_from {
+            Some(seal) => Some(seal.from),
+            None => rights.from(text, offset),
         };
         let is_beginning = Position::is_beginning(offset, text);
         let epoch = match own_from {

@@ -14,7 +14,7 @@ use super::hook_replies::refuse;
 use super::identity::{ChannelExtra, Peer};
 use super::names::resolve;
 use super::peer_permissions::{ChannelTarget, CommandResult, PeerPermissions, reader};
-use super::position_seal::{PositionOwner, RecoveryPoint, subscribe_result};
+use super::position_seal::{PositionOwner, RecoveryPoint, RecoveryRights, subscribe_result};
 use super::rights::MembershipStatus;
 use super::subscriptions::{
     CancelledSubscription, PendingSubscribe, Removal, SubscriptionSide, Subscriptions,
@@ -228,13 +228,15 @@ impl<'s> Membership<'s> {
     ) -> (PendingSubscribe, RoomSubscribe) {
         let allow = claims.as_ref().map_or(PermissionSet::NONE, |claims| claims.allow);
         let expires_unix_s = claims.as_ref().and_then(|claims| claims.expires_at_unix_s);
-        let (chan_info, terms) = claims.map(|claims| terms_of(claims.options)).unwrap_or_default();
         let recovers = request.recover && target.rules.keeps_history();
         let since = recovers.then(|| {
             let reader = reader(cx, self.peer, &request.channel, target.rules, allow);
             let owner = PositionOwner { room: target.room, user: &self.peer.info().user };
-            RecoveryPoint::read(cx, owner, reader, request.offset, &request.epoch)
+            let granted = claims.as_ref().and_then(|claims| claims.options.recover_since.as_ref());
+            let rights = RecoveryRights { reader, granted };
+            RecoveryPoint::read(cx, owner, rights, request.offset, &request.epoch)
         });
+        let (chan_info, terms) = claims.map(|claims| terms_of(claims.options)).unwrap_or_default();
         let channel_key = target.channel_key();
         let rejects = request.flags.contains(SubscribeFlags::REJECT_UNRECOVERED);
         let unrecovered = if rejects { Unrecovered::Rejected } else { Unrecovered::Admitted };

@@ -107,7 +107,7 @@ pub(super) fn left_s(cx: &Context<'_>, end_unix_s: u64) -> u32 {
 
 /// What the options of a verified token mean: information for others, and the rest.
 pub(super) fn terms_of(options: auth::SubscribeOptions) -> (Option<Arc<Payload>>, SubscribeTerms) {
-    let auth::SubscribeOptions { info, data, overrides } = options;
+    let auth::SubscribeOptions { info, data, overrides, recover_since: _ } = options;
     let chan_info = info.map(|info| Arc::new(json_payload(info)));
     let data = data.map(|data| Box::new(payload(data)));
     (chan_info, SubscribeTerms { data, overrides })

@@ -2,7 +2,7 @@
 //! channel.
 
 use super::*;
-use crate::base::limits::INFO_BYTES_MAX;
+use crate::base::limits::{EPOCH_BYTES_MAX, INFO_BYTES_MAX};
 
 fn subs(claims: Value) -> Result<Vec<(Box<str>, SubscribeOptions)>, TokenError> {
     connection(&json!({ "sub": "ann", "subs": claims }).to_string()).map(|got| got.subs)
@@ -35,6 +35,7 @@ fn subs_are_channels_with_options() {
             recovery: Some(false),
             positioning: Some(false),
         },
+        recover_since: None,
     };
     let binary = SubscribeOptions {
         info: Some(b"7".to_vec().into()),
@@ -118,4 +119,30 @@ fn meta_is_one_json_value_within_its_limit() {
     let long = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
     assert!(meta(&long(INFO_BYTES_MAX)).is_ok());
     assert_eq!(meta(&long(INFO_BYTES_MAX + 1)), Err(TokenError::Claims));
+}
+
+#[test]
+fn a_granted_position_is_an_offset_and_an_epoch_of_bounded_length() {
+    let of_one = |position: Value| {
+        let claims = json!({ "channel": "a", "recover_since": position }).to_string();
+        subscription(&claims).map(|got| got.options.recover_since)
+    };
+    let granted = |offset, epoch: &str| Some(GrantedPosition { offset, epoch: epoch.into() });
+    assert_eq!(of_one(json!({ "offset": 3, "epoch": "e" })), Ok(granted(3, "e")));
+    assert_eq!(of_one(json!(null)), Ok(None));
+    let longest = "e".repeat(EPOCH_BYTES_MAX);
+    assert_eq!(of_one(json!({ "offset": 0, "epoch": longest })), Ok(granted(0, &longest)));
+    for bad in [
+        json!({ "offset": 0, "epoch": format!("{longest}e") }),
+        json!({ "offset": -1, "epoch": "e" }),
+        json!({ "offset": "1", "epoch": "e" }),
+        json!({ "offset": 1 }),
+        json!({ "epoch": "e" }),
+        json!([]),
+        json!("e"),
+    ] {
+        assert_eq!(of_one(bad.clone()), Err(TokenError::Claims), "{bad}");
+    }
+    let got = subs(json!({ "room:a": { "recover_since": { "offset": 1, "epoch": "e" } } }));
+    assert_eq!(got.map(|got| got[0].1.recover_since.clone()), Ok(granted(1, "e")));
 }

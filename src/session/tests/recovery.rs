@@ -315,3 +315,53 @@ fn the_same_holds_for_what_the_server_subscribes_to() {
     assert_eq!(comes(epoch, HEAD - 1).2, Epoch::FOREIGN);
     stream.check("ann", &Known { offset: 0, epoch: epoch.clone() }, Some(HEAD));
 }
+
+/// What the home is asked when Ann recovers with a token that grants a position.
+fn granted_since(granted: &str, known: &Known) -> Option<Position> {
+    let stream = Stream { see_history: Permission::Nobody, encoding: Encoding::Json };
+    let mut harness = stream.connected("ann");
+    let claims = format!(r#"{{"sub":"ann","channel":"room:1","recover_since":{granted}}}"#);
+    let (token, Known { offset, epoch }) = (signed(&claims), known);
+    harness.command(&format!(
+        r#""subscribe":{{"channel":"room:1","recover":true,"offset":{offset},"epoch":"{epoch}","token":"{token}"}}"#
+    ));
+    let (_, op) = harness.asked();
+    let RoomOp::Subscribe(subscribe) = op else { panic!("{op:?}") };
+    subscribe.since
+}
+
+#[test]
+fn a_token_grants_a_position_and_what_is_behind_it() {
+    const GRANTED: &str = r#"{"offset":12,"epoch":"00000007"}"#;
+    let known = |offset, epoch: &str| Known { offset, epoch: epoch.to_owned() };
+    for (offset, epoch, is_granted) in [
+        (12, "00000007", true),
+        (13, "00000007", true),
+        (u64::MAX, "00000007", true),
+        (11, "00000007", false),
+        (0, "00000007", false),
+        (12, "00000008", false),
+        (0, "", false),
+        (12, "", false),
+        (12, "none", false),
+    ] {
+        let epoch_asked = if is_granted { Epoch(7) } else { Epoch::FOREIGN };
+        let got = granted_since(GRANTED, &known(offset, epoch));
+        assert_eq!(got, Some(Position { offset, epoch: epoch_asked }), "{offset} {epoch:?}");
+    }
+}
+
+#[test]
+fn the_beginning_is_granted_by_its_own_words_alone() {
+    let beginning = Known { offset: 0, epoch: String::new() };
+    for (granted, epoch) in [
+        (r#"{"offset":0,"epoch":""}"#, Epoch::ANY),
+        (r#"{"offset":0,"epoch":"none"}"#, Epoch::FOREIGN),
+        (r#"{"offset":0,"epoch":"00000007"}"#, Epoch::FOREIGN),
+        (r#"{"offset":1,"epoch":""}"#, Epoch::FOREIGN),
+        ("null", Epoch::FOREIGN),
+    ] {
+        let got = granted_since(granted, &beginning);
+        assert_eq!(got, Some(Position { offset: 0, epoch }), "{granted}");
+    }
+}
