@@ -97,6 +97,9 @@ pub struct Server {
 /// and listens on loopback only.
 pub const SECRET: &str = "a-secret-between-two-processes-of-one-report";
 
+/// What a report's operator signs in with.
+const ADMIN_TOKEN: &str = "a-token-between-two-processes-of-one-report";
+
 /// The key of a report's backend.
 pub const API_KEY: &str = "a-key-between-two-processes-of-one-report";
 
@@ -175,17 +178,56 @@ impl Admin {
         if is_compressed { Ok(page) } else { Err(format!("{} did not compress", self.0)) }
     }
 
-    /// Head and body of an answer.
+    /// Signs an operator in.
+    pub fn console(self) -> Result<ConsolePage, String> {
+        let headers = format!("content-type: application/json\r\norigin: http://{}\r\n", self.0);
+        let body = format!(r#"{{"token":"{ADMIN_TOKEN}"}}"#);
+        let answer = self.ask("POST", "/console/api/session", &headers, &body)?;
+        let head = String::from_utf8_lossy(&answer);
+        let cookie =
+            head.lines().find_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next());
+        let cookie = cookie.ok_or_else(|| format!("{}: no session: {head}", self.0))?.to_owned();
+        Ok(ConsolePage { admin: self, cookie })
+    }
+
     fn get(self, path: &str, headers: &str) -> Result<Vec<u8>, String> {
+        self.ask("GET", path, headers, "")
+    }
+
+    /// Head and body of an answer.
+    fn ask(self, method: &str, path: &str, headers: &str, body: &str) -> Result<Vec<u8>, String> {
         let admin = self.0;
         let failed = |error: io::Error| format!("{admin}: {error}");
         let mut stream = TcpStream::connect(admin).map_err(failed)?;
-        let request =
-            format!("GET {path} HTTP/1.1\r\nhost: {admin}\r\n{headers}connection: close\r\n\r\n");
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {admin}\r\n{headers}content-length: {}\r\n\
+             connection: close\r\n\r\n{body}",
+            body.len()
+        );
         stream.write_all(request.as_bytes()).map_err(failed)?;
         let mut page = Vec::new();
         stream.read_to_end(&mut page).map_err(failed)?;
         Ok(page)
+    }
+}
+
+/// The console's page in the browser of an operator who has signed in.
+#[derive(Clone, Debug)]
+pub struct ConsolePage {
+    admin: Admin,
+    cookie: String,
+}
+
+impl ConsolePage {
+    /// What the page asks for, such as `overview`. Any answer but 200 is an error.
+    pub fn get(&self, what: &str) -> Result<(), String> {
+        let path = format!("/console/api/{what}");
+        let answer = self.admin.get(&path, &format!("cookie: {}\r\n", self.cookie))?;
+        let head = String::from_utf8_lossy(&answer);
+        if head.starts_with("HTTP/1.1 200 ") {
+            return Ok(());
+        }
+        Err(format!("{path}: {}", head.lines().next().unwrap_or_default()))
     }
 }
 
@@ -267,6 +309,9 @@ backlog = 65535
 steer_by_cpu = false
 proxied = {proxied}
 log_level = "warn"
+
+[admin]
+token = "{ADMIN_TOKEN}"
 
 [session]
 {session}

@@ -25,6 +25,8 @@ pub enum FigureName {
     IdleBusy,
     ScrapeCpu,
     ScrapeLatency,
+    ConsoleCpu,
+    ConsoleLatency,
     BusyLive,
     PressureClosed,
     PressureConnects,
@@ -126,7 +128,7 @@ pub struct Definition {
 
 impl FigureName {
     /// All of them.
-    pub const ALL: [FigureName; 42] = [
+    pub const ALL: [FigureName; 44] = [
         FigureName::LiveConnections,
         FigureName::ResidentBytes,
         FigureName::ChargedBytes,
@@ -141,6 +143,8 @@ impl FigureName {
         FigureName::IdleBusy,
         FigureName::ScrapeCpu,
         FigureName::ScrapeLatency,
+        FigureName::ConsoleCpu,
+        FigureName::ConsoleLatency,
         FigureName::BusyLive,
         FigureName::PressureClosed,
         FigureName::PressureConnects,
@@ -188,7 +192,9 @@ impl FigureName {
             | FigureName::IdleBusy
             | FigureName::BusyLive
             | FigureName::ScrapeCpu
-            | FigureName::ScrapeLatency => self.idle_definition(),
+            | FigureName::ScrapeLatency
+            | FigureName::ConsoleCpu
+            | FigureName::ConsoleLatency => self.idle_definition(),
             FigureName::PressureClosed
             | FigureName::PressureConnects
             | FigureName::PressureRecovery => self.pressure_definition(),
@@ -320,6 +326,18 @@ impl FigureName {
                 unit: "ms",
                 goal: Goal::ratio_at_most(1.25),
                 text: "p99 of a message among idle connections with a scrape a second, beside none",
+            },
+            FigureName::ConsoleCpu => Definition {
+                name: "console_cpu",
+                unit: "% of a core",
+                goal: Goal::value_at_most(1.0),
+                text: "server CPU of a console with all its tabs open, among idle connections",
+            },
+            FigureName::ConsoleLatency => Definition {
+                name: "console_p99",
+                unit: "ms",
+                goal: Goal::ratio_at_most(1.25),
+                text: "p99 of a message among idle connections with a console open, beside none",
             },
             _ => unreachable!("`definition` asks for figures of idle connections only"),
         }

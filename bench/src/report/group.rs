@@ -93,6 +93,8 @@ pub enum Group {
     Echo,
     /// A few that talk among very many that do not.
     AmongIdle,
+    /// An operator looks at very many connections.
+    Console,
     /// Very many connections where others take a third of all cores.
     Busy,
     /// Very many connect while a server has a quarter of a core.
@@ -117,7 +119,7 @@ pub enum Group {
 
 impl Group {
     /// In the order in which they run: short ones first.
-    pub const ALL: [Group; 15] = [
+    pub const ALL: [Group; 16] = [
         Group::Echo,
         Group::Paced,
         Group::Saturated,
@@ -131,6 +133,7 @@ impl Group {
         Group::Api,
         Group::ApiDurable,
         Group::AmongIdle,
+        Group::Console,
         Group::Million,
         Group::Busy,
     ];
@@ -143,6 +146,7 @@ impl Group {
             Group::Saturated => "saturated",
             Group::Echo => "echo",
             Group::AmongIdle => "among-idle",
+            Group::Console => "console",
             Group::Busy => "busy",
             Group::Pressure => "pressure",
             Group::Bystander => "bystander",
@@ -170,6 +174,7 @@ impl Group {
             | Group::Saturated
             | Group::Echo
             | Group::AmongIdle
+            | Group::Console
             | Group::Busy
             | Group::Pressure
             | Group::Bystander
@@ -194,6 +199,7 @@ impl Group {
             Group::Saturated => &[FigureName::SaturatedRate, FigureName::SaturatedCpu],
             Group::Echo => &[FigureName::EchoCpu],
             Group::AmongIdle => &[FigureName::LatencyAmongIdle, FigureName::ScrapeLatency],
+            Group::Console => &[FigureName::ConsoleCpu, FigureName::ConsoleLatency],
             Group::Busy => &[FigureName::BusyLive],
             Group::Pressure => &[
                 FigureName::PressureClosed,

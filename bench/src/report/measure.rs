@@ -103,6 +103,7 @@ impl Bench {
             Group::Saturated => self.saturated(round),
             Group::Echo => self.echo(round),
             Group::AmongIdle => self.among_idle(round),
+            Group::Console => self.console(round),
             Group::Busy => self.busy(round),
             Group::Pressure => self.pressure(round),
             Group::Bystander => self.bystander(round),

@@ -7,6 +7,7 @@ mod api;
 mod busy;
 mod bystander;
 mod child;
+mod console;
 mod durable;
 mod figure;
 mod group;
@@ -45,7 +46,7 @@ pub struct Arguments {
     rookery: Option<PathBuf>,
     /// Only this figure, or this group: echo, paced, saturated, durable-publish,
     /// durable-retention, durable-fanout, durable-storm, durable-start, bystander,
-    /// pressure, api, api-durable, among-idle, million, busy; or `durable` for all of those.
+    /// pressure, api, api-durable, among-idle, console, million, busy; or `durable` for all of those.
     #[arg(long, alias = "figure")]
     only: Option<String>,
     /// Rounds of rookery and floor in turn; the figures are medians.
