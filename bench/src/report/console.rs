@@ -113,7 +113,7 @@ impl Operator {
             loop {
                 let was_full = is_full()?;
                 let (clock, (cpu_ns, control_ns)) = (Clock::start(), cpu()?);
-                if look(&page, is_open, sample, &is_over)? {
+                if look(is_open.then_some(&page), sample, &is_over)? {
                     return Ok(turns);
                 }
                 let (after_ns, after_control_ns) = cpu()?;
@@ -135,16 +135,15 @@ impl Operator {
     }
 }
 
-/// One turn; whether it was interrupted.
+/// One turn, with the page open if there is one; whether it was interrupted.
 fn look(
-    page: &ConsolePage,
-    is_open: bool,
+    page: Option<&ConsolePage>,
     sample: Duration,
     is_over: &impl Fn(Duration) -> bool,
 ) -> Result<bool, String> {
     let mut tabs = TABS.iter();
     for _ in 0..SAMPLES_PER_TURN {
-        if is_open {
+        if let Some(page) = page {
             page.get("overview")?;
             for tab in tabs.by_ref().take(TABS.len().div_ceil(SAMPLES_PER_TURN as usize)) {
                 page.get(tab)?;
