@@ -89,6 +89,8 @@ pub struct Error {
 #[derive(Clone, PartialEq, serde::Deserialize, ::prost::Message)]
 #[serde(default)]
 pub struct Push {
+    #[prost(int64, tag = "1")]
+    pub id: i64,
     /// Empty where the whole connection is meant.
     #[prost(string, tag = "2")]
     pub channel: String,
@@ -386,6 +388,8 @@ pub struct SubscribeResult {
     /// Publications may be differences; in JSON their data is text.
     #[prost(bool, tag = "13")]
     pub delta: bool,
+    #[prost(int64, tag = "14")]
+    pub id: i64,
 }
 
 #[derive(Clone, PartialEq, serde::Deserialize, ::prost::Message)]

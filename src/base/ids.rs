@@ -41,6 +41,17 @@ impl RoomId {
     pub fn fold(self) -> u64 {
         self.0 as u64
     }
+
+    /// What clients call the room in pushes where names are too long for them: 1 to 2^21, three
+    /// bytes in Protobuf. Two rooms may have the same.
+    ///
+    /// Clients see these bits, and learn nothing by them: hash tables take other ones, and which
+    /// shard is a room's home hangs on those above, as a product's upper bits do on all of a factor.
+    pub fn compact(self) -> u32 {
+        1 + ((self.0 >> 64) as u32 & ((1 << RoomId::COMPACT_BITS) - 1))
+    }
+
+    const COMPACT_BITS: u32 = 21;
 }
 
 /// A user: tenant and name, hashed with the server's key. All connections of one share

@@ -118,6 +118,8 @@ pub struct Namespace {
     pub deltas: bool,
     /// Whether a subscription may ask for publications with some tags only.
     pub tag_filters: bool,
+    /// Whether clients that ask for it get pushes that call the channel by a number.
+    pub channel_compaction: bool,
     /// Every subscription recovers, asked or not.
     pub force_recovery: bool,
     /// Every subscription is watched for gaps, asked or not.
@@ -241,6 +243,7 @@ impl Default for Namespace {
             ttl_ms_max: 7 * 86_400_000,
             deltas: false,
             tag_filters: false,
+            channel_compaction: false,
             force_recovery: false,
             force_positioning: false,
             data_bytes_max: 64 << 10,

@@ -53,6 +53,8 @@ pub struct SubscriberWants {
     pub join_leave: bool,
     /// Publications as differences to the one before.
     pub deltas: bool,
+    /// Pushes that call the channel by a number.
+    pub compact: bool,
     /// The publications that match; `None` for all.
     pub filter: Option<Arc<TagFilter>>,
 }

@@ -260,6 +260,8 @@ impl<'s> Membership<'s> {
             terms,
             unrecovered,
             takes_deltas: false,
+            compact: target.rules.channel_compaction
+                && request.flags.contains(SubscribeFlags::CHANNEL_COMPACTION),
             tag_filter: None,
             own_from: since.map(|since| since.own_from),
             cancelled: None,
@@ -363,6 +365,8 @@ impl<'s> Membership<'s> {
         let positioned = pending.positioned || positioning.unwrap_or(rules.force_positioning);
         let owner = PositionOwner { room, user: &self.peer.info().user };
         let reader = reader(cx, self.peer, &pending.channel_key.channel, rules, pending.allow);
+        // Of two channels with the same number at most one is called by it.
+        let compact = pending.compact && self.subscriptions.is_compact_unique(room);
         let result = SubscribeResult {
             expires_in_s: (pending.expires_unix_s)
                 .filter(|_| !is_refreshed_by_hook(cx, &pending.channel_key.channel))
@@ -371,6 +375,7 @@ impl<'s> Membership<'s> {
             positioned: rules.keeps_history() && positioned,
             data: pending.terms.data.as_deref(),
             has_deltas: pending.takes_deltas,
+            channel_id: if compact { room.compact() } else { 0 },
             ..subscribe_result(cx, owner, reader, pending.own_from, &subscribed)
         };
         if pending.id == 0 {
@@ -384,7 +389,8 @@ impl<'s> Membership<'s> {
         }
         let is_pushed = push_join_leave.unwrap_or(rules.push_join_leave);
         let join_leave = is_pushed || (rules.join_leave && pending.join_leave);
-        let wants = SubscriberWants { join_leave, deltas: pending.takes_deltas, filter };
+        let deltas = pending.takes_deltas;
+        let wants = SubscriberWants { join_leave, deltas, compact, filter };
         reply.effect(Effect::AddSubscriber { room, name: subscribed.name, wants });
         Some(SubscribeOutcome::Settled)
     }

@@ -77,6 +77,8 @@ pub struct PendingSubscribe {
     pub recoverable: bool,
     /// Whether the client wants positioning.
     pub positioned: bool,
+    /// Whether pushes to it call the channel by a number.
+    pub compact: bool,
     /// Whether the client wants join and leave messages.
     pub join_leave: bool,
     /// The end of the token, Unix seconds.
@@ -202,6 +204,7 @@ impl PendingSubscribe {
             terms,
             unrecovered: Unrecovered::Admitted,
             takes_deltas: false,
+            compact: false,
             tag_filter: None,
             own_from: None,
             channel_key,
@@ -281,6 +284,11 @@ impl Subscriptions {
     /// How long all filters together are that the client sent with its subscriptions, in bytes.
     pub fn tag_filters_bytes(&self) -> usize {
         self.all().iter().map(|sub| usize::from(sub.tag_filter_bytes())).sum()
+    }
+
+    /// Whether no other room of the session has the number by which pushes may call this one.
+    pub fn is_compact_unique(&self, room: RoomId) -> bool {
+        self.all().iter().all(|sub| sub.room == room || sub.room.compact() != room.compact())
     }
 
     /// The permissions of the token of a room's subscription.

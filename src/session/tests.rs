@@ -3,6 +3,7 @@
 mod backends;
 mod blocks;
 mod chat;
+mod compaction;
 mod expiry;
 mod handshake;
 mod heartbeats;

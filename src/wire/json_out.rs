@@ -23,6 +23,10 @@ pub(super) fn message(message: &Message<'_>, out: &mut BytesMut) {
             members.text_if_any("channel", channel);
             put_push(push, members);
         }),
+        Message::CompactPush { channel_id, push } => reply.object("push", |members| {
+            members.number("id", u64::from(*channel_id));
+            put_push(push, members);
+        }),
         Message::Ping => {}
     });
 }
@@ -156,6 +160,7 @@ fn put_subscribe(result: &SubscribeResult<'_>, members: &mut JsonMembers<'_>) {
         members.data("data", data);
     }
     members.flags([("was_recovering", result.was_recovering), ("delta", result.has_deltas)]);
+    members.number_if_any("id", u64::from(result.channel_id));
 }
 
 fn put_expiry(expires_in_s: Option<u32>, members: &mut JsonMembers<'_>) {

@@ -56,12 +56,20 @@ pub fn bytes_about(message: &Message<'_>) -> usize {
     const PUBLICATION_BYTES: usize = 192;
     const TAG_BYTES: usize = 64;
     const OTHER_BYTES: usize = 64;
-    match message {
-        Message::Push { channel, push: Push::Publication(publication, _) } => {
-            let Publication { data, tags, .. } = publication;
+    let (channel, push) = match message {
+        Message::Push { channel, push } => (*channel, push),
+        Message::CompactPush { push, .. } => ("", push),
+        Message::Reply { .. } | Message::Ping => return OTHER_BYTES,
+    };
+    match push {
+        Push::Publication(Publication { data, tags, .. }, _) => {
             channel.len() + data.bytes.len() + PUBLICATION_BYTES + tags.len() * TAG_BYTES
         }
-        Message::Push { .. } | Message::Reply { .. } | Message::Ping => OTHER_BYTES,
+        Push::Join { .. }
+        | Push::Leave { .. }
+        | Push::Unsubscribe { .. }
+        | Push::Subscribe(_)
+        | Push::Message { .. } => OTHER_BYTES,
     }
 }
 

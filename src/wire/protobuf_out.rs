@@ -27,6 +27,10 @@ pub(super) fn message(message: &Message<'_>, out: &mut BytesMut) {
             fields.text(2, channel);
             put_push(push, fields);
         }),
+        Message::CompactPush { channel_id, push } => reply.message(4, |fields| {
+            fields.number(1, u64::from(*channel_id));
+            put_push(push, fields);
+        }),
         Message::Ping => {}
     });
 }
@@ -140,6 +144,7 @@ fn put_subscribe(result: &SubscribeResult<'_>, fields: &mut ProtobufFields<'_>) 
         fields.bytes(11, &data.bytes);
     }
     fields.flags([(12, result.was_recovering), (13, result.has_deltas)]);
+    fields.number(14, u64::from(result.channel_id));
 }
 
 /// `numbers` are the fields of epoch and offset.

@@ -337,8 +337,11 @@ impl SubscribeFlags {
     /// Who cannot recover shall not come in: SDKs ask so where the application has a state of
     /// its own to begin with.
     pub const REJECT_UNRECOVERED: SubscribeFlags = SubscribeFlags(2);
+    /// Pushes may call the channel by a number that the answer tells.
+    pub const CHANNEL_COMPACTION: SubscribeFlags = SubscribeFlags(1);
 
-    const SERVED: i64 = SubscribeFlags::REJECT_UNRECOVERED.0 as i64;
+    const SERVED: i64 =
+        (SubscribeFlags::REJECT_UNRECOVERED.0 | SubscribeFlags::CHANNEL_COMPACTION.0) as i64;
 
     /// Those of the protocol's number.
     pub(super) fn of(number: i64) -> SubscribeFlags {
@@ -384,6 +387,13 @@ pub enum Message<'a> {
     Push {
         /// Empty when the connection as a whole is meant.
         channel: &'a str,
+        /// What happened.
+        push: Push<'a>,
+    },
+    /// The same, for who has agreed to call the channel by a number.
+    CompactPush {
+        /// As the answer to the subscribe told it.
+        channel_id: u32,
         /// What happened.
         push: Push<'a>,
     },
@@ -470,7 +480,7 @@ pub struct ConnectResult<'a> {
 }
 
 /// What a client learns when it is in a channel.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SubscribeResult<'a> {
     /// Until the subscription's token expires, if it does.
     pub expires_in_s: Option<u32>,
@@ -492,6 +502,8 @@ pub struct SubscribeResult<'a> {
     pub data: Option<&'a Payload>,
     /// Publications come in the forms of `PublicationForm::Whole` and `Delta`.
     pub has_deltas: bool,
+    /// What pushes call the channel; 0 where they call it by its name.
+    pub channel_id: u32,
 }
 
 impl SubscribeResult<'_> {
@@ -516,7 +528,7 @@ pub enum PublicationForm<'a> {
 }
 
 /// What the server tells without being asked.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is the protocol's push of the same name")]
 pub enum Push<'a> {
     Publication(&'a Publication, PublicationForm<'a>),

@@ -152,6 +152,11 @@ pub static NAMESPACES: &[SettingRow<Namespace>] = &[
         "Whether a subscription may ask for publications with some tags only. Each such subscriber is served apart from the others."
     ),
     switch!(
+        "channel_compaction",
+        channel_compaction,
+        "Whether pushes call the channel by a number of at most seven digits where the client asks for it, as SDKs of 2026 do: worth it where names are long and messages short."
+    ),
+    switch!(
         "force_recovery",
         force_recovery,
         "Every subscription recovers what it missed, asked or not."

@@ -95,9 +95,9 @@ impl FanoutBuffer {
         FanoutBuffer { room: channel.room, frames, timings: SmallVec::new(), filtered }
     }
 
-    /// Appends one message for all subscribers of the audience.
-    pub fn append(&mut self, message: &Message<'_>, recipients: Recipients) {
-        self.append_by_class(recipients, message, message);
+    /// Appends one push for all subscribers of the audience.
+    pub fn append(&mut self, channel: &str, push: Push<'_>, recipients: Recipients) {
+        self.append_by_class(channel, recipients, (push, push));
     }
 
     /// Appends a publication, for those who take deltas as the difference to the one before
@@ -108,10 +108,10 @@ impl FanoutBuffer {
         publication: &Publication,
         delta: Option<&[u8]>,
     ) {
-        let message = |form| Message::Push { channel, push: Push::Publication(publication, form) };
-        let plain = message(PublicationForm::Plain);
-        let for_deltas = message(delta.map_or(PublicationForm::Whole, PublicationForm::Delta));
-        self.append_by_class(Recipients::All, &plain, &for_deltas);
+        let push = |form| Push::Publication(publication, form);
+        let plain = push(PublicationForm::Plain);
+        let for_deltas = push(delta.map_or(PublicationForm::Whole, PublicationForm::Delta));
+        self.append_by_class(channel, Recipients::All, (plain, for_deltas));
     }
 
     /// Whether there are subscribers who take deltas.
@@ -124,9 +124,9 @@ impl FanoutBuffer {
 
     fn append_by_class(
         &mut self,
+        channel: &str,
         recipients: Recipients,
-        plain: &Message<'_>,
-        for_deltas: &Message<'_>,
+        (plain, for_deltas): (Push<'_>, Push<'_>),
     ) {
         let mut parts = [const { 0..0 }; SubscriberClass::COUNT];
         for ((class, frames), part) in
@@ -136,13 +136,18 @@ impl FanoutBuffer {
                 && recipients.include(*class)
             {
                 let start = frames.len();
-                let message = if class.takes_deltas { for_deltas } else { plain };
-                put_message(class.encoding, message, frames);
+                let push = if class.takes_deltas { for_deltas } else { plain };
+                let message = match (class.compacts_channel, push) {
+                    // Clients take these as they come, whatever channel they are in.
+                    (_, Push::Message { .. }) | (false, _) => Message::Push { channel, push },
+                    (true, push) => Message::CompactPush { channel_id: self.room.compact(), push },
+                };
+                put_message(class.encoding, &message, frames);
                 *part = start..frames.len();
             }
         }
         if let Some(filtered) = &mut self.filtered {
-            filtered.note(plain, recipients, &parts);
+            filtered.note(&plain, recipients, &parts);
         }
     }
 

@@ -53,11 +53,13 @@ pub struct SubscriberClass {
     pub wants_join_leave: bool,
     /// Whether it gets publications as differences to the one before.
     pub takes_deltas: bool,
+    /// Whether pushes call the channel by a number.
+    pub compacts_channel: bool,
 }
 
 impl SubscriberClass {
     /// The number of classes.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 16;
 
     /// All classes, in the order of `index`.
     pub const ALL: [SubscriberClass; SubscriberClass::COUNT] = {
@@ -68,19 +70,29 @@ impl SubscriberClass {
                 encoding: if index & 1 == 0 { Encoding::Json } else { Encoding::Protobuf },
                 wants_join_leave: index & 2 != 0,
                 takes_deltas: index & 4 != 0,
+                compacts_channel: index & 8 != 0,
             };
             index += 1;
         }
         all
     };
 
-    const PLAIN_JSON: SubscriberClass =
-        SubscriberClass { encoding: Encoding::Json, wants_join_leave: false, takes_deltas: false };
+    const PLAIN_JSON: SubscriberClass = SubscriberClass {
+        encoding: Encoding::Json,
+        wants_join_leave: false,
+        takes_deltas: false,
+        compacts_channel: false,
+    };
 
     /// Of a connection with this encoding.
     pub fn of(encoding: Encoding, wants: &SubscriberWants) -> SubscriberClass {
-        let SubscriberWants { join_leave, deltas, filter: _ } = wants;
-        SubscriberClass { encoding, wants_join_leave: *join_leave, takes_deltas: *deltas }
+        let SubscriberWants { join_leave, deltas, compact, filter: _ } = wants;
+        SubscriberClass {
+            encoding,
+            wants_join_leave: *join_leave,
+            takes_deltas: *deltas,
+            compacts_channel: *compact,
+        }
     }
 
     /// A dense index.
@@ -88,17 +100,18 @@ impl SubscriberClass {
         self.encoding.index()
             + 2 * usize::from(self.wants_join_leave)
             + 4 * usize::from(self.takes_deltas)
+            + 8 * usize::from(self.compacts_channel)
     }
 }
 
-const SLOT_BITS: u32 = 28;
+const SLOT_BITS: u32 = 27;
 /// Of a subscriber with a filter, above its class.
 const FILTERED_BIT: u32 = 1 << 31;
 
 impl Subscriber {
     /// A subscriber for the connection in `slot`.
     pub fn new(slot: u32, class: SubscriberClass) -> Subscriber {
-        assert!(slot < 1 << SLOT_BITS, "a shard has fewer than 2^28 connections");
+        assert!(slot < 1 << SLOT_BITS, "a shard has fewer than 2^27 connections");
         Subscriber(slot | (class.index() as u32) << SLOT_BITS)
     }
 

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use super::channels::SubscriberClass;
 use super::frames::Recipients;
 use crate::base::RoomId;
-use crate::wire::{Message, Push, TagFilter};
+use crate::wire::{Push, TagFilter};
 
 /// The filters of a shard's subscribers, by room and slot of the connection.
 #[derive(Debug, Default)]
@@ -64,17 +64,21 @@ impl Filters {
 }
 
 impl FilteredFrames {
-    /// Notes one message for those whom it is for. `parts` says where it is among the frames of
+    /// Notes one push for those whom it is for. `parts` says where it is among the frames of
     /// each class.
     pub fn note(
         &mut self,
-        message: &Message<'_>,
+        push: &Push<'_>,
         recipients: Recipients,
         parts: &[Range<usize>; SubscriberClass::COUNT],
     ) {
-        let publication = match message {
-            Message::Push { push: Push::Publication(publication, _), .. } => Some(publication),
-            Message::Push { .. } | Message::Reply { .. } | Message::Ping => None,
+        let publication = match push {
+            Push::Publication(publication, _) => Some(publication),
+            Push::Join { .. }
+            | Push::Leave { .. }
+            | Push::Unsubscribe { .. }
+            | Push::Subscribe(_)
+            | Push::Message { .. } => None,
         };
         for one in &mut self.0 {
             let matches = publication.is_none_or(|said| one.filter.matches(&said.tags));

@@ -29,7 +29,7 @@ use super::messages::Gap;
 use crate::base::RoomId;
 use crate::room::{MemberReplacement, RoomEvent};
 use crate::session::SubscriberSlot;
-use crate::wire::{self, Message, Push, TagFilter};
+use crate::wire::{self, Push, TagFilter};
 
 /// The channels of one shard, and their messages of this turn.
 #[derive(Debug, Default)]
@@ -90,8 +90,7 @@ impl Fanout {
     /// Appends a message to the buffer of a channel that has subscribers on this shard.
     fn append_to_channel(&mut self, room: RoomId, push: Push<'_>, recipients: Recipients) {
         let Some(channel) = self.channels.of(room) else { return };
-        let message = Message::Push { channel: &channel.name, push };
-        self.buffers.of(channel, &self.filters).append(&message, recipients);
+        self.buffers.of(channel, &self.filters).append(&channel.name, push, recipients);
     }
 
     /// Adds the connection in `slot` to the subscribers of a channel, for all publications or for
@@ -176,7 +175,7 @@ impl Fanout {
 mod tests {
     use super::*;
     use crate::room::timing;
-    use crate::wire::{Encoding, Payload, Publication, RawData};
+    use crate::wire::{Payload, Publication, RawData};
 
     fn data() -> Arc<Payload> {
         Arc::new(Payload { bytes: bytes::Bytes::from_static(b"{}"), is_json: true })
@@ -190,8 +189,7 @@ mod tests {
     }
 
     fn add(fanout: &mut Fanout, slot: u32, wants_join_leave: bool) -> SubscriberSlot {
-        let class =
-            SubscriberClass { encoding: Encoding::Json, wants_join_leave, takes_deltas: false };
+        let class = SubscriberClass { wants_join_leave, ..SubscriberClass::ALL[0] };
         fanout.add(RoomId(1), "c".into(), (slot, class), None)
     }
 
@@ -290,6 +288,31 @@ mod tests {
         assert!(say(&mut fanout, 4) && !say(&mut fanout, 5));
         fanout.remove(7, place);
         assert!(!say(&mut fanout, 6));
+    }
+
+    #[test]
+    fn a_channel_is_called_by_its_number_for_those_who_know_it() {
+        let mut fanout = Fanout::default();
+        let plain = SubscriberClass { wants_join_leave: true, ..SubscriberClass::ALL[0] };
+        let compact = SubscriberClass { compacts_channel: true, ..plain };
+        fanout.add(RoomId(1), "c".into(), (7, plain), None);
+        fanout.add(RoomId(1), "c".into(), (8, compact), None);
+        let bytes = bytes::Bytes::from_static(b"{}");
+        publish(&mut fanout, Payload { bytes, is_json: true }, Vec::new());
+        let client = crate::base::ClientId(1);
+        let info = crate::wire::ClientInfo { user: "ann".into(), client, conn_info: None };
+        let (info, data) = (Arc::new(info), data());
+        fanout.on_room_event(RoomEvent::Joined(RoomId(1), Arc::clone(&info), None));
+        fanout.on_room_event(RoomEvent::Left(RoomId(1), info, None));
+        fanout.on_room_event(RoomEvent::Notice(RoomId(1), data));
+        let frames = fanout.take(RoomId(1)).expect("it speaks").finish();
+        let count = |class: SubscriberClass, what: &str| {
+            String::from_utf8_lossy(&frames[class.index()]).matches(what).count()
+        };
+        // A notice is for the client, whatever channel it is of.
+        let number = format!(r#"{{"push":{{"id":{},"#, RoomId(1).compact());
+        assert_eq!((count(plain, r#""channel":"c""#), count(plain, &number)), (4, 0));
+        assert_eq!((count(compact, r#""channel":"c""#), count(compact, &number)), (1, 3));
     }
 
     #[test]

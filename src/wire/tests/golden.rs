@@ -260,6 +260,11 @@ fn pushes_read_as_sdks_expect_them() {
         Message::Push { channel: "x", push: Push::Publication(&plain, PublicationForm::Plain) },
         r#"{"push":{"channel":"x","pub":{"data":{},"offset":3}}}"#,
     );
+    let push = Push::Publication(&plain, PublicationForm::Plain);
+    check_message(
+        Message::CompactPush { channel_id: 7, push },
+        r#"{"push":{"id":7,"pub":{"data":{},"offset":3}}}"#,
+    );
     let conn_info = Some(Box::new(json_payload("1")));
     let full = Publication {
         data: Payload { bytes: Bytes::from_static(b"\x00\xff\n"), is_json: false },
@@ -328,8 +333,11 @@ fn replies_read_as_sdks_expect_them() {
             expires_in_s: Some(60),
             data: Some(told),
             has_deltas: false,
+            channel_id: 0,
         }
     }
+    let compact = SubscribeResult { channel_id: 2_097_152, ..SubscribeResult::default() };
+    check_message(reply(Answer::Subscribe(compact)), r#"{"id":1,"subscribe":{"id":2097152}}"#);
     let with_deltas = SubscribeResult { has_deltas: true, ..subscribed(&missed, &told) };
     check_message(
         reply(Answer::Subscribe(with_deltas)),

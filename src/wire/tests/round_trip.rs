@@ -268,6 +268,7 @@ impl Material {
             was_recovering: self.flags[1],
             data,
             has_deltas: false,
+            channel_id: self.numbers[1],
         }
     }
 
@@ -286,6 +287,7 @@ impl Material {
             data: self.subscribe_data().map(|data| data.bytes).unwrap_or_default(),
             was_recovering: self.flags[1],
             delta: false,
+            id: i64::from(self.numbers[1]),
         }
     }
 
