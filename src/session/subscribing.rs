@@ -32,8 +32,8 @@ use crate::hook::{Hook, HookQuestion, HookReply, HookResult};
 use crate::metrics::{Agent, Histogram};
 use crate::room::{LeaveReason, RecoveryOutcome, RoomOp, RoomSubscribe, Subscribed, Unrecovered};
 use crate::wire::{
-    self, Answer, Command, ErrorCode, Push, RawData, Request, SubscribeFlags, SubscribeRequest,
-    SubscribeResult, TagFilter,
+    self, Answer, Command, Encoding, ErrorCode, Push, RawData, Request, SubscribeFlags,
+    SubscribeRequest, SubscribeResult, TagFilter,
 };
 
 /// A connected peer with its subscriptions, mutable.
@@ -126,6 +126,9 @@ impl<'s> Membership<'s> {
         // Who gets only some publications lacks what others are the difference to.
         pending.takes_deltas = request.takes_deltas && target.rules.deltas && tag_filter.is_none();
         pending.tag_filter = tag_filter;
+        pending.compact = target.rules.channel_compaction
+            && request.flags.contains(SubscribeFlags::CHANNEL_COMPACTION)
+            && compares_numbers(reply.outcome().encoding(), self.agent);
         let is_shown = token != TokenStamp::NO_TOKEN;
         if is_shown || subscribe.chan_info.is_some() || pending.expires_unix_s.is_some() {
             let channel = Box::from(&*request.channel);
@@ -260,8 +263,7 @@ impl<'s> Membership<'s> {
             terms,
             unrecovered,
             takes_deltas: false,
-            compact: target.rules.channel_compaction
-                && request.flags.contains(SubscribeFlags::CHANNEL_COMPACTION),
+            compact: false,
             tag_filter: None,
             own_from: since.map(|since| since.own_from),
             cancelled: None,
@@ -503,6 +505,18 @@ fn tag_filter(
         return Err(ErrorCode::LimitExceeded);
     }
     Ok(Some((Arc::new(filter), raw.bytes.len() as u16)))
+}
+
+/// Whether a program that asks for numbers of channels can tell them apart. npm `centrifuge` 5.8.0
+/// compares objects in Protobuf where it has 64-bit numbers as such, finds no channel, and drops
+/// what it gets; an application can give it any name.
+fn compares_numbers(encoding: Encoding, agent: Agent) -> bool {
+    match encoding {
+        Encoding::Json => true,
+        Encoding::Protobuf => {
+            matches!(agent, Agent::Go | Agent::Java | Agent::Dart | Agent::Swift | Agent::Python)
+        }
+    }
 }
 
 /// Whether the backend says how long a subscription to a channel lasts.

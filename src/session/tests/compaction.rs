@@ -61,3 +61,23 @@ fn the_second_of_two_channels_with_one_number_keeps_its_name() {
     assert!(!compact && told.matches(r#""id":"#).count() == 1, "{told}");
     assert!(come_in(&mut harness, "room:another", r#","flag":1"#).1);
 }
+
+#[test]
+fn in_protobuf_a_number_is_for_programs_that_are_known_to_tell_them_apart() {
+    for (name, is_compact) in
+        [("python", true), ("go", true), ("js", false), ("an app", false), ("", false)]
+    {
+        let mut harness = SessionHarness::new();
+        harness.rooms.namespaces[0].channel_compaction = true;
+        harness.command(&format!(r#""connect":{{"token":"{}","name":"{name}"}}"#, user("ann")));
+        harness.encoding = Encoding::Protobuf;
+        harness.command(r#""subscribe":{"channel":"room:1","flag":1}"#);
+        let room = harness.asked().0;
+        harness.answer(room, RoomReply::Subscribed(subscribed(0)));
+        let is_told =
+            harness.out.effects().iter().any(
+                |effect| matches!(effect, Effect::AddSubscriber { wants, .. } if wants.compact),
+            );
+        assert_eq!(is_told, is_compact, "{name:?}");
+    }
+}
