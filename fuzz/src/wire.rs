@@ -67,6 +67,10 @@ pub fn wire_chat(bytes: &[u8]) {
             check_name(&channel);
             member.iter().for_each(|member| check_name(member));
         }
+        ChatRequest::Mute { channel, mute_s } => {
+            check_name(&channel);
+            assert!(mute_s.is_none_or(|mute_s| mute_s <= limits::MUTE_S_MAX));
+        }
         ChatRequest::Receipts { channel, after, limit }
         | ChatRequest::Roster { channel, after, limit } => {
             check_name(&channel);

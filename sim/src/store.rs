@@ -352,6 +352,7 @@ fn is_promise(outcome: &StoreResult) -> bool {
         | StoreResult::Behind(_)
         | StoreResult::Reacted(_)
         | StoreResult::HistoryRemoved(_)
+        | StoreResult::Muted(_)
         | StoreResult::DeadLettersChanged(_)
         | StoreResult::Done => true,
         StoreResult::Opened(..)
@@ -390,6 +391,7 @@ fn spoil(reply: &mut StoreReply, mutator: &mut Mutator) {
         | StoreResult::Reacted(_)
         | StoreResult::Reactions(_)
         | StoreResult::GroupsCounted(_)
+        | StoreResult::Muted(_)
         | StoreResult::HistoryRemoved(_)
         | StoreResult::DeadLetters(..)
         | StoreResult::DeadLettersChanged(_)

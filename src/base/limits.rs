@@ -186,6 +186,11 @@ pub const GROUP_MEMBERS_MAX: usize = 1_000;
 /// Groups of one user, with those that it is invited to; over it the user joins none and is
 /// invited to none (106).
 pub const USER_GROUPS_MAX: u32 = 1_000;
+/// How long a user may mute a group, in seconds: ten years. What is longer is for good.
+pub const MUTE_S_MAX: u64 = 10 * 365 * 86_400;
+/// Until when a group is muted for good, Unix ms: the end of the year 9999, so that whoever compares
+/// it with a clock need not know of it.
+pub const MUTED_FOR_GOOD_UNIX_MS: u64 = 253_402_300_799_000;
 
 /// Reactions that one room has in memory, where its messages are there only; over it one
 /// more is refused (106).

@@ -54,6 +54,7 @@ fn answer_abandoned(
         PendingOp::Opened(..)
         | PendingOp::Appended(..)
         | PendingOp::MarkerAdvanced(..)
+        | PendingOp::Muted(..)
         | PendingOp::Reacted(..)
         | PendingOp::HistoryRemoved(..)
         | PendingOp::Pending(_)

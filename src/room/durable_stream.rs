@@ -436,6 +436,11 @@ impl DurableStream {
         &self.roster
     }
 
+    /// The same, to change what is no message's.
+    pub fn roster_mut(&mut self) -> &mut Roster {
+        &mut self.roster
+    }
+
     /// The same, as they will be when all that the store was given is kept.
     pub fn expected_roster(&self) -> Cow<'_, Roster> {
         self.roster.expected(self.pending.roster_changes())
@@ -486,6 +491,7 @@ impl DurableStream {
             | RoomOp::Reactions(_)
             | RoomOp::ChangeRoster(_)
             | RoomOp::Roster(_)
+            | RoomOp::Mute(_)
             | RoomOp::DeadLetters(_)
             | RoomOp::Claim
             | RoomOp::Release

@@ -18,6 +18,7 @@ use super::{
     RoomReply, RosterPage, history, receipts,
 };
 use crate::base::{RoomId, Timestamps};
+use crate::store::StoreResult;
 use crate::wire::chat::Field;
 use crate::wire::{ClientInfo, ErrorCode};
 
@@ -56,6 +57,20 @@ pub(super) fn advance_marker(
         Some(next) => receipts::advance_marker(id, next, by, update, set.store(), out),
         None => Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
     }
+}
+
+/// The store says what a mark came to. The other one of a conversation hears of it.
+pub(super) fn marker_advanced(
+    set: &RoomSet,
+    (id, by, update): (RoomId, ReplyRoute, &ReadMarkerUpdate),
+    outcome: StoreResult,
+    out: &mut RoomOutput,
+) {
+    let (answer, event) = receipts::marker_advanced(outcome);
+    if let (Some(markers), Some(room)) = (event, set.find(id)) {
+        room.messages().conversation().notify_receipt(update, markers, out);
+    }
+    out.answer(id, by, answer);
 }
 
 /// How far everybody is.

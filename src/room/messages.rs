@@ -11,8 +11,8 @@ use std::sync::Arc;
 use super::MessageTiming;
 use super::requests::{
     ChangeRequest, ChannelKey, ConversationsPage, DeadLettersAsk, HistoryPage, HistoryRemoval,
-    LeaveReason, MembersPage, Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RoomPublish,
-    RoomSubscribe, RosterPage, RosterRequest,
+    LeaveReason, MembersPage, MuteRequest, Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage,
+    RoomPublish, RoomSubscribe, RosterPage, RosterRequest,
 };
 use crate::base::{ConnId, DeadLetterPlace, RoomId, ShardId, UserHash};
 use crate::store::{
@@ -91,6 +91,8 @@ pub enum RoomOp {
     ChangeRoster(Box<RosterRequest>),
     /// List the members of a group.
     Roster(Box<RosterPage>),
+    /// Mute a group for one of its members.
+    Mute(Box<MuteRequest>),
     /// List dead letters, let them wait again, or forget them.
     DeadLetters(Box<DeadLettersAsk>),
     /// Of a personal channel: make this the only connection of its user.
@@ -286,6 +288,7 @@ impl RoomOp {
             RoomOp::Reactions(page) => page.channel_key.as_ref(),
             RoomOp::ChangeRoster(request) => request.publish.channel_key.as_ref(),
             RoomOp::Roster(page) => page.channel_key.as_ref(),
+            RoomOp::Mute(request) => Some(&request.channel_key),
             RoomOp::Unsubscribe(_)
             | RoomOp::Presence
             | RoomOp::PresenceStats
@@ -308,6 +311,7 @@ impl RoomOp {
             | RoomOp::Change(_)
             | RoomOp::RemoveHistory(_)
             | RoomOp::ChangeRoster(_)
+            | RoomOp::Mute(_)
             | RoomOp::React(_) => true,
             RoomOp::Subscribe(_)
             | RoomOp::Unsubscribe(_)
@@ -350,6 +354,7 @@ impl RoomOp {
             | RoomOp::React(_)
             | RoomOp::Reactions(_)
             | RoomOp::Roster(_)
+            | RoomOp::Mute(_)
             | RoomOp::DeadLetters(_)
             | RoomOp::Claim
             | RoomOp::Release
@@ -377,6 +382,7 @@ impl RoomOp {
             | RoomOp::Reactions(_)
             | RoomOp::ChangeRoster(_)
             | RoomOp::Roster(_)
+            | RoomOp::Mute(_)
             | RoomOp::DeadLetters(_)
             | RoomOp::Claim
             | RoomOp::Release

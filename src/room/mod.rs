@@ -33,6 +33,7 @@ mod message_ids;
 mod message_requests;
 mod message_timing;
 mod messages;
+mod mutes;
 mod options;
 mod output;
 mod own_writes;
@@ -81,8 +82,8 @@ pub use options::{
 pub use output::{MessageStep, RoomOutput, UnmetMessage};
 pub use requests::{
     ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, DeadLettersAsk, HistoryPage,
-    HistoryQuery, HistoryRemoval, IdSource, LeaveReason, MembersPage, PublishMode, Reaction,
-    ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RetractRight, RoomPublish, RoomSubscribe,
-    RoomSummary, RosterAuthority, RosterPage, RosterRequest, Unrecovered,
+    HistoryQuery, HistoryRemoval, IdSource, LeaveReason, MembersPage, MuteRequest, PublishMode,
+    Reaction, ReactionsPage, ReadMarkerUpdate, ReceiptsPage, RetractRight, RoomPublish,
+    RoomSubscribe, RoomSummary, RosterAuthority, RosterPage, RosterRequest, Unrecovered,
 };
 pub use rooms::Rooms;

@@ -313,6 +313,19 @@ pub struct RosterPage {
     pub count_max: u32,
 }
 
+/// A member mutes a group for itself.
+#[derive(Clone, Debug)]
+pub struct MuteRequest {
+    /// The group's name. Who mutes it need not be subscribed.
+    pub channel_key: ChannelKey,
+    /// The user.
+    pub user: Box<str>,
+    /// The user's personal channel, whose connections hear of it.
+    pub inbox: RoomId,
+    /// Until then, Unix ms; 0 for not any more.
+    pub until_unix_ms: u64,
+}
+
 /// The messages that a user may retract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetractRight {

@@ -20,6 +20,7 @@ use super::history;
 use super::history_removal;
 use super::members::{MemberId, Members};
 use super::message_requests::{self, on_message};
+use super::mutes;
 use super::presence;
 use super::reactions;
 use super::reading::RecoveryRead;
@@ -185,6 +186,7 @@ impl Rooms {
             }
             RoomOp::ChangeRoster(wish) => change_roster(set, rates, now, (room, by, wish), out),
             RoomOp::Roster(page) => message_requests::roster(set, room, &page),
+            RoomOp::Mute(request) => Decision::of(mutes::mute(set, room, by, request, out)),
             RoomOp::DeadLetters(ask) => Decision::of(dead_letters::ask(set, room, by, *ask, out)),
             RoomOp::Claim => self.claim(room, by, member_id, out),
             RoomOp::Release => {
@@ -385,11 +387,10 @@ impl Rooms {
             }
             PendingOp::Read(reading) => self.on_read(now, *reading, outcome, out),
             PendingOp::MarkerAdvanced(id, by, update) => {
-                let (answer, event) = receipts::marker_advanced(outcome);
-                if let (Some(markers), Some(room)) = (event, self.set.find(id)) {
-                    room.messages().conversation().notify_receipt(&update, markers, out);
-                }
-                out.answer(id, by, answer);
+                message_requests::marker_advanced(&self.set, (id, by, &update), outcome, out);
+            }
+            PendingOp::Muted(id, by, request) => {
+                mutes::on_muted(&mut self.set, (id, by, &request), outcome, out);
             }
             PendingOp::Receipts(room, by, count_max) => {
                 out.answer(room, by, receipts::receipts_answer(outcome, count_max));

@@ -30,6 +30,8 @@ pub(super) struct Roster(BTreeMap<Box<str>, Membership>);
 struct Membership {
     role: GroupRole,
     since_unix_ms: u64,
+    /// 0 where it has not muted the group.
+    muted_until_unix_ms: u64,
 }
 
 /// Whether anything was ever said in a group.
@@ -55,8 +57,9 @@ pub(super) enum RosterDecision {
 impl Roster {
     /// As the store has it.
     pub fn of(members: Vec<GroupMember>) -> Roster {
-        let entries = members.into_iter().map(|GroupMember { user, role, since_unix_ms }| {
-            (user, Membership { role, since_unix_ms })
+        let entries = members.into_iter().map(|member| {
+            let GroupMember { user, role, since_unix_ms, muted_until_unix_ms } = member;
+            (user, Membership { role, since_unix_ms, muted_until_unix_ms })
         });
         Roster(entries.collect())
     }
@@ -85,9 +88,19 @@ impl Roster {
         match change.after {
             None => drop(self.0.remove(&change.user)),
             Some(role) => {
-                let membership = Membership { role, since_unix_ms: change.since_unix_ms };
+                let before = self.0.get(&change.user).filter(|before| before.role.is_member());
+                let muted_until_unix_ms = before.map_or(0, |before| before.muted_until_unix_ms);
+                let since_unix_ms = change.since_unix_ms;
+                let membership = Membership { role, since_unix_ms, muted_until_unix_ms };
                 self.0.insert(change.user.clone(), membership);
             }
+        }
+    }
+
+    /// A member has muted the group until then, as is on disk.
+    pub fn mute(&mut self, user: &str, until_unix_ms: u64) {
+        if let Some(member) = self.0.get_mut(user).filter(|member| member.role.is_member()) {
+            member.muted_until_unix_ms = until_unix_ms;
         }
     }
 
@@ -112,12 +125,14 @@ impl Roster {
         let after = (Bound::Excluded(&*page.after), Bound::Unbounded);
         let mut rest = self.0.range::<str, _>(after);
         let (mut shown, mut bytes) = (Vec::new(), 0);
-        for (user, Membership { role, since_unix_ms }) in
-            rest.by_ref().take(page.count_max as usize)
-        {
+        for (user, membership) in rest.by_ref().take(page.count_max as usize) {
             bytes += ENTRY_BYTES + user.len();
-            let (user, role, since_unix_ms) = (user.clone(), *role, *since_unix_ms);
-            shown.push(GroupMember { user, role, since_unix_ms });
+            let Membership { role, since_unix_ms, muted_until_unix_ms } = *membership;
+            // What others have muted is nobody's business.
+            let is_own = page.asker.as_ref().is_none_or(|asker| asker == user);
+            let muted_until_unix_ms = if is_own { muted_until_unix_ms } else { 0 };
+            let user = user.clone();
+            shown.push(GroupMember { user, role, since_unix_ms, muted_until_unix_ms });
             if PRESENCE_BYTES_MAX < bytes {
                 break;
             }

@@ -95,7 +95,8 @@ fn chat_act(call: &ApiChatCall<'_>) -> Option<ApiAct> {
         | ChatRequest::React { .. }
         | ChatRequest::Reactions { .. }
         | ChatRequest::History { .. }
-        | ChatRequest::Roster { .. } => None,
+        | ChatRequest::Roster { .. }
+        | ChatRequest::Mute { .. } => None,
     }
 }
 

@@ -308,6 +308,7 @@ fn chat_summary(method: ApiChatMethod) -> &'static str {
         ApiChatMethod::Kick => "Sends somebody away from a group, as a user or as a moderator.",
         ApiChatMethod::SetRole => "Gives a member of a group a role, as a user or as a moderator.",
         ApiChatMethod::Roster => "Lists the members of a group.",
+        ApiChatMethod::Mute => "Mutes a group for a user.",
     }
 }
 

@@ -107,6 +107,7 @@ fn conversations(page: &[store::Conversation], next: Option<&str>) -> Payload {
         unread: one.unread,
         last: one.last.as_deref(),
         role: one.role,
+        muted_until: one.muted_until_unix_ms,
     });
     chat::conversations(all, next)
 }

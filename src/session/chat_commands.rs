@@ -75,7 +75,8 @@ fn refused_type(
         | Method::Invite
         | Method::Kick
         | Method::SetRole
-        | Method::Roster => None,
+        | Method::Roster
+        | Method::Mute => None,
     }
 }
 
@@ -135,6 +136,9 @@ pub(super) fn serve_verb(
         }
         ChatRequest::Roster { channel, after, limit } => {
             rosters::list(cx, permissions, channel, (after, *limit), reply)
+        }
+        ChatRequest::Mute { channel, mute_s } => {
+            rosters::mute(cx, permissions, channel, *mute_s, reply)
         }
         ChatRequest::Reactions { channel, offsets } => {
             reactions::reactions(cx, permissions, channel, offsets, reply)

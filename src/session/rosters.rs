@@ -1,4 +1,4 @@
-//! Chat methods about the members of a group.
+//! Chat methods about the members of a group, and of a member about the group.
 //!
 //! Deliberately absent: what a member's role allows (`room`), which only the group's home knows.
 
@@ -8,8 +8,10 @@ use super::Context;
 use super::command_out::CommandOut;
 use super::peer_permissions::{ChannelTarget, CommandResult, PeerPermissions};
 use super::publishing::{PublishParts, made_id, room_publish};
+use crate::base::limits::MUTED_FOR_GOOD_UNIX_MS;
 use crate::room::{
-    IdSource, PublishMode, RetractRight, RoomOp, RosterAuthority, RosterPage, RosterRequest,
+    IdSource, MuteRequest, PublishMode, RetractRight, RoomOp, RosterAuthority, RosterPage,
+    RosterRequest,
 };
 use crate::wire::chat::{self, RosterAction};
 use crate::wire::{ErrorCode, ID_TAG};
@@ -57,6 +59,34 @@ pub(super) fn list(
     let asker = permissions.is_client().then(|| permissions.peer().info().user.clone());
     let page = RosterPage { channel_key, asker, after: after.into(), count_max };
     reply.send_request(target.room, RoomOp::Roster(Box::new(page)));
+    Ok(())
+}
+
+/// A member mutes a group for itself: for so long, or for good; 0 takes that back.
+pub(super) fn mute(
+    cx: &Context<'_>,
+    permissions: PeerPermissions<'_>,
+    channel: &str,
+    mute_s: Option<u64>,
+    reply: &mut CommandOut<'_>,
+) -> CommandResult {
+    let target = group(cx, permissions, channel)?;
+    let user = &*permissions.peer().info().user;
+    if user.is_empty() {
+        return Err(ErrorCode::PermissionDenied.into());
+    }
+    let until_unix_ms = match mute_s {
+        None => MUTED_FOR_GOOD_UNIX_MS,
+        Some(0) => 0,
+        Some(mute_s) => cx.now.unix_ms.saturating_add(mute_s.saturating_mul(1_000)),
+    };
+    let request = MuteRequest {
+        channel_key: target.channel_key(),
+        user: user.into(),
+        inbox: permissions.inbox(cx, user),
+        until_unix_ms,
+    };
+    reply.send_request(target.room, RoomOp::Mute(Box::new(request)));
     Ok(())
 }
 

@@ -39,8 +39,8 @@ use super::OpenError;
 use super::disk::{Capacity, Disk, DiskError, SyncMode};
 use super::key;
 use super::messages::{
-    Append, GivenUpMessage, RequestId, StoreError, StoreOp, StoreReply, StoreRequest, StoreResult,
-    WriteEpoch,
+    Append, GivenUpMessage, RemoveHistory, RequestId, StoreError, StoreOp, StoreReply,
+    StoreRequest, StoreResult, WriteEpoch,
 };
 use super::record::{ChannelRecord, DecodeError};
 use append_gate::AppendGate;
@@ -52,7 +52,7 @@ use queue::{QueuedRead, RequestQueue};
 use upkeep::Upkeep;
 use writes::append::{self, QuotaState, Written};
 use writes::markers::{self, Cleared, MarkerWrite};
-use writes::{dead_letters, history_removal, pending, reaction};
+use writes::{dead_letters, history_removal, pending, reaction, roster};
 
 pub(super) use boot::name_key;
 pub use dead_letter_scan::DeadLetterTotals;
@@ -251,6 +251,7 @@ impl<D: Disk> Engine<D> {
                 | StoreResult::Reacted(_)
                 | StoreResult::Reactions(_)
                 | StoreResult::GroupsCounted(_)
+                | StoreResult::Muted(_)
                 | StoreResult::HistoryRemoved(_)
                 | StoreResult::DeadLetters(..)
                 | StoreResult::DeadLettersChanged(_)
@@ -309,15 +310,11 @@ impl<D: Disk> Engine<D> {
                 let (result, durable) = reaction::react(&mut self.channels, &react)?;
                 (StoreResult::Reacted(result), durable)
             }
-            // It is small, and makes room: it works on a full disk, too.
-            StoreOp::RemoveHistory(removal) => {
-                let (last, durable) =
-                    history_removal::remove_history(&mut self.channels, &removal)?;
-                // Reads in progress show no more of it either.
-                self.queue.forget(removal.room, last);
-                self.upkeep.on_removed(removal.room);
-                (StoreResult::HistoryRemoved(last), durable)
+            StoreOp::MuteGroup(mute) => {
+                let (result, durable) = roster::mute(&mut self.channels, &mute)?;
+                (StoreResult::Muted(result), durable)
             }
+            StoreOp::RemoveHistory(removal) => self.remove_history(&removal)?,
             StoreOp::Open(_)
             | StoreOp::Read(_)
             | StoreOp::ReadMarkers(_)
@@ -330,6 +327,19 @@ impl<D: Disk> Engine<D> {
         };
         plan.durable = later(plan.durable, durable);
         Ok(Some(outcome))
+    }
+
+    /// Removes all that was said in a channel. It is small, and makes room: it works on a full disk,
+    /// too.
+    fn remove_history(
+        &mut self,
+        removal: &RemoveHistory,
+    ) -> Result<(StoreResult, SyncMode), StoreError> {
+        let (last, durable) = history_removal::remove_history(&mut self.channels, removal)?;
+        // Reads in progress show no more of it either.
+        self.queue.forget(removal.room, last);
+        self.upkeep.on_removed(removal.room);
+        Ok((StoreResult::HistoryRemoved(last), durable))
     }
 
     /// One slice of a read.

@@ -320,7 +320,7 @@ impl<D: Disk> Inspection<D> {
                     key::name_of(key).is_some() && record::take_markers(value).is_ok()
                 }
                 StoreKeyspace::GroupMembers => {
-                    key::name_of(key).is_some() && record::take_group_role(value).is_ok()
+                    key::name_of(key).is_some() && record::MemberRecord::take(value).is_ok()
                 }
                 StoreKeyspace::Conversations | StoreKeyspace::UserGroups => {
                     key::name_of(key).is_some() && record::take_conversation(value).is_ok()

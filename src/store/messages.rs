@@ -24,7 +24,7 @@ pub use self::reactions::{
     ReactionTotals, ReactionsQuery,
 };
 pub use self::results::{StoreReply, StoreResult};
-pub use self::roster::RosterChange;
+pub use self::roster::{MuteGroup, MuteResult, RosterChange};
 
 /// The number of a request, unique among those of one shard that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,6 +114,8 @@ pub enum StoreOp {
     Reactions(Box<ReactionsQuery>),
     /// Count the groups of the user of this personal channel. → `GroupsCounted`.
     CountGroups(RoomId),
+    /// Mute a group for one of its members. → `Muted`.
+    MuteGroup(Box<MuteGroup>),
     /// Remove all messages of a channel. → `HistoryRemoved`.
     RemoveHistory(RemoveHistory),
     /// Count a delivery attempt of a pending message. → `Done`.
@@ -150,6 +152,7 @@ impl StoreOp {
             | StoreOp::DeadLetter(_)
             | StoreOp::ChangeDeadLetters(_)
             | StoreOp::RemoveHistory(_)
+            | StoreOp::MuteGroup(_)
             | StoreOp::React(_) => StoreOpClass::Write,
             StoreOp::Open(_)
             | StoreOp::Read(_)
@@ -402,6 +405,8 @@ pub struct Conversation {
     pub last: Option<Arc<Publication>>,
     /// What the user is there, if it is a group.
     pub role: Option<GroupRole>,
+    /// Until when the user has muted it, Unix ms; 0 where it has not.
+    pub muted_until_unix_ms: u64,
 }
 
 impl Conversation {

@@ -39,11 +39,11 @@ pub use messages::{
     Addressee, AdvanceMarker, Append, ChangeDeadLetters, ChangedDeadLetters, ChannelCreated,
     Conversation, ConversationsQuery, DeadLetterCause, DeadLetterEntry, DeadLetterFate,
     DeadLettersQuery, DeliveryAttempt, DuePage, Flow, GivenUpMessage, HistoryRange, KnownId,
-    MarkerPosition, MessageReactions, NewDeadLetter, OpenChannel, OpenedChannel, PendingMessage,
-    PendingQuery, React, ReactedMessages, ReactionPage, ReactionRejection, ReactionResult,
-    ReactionTotals, ReactionsQuery, ReadMarkers, ReadMarkersQuery, ReadOrder, RemoveHistory,
-    RequestId, Requester, RosterChange, StoreError, StoreOp, StoreOpClass, StoreReply,
-    StoreRequest, StoreResult, WriteEpoch,
+    MarkerPosition, MessageReactions, MuteGroup, MuteResult, NewDeadLetter, OpenChannel,
+    OpenedChannel, PendingMessage, PendingQuery, React, ReactedMessages, ReactionPage,
+    ReactionRejection, ReactionResult, ReactionTotals, ReactionsQuery, ReadMarkers,
+    ReadMarkersQuery, ReadOrder, RemoveHistory, RequestId, Requester, RosterChange, StoreError,
+    StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult, WriteEpoch,
 };
 pub use opening::{go_on_without, open};
 pub use options::{Durability, Options, Retention};

@@ -28,7 +28,7 @@ mod tests;
 use fields::{RecordFields, put_bytes, put_number};
 use text::{put_text, take_text};
 
-pub use groups::{put_group_role, take_group_role};
+pub use groups::MemberRecord;
 pub use reactions::{put_reaction, put_reaction_totals, take_reaction, take_reaction_totals};
 
 /// The bytes are no record of this kind.

@@ -149,7 +149,7 @@ impl<E: Disk> Copier<'_, E> {
                 StoreKeyspace::Markers => markers(key, value, &head),
                 StoreKeyspace::GroupMembers => {
                     let room = key::name_of(key).map(|(room, _)| room);
-                    let is_good = record::take_group_role(value).is_ok();
+                    let is_good = record::MemberRecord::take(value).is_ok();
                     room.and_then(head).filter(|_| is_good).map(|_| value.to_vec())
                 }
                 StoreKeyspace::Conversations | StoreKeyspace::UserGroups => {

@@ -64,6 +64,7 @@ pub enum Field {
     Reverse,
     Member,
     Role,
+    MuteS,
 }
 
 /// This field of a method's data cannot be right.
@@ -72,7 +73,7 @@ pub struct InvalidFieldError(pub Field);
 
 impl Field {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Field; 17] = [
+    pub const ALL: [Field; 18] = [
         Field::Data,
         Field::Channel,
         Field::Id,
@@ -90,6 +91,7 @@ impl Field {
         Field::Reverse,
         Field::Member,
         Field::Role,
+        Field::MuteS,
     ];
 
     /// Its name in the data.
@@ -112,6 +114,7 @@ impl Field {
             Field::Reverse => "reverse",
             Field::Member => "member",
             Field::Role => "role",
+            Field::MuteS => "mute_s",
         }
     }
 
@@ -136,6 +139,7 @@ impl Field {
             Field::Reverse => "bad request: reverse",
             Field::Member => "bad request: member",
             Field::Role => "bad request: role",
+            Field::MuteS => "bad request: mute_s",
         };
         (number, text, is_temporary)
     }

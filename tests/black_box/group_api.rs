@@ -149,3 +149,39 @@ fn members_that_a_backend_made_outlive_a_killed_server_and_a_repeat_is_harmless(
     assert_eq!((&page["members"][0]["user"], &page["next"]), (&json!("anna"), &json!("anna")));
     assert!(page["members"][0]["since"].as_u64().is_some_and(|since| 0 < since), "{page}");
 }
+
+#[test]
+fn a_mute_is_the_users_own_and_outlives_a_killed_server() {
+    let mut world = World::start();
+    for user in ["anna", "ben"] {
+        world.done("join", user, json!({}));
+    }
+    let mut ben = Peer::user(world.server.address(), "ben");
+    world.done("mute", "ben", json!({ "mute_s": 3_600 }));
+    let until = loop {
+        let object = ben.object();
+        let muted = &object["push"]["message"]["data"]["muted"];
+        if muted.is_object() {
+            assert_eq!(muted["channel"], CHANNEL, "{object}");
+            break muted["until"].as_u64().expect("a time");
+        }
+    };
+    world.server.signal("KILL");
+    world.server.wait();
+    world.server.start_again();
+    let until_of = |user: &str| {
+        let rooms = world.done("rooms", user, json!({}))["rooms"].take();
+        rooms[0]["muted_until"].as_u64()
+    };
+    assert_eq!((until_of("ben"), until_of("anna")), (Some(until), None));
+    let mut anna = Peer::user(world.server.address(), "anna");
+    let roster = json!({ "rpc": { "method": "chat.roster", "data": { "channel": CHANNEL } } });
+    let listed = anna.call(roster);
+    assert!(!listed.to_string().contains("muted_until"), "{listed}");
+    world.done("mute", "ben", json!({}));
+    assert!(until_of("ben").is_some_and(|for_good| until < for_good));
+    world.done("mute", "ben", json!({ "mute_s": 0 }));
+    assert_eq!(until_of("ben"), None);
+    world.refused("mute", "carl", json!({}), 403, "permission denied");
+    world.refused("mute", "ben", json!({ "mute_s": -1 }), 400, "bad request: mute_s");
+}

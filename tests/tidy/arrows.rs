@@ -115,7 +115,7 @@ const ORDERS: &[(&str, &str)] = &[
          message_ids own_writes pending_messages pending_removals roster durable_stream stream conversation inbox_order inbox \
          membership_events presence receipts changes reaction_notices reactions decision reading \
          room_memory reopening history room_messages room room_table room_set request_order \
-         message_requests roster_changes history_removal dead_letters abandoned single_sessions rooms",
+         message_requests mutes roster_changes history_removal dead_letters abandoned single_sessions rooms",
     ),
 ];
 

@@ -30,7 +30,7 @@ fn asked_as_user(method: ApiChatMethod, more: &Value) -> (RoomId, ServerChat, us
 #[test]
 fn what_is_done_as_a_user_comes_to_the_room_that_it_is_about() {
     use ApiChatMethod::{Ack, Edit, Publish, React, Read, Receipts, Retract, Rooms, Send};
-    use ApiChatMethod::{Invite, Join, Kick, Leave, Roster, SetRole};
+    use ApiChatMethod::{Invite, Join, Kick, Leave, Mute, Roster, SetRole};
     let all = json!({
         "channel": "room:1", "to": "bob", "offset": 1, "data": 1, "member": "bob", "role": "admin",
     });
@@ -50,6 +50,7 @@ fn what_is_done_as_a_user_comes_to_the_room_that_it_is_about() {
         (Kick, "room:1"),
         (SetRole, "room:1"),
         (Roster, "room:1"),
+        (Mute, "room:1"),
     ] {
         let (room, chat, cost) = asked_as_user(method, &all);
         assert_eq!(room, NameKey([1, 2]).room("t", channel), "{method:?}");

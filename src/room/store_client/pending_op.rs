@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::super::{
-    ChangeRequest, Reaction, ReadMarkerUpdate, ReplyTo, RoomSubscribe, RosterRequest,
+    ChangeRequest, MuteRequest, Reaction, ReadMarkerUpdate, ReplyTo, RoomSubscribe, RosterRequest,
 };
 use crate::base::{RoomId, ShardId};
 use crate::store::{Requester, WriteEpoch};
@@ -34,6 +34,8 @@ pub(in crate::room) enum PendingOp {
     Reactions(RoomId, ReplyRoute),
     /// The groups of a user that shall be in one more.
     GroupsCounted(RoomId, ReplyRoute, Box<RosterRequest>),
+    /// A member mutes a group.
+    Muted(RoomId, ReplyRoute, Box<MuteRequest>),
     /// What was said is removed; in a conversation of the two users of these inboxes.
     HistoryRemoved(RoomId, ReplyRoute, Option<[RoomId; 2]>),
     /// A page of what waits for a user.

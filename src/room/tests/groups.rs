@@ -420,3 +420,75 @@ fn what_the_store_kept_although_it_refused_it_counts_when_it_is_read_again() {
     let is_member = world.roster(OPEN).iter().any(|(user, _)| user == "bob");
     assert_eq!(expelled.is_empty(), is_member, "who is none any more is not in");
 }
+
+fn mute_op(place: Place, user: &str, until_unix_ms: u64) -> RoomOp {
+    let (channel_key, inbox) = (channel_key(place.1, place.2), inbox(user));
+    RoomOp::Mute(Box::new(MuteRequest { channel_key, user: user.into(), inbox, until_unix_ms }))
+}
+
+impl World {
+    /// Until when each has muted a group, as `asker` is shown.
+    fn mutes(&mut self, place: Place, asker: Option<&str>) -> Vec<u64> {
+        let (members, _) = self.page(place, asker, "", 1_000).unwrap();
+        members.into_iter().map(|one| one.muted_until_unix_ms).collect()
+    }
+}
+
+#[test]
+fn a_member_mutes_a_group_and_its_own_connections_alone_hear_of_it() {
+    let mut world = World::new();
+    come(&mut world, BOBS, "bob", 4);
+    world.joins(OPEN, "ann");
+    world.joins(OPEN, "bob");
+    world.enters(OPEN, "ann", 1);
+    world.out.events().clear();
+    assert!(matches!(world.ask(2, GROUP, mute_op(OPEN, "bob", 9)), RoomReply::Done));
+    let told = std::mem::take(world.out.events()).into_iter();
+    let told: Vec<(RoomId, String)> = told
+        .filter_map(|(_, event)| match event {
+            RoomEvent::Notice(room, data) => {
+                Some((room, String::from_utf8(data.bytes.to_vec()).unwrap()))
+            }
+            _ => None,
+        })
+        .collect();
+    let want = r#"{"muted":{"channel":"group:1","until":9}}"#.to_owned();
+    assert_eq!(told, [(BOBS, want)]);
+    assert_eq!(world.said(GROUP).len(), 0, "nothing is said of it");
+    world.does(OPEN, "ann", (RosterAction::SetRole(GroupRole::Admin), "bob"));
+    for crash in [None, Some(Crash::Killed), Some(Crash::PowerCut)] {
+        if let Some(crash) = crash {
+            world = world.restart(crash);
+        }
+        assert_eq!(world.mutes(OPEN, Some("bob")), [0, 9]);
+        assert_eq!(world.mutes(OPEN, Some("ann")), [0, 0], "it is for nobody else");
+        assert_eq!(world.mutes(OPEN, None), [0, 9], "a backend asks");
+    }
+    assert!(matches!(world.ask(2, GROUP, mute_op(OPEN, "bob", 0)), RoomReply::Done));
+    assert_eq!(world.mutes(OPEN, Some("bob")), [0, 0]);
+}
+
+#[test]
+fn who_is_no_member_mutes_nothing_and_a_mute_ends_with_the_membership() {
+    let mut world = World::new();
+    world.joins(OPEN, "ann");
+    world.does(OPEN, "ann", (RosterAction::Invite, "bob"));
+    for user in ["bob", "zoe"] {
+        let answer = world.ask(2, GROUP, mute_op(OPEN, user, 9));
+        check_refused(&answer, ErrorCode::PermissionDenied);
+    }
+    world.joins(OPEN, "bob");
+    assert!(matches!(world.ask(2, GROUP, mute_op(OPEN, "bob", 9)), RoomReply::Done));
+    // What is asked behind a farewell finds no member, also where the store was not heard of.
+    world.asleep = true;
+    let leave = roster_op(OPEN, "bob", (RosterAction::Leave, "bob"), RosterAuthority::Entrant);
+    let left = world.begin(HOME, 5, GROUP, leave);
+    let muted = world.begin(HOME, 6, GROUP, mute_op(OPEN, "bob", 11));
+    world.settle();
+    world.asleep = false;
+    world.settle();
+    assert!(matches!(world.answer(left), Some(RoomReply::Done)));
+    check_refused(&world.answer(muted).unwrap(), ErrorCode::PermissionDenied);
+    world.joins(OPEN, "bob");
+    assert_eq!(world.mutes(OPEN, Some("bob")), [0, 0]);
+}

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::{
-    ChangedDeadLetters, Conversation, DeadLetterEntry, DuePage, OpenedChannel, PendingMessage,
-    ReactionPage, ReactionResult, ReadMarkers, RequestId, StoreError,
+    ChangedDeadLetters, Conversation, DeadLetterEntry, DuePage, MuteResult, OpenedChannel,
+    PendingMessage, ReactionPage, ReactionResult, ReadMarkers, RequestId, StoreError,
 };
 use crate::base::{DeadLetterPlace, RoomId};
 use crate::wire::Publication;
@@ -53,6 +53,8 @@ pub enum StoreResult {
     Reactions(ReactionPage),
     /// To `CountGroups`: at most as many as there may be.
     GroupsCounted(u32),
+    /// To `MuteGroup`.
+    Muted(MuteResult),
     /// To `RemoveHistory`: the last offset that is removed; 0 where the store has no channel.
     HistoryRemoved(u64),
     /// To `DeadLetters`: as many as one answer may hold, and the place that the next page comes
@@ -150,6 +152,12 @@ impl StoreResult {
         Ok(count)
     }
 
+    /// The answer to `MuteGroup`: what became of it.
+    pub fn muted(self) -> Result<MuteResult, StoreError> {
+        let StoreResult::Muted(result) = self else { return Err(self.failure()) };
+        Ok(result)
+    }
+
     /// Why it failed.
     pub fn failure(self) -> StoreError {
         match self {
@@ -165,6 +173,7 @@ impl StoreResult {
             | StoreResult::Reacted(_)
             | StoreResult::Reactions(_)
             | StoreResult::GroupsCounted(_)
+            | StoreResult::Muted(_)
             | StoreResult::HistoryRemoved(_)
             | StoreResult::DeadLetters(..)
             | StoreResult::DeadLettersChanged(_)

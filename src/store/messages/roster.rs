@@ -1,4 +1,5 @@
-//! Who the members of a group are, as values: how that changes with a message.
+//! Who the members of a group are, as values: how that changes with a message, and how a member
+//! mutes the group for itself.
 //!
 //! Deliberately absent: who may change it (`room`).
 
@@ -23,6 +24,26 @@ pub struct RosterChange {
     pub after: Option<GroupRole>,
     /// Since when the user is a member, or invited, Unix ms.
     pub since_unix_ms: u64,
+}
+
+/// A member mutes a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MuteGroup {
+    /// The group.
+    pub room: RoomId,
+    /// The member.
+    pub user: Box<str>,
+    /// Until then, Unix ms; 0 for not any more.
+    pub until_unix_ms: u64,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MuteResult {
+    /// It is written.
+    Muted,
+    /// The user is no member; nothing changed.
+    NoMember,
 }
 
 impl RosterChange {

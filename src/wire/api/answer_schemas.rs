@@ -108,7 +108,8 @@ fn chat(method: ApiChatMethod, members: AnswerMembers) -> AnswerMembers {
         | ApiChatMethod::Leave
         | ApiChatMethod::Invite
         | ApiChatMethod::Kick
-        | ApiChatMethod::SetRole => members,
+        | ApiChatMethod::SetRole
+        | ApiChatMethod::Mute => members,
         ApiChatMethod::Receipts => {
             let receipt = AnswerMembers::default().always("user", any_text());
             page(members, "receipts", markers(receipt))
@@ -117,13 +118,15 @@ fn chat(method: ApiChatMethod, members: AnswerMembers) -> AnswerMembers {
             let room = AnswerMembers::default().always("channel", any_text());
             let room = markers(room.always("head", offset())).always("unread", count());
             let room = room.perhaps("last", named(PUBLICATION)).perhaps("role", role());
+            let room = room.perhaps("muted_until", muted_until());
             page(members, "rooms", room)
         }
         ApiChatMethod::Roster => {
             let member = AnswerMembers::default().always("user", any_text());
             let member = member.always("role", role());
             let since = count().description(Some("Unix milliseconds."));
-            page(members, "members", member.always("since", since))
+            let member = member.always("since", since).perhaps("muted_until", muted_until());
+            page(members, "members", member)
         }
     }
 }
@@ -131,6 +134,11 @@ fn chat(method: ApiChatMethod, members: AnswerMembers) -> AnswerMembers {
 /// What a user is in a group.
 fn role() -> ObjectBuilder {
     word(GroupRole::ALL.map(GroupRole::word))
+}
+
+/// Until when a group is muted.
+fn muted_until() -> ObjectBuilder {
+    count().description(Some("Unix milliseconds; none: it is not muted."))
 }
 
 /// How far a user is.

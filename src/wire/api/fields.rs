@@ -86,6 +86,7 @@ fields! {
     AsModerator = "as_moderator",
     Member = "member",
     Role = "role",
+    MuteS = "mute_s",
     By = "by",
     Prefix = "prefix",
     HoldS = "hold_s",
@@ -117,6 +118,7 @@ impl From<Field> for ApiField {
             Field::Reverse => ApiField::Reverse,
             Field::Member => ApiField::Member,
             Field::Role => ApiField::Role,
+            Field::MuteS => ApiField::MuteS,
         }
     }
 }

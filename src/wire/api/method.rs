@@ -85,6 +85,7 @@ pub enum ApiChatMethod {
     Kick,
     SetRole,
     Roster,
+    Mute,
 }
 
 impl ApiChatMethod {
@@ -106,6 +107,7 @@ impl ApiChatMethod {
             ApiChatMethod::Kick => Method::Kick,
             ApiChatMethod::SetRole => Method::SetRole,
             ApiChatMethod::Roster => Method::Roster,
+            ApiChatMethod::Mute => Method::Mute,
         }
     }
 
@@ -126,7 +128,8 @@ impl ApiChatMethod {
             | ApiChatMethod::Rooms
             | ApiChatMethod::Join
             | ApiChatMethod::Leave
-            | ApiChatMethod::Roster => false,
+            | ApiChatMethod::Roster
+            | ApiChatMethod::Mute => false,
         }
     }
 
@@ -148,13 +151,14 @@ impl ApiChatMethod {
             ApiChatMethod::Kick => "chat.kick",
             ApiChatMethod::SetRole => "chat.set_role",
             ApiChatMethod::Roster => "chat.roster",
+            ApiChatMethod::Mute => "chat.mute",
         }
     }
 }
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 46] = [
+    pub const ALL: [ApiMethod; 47] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
@@ -191,6 +195,7 @@ impl ApiMethod {
         ApiMethod::Chat(ApiChatMethod::Kick),
         ApiMethod::Chat(ApiChatMethod::SetRole),
         ApiMethod::Chat(ApiChatMethod::Roster),
+        ApiMethod::Chat(ApiChatMethod::Mute),
         ApiMethod::Operator(ApiOperatorMethod::ConnectionsList),
         ApiMethod::Operator(ApiOperatorMethod::RoomsTop),
         ApiMethod::Operator(ApiOperatorMethod::DeadLettersList),

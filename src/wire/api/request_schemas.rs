@@ -23,7 +23,7 @@ use crate::base::limits::{
     API_BLOCKS_LISTED_DEFAULT, API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX,
     API_TAGS_MAX, API_WHITELIST_MAX, BLOCK_NAME_BYTES_MAX, CLOSE_CODES_OF_OTHERS,
     CLOSE_REASON_BYTES_MAX, DATA_LEVELS_MAX, HISTORY_ANSWER_MAX, INFO_BYTES_MAX,
-    MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, REACTION_BYTES_MAX,
+    MESSAGE_ID_BYTES_MAX, MUTE_S_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, REACTION_BYTES_MAX,
 };
 use crate::wire::chat::{GroupRole, OWN_TAGS};
 
@@ -279,6 +279,11 @@ fn chat(method: ApiChatMethod, fields: CallFields) -> CallFields {
             of_member(in_channel(fields)).needed(ApiField::Role, word(roles.map(GroupRole::word)))
         }
         ApiChatMethod::Roster => page(in_channel(fields)),
+        ApiChatMethod::Mute => {
+            let mute_s = number(0..=MUTE_S_MAX)
+                .description(Some("For so long; none: for good. 0: not any more."));
+            in_channel(fields).optional(ApiField::MuteS, mute_s)
+        }
     }
 }
 

@@ -30,6 +30,8 @@ pub struct ConversationEntry<'a> {
     pub unread: u64,
     pub last: Option<&'a Publication>,
     pub role: Option<GroupRole>,
+    /// 0 where it is not muted.
+    pub muted_until: u64,
 }
 
 /// It is done: `{}`.
@@ -80,7 +82,7 @@ pub fn receipts<'a>(page: impl IntoIterator<Item = Receipt<'a>>, next: Option<&s
 }
 
 /// A page of a user's conversations:
-/// `{rooms: [{channel, head, delivered, read, unread, role, last}], next}`.
+/// `{rooms: [{channel, head, delivered, read, unread, role, muted_until, last}], next}`.
 pub fn conversations<'a>(
     page: impl IntoIterator<Item = ConversationEntry<'a>>,
     next: Option<&str>,
@@ -94,6 +96,9 @@ pub fn conversations<'a>(
             members.number("unread", one.unread);
             if let Some(role) = one.role {
                 members.text("role", role.word());
+            }
+            if one.muted_until != 0 {
+                members.number("muted_until", one.muted_until);
             }
             if let Some(last) = one.last {
                 members.object("last", |members| put_publication(last, members));

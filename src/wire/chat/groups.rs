@@ -57,6 +57,8 @@ pub struct GroupMember {
     pub role: GroupRole,
     /// Since when it is a member, or invited, Unix ms.
     pub since_unix_ms: u64,
+    /// Until when it has muted the group, Unix ms; 0 where it has not.
+    pub muted_until_unix_ms: u64,
 }
 
 impl GroupRole {
@@ -109,18 +111,31 @@ pub fn role_notice(channel: &str, user: &str, role: Option<GroupRole>, by: &str)
     })
 }
 
+/// A user has muted a group until then, or not any more (0): `{"muted": {channel, until}}`.
+pub fn muted_notice(channel: &str, until_unix_ms: u64) -> Payload {
+    payload(|members| {
+        members.object("muted", |members| {
+            members.text("channel", channel);
+            members.number("until", until_unix_ms);
+        });
+    })
+}
+
 /// Whether a message says that a user has another role.
 pub fn is_role_change(message: &Publication) -> bool {
     message.tag(MEMBER_TAG).is_some()
 }
 
-/// A page of a group's members: `{members: [{user, role, since}], next}`.
+/// A page of a group's members: `{members: [{user, role, since, muted_until}], next}`.
 pub fn roster(page: &[GroupMember], next: Option<&str>) -> Payload {
     payload(|members| {
         members.list("members", page, |one, members| {
             members.text("user", &one.user);
             members.text("role", one.role.word());
             members.number("since", one.since_unix_ms);
+            if one.muted_until_unix_ms != 0 {
+                members.number("muted_until", one.muted_until_unix_ms);
+            }
         });
         if let Some(next) = next {
             members.text("next", next);
@@ -155,9 +170,17 @@ mod tests {
 
     #[test]
     fn a_page_lists_users_with_their_roles() {
-        let one = GroupMember { user: "ann".into(), role: GroupRole::Owner, since_unix_ms: 7 };
-        let page = roster(std::slice::from_ref(&one), Some("ann"));
+        let ann = GroupMember {
+            user: "ann".into(),
+            role: GroupRole::Owner,
+            since_unix_ms: 7,
+            muted_until_unix_ms: 0,
+        };
+        let page = roster(std::slice::from_ref(&ann), Some("ann"));
         let want = r#"{"members":[{"user":"ann","role":"owner","since":7}],"next":"ann"}"#;
+        assert_eq!(page.bytes, want);
+        let page = roster(&[GroupMember { muted_until_unix_ms: 9, ..ann }], None);
+        let want = r#"{"members":[{"user":"ann","role":"owner","since":7,"muted_until":9}]}"#;
         assert_eq!(page.bytes, want);
         assert_eq!(roster(&[], None).bytes, r#"{"members":[]}"#);
     }

@@ -26,8 +26,8 @@ pub use edits::{
     superseded,
 };
 pub use groups::{
-    GroupMember, GroupRole, RoleTags, RosterAction, is_role_change, role_change, role_notice,
-    roster,
+    GroupMember, GroupRole, RoleTags, RosterAction, is_role_change, muted_notice, role_change,
+    role_notice, roster,
 };
 pub use histories::{ChannelSince, HistoryPart, histories};
 pub use notices::{

@@ -11,7 +11,7 @@ use super::groups::{GroupRole, RosterAction};
 use super::histories::{self, ChannelSince};
 use super::reactions::reaction_is_valid;
 use crate::base::limits::{
-    MESSAGE_ID_BYTES_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, REACTION_OFFSETS_MAX,
+    MESSAGE_ID_BYTES_MAX, MUTE_S_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, REACTION_OFFSETS_MAX,
 };
 use crate::base::{ConnId, ShardId, Trace};
 use crate::wire::error_code::{Field, InvalidFieldError};
@@ -40,6 +40,7 @@ pub enum Method {
     Kick,
     SetRole,
     Roster,
+    Mute,
 }
 
 /// A method with its data, which may be right.
@@ -126,6 +127,12 @@ pub enum ChatRequest<'a> {
         after: Cow<'a, str>,
         limit: u32,
     },
+    /// Mute a group for this user.
+    Mute {
+        channel: Cow<'a, str>,
+        /// For so long; nothing is for good, and 0 not any more.
+        mute_s: Option<u64>,
+    },
 }
 
 /// Which channels a request is about.
@@ -156,7 +163,8 @@ impl<'a> ChatRequest<'a> {
             | ChatRequest::React { channel, .. }
             | ChatRequest::Reactions { channel, .. }
             | ChatRequest::ChangeRoster { channel, .. }
-            | ChatRequest::Roster { channel, .. } => ChatPlace::Channel(channel),
+            | ChatRequest::Roster { channel, .. }
+            | ChatRequest::Mute { channel, .. } => ChatPlace::Channel(channel),
             ChatRequest::Send { to, .. } => ChatPlace::Conversation(to),
             ChatRequest::Rooms { .. } => ChatPlace::Inbox,
             ChatRequest::History { .. } => ChatPlace::Several,
@@ -179,7 +187,7 @@ pub struct ChatMessage<'a> {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Method; 19] = [
+    pub const ALL: [Method; 20] = [
         Method::Publish,
         Method::Send,
         Method::Ack,
@@ -199,6 +207,7 @@ impl Method {
         Method::Kick,
         Method::SetRole,
         Method::Roster,
+        Method::Mute,
     ];
 
     /// By its name behind `chat.`.
@@ -223,6 +232,7 @@ impl Method {
             "kick" => Some(Method::Kick),
             "set_role" => Some(Method::SetRole),
             "roster" => Some(Method::Roster),
+            "mute" => Some(Method::Mute),
             _ => None,
         }
     }
@@ -248,7 +258,8 @@ impl Method {
             | Method::Leave
             | Method::Invite
             | Method::Kick
-            | Method::SetRole => false,
+            | Method::SetRole
+            | Method::Mute => false,
         }
     }
 
@@ -317,7 +328,8 @@ impl Method {
             | Method::Invite
             | Method::Kick
             | Method::SetRole
-            | Method::Roster => self.read_of_group(&fields)?,
+            | Method::Roster
+            | Method::Mute => self.read_of_group(&fields)?,
         })
     }
 
@@ -333,6 +345,10 @@ impl Method {
             Method::Invite => RosterAction::Invite,
             Method::Kick => RosterAction::Kick,
             Method::SetRole => RosterAction::SetRole(role(fields)?),
+            Method::Mute => {
+                let mute_s = fields.number(Field::MuteS, 0..=MUTE_S_MAX)?;
+                return Ok(ChatRequest::Mute { channel, mute_s });
+            }
             Method::Roster
             | Method::Publish
             | Method::Send

@@ -360,6 +360,7 @@ fn answers_say_how_far_everybody_is() {
         unread: 1,
         last: Some(&last),
         role: Some(GroupRole::Admin),
+        muted_until: 77,
     };
     let ahead = ConversationEntry {
         channel: "d",
@@ -369,11 +370,12 @@ fn answers_say_how_far_everybody_is() {
         unread: 0,
         last: None,
         role: None,
+        muted_until: 0,
     };
     let want = json!({ "rooms": [
         {
             "channel": "c", "head": 9, "delivered": 8, "read": 7, "unread": 1,
-            "role": "admin",
+            "role": "admin", "muted_until": 77,
             "last": {
                 "data": 1, "offset": 9,
                 "info": { "user": "a\"\n", "client": CLIENT, "chan_info": {} },

@@ -197,6 +197,7 @@ fn conversations_are_asked_of_ones_own_inbox() {
             unread: 1,
             last: Some(Arc::new(last)),
             role: None,
+            muted_until_unix_ms: 0,
         }];
         harness.answer(room, RoomReply::Conversations(page, None));
         let last = json!({ "data": 1, "offset": 6, "tags": { "id": "i" }, "time": 9 });

@@ -2,7 +2,8 @@
 //! are in.
 
 use super::*;
-use crate::room::{GroupEntry, RosterAuthority, RosterPage, RosterRequest};
+use crate::base::limits::{MUTE_S_MAX, MUTED_FOR_GOOD_UNIX_MS};
+use crate::room::{GroupEntry, MuteRequest, RosterAuthority, RosterPage, RosterRequest};
 use crate::wire::chat::{GroupMember, GroupRole, RosterAction};
 
 fn roster_request(op: &RoomOp) -> &RosterRequest {
@@ -169,12 +170,51 @@ fn the_members_of_a_group_are_listed_in_pages() {
         let RosterPage { channel_key, asker, after, count_max } = &**page;
         assert_eq!(channel(channel_key.as_ref()), Some("group:1"));
         assert_eq!((asker.as_deref(), &**after, *count_max), (Some("ann"), "a", 2));
-        let one = |user: &str, role| GroupMember { user: user.into(), role, since_unix_ms: 7 };
+        let one = |user: &str, role| GroupMember {
+            user: user.into(),
+            role,
+            since_unix_ms: 7,
+            muted_until_unix_ms: 0,
+        };
         let members = vec![one("ann", GroupRole::Owner), one("bob", GroupRole::Invited)];
         harness.answer(room, RoomReply::Roster(members, Some("bob".into())));
         harness.check_rpc(&json!({ "members": [
             { "user": "ann", "role": "owner", "since": 7 },
             { "user": "bob", "role": "invited", "since": 7 },
         ], "next": "bob" }));
+    });
+}
+
+#[test]
+fn a_group_is_muted_for_a_time_for_good_or_not_any_more() {
+    both(|encoding| {
+        let mut harness = with_groups("ann", encoding);
+        let now_unix_ms = harness.now.unix_ms;
+        for (mute_s, until_unix_ms) in [
+            (json!(3_600), now_unix_ms + 3_600_000),
+            (json!(0), 0),
+            (json!(MUTE_S_MAX), now_unix_ms + MUTE_S_MAX * 1_000),
+            (json!(null), MUTED_FOR_GOOD_UNIX_MS),
+        ] {
+            let mut data = json!({ "channel": "group:1" });
+            if !mute_s.is_null() {
+                data["mute_s"] = mute_s;
+            }
+            harness.call("chat.mute", &data);
+            let (room, op) = harness.asked();
+            let RoomOp::Mute(request) = op else { panic!("{op:?}") };
+            let MuteRequest { channel_key, user, inbox, until_unix_ms: until } = &**request;
+            assert_eq!((&*channel_key.channel, &**user, *until), ("group:1", "ann", until_unix_ms));
+            assert_eq!(*inbox, NAMES.inbox("", "ann"));
+            harness.answer(room, RoomReply::Done);
+            harness.check_rpc(&json!({}));
+        }
+        harness.call("chat.mute", &json!({ "channel": "group:1", "mute_s": MUTE_S_MAX + 1 }));
+        harness.check_error(107, "bad request: mute_s");
+        harness.call("chat.mute", &json!({ "channel": "room:1" }));
+        harness.check_error(108, "not available");
+        let mut nameless = with_groups("", encoding);
+        nameless.call("chat.mute", &json!({ "channel": "group:1" }));
+        nameless.check_denied("without a name");
     });
 }

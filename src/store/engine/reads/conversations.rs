@@ -115,9 +115,11 @@ fn conversation<D: Disk>(
 ) -> Result<Option<Conversation>, StoreError> {
     // A removed channel stays among the conversations for a moment.
     let Some(head) = channels.head(room)? else { return Ok(None) };
-    let mut role = None;
+    let (mut role, mut muted_until_unix_ms) = (None, 0);
     if channels.rules(head.namespace()).has_rosters {
-        role = roster::role(channels, room, user, budget)?;
+        let member = roster::member(channels, room, user, budget)?;
+        role = member.as_ref().map(|member| member.role);
+        muted_until_unix_ms = member.map_or(0, |member| member.muted_until_unix_ms);
         // What is said there is for members. Others were here before it was a group.
         match role {
             Some(GroupRole::Member | GroupRole::Admin | GroupRole::Owner) => (),
@@ -137,13 +139,15 @@ fn conversation<D: Disk>(
     // Its record, its read markers, and its head are a read each.
     (0..3).for_each(|_| budget.got(0));
     let unread = unread(channels, room, &head, markers.read, budget)?;
-    Ok(Some(Conversation { channel, head: head.offset(), markers, unread, last, role }))
+    let head = head.offset();
+    Ok(Some(Conversation { channel, head, markers, unread, last, role, muted_until_unix_ms }))
 }
 
 /// A group that a user is invited to, without anything that is said there.
 fn invitation(channel: Box<str>) -> Conversation {
     let (markers, role) = (ReadMarkers::default(), Some(GroupRole::Invited));
-    Conversation { channel, head: 0, markers, unread: 0, last: None, role }
+    let muted_until_unix_ms = 0;
+    Conversation { channel, head: 0, markers, unread: 0, last: None, role, muted_until_unix_ms }
 }
 
 /// The number of messages after a user's read marker. Messages that change others are subtracted by

@@ -122,6 +122,7 @@ pub(super) fn slice<D: Disk>(
         | StoreOp::ChangeDeadLetters(_)
         | StoreOp::React(_)
         | StoreOp::RemoveHistory(_)
+        | StoreOp::MuteGroup(_)
         | StoreOp::Abandon(_) => {
             unreachable!("these stand in other lines")
         }

@@ -11,9 +11,10 @@ use crate::base::limits::USER_GROUPS_MAX;
 use crate::store::disk::{Disk, KeyRange, StoreKeyspace};
 use crate::store::engine::budget::Budget;
 use crate::store::engine::channels::ChannelStore;
+use crate::store::key;
 use crate::store::messages::{ReadOrder, StoreError, StoreResult};
-use crate::store::{key, record};
-use crate::wire::chat::{GroupMember, GroupRole};
+use crate::store::record::MemberRecord;
+use crate::wire::chat::GroupMember;
 
 /// The members of a group, by name.
 pub(super) fn members<D: Disk>(
@@ -31,8 +32,9 @@ pub(super) fn members<D: Disk>(
             budget.read(value.len());
             let user = key::name_of(key).map(|(_, name)| name.into()).ok_or(StoreError::Damaged);
             found.push(user.and_then(|user| {
-                let (role, since_unix_ms) = record::take_group_role(value)?;
-                Ok(GroupMember { user, role, since_unix_ms })
+                let MemberRecord { role, since_unix_ms, muted_until_unix_ms } =
+                    MemberRecord::take(value)?;
+                Ok(GroupMember { user, role, since_unix_ms, muted_until_unix_ms })
             }));
             ControlFlow::Continue(())
         },
@@ -40,17 +42,16 @@ pub(super) fn members<D: Disk>(
     found.into_iter().collect()
 }
 
-/// What a user is in a group.
-pub(super) fn role<D: Disk>(
+/// The record of a user in a group.
+pub(super) fn member<D: Disk>(
     channels: &ChannelStore<D>,
     room: RoomId,
     user: &str,
     budget: &mut Budget,
-) -> Result<Option<GroupRole>, StoreError> {
+) -> Result<Option<MemberRecord>, StoreError> {
     budget.got(0);
     let value = channels.staged().get(StoreKeyspace::GroupMembers, &key::named(room, user))?;
-    let role = value.map(|value| record::take_group_role(&value)).transpose()?;
-    Ok(role.map(|(role, _)| role))
+    Ok(value.map(|value| MemberRecord::take(&value)).transpose()?)
 }
 
 /// How many groups a user is in, with those that it is invited to.

@@ -219,3 +219,40 @@ fn the_groups_of_a_user_are_counted_up_to_the_limit() {
     bench.answers();
     assert_eq!(bench.groups_count("ann"), USER_GROUPS_MAX);
 }
+
+fn mute(user: &str, until_unix_ms: u64) -> StoreOp {
+    StoreOp::MuteGroup(Box::new(MuteGroup { room: GROUP, user: user.into(), until_unix_ms }))
+}
+
+#[test]
+fn a_member_mutes_the_group_until_it_leaves_whatever_role_it_is_given() {
+    let (member, admin) = (Some(GroupRole::Member), Some(GroupRole::Admin));
+    let mut bench = Bench::new();
+    bench.changed(1, "ann", None, Some(GroupRole::Owner));
+    bench.joined(2, "bob");
+    bench.changed(3, "cat", None, Some(GroupRole::Invited));
+    assert_eq!(bench.ask(mute("bob", 77)).muted(), Ok(MuteResult::Muted));
+    for user in ["cat", "eve"] {
+        assert_eq!(bench.ask(mute(user, 77)).muted(), Ok(MuteResult::NoMember), "{user}");
+    }
+    // Both in one turn: the change finds what was asked before it.
+    bench.give(mute("bob", 99));
+    bench.give(change((GROUP, CHANNEL), 4, "bob", member, admin));
+    bench.answers();
+    let mut bench = bench.crash(Crash::PowerCut);
+    let mutes = |bench: &mut Bench<SimulatedDisk>| -> Vec<(GroupRole, u64)> {
+        let roster = bench.opened(GROUP).unwrap().roster;
+        roster.into_iter().map(|one| (one.role, one.muted_until_unix_ms)).collect()
+    };
+    let owner = (GroupRole::Owner, 0);
+    let want = [owner, (GroupRole::Admin, 99), (GroupRole::Invited, 0)];
+    assert_eq!(mutes(&mut bench), want);
+    assert_eq!(bench.conversations_of("bob")[0].muted_until_unix_ms, 99);
+    assert_eq!(bench.conversations_of("ann")[0].muted_until_unix_ms, 0);
+    bench.changed(5, "bob", admin, None);
+    bench.joined(6, "bob");
+    assert_eq!(mutes(&mut bench)[1], (GroupRole::Member, 0));
+    assert_eq!(bench.ask(mute("bob", 77)).muted(), Ok(MuteResult::Muted));
+    assert_eq!(bench.ask(mute("bob", 0)).muted(), Ok(MuteResult::Muted));
+    assert_eq!(mutes(&mut bench)[1], (GroupRole::Member, 0));
+}

@@ -37,6 +37,8 @@ pub(in crate::store::engine) struct AppendPlan {
     author: Option<StagedWrite>,
     /// The record of a channel that goes on under another epoch.
     renamed: Option<ChannelRecord>,
+    /// Until when the user whose role it changes has muted the group.
+    muted_until_unix_ms: u64,
 }
 
 /// Whether a channel begins with an append.
@@ -120,14 +122,36 @@ pub(in crate::store::engine) fn plan<D: Disk>(
         EpochState::Written => None,
         EpochState::Replaced => Some(channels.record(*room)?.ok_or(StoreError::Damaged)?),
     };
+    let muted_until_unix_ms = match &append.roster {
+        Some(change) => roster::kept_mute(channels, *room, change)?,
+        None => 0,
+    };
     let begins = if known.is_none() { Begins::Here } else { Begins::Before };
-    Ok(AppendPlan { head, begins, replaced, reactions, addressee, author, renamed })
+    Ok(AppendPlan {
+        head,
+        begins,
+        replaced,
+        reactions,
+        addressee,
+        author,
+        renamed,
+        muted_until_unix_ms,
+    })
 }
 
 impl AppendPlan {
     /// Writes it; it cannot be refused any more.
     pub fn write<D: Disk>(self, channels: &mut ChannelStore<D>, append: &Append) -> Written {
-        let AppendPlan { head, begins, replaced, reactions, addressee, author, renamed } = self;
+        let AppendPlan {
+            head,
+            begins,
+            replaced,
+            reactions,
+            addressee,
+            author,
+            renamed,
+            muted_until_unix_ms,
+        } = self;
         let (room, publication) = (append.room, &append.publication);
         assert_eq!(publication.offset, head.offset() + 1, "it is written where it was planned");
         if let Some(ChannelRecord { tenant, channel, .. }) = renamed {
@@ -147,6 +171,7 @@ impl AppendPlan {
         let said = replaced.wordless.as_ref().unwrap_or(publication);
         let quota = put_message(channels, head, said, append);
         if let Some(change) = &append.roster {
+            let change = (change, muted_until_unix_ms);
             roster::change(channels, room, publication.offset, change);
         }
         if append.keeps_id {
