@@ -108,7 +108,9 @@ impl SaidByCore {
                     known.channels.remove(&channel);
                 }
             }
-            PresenceFact::MessageWaits(_) | PresenceFact::DeadLetter(_) => (),
+            PresenceFact::MessageWaits(_)
+            | PresenceFact::SaidInGroup(_)
+            | PresenceFact::DeadLetter(_) => (),
             PresenceFact::PassBegan(_) => self.pass += 1,
             PresenceFact::PassEnded(_) => {
                 let pass = self.pass;

@@ -76,19 +76,36 @@ pub enum Leaving {
     ForNow,
 }
 
-/// Direct messages of one conversation that found nobody.
+/// Messages of one conversation or group that found nobody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitingMessage {
     /// For whom they are.
     pub user: UserKey,
     /// Who said the last of them.
     pub from: Arc<str>,
-    /// The conversation.
+    /// The conversation, or the group.
     pub channel: Arc<str>,
     /// The last of them.
     pub offset: u64,
     /// How many.
     pub count: u64,
+}
+
+/// What was said in a group, for those of its members who are away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupMessages {
+    /// The tenant whose group it is.
+    pub tenant: Arc<str>,
+    /// The group.
+    pub channel: Arc<str>,
+    /// Who said the last of it; empty where a backend did, in nobody's name.
+    pub from: Arc<str>,
+    /// The last of it.
+    pub offset: u64,
+    /// How many messages.
+    pub count: u64,
+    /// The members that want to hear of it.
+    pub members: Arc<[Arc<str>]>,
 }
 
 /// A message that was given up.
@@ -147,6 +164,8 @@ pub enum PresenceFact {
     },
     /// Direct messages found nobody.
     MessageWaits(WaitingMessage),
+    /// Something was said in a group.
+    SaidInGroup(GroupMessages),
     /// A message was given up.
     DeadLetter(DeadLetterNotice),
     /// A shard has lost facts, and says from now on all that is there.

@@ -14,6 +14,7 @@ use super::channels::ChannelName;
 use super::event::{ChannelState, UserState};
 use super::fact::{PeerConn, PresenceFact, UserKey};
 use super::graces::Graces;
+use super::group_waits::GroupQueue;
 use super::log::{FeedLog, FeedWrite};
 use super::queue::{BatchLimits, FeedBatch};
 use super::record::{FeedRecord, PAYLOAD_START, read_payload};
@@ -25,6 +26,9 @@ const BATCH_BYTES_MAX: usize = 256 << 10;
 
 /// Users that are looked at in one pass because a grace is over.
 const PASS_GRACES_MAX: usize = 16_384;
+
+/// Members of groups that are looked at in one pass because something was said.
+const PASS_MEMBERS_MAX: usize = 16_384;
 
 /// Users or channels whose state is written in one pass.
 const PASS_STATES_MAX: usize = 4_096;
@@ -58,6 +62,8 @@ pub struct PresenceFeed {
     options: FeedOptions,
     table: PresenceTable,
     log: FeedLog,
+    /// Whose members are to be looked at.
+    said_in_groups: GroupQueue,
     /// What of the state is written into the current segment next.
     next_state: NextState,
     restart: Option<RestartGrace>,
@@ -134,6 +140,7 @@ impl PresenceFeed {
         PresenceFeed {
             table: PresenceTable::new(graces, options.subscriptions_max),
             log: FeedLog::new(epoch, options.queue_bytes_max, options.segment_bytes_min),
+            said_in_groups: GroupQueue::default(),
             next_state: NextState::Done,
             restart: None,
             passes_count: 0,
@@ -190,7 +197,7 @@ impl PresenceFeed {
 
     /// Takes what a shard, a home or the store says.
     pub fn take(&mut self, now: Timestamps, fact: PresenceFact) {
-        let PresenceFeed { table, log, passes_count, .. } = self;
+        let PresenceFeed { table, log, said_in_groups, passes_count, .. } = self;
         match fact {
             PresenceFact::Connected { user, conn } => table.connect(now, &user, conn, log),
             PresenceFact::Gone { user, conn, reason, away_for } => {
@@ -203,6 +210,11 @@ impl PresenceFeed {
                 table.leave(now, &user, (conn, &channel, leaving), log);
             }
             PresenceFact::MessageWaits(message) => table.wait(now, message, log),
+            PresenceFact::SaidInGroup(said) => {
+                if said_in_groups.push(said).is_err() {
+                    log.lose_notice();
+                }
+            }
             PresenceFact::DeadLetter(notice) => table.give_up(now, notice, log),
             PresenceFact::PassBegan(shard) => table.begin_pass(shard),
             PresenceFact::PassEnded(shard) => {
@@ -212,9 +224,16 @@ impl PresenceFeed {
         }
     }
 
-    /// Ends graces that are over, so many in one pass.
+    /// Ends graces that are over, and looks at members of groups, so many in one pass.
     pub fn tick(&mut self, now: Timestamps) {
-        let PresenceFeed { table, log, restart, .. } = self;
+        let PresenceFeed { table, log, said_in_groups, restart, .. } = self;
+        let mut left = PASS_MEMBERS_MAX;
+        while 0 < left
+            && let Some(message) = said_in_groups.next()
+        {
+            table.wait_in_group(now, message, log);
+            left -= 1;
+        }
         let mut left = PASS_GRACES_MAX;
         while 0 < left && table.end_grace(now, log) {
             left -= 1;
@@ -231,7 +250,8 @@ impl PresenceFeed {
     /// When `tick` is to be called next, whatever happens.
     pub fn next_wake(&self) -> Option<MonotonicMs> {
         let restart = self.restart.as_ref().map(|grace| grace.until);
-        restart.into_iter().chain(self.table.next_wake()).min()
+        let at_once = (!self.said_in_groups.is_empty()).then_some(MonotonicMs(0));
+        restart.into_iter().chain(at_once).chain(self.table.next_wake()).min()
     }
 
     /// Begins a segment where the last one has grown, and writes some of the state.

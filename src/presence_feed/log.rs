@@ -140,6 +140,11 @@ impl FeedLog {
         self.queue.admits(news.class()).then(|| self.push(unix_ms, subject, news))
     }
 
+    /// Something of messages is not told, for want of room elsewhere.
+    pub fn lose_notice(&mut self) {
+        self.queue.lose_notice();
+    }
+
     /// Tells how many notices had no room, when there is some.
     pub fn tell_lost_notices(&mut self, unix_ms: u64) {
         if let Some(count) = self.queue.take_lost_notices() {

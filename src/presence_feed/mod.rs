@@ -18,6 +18,7 @@ mod event;
 mod fact;
 mod feed;
 mod graces;
+mod group_waits;
 mod held;
 mod log;
 mod passes;
@@ -30,7 +31,8 @@ mod tests;
 
 pub use event::{ChannelState, FeedEvent, FeedNews, UserState};
 pub use fact::{
-    AwayFor, DeadLetterNotice, GoneReason, Leaving, PeerConn, PresenceFact, UserKey, WaitingMessage,
+    AwayFor, DeadLetterNotice, GoneReason, GroupMessages, Leaving, PeerConn, PresenceFact, UserKey,
+    WaitingMessage,
 };
 pub use feed::{FeedCounts, FeedOptions, FeedPage, PresenceFeed};
 pub use log::FeedWrite;

@@ -121,10 +121,15 @@ impl FeedQueue {
     pub fn admits(&mut self, class: NewsClass) -> bool {
         let is_full = class == NewsClass::Notice && self.bytes_max / 2 <= self.notices_bytes;
         if is_full {
-            self.lost_notices_count += 1;
-            self.lost_count += 1;
+            self.lose_notice();
         }
         !is_full
+    }
+
+    /// A notice is not told.
+    pub fn lose_notice(&mut self) {
+        self.lost_notices_count += 1;
+        self.lost_count += 1;
     }
 
     /// How many notices had no room, when the next one would have some.

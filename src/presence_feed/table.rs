@@ -17,6 +17,7 @@ use super::fact::{
     AwayFor, DeadLetterNotice, GoneReason, Leaving, PeerConn, UserKey, WaitingMessage,
 };
 use super::graces::Graces;
+use super::group_waits::ToldMembers;
 use super::held::HeldMessages;
 use super::log::{EventSubject, FeedLog};
 use super::passes::Passes;
@@ -33,6 +34,7 @@ pub(super) struct PresenceTable {
     is_overfull: bool,
     graces: Graces,
     passes: Passes,
+    told_members: ToldMembers,
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +100,7 @@ impl PresenceTable {
             is_overfull: false,
             graces,
             passes: Passes::default(),
+            told_members: ToldMembers::default(),
         }
     }
 
@@ -106,7 +109,10 @@ impl PresenceTable {
         let pass = self.passes.of(conn.shard);
         let user = match self.users.get_mut(key) {
             Some(user) => user,
-            None => self.users.entry(key.clone()).or_default(),
+            None => {
+                self.told_members.forget(key);
+                self.users.entry(key.clone()).or_default()
+            }
         };
         user.conns.insert(conn, pass);
         if user.away.take().is_some() && !user.held.is_empty() {
@@ -205,6 +211,25 @@ impl PresenceTable {
         }
     }
 
+    /// Messages of a group wait for a member: it is told of the first of them alone, until it was
+    /// here.
+    pub fn wait_in_group(&mut self, now: Timestamps, message: WaitingMessage, log: &mut FeedLog) {
+        let untold = match self.users.get_mut(&message.user) {
+            None => Some(message),
+            Some(user) => match &user.away {
+                // It hears of them.
+                None => None,
+                Some(away) => user.held.hold(message, away.until),
+            },
+        };
+        if let Some(message) = untold
+            && self.told_members.insert(&message.user, &message.channel)
+        {
+            let key = message.user.clone();
+            self.tell_notice(now.unix_ms, &key, FeedNews::MessageWaits(message), log);
+        }
+    }
+
     /// A message was given up.
     pub fn give_up(&mut self, now: Timestamps, notice: DeadLetterNotice, log: &mut FeedLog) {
         let key = notice.user.clone();
@@ -274,6 +299,7 @@ impl PresenceTable {
         user.tell(key, now.unix_ms, FeedNews::Disconnected(away.reason), log);
         let mut subject = user.subject(key);
         for message in user.held.into_messages() {
+            self.told_members.insert(key, &message.channel);
             let news = FeedNews::MessageWaits(message);
             if let Some(number) = log.tell_notice(now.unix_ms, subject.clone(), news) {
                 subject.previous = number;

@@ -7,7 +7,9 @@ mod world;
 use std::sync::Arc;
 
 use super::event::FeedNews;
-use super::fact::{AwayFor, GoneReason, Leaving, PeerConn, PresenceFact, UserKey, WaitingMessage};
+use super::fact::{
+    AwayFor, GoneReason, GroupMessages, Leaving, PeerConn, PresenceFact, UserKey, WaitingMessage,
+};
 use super::record::{FeedRecord, PAYLOAD_START, read_payload};
 use super::{FeedEvent, FeedOptions, PresenceFeed};
 use crate::base::{ConnId, MonotonicMs, ShardId, Timestamps, find_records};
@@ -341,4 +343,63 @@ fn a_damaged_log_goes_on_with_another_epoch() {
     feed.take_write().unwrap();
     feed.on_synced();
     assert_eq!(feed.users_page(&Arc::default(), &Arc::default(), 9).unwrap().epoch, 8);
+}
+
+/// `zoe` says something in a group of these members.
+fn said_in_group(members: &[&str], offset: u64) -> PresenceFact {
+    let members = members.iter().chain([&"zoe"]).map(|&name| Arc::from(name)).collect();
+    let (channel, from) = ("group:1".into(), "zoe".into());
+    PresenceFact::SaidInGroup(GroupMessages {
+        tenant: Arc::default(),
+        channel,
+        from,
+        offset,
+        count: 1,
+        members,
+    })
+}
+
+#[test]
+fn members_who_are_away_are_told_once_until_they_were_here() {
+    let (mut case, one, two) = (Case::new(), conn(0, 1, 1), conn(1, 1, 1));
+    assert_eq!(case.told(at(1), [connected("bob", one)]), ["+bob"]);
+    let members = ["ann", "bob", "cat"];
+    assert_eq!(case.told(at(2), [said_in_group(&members, 5)]), ["ann!5x1", "cat!5x1"]);
+    assert_eq!(case.told(at(3), [said_in_group(&members, 6)]), [""; 0]);
+    assert_eq!(case.told(at(4), [waits("ann", 9)]), ["ann!9x1"], "a direct message is another");
+    assert_eq!(case.told(at(5), [connected("cat", two), gone("cat", two)]), ["+cat"]);
+    // Its page may be loading.
+    assert_eq!(case.told(at(6), [said_in_group(&members, 7)]), [""; 0]);
+    assert_eq!(case.told(at(7), [said_in_group(&members, 8)]), [""; 0]);
+    assert_eq!(case.told(at(105), []), ["-cat 3012", "cat!8x2"]);
+    assert_eq!(case.told(at(106), [said_in_group(&members, 9)]), [""; 0]);
+    assert_eq!(case.told(at(107), [connected("cat", two), gone("cat", two)]), ["+cat"]);
+    assert_eq!(case.told(at(108), [said_in_group(&members, 10)]), [""; 0]);
+    assert_eq!(case.told(at(109), [connected("cat", conn(1, 1, 2))]), [""; 0]);
+    assert_eq!(case.told(at(500), []), [""; 0], "it was read");
+    assert_eq!(case.told(at(501), [gone("bob", one)]), [""; 0]);
+    assert_eq!(case.told(at(601), []), ["-bob 3012"]);
+    assert_eq!(case.told(at(602), [said_in_group(&members, 11)]), ["bob!11x1"]);
+    case.restart(at(700));
+    let told = case.told(at(10_701), [said_in_group(&members, 12)]);
+    assert_eq!(
+        told,
+        ["ann!12x1", "bob!12x1", "-cat 1006", "cat!12x1"],
+        "who was told is forgotten"
+    );
+}
+
+#[test]
+fn a_large_group_is_looked_at_in_several_passes() {
+    let mut case = Case::new();
+    let names: Vec<String> = (0..1_000).map(|number| format!("user{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    (0..50).for_each(|offset| case.feed.take(at(1), said_in_group(&names, offset)));
+    assert_eq!(case.told(at(1), []).len(), 1_000);
+    let mut passes_count = 0;
+    while case.feed.next_wake() == Some(MonotonicMs(0)) {
+        assert_eq!(case.told(at(2), []), [""; 0]);
+        passes_count += 1;
+    }
+    assert_eq!(passes_count, 3);
 }

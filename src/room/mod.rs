@@ -67,6 +67,7 @@ mod tests;
 mod typing;
 mod user_rates;
 mod users;
+mod waiting_notices;
 
 #[cfg(test)]
 pub use message_timing::tests::timing;
@@ -79,7 +80,7 @@ pub use options::{
     GroupEntry, JoinLeaveScope, Namespace, Options, Permission, PersonalChannel, UserRateLimits,
     WindowLimits,
 };
-pub use output::{MessageStep, RoomOutput, UnmetMessage};
+pub use output::{MessageStep, RoomOutput, UnmetInGroup, UnmetMessage};
 pub use requests::{
     ChangeAction, ChangeRequest, ChannelKey, ConversationsPage, DeadLettersAsk, HistoryPage,
     HistoryQuery, HistoryRemoval, IdSource, LeaveReason, MembersPage, MuteRequest, PublishMode,

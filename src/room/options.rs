@@ -266,6 +266,8 @@ pub struct Options {
     pub rooms_max: u32,
     /// How fast one user may make others work.
     pub user_rates: UserRateLimits,
+    /// Whether somebody is told that messages wait for who is away.
+    pub has_presence_feed: bool,
 }
 
 /// How fast one user may make others work, by all its connections.

@@ -26,19 +26,41 @@ pub struct RoomOutput {
     published: Vec<(ChatType, PublishResult)>,
     /// What became of messages, for those who measure.
     steps: Vec<MessageStep>,
-    /// Direct messages whose readers are not here.
+    /// Messages whose readers are not here.
     unmet: Vec<UnmetMessage>,
 }
 
-/// A direct message whose reader is not here.
+/// A message whose reader is not here, or may not be.
 #[derive(Clone, Debug)]
-pub struct UnmetMessage {
-    /// The tenant whose conversation it is.
+pub enum UnmetMessage {
+    /// A direct message that found nobody.
+    Direct {
+        /// The tenant whose conversation it is.
+        tenant: Arc<str>,
+        /// The conversation.
+        channel: Arc<str>,
+        /// The message.
+        publication: Arc<Publication>,
+    },
+    /// What was said in a group. Who of its members is away nobody knows here.
+    InGroup(UnmetInGroup),
+}
+
+/// What was said in a group.
+#[derive(Clone, Debug)]
+pub struct UnmetInGroup {
+    /// The tenant whose group it is.
     pub tenant: Arc<str>,
-    /// The conversation.
+    /// The group.
     pub channel: Arc<str>,
-    /// The message.
-    pub publication: Arc<Publication>,
+    /// Who said the last of it; empty for a backend in nobody's name.
+    pub from: Arc<str>,
+    /// The last of it.
+    pub offset: u64,
+    /// How many messages.
+    pub count: u64,
+    /// The members that have not muted it.
+    pub members: Arc<[Arc<str>]>,
 }
 
 /// A step of a message at its room's home. Closed.
@@ -106,7 +128,7 @@ impl RoomOutput {
         self.steps.drain(..)
     }
 
-    /// Direct messages whose readers are not here, to be taken.
+    /// Messages whose readers are not here, to be taken.
     pub fn take_unmet(&mut self) -> Drain<'_, UnmetMessage> {
         self.unmet.drain(..)
     }
@@ -155,11 +177,16 @@ impl RoomOutput {
 
     /// A direct message finds nobody.
     pub(super) fn find_nobody(&mut self, tenant: &Arc<str>, message: &DirectMessage) {
-        self.unmet.push(UnmetMessage {
+        self.unmet.push(UnmetMessage::Direct {
             tenant: Arc::clone(tenant),
             channel: Arc::clone(&message.channel),
             publication: Arc::clone(&message.publication),
         });
+    }
+
+    /// Something was said in a group, for members who may be away.
+    pub(super) fn find_members(&mut self, unmet: UnmetInGroup) {
+        self.unmet.push(UnmetMessage::InGroup(unmet));
     }
 
     /// A message made a step.

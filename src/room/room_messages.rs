@@ -22,6 +22,7 @@ use super::room_memory::RoomMemory;
 use super::store_client::{ReadPurpose, ReplyRoute, StoreRead};
 use super::stream::RoomStream;
 use super::user_rates::UserRates;
+use super::waiting_notices::WaitingNotices;
 use super::{
     ChangeAction, ChangeRequest, ChannelKey, IdSource, InboxDelivery, MessageStep, MessageTiming,
     Namespace, PublishAck, PublishMode, Reaction, ReactionsPage, RetractRight, RoomEvent,
@@ -43,6 +44,8 @@ pub(super) struct RoomMessages {
     said: MinuteCount,
     /// How it is told what messages are reacted to with, wherever they are.
     reaction_notices: ReactionNotices,
+    /// Of a group: how it is told that messages wait for members who are away.
+    waiting_notices: WaitingNotices,
 }
 
 impl RoomMessages {
@@ -59,6 +62,7 @@ impl RoomMessages {
             rate: Bucket::full(),
             said: MinuteCount::default(),
             reaction_notices: ReactionNotices::default(),
+            waiting_notices: WaitingNotices::default(),
         }
     }
 
@@ -506,11 +510,29 @@ impl RoomMessages {
         self.reaction_notices.tell(conversation, members, reaction, totals, cx);
     }
 
-    /// Tells what messages are reacted to with that have changed since it was told last, when
-    /// it is time to.
-    pub fn tell_of_reactions(&mut self, members: &Members, cx: &mut RoomContext<'_>) {
+    /// Tells what messages are reacted to with that have changed since it was told last, and what
+    /// was said in a group since then, when it is time to.
+    pub fn tell_gathered(&mut self, members: &Members, cx: &mut RoomContext<'_>) {
         let conversation = DirectConversation { room: self.id(), channel_key: &self.channel_key };
         self.reaction_notices.tell_gathered(conversation, members, cx);
+        let RoomMessages { channel_key, memory, waiting_notices, .. } = self;
+        if let Some(durable) = memory.durable_mut() {
+            waiting_notices.tell_gathered(channel_key, durable.roster_mut(), cx);
+        }
+    }
+
+    /// A message of a group waits for those of its members who are away.
+    fn tell_of_waiting(&mut self, message: &MessageInFlight, cx: &mut RoomContext<'_>) {
+        let is_said = message.change.is_none() && message.roster.is_none();
+        let RoomMessages { channel_key, memory, waiting_notices, .. } = self;
+        if let Some(durable) = memory.durable_mut()
+            && is_said
+            && cx.rules.is_group()
+            && cx.options.has_presence_feed
+        {
+            let roster = durable.roster_mut();
+            waiting_notices.add(channel_key, roster, &message.publication, cx);
+        }
     }
 
     /// What some messages are reacted to with.
@@ -567,6 +589,7 @@ impl RoomMessages {
         let PendingAppend { message, given_at, reply_tos, behind, .. } = pending;
         cx.store.end_append(&message.publication, &reply_tos);
         self.tell_of_message(members, &message, reply_tos, Some(given_at), cx);
+        self.tell_of_waiting(&message, cx);
         Some(behind)
     }
 }

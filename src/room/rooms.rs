@@ -342,7 +342,7 @@ impl Rooms {
                 room.inbox().redeliver_overdue(&mut cx);
                 room.send_membership_summary(&mut cx);
                 let (messages, members) = room.messages_and_members();
-                messages.tell_of_reactions(members, &mut cx);
+                messages.tell_gathered(members, &mut cx);
             }
         }
     }

@@ -9,6 +9,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::{GroupEntry, RoomReply, RosterAuthority, RosterPage, RosterRequest};
 use crate::base::limits::{GROUP_MEMBERS_MAX, PRESENCE_BYTES_MAX};
@@ -21,9 +22,21 @@ const ENTRY_BYTES: usize = 64;
 
 /// The members of one group, and who is invited.
 ///
-/// In rooms that are no groups it is empty, and takes three words.
+/// In rooms that are no groups it is empty, and takes four words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Roster(BTreeMap<Box<str>, Membership>);
+pub(super) struct Roster {
+    entries: BTreeMap<Arc<str>, Membership>,
+    /// Made when it is asked for, and then until something changes.
+    unmuted: Option<Box<Unmuted>>,
+}
+
+/// Members that have not muted a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Unmuted {
+    members: Arc<[Arc<str>]>,
+    /// When the next mute is over, Unix ms.
+    until_unix_ms: u64,
+}
 
 /// What a user is in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +72,14 @@ impl Roster {
     pub fn of(members: Vec<GroupMember>) -> Roster {
         let entries = members.into_iter().map(|member| {
             let GroupMember { user, role, since_unix_ms, muted_until_unix_ms } = member;
-            (user, Membership { role, since_unix_ms, muted_until_unix_ms })
+            (user.into(), Membership { role, since_unix_ms, muted_until_unix_ms })
         });
-        Roster(entries.collect())
+        Roster { entries: entries.collect(), unmuted: None }
     }
 
     /// What a user is.
     pub fn role(&self, user: &str) -> Option<GroupRole> {
-        Some(self.0.get(user)?.role)
+        Some(self.entries.get(user)?.role)
     }
 
     /// Whether a user is a member, and not only invited.
@@ -76,7 +89,7 @@ impl Roster {
 
     /// Since when a user with another role from `now_unix_ms` on is what it is.
     pub fn since_unix_ms(&self, user: &str, after: Option<GroupRole>, now_unix_ms: u64) -> u64 {
-        let before = self.0.get(user);
+        let before = self.entries.get(user);
         let stays = |before: &&Membership| {
             before.role.is_member() && after.is_some_and(GroupRole::is_member)
         };
@@ -85,23 +98,47 @@ impl Roster {
 
     /// A change is on disk, or will be.
     pub fn apply(&mut self, change: &RosterChange) {
+        self.unmuted = None;
         match change.after {
-            None => drop(self.0.remove(&change.user)),
+            None => drop(self.entries.remove(&*change.user)),
             Some(role) => {
-                let before = self.0.get(&change.user).filter(|before| before.role.is_member());
+                let before =
+                    self.entries.get(&*change.user).filter(|before| before.role.is_member());
                 let muted_until_unix_ms = before.map_or(0, |before| before.muted_until_unix_ms);
                 let since_unix_ms = change.since_unix_ms;
                 let membership = Membership { role, since_unix_ms, muted_until_unix_ms };
-                self.0.insert(change.user.clone(), membership);
+                self.entries.insert(Arc::from(&*change.user), membership);
             }
         }
     }
 
     /// A member has muted the group until then, as is on disk.
     pub fn mute(&mut self, user: &str, until_unix_ms: u64) {
-        if let Some(member) = self.0.get_mut(user).filter(|member| member.role.is_member()) {
+        self.unmuted = None;
+        if let Some(member) = self.entries.get_mut(user).filter(|member| member.role.is_member()) {
             member.muted_until_unix_ms = until_unix_ms;
         }
+    }
+
+    /// Members that have not muted the group now, by name: the same list as long as that is so.
+    pub fn unmuted(&mut self, now_unix_ms: u64) -> Arc<[Arc<str>]> {
+        if let Some(known) = &self.unmuted
+            && now_unix_ms < known.until_unix_ms
+        {
+            return Arc::clone(&known.members);
+        }
+        let (mut members, mut until_unix_ms) = (Vec::new(), u64::MAX);
+        for (user, membership) in &self.entries {
+            if now_unix_ms < membership.muted_until_unix_ms {
+                until_unix_ms = until_unix_ms.min(membership.muted_until_unix_ms);
+            } else if membership.role.is_member() {
+                members.push(Arc::clone(user));
+            }
+        }
+        let members: Arc<[Arc<str>]> = members.into();
+        let list = Arc::clone(&members);
+        self.unmuted = Some(Box::new(Unmuted { members, until_unix_ms }));
+        list
     }
 
     /// The roster when these changes are on disk, too.
@@ -114,7 +151,10 @@ impl Roster {
     /// Members that are none in another roster.
     pub fn members_not_in(&self, other: &Roster) -> Vec<Box<str>> {
         let members = self.entries().filter(|(_, membership)| membership.role.is_member());
-        members.map(|(user, _)| user.clone()).filter(|user| !other.has_member(user)).collect()
+        members
+            .filter(|(user, _)| !other.has_member(user))
+            .map(|(user, _)| (**user).into())
+            .collect()
     }
 
     /// A page by name, for members; `None` of the asker is a backend.
@@ -123,15 +163,15 @@ impl Roster {
             return RoomReply::Rejected(ErrorCode::PermissionDenied);
         }
         let after = (Bound::Excluded(&*page.after), Bound::Unbounded);
-        let mut rest = self.0.range::<str, _>(after);
+        let mut rest = self.entries.range::<str, _>(after);
         let (mut shown, mut bytes) = (Vec::new(), 0);
         for (user, membership) in rest.by_ref().take(page.count_max as usize) {
             bytes += ENTRY_BYTES + user.len();
             let Membership { role, since_unix_ms, muted_until_unix_ms } = *membership;
             // What others have muted is nobody's business.
-            let is_own = page.asker.as_ref().is_none_or(|asker| asker == user);
+            let is_own = page.asker.as_ref().is_none_or(|asker| **asker == **user);
             let muted_until_unix_ms = if is_own { muted_until_unix_ms } else { 0 };
-            let user = user.clone();
+            let user = (**user).into();
             shown.push(GroupMember { user, role, since_unix_ms, muted_until_unix_ms });
             if PRESENCE_BYTES_MAX < bytes {
                 break;
@@ -222,12 +262,12 @@ impl Roster {
         }
     }
 
-    fn entries(&self) -> impl Iterator<Item = (&Box<str>, &Membership)> {
-        self.0.iter()
+    fn entries(&self) -> impl Iterator<Item = (&Arc<str>, &Membership)> {
+        self.entries.iter()
     }
 
     fn is_full(&self) -> bool {
-        GROUP_MEMBERS_MAX <= self.0.len()
+        GROUP_MEMBERS_MAX <= self.entries.len()
     }
 
     /// Whether there is one owner, and members that would be left without one.

@@ -117,8 +117,12 @@ fn engine_with(
 
 impl World {
     fn new() -> World {
-        let options =
-            Arc::new(Options { namespaces: namespaces(), rooms_max: 100, ..Options::default() });
+        let options = Arc::new(Options {
+            namespaces: namespaces(),
+            rooms_max: 100,
+            has_presence_feed: true,
+            ..Options::default()
+        });
         let now = Timestamps::at(MonotonicMs(5_000), 1_000_000_000);
         World {
             rooms: Rooms::new(now, Arc::clone(&options), Csprng::from_key([1; 16]), silent_key()),

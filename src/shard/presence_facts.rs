@@ -14,10 +14,11 @@ use super::options::{Options, PresenceListener};
 use crate::base::limits::PRESENCE_FACTS_MAX;
 use crate::base::{ConnId, ShardId};
 use crate::presence_feed::{
-    AwayFor, GoneReason, Leaving, PeerConn, PresenceFact, UserKey, WaitingMessage,
+    AwayFor, GoneReason, GroupMessages, Leaving, PeerConn, PresenceFact, UserKey, WaitingMessage,
 };
-use crate::room::{LeaveReason, UnmetMessage};
+use crate::room::{LeaveReason, UnmetInGroup, UnmetMessage};
 use crate::session::{Fault, PeerIdentity, Session, namespace_of, resolve};
+use crate::wire::Publication;
 
 /// See the module.
 pub struct PresenceFacts {
@@ -137,20 +138,41 @@ impl PresenceFacts {
         }
     }
 
-    /// A message found nobody.
-    pub fn message_waits(&mut self, unmet: &UnmetMessage) {
-        let UnmetMessage { tenant, channel, publication } = unmet;
+    /// A message found nobody, or perhaps not all.
+    pub fn message_waits(&mut self, unmet: UnmetMessage) {
+        match unmet {
+            UnmetMessage::Direct { tenant, channel, publication } => {
+                self.direct_message_waits(tenant, channel, &publication);
+            }
+            UnmetMessage::InGroup(unmet) => {
+                let UnmetInGroup { tenant, channel, from, offset, count, members } = unmet;
+                let said = GroupMessages { tenant, channel, from, offset, count, members };
+                // Where much waits to be carried, who is here comes first: of what has no room
+                // nothing is said anew.
+                if self.has_listener() && self.facts.len() < PRESENCE_FACTS_MAX / 2 {
+                    self.push(PresenceFact::SaidInGroup(said));
+                }
+            }
+        }
+    }
+
+    fn direct_message_waits(
+        &mut self,
+        tenant: Arc<str>,
+        channel: Arc<str>,
+        publication: &Publication,
+    ) {
         let namespaces = &self.options.room.namespaces;
-        let kind = self.has_listener().then(|| resolve(namespaces, channel)).flatten();
+        let kind = self.has_listener().then(|| resolve(namespaces, &channel)).flatten();
         let author = publication.info.as_ref().map(|info| &*info.user);
         if let (Some((_, kind)), Some(author)) = (kind, author)
             && let Some(reader) = kind.other_than(author)
         {
-            let (tenant, user) = (Arc::clone(tenant), Arc::from(reader));
+            let user = Arc::from(reader);
             let message = WaitingMessage {
                 user: UserKey { tenant, user, unnamed: None },
                 from: Arc::from(author),
-                channel: Arc::clone(channel),
+                channel: Arc::clone(&channel),
                 offset: publication.offset,
                 count: 1,
             };

@@ -408,7 +408,7 @@ impl Shard {
             let (sessions, _, mut cx) = self.split(now);
             sessions.send_request(&mut cx, request);
         }
-        decided.take_unmet().for_each(|unmet| self.presence.message_waits(&unmet));
+        decided.take_unmet().for_each(|unmet| self.presence.message_waits(unmet));
         for (chat_type, result) in decided.take_published() {
             self.metrics.add(Counter::Published(chat_type, result), 1);
         }

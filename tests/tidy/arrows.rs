@@ -113,7 +113,7 @@ const ORDERS: &[(&str, &str)] = &[
         "options requests messages message_timing output dedup users user_rates members typing \
          history_window silence memory_reactions store_client epochs room_timers room_context \
          message_ids own_writes pending_messages pending_removals roster durable_stream stream conversation inbox_order inbox \
-         membership_events presence receipts changes reaction_notices reactions decision reading \
+         membership_events presence receipts changes reaction_notices waiting_notices reactions decision reading \
          room_memory reopening history room_messages room room_table room_set request_order \
          message_requests mutes roster_changes history_removal dead_letters abandoned single_sessions rooms",
     ),

@@ -139,6 +139,7 @@ pub(super) fn resolve(draft: &mut ConfigDraft<Config>) {
             let config = draft.value_mut();
             config.presence_feed.parsed_url = Some(url);
             config.shard.presence = PresenceListener::Feed;
+            config.shard.room.has_presence_feed = true;
         }
         Err(error) => {
             let sentence = format!("{error}, such as http://127.0.0.1:3000/rookery/presence");

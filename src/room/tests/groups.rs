@@ -492,3 +492,68 @@ fn who_is_no_member_mutes_nothing_and_a_mute_ends_with_the_membership() {
     world.joins(OPEN, "bob");
     assert_eq!(world.mutes(OPEN, Some("bob")), [0, 0]);
 }
+
+impl World {
+    /// What is told of messages in groups since this was asked last: who said the last of how many,
+    /// its offset, and the members.
+    fn unmet(&mut self) -> Vec<(String, u64, u64, String)> {
+        let unmet = self.out.take_unmet().filter_map(|unmet| match unmet {
+            UnmetMessage::Direct { .. } => None,
+            UnmetMessage::InGroup(unmet) => Some(unmet),
+        });
+        unmet
+            .map(|UnmetInGroup { channel, from, offset, count, members, .. }| {
+                assert_eq!(&*channel, OPEN.1);
+                (from.to_string(), count, offset, members.join(" "))
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn what_is_said_is_told_for_members_that_have_not_muted_and_once_a_second() {
+    let mut world = World::new();
+    for user in ["ann", "bob", "cat"] {
+        world.joins(OPEN, user);
+    }
+    world.does(OPEN, "ann", (RosterAction::Invite, "dan"));
+    let until = world.now.unix_ms + 5_000;
+    assert!(matches!(world.ask(2, GROUP, mute_op(OPEN, "cat", until)), RoomReply::Done));
+    assert_eq!(world.unmet(), [], "who joins says nothing");
+    let told = |from: &str, count, offset, members: &str| {
+        (from.to_owned(), count, offset, members.to_owned())
+    };
+    posted(&world.says_as(OPEN, "ann", "1"));
+    assert_eq!(world.unmet(), [told("ann", 1, 5, "ann bob")]);
+    posted(&world.says_as(OPEN, "bob", "2"));
+    let edit = edit_in(draft(channel_key(OPEN.1, 5), "bob", "3", None, PublishMode::Post), 6);
+    posted(&world.ask(1, GROUP, edit));
+    posted(&world.says_as(OPEN, "ann", "4"));
+    world.pass(500);
+    assert_eq!(world.unmet(), [], "it was told a moment ago");
+    world.pass(600);
+    assert_eq!(world.unmet(), [told("ann", 2, 8, "ann bob")], "an edit is nothing new");
+    world.pass(1_100);
+    assert_eq!(world.unmet(), []);
+    world.does(OPEN, "bob", (RosterAction::Leave, "bob"));
+    posted(&world.says_as(OPEN, "ann", "5"));
+    assert_eq!(world.unmet(), [told("ann", 1, 10, "ann")]);
+    world.pass(5_000);
+    posted(&world.says_as(OPEN, "ann", "6"));
+    assert_eq!(world.unmet(), [told("ann", 1, 11, "ann cat")], "the mute is over");
+    assert!(matches!(world.ask(2, GROUP, mute_op(OPEN, "ann", u64::MAX)), RoomReply::Done));
+    world.pass(1_100);
+    posted(&world.says_as(OPEN, "cat", "7"));
+    assert_eq!(world.unmet(), [told("cat", 1, 12, "cat")]);
+}
+
+#[test]
+fn where_nobody_is_told_nothing_is_gathered() {
+    let mut world = World::new();
+    let options = Options { has_presence_feed: false, ..(*world.options).clone() };
+    world.options = Arc::new(options);
+    let mut world = world.restart(Crash::Killed);
+    world.joins(OPEN, "ann");
+    posted(&world.says_as(OPEN, "ann", "1"));
+    assert_eq!(world.unmet(), []);
+}

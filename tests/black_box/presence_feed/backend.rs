@@ -170,6 +170,11 @@ impl FeedBackend {
         self.words.clear();
     }
 
+    /// What was told is not waited for.
+    pub fn take_words(&mut self) {
+        self.words.clear();
+    }
+
     /// Who is there with which channels, and which channels are occupied.
     pub fn tables(&self) -> (BTreeMap<String, Vec<String>>, BTreeSet<String>) {
         let users = self.users.iter().filter_map(|(name, (_, channels))| {

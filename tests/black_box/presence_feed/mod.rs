@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::backend::{FeedBackend, Mode};
 use self::load::{Load, table_of};
 use self::state::{SCOPES, told_tables};
-use crate::common::{Peer, Server, Settings, free_port, with_api};
+use crate::common::{API_KEY, Peer, Server, Settings, call_api, free_port, with_api};
 
 const TOLD: &[&str] =
     &[r#"name = "told""#, r#"subscribe = "users""#, r#"publish = "users""#, "presence_feed = true"];
@@ -22,6 +22,15 @@ const DM: &[&str] = &[
     r#"name = "dm""#,
     r#"publish = "users""#,
     "history_count_max = 10",
+    r#"durability = "fsync""#,
+];
+
+const GROUP: &[&str] = &[
+    r#"name = "group""#,
+    r#"groups = "open""#,
+    r#"subscribe = "users""#,
+    r#"publish = "subscribers""#,
+    "history_count_max = 100",
     r#"durability = "fsync""#,
 ];
 
@@ -135,6 +144,48 @@ fn a_message_that_finds_nobody_is_told_and_one_that_finds_somebody_is_not() {
     backend.wait_for(&["cleo: 1 of ann in dm#ann,cleo"]);
     drop(ben);
     backend.wait_for(&["-ben"]);
+}
+
+#[test]
+fn members_of_a_group_who_are_away_are_told_of_once_unless_they_have_muted_it() {
+    let mut backend = FeedBackend::start();
+    let api_port = free_port();
+    let settings = with_api(settings(&backend), api_port, &["chat"]);
+    let server = Server::start(settings.with_table("[[namespaces]]", GROUP));
+    let call = |method: &str, user: &str, more: Value| {
+        let mut body = json!({ "user": user, "channel": "group:1" });
+        body.as_object_mut().expect("fields").extend(more.as_object().expect("fields").clone());
+        let (status, answer) = call_api(api_port, API_KEY, &format!("v1/chat.{method}"), &body);
+        assert!(status == 200 && answer["result"].is_object(), "{answer}");
+    };
+    for user in ["ann", "ben", "cleo", "eve"] {
+        call("join", user, json!({}));
+    }
+    call("mute", "cleo", json!({}));
+    call("invite", "ann", json!({ "member": "guest" }));
+    let mut ann = Peer::member(server.address(), "ann", "group:1");
+    // Connected, and in another place.
+    let _eve = Peer::user(server.address(), "eve");
+    // They may be on two cores, whose facts have no order.
+    backend.wait_for_table(&BTreeMap::from([("ann".into(), vec![]), ("eve".into(), vec![])]));
+    backend.take_words();
+    let mut say = |text: &str| {
+        let data = json!({ "channel": "group:1", "data": text });
+        let reply = ann.call(json!({ "rpc": { "method": "chat.publish", "data": data } }));
+        assert!(reply["rpc"].is_object(), "{reply}");
+    };
+    say("one");
+    backend.wait_for(&["ben: 1 of ann in group:1"]);
+    call("join", "dora", json!({}));
+    say("two");
+    backend.wait_for(&["dora: 1 of ann in group:1"]);
+    let ben = Peer::user(server.address(), "ben");
+    backend.wait_for(&["+ben"]);
+    drop(ben);
+    backend.wait_for(&["-ben"]);
+    call("mute", "cleo", json!({ "mute_s": 0 }));
+    say("three");
+    backend.wait_for(&["ben: 1 of ann in group:1", "cleo: 1 of ann in group:1"]);
 }
 
 #[test]
