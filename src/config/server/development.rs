@@ -46,6 +46,18 @@ history_count_max = 10000
 history_bytes_max = 16777216
 
 [[namespaces]]
+name = "group"
+groups = "invited"
+subscribe = "users"
+publish = "subscribers"
+see_presence = "subscribers"
+see_history = "subscribers"
+presence = true
+join_leave = true
+history_count_max = 10000
+history_bytes_max = 16777216
+
+[[namespaces]]
 name = "@"
 subscribe = "nobody"
 publish = "users"
