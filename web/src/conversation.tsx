@@ -6,7 +6,9 @@ import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Avatar } from './avatar';
 import { Composer } from './composer';
 import { useSpeech } from './context';
+import { GroupPanel, Invitation, MutedMark } from './group';
 import { MessageList, type MessageListHandle } from './message-list';
+import { SideHead } from './side';
 
 const RESULTS_MAX = 100;
 // How often is looked whether there is something to learn of who read.
@@ -20,7 +22,7 @@ interface ConversationProps {
   readonly conversation: Conversation;
   readonly uploadUrl: string;
   readonly onBack: () => void;
-  readonly onLeave: (channel: string) => void;
+  readonly onLeave: (conversation: Conversation) => void;
   readonly onTalk: (peer: string) => void;
 }
 
@@ -39,7 +41,7 @@ export function ConversationView({ chat, conversation, uploadUrl, onBack, onLeav
   }, [chat, channel, isConnected, conversation.access.kind]);
 
   useEffect(() => {
-    if (kind !== 'room') return;
+    if (kind === 'direct') return;
     const timer = setInterval(() => {
       if (document.visibilityState === 'visible') void chat.lookAtReceipts(channel);
     }, LOOK_EVERY_MS);
@@ -54,9 +56,10 @@ export function ConversationView({ chat, conversation, uploadUrl, onBack, onLeav
     setEditing(null);
     if (editing === null) list.current?.toEnd();
   }, [chat, channel, editing]);
+  const isInvited = conversation.access.kind === 'invited';
   const editLast = useCallback(() => {
-    const own = conversation.timeline.messages.findLast(({ author, isRetracted, isKnown }) =>
-      author?.user === chat.me && !isRetracted && isKnown);
+    const own = conversation.timeline.messages.findLast(({ author, isRetracted, isKnown, member }) =>
+      author?.user === chat.me && !isRetracted && isKnown && member === null);
     if (own !== undefined) setEditing(own);
   }, [chat, conversation]);
 
@@ -65,21 +68,32 @@ export function ConversationView({ chat, conversation, uploadUrl, onBack, onLeav
       <Head conversation={conversation} side={side} onSide={setSide} onBack={onBack} onLeave={onLeave} />
       <div class="conversation-body">
         <div class="stream">
+          {isInvited && (
+            <Invitation conversation={conversation} onJoin={() => void chat.joinGroup(channel)}
+              onDecline={() => onLeave(conversation)} />
+          )}
           {conversation.access.kind === 'refused' && (
             <p class="banner ended" role="alert">
-              {words.refusedRoom} ({conversation.access.code} {conversation.access.reason})
+              {kind === 'group' ? words.refusedGroup : words.refusedRoom} ({conversation.access.code} {conversation.access.reason})
             </p>
           )}
-          <MessageList handle={list} chat={chat} conversation={conversation} onEdit={setEditing} />
-          <p class="typing" aria-live="polite" dir="auto">{typing}</p>
-          <Composer
-            key={editing === null ? 'new' : `edit-${editing.offset}`} title={title}
-            initial={editing?.text ?? ''} isEditing={editing !== null} uploadUrl={editing === null ? uploadUrl : ''}
-            onSubmit={submit} onCancel={() => setEditing(null)} onTyping={() => chat.types(channel)}
-            onEditLast={editLast}
-          />
+          {!isInvited && (
+            <>
+              <MessageList handle={list} chat={chat} conversation={conversation} onEdit={setEditing} />
+              <p class="typing" aria-live="polite" dir="auto">{typing}</p>
+              <Composer
+                key={editing === null ? 'new' : `edit-${editing.offset}`} title={title}
+                initial={editing?.text ?? ''} isEditing={editing !== null} uploadUrl={editing === null ? uploadUrl : ''}
+                onSubmit={submit} onCancel={() => setEditing(null)} onTyping={() => chat.types(channel)}
+                onEditLast={editLast}
+              />
+            </>
+          )}
         </div>
-        {side === 'members' && (
+        {side === 'members' && kind === 'group' && (
+          <GroupPanel chat={chat} conversation={conversation} onClose={() => setSide('none')} onTalk={onTalk} />
+        )}
+        {side === 'members' && kind === 'room' && (
           <People people={members.people} me={chat.me} onClose={() => setSide('none')} onTalk={onTalk} />
         )}
         {side === 'search' && (
@@ -96,29 +110,38 @@ interface HeadProps {
   readonly side: Side;
   readonly onSide: (side: Side) => void;
   readonly onBack: () => void;
-  readonly onLeave: (channel: string) => void;
+  readonly onLeave: (conversation: Conversation) => void;
 }
 
 function Head({ conversation, side, onSide, onBack, onLeave }: HeadProps) {
   const { words } = useSpeech();
-  const { channel, title, kind, access, members } = conversation;
+  const { title, kind, access, members, roster } = conversation;
+  const leave = kind === 'group' ? words.leaveGroup : words.leaveRoom;
   const toggle = (one: Side) => () => onSide(side === one ? 'none' : one);
   return (
     <header class="conversation-head">
       <button class="quiet back" aria-label={words.back} onClick={onBack}><Arrow /></button>
       <Avatar name={title} isRoom={kind === 'room'} />
       <h1 dir="auto">{title}</h1>
+      {conversation.isMuted(Date.now()) && <MutedMark />}
+      {kind === 'group' && access.kind === 'in' && (
+        <button class="quiet" aria-expanded={side === 'members'} title={words.members} onClick={toggle('members')}>
+          {roster.isLoaded ? words.membersCount(roster.count) : words.members}
+        </button>
+      )}
       {kind === 'room' && access.kind === 'in' && (
         <button class="quiet" aria-expanded={side === 'members'} title={words.whoIsHere} onClick={toggle('members')}>
           {words.here(members.count)}
         </button>
       )}
-      <button class="quiet" aria-expanded={side === 'search'} aria-label={words.search} title={words.search}
-        onClick={toggle('search')}>
-        <Glass />
-      </button>
-      {kind === 'room' && (
-        <button class="quiet" aria-label={words.leaveRoom} title={words.leaveRoom} onClick={() => onLeave(channel)}>
+      {access.kind !== 'invited' && (
+        <button class="quiet" aria-expanded={side === 'search'} aria-label={words.search} title={words.search}
+          onClick={toggle('search')}>
+          <Glass />
+        </button>
+      )}
+      {kind !== 'direct' && access.kind !== 'invited' && (
+        <button class="quiet" aria-label={leave} title={leave} onClick={() => onLeave(conversation)}>
           <Door />
         </button>
       )}
@@ -145,16 +168,6 @@ function People({ people, me, onClose, onTalk }: {
         ))}
       </ul>
     </aside>
-  );
-}
-
-function SideHead({ title, onClose }: { title: string; onClose: () => void }) {
-  const { words } = useSpeech();
-  return (
-    <div class="side-head">
-      <h2>{title}</h2>
-      <button class="quiet" aria-label={words.close} title={words.close} onClick={onClose}>✕</button>
-    </div>
   );
 }
 

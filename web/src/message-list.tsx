@@ -147,15 +147,18 @@ function News({ conversation, me }: { conversation: Conversation; me: string }) 
   if (atStart.current === 0 && timeline.isLoaded) atStart.current = Math.max(1, timeline.top);
   const isNews = last !== null && atStart.current > 0 && last.offset > atStart.current && last.author?.user !== me;
   const name = last?.author?.name || last?.author?.user || words.server;
-  return <p class="unseen" aria-live="polite">{isNews ? words.says(name, last.text) : ''}</p>;
+  const text = !isNews ? '' : last.member === null ? words.says(name, last.text)
+    : words.became(last.author?.user ?? '', last.member);
+  return <p class="unseen" aria-live="polite">{text}</p>;
 }
 
 function isTogether(before: Message | undefined, message: Message): boolean {
-  return before?.author?.user === message.author?.user && message.time - (before?.time ?? 0) < TOGETHER_MS;
+  if (before === undefined || before.member !== null || message.member !== null) return false;
+  return before.author?.user === message.author?.user && message.time - before.time < TOGETHER_MS;
 }
 
 function receiptOf(conversation: Conversation, offset: number, { words }: Speech): string {
   const { delivered, read } = conversation.receiptsOf(offset);
-  if (conversation.kind === 'room') return read === 0 ? '' : words.readBy(read);
+  if (conversation.kind !== 'direct') return read === 0 ? '' : words.readBy(read);
   return read > 0 ? words.read : delivered > 0 ? words.delivered : words.sent;
 }

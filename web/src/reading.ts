@@ -10,7 +10,8 @@ export function useDivider(conversation: Conversation, isAtEnd: boolean): number
   const { timeline, unread, readTo, me } = conversation;
   const isLooking = wasLoaded.current && isAtEnd && isSeen();
   if (timeline.isLoaded && unread > 0 && !isLooking && (divider.current <= readTo)) {
-    const first = timeline.messages.find(({ offset, author }) => offset > readTo && author?.user !== me);
+    const first = timeline.messages.find(({ offset, author, member }) =>
+      offset > readTo && author?.user !== me && member === null);
     divider.current = first?.offset ?? 0;
   }
   wasLoaded.current ||= timeline.isLoaded;

@@ -40,6 +40,15 @@ export class Row extends Component<RowProps> {
   override render() {
     const { message, isOwn, isFirst, day, isDivided, receipt, edit, isOpen, isMarked, speech, onAct, onAgain } = this.props;
     const { words, time, full } = speech;
+    if (message.member !== null) {
+      return (
+        <article class="row" data-offset={message.offset}>
+          {day !== '' && <p class="day"><span>{day}</span></p>}
+          {isDivided && <p class="divider"><span>{words.newMessages}</span></p>}
+          <p class="became" dir="auto">{words.became(message.author?.user ?? '', message.member)}</p>
+        </article>
+      );
+    }
     const name = message.author === null ? words.server : message.author.name || message.author.user;
     const classes = ['row', isOwn && 'is-own', isFirst && 'is-first', isMarked && 'is-marked', isOpen && 'is-open'];
     return (

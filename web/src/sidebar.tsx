@@ -5,6 +5,7 @@ import { useContext, useState } from 'preact/hooks';
 
 import { Avatar } from './avatar';
 import { LookContext, useSpeech } from './context';
+import { MutedMark } from './group';
 import type { Theme } from './preferences';
 import type { Language } from './words';
 
@@ -15,16 +16,18 @@ interface SidebarProps {
   readonly isConnected: boolean;
   readonly onOpen: (channel: string) => void;
   readonly onJoin: (id: string) => void;
+  readonly onGroup: (title: string) => void;
   readonly onTalk: (peer: string) => void;
   readonly onSignOut: () => void;
 }
 
-// The channel's name is `room:` and the id, and has at most 255 bytes.
+// A channel's name has at most 255 bytes: `room:` and the id, or `group:`, the title and nine more.
 const ROOM_UNITS_MAX = 80;
 
-export function Sidebar({ conversations, me, open, isConnected, onOpen, onJoin, onTalk, onSignOut }: SidebarProps) {
+export function Sidebar({ conversations, me, open, isConnected, onOpen, onJoin, onGroup, onTalk, onSignOut }: SidebarProps) {
   const { words } = useSpeech();
   const rooms = conversations.filter(({ kind }) => kind === 'room').sort(byTitle);
+  const groups = conversations.filter(({ kind }) => kind === 'group').sort(byTitle);
   const people = conversations.filter(({ kind }) => kind === 'direct').sort(byTime);
   const isRoom = (name: string) => !/\p{Cc}/u.test(name);
   return (
@@ -38,6 +41,10 @@ export function Sidebar({ conversations, me, open, isConnected, onOpen, onJoin, 
         <Section
           title={words.rooms} conversations={rooms} open={open} onOpen={onOpen}
           add={words.addRoom} label={words.roomName} max={ROOM_UNITS_MAX} isGood={isRoom} onAdd={onJoin}
+        />
+        <Section
+          title={words.groups} conversations={groups} open={open} onOpen={onOpen}
+          add={words.addGroup} label={words.groupName} max={ROOM_UNITS_MAX} isGood={isRoom} onAdd={onGroup}
         />
         <Section
           title={words.people} conversations={people} open={open} onOpen={onOpen}
@@ -106,10 +113,12 @@ function Entry({ conversation, isOpen, onOpen }: {
   conversation: Conversation; isOpen: boolean; onOpen: (channel: string) => void;
 }) {
   const { words, number, time } = useSpeech();
-  const { title, kind, last, unread, channel } = conversation;
+  const { title, kind, last, unread, channel, access } = conversation;
+  const isMuted = conversation.isMuted(Date.now());
   const files = last?.attachments.map(({ name }) => name).join(' ') ?? '';
-  const text = last === null ? '' : last.isRetracted ? words.retracted : last.isKnown ? last.text || files : words.unknownForm;
-  const who = kind === 'room' && last?.author ? last.author.name || last.author.user : '';
+  const text = access.kind === 'invited' ? words.invitation : last === null ? ''
+    : last.member !== null ? words.became(last.author?.user ?? '', last.member) : last.isRetracted ? words.retracted : last.isKnown ? last.text || files : words.unknownForm;
+  const who = kind !== 'direct' && last?.author && last.member === null ? last.author.name || last.author.user : '';
   return (
     <a
       class="entry" href={`#${encodeURIComponent(channel)}`} aria-current={isOpen ? 'page' : undefined}
@@ -122,12 +131,13 @@ function Entry({ conversation, isOpen, onOpen }: {
       <span class="entry-words">
         <span class="entry-top">
           <span class="entry-title" dir="auto">{title}</span>
+          {isMuted && <MutedMark />}
           {last !== null && <time class="entry-time">{time(last.time)}</time>}
         </span>
         <span class="entry-last" dir="auto">{who === '' ? text : words.says(who, text)}</span>
       </span>
       {unread > 0 && (
-        <span class="badge">
+        <span class={isMuted ? 'badge is-muted' : 'badge'}>
           <span aria-hidden="true">{unread > 99 ? '99+' : number(unread)}</span>
           <span class="unseen">{words.unread(number(unread))}</span>
         </span>

@@ -1,7 +1,7 @@
 // The chat of one user: the list, the conversation that is open, and the state of the
 // connection.
 
-import { Chat, isPeer, type ConnectionState, type RequestError } from 'rookery-chat-core';
+import { Chat, isPeer, type ConnectionState, type Conversation, type RequestError } from 'rookery-chat-core';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 
 import { useSpeech } from './context';
@@ -39,7 +39,8 @@ export function Talk({ session, onSignOut, onExpire }: TalkProps) {
     return () => clearTimeout(timer);
   }, [error]);
 
-  const unread = chat.conversations.reduce((sum, conversation) => sum + conversation.unread, 0);
+  const heard = chat.conversations.filter((conversation) => !conversation.isMuted(Date.now()));
+  const unread = heard.reduce((sum, conversation) => sum + conversation.unread, 0);
   useEffect(() => {
     document.title = unread === 0 ? speech.words.title : `(${speech.number(unread)}) ${speech.words.title}`;
   }, [unread, speech]);
@@ -55,8 +56,15 @@ export function Talk({ session, onSignOut, onExpire }: TalkProps) {
     setOpen(chat.talkTo(peer));
     keepPeople(chat.me, [...new Set([...keptPeople(chat.me), peer])]);
   }, [chat, setOpen]);
-  const leave = useCallback((channel: string) => {
-    chat.leave(channel);
+  const beginGroup = useCallback((title: string) => {
+    void chat.beginGroup(title).then((channel) => channel !== '' && setOpen(channel));
+  }, [chat, setOpen]);
+  const leave = useCallback((left: Conversation) => {
+    if (left.kind === 'group') {
+      void chat.leaveGroup(left.channel).then((isDone) => isDone && setOpen(''));
+      return;
+    }
+    chat.leave(left.channel);
     keepRooms(chat.me, roomsOf(chat));
     setOpen('');
   }, [chat, setOpen]);
@@ -65,7 +73,7 @@ export function Talk({ session, onSignOut, onExpire }: TalkProps) {
     <div class={conversation === undefined ? 'talk' : 'talk has-open'}>
       <Sidebar
         conversations={chat.conversations} me={chat.me} open={open} isConnected={chat.state.kind === 'connected'}
-        onOpen={setOpen} onJoin={joinRoom} onTalk={talkTo} onSignOut={onSignOut}
+        onOpen={setOpen} onJoin={joinRoom} onGroup={beginGroup} onTalk={talkTo} onSignOut={onSignOut}
       />
       <main class="pane">
         <Banner state={chat.state} isOnline={isOnline} onAgain={() => chat.connect()} />

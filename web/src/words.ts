@@ -1,5 +1,7 @@
 // What the chat says, in each of its languages, and dates as people there write them.
 
+import type { Role, RoleChange } from 'rookery-chat-core';
+
 export type Language = 'en' | 'zh';
 
 const ENGLISH = {
@@ -15,14 +17,18 @@ const ENGLISH = {
   cannotStart: 'The chat cannot start',
   conversations: 'Conversations',
   rooms: 'Rooms',
+  groups: 'Groups',
   people: 'People',
   addRoom: 'Join a room',
+  addGroup: 'Begin a group',
   addPerson: 'Write to somebody',
   roomName: 'Name of the room',
+  groupName: 'Name of the group',
   personName: 'Name of the person',
   add: 'Add',
   cancel: 'Cancel',
   leaveRoom: 'Leave the room',
+  leaveGroup: 'Leave the group',
   back: 'All conversations',
   chooseOne: 'Choose a conversation, or begin one.',
   nothingYet: 'Nothing was said here yet.',
@@ -75,6 +81,28 @@ const ENGLISH = {
   ended: 'The connection ended',
   joining: 'Joining…',
   refusedRoom: 'You are not in this room',
+  refusedGroup: 'You are not in this group',
+  members: 'Members',
+  membersCount: (count: number) => (count === 1 ? '1 member' : `${count} members`),
+  role: { owner: 'Owner', admin: 'Admin', member: 'Member', invited: 'Invited' } as Record<Role, string>,
+  roleOf: (name: string) => `Role of ${name}`,
+  kick: (name: string) => `Remove ${name} from the group`,
+  invite: 'Invite',
+  invitePerson: 'Invite a person by name',
+  name: 'Name',
+  invitation: 'You are invited.',
+  invitedTo: (title: string) => `You are invited to ${title}.`,
+  join: 'Join',
+  decline: 'Decline',
+  mute: 'Mute',
+  muted: 'Muted',
+  notMuted: 'Not muted',
+  muteHour: 'For an hour',
+  muteDay: 'For a day',
+  muteForGood: 'For good',
+  mutedForGood: 'Muted for good',
+  mutedUntil: (time: string) => `Until ${time}`,
+  became: englishChange,
   theme: 'Colours',
   light: 'Light',
   dark: 'Dark',
@@ -85,6 +113,23 @@ const ENGLISH = {
 };
 
 type Words = typeof ENGLISH;
+
+// What somebody did about the members of a group, or about themselves.
+function englishChange(by: string, { user, role }: RoleChange): string {
+  if (role === 'none') return by === user ? `${user} left the group.` : `${by} removed ${user}.`;
+  if (role === 'invited') return `${by} invited ${user}.`;
+  if (by === user && role === 'owner') return `${user} began the group.`;
+  if (by === user && role === 'member') return `${user} joined the group.`;
+  return `${by} made ${user} ${{ owner: 'an owner', admin: 'an admin', member: 'a member' }[role]}.`;
+}
+
+function chineseChange(by: string, { user, role }: RoleChange): string {
+  if (role === 'none') return by === user ? `${user} 退出了群组。` : `${by} 将 ${user} 移出了群组。`;
+  if (role === 'invited') return `${by} 邀请了 ${user}。`;
+  if (by === user && role === 'owner') return `${user} 创建了群组。`;
+  if (by === user && role === 'member') return `${user} 加入了群组。`;
+  return `${by} 将 ${user} 设为${{ owner: '群主', admin: '管理员', member: '成员' }[role]}。`;
+}
 
 const CHINESE: Words = {
   title: 'Rookery 聊天',
@@ -99,14 +144,18 @@ const CHINESE: Words = {
   cannotStart: '无法启动聊天',
   conversations: '会话',
   rooms: '聊天室',
+  groups: '群组',
   people: '联系人',
   addRoom: '加入聊天室',
+  addGroup: '新建群组',
   addPerson: '给某人写消息',
   roomName: '聊天室名称',
+  groupName: '群组名称',
   personName: '对方的名字',
   add: '添加',
   cancel: '取消',
   leaveRoom: '离开聊天室',
+  leaveGroup: '退出群组',
   back: '所有会话',
   chooseOne: '选择一个会话，或新建一个。',
   nothingYet: '这里还没有消息。',
@@ -159,6 +208,28 @@ const CHINESE: Words = {
   ended: '连接已结束',
   joining: '正在加入…',
   refusedRoom: '你不在这个聊天室中',
+  refusedGroup: '你不在这个群组中',
+  members: '成员',
+  membersCount: (count) => `${count} 名成员`,
+  role: { owner: '群主', admin: '管理员', member: '成员', invited: '已邀请' },
+  roleOf: (name) => `${name} 的角色`,
+  kick: (name) => `将 ${name} 移出群组`,
+  invite: '邀请',
+  invitePerson: '按名字邀请',
+  name: '名字',
+  invitation: '邀请你加入。',
+  invitedTo: (title) => `邀请你加入“${title}”。`,
+  join: '加入',
+  decline: '谢绝',
+  mute: '免打扰',
+  muted: '已设免打扰',
+  notMuted: '未开启',
+  muteHour: '一小时',
+  muteDay: '一天',
+  muteForGood: '一直',
+  mutedForGood: '一直免打扰',
+  mutedUntil: (time) => `至 ${time}`,
+  became: chineseChange,
   theme: '配色',
   light: '浅色',
   dark: '深色',

@@ -9,7 +9,8 @@
 
 import type { Centrifuge, PublicationContext, ServerPublicationContext, Subscription } from 'centrifuge';
 
-import { Conversation, conversationOf, directChannel, roomChannel } from './conversation.js';
+import { Conversation, conversationOf, directChannel, groupChannel, roomChannel } from './conversation.js';
+import { isMember, roleOf, type MuteLength, type Role, type RosterMember } from './group.js';
 import {
   dataOf, nameOf, totalsOf, type Attachment, type Message, type Publication, type Reactions,
 } from './message.js';
@@ -69,6 +70,9 @@ interface RoomsAnswer {
     readonly read: number;
     readonly unread: number;
     readonly last?: Publication;
+    // Of groups.
+    readonly role?: string;
+    readonly muted_until?: number;
   }[];
   readonly next?: string;
 }
@@ -131,15 +135,57 @@ export class Chat {
     return channel;
   }
 
+  // Leaves a room.
   leave(channel: string): void {
-    const subscription = this.#subscriptions.get(channel);
-    if (subscription === undefined) return;
-    this.#subscriptions.delete(channel);
     this.#conversations.delete(channel);
-    subscription.removeAllListeners();
-    subscription.unsubscribe();
-    this.#client.removeSubscription(subscription);
+    const subscription = this.#subscriptions.get(channel);
+    if (subscription !== undefined) {
+      this.#subscriptions.delete(channel);
+      subscription.removeAllListeners();
+      subscription.unsubscribe();
+      this.#client.removeSubscription(subscription);
+    }
     this.#changed();
+  }
+
+  // Begins a group, whose owner this user is; its channel, or nothing where that is refused.
+  async beginGroup(title: string): Promise<string> {
+    const channel = groupChannel(title, this.#newId().slice(0, 8));
+    return (await this.joinGroup(channel)) ? channel : '';
+  }
+
+  // Becomes a member, where this user may.
+  async joinGroup(channel: string): Promise<boolean> {
+    if (!(await this.#tell('chat.join', { channel }))) return false;
+    const { role } = this.#open(channel);
+    // A notice may have said more.
+    this.#become(channel, isMember(role) ? role : 'member');
+    return true;
+  }
+
+  // Is no member any more, or declines an invitation.
+  async leaveGroup(channel: string): Promise<boolean> {
+    const isDone = await this.#tell('chat.leave', { channel });
+    if (isDone) this.leave(channel);
+    return isDone;
+  }
+
+  invite(channel: string, member: string): Promise<boolean> {
+    return this.#tell('chat.invite', { channel, member });
+  }
+
+  // Sends a member away, or takes an invitation back.
+  kick(channel: string, member: string): Promise<boolean> {
+    return this.#tell('chat.kick', { channel, member });
+  }
+
+  setRole(channel: string, member: string, role: Role): Promise<boolean> {
+    return this.#tell('chat.set_role', { channel, member, role });
+  }
+
+  // Mutes a group for this user, on all devices: a notice says so to each.
+  mute(channel: string, length: MuteLength): Promise<boolean> {
+    return this.#tell('chat.mute', length === null ? { channel } : { channel, mute_s: length });
   }
 
   // Begins or goes on with a conversation of two; its channel.
@@ -156,14 +202,16 @@ export class Chat {
     if (conversation === undefined || !this.#isConnected()) return;
     if (conversation.access.kind !== 'in') return;
     if (!conversation.timeline.isLoaded) await this.#load(conversation, 'newest');
+    if (conversation.kind === 'group' && !conversation.roster.isLoaded) void this.#readRoster(conversation);
     await this.#readReceipts(conversation);
   }
 
-  // Asks who read how far in a room, which no notice tells, while somebody looks at it and there
+  // Asks who read how far in a room or a group, which no notice tells, while somebody looks at it and there
   // is something to learn: whether others who are there have read what this user said last.
   async lookAtReceipts(channel: string): Promise<void> {
     const conversation = this.#conversations.get(channel);
-    if (conversation?.kind !== 'room' || !conversation.hasReceipts || !this.#isConnected()) return;
+    if (conversation === undefined || conversation.kind === 'direct') return;
+    if (!conversation.hasReceipts || !this.#isConnected()) return;
     const others = conversation.members.count - 1;
     const own = conversation.timeline.messages.findLast(({ author }) => author?.user === this.me);
     if (own === undefined || others < 1 || others >= READERS_MAX) return;
@@ -201,7 +249,7 @@ export class Chat {
     this.#changed();
   }
 
-  retract(channel: string, offset: number): Promise<void> {
+  retract(channel: string, offset: number): Promise<boolean> {
     return this.#tell('chat.retract', { channel, offset });
   }
 
@@ -260,7 +308,8 @@ export class Chat {
   // After each connect: what conversations there are, what was missed in them, and what waits.
   #arrive(): void {
     this.#send();
-    this.#readRooms('').catch((error: RequestError) => {
+    const groups = this.conversations.filter(({ kind }) => kind === 'group').map(({ channel }) => channel);
+    this.#readRooms('', new Set(groups)).catch((error: RequestError) => {
       // A server without inboxes has none.
       if (error.temporary || error.code < 100) this.#later(AGAIN_MS, () => this.#isConnected() && this.#arrive());
     });
@@ -271,11 +320,15 @@ export class Chat {
     }
   }
 
-  async #readRooms(after: string): Promise<void> {
+  // `gone` has the groups that were not among them yet.
+  async #readRooms(after: string, gone: Set<string>): Promise<void> {
     const answer = await this.#rpc<RoomsAnswer>('chat.rooms', { after });
-    for (const { channel, read, unread, last, head } of answer.rooms) {
+    for (const { channel, read, unread, last, head, role, muted_until: mutedUntil = 0 } of answer.rooms) {
       const conversation = this.#open(channel);
-      conversation.access = { kind: 'in' };
+      if (role === undefined) conversation.access = { kind: 'in' };
+      else this.#become(channel, roleOf(role));
+      gone.delete(channel);
+      conversation.mutedUntil = mutedUntil;
       conversation.readTo = Math.max(conversation.readTo, read);
       conversation.unread = unread;
       if (!conversation.timeline.isLoaded && last !== undefined && last.offset === head) {
@@ -284,7 +337,8 @@ export class Chat {
       }
     }
     this.#changed();
-    if (answer.next !== undefined) await this.#readRooms(answer.next);
+    if (answer.next !== undefined) await this.#readRooms(answer.next, gone);
+    else gone.forEach((channel) => this.leave(channel));
   }
 
   #inInbox({ data, info, tags }: ServerPublicationContext): void {
@@ -311,7 +365,11 @@ export class Chat {
     if (typeof data !== 'object' || data === null) return;
     const [name, fields] = Object.entries(data)[0] ?? [];
     if (typeof fields !== 'object' || fields === null) return;
-    const { channel, user, delivered, read } = fields as Record<string, unknown>;
+    const { channel, user, delivered, read, role, until } = fields as Record<string, unknown>;
+    if (name === 'group' && typeof channel === 'string' && user === this.me) {
+      this.#become(channel, roleOf(role));
+      return;
+    }
     const conversation = typeof channel === 'string' ? this.#conversations.get(channel) : undefined;
     if (conversation === undefined) return;
     if (name === 'typing' && typeof user === 'string') {
@@ -321,6 +379,8 @@ export class Chat {
       conversation.mark(user, { delivered: Number(delivered) || 0, read: Number(read) || 0 });
     } else if (name === 'reacted') {
       conversation.timeline.reacted(fields, this.me);
+    } else if (name === 'muted') {
+      conversation.mutedUntil = Number(until) || 0;
     } else if (name === 'crowd') {
       void this.#readMembers(conversation);
     }
@@ -328,6 +388,39 @@ export class Chat {
   }
 
   // --- rooms --------------------------------------------------------------------
+
+  // What this user is in a group from now on.
+  #become(channel: string, role: Role | 'none'): void {
+    if (role === 'none') {
+      this.leave(channel);
+      return;
+    }
+    const conversation = this.#open(channel);
+    conversation.role = role;
+    if (!isMember(role)) conversation.access = { kind: 'invited' };
+    else if (!this.#subscriptions.has(channel)) this.#subscribe(channel);
+    this.#changed();
+  }
+
+  async #readRoster(conversation: Conversation): Promise<void> {
+    interface RosterAnswer { readonly members: readonly { user: string; role: string }[]; readonly next?: string }
+    const { channel } = conversation;
+    const members: RosterMember[] = [];
+    try {
+      for (let after: string | undefined = ''; after !== undefined;) {
+        const answer: RosterAnswer = await this.#rpc('chat.roster', { channel, after, limit: 1000 });
+        for (const { user, role } of answer.members) {
+          const known = roleOf(role);
+          if (known !== 'none') members.push({ user, role: known });
+        }
+        after = answer.next;
+      }
+      conversation.roster.set(members);
+      this.#changed();
+    } catch {
+      // It is asked again when somebody looks.
+    }
+  }
 
   #subscribe(channel: string): void {
     const conversation = this.#open(channel);
@@ -363,6 +456,7 @@ export class Chat {
 
   async #enter(conversation: Conversation, isWhole: boolean): Promise<void> {
     void this.#readMembers(conversation);
+    if (conversation.roster.isLoaded && !isWhole) void this.#readRoster(conversation);
     if (isWhole && conversation.timeline.isLoaded) {
       await this.#readReactions(conversation);
       return;
@@ -519,11 +613,14 @@ export class Chat {
 
   // --- helpers ------------------------------------------------------------------
 
-  async #tell(method: string, fields: object): Promise<void> {
+  // Whether it was done.
+  async #tell(method: string, fields: object): Promise<boolean> {
     try {
       await this.#rpc(method, fields);
+      return true;
     } catch (error) {
       this.#options.onError(error as RequestError);
+      return false;
     }
   }
 

@@ -1,18 +1,21 @@
-// One conversation, a room or two people: what is said, who is there, what is unread, who
+// One conversation, a room, a group or two people: what is said, who is there, what is unread, who
 // read how far, and who is typing.
 //
 // Deliberately absent: asking the server (`chat`).
 
+import { Roster, type Role } from './group.js';
 import { Members } from './members.js';
 import { read, type Message, type Publication } from './message.js';
 import { Timeline, type Taken } from './timeline.js';
 
-export type ConversationKind = 'room' | 'direct';
+export type ConversationKind = 'room' | 'group' | 'direct';
 
 // Whether this user is in.
 export type Access =
   | { readonly kind: 'joining' }
   | { readonly kind: 'in' }
+  // A group of which this user may become a member.
+  | { readonly kind: 'invited' }
   | { readonly kind: 'refused'; readonly code: number; readonly reason: string };
 
 // How far somebody is.
@@ -27,6 +30,12 @@ const TYPING_MS = 5_000;
 export class Conversation {
   readonly timeline = new Timeline();
   readonly members = new Members();
+  // Of a group: its members, wherever they are.
+  readonly roster = new Roster();
+  // Of a group: what this user is there.
+  role: Role | 'none' = 'none';
+  // Of a group: until when it is muted, Unix ms.
+  mutedUntil = 0;
   access: Access = { kind: 'joining' };
   // The last message, as the list shows it.
   last: Message | null = null;
@@ -54,10 +63,13 @@ export class Conversation {
   live(publication: Publication, offset: number, now: number): Taken {
     const taken = this.timeline.live(publication, offset, now);
     const said = read(publication, offset, now);
+    if (taken !== 'known' && said.kind === 'message' && said.message.member !== null) {
+      this.roster.change(said.message.member);
+    }
     if (taken !== 'known' && said.kind === 'message' && offset > (this.last?.offset ?? 0)) {
       this.last = said.message;
-      const { author } = said.message;
-      if (author?.user !== this.me && offset > this.readTo) this.unread += 1;
+      const { author, member } = said.message;
+      if (member === null && author?.user !== this.me && offset > this.readTo) this.unread += 1;
       if (author !== null) this.#typing.delete(author.user);
     } else {
       this.noteLast();
@@ -73,9 +85,14 @@ export class Conversation {
 
   // Counts what is unread in what is loaded.
   countUnread(): void {
-    const isUnread = ({ offset, author, isRetracted }: Message) =>
-      offset > this.readTo && author?.user !== this.me && !isRetracted;
+    const isUnread = ({ offset, author, isRetracted, member }: Message) =>
+      offset > this.readTo && author?.user !== this.me && !isRetracted && member === null;
     this.unread = this.timeline.messages.filter(isUnread).length;
+  }
+
+  // Whether this user wants to hear nothing of it.
+  isMuted(now: number): boolean {
+    return now < this.mutedUntil;
   }
 
   // This user read up to here; false where that is not news.
@@ -130,6 +147,9 @@ export class Conversation {
 
 const DIRECT = 'dm#';
 const ROOM = 'room:';
+const GROUP = 'group:';
+// What keeps groups with the same title apart.
+const MARK = /~[0-9a-f]{8}$/;
 
 // Whether the name of another user can be in a conversation's name.
 export function isPeer(name: string, me: string): boolean {
@@ -146,10 +166,20 @@ export function roomChannel(id: string): string {
   return ROOM + id;
 }
 
+// The channel of a group that begins; eight hexadecimal digits make it another one than others of
+// that title.
+export function groupChannel(title: string, mark: string): string {
+  return `${GROUP}${title}~${mark}`;
+}
+
 // The conversation behind a channel's name; nothing for other channels.
 export function conversationOf(channel: string, me: string): Conversation | null {
   if (channel.startsWith(ROOM) && channel.length > ROOM.length) {
     return new Conversation(channel, 'room', channel.slice(ROOM.length), me);
+  }
+  if (channel.startsWith(GROUP) && channel.length > GROUP.length) {
+    const name = channel.slice(GROUP.length);
+    return new Conversation(channel, 'group', name.replace(MARK, '') || name, me);
   }
   const pair = channel.startsWith(DIRECT) ? channel.slice(DIRECT.length).split(',') : [];
   const peer = pair.find((user) => user !== me);

@@ -2,9 +2,13 @@
 
 export { Chat, type ChatOptions, type ConnectionState } from './chat.js';
 export {
-  Conversation, conversationOf, directChannel, isPeer, roomChannel,
+  Conversation, conversationOf, directChannel, groupChannel, isPeer, roomChannel,
   type Access, type ConversationKind, type Marks,
 } from './conversation.js';
+export {
+  GIVEN_ROLES, Roster, isMember, leads, mayKick, roleOf,
+  type MuteLength, type Role, type RoleChange, type RosterMember,
+} from './group.js';
 export { Members, type Member, type Person } from './members.js';
 export {
   ATTACHMENTS_MAX, NO_REACTIONS, TEXT_UNITS_MAX, contentOf, dataOf,

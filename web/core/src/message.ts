@@ -3,6 +3,8 @@
 // Nothing that users wrote is trusted here: a field of another type is as if it were absent,
 // and data of another form is shown as such.
 
+import { roleOf, type RoleChange } from './group.js';
+
 // Who said something.
 export interface Author {
   readonly user: string;
@@ -46,6 +48,8 @@ export interface Message {
   // Where the last edit stands; 0 for none.
   readonly editOffset: number;
   readonly reactions: Reactions;
+  // Of a group: who is what from now on, where that is all that it says.
+  readonly member: RoleChange | null;
 }
 
 // A publication as a history or the SDK gives it. Those of a history have `time` and
@@ -138,15 +142,18 @@ export function read(publication: Publication, offset: number, now: number): Sai
   const edits = numberOf(tags['edits']);
   if (edits > 0) return { kind: 'edit', target: edits, content };
   const isRetracted = tags['retracted'] !== undefined;
+  const user = tags['group_member'];
+  const member = user === undefined ? null : { user, role: roleOf(tags['group_role']) };
   const message: Message = {
     offset,
     id: tags['id'] ?? '',
     author: info === undefined ? null : authorOf(info),
     time: timeOf(publication, now),
-    ...(isRetracted ? NO_CONTENT : content),
+    ...(isRetracted || member !== null ? NO_CONTENT : content),
     isRetracted,
     editOffset: numberOf(tags['edit_offset']),
     reactions: NO_REACTIONS,
+    member,
   };
   return { kind: 'message', message, reactions: reactionsOf(tags['reactions']) };
 }

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import {
-  Conversation, Members, conversationOf, directChannel, isPeer, rowsInView, topOf, type Publication,
+  Conversation, Members, Roster, conversationOf, directChannel, groupChannel, isPeer, mayKick, rowsInView, topOf,
+  type Publication, type Role,
 } from '../src/index.js';
 
 const said = (offset: number, user: string, tags: Record<string, string> = {}): Publication =>
@@ -27,6 +28,49 @@ describe('a conversation', () => {
       ['x', 'ben', null, null, null, null]);
     assert.deepEqual(['ben', 'anna', '', 'a,b', 'a#b', 'a\n'].map((name) => isPeer(name, 'anna')),
       [true, false, false, false, false, false]);
+  });
+
+  test('of a group has a title that others may have, too', () => {
+    const titleOf = (channel: string) => conversationOf(channel, 'anna')?.title;
+    const channel = groupChannel('hiking ~ and more', '00ffaa12');
+    assert.equal(channel, 'group:hiking ~ and more~00ffaa12');
+    assert.equal(titleOf(channel), 'hiking ~ and more');
+    assert.deepEqual(['group:plain', 'group:~00ffaa12', 'group:x~00FFAA12', 'group:'].map(titleOf),
+      ['plain', '~00ffaa12', 'x~00FFAA12', undefined]);
+    assert.equal(conversationOf(channel, 'anna')?.kind, 'group');
+  });
+
+  test('of a group counts nothing that says who is a member, and knows its members by that', () => {
+    const group = new Conversation('group:x', 'group', 'x', 'anna');
+    const becomes = (offset: number, user: string, role: string) =>
+      said(offset, 'ben', { group_member: user, group_role: role });
+    group.timeline.page('newest', [becomes(1, 'ben', 'owner'), said(2, 'ben')], { ...PAGE, top: 2 });
+    group.roster.set([{ user: 'ben', role: 'owner' }, { user: 'anna', role: 'member' }]);
+    group.countUnread();
+    assert.equal(group.unread, 1);
+    group.live(becomes(3, 'carl', 'invited'), 3, 0);
+    group.live(becomes(4, 'anna', 'admin'), 4, 0);
+    group.live(becomes(4, 'anna', 'member'), 4, 0);
+    assert.equal(group.unread, 1);
+    assert.deepEqual(group.roster.members.map(({ user, role }) => `${user} ${role}`),
+      ['anna admin', 'ben owner', 'carl invited']);
+    assert.equal(group.roster.count, 2);
+    group.live(becomes(5, 'carl', 'none'), 5, 0);
+    assert.equal(group.roster.members.length, 2);
+    const [change] = group.timeline.messages;
+    assert.deepEqual([change?.member, change?.text], [{ user: 'ben', role: 'owner' }, '']);
+    group.mutedUntil = 10;
+    assert.deepEqual([group.isMuted(9), group.isMuted(10)], [true, false]);
+  });
+
+  test('a role allows what stands below it', () => {
+    const roles: (Role | 'none')[] = ['none', 'invited', 'member', 'admin', 'owner'];
+    const others = roles.slice(1) as Role[];
+    const allowed = roles.map((role) => others.filter((other) => mayKick(role, other)).join(' '));
+    assert.deepEqual(allowed, ['', '', '', 'invited member', 'invited member admin']);
+    const roster = new Roster();
+    roster.change({ user: 'ben', role: 'none' });
+    assert.deepEqual([roster.isLoaded, roster.members], [false, []]);
   });
 
   test('counts what others said and this user did not read', () => {
