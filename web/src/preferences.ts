@@ -1,7 +1,8 @@
-// What this browser remembers: language, colours, and which rooms somebody is in. Nothing
-// that was said, and no tokens.
+// What this browser remembers: language, colours, and which rooms somebody is in; and a tab what its
+// user said and the server does not have, until it is sent or the user signs out. Nothing else that
+// was said, and no tokens.
 
-import { isPeer } from 'rookery-chat-core';
+import { entriesOf, isPeer, type Entry } from 'rookery-chat-core';
 
 import { languageOf, type Language } from './words';
 
@@ -11,6 +12,7 @@ const LANGUAGE_KEY = 'rookery.language';
 const THEME_KEY = 'rookery.theme';
 const ROOMS_KEY = 'rookery.rooms.';
 const PEERS_KEY = 'rookery.people.';
+const UNSENT_KEY = 'rookery.unsent.';
 const FIRST_ROOMS = ['lobby'];
 const LIST_MAX = 100;
 
@@ -47,6 +49,28 @@ export function keptPeople(me: string): string[] {
 
 export function keepPeople(me: string, people: readonly string[]): void {
   localStorage.setItem(PEERS_KEY + me, JSON.stringify(people.slice(-LIST_MAX)));
+}
+
+// What this user said in this tab before it was loaded again.
+export function keptUnsent(me: string): Entry[] {
+  try {
+    return entriesOf(JSON.parse(sessionStorage.getItem(UNSENT_KEY + me) ?? '[]'));
+  } catch {
+    return [];
+  }
+}
+
+export function keepUnsent(me: string, entries: readonly Entry[]): void {
+  const key = UNSENT_KEY + me;
+  if (entries.length === 0) {
+    sessionStorage.removeItem(key);
+    return;
+  }
+  try {
+    sessionStorage.setItem(key, JSON.stringify(entries));
+  } catch {
+    // There is no room for it: then it waits as long as the page.
+  }
 }
 
 function keptList(key: string): string[] | null {

@@ -1,12 +1,12 @@
 // The chat of one user: the list, the conversation that is open, and the state of the
 // connection.
 
-import { Chat, isPeer, type ConnectionState, type Conversation, type RequestError } from 'rookery-chat-core';
+import { Chat, isPeer, type ConnectionState, type Conversation, type Entry, type RequestError } from 'rookery-chat-core';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 
 import { useSpeech } from './context';
 import { ConversationView } from './conversation';
-import { keepPeople, keepRooms, keptPeople, keptRooms } from './preferences';
+import { keepPeople, keepRooms, keepUnsent, keptPeople, keptRooms, keptUnsent } from './preferences';
 import type { Session } from './session';
 import { Sidebar } from './sidebar';
 
@@ -56,6 +56,11 @@ export function Talk({ session, onSignOut, onExpire }: TalkProps) {
     setOpen(chat.talkTo(peer));
     keepPeople(chat.me, [...new Set([...keptPeople(chat.me), peer])]);
   }, [chat, setOpen]);
+  const signOut = useCallback(() => {
+    chat.end();
+    keepUnsent(chat.me, []);
+    onSignOut();
+  }, [chat, onSignOut]);
   const beginGroup = useCallback((title: string) => {
     void chat.beginGroup(title).then((channel) => channel !== '' && setOpen(channel));
   }, [chat, setOpen]);
@@ -73,7 +78,7 @@ export function Talk({ session, onSignOut, onExpire }: TalkProps) {
     <div class={conversation === undefined ? 'talk' : 'talk has-open'}>
       <Sidebar
         conversations={chat.conversations} me={chat.me} open={open} isConnected={chat.state.kind === 'connected'}
-        onOpen={setOpen} onJoin={joinRoom} onGroup={beginGroup} onTalk={talkTo} onSignOut={onSignOut}
+        onOpen={setOpen} onJoin={joinRoom} onGroup={beginGroup} onTalk={talkTo} onSignOut={signOut}
       />
       <main class="pane">
         <Banner state={chat.state} isOnline={isOnline} onAgain={() => chat.connect()} />
@@ -124,14 +129,20 @@ function useChat(session: Session, onError: (error: RequestError) => void): Chat
       isDue.current = false;
       setVersion((version) => version + 1);
     };
+    let kept: readonly Entry[] | null = null;
+    const { client, me } = session;
     const onChange = () => {
+      // A page that is closed has no moment to do it then.
+      if (kept !== made.outbox.entries) keepUnsent(me, made.outbox.unsent);
+      kept = made.outbox.entries;
       if (isDue.current) return;
       isDue.current = true;
       // A page that nobody sees has no frames, and its title is seen all the same.
       if (document.hidden) setTimeout(draw, 0);
       else requestAnimationFrame(draw);
     };
-    return new Chat({ client: session.client, me: session.me, onChange, onError });
+    const made: Chat = new Chat({ client, me, onChange, onError, unsent: keptUnsent(me) });
+    return made;
   }, [session, onError]);
   useEffect(() => {
     keptRooms(chat.me).forEach((id) => chat.join(id));

@@ -155,6 +155,40 @@ describe('two people', () => {
     await message(ben.page, 'before, edited').locator('.reaction').waitFor({ state: 'detached' });
   });
 
+  test('what waits outlives a reload, is said once, and is gone with who signs out', async (t) => {
+    const { anna, ben } = await two(t, { mayMeet: ABSENT });
+    // From its next load on the page of ben reaches no server, until it may.
+    let mayPass = false;
+    await ben.page.routeWebSocket(/connection/, (socket) => {
+      if (mayPass) socket.connectToServer();
+      else socket.close();
+    });
+    await ben.page.context().setOffline(true);
+    await ben.page.locator('.banner[data-state=offline]').waitFor();
+    await say(ben.page, 'one');
+    await say(ben.page, 'two');
+    await ben.page.locator('.is-unsent[data-state=waiting]').nth(1).waitFor();
+    await ben.page.context().setOffline(false);
+    await ben.page.reload();
+    await ben.page.locator('.is-unsent[data-state=waiting]', { hasText: 'two' }).waitFor();
+    assert.deepEqual(await texts(ben.page), ['one', 'two']);
+    mayPass = true;
+    await seen(anna.page, 'two');
+    await ben.page.locator('.is-unsent').first().waitFor({ state: 'detached' });
+    for (const { page } of [anna, ben]) assert.deepEqual(await texts(page), ['one', 'two']);
+    const kept = () => ben.page.evaluate(() => Object.keys(sessionStorage).filter((key) => key.includes('unsent')));
+    assert.deepEqual(await kept(), [], 'what was sent is kept no longer');
+
+    mayPass = false;
+    await ben.page.reload();
+    await say(ben.page, 'never');
+    await ben.page.locator('.is-unsent[data-state=waiting]').waitFor();
+    assert.equal((await kept()).length, 1);
+    await ben.page.getByRole('button', { name: 'Sign out' }).click();
+    await ben.page.locator('#name').waitFor();
+    assert.deepEqual(await kept(), []);
+  });
+
   test('the server is killed and comes back: what was said meanwhile arrives once', async (t) => {
     const own = await startChat();
     t.after(() => own.stop());

@@ -158,6 +158,28 @@ describe('a group', () => {
     await entry(ben.page, title).waitFor({ state: 'detached' });
   });
 
+  test('takes what waited over a reload, once its user is known to be a member again', async (t) => {
+    const title = fresh('late');
+    const anna = await comes(t, 'anna', { mayMeet: /WebSocket connection|ERR_INTERNET_DISCONNECTED/ });
+    await begin(anna.page, title);
+    let mayPass = false;
+    await anna.page.routeWebSocket(/connection/, (socket) => {
+      if (mayPass) socket.connectToServer();
+      else socket.close();
+    });
+    await anna.page.context().setOffline(true);
+    await anna.page.locator('.banner[data-state=offline]').waitFor();
+    await say(anna.page, 'before the reload');
+    await anna.page.locator('.is-unsent[data-state=waiting]').waitFor();
+    await anna.page.context().setOffline(false);
+    await anna.page.reload();
+    mayPass = true;
+    await entry(anna.page, title).waitFor();
+    await seen(anna.page, 'before the reload');
+    await anna.page.locator('.is-unsent').waitFor({ state: 'detached' });
+    assert.equal(await message(anna.page, 'before the reload').count(), 1);
+  });
+
   for (const [language, locale] of [['English', 'en-GB'], ['Chinese', 'zh-CN']]) {
     for (const [width, viewport, colorScheme] of [['desk', DESK, 'light'], ['phone', PHONE, 'dark']]) {
       test(`in ${language} at a ${width}: nothing is cut off, and axe finds nothing serious`, async (t) => {

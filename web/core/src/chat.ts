@@ -30,6 +30,8 @@ export interface ChatOptions {
   readonly onChange: () => void;
   // An error that somebody should see, such as of a reaction that was refused.
   readonly onError: (error: RequestError) => void;
+  // What was not sent before the page was loaded again.
+  readonly unsent?: readonly Entry[];
   readonly now?: () => number;
   readonly newId?: () => string;
 }
@@ -97,6 +99,7 @@ export class Chat {
     this.me = options.me;
     this.#now = options.now ?? Date.now;
     this.#newId = options.newId ?? randomId;
+    this.outbox.restore(options.unsent ?? []);
     this.#listen();
   }
 
@@ -337,8 +340,22 @@ export class Chat {
       }
     }
     this.#changed();
-    if (answer.next !== undefined) await this.#readRooms(answer.next, gone);
-    else gone.forEach((channel) => this.leave(channel));
+    if (answer.next !== undefined) {
+      await this.#readRooms(answer.next, gone);
+      return;
+    }
+    gone.forEach((channel) => this.leave(channel));
+    this.#forgetUnsent();
+  }
+
+  // What waits for a group of which this user is no member any more never goes.
+  #forgetUnsent(): void {
+    for (const { channel } of this.outbox.entries) {
+      if (conversationOf(channel, this.me)?.kind === 'group' && !this.#subscriptions.has(channel)) {
+        this.outbox.forget(channel);
+        this.#changed();
+      }
+    }
   }
 
   #inInbox({ data, info, tags }: ServerPublicationContext): void {
@@ -398,7 +415,10 @@ export class Chat {
     const conversation = this.#open(channel);
     conversation.role = role;
     if (!isMember(role)) conversation.access = { kind: 'invited' };
-    else if (!this.#subscriptions.has(channel)) this.#subscribe(channel);
+    else if (!this.#subscriptions.has(channel)) {
+      this.#subscribe(channel);
+      this.#send();
+    }
     this.#changed();
   }
 
@@ -584,7 +604,10 @@ export class Chat {
 
   #send(): void {
     if (!this.#isConnected()) return;
-    for (const entry of this.outbox.take()) void this.#sendOne(entry);
+    // A group takes nothing from whom it does not know to be a member yet.
+    const isReady = (channel: string) =>
+      this.#subscriptions.has(channel) || conversationOf(channel, this.me)?.kind !== 'group';
+    for (const entry of this.outbox.take(isReady)) void this.#sendOne(entry);
   }
 
   async #sendOne(entry: Entry): Promise<void> {

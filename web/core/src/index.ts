@@ -14,7 +14,7 @@ export {
   ATTACHMENTS_MAX, NO_REACTIONS, TEXT_UNITS_MAX, contentOf, dataOf,
   type Attachment, type Author, type Content, type Message, type Publication, type Reactions, type ReactionTotal,
 } from './message.js';
-export { Outbox, afterError, type Deed, type Entry, type EntryState, type RequestError } from './outbox.js';
+export { Outbox, afterError, entriesOf, type Deed, type Entry, type EntryState, type RequestError } from './outbox.js';
 export { MESSAGES_MAX, Timeline, type PageKind, type Taken } from './timeline.js';
 export { upload } from './upload.js';
 export { rowsInView, topOf, type RowRange, type ViewportOptions } from './viewport.js';

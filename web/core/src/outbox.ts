@@ -7,7 +7,7 @@
 // Deliberately absent: sending, and files, which are uploaded before. `take` says what is next, and the answer comes back by
 // `answered` or `refused`.
 
-import type { Attachment } from './message.js';
+import { contentOf, type Attachment } from './message.js';
 
 // What an entry does.
 export type Deed =
@@ -57,6 +57,11 @@ export interface RequestError {
   readonly temporary?: boolean | undefined;
 }
 
+// What is kept of entries over a reload: so many of the newest, and units of their texts. A message
+// that the server has is none of them.
+const KEPT_MAX = 100;
+const KEPT_UNITS_MAX = 100_000;
+
 // Codes from here on are the server's; those below are the SDK's.
 const SERVER_CODE_MIN = 100;
 // The SDK's code of an answer that did not come in time, on a connection that lives.
@@ -77,20 +82,47 @@ export class Outbox {
     return this.#entries.filter((entry) => entry.channel === channel);
   }
 
+  // What is to be kept over a reload, oldest first. What is under way may have arrived or not: its id
+  // makes a repeat harmless.
+  get unsent(): readonly Entry[] {
+    const kept: Entry[] = [];
+    let units = 0;
+    for (const entry of [...this.#entries].reverse()) {
+      if (entry.state === 'sent') continue;
+      units += entry.text.length;
+      if (kept.length === KEPT_MAX || units > KEPT_UNITS_MAX) break;
+      kept.unshift(entry);
+    }
+    return kept;
+  }
+
+  // Puts back what was kept.
+  restore(entries: readonly Entry[]): void {
+    this.#entries = entries.map((entry) => ({
+      ...entry, state: entry.state === 'failed' ? 'failed' : 'waiting', tries: 0, offset: 0,
+    }));
+  }
+
+  // Gives up all of a conversation that is not this user's any more.
+  forget(channel: string): void {
+    if (this.of(channel).length > 0) this.#entries = this.#entries.filter((entry) => entry.channel !== channel);
+  }
+
   add(entry: Pick<Entry, 'id' | 'channel' | 'text' | 'attachments' | 'time' | 'deed'>): void {
     const fresh: Entry = { ...entry, state: 'waiting', error: '', tries: 0, offset: 0 };
     this.#entries = [...this.#entries, fresh];
   }
 
-  // The next entry of each conversation in which nothing is under way; it is from now on.
-  take(): Entry[] {
+  // The next entry of each conversation that takes one, and in which nothing is under way; it is
+  // from now on.
+  take(isReady: (channel: string) => boolean = () => true): Entry[] {
     const busy = new Set<string>();
     const taken: Entry[] = [];
     for (const entry of this.#entries) {
       if (entry.state === 'sending') busy.add(entry.channel);
     }
     for (const entry of this.#entries) {
-      if (entry.state !== 'waiting' || busy.has(entry.channel)) continue;
+      if (entry.state !== 'waiting' || busy.has(entry.channel) || !isReady(entry.channel)) continue;
       busy.add(entry.channel);
       taken.push(entry);
     }
@@ -154,6 +186,32 @@ export class Outbox {
   #drop(id: string): void {
     this.#entries = this.#entries.filter((entry) => entry.id !== id);
   }
+}
+
+// What was kept, as far as it is what an entry is.
+export function entriesOf(kept: unknown): Entry[] {
+  if (!Array.isArray(kept)) return [];
+  const entries: Entry[] = [];
+  for (const one of (kept as unknown[]).slice(-KEPT_MAX)) {
+    if (typeof one !== 'object' || one === null) continue;
+    const { id, channel, text, attachments, time, deed, state, error } = one as Record<string, unknown>;
+    const content = contentOf({ text, attachments });
+    const known = deedOf(deed);
+    if (typeof id !== 'string' || typeof channel !== 'string' || typeof time !== 'number') continue;
+    if (id === '' || channel === '' || !content.isKnown || known === null) continue;
+    entries.push({
+      id, channel, text: content.text, attachments: content.attachments, time, deed: known, tries: 0, offset: 0,
+      state: state === 'failed' ? 'failed' : 'waiting', error: typeof error === 'string' ? error : '',
+    });
+  }
+  return entries;
+}
+
+function deedOf(deed: unknown): Deed | null {
+  if (typeof deed !== 'object' || deed === null) return null;
+  const { kind, offset } = deed as Record<string, unknown>;
+  if (kind === 'say') return { kind };
+  return kind === 'edit' && typeof offset === 'number' ? { kind, offset } : null;
 }
 
 // What follows from an error: a server's error that is not temporary is its last word.

@@ -3,12 +3,48 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
-import { Outbox, type Deed } from '../src/index.js';
+import { Outbox, entriesOf, type Deed } from '../src/index.js';
 
 const put = (outbox: Outbox, id: string, channel = 'room:1', deed: Deed = { kind: 'say' }) =>
   outbox.add({ id, channel, text: id, attachments: [], time: 0, deed });
 const states = (outbox: Outbox) => outbox.entries.map(({ id, state }) => `${id} ${state}`);
 const taken = (outbox: Outbox) => outbox.take().map(({ id }) => id);
+
+describe('what is kept over a reload', () => {
+  test('is all that the server may not have, and goes again with its id', () => {
+    const outbox = new Outbox();
+    put(outbox, 'a');
+    put(outbox, 'b', 'room:2');
+    put(outbox, 'c', 'room:3', { kind: 'edit', offset: 7 });
+    put(outbox, 'd', 'room:4');
+    outbox.take();
+    outbox.answered('b', 1, false);
+    outbox.refused('d', { code: 103, message: 'permission denied' });
+    const again = new Outbox();
+    again.restore(entriesOf(JSON.parse(JSON.stringify(outbox.unsent))));
+    assert.deepEqual(states(again), ['a waiting', 'c waiting', 'd failed']);
+    assert.deepEqual(again.entries.map(({ deed }) => deed.kind), ['say', 'edit', 'say']);
+    assert.equal(again.entries[2]?.error, '103 permission denied');
+    assert.deepEqual(again.take((channel) => channel !== 'room:1').map(({ id }) => id), ['c']);
+    again.forget('room:1');
+    assert.deepEqual(states(again), ['c sending', 'd failed']);
+  });
+
+  test('has a bound, and what is no entry is left out', () => {
+    const outbox = new Outbox();
+    for (let number = 0; number < 120; number += 1) put(outbox, `${number}`, `room:${number}`);
+    assert.deepEqual([outbox.unsent.length, outbox.unsent[0]?.id], [100, '20']);
+    outbox.add({ id: 'long', channel: 'c', text: 'w'.repeat(100_000), attachments: [], time: 0, deed: { kind: 'say' } });
+    assert.deepEqual(outbox.unsent.map(({ id }) => id), ['long']);
+    const good = { id: 'a', channel: 'c', text: 't', attachments: [], time: 1, deed: { kind: 'say' } };
+    const bad = [null, 1, {}, { ...good, id: '' }, { ...good, text: 1 }, { ...good, deed: { kind: 'dance' } },
+      { ...good, deed: { kind: 'edit' } }, { ...good, time: '1' }, { ...good, channel: null }];
+    assert.deepEqual(entriesOf([...bad, good]).map(({ id, state }) => `${id} ${state}`), ['a waiting']);
+    const script = { ...good, attachments: [{ url: 'javascript:alert(1)', name: 'x' }] };
+    assert.deepEqual(entriesOf([script])[0]?.attachments, []);
+    for (const other of [null, 'x', {}]) assert.deepEqual(entriesOf(other), []);
+  });
+});
 
 describe('an outbox', () => {
   test('has one entry of each conversation under way, in order', () => {
