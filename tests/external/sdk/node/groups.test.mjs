@@ -54,6 +54,44 @@ for (const encoding of ENCODINGS) {
       assert.equal((await roomsOf(ben))[0].unread, 0);
     });
 
+    test('a mute is heard by the other devices of its user alone, and ends with the membership', async (t) => {
+      const channel = freshChannel('group');
+      const [owner, member] = ['anna', 'ben'].map(freshUser);
+      const anna = await arrives(t, server.url, owner);
+      const ben = await connected(t, encoding, server.url, member);
+      const tablet = await arrives(t, server.url, member);
+      for (const client of [anna.client, ben]) await chat(client, 'join', { channel });
+      const mutedIn = async (client) => (await roomsOf(client))[0].muted_until;
+      const hears = async (events, until) => {
+        const { data } = await events.first('message', ({ data: one }) => {
+          const { muted } = unpack(one);
+          return muted !== undefined && (until === 0) === (muted.until === 0);
+        });
+        return unpack(data).muted;
+      };
+      const before = Date.now();
+      assert.deepEqual(await chat(ben, 'mute', { channel, mute_s: 60 }), {});
+      const heard = await hears(tablet.events, 1);
+      assert.equal(heard.channel, channel);
+      assert.ok(before + 50_000 < heard.until && heard.until < before + 120_000, `${heard.until}`);
+      assert.equal(await mutedIn(tablet.client), heard.until);
+      assert.equal(await mutedIn(anna.client), undefined);
+      const shownTo = async (client) => {
+        const { members } = await chat(client, 'roster', { channel });
+        return members.map(({ muted_until: until }) => until);
+      };
+      assert.deepEqual(await shownTo(ben), [undefined, heard.until]);
+      assert.deepEqual(await shownTo(anna.client), [undefined, undefined]);
+      await chat(ben, 'mute', { channel, mute_s: 0 });
+      assert.deepEqual(await hears(tablet.events, 0), { channel, until: 0 });
+      assert.equal(await mutedIn(ben), undefined);
+      await chat(ben, 'mute', { channel });
+      await chat(ben, 'leave', { channel });
+      await chat(ben, 'join', { channel });
+      assert.equal(await mutedIn(ben), undefined);
+      assert.equal(await code(chat(anna.client, 'mute', { channel, mute_s: 'long' })), 107);
+    });
+
     test('who is invited hears of it, sees nothing before it joins, and is in then', async (t) => {
       const channel = freshChannel('club');
       const [owner, guest] = ['anna', 'ben'].map(freshUser);
