@@ -10,11 +10,12 @@ use super::plan::ApiPlan;
 use super::questions::{BlockReplies, ControlOutcome};
 use crate::blocks::{BlockStorage, BlockTarget, BlockTerms};
 use crate::room::RoomReply;
-use crate::session::chat_data;
+use crate::session::{chat_data, histories_data};
 use crate::shard::{CoresReply, ServerReply, UserConnection};
 use crate::wire::ErrorCode;
 use crate::wire::api::{
-    ApiAnswer, ApiBlock, ApiChannelAnswer, ApiConnection, ApiMethod, ApiNode, ApiRequestError,
+    ApiAnswer, ApiBlock, ApiChannelAnswer, ApiChatMethod, ApiConnection, ApiMethod, ApiNode,
+    ApiRequestError,
 };
 
 /// What a request led to.
@@ -89,6 +90,13 @@ pub fn answer<'a>(
             }
             Err(code) => ApiAnswer::Error(ApiRequestError::Code(code)),
         },
+        ApiPlan::Histories(channels) => {
+            let told = channels
+                .iter()
+                .map(|(channel, asked)| (&**channel, asked.map(|index| of_room(&replies[index]))));
+            let method = ApiMethod::Chat(ApiChatMethod::History);
+            ApiAnswer::Chat(method, histories_data(told))
+        }
         ApiPlan::Chat(method, index) => as_user(*method, of_room(&replies[*index])),
         ApiPlan::Blocks { index, limit } => blocks(&all_replies.blocks.pages[*index], *limit),
         ApiPlan::Batch(plans) => {

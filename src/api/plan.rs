@@ -16,14 +16,17 @@ use super::dead_letters::{self, ConversationOfLetters, DeadLettersChangeCall, De
 use super::operator_calls;
 use super::questions::Questions;
 use crate::auth::{ApiKey, ApiScope};
-use crate::base::limits::{API_QUESTION_BYTES, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX};
-use crate::base::{ClientId, RoomId};
+use crate::base::limits::{
+    API_QUESTION_BYTES, API_READ_QUESTIONS, API_REQUEST_QUESTIONS_MAX, API_SHARED_READ_QUESTIONS,
+    HISTORY_ANSWER_MAX,
+};
+use crate::base::{ClientId, RoomId, UserHash};
 use crate::room::{
     ChannelKey, HistoryPage, HistoryQuery, HistoryRemoval, Namespace, RetractRight, RoomOp,
 };
 use crate::session::{
-    CONVERSATION_NAMESPACE, ChannelKind, INBOX_NAMESPACE, NameKey, ServerChat, ServerPublish,
-    conversation, resolve,
+    CONVERSATION_NAMESPACE, ChannelKind, INBOX_NAMESPACE, NameKey, ServerChat, ServerHistory,
+    ServerPublish, conversation, resolve,
 };
 use crate::shard::{ChannelsWanted, ServerAsk, ServerOp, UserOp, UserQuestion};
 use crate::store::ReadOrder;
@@ -31,8 +34,8 @@ use crate::wire::api::{
     ApiCall, ApiChatCall, ApiClose, ApiField, ApiMessage, ApiMethod, ApiOperatorCall,
     ApiOperatorMethod, ApiRequestError, ApiUserCall, ApiUserOp,
 };
-use crate::wire::chat::ChatPlace;
-use crate::wire::{ErrorCode, Payload};
+use crate::wire::chat::{ChannelSince, ChatPlace, ChatRequest};
+use crate::wire::{ErrorCode, Payload, Position};
 
 /// How a backend closes connections unless it says otherwise: clients do not come back by
 /// themselves.
@@ -86,6 +89,8 @@ pub enum ApiPlan {
     Block(ApiMethod, usize),
     /// To a chat method.
     Chat(ApiMethod, usize),
+    /// To chat.history: channels, each with its question, or why it is not asked.
+    Histories(Vec<(Box<str>, Result<usize, ErrorCode>)>),
     /// To a method of operators' programs that cores answer.
     Operator(ApiOperatorMethod, usize),
     /// To a method about the server itself, by index of what is asked of the control thread.
@@ -201,7 +206,9 @@ impl<'c> Caller<'c> {
         if !rules.keeps_history() {
             return Err(ErrorCode::NotAvailable);
         }
-        let page = HistoryPage { channel_key: Some(channel_key), query };
+        // A key reacts to nothing.
+        let reader = UserHash::NOBODY;
+        let page = HistoryPage { channel_key: Some(channel_key), query, reader };
         questions.ask(room, ServerOp::Room(RoomOp::History(Box::new(page))))
     }
 
@@ -232,13 +239,19 @@ impl<'c> Caller<'c> {
             return Err(ApiRequestError::Code(ErrorCode::PermissionDenied));
         }
         let user = &*call.user;
+        if let ChatRequest::History { channels, limit, reverse } = call.request {
+            let order = if reverse { ReadOrder::NewestFirst } else { ReadOrder::OldestFirst };
+            let of_all = HistoryQuery { limit, since: None, order };
+            let asked = self.histories(user, &channels, of_all, questions);
+            return asked.map(ApiPlan::Histories).map_err(ApiRequestError::Code);
+        }
         let channel = match call.request.into_place() {
             ChatPlace::Channel(channel) => channel,
             ChatPlace::Inbox => Cow::Owned(format!("{INBOX_NAMESPACE}{user}")),
             ChatPlace::Conversation(to) => {
                 Cow::Owned(conversation(user, &to).ok_or(ApiRequestError::Unfit(ApiField::To))?)
             }
-            ChatPlace::Several => unreachable!("it is no method of backends"),
+            ChatPlace::Several => unreachable!("it is a question for each channel"),
         };
         let target = self.target(&channel, ApiScope::Chat).map_err(ApiRequestError::Code)?;
         let (method, data) = (call.method.method(), call.data.0);
@@ -255,6 +268,35 @@ impl<'c> Caller<'c> {
         let ask = ServerAsk::Room(target.room, ServerOp::Chat(Box::new(chat)));
         let index = questions.ask_for(ask, cost).map_err(ApiRequestError::Code)?;
         Ok(ApiPlan::Chat(ApiMethod::Chat(call.method), index))
+    }
+
+    /// Asks what was said in several channels, as a user. Each answers for itself.
+    fn histories(
+        &self,
+        user: &str,
+        channels: &[ChannelSince<'_>],
+        of_all: HistoryQuery,
+        questions: &mut Questions,
+    ) -> Result<Vec<(Box<str>, Result<usize, ErrorCode>)>, ErrorCode> {
+        let cost = if channels.len() == 1 { API_READ_QUESTIONS } else { API_SHARED_READ_QUESTIONS };
+        if API_REQUEST_QUESTIONS_MAX < questions.cost() + channels.len() * cost {
+            return Err(ErrorCode::LimitExceeded);
+        }
+        let share = HISTORY_ANSWER_MAX / (channels.len() as u32).max(1);
+        let mut ask = |one: &ChannelSince<'_>| {
+            let target = self.target(&one.channel, ApiScope::Chat)?;
+            let since = one.since.as_ref().map(|(offset, epoch)| Position::read(*offset, epoch));
+            let history = ServerHistory {
+                tenant: self.key.tenant.clone(),
+                user: user.into(),
+                channel: (&*one.channel).into(),
+                query: HistoryQuery { since, limit: of_all.limit.min(share), ..of_all },
+            };
+            let ask = ServerAsk::Room(target.room, ServerOp::History(Box::new(history)));
+            questions.ask_for(ask, cost)
+        };
+        let asked = channels.iter().map(|one| ((&*one.channel).into(), ask(one)));
+        Ok(asked.collect())
     }
 
     /// Asks the connections of a user.

@@ -97,7 +97,7 @@ fn who_may_not_ask_does_not_learn_what_exists() {
     }
     let body = |channel: &str, method: ApiMethod| {
         let mut body = json!({
-            "channel": channel, "channels": [channel], "user": "anna", "expired": true,
+            "channel": channel, "channels": [channel], "user": "anna", "expired": true, "offsets": [1],
             "uid": "1", "address": "203.0.113.7", "kind": "user", "to": "bob", "offset": 1,
             "prefix": "~~go", "instance": "node-1", "member": "bob", "role": "admin",
         });

@@ -309,6 +309,10 @@ pub const API_REQUEST_QUESTIONS_MAX: usize = 4_096;
 /// request has 32 of them, and all requests together 512.
 pub const API_READ_QUESTIONS: usize = 128;
 
+/// As so many questions each channel counts of a history of several, which has half of what a
+/// history has, or less.
+pub const API_SHARED_READ_QUESTIONS: usize = API_READ_QUESTIONS / 2;
+
 /// A message counts as one question more for each so many bytes of its data, once for all
 /// channels that it is for.
 pub const API_QUESTION_BYTES: usize = 4 << 10;
@@ -442,6 +446,7 @@ const _: () = {
     assert!(LANE_PUSHES_MAX <= TURN_MESSAGES_MAX);
     assert!(NAME_BYTES_MAX <= u8::MAX as usize);
     assert!(PAGE_DEFAULT <= PAGE_MAX);
+    assert!(HISTORY_CHANNELS_MAX * API_SHARED_READ_QUESTIONS <= API_REQUEST_QUESTIONS_MAX);
     assert!(REACTION_KINDS_MAX <= REACTION_USERS_MAX && REACTION_USERS_MAX <= ROOM_REACTIONS_MAX);
     assert!(UNANSWERED_MAX < u16::MAX as usize);
     assert!(4 * USER_REQUESTS_MAX <= LANE_REQUESTS_MAX && LANE_REQUESTS_MAX <= OWN_REQUESTS_MAX);

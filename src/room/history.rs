@@ -87,11 +87,11 @@ pub(super) fn history(
     let range = durable.and_then(|durable| range_on_disk(memory.room(), durable, cx.rules, query));
     if let (Some(range), Some(durable)) = (range, memory.durable_mut()) {
         let reading = StoreRead::new(range.room, by, ReadPurpose::History);
-        let op = reactions::history_read(durable, by, range);
+        let op = reactions::history_read(durable, page.reader, range);
         return durable.begin_read(reading, op, cx).err().map(RoomReply::Rejected);
     }
     let found = memory.window()?.read(query).unwrap_or_default();
-    let reactions = memory.reactions().of(found.iter().map(|one| one.offset), by.1.user);
+    let reactions = memory.reactions().of(found.iter().map(|one| one.offset), page.reader);
     let position = memory.client_position(cx)?;
     Some(RoomReply::History(reactions::shown(found, reactions), position))
 }

@@ -13,8 +13,8 @@ use super::messages::RoomReply;
 use super::requests::{Reaction, ReactionsPage};
 use super::room_context::RoomContext;
 use super::store_client::{PendingOp, ReadClass, ReplyRoute, requester};
-use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_BYTES_MAX;
+use crate::base::{RoomId, UserHash};
 use crate::store::{
     HistoryRange, MessageReactions, React, ReactedMessages, ReactionRejection, ReactionResult,
     ReactionTotals, ReactionsQuery, StoreError, StoreOp, StoreResult,
@@ -84,7 +84,7 @@ pub(super) fn ask(
     cx: &mut RoomContext<'_>,
 ) -> Option<RoomReply> {
     let of = ReactedMessages::Listed(page.offsets, said_since_unix_ms(cx));
-    let op = StoreOp::Reactions(Box::new(ReactionsQuery { room, user: by.1.user, of }));
+    let op = StoreOp::Reactions(Box::new(ReactionsQuery { room, user: page.reader, of }));
     let pending_op = PendingOp::Reactions(room, by);
     cx.store.want(ReadClass::Question, by, pending_op, op, cx.out).err().map(RoomReply::Rejected)
 }
@@ -99,11 +99,11 @@ pub(super) fn reactions_answer(outcome: StoreResult) -> RoomReply {
 
 /// What the store is asked for a part of the history: with what it is reacted to with, where
 /// it may have been.
-pub(super) fn history_read(kept: &DurableStream, by: ReplyRoute, range: HistoryRange) -> StoreOp {
+pub(super) fn history_read(kept: &DurableStream, reader: UserHash, range: HistoryRange) -> StoreOp {
     if !kept.may_be_reacted_to(range.first, range.last) {
         return StoreOp::Read(range);
     }
-    let (room, user, of) = (range.room, by.1.user, ReactedMessages::Read(range));
+    let (room, user, of) = (range.room, reader, ReactedMessages::Read(range));
     StoreOp::Reactions(Box::new(ReactionsQuery { room, user, of }))
 }
 

@@ -175,6 +175,8 @@ pub struct HistoryPage {
     pub channel_key: Option<ChannelKey>,
     /// The part of the history.
     pub query: HistoryQuery,
+    /// Who reads: whose reactions are shown as own ones.
+    pub reader: UserHash,
 }
 
 /// All that was said until now shall be gone.
@@ -270,6 +272,8 @@ pub struct ReactionsPage {
     pub channel_key: Option<ChannelKey>,
     /// Which, in their order.
     pub offsets: Box<[u64]>,
+    /// Who asks: whose reactions are told as own ones.
+    pub reader: UserHash,
 }
 
 /// The members of a group shall be others.

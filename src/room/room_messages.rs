@@ -547,7 +547,7 @@ impl RoomMessages {
             RoomStream::None => Some(RoomReply::Rejected(ErrorCode::NotAvailable)),
             RoomStream::Durable(_) => reactions::ask(self.id(), by, page, cx),
             RoomStream::Memory(_) => {
-                let found = self.memory.reactions().of(page.offsets.iter().copied(), by.1.user);
+                let found = self.memory.reactions().of(page.offsets.iter().copied(), page.reader);
                 Some(RoomReply::Reactions(found))
             }
         }

@@ -215,7 +215,11 @@ impl World {
     }
 
     fn history(&mut self, query: HistoryQuery) -> Vec<u64> {
-        let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), query };
+        let page = HistoryPage {
+            channel_key: Some(channel_key("room:9", 0)),
+            query,
+            reader: crate::base::UserHash::NOBODY,
+        };
         match self.ask(0, ROOM, RoomOp::History(Box::new(page))) {
             RoomReply::History(all, _) => all.iter().map(|one| one.offset).collect(),
             other => panic!("{other:?}"),

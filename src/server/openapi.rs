@@ -309,6 +309,10 @@ fn chat_summary(method: ApiChatMethod) -> &'static str {
         ApiChatMethod::SetRole => "Gives a member of a group a role, as a user or as a moderator.",
         ApiChatMethod::Roster => "Lists the members of a group.",
         ApiChatMethod::Mute => "Mutes a group for a user.",
+        ApiChatMethod::Members => "Lists the connections in a channel, in pages, as a user.",
+        ApiChatMethod::Typing => "Tells those in a channel that a user is typing.",
+        ApiChatMethod::Reactions => "Reads what messages are reacted to with, as a user.",
+        ApiChatMethod::History => "Reads what was said in several channels, as a user.",
     }
 }
 

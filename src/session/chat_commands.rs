@@ -233,7 +233,7 @@ fn rooms(
 }
 
 /// Subscribers may do it, and the two users of a conversation in any case: they may have got its
-/// messages in their personal channels only.
+/// messages in their personal channels only. As a user for whom a backend speaks nobody subscribes.
 fn typing(
     cx: &Context<'_>,
     permissions: PeerPermissions<'_>,
@@ -245,6 +245,7 @@ fn typing(
         ChannelKind::Conversation(_) => true,
         ChannelKind::Inbox(_) | ChannelKind::Open | ChannelKind::Listed(_) => {
             permissions.standing(target.room) == MembershipStatus::Subscribed
+                || !permissions.is_client()
         }
     };
     if !is_there {

@@ -3,8 +3,6 @@
 //! Deliberately absent: subscriptions (`subscribing`), tokens (`refresh`), and chat's methods
 //! (`chat_commands`).
 
-use std::borrow::Cow;
-
 use super::command_out::CommandOut;
 use super::open_commands::OpenCommandCount;
 use super::peer_permissions::{CommandResult, PeerPermissions};
@@ -13,8 +11,8 @@ use super::publishing::{self, PublishArgs};
 use super::quota::Quota;
 use super::{CommandError, Context, HookThen, QuotaDecision, chat_commands};
 use crate::auth::PermissionSet;
-use crate::base::RoomId;
 use crate::base::limits::HISTORY_ANSWER_MAX;
+use crate::base::{RoomId, UserHash};
 use crate::hook::{Hook, HookQuestion};
 use crate::room::{HistoryPage, HistoryQuery, RoomOp};
 use crate::store::ReadOrder;
@@ -159,11 +157,10 @@ fn history(
 ) -> CommandResult {
     let query = HistoryQuery {
         limit: u32::try_from(request.limit).unwrap_or(HISTORY_ANSWER_MAX),
-        since: None,
+        since: request.since.as_ref().map(|(offset, epoch)| Position::read(*offset, epoch)),
         order: if request.reverse { ReadOrder::NewestFirst } else { ReadOrder::OldestFirst },
     };
-    let since = request.since.as_ref();
-    let (room, page) = history_page(cx, permissions, &request.channel, since, query)?;
+    let (room, page) = history_page(cx, permissions, &request.channel, query, reply.user())?;
     reply.send_request(room, RoomOp::History(Box::new(page)));
     Ok(())
 }
@@ -173,18 +170,16 @@ pub(super) fn history_page(
     cx: &Context<'_>,
     permissions: PeerPermissions<'_>,
     channel: &str,
-    since: Option<&(u64, Cow<'_, str>)>,
     query: HistoryQuery,
+    reader: UserHash,
 ) -> Result<(RoomId, HistoryPage), CommandError> {
     let target = permissions.target(cx, channel)?;
     if !target.rules.keeps_history() {
         return Err(ErrorCode::NotAvailable.into());
     }
     permissions.check(cx, &target, target.rules.see_history, PermissionSet::HISTORY)?;
-    let since = since.map(|(offset, epoch)| Position::read(*offset, epoch));
-    let query = HistoryQuery { since, ..query };
     let channel_key = permissions.channel_key_if_needed(&target);
-    Ok((target.room, HistoryPage { channel_key, query }))
+    Ok((target.room, HistoryPage { channel_key, query, reader }))
 }
 
 fn chat_rpc(

@@ -18,7 +18,7 @@ use crate::base::limits::HISTORY_ANSWER_MAX;
 use crate::room::{HistoryQuery, RoomOp, RoomReply};
 use crate::store::ReadOrder;
 use crate::wire::chat::{ChannelSince, ChatRequest, Method};
-use crate::wire::{Answer, ErrorCode};
+use crate::wire::{Answer, ErrorCode, Position};
 
 /// Serves `chat.history` with its data.
 pub(super) fn serve(
@@ -39,10 +39,12 @@ pub(super) fn serve(
     }
     let share = HISTORY_ANSWER_MAX / (channels.len() as u32).max(1);
     let order = if reverse { ReadOrder::NewestFirst } else { ReadOrder::OldestFirst };
-    let query = HistoryQuery { limit: limit.min(share), since: None, order };
+    let of_all = HistoryQuery { limit: limit.min(share), since: None, order };
     let mut pending = PendingHistory::new(reply.id());
     for ChannelSince { channel, since } in &channels {
-        match history_page(cx, membership.permissions(), channel, since.as_ref(), query) {
+        let since = since.as_ref().map(|(offset, epoch)| Position::read(*offset, epoch));
+        let query = HistoryQuery { since, ..of_all };
+        match history_page(cx, membership.permissions(), channel, query, reply.user()) {
             Ok((room, page)) => {
                 pending.asks(channel, room);
                 reply.send_request(room, RoomOp::History(Box::new(page)));

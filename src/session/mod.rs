@@ -76,10 +76,11 @@ pub use options::Options;
 pub use outcome::{
     CommandError, ConnectionEvent, Effect, OutputCounts, SessionOutput, SubscriberWants, Suspicion,
 };
+pub use pending_histories::histories_data;
 pub use ping_timer::PongResult;
 pub use quota::QuotaDecision;
 pub use server_acts::ServerAct;
-pub use server_chat::ServerChat;
+pub use server_chat::{AskedRooms, ServerChat, ServerHistory};
 pub use server_publish::ServerPublish;
 pub use subscriptions::SubscriberSlot;
 pub use tracer::{Tracer, TracerOptions};

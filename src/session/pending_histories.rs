@@ -30,6 +30,27 @@ pub struct PendingHistory {
     dropped_bytes: usize,
 }
 
+/// The data that a history of several channels is answered with, whoever asked; in their order.
+pub fn histories_data<'a>(
+    channels: impl IntoIterator<Item = (&'a str, Result<&'a RoomReply, ErrorCode>)>,
+) -> Payload {
+    let mut all = PendingHistory::new(0);
+    for (index, (channel, asked)) in channels.into_iter().enumerate() {
+        match asked {
+            Err(code) => all.refuses(channel, code),
+            Ok(reply) => {
+                // Each has a room of its own, and only which it is counts here.
+                let room = RoomId(index as u128);
+                all.asks(channel, room);
+                if all.take(room, reply.clone()).is_some() {
+                    all.pages[index].state = PageState::Refused(ErrorCode::Internal);
+                }
+            }
+        }
+    }
+    all.answer().0
+}
+
 /// What is known of one channel.
 #[derive(Debug)]
 struct ChannelPage {

@@ -55,6 +55,7 @@ pub(super) fn reactions(
     let page = ReactionsPage {
         channel_key: permissions.channel_key_if_needed(&target),
         offsets: offsets.into(),
+        reader: reply.user(),
     };
     reply.send_request(target.room, RoomOp::Reactions(Box::new(page)));
     Ok(())

@@ -15,7 +15,7 @@ use crate::base::{ClientId, ConnId, RoomId, UserHash};
 use crate::blocks::{BlockKinds, BlockTable};
 use crate::metrics::Agent;
 use crate::room::{ChannelKey, ReplyTo, RoomEvent, RoomOp, RoomReply};
-use crate::session::{CommandError, ServerChat, ServerPublish};
+use crate::session::{CommandError, ServerChat, ServerHistory, ServerPublish};
 use crate::wire::{Encoding, Payload};
 
 /// A question of a backend.
@@ -58,6 +58,8 @@ pub enum ServerOp {
     Publish(Box<ServerPublish>),
     /// Do or read something as a user.
     Chat(Box<ServerChat>),
+    /// Read what was said, as a user.
+    History(Box<ServerHistory>),
     /// Anything else.
     Room(RoomOp),
 }

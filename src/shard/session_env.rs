@@ -14,15 +14,15 @@ use bytes::BytesMut;
 use super::options::Options;
 use crate::auth::Keys;
 use crate::base::{
-    ConnId, Csprng, MonotonicMs, PanicError, RandomSources, RoomId, SealKey, SealPurpose,
-    Timestamps, UserHash, catch_panic,
+    ConnId, Csprng, MonotonicMs, PanicError, RandomSources, SealKey, SealPurpose, Timestamps,
+    UserHash, catch_panic,
 };
 use crate::blocks::BlockTable;
 use crate::metrics::{Agent, BlockKind, Counter, MetricsWriter};
-use crate::room::{RoomOp, RoomPublish};
+use crate::room::RoomPublish;
 use crate::session::{
-    CommandError, Context, CoreLoad, CorePace, Effect, NameKey, OutputCounts, PeerIdentity, Prefix,
-    ServerChat, ServerPublish, Session, SessionOutput, Tracer,
+    AskedRooms, CommandError, Context, CoreLoad, CorePace, Effect, NameKey, OutputCounts,
+    PeerIdentity, Prefix, ServerChat, ServerHistory, ServerPublish, Session, SessionOutput, Tracer,
 };
 use crate::wire::Encoding;
 
@@ -159,13 +159,23 @@ impl SessionEnv {
     }
 
     /// What a backend wants of a room as a user, and of which; or how that is refused.
-    pub fn room_op(
+    pub fn asked_rooms(
         &mut self,
         now: Timestamps,
         chat: &ServerChat,
-    ) -> Result<(RoomId, RoomOp), CommandError> {
+    ) -> Result<AskedRooms, CommandError> {
         let (mut cx, _) = self.split(now, ConnId::NOBODY);
-        chat.room_op(&mut cx)
+        chat.asked_rooms(&mut cx)
+    }
+
+    /// The same for what was said in a channel.
+    pub fn asked_history(
+        &mut self,
+        now: Timestamps,
+        history: &ServerHistory,
+    ) -> Result<AskedRooms, CommandError> {
+        let (cx, _) = self.split(now, ConnId::NOBODY);
+        history.asked_rooms(&cx)
     }
 
     /// Everything that was decided must have been taken.

@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod chat_api;
 mod console;
 mod diagnostics;
 mod group_api;

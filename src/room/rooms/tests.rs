@@ -299,6 +299,7 @@ fn who_was_there_when_a_stream_began_recovers_with_the_epoch_of_silence() {
     let page = |since| HistoryPage {
         channel_key: Some(channel_key()),
         query: HistoryQuery { limit: 9, since, order: crate::store::ReadOrder::OldestFirst },
+        reader: crate::base::UserHash::NOBODY,
     };
     let history = world.ask(HOME, 1, RoomOp::History(Box::new(page(seen(3))))).0;
     let RoomReply::History(all, position) = history else { panic!("{history:?}") };
@@ -310,7 +311,11 @@ fn history_of_a_room_that_is_not_there_is_silent_and_knows_its_positions() {
     let mut world = World::new(chatty());
     let request = |world: &mut World, since| {
         let query = HistoryQuery { limit: 9, since, order: crate::store::ReadOrder::OldestFirst };
-        let page = HistoryPage { channel_key: Some(channel_key()), query };
+        let page = HistoryPage {
+            channel_key: Some(channel_key()),
+            query,
+            reader: crate::base::UserHash::NOBODY,
+        };
         world.ask(HOME, 1, RoomOp::History(Box::new(page))).0
     };
     let RoomReply::History(none, position) = request(&mut world, None) else { panic!("nothing") };

@@ -161,7 +161,11 @@ fn who_may_have_been_shown_a_direct_message_finds_it_in_the_conversation() {
     world.asleep = true;
     let said = world.begin(HOME, 4, TALK, send("2", "b"));
     let query = HistoryQuery { limit: 99, since: None, order: ReadOrder::OldestFirst };
-    let page = HistoryPage { channel_key: Some(channel_key("dm#ann,bob", 1)), query };
+    let page = HistoryPage {
+        channel_key: Some(channel_key("dm#ann,bob", 1)),
+        query,
+        reader: crate::base::UserHash::NOBODY,
+    };
     let read = world.begin(ShardId(1), 5, TALK, RoomOp::History(Box::new(page)));
     let joined = subscribe(channel_key("dm#ann,bob", 1), "bob", 6, None);
     let joined = world.begin(ShardId(1), 6, TALK, joined);

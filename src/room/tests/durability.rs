@@ -296,6 +296,7 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
             let page = HistoryPage {
                 channel_key: Some(channel_key("room:9", 0)),
                 query: HistoryQuery { limit: 100, since: None, order: ReadOrder::OldestFirst },
+                reader: crate::base::UserHash::NOBODY,
             };
             let position = match world.ask(0, ROOM, RoomOp::History(Box::new(page))) {
                 RoomReply::History(_, position) => position,
@@ -303,7 +304,11 @@ fn a_failed_sync_leaves_no_hole_and_tells_of_what_survived() {
             };
             let since = Some(Position { offset: since, ..position });
             let query = HistoryQuery { limit: 100, since, order: ReadOrder::OldestFirst };
-            let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), query };
+            let page = HistoryPage {
+                channel_key: Some(channel_key("room:9", 0)),
+                query,
+                reader: crate::base::UserHash::NOBODY,
+            };
             match world.ask(0, ROOM, RoomOp::History(Box::new(page))) {
                 RoomReply::History(all, _) if all.is_empty() => break,
                 RoomReply::History(all, _) => stored.extend(all.iter().map(|one| shown(one))),

@@ -4,7 +4,11 @@ use super::*;
 
 fn all() -> RoomOp {
     let query = HistoryQuery { limit: 100, since: None, order: ReadOrder::OldestFirst };
-    RoomOp::History(Box::new(HistoryPage { channel_key: Some(channel_key("room:9", 0)), query }))
+    RoomOp::History(Box::new(HistoryPage {
+        channel_key: Some(channel_key("room:9", 0)),
+        query,
+        reader: crate::base::UserHash::NOBODY,
+    }))
 }
 
 impl World {
@@ -263,7 +267,11 @@ fn the_words_of_an_edit_are_shown_no_longer_than_its_message() {
     let few = || draft(channel_key("few:1", 3), "ann", "1", None, PublishMode::Post);
     let read = |world: &mut World| {
         let query = HistoryQuery { limit: 9, since: None, order: ReadOrder::OldestFirst };
-        let page = HistoryPage { channel_key: Some(channel_key("few:1", 3)), query };
+        let page = HistoryPage {
+            channel_key: Some(channel_key("few:1", 3)),
+            query,
+            reader: crate::base::UserHash::NOBODY,
+        };
         match world.ask(0, TALK, RoomOp::History(Box::new(page))) {
             RoomReply::History(all, _) => all.iter().map(|one| shown(one).1).collect::<Vec<_>>(),
             other => panic!("{other:?}"),

@@ -195,6 +195,7 @@ fn what_a_connection_asked_for_is_not_read_when_it_is_gone() {
         RoomOp::History(Box::new(HistoryPage {
             channel_key: Some(channel_key("room:9", 0)),
             query,
+            reader: crate::base::UserHash::NOBODY,
         }))
     };
     let asked: Vec<u32> = (0..100).map(|_| world.begin(FAR, 7, ROOM, page())).collect();
@@ -308,7 +309,11 @@ fn with_a_room_on_disk() -> World {
 
 fn look() -> RoomOp {
     let query = HistoryQuery { limit: 20, since: None, order: ReadOrder::OldestFirst };
-    RoomOp::History(Box::new(HistoryPage { channel_key: Some(channel_key("room:9", 0)), query }))
+    RoomOp::History(Box::new(HistoryPage {
+        channel_key: Some(channel_key("room:9", 0)),
+        query,
+        reader: crate::base::UserHash::NOBODY,
+    }))
 }
 
 #[test]

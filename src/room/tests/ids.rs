@@ -30,7 +30,11 @@ impl World {
 
     fn durable(&mut self) -> Vec<u64> {
         let query = HistoryQuery { limit: 99, since: None, order: ReadOrder::OldestFirst };
-        let page = HistoryPage { channel_key: Some(channel_key("few:9", 3)), query };
+        let page = HistoryPage {
+            channel_key: Some(channel_key("few:9", 3)),
+            query,
+            reader: crate::base::UserHash::NOBODY,
+        };
         match self.ask(0, ROOM, RoomOp::History(Box::new(page))) {
             RoomReply::History(all, _) => all.iter().map(|one| one.offset).collect(),
             other => panic!("{other:?}"),

@@ -6,7 +6,11 @@ use crate::store::{StoreError, StoreReply, StoreResult};
 
 fn all_of(order: ReadOrder) -> RoomOp {
     let query = HistoryQuery { limit: 99, since: None, order };
-    RoomOp::History(Box::new(HistoryPage { channel_key: Some(channel_key("room:9", 0)), query }))
+    RoomOp::History(Box::new(HistoryPage {
+        channel_key: Some(channel_key("room:9", 0)),
+        query,
+        reader: crate::base::UserHash::NOBODY,
+    }))
 }
 
 fn found(answer: Option<RoomReply>) -> Vec<(u64, String)> {
@@ -126,6 +130,7 @@ fn what_is_asked_behind_a_retraction_that_is_read_first_finds_it_done() {
         let latest = RoomOp::History(Box::new(HistoryPage {
             channel_key: Some(channel_key("room:9", 0)),
             query: HistoryQuery { limit: 2, since: None, order: ReadOrder::NewestFirst },
+            reader: crate::base::UserHash::NOBODY,
         }));
         let latest = world.begin(HOME, 7, ROOM, latest);
         assert!(world.answer(latest).is_none(), "memory would have it");

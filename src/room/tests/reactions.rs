@@ -47,6 +47,7 @@ impl World {
         let page = ReactionsPage {
             channel_key: Some(channel_key(place.1, place.2)),
             offsets: offsets.into(),
+            reader: user(name),
         };
         match self.ask_as(name, place.0, RoomOp::Reactions(Box::new(page))) {
             RoomReply::Reactions(found) => found.iter().map(text_of).collect(),
@@ -57,7 +58,11 @@ impl World {
     /// Offsets and what tags say, of messages that were reacted to.
     fn shown_reactions(&mut self, place: (RoomId, &str, u16), name: &str) -> Vec<(u64, String)> {
         let query = HistoryQuery { limit: 100, since: None, order: ReadOrder::NewestFirst };
-        let page = HistoryPage { channel_key: Some(channel_key(place.1, place.2)), query };
+        let page = HistoryPage {
+            channel_key: Some(channel_key(place.1, place.2)),
+            query,
+            reader: user(name),
+        };
         match self.ask_as(name, place.0, RoomOp::History(Box::new(page))) {
             RoomReply::History(all, _) => all
                 .iter()
@@ -195,7 +200,7 @@ fn a_history_in_memory_asks_the_store_only_for_what_was_reacted_to() {
     world.asleep = true;
     let newest = |limit| {
         let query = HistoryQuery { limit, since: None, order: ReadOrder::NewestFirst };
-        RoomOp::History(Box::new(HistoryPage { channel_key: None, query }))
+        RoomOp::History(Box::new(HistoryPage { channel_key: None, query, reader: user("ann") }))
     };
     let id = world.begin(HOME, 0, ROOM, newest(4));
     assert!(matches!(world.answer(id), Some(RoomReply::History(all, _)) if all.len() == 4));

@@ -19,7 +19,11 @@ fn removal(channel: &str, namespace: u16) -> RoomOp {
 fn page(place: Place) -> RoomOp {
     let query = HistoryQuery { limit: 100, since: None, order: ReadOrder::OldestFirst };
     let channel_key = Some(channel_key(place.1, place.2));
-    RoomOp::History(Box::new(HistoryPage { channel_key, query }))
+    RoomOp::History(Box::new(HistoryPage {
+        channel_key,
+        query,
+        reader: crate::base::UserHash::NOBODY,
+    }))
 }
 
 #[track_caller]
@@ -193,7 +197,11 @@ fn nobody_changes_or_reacts_to_what_was_removed() {
         world.comes(place, 1, None);
         world.removes(place);
         let offsets = [1].into();
-        let page = ReactionsPage { channel_key: Some(channel_key(place.1, place.2)), offsets };
+        let page = ReactionsPage {
+            channel_key: Some(channel_key(place.1, place.2)),
+            offsets,
+            reader: crate::base::UserHash::NOBODY,
+        };
         let answer = world.ask(0, place.0, RoomOp::Reactions(Box::new(page)));
         assert!(matches!(answer, RoomReply::Reactions(found) if found.is_empty()));
         let answer = world.ask(0, place.0, react("c"));

@@ -26,7 +26,11 @@ fn a_retracted_message_is_gone_in_memory_and_on_disk() {
     }
     let mut world = world.restart(Crash::PowerCut);
     let query = HistoryQuery { limit: 100, since: None, order: ReadOrder::OldestFirst };
-    let page = HistoryPage { channel_key: Some(channel_key("room:9", 0)), query };
+    let page = HistoryPage {
+        channel_key: Some(channel_key("room:9", 0)),
+        query,
+        reader: crate::base::UserHash::NOBODY,
+    };
     let RoomReply::History(all, _) = world.ask(0, ROOM, RoomOp::History(Box::new(page))) else {
         panic!("a history")
     };

@@ -5,15 +5,17 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::hook::Hook;
-use crate::room::{ChangeAction, IdSource, PublishMode, RetractRight, RoomPublish, UNKNOWN};
-use crate::session::{CommandError, ServerChat};
-use crate::store::MarkerPosition;
-use crate::wire::ID_TAG;
+use crate::room::{
+    ChangeAction, HistoryQuery, IdSource, PublishMode, RetractRight, RoomPublish, UNKNOWN,
+};
+use crate::session::{AskedRooms, CommandError, ServerChat, ServerHistory};
+use crate::store::{MarkerPosition, ReadOrder};
 use crate::wire::chat::{Field, Method};
+use crate::wire::{Epoch, ID_TAG, Position};
 
 const NAMES: NameKey = NameKey([1, 2]);
 
-type Outcome = Result<(RoomId, RoomOp), CommandError>;
+type Outcome = Result<AskedRooms, CommandError>;
 
 /// A server on which nobody may do anything in `kept`, where the backend is asked about messages.
 fn server() -> SessionHarness {
@@ -45,16 +47,25 @@ impl SessionHarness {
         let data = data.to_string().into_bytes().into();
         let chat = ServerChat { tenant: "t".into(), user: user.into(), method, data, right };
         let mut outcome = None;
-        self.step(|_, cx, _| outcome = Some(chat.room_op(cx)));
+        self.step(|_, cx, _| outcome = Some(chat.asked_rooms(cx)));
         assert!(self.out.is_empty(), "no session has a part in it");
+        outcome.expect("it was asked")
+    }
+
+    fn history_as(&mut self, user: &str, channel: &str, query: HistoryQuery) -> Outcome {
+        let (tenant, user, channel) = ("t".into(), user.into(), channel.into());
+        let history = ServerHistory { tenant, user, channel, query };
+        let mut outcome = None;
+        self.step(|_, cx, _| outcome = Some(history.asked_rooms(cx)));
         outcome.expect("it was asked")
     }
 }
 
 #[track_caller]
 fn asked(outcome: Outcome, channel: &str) -> RoomOp {
-    let (room, op) = outcome.unwrap();
+    let AskedRooms { room, op, told } = outcome.unwrap();
     assert_eq!(room, NAMES.room("t", channel));
+    assert!(told.is_none(), "{told:?}");
     op
 }
 
@@ -141,6 +152,57 @@ fn marks_lists_and_reactions_are_the_users() {
     assert_eq!((&*page.user, &*page.after, page.count_max), ("ann", "a", 100));
 }
 
+#[test]
+fn what_is_read_as_a_user_shows_its_own_reactions_and_who_is_there() {
+    let mut server = server();
+    server.rooms.namespaces[0].presence = true;
+    let ann = NAMES.user_hash("t", "ann");
+    let offsets = json!({ "channel": "kept:1", "offsets": [7, 5] });
+    let RoomOp::Reactions(page) =
+        asked(server.as_user(RetractRight::Author, "ann", Method::Reactions, &offsets), "kept:1")
+    else {
+        panic!("reactions")
+    };
+    assert_eq!((&*page.offsets, page.reader), (&[5, 7][..], ann));
+    let members = json!({ "channel": "kept:1", "limit": 7 });
+    let op =
+        asked(server.as_user(RetractRight::Author, "ann", Method::Members, &members), "kept:1");
+    assert!(matches!(op, RoomOp::Members(page) if page.count_max == 7));
+    let query = HistoryQuery {
+        limit: 7,
+        since: Some(Position { offset: 3, epoch: Epoch(9) }),
+        order: ReadOrder::NewestFirst,
+    };
+    let RoomOp::History(page) = asked(server.history_as("ann", "kept:1", query), "kept:1") else {
+        panic!("a history")
+    };
+    assert_eq!((page.query, page.reader), (query, ann));
+    assert!(page.channel_key.is_some(), "the room may not be here");
+    for (channel, code) in [
+        ("dm#bob,carl", ErrorCode::PermissionDenied),
+        ("@bob", ErrorCode::PermissionDenied),
+        ("plain:1", ErrorCode::NotAvailable),
+        ("none:1", ErrorCode::UnknownChannel),
+    ] {
+        let refused = server.history_as("ann", channel, query);
+        assert!(matches!(refused, Err(CommandError::Code(told)) if told == code), "{channel}");
+    }
+}
+
+#[test]
+fn that_a_user_types_is_told_in_the_channel_and_to_the_other_of_a_conversation() {
+    let mut server = server();
+    let typing = |channel: &str| json!({ "channel": channel });
+    let op = server.as_user(RetractRight::Author, "ann", Method::Typing, &typing("kept:1"));
+    let RoomOp::Typing(info) = asked(op, "kept:1") else { panic!("typing") };
+    assert_eq!((&*info.user, info.client.0), ("ann", 0));
+    let told = server.as_user(RetractRight::Author, "ann", Method::Typing, &typing("dm#ann,bob"));
+    let AskedRooms { room, told, .. } = told.unwrap();
+    let told = told.expect("bob may be elsewhere");
+    assert_eq!((room, told.room), (NAMES.room("t", "dm#ann,bob"), NAMES.inbox("t", "bob")));
+    assert!(matches!(told.op, RoomOp::Deliver(_)) && told.reply_to.id == 0);
+}
+
 #[track_caller]
 fn check_refused(user: &str, method: Method, data: Value, code: ErrorCode) {
     let refused = server().as_user(RetractRight::Moderator, user, method, &data);
@@ -152,12 +214,25 @@ fn check_refused(user: &str, method: Method, data: Value, code: ErrorCode) {
 
 #[test]
 fn what_no_user_may_do_is_refused_to_a_backend_too() {
-    let said = |channel: &str| json!({ "channel": channel, "offset": 1, "data": 1 });
+    let said = |channel: &str| {
+        json!({
+            "channel": channel, "offset": 1, "data": 1, "offsets": [1],
+        })
+    };
     for channel in ["dm#bob,carl", "@bob", "listed:1#bob"] {
-        for method in [Method::Publish, Method::Edit, Method::React, Method::Read, Method::Ack] {
+        for method in [
+            Method::Publish,
+            Method::Edit,
+            Method::React,
+            Method::Read,
+            Method::Ack,
+            Method::Typing,
+            Method::Reactions,
+        ] {
             check_refused("ann", method, said(channel), ErrorCode::PermissionDenied);
         }
     }
+    check_refused("ann", Method::Members, said("kept:1"), ErrorCode::NotAvailable);
     check_refused("ann", Method::Publish, said("none:1"), ErrorCode::UnknownChannel);
     for method in [Method::Edit, Method::Retract, Method::React, Method::Read, Method::Receipts] {
         check_refused("ann", method, said("plain:1"), ErrorCode::NotAvailable);

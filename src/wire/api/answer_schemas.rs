@@ -11,7 +11,8 @@ use super::schema_parts::{
     AnswerMembers, any_text, anything, count, flag, list, map, named, number, word,
 };
 use crate::base::limits::{
-    API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX, HISTORY_ANSWER_MAX, PAGE_MAX,
+    API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX, HISTORY_ANSWER_MAX,
+    HISTORY_CHANNELS_MAX, PAGE_MAX, REACTION_KINDS_MAX, REACTION_OFFSETS_MAX,
 };
 use crate::wire::ErrorCode;
 use crate::wire::chat::GroupRole;
@@ -109,7 +110,8 @@ fn chat(method: ApiChatMethod, members: AnswerMembers) -> AnswerMembers {
         | ApiChatMethod::Invite
         | ApiChatMethod::Kick
         | ApiChatMethod::SetRole
-        | ApiChatMethod::Mute => members,
+        | ApiChatMethod::Mute
+        | ApiChatMethod::Typing => members,
         ApiChatMethod::Receipts => {
             let receipt = AnswerMembers::default().always("user", any_text());
             page(members, "receipts", markers(receipt))
@@ -128,6 +130,24 @@ fn chat(method: ApiChatMethod, members: AnswerMembers) -> AnswerMembers {
             let member = member.always("since", since).perhaps("muted_until", muted_until());
             page(members, "members", member)
         }
+        ApiChatMethod::Members => {
+            let next =
+                any_text().description(Some("The next `after`; none: this is the last page."));
+            let clients = list(0..=PAGE_MAX as usize, named(CLIENT_INFO));
+            members.always("members", clients).perhaps("next", next)
+        }
+        ApiChatMethod::Reactions => {
+            let total =
+                AnswerMembers::default().always("value", any_text()).always("count", count());
+            let message = AnswerMembers::default()
+                .always("offset", offset())
+                .always("totals", list(0..=REACTION_KINDS_MAX, total.object()))
+                .perhaps("own", any_text().description(Some("That of the user.")));
+            members.always("messages", list(0..=REACTION_OFFSETS_MAX, message.object()))
+        }
+        ApiChatMethod::History => {
+            members.always("channels", list(1..=HISTORY_CHANNELS_MAX, channel_history()))
+        }
     }
 }
 
@@ -139,6 +159,24 @@ fn role() -> ObjectBuilder {
 /// Until when a group is muted.
 fn muted_until() -> ObjectBuilder {
     count().description(Some("Unix milliseconds; none: it is not muted."))
+}
+
+/// What was said in a channel, or why that is not told.
+fn channel_history() -> ObjectBuilder {
+    let code = ObjectBuilder::new().schema_type(Type::Integer);
+    let refused = AnswerMembers::default()
+        .always("code", code)
+        .always("message", any_text())
+        .perhaps("temporary", flag());
+    let of_stream = list(0..=PAGE_MAX as usize, named(PUBLICATION));
+    AnswerMembers::default()
+        .always("channel", any_text())
+        .perhaps("publications", of_stream)
+        .perhaps("offset", offset())
+        .perhaps("epoch", epoch())
+        .perhaps("error", refused.object())
+        .perhaps("truncated", flag().description(Some("It has no place in this answer.")))
+        .object()
 }
 
 /// How far a user is.

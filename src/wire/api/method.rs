@@ -86,6 +86,10 @@ pub enum ApiChatMethod {
     SetRole,
     Roster,
     Mute,
+    Members,
+    Typing,
+    Reactions,
+    History,
 }
 
 impl ApiChatMethod {
@@ -108,6 +112,10 @@ impl ApiChatMethod {
             ApiChatMethod::SetRole => Method::SetRole,
             ApiChatMethod::Roster => Method::Roster,
             ApiChatMethod::Mute => Method::Mute,
+            ApiChatMethod::Members => Method::Members,
+            ApiChatMethod::Typing => Method::Typing,
+            ApiChatMethod::Reactions => Method::Reactions,
+            ApiChatMethod::History => Method::History,
         }
     }
 
@@ -129,7 +137,11 @@ impl ApiChatMethod {
             | ApiChatMethod::Join
             | ApiChatMethod::Leave
             | ApiChatMethod::Roster
-            | ApiChatMethod::Mute => false,
+            | ApiChatMethod::Mute
+            | ApiChatMethod::Members
+            | ApiChatMethod::Typing
+            | ApiChatMethod::Reactions
+            | ApiChatMethod::History => false,
         }
     }
 
@@ -152,13 +164,17 @@ impl ApiChatMethod {
             ApiChatMethod::SetRole => "chat.set_role",
             ApiChatMethod::Roster => "chat.roster",
             ApiChatMethod::Mute => "chat.mute",
+            ApiChatMethod::Members => "chat.members",
+            ApiChatMethod::Typing => "chat.typing",
+            ApiChatMethod::Reactions => "chat.reactions",
+            ApiChatMethod::History => "chat.history",
         }
     }
 }
 
 impl ApiMethod {
     /// All of them.
-    pub const ALL: [ApiMethod; 47] = [
+    pub const ALL: [ApiMethod; 51] = [
         ApiMethod::Publish,
         ApiMethod::Broadcast,
         ApiMethod::Presence,
@@ -196,6 +212,10 @@ impl ApiMethod {
         ApiMethod::Chat(ApiChatMethod::SetRole),
         ApiMethod::Chat(ApiChatMethod::Roster),
         ApiMethod::Chat(ApiChatMethod::Mute),
+        ApiMethod::Chat(ApiChatMethod::Members),
+        ApiMethod::Chat(ApiChatMethod::Typing),
+        ApiMethod::Chat(ApiChatMethod::Reactions),
+        ApiMethod::Chat(ApiChatMethod::History),
         ApiMethod::Operator(ApiOperatorMethod::ConnectionsList),
         ApiMethod::Operator(ApiOperatorMethod::RoomsTop),
         ApiMethod::Operator(ApiOperatorMethod::DeadLettersList),
@@ -268,6 +288,6 @@ mod tests {
                 assert_eq!(Method::named(name), Some(chat.method()));
             }
         }
-        assert_eq!(ApiMethod::from_name("chat.history"), None);
+        assert_eq!(ApiMethod::from_name("chat.nothing"), None);
     }
 }

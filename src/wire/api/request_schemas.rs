@@ -8,7 +8,7 @@
 
 use serde_json::json;
 use utoipa::openapi::schema::{
-    AllOfBuilder, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
+    AllOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
 };
 
 use super::block_requests::ApiBlockKind;
@@ -22,8 +22,9 @@ use super::schema_parts::{
 use crate::base::limits::{
     API_BLOCKS_LISTED_DEFAULT, API_BLOCKS_LISTED_MAX, API_CALLS_MAX, API_CHANNELS_MAX,
     API_TAGS_MAX, API_WHITELIST_MAX, BLOCK_NAME_BYTES_MAX, CLOSE_CODES_OF_OTHERS,
-    CLOSE_REASON_BYTES_MAX, DATA_LEVELS_MAX, HISTORY_ANSWER_MAX, INFO_BYTES_MAX,
-    MESSAGE_ID_BYTES_MAX, MUTE_S_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX, REACTION_BYTES_MAX,
+    CLOSE_REASON_BYTES_MAX, DATA_LEVELS_MAX, HISTORY_ANSWER_MAX, HISTORY_CHANNELS_MAX,
+    INFO_BYTES_MAX, MESSAGE_ID_BYTES_MAX, MUTE_S_MAX, NAME_BYTES_MAX, PAGE_DEFAULT, PAGE_MAX,
+    REACTION_BYTES_MAX, REACTION_OFFSETS_MAX,
 };
 use crate::wire::chat::{GroupRole, OWN_TAGS};
 
@@ -284,6 +285,21 @@ fn chat(method: ApiChatMethod, fields: CallFields) -> CallFields {
                 .description(Some("For so long; none: for good. 0: not any more."));
             in_channel(fields).optional(ApiField::MuteS, mute_s)
         }
+        ApiChatMethod::Members => {
+            let after = any_text().pattern(Some("^[0-9a-f]{20}$"));
+            let after = after.description(Some("The `next` of the page before."));
+            limited(in_channel(fields).optional(ApiField::After, after))
+        }
+        ApiChatMethod::Typing => in_channel(fields),
+        ApiChatMethod::Reactions => {
+            let offsets = list(1..=REACTION_OFFSETS_MAX, number(1..=u64::MAX));
+            in_channel(fields).needed(ApiField::Offsets, offsets)
+        }
+        ApiChatMethod::History => {
+            let fields = fields.needed(ApiField::User, user());
+            limited(fields.needed(ApiField::Channels, histories()))
+                .optional(ApiField::Reverse, flag().description(Some("The newest first.")))
+        }
     }
 }
 
@@ -296,6 +312,17 @@ fn of_member(fields: CallFields) -> CallFields {
 /// What a backend may do beyond the user's own right.
 fn moderated(fields: CallFields, means: &str) -> CallFields {
     fields.optional(ApiField::AsModerator, flag().description(Some(means)))
+}
+
+/// Channels whose history is read, each once: by name, or from a place on.
+fn histories() -> ArrayBuilder {
+    let epoch = any_text().schema_type(SchemaType::from_iter([Type::String, Type::Null]));
+    let place = CallFields::default()
+        .needed(ApiField::Channel, channel())
+        .needed(ApiField::Offset, number(0..=u64::MAX))
+        .needed(ApiField::Epoch, epoch);
+    let one = any_of([channel(), place.object()]);
+    list(1..=HISTORY_CHANNELS_MAX, one).unique_items(true)
 }
 
 /// One of the two of a conversation.
@@ -324,9 +351,14 @@ fn said(fields: CallFields) -> CallFields {
 fn page(fields: CallFields) -> CallFields {
     let after = line(0..=NAME_BYTES_MAX)
         .description(Some("The `next` of the page before. None or an empty one: from the first."));
+    limited(fields.optional(ApiField::After, after))
+}
+
+/// How much of a list.
+fn limited(fields: CallFields) -> CallFields {
     let limit = number(1..=u64::from(PAGE_MAX))
         .description(Some(format!("{PAGE_DEFAULT}, where nothing is said.")));
-    fields.optional(ApiField::After, after).optional(ApiField::Limit, limit)
+    fields.optional(ApiField::Limit, limit)
 }
 
 fn commands() -> Schema {

@@ -74,6 +74,7 @@ impl<'s> Rule<'s> {
                 (_, pattern) if pattern.contains("{8}") => json!(CLIENT),
                 (_, pattern) if pattern.contains("{0,96}") => json!("~a~python"),
                 (_, pattern) if pattern.contains("{80}") => json!("a7".repeat(40)),
+                (_, pattern) if pattern.contains("{20}") => json!("a7".repeat(10)),
                 (_, pattern) if pattern.contains("==") => json!("AAEC"),
                 (_, pattern) if pattern.starts_with("^00-") => json!(TRACEPARENT),
                 _ => json!("a"),
@@ -99,22 +100,9 @@ impl<'s> Rule<'s> {
         if self.is_of("null") { json!(null) } else { json!({ "a": 1 }) }
     }
 
-    /// Values at its bounds, and values that are none of its own.
-    fn values(&self) -> (Vec<Value>, Vec<Value>) {
-        if !self.choices().is_empty() {
-            let (mut good, mut bad) = (Vec::new(), Vec::new());
-            for choice in self.choices() {
-                let (of_choice, not_of_choice) = choice.values();
-                good.extend(of_choice);
-                bad.extend(not_of_choice);
-            }
-            bad.retain(|value| !good.contains(value));
-            return (good, bad);
-        }
-        if self.0["type"].is_null() {
-            return (kinds().into(), Vec::new());
-        }
-        let is_taken = |value: &Value| match value {
+    /// Whether values of this kind may be its own.
+    fn takes_kind(&self, value: &Value) -> bool {
+        match value {
             Value::Null => self.is_of("null"),
             Value::Bool(_) => self.is_of("boolean"),
             Value::Number(number) => {
@@ -123,8 +111,31 @@ impl<'s> Rule<'s> {
             Value::String(_) => self.is_of("string"),
             Value::Array(_) => self.is_of("array"),
             Value::Object(_) => self.is_of("object"),
-        };
-        let mut bad: Vec<Value> = kinds().into_iter().filter(|value| !is_taken(value)).collect();
+        }
+    }
+
+    /// Values at its bounds, and values that are none of its own.
+    fn values(&self) -> (Vec<Value>, Vec<Value>) {
+        if !self.choices().is_empty() {
+            let (mut good, mut bad) = (Vec::new(), Vec::new());
+            for choice in self.choices() {
+                let (of_choice, not_of_choice) = choice.values();
+                good.extend(of_choice);
+                // What is of another kind may be of another choice.
+                let is_others = |value: &Value| {
+                    !choice.takes_kind(value)
+                        && self.choices().iter().any(|other| other.takes_kind(value))
+                };
+                bad.extend(not_of_choice.into_iter().filter(|value| !is_others(value)));
+            }
+            bad.retain(|value| !good.contains(value));
+            return (good, bad);
+        }
+        if self.0["type"].is_null() {
+            return (kinds().into(), Vec::new());
+        }
+        let mut bad: Vec<Value> =
+            kinds().into_iter().filter(|value| !self.takes_kind(value)).collect();
         let mut good = vec![self.sample()];
         if self.is_of("null") {
             good.push(json!(null));
@@ -190,9 +201,11 @@ impl<'s> Rule<'s> {
             bad.extend(
                 ["", "~", "a~b", "a~b~", "a~b~C", "~~go~", "a-b~~go"].map(|text| json!(text)),
             );
-        } else if pattern.contains("{80}") {
-            bad.extend([79, 81].map(|count| json!("a".repeat(count))));
-            bad.extend(["A", "g"].map(|letter| json!(letter.repeat(80))));
+        } else if let Some(digits) =
+            [80, 20].into_iter().find(|n| pattern.contains(&format!("{{{n}}}")))
+        {
+            bad.extend([digits - 1, digits + 1].map(|count| json!("a".repeat(count))));
+            bad.extend(["A", "g"].map(|letter| json!(letter.repeat(digits))));
         } else if pattern.starts_with("^[!") {
             let max = self.count("maxLength").expect("it has one");
             good.extend([json!("!~"), json!("a".repeat(max))]);
@@ -220,12 +233,20 @@ impl<'s> Rule<'s> {
 
     fn lists(&self, good: &mut Vec<Value>, bad: &mut Vec<Value>) {
         let items = Rule(&self.0["items"]);
-        let of = |count: usize| Value::from(vec![items.sample(); count]);
+        let is_once = self.0["uniqueItems"] == true;
+        let nth = |index: usize| match items.sample() {
+            Value::String(text) if is_once => json!(format!("{text}{index}")),
+            item => item,
+        };
+        let of = |count: usize| Value::from((0..count).map(nth).collect::<Vec<Value>>());
         let Some(max) = self.count("maxItems") else { return };
         let min = self.count("minItems").unwrap_or(0);
         good.extend([of(min), of(max)]);
         bad.push(of(max + 1));
         bad.extend(min.checked_sub(1).map(of));
+        if is_once {
+            bad.push(json!([items.sample(), items.sample()]));
+        }
         let (good_items, bad_items) = items.values();
         good.extend(good_items.into_iter().map(|item| json!([item])));
         bad.extend(bad_items.into_iter().map(|item| json!([item])));

@@ -184,6 +184,14 @@ async def test_answers_with_something_in_them_are_as_the_document_says(server, p
         await as_user(method, **place, **fields)
     for method in ["rooms", "receipts"]:
         [_] = (await as_user(method, channel=place["channel"], limit=1))["result"][method]
+    await as_user("typing", channel=place["channel"])
+    own = (await as_user("reactions", channel=place["channel"], offsets=[1]))["result"]["messages"]
+    assert own[0]["own"] == "a"
+    since = {"channel": place["channel"], "offset": 1, "epoch": sent["result"]["epoch"]}
+    past = await as_user("history", channels=[since, channel, "closed:1"], limit=1, reverse=None)
+    assert [sorted(one) for one in past["result"]["channels"]][2] == ["channel", "error"]
+    there = (await as_user("members", channel=channel, limit=1, after=None))["result"]
+    assert len(there["members"]) == 1
     await as_user("retract", **place, as_moderator=None)
     assert (await as_user("publish", channel="closed:1", data=1))["result"]["offset"] == 0
     assert (await as_user("read", **(place | {"offset": 9})))["error"]["code"] == 107
