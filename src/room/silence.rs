@@ -70,18 +70,19 @@ impl SilentEpochs {
         (self.seal(since_unix_ms, room, bound) == seal).then_some(since_unix_ms)
     }
 
-    /// Whether a room in which nothing was said gave this position, and it is still good.
+    /// Whether a room in which nothing was said gave this epoch, and it is still good. No offset
+    /// but 0 was given with it: behind a later one there is as little as behind the end of any
+    /// stream, and whoever wants to recover from there is told that it cannot.
     pub fn knows(
         &self,
         now: Timestamps,
         room: RoomId,
         rules: &Namespace,
         losses_count: u32,
-        since: Position,
+        epoch: Epoch,
     ) -> bool {
-        let given = self.since_unix_ms(since.epoch, room, rules, losses_count);
-        let is_good = given.is_some_and(|given| is_good(now, given, rules));
-        since.offset == 0 && (is_good || since.epoch == Epoch::ANY)
+        let given = self.since_unix_ms(epoch, room, rules, losses_count);
+        epoch == Epoch::ANY || given.is_some_and(|given| is_good(now, given, rules))
     }
 
     /// The history of a room that is not in memory because nothing was said in it.
@@ -92,7 +93,7 @@ impl SilentEpochs {
         page: &HistoryPage,
         rules: &Namespace,
     ) -> RoomReply {
-        if page.query.since.is_some_and(|since| !self.knows(now, id, rules, 0, since)) {
+        if page.query.since.is_some_and(|since| !self.knows(now, id, rules, 0, since.epoch)) {
             return RoomReply::Rejected(ErrorCode::UnrecoverablePosition);
         }
         let epoch = self.epoch(now.unix_ms, id, rules, 0);

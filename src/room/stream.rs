@@ -136,7 +136,7 @@ impl RoomStream {
         }
         let (silence, losses_count) = (cx.epochs.silence(), self.losses_count());
         let fits = if window.is_silent() {
-            silence.knows(cx.now, room, cx.rules, losses_count, since)
+            silence.knows(cx.now, room, cx.rules, losses_count, since.epoch)
         } else {
             let given = silence.since_unix_ms(since.epoch, room, cx.rules, losses_count);
             let (created_unix_ms, age_ms) = (window.created_unix_ms(), cx.rules.history_age_ms_max);

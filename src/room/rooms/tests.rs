@@ -320,14 +320,27 @@ fn history_of_a_room_that_is_not_there_is_silent_and_knows_its_positions() {
     };
     let RoomReply::History(none, position) = request(&mut world, None) else { panic!("nothing") };
     assert!(none.is_empty() && world.rooms.is_empty());
-    assert!(matches!(request(&mut world, Some(position)), RoomReply::History(..)));
-    for wrong in [Position { offset: 1, ..position }, Position { epoch: Epoch(7), ..position }] {
-        let answer = request(&mut world, Some(wrong));
-        assert!(
-            matches!(answer, RoomReply::Rejected(ErrorCode::UnrecoverablePosition)),
-            "{answer:?}"
-        );
+    let beyond = Position { offset: 1, ..position };
+    let any = Position { offset: 1, epoch: Epoch::ANY };
+    let check = |world: &mut World| {
+        for since in [position, beyond, any] {
+            let answer = request(world, Some(since));
+            let RoomReply::History(none, told) = answer else { panic!("{since:?} {answer:?}") };
+            assert_eq!((none.len(), told.offset), (0, 0), "as behind the end of any stream");
+        }
+        let answer = request(world, Some(Position { epoch: Epoch(7), ..position }));
+        let code = ErrorCode::UnrecoverablePosition;
+        assert!(matches!(answer, RoomReply::Rejected(told) if told == code), "{answer:?}");
+    };
+    check(&mut world);
+    // The same where somebody is there, and who was further than anything said does not recover.
+    for since in [beyond, any] {
+        let subscribed = world.subscribe(FAR, 2, Some(since));
+        assert_eq!((subscribed.recovery, subscribed.missed.len()), (RecoveryOutcome::Lost, 0));
+        world.ask(FAR, 2, RoomOp::Unsubscribe(LeaveReason::Unsubscribed));
     }
+    world.subscribe(HOME, 1, None);
+    check(&mut world);
 }
 
 #[test]
