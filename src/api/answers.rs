@@ -6,7 +6,7 @@
 use super::control_calls::told_control;
 use super::dead_letters::{told_change, told_page};
 use super::operator_calls::{protocol_of, told_connections, told_rooms};
-use super::plan::ApiPlan;
+use super::plan::{ApiPlan, AskedHistory};
 use super::questions::{BlockReplies, ControlOutcome};
 use crate::blocks::{BlockStorage, BlockTarget, BlockTerms};
 use crate::room::RoomReply;
@@ -90,13 +90,7 @@ pub fn answer<'a>(
             }
             Err(code) => ApiAnswer::Error(ApiRequestError::Code(code)),
         },
-        ApiPlan::Histories(channels) => {
-            let told = channels
-                .iter()
-                .map(|(channel, asked)| (&**channel, asked.map(|index| of_room(&replies[index]))));
-            let method = ApiMethod::Chat(ApiChatMethod::History);
-            ApiAnswer::Chat(method, histories_data(told))
-        }
+        ApiPlan::Histories(channels) => histories(channels, replies),
         ApiPlan::Chat(method, index) => as_user(*method, of_room(&replies[*index])),
         ApiPlan::Blocks { index, limit } => blocks(&all_replies.blocks.pages[*index], *limit),
         ApiPlan::Batch(plans) => {
@@ -113,6 +107,14 @@ fn blocks(page: &[(BlockTarget, BlockTerms)], limit: usize) -> ApiAnswer<'_> {
         issued_before_unix_s: terms.issued_before_unix_s,
     });
     ApiAnswer::Blocks { blocks: blocks.collect(), is_full: page.len() == limit }
+}
+
+/// What was said in several channels.
+fn histories<'a>(channels: &[AskedHistory], replies: &[ServerReply]) -> ApiAnswer<'a> {
+    let told = channels
+        .iter()
+        .map(|(channel, asked)| (&**channel, asked.map(|index| of_room(&replies[index]))));
+    ApiAnswer::Chat(ApiMethod::Chat(ApiChatMethod::History), histories_data(told))
 }
 
 /// What a room says.

@@ -62,6 +62,9 @@ struct Target<'c, 'n> {
     rules: &'c Namespace,
 }
 
+/// A channel whose history is asked for, and its question, or why it is not asked.
+pub type AskedHistory = (Box<str>, Result<usize, ErrorCode>);
+
 /// What a call comes to. Numbers are indexes of questions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiPlan {
@@ -90,7 +93,7 @@ pub enum ApiPlan {
     /// To a chat method.
     Chat(ApiMethod, usize),
     /// To chat.history: channels, each with its question, or why it is not asked.
-    Histories(Vec<(Box<str>, Result<usize, ErrorCode>)>),
+    Histories(Vec<AskedHistory>),
     /// To a method of operators' programs that cores answer.
     Operator(ApiOperatorMethod, usize),
     /// To a method about the server itself, by index of what is asked of the control thread.
@@ -277,7 +280,7 @@ impl<'c> Caller<'c> {
         channels: &[ChannelSince<'_>],
         of_all: HistoryQuery,
         questions: &mut Questions,
-    ) -> Result<Vec<(Box<str>, Result<usize, ErrorCode>)>, ErrorCode> {
+    ) -> Result<Vec<AskedHistory>, ErrorCode> {
         let cost = if channels.len() == 1 { API_READ_QUESTIONS } else { API_SHARED_READ_QUESTIONS };
         if API_REQUEST_QUESTIONS_MAX < questions.cost() + channels.len() * cost {
             return Err(ErrorCode::LimitExceeded);

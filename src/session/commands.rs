@@ -6,15 +6,13 @@
 use super::command_out::CommandOut;
 use super::open_commands::OpenCommandCount;
 use super::peer_permissions::{CommandResult, PeerPermissions};
-use super::presence::presence;
+use super::presence::{history_page, presence};
 use super::publishing::{self, PublishArgs};
 use super::quota::Quota;
-use super::{CommandError, Context, HookThen, QuotaDecision, chat_commands};
-use crate::auth::PermissionSet;
+use super::{Context, HookThen, QuotaDecision, chat_commands};
 use crate::base::limits::HISTORY_ANSWER_MAX;
-use crate::base::{RoomId, UserHash};
 use crate::hook::{Hook, HookQuestion};
-use crate::room::{HistoryPage, HistoryQuery, RoomOp};
+use crate::room::{HistoryQuery, RoomOp};
 use crate::store::ReadOrder;
 use crate::wire::chat::{ChatRequest, Method};
 use crate::wire::{self, Answer, ErrorCode, HistoryRequest, Position, RawData, Request};
@@ -163,23 +161,6 @@ fn history(
     let (room, page) = history_page(cx, permissions, &request.channel, query, reply.user())?;
     reply.send_request(room, RoomOp::History(Box::new(page)));
     Ok(())
-}
-
-/// A page of what was said in a channel, where the peer may read that.
-pub(super) fn history_page(
-    cx: &Context<'_>,
-    permissions: PeerPermissions<'_>,
-    channel: &str,
-    query: HistoryQuery,
-    reader: UserHash,
-) -> Result<(RoomId, HistoryPage), CommandError> {
-    let target = permissions.target(cx, channel)?;
-    if !target.rules.keeps_history() {
-        return Err(ErrorCode::NotAvailable.into());
-    }
-    permissions.check(cx, &target, target.rules.see_history, PermissionSet::HISTORY)?;
-    let channel_key = permissions.channel_key_if_needed(&target);
-    Ok((target.room, HistoryPage { channel_key, query, reader }))
 }
 
 fn chat_rpc(

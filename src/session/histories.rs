@@ -6,9 +6,9 @@
 
 use super::command_order::is_channel_deferred;
 use super::command_out::CommandOut;
-use super::commands::history_page;
 use super::peer_permissions::CommandResult;
 use super::pending_histories::{PendingHistory, TakenPage};
+use super::presence::history_page;
 use super::quota::Quota;
 use super::state::SessionState;
 use super::subscribing::Membership;

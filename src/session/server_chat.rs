@@ -7,10 +7,10 @@
 //! Deliberately absent: who may call (`api`), and the answer, which is the room's (`answers`).
 
 use super::command_out::CommandOut;
-use super::commands::history_page;
 use super::identity::{Peer, StartTime24};
 use super::open_commands::OpenCommandCount;
 use super::peer_permissions::PeerPermissions;
+use super::presence::history_page;
 use super::subscriptions::Subscriptions;
 use super::{CommandError, Context, Effect, SessionOutput, chat_commands};
 use crate::base::{ClientId, RoomId};

@@ -12,17 +12,18 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::options::Options;
+use super::server_questions::ServerOp;
 use crate::auth::Keys;
 use crate::base::{
-    ConnId, Csprng, MonotonicMs, PanicError, RandomSources, SealKey, SealPurpose, Timestamps,
-    UserHash, catch_panic,
+    ConnId, Csprng, MonotonicMs, PanicError, RandomSources, RoomId, SealKey, SealPurpose,
+    Timestamps, UserHash, catch_panic,
 };
 use crate::blocks::BlockTable;
 use crate::metrics::{Agent, BlockKind, Counter, MetricsWriter};
-use crate::room::RoomPublish;
+use crate::room::RoomOp;
 use crate::session::{
     AskedRooms, CommandError, Context, CoreLoad, CorePace, Effect, NameKey, OutputCounts,
-    PeerIdentity, Prefix, ServerChat, ServerHistory, ServerPublish, Session, SessionOutput, Tracer,
+    PeerIdentity, Prefix, Session, SessionOutput, Tracer,
 };
 use crate::wire::Encoding;
 
@@ -152,30 +153,23 @@ impl SessionEnv {
         self.outcome.counts_mut()
     }
 
-    /// A message of a backend, before it has a place.
-    pub fn room_publish(&mut self, now: Timestamps, publish: ServerPublish) -> RoomPublish {
-        let (mut cx, _) = self.split(now, ConnId::NOBODY);
-        publish.into_room_publish(&mut cx)
-    }
-
-    /// What a backend wants of a room as a user, and of which; or how that is refused.
+    /// What a backend wants of a room, and of which; or how that is refused.
     pub fn asked_rooms(
         &mut self,
         now: Timestamps,
-        chat: &ServerChat,
+        room: RoomId,
+        op: ServerOp,
     ) -> Result<AskedRooms, CommandError> {
         let (mut cx, _) = self.split(now, ConnId::NOBODY);
-        chat.asked_rooms(&mut cx)
-    }
-
-    /// The same for what was said in a channel.
-    pub fn asked_history(
-        &mut self,
-        now: Timestamps,
-        history: &ServerHistory,
-    ) -> Result<AskedRooms, CommandError> {
-        let (cx, _) = self.split(now, ConnId::NOBODY);
-        history.asked_rooms(&cx)
+        let op = match op {
+            ServerOp::Chat(chat) => return chat.asked_rooms(&mut cx),
+            ServerOp::History(history) => return history.asked_rooms(&cx),
+            ServerOp::Publish(publish) => {
+                RoomOp::Publish(Box::new(publish.into_room_publish(&mut cx)))
+            }
+            ServerOp::Room(op) => op,
+        };
+        Ok(AskedRooms { room, op, told: None })
     }
 
     /// Everything that was decided must have been taken.

@@ -27,21 +27,19 @@ use super::presence_facts::PresenceFacts;
 use super::presence_pass::PresencePass;
 use super::ranking_scan::{RankingScan, RoomRanking};
 use super::room_scan::RoomScan;
-use super::server_questions::{
-    CoresReply, ServerAnswer, ServerAnswers, ServerAsk, ServerOp, ServerQuestion,
-};
+use super::server_questions::{CoresReply, ServerAnswer, ServerAnswers, ServerAsk, ServerQuestion};
 use super::sessions::{Sessions, SlowReaders};
 use super::setup::{ShardCommand, ShardSetup};
 use super::turn_context::{DrainStatus, TurnContext};
 use super::turn_counts::TurnCounts;
 use super::user_scan::UserScan;
 use super::{room_events, upgrades};
-use crate::base::{Action, ConnId, Event, MonotonicMs, RoomId, ShardId, TcpLiveness, Timestamps};
+use crate::base::{Action, ConnId, Event, MonotonicMs, ShardId, TcpLiveness, Timestamps};
 use crate::hook::HookReply;
 use crate::metrics::{CoreWork, Counter, Gauge, LaneKind, MetricsWriter, TurnPhase};
 use crate::presence_feed::PresenceFact;
-use crate::room::{ReplyTo, RoomEvent, RoomOp, RoomRequest};
-use crate::session::{AskedRooms, CommandError, HookThen};
+use crate::room::{ReplyTo, RoomEvent, RoomRequest};
+use crate::session::{AskedRooms, HookThen};
 use crate::store::{StoreReply, StoreRequest};
 
 /// The connections, rooms and messages of one core.
@@ -369,37 +367,12 @@ impl Shard {
             }
         };
         assert_eq!(self.mesh.home(room), own, "it is asked at the home of its room");
-        let op = match op {
-            ServerOp::Publish(publish) => {
-                let publish = self.sessions.env_mut().room_publish(now, *publish);
-                RoomOp::Publish(Box::new(publish))
-            }
-            ServerOp::Chat(chat) => {
-                let asked = self.sessions.env_mut().asked_rooms(now, &chat);
-                return self.ask_as_user(now, (question.id, room, reply_to), asked);
-            }
-            ServerOp::History(history) => {
-                let asked = self.sessions.env_mut().asked_history(now, &history);
-                return self.ask_as_user(now, (question.id, room, reply_to), asked);
-            }
-            ServerOp::Room(op) => op,
-        };
-        self.on_room_request(now, own, RoomRequest { room, reply_to, op });
-    }
-
-    /// Asks a room of ours what a backend wants of it as a user, and tells another one.
-    fn ask_as_user(
-        &mut self,
-        now: Timestamps,
-        (id, room, reply_to): (u32, RoomId, ReplyTo),
-        asked: Result<AskedRooms, CommandError>,
-    ) {
-        let AskedRooms { room: found, op, told } = match asked {
-            Ok(asked) => asked,
-            Err(refusal) => return self.server_answers.refuse(id, refusal),
-        };
+        let AskedRooms { room: found, op, told } =
+            match self.sessions.env_mut().asked_rooms(now, room, op) {
+                Ok(asked) => asked,
+                Err(refusal) => return self.server_answers.refuse(question.id, refusal),
+            };
         assert_eq!(found, room, "the room is found in the same way");
-        let own = self.mesh.own();
         self.on_room_request(now, own, RoomRequest { room, reply_to, op });
         if let Some(told) = told {
             let (sessions, _, mut cx) = self.split(now);
