@@ -2,6 +2,7 @@
 
 mod chat;
 mod dead_letters;
+mod operators;
 
 use std::sync::Arc;
 

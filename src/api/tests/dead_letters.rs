@@ -62,6 +62,8 @@ fn a_page_shows_those_of_the_keys_tenant_and_channels() {
     let (_, room, ask) = asked(ApiOperatorMethod::DeadLettersList, &body);
     let DeadLettersAsk::List(query) = ask else { panic!("{ask:?}") };
     assert_eq!((query.after, query.inbox), (next, Some(NAMES.inbox("t", "bob"))));
+    let (_, _, ask) = asked(ApiOperatorMethod::DeadLettersList, &json!({ "limit": 7 }));
+    assert!(matches!(ask, DeadLettersAsk::List(query) if query.count_max == 7), "{ask:?}");
     assert_eq!(room, NAMES.inbox("t", "bob"));
 }
 

@@ -169,6 +169,11 @@ fn a_role_allows_what_stands_below_it() {
     }
     world.does(OPEN, "bob", (Invite, "fay"));
     world.may_not(OPEN, "fay", (Invite, "gil"));
+    // Who is invited stands below a member, who may not send anybody away all the same, and has no
+    // role yet that could be another.
+    world.may_not(OPEN, "dan", (Kick, "fay"));
+    let answer = world.asks(OPEN, "ann", (SetRole(GroupRole::Member), "fay"));
+    assert!(matches!(answer, RoomReply::InvalidField(Field::Member)), "{answer:?}");
     world.does(OPEN, "bob", (Kick, "fay"));
     world.does(OPEN, "bob", (Kick, "eve"));
     world.does(OPEN, "ann", (Kick, "cat"));
