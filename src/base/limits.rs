@@ -309,6 +309,13 @@ pub const API_REQUEST_QUESTIONS_MAX: usize = 4_096;
 /// request has 32 of them, and all requests together 512.
 pub const API_READ_QUESTIONS: usize = 128;
 
+/// Batches of the store whose direct messages the presence feed may not have told of yet; of more,
+/// the oldest are taken as told.
+pub const RECENT_BATCHES_MAX: usize = 65_536;
+
+/// Direct messages of those batches that are said again after a start.
+pub const RECENT_FOUND_MAX: usize = 65_536;
+
 /// As so many questions each channel counts of a history of several, which has half of what a
 /// history has, or less.
 pub const API_SHARED_READ_QUESTIONS: usize = API_READ_QUESTIONS / 2;

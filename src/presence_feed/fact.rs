@@ -166,6 +166,8 @@ pub enum PresenceFact {
     MessageWaits(WaitingMessage),
     /// Something was said in a group.
     SaidInGroup(GroupMessages),
+    /// They wait since before the start, and may have been told then.
+    StoredMessageWaits(WaitingMessage),
     /// A message was given up.
     DeadLetter(DeadLetterNotice),
     /// A shard has lost facts, and says from now on all that is there.

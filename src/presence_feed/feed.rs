@@ -19,6 +19,7 @@ use super::log::{FeedLog, FeedWrite};
 use super::queue::{BatchLimits, FeedBatch};
 use super::record::{FeedRecord, PAYLOAD_START, read_payload};
 use super::table::PresenceTable;
+use super::told::ToldMessages;
 use crate::base::{ConnId, MonotonicMs, ShardId, Timestamps, find_records};
 
 /// Bytes of the events of one batch.
@@ -64,6 +65,8 @@ pub struct PresenceFeed {
     log: FeedLog,
     /// Whose members are to be looked at.
     said_in_groups: GroupQueue,
+    /// As long as those who were there before the start may come back.
+    told: ToldMessages,
     /// What of the state is written into the current segment next.
     next_state: NextState,
     restart: Option<RestartGrace>,
@@ -139,6 +142,7 @@ impl PresenceFeed {
         let graces = Graces::new(options.grace_ms, options.restart_grace_ms);
         PresenceFeed {
             table: PresenceTable::new(graces, options.subscriptions_max),
+            told: ToldMessages::default(),
             log: FeedLog::new(epoch, options.queue_bytes_max, options.segment_bytes_min),
             said_in_groups: GroupQueue::default(),
             next_state: NextState::Done,
@@ -171,7 +175,7 @@ impl PresenceFeed {
     }
 
     fn restore(&mut self, record: FeedRecord) {
-        let PresenceFeed { table, log, .. } = self;
+        let PresenceFeed { table, log, told, .. } = self;
         match record {
             FeedRecord::Segment { epoch, next_number, acknowledged } => {
                 log.restore_numbers(epoch, next_number, acknowledged);
@@ -179,6 +183,7 @@ impl PresenceFeed {
             FeedRecord::Event(event) => {
                 if log.restore_event(event.clone()) {
                     table.restore_event(&event);
+                    told.restore(&event);
                 }
             }
             FeedRecord::Acknowledged(number) => log.restore_acknowledged(number),
@@ -197,7 +202,7 @@ impl PresenceFeed {
 
     /// Takes what a shard, a home or the store says.
     pub fn take(&mut self, now: Timestamps, fact: PresenceFact) {
-        let PresenceFeed { table, log, said_in_groups, passes_count, .. } = self;
+        let PresenceFeed { table, log, told, said_in_groups, passes_count, .. } = self;
         match fact {
             PresenceFact::Connected { user, conn } => table.connect(now, &user, conn, log),
             PresenceFact::Gone { user, conn, reason, away_for } => {
@@ -215,6 +220,11 @@ impl PresenceFeed {
                     log.lose_notice();
                 }
             }
+            PresenceFact::StoredMessageWaits(message) => {
+                if !told.has(&message) {
+                    table.wait(now, message, log);
+                }
+            }
             PresenceFact::DeadLetter(notice) => table.give_up(now, notice, log),
             PresenceFact::PassBegan(shard) => table.begin_pass(shard),
             PresenceFact::PassEnded(shard) => {
@@ -226,7 +236,7 @@ impl PresenceFeed {
 
     /// Ends graces that are over, and looks at members of groups, so many in one pass.
     pub fn tick(&mut self, now: Timestamps) {
-        let PresenceFeed { table, log, said_in_groups, restart, .. } = self;
+        let PresenceFeed { table, log, told, said_in_groups, restart, .. } = self;
         let mut left = PASS_MEMBERS_MAX;
         while 0 < left
             && let Some(message) = said_in_groups.next()
@@ -242,6 +252,7 @@ impl PresenceFeed {
             grace.after = table.end_restart(now, grace.after.as_ref(), PASS_GRACES_MAX, log);
             if grace.after.is_none() {
                 *restart = None;
+                told.forget();
             }
         }
         log.tell_lost_notices(now.unix_ms);

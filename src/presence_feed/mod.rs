@@ -28,6 +28,7 @@ mod segments;
 mod table;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub use event::{ChannelState, FeedEvent, FeedNews, UserState};
 pub use fact::{

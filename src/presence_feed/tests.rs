@@ -58,6 +58,14 @@ fn waits(name: &str, offset: u64) -> PresenceFact {
     PresenceFact::MessageWaits(WaitingMessage { user, from, channel, offset, count: 1 })
 }
 
+/// The store says after a start that a message waits.
+fn still_waits(name: &str, offset: u64) -> PresenceFact {
+    match waits(name, offset) {
+        PresenceFact::MessageWaits(message) => PresenceFact::StoredMessageWaits(message),
+        other => unreachable!("{other:?}"),
+    }
+}
+
 /// Events among records.
 pub(super) fn events(records: &[u8]) -> Vec<FeedEvent> {
     let found = find_records(records, PAYLOAD_START, read_payload);
@@ -402,4 +410,22 @@ fn a_large_group_is_looked_at_in_several_passes() {
         passes_count += 1;
     }
     assert_eq!(passes_count, 3);
+}
+
+#[test]
+fn what_the_store_says_again_after_a_start_is_told_where_the_log_has_not_told_it() {
+    let (mut case, one) = (Case::new(), conn(0, 1, 1));
+    assert_eq!(case.told(at(0), [waits("ann", 1), waits("bob", 4)]), ["ann!1x1", "bob!4x1"]);
+    case.told(at(1), [connected("cleo", one)]);
+    case.restart(at(0));
+    let again = [still_waits("ann", 1), still_waits("ann", 2), still_waits("bob", 4)];
+    assert_eq!(case.told(at(1), again), ["ann!2x1"]);
+    // Cleo may come back, and reads it then.
+    assert_eq!(case.told(at(2), [still_waits("cleo", 7)]), [""; 0]);
+    let told = case.told(at(OPTIONS.restart_grace_ms), []);
+    assert_eq!(told, ["-cleo 1006", "cleo!7x1"]);
+    case.restart(at(0));
+    let again = [still_waits("cleo", 7), still_waits("cleo", 8)];
+    assert_eq!(case.told(at(1), again), ["cleo!8x1"]);
+    assert_eq!(case.told(at(2), [waits("ann", 2)]), ["ann!2x1"], "what is new is told");
 }

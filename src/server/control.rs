@@ -117,6 +117,9 @@ async fn live(
     let (backend, metrics) = (mem::take(&mut setup.hooks), shown.metrics.clone());
     let (senders, mut hooks) = BackendHooks::new(backend, plan.cores.len() as u16, metrics)?;
     let feed = (setup.presence.take(), shown.metrics.clone());
+    if let (Some(presence), Some(store)) = (&feed.0, &mut setup.store) {
+        store.options.telling = Some(presence.telling());
+    }
     let collector = collector(&setup).map_err(StartError::Collector)?;
     let starting = start_cores(&setup, &plan, control_channels, senders, feed);
     let mut is_reload_wanted = false;

@@ -19,7 +19,6 @@ use tokio::time;
 
 use super::blocks::block_table;
 use super::core_lanes::{COMMAND_LANE, CoreCommand, NEIGHBOUR_LANE};
-use super::dead_letter_notices::DeadLetterNotices;
 use super::descriptor_table::TableUse;
 use super::executor::{
     self, CoreError, CoreEvent, CoreReport, CoreSetup, ListenError, StartListening, Thread,
@@ -31,6 +30,7 @@ use super::process::memory_limit_bytes;
 use super::pulse::LastPulse;
 use super::random::random;
 use super::storage::{self, Storage, StoreEnds, StoreStatus};
+use super::store_notices::StoreNotices;
 use super::wakers::Wakers;
 use super::{ServerSetup, StartError};
 use crate::base::{Csprng, ShardId};
@@ -345,7 +345,7 @@ impl Store {
         (feed, names): (Option<PresenceSender>, NameKey),
     ) -> Result<(Store, Vec<StoreEnds>), StartError> {
         let namespaces = setup.shard.room.namespaces.clone();
-        let notices = feed.map(|feed| DeadLetterNotices::new(feed, names, namespaces));
+        let notices = feed.map(|feed| StoreNotices::new(feed, names, namespaces));
         let open = opener(setup, new_name_key);
         let (go, wakers) = mpsc::sync_channel(1);
         let started = storage::start(open, store_status, shards_count, (wakers, notices));

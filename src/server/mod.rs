@@ -29,7 +29,6 @@ mod core_lanes;
 mod cores;
 mod cpu_quota;
 mod cpu_time;
-mod dead_letter_notices;
 mod descriptor_table;
 mod diagnostics;
 mod dump;
@@ -55,6 +54,7 @@ mod random;
 mod reload;
 mod rlimits;
 mod storage;
+mod store_notices;
 mod traces;
 mod wakers;
 

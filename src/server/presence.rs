@@ -31,6 +31,7 @@ use crate::clock::{now, unix_ms};
 use crate::lane::{self, LaneLimits, LaneSender, Mailbox};
 use crate::metrics::SharedMetricsWriter;
 use crate::presence_feed::{FeedBatch, FeedOptions, PresenceFact};
+use crate::store::TellingTime;
 
 /// The bound of the lane of one core.
 const PRESENCE_LANE: LaneLimits =
@@ -41,6 +42,9 @@ const PASS_FACTS_MAX: usize = 16_384;
 
 /// From the beginning of one pass to that of the next.
 const PASS_MS: u64 = 20;
+
+/// From when a message is stored until a pass has synced that it found nobody, beside graces, in ms.
+const TELLING_MS: u64 = 10_000;
 
 /// The longest sleep when there is nothing to do, in ms.
 const SLEEP_MS_MAX: u64 = 1_000;
@@ -54,6 +58,16 @@ pub struct PresenceSetup {
     pub options: FeedOptions,
     /// Who is told.
     pub backend: PresenceBackend,
+}
+
+impl PresenceSetup {
+    /// How long telling of a direct message may take: its reader may come back meanwhile, and a
+    /// pass and a core may be late.
+    pub fn telling(&self) -> TellingTime {
+        let FeedOptions { grace_ms, restart_grace_ms, .. } = self.options;
+        let ms = grace_ms.saturating_add(TELLING_MS);
+        TellingTime { ms, after_start_ms: ms.saturating_add(restart_grace_ms) }
+    }
 }
 
 /// A core's end of its lane.

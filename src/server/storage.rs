@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::dead_letter_notices::DeadLetterNotices;
+use super::store_notices::StoreNotices;
 use super::wakers::Wakers;
 use crate::admin::StoreState;
 use crate::base::ShardId;
@@ -64,7 +64,7 @@ struct StoreLanes {
     /// By core.
     answers: Vec<Answers>,
     /// For the presence feed, where there is one.
-    notices: Option<DeadLetterNotices>,
+    notices: Option<StoreNotices>,
 }
 
 /// The thread.
@@ -91,7 +91,7 @@ pub(super) fn start<D: Disk + 'static>(
     open: OpenEngine<D>,
     store_status: StoreStatus,
     shards_count: u16,
-    (wakers, notices): (Receiver<Wakers>, Option<DeadLetterNotices>),
+    (wakers, notices): (Receiver<Wakers>, Option<StoreNotices>),
 ) -> io::Result<(Storage, Vec<StoreEnds>)> {
     let stop = Arc::new(AtomicBool::new(false));
     let (senders, requests) = lane::mailbox(shards_count, STORE_LANE);
@@ -166,6 +166,9 @@ fn serve<D: Disk>(
     let StoreLanes { requests, answers, notices } = &mut lanes;
     let mut published = StoreCounts::default();
     let mut replies = Vec::new();
+    if let Some(notices) = notices {
+        notices.tell_recent(engine.take_recent_direct());
+    }
     loop {
         let is_last = stop.load(SeqCst);
         let taken_count = take_requests(requests, &mut engine, wakers);

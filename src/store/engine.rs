@@ -25,6 +25,7 @@ mod ids;
 mod losses;
 mod queue;
 mod reads;
+mod recent_direct;
 mod setup;
 mod staged;
 mod upkeep;
@@ -39,8 +40,8 @@ use super::OpenError;
 use super::disk::{Capacity, Disk, DiskError, SyncMode};
 use super::key;
 use super::messages::{
-    Append, GivenUpMessage, RemoveHistory, RequestId, StoreError, StoreOp, StoreReply,
-    StoreRequest, StoreResult, WriteEpoch,
+    Addressee, Append, GivenUpMessage, RemoveHistory, RequestId, StoreError, StoreOp, StoreReply,
+    StoreRequest, StoreResult, StoredDirect, WriteEpoch,
 };
 use super::record::{ChannelRecord, DecodeError};
 use append_gate::AppendGate;
@@ -49,6 +50,7 @@ use budget::Budget;
 use channels::ChannelStore;
 use health::{DiskHealth, ReopenResult};
 use queue::{QueuedRead, RequestQueue};
+use recent_direct::RecentDirect;
 use upkeep::Upkeep;
 use writes::append::{self, QuotaState, Written};
 use writes::markers::{self, Cleared, MarkerWrite};
@@ -68,6 +70,7 @@ pub struct Engine<D> {
     gate: AppendGate,
     health: DiskHealth,
     upkeep: Upkeep,
+    recent: RecentDirect,
     counts: StoreCounts,
     /// Requests that were taken, and those of them that were answered.
     asked_count: u64,
@@ -89,8 +92,11 @@ impl<D: Disk> Engine<D> {
     /// Opens the store on a disk; an empty disk gets a new store.
     pub fn open(mut disk: D, setup: EngineSetup) -> Result<Engine<D>, OpenError> {
         let BootHistory { name_key, losses_count } = boot::begin(&mut disk, &setup)?;
+        let recent = RecentDirect::open(&disk, setup.options.telling);
+        let recent = recent.map_err(|fault| boot::open_fault(&setup.options.dir, fault))?;
         Ok(Engine {
             name_key,
+            recent,
             queue: RequestQueue::default(),
             gate: AppendGate::default(),
             health: DiskHealth::new(),
@@ -163,6 +169,11 @@ impl<D: Disk> Engine<D> {
         })
     }
 
+    /// Direct messages that wait and that the life before may not have told of; once.
+    pub fn take_recent_direct(&mut self) -> Vec<StoredDirect> {
+        self.recent.take_found(&mut self.channels)
+    }
+
     /// Whether `take` may be called with this operation now, and not only after a turn. Reads are
     /// always taken.
     pub fn has_room_for(&self, op: &StoreOp) -> bool {
@@ -184,7 +195,8 @@ impl<D: Disk> Engine<D> {
         }
         let next_try = self.health.next_try_unix_ms();
         let next = next_try.unwrap_or_else(|| self.upkeep.next_step_unix_ms());
-        self.channels.sync_due_unix_ms().into_iter().chain([next]).min()
+        let recent = self.recent.next_step_unix_ms().filter(|_| self.health.works());
+        self.channels.sync_due_unix_ms().into_iter().chain(recent).chain([next]).min()
     }
 
     /// Does a bounded part of the pending work. `now_unix_ms` is the time of the wall clock.
@@ -399,7 +411,7 @@ impl<D: Disk> Engine<D> {
     fn append(&mut self, append: &Append) -> Result<SyncMode, StoreError> {
         let plan = append::plan(&mut self.channels, &mut self.gate, append)?;
         let written = plan.write(&mut self.channels, append);
-        let Written { durable, replaced, expires_unix_ms, quota } = written;
+        let Written { durable, replaced, addressee, quota } = written;
         for left in &replaced {
             // Reads in progress show the replacement, too.
             self.queue.replace(append.room, left);
@@ -407,8 +419,9 @@ impl<D: Disk> Engine<D> {
         if quota == QuotaState::Over {
             self.upkeep.on_over_limit(append.room);
         }
-        if let Some(expires_unix_ms) = expires_unix_ms {
+        if let Some(Addressee { inbox, expires_unix_ms }) = addressee {
             self.upkeep.expects(expires_unix_ms);
+            self.recent.on_stored(inbox, append.room, append.publication.offset);
         }
         self.counts.appended_bytes += append.publication.data.bytes.len() as u64;
         Ok(durable)
@@ -441,11 +454,15 @@ impl<D: Disk> Engine<D> {
     /// Commits the batch, and then releases the answers.
     fn finish(&mut self, plan: Plan, now_unix_ms: u64, out: &mut Vec<(ShardId, StoreReply)>) {
         self.answered_count += plan.answers.len() as u64;
+        if self.health.works() {
+            self.recent.write(now_unix_ms, self.channels.staged_mut());
+        }
         let committed = self.channels.commit(plan.durable, now_unix_ms, &mut self.counts);
         if committed.is_err() {
             self.fail(now_unix_ms);
             self.queue.restart();
             self.upkeep.recount();
+            self.recent.on_failed();
             let StoreCounts { appended_bytes, expired, dead_tried, dead_expired, .. } = plan.before;
             self.counts =
                 StoreCounts { appended_bytes, expired, dead_tried, dead_expired, ..self.counts };

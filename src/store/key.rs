@@ -11,7 +11,8 @@ use super::disk::KeyRange;
 const ROOM_BYTES: usize = 16;
 const OFFSET_BYTES: usize = 8;
 const MESSAGE_BYTES: usize = ROOM_BYTES + OFFSET_BYTES;
-const PENDING_BYTES: usize = 2 * ROOM_BYTES + OFFSET_BYTES;
+/// Bytes of the key of a message that is pending.
+pub const PENDING_BYTES: usize = 2 * ROOM_BYTES + OFFSET_BYTES;
 const PERIOD_BYTES: usize = 8;
 const ID_BYTES: usize = PERIOD_BYTES + MESSAGE_BYTES;
 const USER_BYTES: usize = 8;
@@ -24,6 +25,25 @@ pub const NAME_KEY: &[u8] = b"name_key";
 
 /// The key of the boot record, in `Meta`: in which boot was written last, and the losses so far.
 pub const BOOT: &[u8] = b"life";
+
+/// What the keys of batches of recent direct messages begin with, in `Meta`.
+const RECENT_DIRECT: &[u8] = b"direct";
+
+/// The key of the recent direct messages of a batch.
+pub fn recent_direct(number: u64) -> Vec<u8> {
+    [RECENT_DIRECT, &number.to_be_bytes()].concat()
+}
+
+/// The number of that batch.
+pub fn recent_direct_from(key: &[u8]) -> Option<u64> {
+    let number = key.strip_prefix(RECENT_DIRECT)?;
+    number.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// The keys of all of them.
+pub fn all_recent_direct() -> KeyRange {
+    KeyRange { first: recent_direct(0), last: recent_direct(u64::MAX) }
+}
 
 /// The key of a channel's record.
 pub fn channel(room: RoomId) -> [u8; ROOM_BYTES] {

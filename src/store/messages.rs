@@ -16,7 +16,7 @@ mod roster;
 
 pub use self::dead_letters::{
     ChangeDeadLetters, ChangedDeadLetters, DeadLetterCause, DeadLetterEntry, DeadLetterFate,
-    DeadLettersQuery, GivenUpMessage, NewDeadLetter,
+    DeadLettersQuery, GivenUpMessage, NewDeadLetter, StoredDirect,
 };
 pub use self::history_removal::RemoveHistory;
 pub use self::reactions::{

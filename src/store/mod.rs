@@ -43,10 +43,10 @@ pub use messages::{
     OpenedChannel, PendingMessage, PendingQuery, React, ReactedMessages, ReactionPage,
     ReactionRejection, ReactionResult, ReactionTotals, ReactionsQuery, ReadMarkers,
     ReadMarkersQuery, ReadOrder, RemoveHistory, RequestId, Requester, RosterChange, StoreError,
-    StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult, WriteEpoch,
+    StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult, StoredDirect, WriteEpoch,
 };
 pub use opening::{go_on_without, open};
-pub use options::{Durability, Options, Retention};
+pub use options::{Durability, Options, Retention, TellingTime};
 pub use salvage::Salvaged;
 pub use simulated::{Crash, DiskFaultProfile, SimulatedDisk};
 

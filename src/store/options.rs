@@ -52,6 +52,18 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Opens a damaged store all the same, without what cannot be read.
     pub ignore_damage: bool,
+    /// How long telling of a direct message may take; `None` where nobody is told.
+    pub telling: Option<TellingTime>,
+}
+
+/// How long it may take until whoever tells of direct messages has told of one, or has found out
+/// that there is nothing to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TellingTime {
+    /// From when it is stored, in ms.
+    pub ms: u64,
+    /// From the start after the life in which it was stored, in ms.
+    pub after_start_ms: u64,
 }
 
 impl Default for Options {
@@ -63,6 +75,7 @@ impl Default for Options {
             interval_ms: 1_000,
             cache_bytes: 32 << 20,
             ignore_damage: false,
+            telling: None,
         }
     }
 }

@@ -99,7 +99,7 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "store/engine",
-        "append_gate budget heads losses dead_letter_scan setup staged boot ids channels health \
+        "append_gate budget heads losses dead_letter_scan setup staged boot ids channels recent_direct health \
          reads queue writes upkeep",
     ),
     (

@@ -80,7 +80,7 @@ pub(super) fn put_boot_record<D: Disk>(disk: &mut D, losses_count: u32) -> Resul
     disk.commit(&batch, SyncMode::Now)
 }
 
-fn open_fault(dir: &Path, fault: DiskError) -> OpenError {
+pub(super) fn open_fault(dir: &Path, fault: DiskError) -> OpenError {
     let dir = dir.to_path_buf();
     match fault {
         DiskError::Full => OpenError::NoSpace(dir),

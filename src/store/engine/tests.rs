@@ -25,6 +25,7 @@ mod groups;
 mod ids;
 mod model;
 mod reactions;
+mod recent_direct;
 mod removals;
 mod waiting;
 

@@ -40,6 +40,19 @@ impl DeadLetterCause {
     }
 }
 
+/// A direct message that waits in the store, for whoever is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredDirect {
+    /// The personal channel of the user for whom it is.
+    pub inbox: RoomId,
+    /// The tenant of the conversation.
+    pub tenant: Arc<str>,
+    /// The conversation.
+    pub channel: Arc<str>,
+    /// The message's offset there.
+    pub offset: u64,
+}
+
 /// A message that has become a dead letter, for whoever is told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GivenUpMessage {

@@ -189,6 +189,21 @@ fn members_of_a_group_who_are_away_are_told_of_once_unless_they_have_muted_it() 
 }
 
 #[test]
+fn a_message_that_was_answered_just_before_a_kill_is_told_after_it() {
+    for _ in 0..6 {
+        let mut backend = FeedBackend::start();
+        let mut server = Server::start(settings(&backend).with_table("[[namespaces]]", DM));
+        let mut ann = Peer::user(server.address(), "ann");
+        backend.wait_for(&["+ann"]);
+        send(&mut ann, "ben");
+        server.signal("KILL");
+        server.wait();
+        server.start_again();
+        backend.wait_for(&["ben: 1 of ann in dm#ann,ben", "-ann"]);
+    }
+}
+
+#[test]
 fn a_message_that_was_given_up_is_told_with_the_reason() {
     let mut backend = FeedBackend::start();
     let dm = [DM, &["ttl_ms_max = 1000"]].concat();

@@ -54,8 +54,8 @@ pub(in crate::store::engine) struct Written {
     pub durable: SyncMode,
     /// Replacements of other messages.
     pub replaced: Vec<Arc<Publication>>,
-    /// The time at which it stops to be pending, Unix ms.
-    pub expires_unix_ms: Option<u64>,
+    /// The user whom it waits for, and how long.
+    pub addressee: Option<Addressee>,
     /// Whether its channel exceeds a limit of retention now.
     pub quota: QuotaState,
 }
@@ -188,7 +188,7 @@ impl AppendPlan {
         Written {
             durable: channels.durable(append.namespace),
             replaced: replaced.messages,
-            expires_unix_ms: addressee.map(|addressee| addressee.expires_unix_ms),
+            addressee,
             quota,
         }
     }

@@ -1,7 +1,8 @@
-//! What the store gives up, said to the presence feed.
+//! What the store says to the presence feed: what it gives up, and, once after a start, which direct
+//! messages wait that the life before may not have told of.
 //!
 //! Invariant: the storage thread waits for nobody. What has no room waits here, up to a bound, and
-//! is lost beyond it: the dead letters themselves stay in the store.
+//! is lost beyond it: the messages themselves stay in the store.
 //!
 //! Deliberately absent: when a message is given up (`store`), and who is told (`presence_feed`).
 
@@ -9,14 +10,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::presence::PresenceSender;
+use crate::base::RoomId;
 use crate::base::limits::PRESENCE_FACTS_MAX;
-use crate::presence_feed::{DeadLetterNotice, PresenceFact, UserKey};
+use crate::presence_feed::{DeadLetterNotice, PresenceFact, UserKey, WaitingMessage};
 use crate::room::Namespace;
 use crate::session::{ChannelKind, NameKey, resolve};
-use crate::store::{Disk, Engine, GivenUpMessage};
+use crate::store::{Disk, Engine, GivenUpMessage, StoredDirect};
 
 /// See the module.
-pub(super) struct DeadLetterNotices {
+pub(super) struct StoreNotices {
     sender: PresenceSender,
     names: NameKey,
     namespaces: Vec<Namespace>,
@@ -24,14 +26,18 @@ pub(super) struct DeadLetterNotices {
     waiting: Vec<PresenceFact>,
 }
 
-impl DeadLetterNotices {
+impl StoreNotices {
     /// Nothing was given up yet.
-    pub fn new(
-        sender: PresenceSender,
-        names: NameKey,
-        namespaces: Vec<Namespace>,
-    ) -> DeadLetterNotices {
-        DeadLetterNotices { sender, names, namespaces, waiting: Vec::new() }
+    pub fn new(sender: PresenceSender, names: NameKey, namespaces: Vec<Namespace>) -> StoreNotices {
+        StoreNotices { sender, names, namespaces, waiting: Vec::new() }
+    }
+
+    /// Says what waits of what was stored a moment before the start.
+    pub fn tell_recent(&mut self, found: Vec<StoredDirect>) {
+        let room = PRESENCE_FACTS_MAX - self.waiting.len();
+        let facts = found.into_iter().filter_map(|one| waits(self.names, &self.namespaces, one));
+        self.waiting.extend(facts.take(room));
+        self.sender.post(&mut self.waiting);
     }
 
     /// Says what the last turn has given up.
@@ -50,14 +56,39 @@ fn fact(
     given_up: GivenUpMessage,
 ) -> Option<PresenceFact> {
     let GivenUpMessage { inbox, tenant, channel, offset, cause } = given_up;
-    let parties = match resolve(namespaces, &channel)?.1 {
-        ChannelKind::Conversation(parties) => parties,
-        ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Listed(_) => return None,
-    };
-    let reader = parties.into_iter().find(|party| names.inbox(&tenant, party) == inbox)?;
+    let (reader, _) = parties(names, namespaces, (&tenant, &channel), inbox)?;
     let user = UserKey { tenant, user: Arc::from(reader), unnamed: None };
     let cause = Cow::Borrowed(cause.word());
     Some(PresenceFact::DeadLetter(DeadLetterNotice { user, channel, offset, cause }))
+}
+
+/// The fact that a message waits still.
+fn waits(names: NameKey, namespaces: &[Namespace], stored: StoredDirect) -> Option<PresenceFact> {
+    let StoredDirect { inbox, tenant, channel, offset } = stored;
+    let (reader, author) = parties(names, namespaces, (&tenant, &channel), inbox)?;
+    let (user, from) = (Arc::from(reader), Arc::from(author));
+    let user = UserKey { tenant, user, unnamed: None };
+    let message = WaitingMessage { user, from, channel, offset, count: 1 };
+    Some(PresenceFact::StoredMessageWaits(message))
+}
+
+/// Of the two of a conversation, whose personal channel this is, and the other one.
+fn parties<'c>(
+    names: NameKey,
+    namespaces: &[Namespace],
+    (tenant, channel): (&str, &'c str),
+    inbox: RoomId,
+) -> Option<(&'c str, &'c str)> {
+    let [one, other] = match resolve(namespaces, channel)?.1 {
+        ChannelKind::Conversation(parties) => parties,
+        ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Listed(_) => return None,
+    };
+    let is_whose = |party: &str| names.inbox(tenant, party) == inbox;
+    match (is_whose(one), is_whose(other)) {
+        (true, _) => Some((one, other)),
+        (_, true) => Some((other, one)),
+        (false, false) => None,
+    }
 }
 
 #[cfg(test)]
