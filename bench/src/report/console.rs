@@ -2,7 +2,8 @@
 //! open, beside the same server while it is closed, and the messages of others meanwhile.
 //!
 //! A page asks for a sample every two seconds, and for what the open tab shows. Here all tabs are
-//! open at once, and the two that walk through all cores are asked for once in ten seconds.
+//! open at once that ask by themselves, each once in ten seconds. The one that does not is that of
+//! connections, which walks through all of them when somebody asks.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -23,8 +24,7 @@ const SAMPLES: u64 = 120;
 const SAMPLES_PER_TURN: u32 = 5;
 
 /// What the tabs ask for, each once in a turn.
-const TABS: [&str; 7] =
-    ["rooms", "conns", "flights", "tenants", "quarantine", "audit", "blocks?kind=user"];
+const TABS: [&str; 6] = ["rooms", "flights", "tenants", "quarantine", "audit", "blocks?kind=user"];
 
 /// CPU time of a part of a run in which all connections were there.
 #[derive(Clone, Copy, Debug, PartialEq)]
