@@ -110,6 +110,7 @@ impl SaidByCore {
             }
             PresenceFact::MessageWaits(_)
             | PresenceFact::SaidInGroup(_)
+            | PresenceFact::StoredMessageWaits(_)
             | PresenceFact::DeadLetter(_) => (),
             PresenceFact::PassBegan(_) => self.pass += 1,
             PresenceFact::PassEnded(_) => {
