@@ -113,8 +113,10 @@ fn a_reader_that_does_not_read_holds_nobody_up_and_is_told_what_it_missed() {
     let (reader, writer) = full_pipe();
     let mut server = Server::start_with_log(Settings::new(), writer);
     people_can_chat(&server, "before");
-    // A line about a configuration with many mistakes is long, and fills the queue soon.
-    let mistakes: String = (0..150).map(|n| format!("mistake_{n} = {n}\n")).collect();
+    // A line about a configuration with long mistakes is as long as lines may be, and 64 of them fill
+    // the queue.
+    let long = "x".repeat(200);
+    let mistakes: String = (0..90).map(|n| format!("mistake_{n}{long} = {n}\n")).collect();
     fs::write(server.folder().join("rookery.toml"), format!("[server]\n{mistakes}")).unwrap();
     until_lost(server.admin_port, "full", || server.signal("HUP"));
     people_can_chat(&server, "meanwhile");
