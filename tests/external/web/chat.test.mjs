@@ -157,18 +157,26 @@ describe('two people', () => {
 
   test('what waits outlives a reload, is said once, and is gone with who signs out', async (t) => {
     const { anna, ben } = await two(t, { mayMeet: ABSENT });
-    // From its next load on the page of ben reaches no server, until it may.
-    let mayPass = false;
+    // From its next load on the page of ben reaches the server where it may.
+    let mayPass = true;
+    const open = [];
+    let onOpen;
+    const isOpen = new Promise((resolve) => { onOpen = resolve; });
     await ben.page.routeWebSocket(/connection/, (socket) => {
-      if (mayPass) socket.connectToServer();
-      else socket.close();
+      if (!mayPass) {
+        socket.close();
+        return;
+      }
+      open.push(socket, socket.connectToServer());
+      onOpen();
     });
-    await ben.page.context().setOffline(true);
-    await ben.page.locator('.banner[data-state=offline]').waitFor();
+    await ben.page.reload();
+    await isOpen;
+    mayPass = false;
+    await Promise.all(open.map((socket) => socket.close()));
     await say(ben.page, 'one');
     await say(ben.page, 'two');
     await ben.page.locator('.is-unsent[data-state=waiting]').nth(1).waitFor();
-    await ben.page.context().setOffline(false);
     await ben.page.reload();
     await ben.page.locator('.is-unsent[data-state=waiting]', { hasText: 'two' }).waitFor();
     assert.deepEqual(await texts(ben.page), ['one', 'two']);
