@@ -286,7 +286,7 @@ fn chat(method: ApiChatMethod, fields: CallFields) -> CallFields {
             in_channel(fields).optional(ApiField::MuteS, mute_s)
         }
         ApiChatMethod::Members => {
-            let after = any_text().pattern(Some("^[0-9a-f]{20}$"));
+            let after = any_text().pattern(Some("^([0-9a-f]{20})?$"));
             let after = after.description(Some("The `next` of the page before."));
             limited(in_channel(fields).optional(ApiField::After, after))
         }

@@ -64,6 +64,15 @@ def of_one_method(command):
     return command
 
 
+def each_once(channels):
+    """A history of several channels has each of them once, by name or as a place in it."""
+    named = {}
+    for one in channels:
+        channel = one.get("channel") if isinstance(one, dict) else one
+        named.setdefault(repr(channel), one)
+    return list(named.values())
+
+
 def as_it_could_be(body):
     body = in_digits(body)
     if not isinstance(body, dict):
@@ -71,6 +80,8 @@ def as_it_could_be(body):
     end, commands = body.get("expire_at"), body.get("commands")
     if type(end) is int and 0 < end <= time.time():
         body["expire_at"] = AHEAD_UNIX_S
+    if isinstance(body.get("channels"), list):
+        body["channels"] = each_once(body["channels"])
     if isinstance(commands, list):
         body["commands"] = [of_one_method(command) for command in commands]
     return body

@@ -195,6 +195,7 @@ async def test_who_is_kept_out_is_spoken_for_and_a_batch_has_all_of_it(server, p
         {"chat.send": {"user": anna, "to": ben, "data": {"number": 4}}},
         {"chat.publish": {"user": anna, "data": 1}},
         {"chat.history": {"user": anna, "channels": [channel]}},
+        {"chat.nothing": {"user": anna, "channel": channel}},
     ]
     status, answer = await asked(server, "batch", commands=commands)
     assert status == 200
@@ -203,8 +204,9 @@ async def test_who_is_kept_out_is_spoken_for_and_a_batch_has_all_of_it(server, p
     assert replies[1]["chat.edit"]["offset"] == 2
     assert replies[2]["publish"]["offset"] == 3
     assert replies[3] == {"chat.retract": {}} == replies[5]
-    codes = [replies[index]["error"]["code"] for index in (4, 7, 8)]
+    codes = [replies[index]["error"]["code"] for index in (4, 7, 9)]
     assert codes == [103, 107, 104]
+    assert replies[8]["chat.history"]["channels"][0]["channel"] == channel
     assert replies[7]["error"]["message"] == "bad request: channel"
     assert replies[6]["chat.send"]["channel"] == f"dm#{anna},{ben}"
     one = await events.first("publication")
