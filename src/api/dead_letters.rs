@@ -169,12 +169,9 @@ fn told(names: NameKey, one: &DeadLetterEntry) -> ApiDeadLetter<'_> {
 
 /// For whom a dead letter was; empty where its conversation has no such user.
 pub fn reader_of(names: NameKey, one: &DeadLetterEntry) -> &str {
-    let users = match ChannelKind::of(&one.channel) {
-        Some(ChannelKind::Conversation(users)) => Some(users),
-        Some(ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Listed(_)) | None => None,
-    };
-    let is_reader = |user: &&str| names.inbox(&one.tenant, user) == one.place.inbox;
-    users.and_then(|users| users.into_iter().find(is_reader)).unwrap_or_default()
+    let parties = ChannelKind::of(&one.channel)
+        .and_then(|kind| names.parties(&one.tenant, kind, one.place.inbox));
+    parties.map_or("", |(reader, _)| reader)
 }
 
 /// What became of them, as it is told; `None` where nothing is known.

@@ -10,11 +10,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::presence::PresenceSender;
-use crate::base::RoomId;
 use crate::base::limits::PRESENCE_FACTS_MAX;
 use crate::presence_feed::{DeadLetterNotice, PresenceFact, UserKey, WaitingMessage};
 use crate::room::Namespace;
-use crate::session::{ChannelKind, NameKey, resolve};
+use crate::session::{NameKey, resolve};
 use crate::store::{Disk, Engine, GivenUpMessage, StoredDirect};
 
 /// See the module.
@@ -56,7 +55,8 @@ fn fact(
     given_up: GivenUpMessage,
 ) -> Option<PresenceFact> {
     let GivenUpMessage { inbox, tenant, channel, offset, cause } = given_up;
-    let (reader, _) = parties(names, namespaces, (&tenant, &channel), inbox)?;
+    let (_, kind) = resolve(namespaces, &channel)?;
+    let (reader, _) = names.parties(&tenant, kind, inbox)?;
     let user = UserKey { tenant, user: Arc::from(reader), unnamed: None };
     let cause = Cow::Borrowed(cause.word());
     Some(PresenceFact::DeadLetter(DeadLetterNotice { user, channel, offset, cause }))
@@ -65,30 +65,12 @@ fn fact(
 /// The fact that a message waits still.
 fn waits(names: NameKey, namespaces: &[Namespace], stored: StoredDirect) -> Option<PresenceFact> {
     let StoredDirect { inbox, tenant, channel, offset } = stored;
-    let (reader, author) = parties(names, namespaces, (&tenant, &channel), inbox)?;
+    let (_, kind) = resolve(namespaces, &channel)?;
+    let (reader, author) = names.parties(&tenant, kind, inbox)?;
     let (user, from) = (Arc::from(reader), Arc::from(author));
     let user = UserKey { tenant, user, unnamed: None };
     let message = WaitingMessage { user, from, channel, offset, count: 1 };
     Some(PresenceFact::StoredMessageWaits(message))
-}
-
-/// Of the two of a conversation, whose personal channel this is, and the other one.
-fn parties<'c>(
-    names: NameKey,
-    namespaces: &[Namespace],
-    (tenant, channel): (&str, &'c str),
-    inbox: RoomId,
-) -> Option<(&'c str, &'c str)> {
-    let [one, other] = match resolve(namespaces, channel)?.1 {
-        ChannelKind::Conversation(parties) => parties,
-        ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Listed(_) => return None,
-    };
-    let is_whose = |party: &str| names.inbox(tenant, party) == inbox;
-    match (is_whose(one), is_whose(other)) {
-        (true, _) => Some((one, other)),
-        (_, true) => Some((other, one)),
-        (false, false) => None,
-    }
 }
 
 #[cfg(test)]

@@ -59,6 +59,22 @@ impl NameKey {
         self.room_of(tenant, &[INBOX_NAMESPACE, user])
     }
 
+    /// Of the two of a conversation of a tenant, whose personal channel this is, and the other one;
+    /// `None` of any other channel, and where it is neither's.
+    pub fn parties<'c>(
+        &self,
+        tenant: &str,
+        kind: ChannelKind<'c>,
+        inbox: RoomId,
+    ) -> Option<(&'c str, &'c str)> {
+        let [one, other] = match kind {
+            ChannelKind::Conversation(users) => users,
+            ChannelKind::Open | ChannelKind::Inbox(_) | ChannelKind::Listed(_) => return None,
+        };
+        let pairs = [(one, other), (other, one)];
+        pairs.into_iter().find(|(user, _)| self.inbox(tenant, user) == inbox)
+    }
+
     /// A hash of a user.
     pub fn user_hash(&self, tenant: &str, user: &str) -> UserHash {
         match user {
