@@ -40,17 +40,15 @@ pub struct RecoveryRights<'r> {
 }
 
 impl RecoveryRights<'_> {
-    /// The offset from which it may recover the stream that it calls `text`; `None` where it may
-    /// not from `offset`.
-    fn from(self, text: &str, offset: u64) -> Option<u64> {
+    /// The offset from which it may recover the stream that it calls `text`, which is `epoch`; `None`
+    /// where it may not from `offset`.
+    fn from(self, (text, epoch): (&str, Epoch), offset: u64) -> Option<u64> {
         let granted = self.granted.filter(|granted| {
             // An empty one is the beginning of whichever stream it is, which has to be granted as
             // that: other texts that no stream is called by are not the same as it.
             let is_same = match text {
                 "" => granted.epoch.is_empty(),
-                text => {
-                    WrittenEpoch::parse(&granted.epoch).epoch == WrittenEpoch::parse(text).epoch
-                }
+                _ => WrittenEpoch::parse(&granted.epoch).epoch == epoch,
             };
             is_same && granted.offset <= offset
         });
@@ -87,7 +85,7 @@ impl RecoveryPoint {
         });
         let own_from = match sealed_from {
             Some(seal) => Some(seal.from),
-            None => rights.from(text, offset),
+            None => rights.from((text, epoch), offset),
         };
         let is_beginning = Position::is_beginning(offset, text);
         let epoch = match own_from {
