@@ -39,8 +39,8 @@ const HEAD_BYTES: usize = 48;
 const ENTRY_BYTES: usize = 40;
 const OPEN: u64 = u64::MAX;
 
-/// No log comes as far, and sums with it do not overflow.
-const SEQUENCE_MAX: u64 = 1 << 62;
+/// No log comes as far, in batches or in changes, and sums with it do not overflow.
+const NUMBER_MAX: u64 = 1 << 62;
 
 const _: () = assert!(HEAD_BYTES + SEGMENTS_MAX * ENTRY_BYTES <= MANIFEST_BYTES);
 
@@ -203,7 +203,7 @@ impl Manifest {
     /// Whether what it says is possible: segments in order, each once, sealed before open ones.
     fn is_consistent(&self) -> bool {
         let ids: BTreeSet<SegmentId> = self.segments.iter().map(|segment| segment.id).collect();
-        if ids.len() < self.segments.len() || SEQUENCE_MAX < self.durable {
+        if ids.len() < self.segments.len() || NUMBER_MAX < self.durable.max(self.generation) {
             return false;
         }
         let mut next = None;
@@ -343,5 +343,6 @@ mod tests {
         assert!(!is_read(&|one| one.segment_pages = 0));
         assert!(!is_read(&|one| one.segments[2].id = SegmentId(4)), "one of them twice");
         assert!(!is_read(&|one| one.durable = u64::MAX));
+        assert!(!is_read(&|one| one.generation = u64::MAX), "no change could follow");
     }
 }

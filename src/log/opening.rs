@@ -120,18 +120,22 @@ fn rewrite(
     options: Options,
 ) -> Result<LogSegment, LogOpenError> {
     let mut survivors = Vec::new();
+    let mut pages = 0;
     for sequence in scanned.durable + 1..=scanned.last {
-        survivors.push(read_survivor(disk, scanned, sequence)?);
+        let sealed = read_survivor(disk, scanned, sequence)?;
+        let page = pages;
+        pages += pages_of(sealed.len());
+        if options.segment_pages < pages {
+            // So much is never under way: marks have been lost.
+            return Err(LogOpenError::Damaged { segment: id, page, sequence });
+        }
+        survivors.push(sealed);
     }
     let previous = |sealed: &Vec<u8>| super::batch::u64_at(sealed, 8);
     let seal = survivors.first().map_or(scanned.last_seal, previous);
     let mut active = LogSegment::new(id, life, scanned.durable + 1, seal);
     for (sequence, sealed) in (scanned.durable + 1..).zip(&survivors) {
         let page = active.add(pages_of(sealed.len()));
-        if options.segment_pages < active.end_page() {
-            // So much is never under way: marks have been lost.
-            return Err(LogOpenError::Damaged { segment: id, page, sequence });
-        }
         let pages = into_pages(sealed, sequence, scanned.durable, life, page);
         let mode = WriteMode::Cached;
         run(disk, &LogCommand::Write { segment: id, page, pages, mode, sequence })?;

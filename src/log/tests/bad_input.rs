@@ -1,6 +1,8 @@
 //! What may be wrong with a log at rest, and what opening says to it.
 
 use super::drive::{Drive, DriveFaults};
+use super::manifest::{ChosenManifest, HasSegments, Manifest};
+use super::page::{into_pages, read_batch, read_head};
 use super::*;
 
 const HEALTHY: DriveFaults = DriveFaults { fail: 0, unreadable: 0, segments: 99 };
@@ -354,4 +356,67 @@ fn batches_lie_across_what_is_read_at_a_time() {
     }
     let core = open(&mut drive, options, lives(&mut Prng::from_seed(2))).unwrap();
     assert_eq!(core.last().sequence, 30);
+}
+
+/// A disk that counts what is read of segments.
+struct CountedReads {
+    drive: Drive,
+    pages: u64,
+}
+
+impl LogDisk for CountedReads {
+    fn read_manifest(&mut self, place: ManifestPlace) -> Result<Vec<u8>, LogDiskError> {
+        self.drive.read_manifest(place)
+    }
+
+    fn segments(&mut self, segment_pages: u32) -> Result<Vec<SegmentFile>, LogDiskError> {
+        self.drive.segments(segment_pages)
+    }
+
+    fn read(
+        &mut self,
+        segment: SegmentId,
+        page: u32,
+        pages: &mut [u8],
+    ) -> Result<(), LogDiskError> {
+        self.pages += (pages.len() / PAGE_BYTES) as u64;
+        self.drive.read(segment, page, pages)
+    }
+
+    fn run(&mut self, command: &LogCommand) -> Result<(), LogDiskError> {
+        self.drive.run(command)
+    }
+}
+
+/// What no mark proves is in memory until it is written anew: never more than a segment of it,
+/// also where somebody has taken every mark away.
+#[test]
+fn a_log_without_marks_is_not_read_into_memory() {
+    let mut drive = closed_log(80);
+    drive.power_cut(&[]);
+    let places = ManifestPlace::ALL.map(|place| drive.read_manifest(place).unwrap());
+    let chosen = Manifest::choose(&places[0], &places[1], HasSegments::Some);
+    let Ok(ChosenManifest::Found(mut manifest, _)) = chosen else { panic!("it is there") };
+    manifest.durable = 0;
+    for entry in &mut manifest.segments {
+        entry.last = None;
+        for page in 0..OPTIONS.segment_pages {
+            let bytes = drive.page_mut(entry.id, page);
+            let Some(head) = read_head(bytes, entry.life, page) else { continue };
+            let sealed = read_batch(bytes, entry.life, page, &head).unwrap();
+            let unmarked = into_pages(&sealed, head.sequence, 0, entry.life, page);
+            bytes.copy_from_slice(unmarked.bytes());
+        }
+    }
+    drive.settle();
+    ManifestPlace::ALL.iter().for_each(|place| {
+        *drive.manifest_mut(*place) = manifest.encode();
+    });
+    let mut disk = CountedReads { drive, pages: 0 };
+    let found = open(&mut disk, OPTIONS, lives(&mut Prng::from_seed(7))).err();
+    let sequence = u64::from(OPTIONS.segment_pages) + 1;
+    let wanted = |found: &LogOpenError| matches!(found, LogOpenError::Damaged { sequence: at, .. } if *at == sequence);
+    assert!(found.as_ref().is_some_and(wanted), "{found:?}");
+    let scanned = manifest.segments.len() as u64 * u64::from(OPTIONS.segment_pages);
+    assert_eq!(disk.pages, scanned + sequence, "a segment and the batch that is too much");
 }
