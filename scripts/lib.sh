@@ -13,6 +13,7 @@ set -euo pipefail
     ALERT_TESTS="$TOP/tests/external/alertmanager"
     EXPOSITION_TESTS="$TOP/tests/external/exposition"
     SITE_TESTS="$TOP/tests/external/site"
+    LOG_TESTS="$TOP/tests/external/log"
 }
 
 say() { printf '%s\n' "$*"; }
