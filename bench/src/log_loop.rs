@@ -57,7 +57,7 @@ fn write(dir: &Path, options: Options, used: LogUse) -> Result<(Found, FileAcces
     let lives = Csprng::from_key([1; 16]);
     let core = log::open(&mut files, used.options, lives);
     let core = core.map_err(|error| format!("{}: {error}", dir.display()))?;
-    let workers = LogWorkers::start(&files).map_err(|error| error.to_string())?;
+    let workers = LogWorkers::start(&files, log::DEPTH).map_err(|error| error.to_string())?;
     let clock = Clock::start();
     let (syncs, batches) = (Latency::new(), Latency::new());
     let (commands, under_way) = (Vec::new(), VecDeque::new());

@@ -51,15 +51,30 @@ impl LogBatch {
 
     /// Adds a record.
     pub fn push(&mut self, partition: Partition, record: &[u8]) -> Result<(), BatchFullError> {
-        if self.bytes_max < self.bytes.len() + RECORD_HEAD_BYTES + record.len() {
+        self.push_parts(partition, &[record])
+    }
+
+    /// Adds a record that is these parts, one behind the other.
+    pub fn push_parts(
+        &mut self,
+        partition: Partition,
+        parts: &[&[u8]],
+    ) -> Result<(), BatchFullError> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if self.bytes_max < self.bytes.len() + RECORD_HEAD_BYTES + len {
             return Err(BatchFullError);
         }
         // The bound is below 2^24, so the length is, too.
-        let head = u32::from(partition.number()) | (record.len() as u32) << 8;
+        let head = u32::from(partition.number()) | (len as u32) << 8;
         self.bytes.extend_from_slice(&head.to_le_bytes());
-        self.bytes.extend_from_slice(record);
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
         self.record_count += 1;
         Ok(())
+    }
+
+    /// Bytes that another record may have; 0 also where there is no room for any.
+    pub fn record_room(&self) -> usize {
+        self.bytes_max.saturating_sub(self.bytes.len() + RECORD_HEAD_BYTES)
     }
 
     /// Records in it.
@@ -70,6 +85,18 @@ impl LogBatch {
     /// Bytes that it has when it is sealed.
     pub fn sealed_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// An empty one whose memory was another one's.
+    pub fn reusing(bytes_max: u32, mut memory: Vec<u8>) -> LogBatch {
+        memory.clear();
+        memory.resize(BATCH_HEAD_BYTES, 0);
+        LogBatch { bytes: memory, ..LogBatch::new(bytes_max) }
+    }
+
+    /// All of its bytes. They are sealed if it was appended.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// Makes it empty.
@@ -89,6 +116,15 @@ impl LogBatch {
         let seal = xxh3_64(&self.bytes[8..]);
         self.bytes[..8].copy_from_slice(&seal.to_le_bytes());
         SealedBatch { bytes: &self.bytes }
+    }
+}
+
+#[cfg(test)]
+impl LogBatch {
+    /// All of its bytes, sealed behind nothing.
+    pub fn seal_for_test(mut self, sequence: u64) -> Vec<u8> {
+        self.seal(LogPosition::of_file(sequence), 0);
+        self.into_bytes()
     }
 }
 

@@ -179,6 +179,13 @@ impl LogCore {
         self.drive(commands);
     }
 
+    /// When it has to be told the time, in ms of `on_time`; `None` where it has nothing to do then.
+    pub fn due_ms(&self) -> Option<u64> {
+        let is_marked = self.last_filled <= self.window.marked();
+        let waits = self.state == LogState::Serving && self.window.is_empty() && !is_marked;
+        waits.then_some(self.durable_at_ms + MARK_AFTER_MS)
+    }
+
     /// A command is over.
     pub fn on_event(&mut self, event: LogEvent, commands: &mut Vec<LogCommand>) {
         self.under_way -= 1;

@@ -32,13 +32,13 @@ mod segments;
 mod window;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use batch::{BATCH_BYTES_MAX, BatchFullError, LogBatch, SealError, SealedBatch};
 pub use disk::{LogCommand, LogDisk, LogDiskError, LogEvent, SegmentFile, WriteMode};
 pub use machine::{AppendError, LogCore, LogState};
 pub use manifest::{MANIFEST_BYTES, ManifestPlace, SegmentId};
-pub use opening::open;
+pub use opening::{open, segment_pages};
 pub use options::{DEPTH, Options, RESERVED_SEGMENTS};
 pub use page::{PAGE_BYTES, PageBuffer};
 pub use position::{LogPosition, PARTITIONS, Partition};

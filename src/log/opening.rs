@@ -64,6 +64,16 @@ pub fn open(
     Ok(LogCore::new(options, segments, pool, generation, scanned.last_seal, lives))
 }
 
+/// The pages of a segment of the log of this disk, which it was made with; `None` where there is
+/// no log that can be opened. Writes nothing.
+pub fn segment_pages(disk: &mut impl LogDisk) -> Option<u32> {
+    let [first, second] = ManifestPlace::ALL.map(|place| disk.read_manifest(place));
+    match Manifest::choose(&first.ok()?, &second.ok()?, HasSegments::Some) {
+        Ok(ChosenManifest::Found(manifest, _)) => Some(manifest.segment_pages),
+        Ok(ChosenManifest::New) | Err(_) => None,
+    }
+}
+
 /// The manifest that counts, durable in both places.
 fn read_manifest(disk: &mut impl LogDisk, options: Options) -> Result<Manifest, LogOpenError> {
     let [first, second] = ManifestPlace::ALL.map(|place| disk.read_manifest(place));

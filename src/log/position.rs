@@ -27,6 +27,9 @@ pub struct Partition(u8);
 pub const PARTITIONS: u8 = 64;
 
 impl Partition {
+    /// The one of records that belong to no channel.
+    pub const FIRST: Partition = Partition(0);
+
     /// The one with this number; `None` where there are not so many.
     pub fn new(number: u8) -> Option<Partition> {
         (number < PARTITIONS).then_some(Partition(number))

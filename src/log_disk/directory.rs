@@ -39,7 +39,16 @@ impl fmt::Display for LogFilesError {
 pub(super) struct LogDirectory {
     dir: PathBuf,
     /// Held as long as somebody uses it.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for LogDirectory {
+    /// A process that is just being begun has a copy of every open file, and would hold the lock
+    /// for a moment longer.
+    fn drop(&mut self) {
+        // A lock that cannot be given back ends with the file.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl LogDirectory {
@@ -58,7 +67,7 @@ impl LogDirectory {
         options.write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(&path).map_err(|error| system(&path, error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(LogDirectory { dir: dir.to_owned(), _lock: lock }),
+            Ok(()) => Ok(LogDirectory { dir: dir.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => Err(LogFilesError::InUse(dir.to_owned())),
             Err(TryLockError::Error(error)) => Err(system(&path, error)),
         }

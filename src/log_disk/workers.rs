@@ -1,4 +1,4 @@
-//! Threads that do commands of a log side by side: two that write batches, one that flushes and
+//! Threads that do commands of a log side by side: some that write batches, one that flushes and
 //! writes the manifest, and one that makes segments, which takes long.
 //!
 //! What is under way is bounded by the log: two writes, and one of each other kind. After the end of
@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use super::files::LogFiles;
-use crate::log::{DEPTH, LogCommand, LogDisk as _, LogEvent};
+use crate::log::{LogCommand, LogDisk as _, LogEvent};
 
 /// The threads. They end when this is dropped, after what is under way.
 #[derive(Debug)]
@@ -25,8 +25,9 @@ pub struct LogWorkers {
 }
 
 impl LogWorkers {
-    /// Starts them on the files of this directory.
-    pub fn start(files: &LogFiles) -> io::Result<LogWorkers> {
+    /// Starts them on the files of this directory: `writers` of those that write batches, `DEPTH`
+    /// where two are to be under way. Without any, whoever has these writes by itself.
+    pub fn start(files: &LogFiles, writers: usize) -> io::Result<LogWorkers> {
         let (done, events) = channel();
         let mut threads = Vec::new();
         let mut start = |name: &str| -> io::Result<Sender<LogCommand>> {
@@ -36,7 +37,7 @@ impl LogWorkers {
             threads.push(builder.spawn(move || work(files, &commands, &done))?);
             Ok(sender)
         };
-        let writers = (0..DEPTH).map(|_| Ok((start("writer")?, Vec::new())));
+        let writers = (0..writers).map(|_| Ok((start("writer")?, Vec::new())));
         let writers = writers.collect::<io::Result<Vec<_>>>()?;
         let (syncer, maker) = (start("syncer")?, start("maker")?);
         Ok(LogWorkers { writers, syncer, maker, events, threads })
@@ -47,7 +48,7 @@ impl LogWorkers {
         let worker = match &command {
             LogCommand::Write { sequence, .. } => {
                 let idle = self.writers.iter_mut().min_by_key(|(_, given)| given.len());
-                let (writer, given) = idle.expect("there are writers");
+                let (writer, given) = idle.expect("who has no writers writes by itself");
                 given.push(*sequence);
                 &*writer
             }

@@ -1,7 +1,7 @@
 //! The log over a disk that a seed decides: torn tails, and worlds of many lives.
 
 mod bad_input;
-mod drive;
+pub mod drive;
 mod tails;
 mod worlds;
 
@@ -22,7 +22,7 @@ fn lives(prng: &mut Prng) -> Csprng {
 }
 
 /// How often a test is run: as an environment variable says, or so often.
-fn runs(variable: &str, default: u64) -> std::ops::Range<u64> {
+pub fn runs(variable: &str, default: u64) -> std::ops::Range<u64> {
     let number = |name: String| std::env::var(name).ok().and_then(|value| value.parse().ok());
     let first = number(format!("{variable}_FROM")).unwrap_or(0);
     first..first + number(variable.to_owned()).unwrap_or(default)

@@ -21,7 +21,7 @@ fn child() {
     let mut prng = Prng::from_seed(u64::from(seed));
     let mut files = LogFiles::take(Path::new(&dir)).unwrap();
     let mut core = open(&mut files, OPTIONS, lives(seed as u8)).unwrap();
-    let mut workers = LogWorkers::start(&files).unwrap();
+    let mut workers = LogWorkers::start(&files, crate::log::DEPTH).unwrap();
     let mut out = std::io::stdout();
     let mut commands = Vec::new();
     loop {
