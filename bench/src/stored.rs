@@ -12,8 +12,8 @@ use bytes::Bytes;
 use rookery::base::{ClientId, Prng, RoomId, ShardId};
 use rookery::session::NameKey;
 use rookery::store::{
-    self, Append, ChannelCreated, Disk, Durability, Engine, EngineSetup, FjallDisk, RequestId,
-    Requester, Retention, StoreOp, StoreReply, StoreRequest, StoreResult, WriteEpoch,
+    self, Append, ChannelCreated, Disk, Durability, Engine, EngineSetup, RequestId, Requester,
+    Retention, StoreDisk, StoreOp, StoreReply, StoreRequest, StoreResult, WriteEpoch,
 };
 use rookery::wire::{ClientInfo, Epoch, Payload, Publication};
 
@@ -80,7 +80,7 @@ pub fn write(dir: &Path, content: &Content, name: impl Fn(u32) -> String) -> Res
 
 /// An engine, and what waits for its next turn.
 struct Writer {
-    engine: Engine<FjallDisk>,
+    engine: Engine<StoreDisk>,
     names: NameKey,
     waiting_count: usize,
     replies: Vec<(ShardId, StoreReply)>,
@@ -91,7 +91,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(engine: Engine<FjallDisk>, content: &Content) -> Writer {
+    fn new(engine: Engine<StoreDisk>, content: &Content) -> Writer {
         let mut data = vec![b'd'; content.data_bytes as usize];
         if let [first, .., last] = &mut data[..] {
             (*first, *last) = (b'"', b'"');

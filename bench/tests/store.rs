@@ -8,7 +8,7 @@ use rookery::base::ShardId;
 use rookery::log;
 use rookery::session::NameKey;
 use rookery::store::{
-    self, Durability, Engine, EngineSetup, FjallDisk, OpenChannel, RequestId, Requester, Retention,
+    self, Durability, Engine, EngineSetup, OpenChannel, RequestId, Requester, Retention, StoreDisk,
     StoreOp, StoreRequest, StoreResult, WriteEpoch,
 };
 use rookery_bench::disk_loop;
@@ -54,7 +54,7 @@ fn the_bare_log_answers_each_batch_and_leaves_nothing_behind() {
     }
 }
 
-fn engine(dir: &Path) -> Engine<FjallDisk> {
+fn engine(dir: &Path) -> Engine<StoreDisk> {
     let options = store::Options { dir: dir.to_owned(), ..store::Options::default() };
     let kept = Retention {
         durability: Durability::Fsync,
@@ -75,7 +75,7 @@ fn engine(dir: &Path) -> Engine<FjallDisk> {
 }
 
 /// Head, and bytes of data of the newest messages, as a server would read them.
-fn opened(engine: &mut Engine<FjallDisk>, channel: &str) -> Option<(u64, Vec<usize>)> {
+fn opened(engine: &mut Engine<StoreDisk>, channel: &str) -> Option<(u64, Vec<usize>)> {
     let room = NameKey::from_bytes(engine.name_key()).room("", channel);
     let open =
         OpenChannel { room, count_max: 100, bytes_max: 1 << 20, after: None, ids_since_unix_ms: 0 };

@@ -256,7 +256,7 @@ impl Mutator {
         {
             let mut batch = Batch::default();
             batch.remove(space, &keys[index]);
-            disk.commit(&batch, SyncMode::Now).expect("the disk is well");
+            disk.commit(&mut batch, SyncMode::Now).expect("the disk is well");
         }
     }
 

@@ -76,7 +76,7 @@ impl Disk for WatchedDisk {
         self.disk.scan(space, range, order, on_entry)
     }
 
-    fn commit(&mut self, batch: &Batch, durable: SyncMode) -> Result<(), DiskError> {
+    fn commit(&mut self, batch: &mut Batch, durable: SyncMode) -> Result<(), DiskError> {
         self.written.commit(batch);
         let outcome = self.disk.commit(batch, durable);
         self.seen(outcome)
@@ -92,6 +92,20 @@ impl Disk for WatchedDisk {
         self.has_failed = outcome.is_err();
         self.has_failed_behind = false;
         outcome
+    }
+
+    fn tend(&mut self, now_unix_ms: u64) -> Result<(), DiskError> {
+        let outcome = self.disk.tend(now_unix_ms);
+        self.seen(outcome)
+    }
+
+    fn tend_due_ms(&self) -> Option<u64> {
+        self.disk.tend_due_ms()
+    }
+
+    fn close(&mut self) -> Result<(), DiskError> {
+        let outcome = self.disk.close();
+        self.seen(outcome)
     }
 
     fn capacity(&self) -> Result<Capacity, DiskError> {

@@ -17,7 +17,7 @@ use super::{Base, FAILED, OK};
 use crate::clock::unix_ms;
 use crate::console::AuditAction;
 use crate::store::{
-    BackgroundThreads, CheckFinding, DeadLetterFilter, DiskError, DumpError, FjallDisk, Inspection,
+    BackgroundThreads, CheckFinding, DeadLetterFilter, Disk, DiskError, DumpError, Inspection,
     OpenError, Options,
 };
 use show::{ObjectWriter, OutputForm};
@@ -181,7 +181,7 @@ struct View {
     lines: OutputLines,
 }
 
-type Store = Inspection<FjallDisk>;
+type Store = Inspection<Box<dyn Disk>>;
 
 impl Place {
     /// Opens the store as it is and shows something of it.

@@ -40,7 +40,7 @@ use crate::metrics::Cells;
 use crate::ring::{self, PortUse, Waker};
 use crate::session::{NameKey, namespace_of};
 use crate::shard::{self, ServerAnswer, ShardCommand, TraceEvent};
-use crate::store::{self, Engine, FjallDisk};
+use crate::store::{self, Engine, StoreDisk};
 
 /// Questions among the commands that wait for one core: what must be done finds room behind
 /// them.
@@ -386,7 +386,7 @@ async fn wait_for_port(address: SocketAddr) -> io::Result<()> {
 }
 
 /// How the storage thread opens the store. The key is for a new one.
-fn opener(setup: &ServerSetup, new_name_key: [u8; 16]) -> storage::OpenEngine<FjallDisk> {
+fn opener(setup: &ServerSetup, new_name_key: [u8; 16]) -> storage::OpenEngine<StoreDisk> {
     let store = setup.store.as_ref().expect("it is asked for where there is one");
     let (options, retention) = (store.options.clone(), store.retention.clone());
     let namespaces = setup.shard.room.namespaces.clone();
@@ -402,7 +402,7 @@ fn opener(setup: &ServerSetup, new_name_key: [u8; 16]) -> storage::OpenEngine<Fj
 
 /// Opens the store and closes it again, so that what is wrong with it is told before
 /// anybody listens. Returns its key for names.
-async fn look_into_store(open: storage::OpenEngine<FjallDisk>) -> Result<NameKey, StartError> {
+async fn look_into_store(open: storage::OpenEngine<StoreDisk>) -> Result<NameKey, StartError> {
     let look = || open().map(|engine| (engine.name_key(), engine.has_weak_name_key()));
     let seen = spawn_blocking(look).await.expect("a panic there ends the process");
     let (key, is_weak) = seen.map_err(StartError::Store)?;

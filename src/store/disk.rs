@@ -142,9 +142,9 @@ pub trait Disk {
         on_entry: &mut ScanCallback<'_>,
     ) -> Result<(), DiskError>;
 
-    /// Writes a batch, wholly or not at all. After a failure nothing more is
-    /// written before `reopen` succeeds; reading may go on.
-    fn commit(&mut self, batch: &Batch, durable: SyncMode) -> Result<(), DiskError>;
+    /// Writes a batch, wholly or not at all, and may take what is in it. After a failure it is as
+    /// it was, and nothing more is written before `reopen` succeeds; reading may go on.
+    fn commit(&mut self, batch: &mut Batch, durable: SyncMode) -> Result<(), DiskError>;
 
     /// Returns when all that was committed is on the disk.
     fn sync(&mut self) -> Result<(), DiskError>;
@@ -156,12 +156,74 @@ pub trait Disk {
     /// a part of the reserve. What fails is as after a failed `commit`.
     fn reclaim(&mut self) -> Result<(), DiskError>;
 
+    /// Does what it does by itself: takes note of what is over behind it, and begins what is due.
+    /// What fails is as after a failed `commit`. `now_unix_ms` is the time of the wall clock.
+    fn tend(&mut self, now_unix_ms: u64) -> Result<(), DiskError>;
+
+    /// When `tend` is due, in ms from the last time on; `None` where nothing is.
+    fn tend_due_ms(&self) -> Option<u64>;
+
+    /// Makes everything durable, and the next start quick. Nothing is written behind it.
+    fn close(&mut self) -> Result<(), DiskError>;
+
     /// How full it is; may cost a system call for each file.
     fn capacity(&self) -> Result<Capacity, DiskError>;
 
     /// A number that is another one, and never 0, after what was committed and not
     /// synced may have been lost without our doing: in a power cut.
     fn boot_id(&self) -> u64;
+}
+
+impl<D: Disk + ?Sized> Disk for Box<D> {
+    fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
+        (**self).get(space, key)
+    }
+
+    fn scan(
+        &self,
+        space: StoreKeyspace,
+        range: &KeyRange,
+        order: ReadOrder,
+        on_entry: &mut ScanCallback<'_>,
+    ) -> Result<(), DiskError> {
+        (**self).scan(space, range, order, on_entry)
+    }
+
+    fn commit(&mut self, batch: &mut Batch, durable: SyncMode) -> Result<(), DiskError> {
+        (**self).commit(batch, durable)
+    }
+
+    fn sync(&mut self) -> Result<(), DiskError> {
+        (**self).sync()
+    }
+
+    fn reopen(&mut self) -> Result<(), DiskError> {
+        (**self).reopen()
+    }
+
+    fn reclaim(&mut self) -> Result<(), DiskError> {
+        (**self).reclaim()
+    }
+
+    fn tend(&mut self, now_unix_ms: u64) -> Result<(), DiskError> {
+        (**self).tend(now_unix_ms)
+    }
+
+    fn tend_due_ms(&self) -> Option<u64> {
+        (**self).tend_due_ms()
+    }
+
+    fn close(&mut self) -> Result<(), DiskError> {
+        (**self).close()
+    }
+
+    fn capacity(&self) -> Result<Capacity, DiskError> {
+        (**self).capacity()
+    }
+
+    fn boot_id(&self) -> u64 {
+        (**self).boot_id()
+    }
 }
 
 /// What a batch does to a key.
@@ -176,6 +238,9 @@ pub enum KeyChange<'a> {
 }
 
 type Changes = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
+
+/// A change of a key that is taken out of a batch.
+pub type TakenChange = (StoreKeyspace, Box<[u8]>, Option<Box<[u8]>>);
 
 /// Writes that happen together. The last write of a key counts.
 #[derive(Clone, Debug, Default)]
@@ -229,6 +294,23 @@ impl Batch {
         })
     }
 
+    /// Takes all changes of another one, which happen behind its own.
+    pub fn absorb(&mut self, other: &mut Batch) {
+        self.bytes += other.bytes;
+        for (space, key, value) in other.drain() {
+            self.changes[space.index()].insert(key, value);
+        }
+    }
+
+    /// Takes all changes out, by space and key.
+    pub fn drain(&mut self) -> impl Iterator<Item = TakenChange> {
+        self.bytes = 0;
+        let taken = StoreKeyspace::ALL.into_iter().zip(std::mem::take(&mut self.changes));
+        taken.flat_map(|(space, changes)| {
+            changes.into_iter().map(move |(key, value)| (space, key, value))
+        })
+    }
+
     /// Bytes of keys and values that were written, also those written over.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -276,56 +358,67 @@ impl<'a, D: Disk> BatchOverlay<'a, D> {
         order: ReadOrder,
         on_entry: &mut ScanCallback<'_>,
     ) -> Result<(), DiskError> {
-        let changes = self.batch.range(space, range);
-        match order {
-            ReadOrder::OldestFirst => {
-                self.merge(space, range, order, &mut changes.peekable(), on_entry)
-            }
-            ReadOrder::NewestFirst => {
-                self.merge(space, range, order, &mut changes.rev().peekable(), on_entry)
-            }
-        }
+        scan_changed(self.batch, (space, range), order, on_entry, &mut |on_entry| {
+            self.disk.scan(space, range, order, on_entry)
+        })
     }
+}
 
-    fn merge<'b, I>(
-        &self,
-        space: StoreKeyspace,
-        range: &KeyRange,
-        order: ReadOrder,
-        changes: &mut std::iter::Peekable<I>,
-        on_entry: &mut ScanCallback<'_>,
-    ) -> Result<(), DiskError>
-    where
-        I: Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,
-    {
-        let mut flow = ControlFlow::Continue(());
-        self.disk.scan(space, range, order, &mut |key, value| {
-            let mut is_changed = false;
-            while let Some((changed, new)) = changes.next_if(|(changed, _)| match order {
-                ReadOrder::OldestFirst => *changed <= key,
-                ReadOrder::NewestFirst => key <= *changed,
-            }) {
-                is_changed |= changed == key;
-                if let Some(new) = new {
-                    flow = on_entry(changed, new);
-                }
-                if flow.is_break() {
-                    return flow;
-                }
-            }
-            if !is_changed {
-                flow = on_entry(key, value);
-            }
-            flow
-        })?;
-        for (changed, new) in changes {
-            if flow.is_break() {
-                break;
-            }
+/// Scans what a batch goes over.
+pub type ScanBelow<'a> = dyn FnMut(&mut ScanCallback<'_>) -> Result<(), DiskError> + 'a;
+
+/// Entries of a range as they will be when a batch has happened to what `below` scans, in the
+/// same order.
+pub fn scan_changed(
+    batch: &Batch,
+    (space, range): (StoreKeyspace, &KeyRange),
+    order: ReadOrder,
+    on_entry: &mut ScanCallback<'_>,
+    below: &mut ScanBelow<'_>,
+) -> Result<(), DiskError> {
+    let changes = batch.range(space, range);
+    match order {
+        ReadOrder::OldestFirst => merge(order, &mut changes.peekable(), on_entry, below),
+        ReadOrder::NewestFirst => merge(order, &mut changes.rev().peekable(), on_entry, below),
+    }
+}
+
+fn merge<'b, I>(
+    order: ReadOrder,
+    changes: &mut std::iter::Peekable<I>,
+    on_entry: &mut ScanCallback<'_>,
+    below: &mut ScanBelow<'_>,
+) -> Result<(), DiskError>
+where
+    I: Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,
+{
+    let mut flow = ControlFlow::Continue(());
+    below(&mut |key, value| {
+        let mut is_changed = false;
+        while let Some((changed, new)) = changes.next_if(|(changed, _)| match order {
+            ReadOrder::OldestFirst => *changed <= key,
+            ReadOrder::NewestFirst => key <= *changed,
+        }) {
+            is_changed |= changed == key;
             if let Some(new) = new {
                 flow = on_entry(changed, new);
             }
+            if flow.is_break() {
+                return flow;
+            }
         }
-        Ok(())
+        if !is_changed {
+            flow = on_entry(key, value);
+        }
+        flow
+    })?;
+    for (changed, new) in changes {
+        if flow.is_break() {
+            break;
+        }
+        if let Some(new) = new {
+            flow = on_entry(changed, new);
+        }
     }
+    Ok(())
 }

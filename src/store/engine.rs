@@ -56,7 +56,7 @@ use writes::append::{self, QuotaState, Written};
 use writes::markers::{self, Cleared, MarkerWrite};
 use writes::{dead_letters, history_removal, pending, reaction, roster};
 
-pub(super) use boot::name_key;
+pub(super) use boot::{format, name_key};
 pub use dead_letter_scan::DeadLetterTotals;
 pub(super) use heads::new_epoch;
 pub use setup::{EngineSetup, StoreCounts, TurnResult};
@@ -72,6 +72,8 @@ pub struct Engine<D> {
     upkeep: Upkeep,
     recent: RecentDirect,
     counts: StoreCounts,
+    /// When the disk could do what it does by itself.
+    tended_unix_ms: u64,
     /// Requests that were taken, and those of them that were answered.
     asked_count: u64,
     answered_count: u64,
@@ -103,6 +105,7 @@ impl<D: Disk> Engine<D> {
             upkeep: Upkeep::new(&setup.retention),
             channels: ChannelStore::new(disk, setup, losses_count),
             counts: StoreCounts::default(),
+            tended_unix_ms: 0,
             asked_count: 0,
             answered_count: 0,
         })
@@ -113,6 +116,7 @@ impl<D: Disk> Engine<D> {
         let losses_count = self.channels.losses_count();
         let mut disk = self.channels.into_disk();
         boot::end(&mut disk, losses_count)?;
+        disk.close()?;
         Ok(disk)
     }
 
@@ -196,7 +200,11 @@ impl<D: Disk> Engine<D> {
         let next_try = self.health.next_try_unix_ms();
         let next = next_try.unwrap_or_else(|| self.upkeep.next_step_unix_ms());
         let recent = self.recent.next_step_unix_ms().filter(|_| self.health.works());
-        self.channels.sync_due_unix_ms().into_iter().chain(recent).chain([next]).min()
+        let tend_ms = self.channels.staged().disk().tend_due_ms();
+        let tend = tend_ms.filter(|_| self.health.works());
+        let tend = tend.map(|ms| self.tended_unix_ms.saturating_add(ms));
+        let due = self.channels.sync_due_unix_ms().into_iter().chain(recent).chain(tend);
+        due.chain([next]).min()
     }
 
     /// Does a bounded part of the pending work. `now_unix_ms` is the time of the wall clock.
@@ -205,6 +213,7 @@ impl<D: Disk> Engine<D> {
         if self.health.heal(now_unix_ms, &mut self.channels) == ReopenResult::Reopened {
             self.counts.reopened += 1;
         }
+        self.tend(now_unix_ms);
         self.health.look(now_unix_ms, self.channels.staged().disk());
         self.upkeep.count_dead(&self.channels);
         let mut plan = Plan {
@@ -236,6 +245,14 @@ impl<D: Disk> Engine<D> {
             self.fail(now_unix_ms);
         }
         if self.queue.is_empty() { TurnResult::Idle } else { TurnResult::Busy }
+    }
+
+    /// Lets the disk do what it does by itself.
+    fn tend(&mut self, now_unix_ms: u64) {
+        self.tended_unix_ms = now_unix_ms;
+        if self.health.works() && self.channels.staged_mut().disk_mut().tend(now_unix_ms).is_err() {
+            self.fail(now_unix_ms);
+        }
     }
 
     fn write(&mut self, from: ShardId, request: StoreRequest, plan: &mut Plan) {

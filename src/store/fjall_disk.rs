@@ -9,6 +9,8 @@
 //! What fjall does not do is done here: its journal is checked before it is opened
 //! (`journal.rs`), since fjall takes a damaged batch in the middle for the journal's
 //! end; and writes wait while its workers are behind, since its memory has no limit.
+//! Behind a log (`follower.rs`) its journal proves nothing: what is missing there is read
+//! from the log again.
 //!
 //! Invariants: `open` is `None` only while reading it again failed; a failed write
 //! poisons the database until then, and reading goes on.
@@ -16,6 +18,8 @@
 //! Deliberately absent: when to sync, what to do when it is full, and what is done about damage
 //! (`opening`).
 
+mod fault;
+mod follower;
 mod journal;
 mod layout;
 
@@ -29,7 +33,7 @@ use std::time::Duration;
 
 use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, PinningPolicy};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 
 use super::disk::{
     Batch, Capacity, Disk, DiskError, KeyRange, ScanCallback, StoreKeyspace, SuspectedLoss,
@@ -37,6 +41,11 @@ use super::disk::{
 };
 use super::messages::ReadOrder;
 use super::{OpenError, Options};
+
+use fault::{disk_fault, io_fault, open_fault, reopen_fault, unwritten};
+
+pub use follower::FjallFollower;
+pub(super) use layout::{io_open_fault, log_dir};
 
 /// Memory of a keyspace for what is not in tables yet.
 const MEMTABLE_BYTES: u64 = 16 << 20;
@@ -57,6 +66,13 @@ const BLOCK_BYTES: u32 = 4 << 10;
 /// Descriptors that stay open.
 const FILES_MAX: usize = 256;
 
+/// The keys of the sequence of the log up to which a keyspace has everything. No space has a
+/// key that is as short, or begins so.
+const APPLIED_IN_MESSAGES: &[u8] = &[u8::MAX];
+const APPLIED_IN_RECORDS: &[u8] = b"L";
+/// The key of the log's id, among records.
+const LOG_ID: &[u8] = b"I";
+
 /// One look at the disk's capacity in so many counts the files: there may be
 /// thousands.
 const LOOKS_PER_COUNT: u32 = 10;
@@ -70,16 +86,27 @@ pub enum BackgroundThreads {
     None,
 }
 
+/// What a journal proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalProof {
+    /// A whole batch behind a place that is none proves that something was there: damage.
+    Damage,
+    /// Nothing: what it may lack stands in the log.
+    Nothing,
+}
+
 /// A database in a directory.
 pub struct FjallDisk {
     dir: PathBuf,
     cache_bytes: u64,
     background_threads: BackgroundThreads,
+    proof: JournalProof,
     open: Option<Handles>,
     looks_count: Cell<u32>,
     used_bytes: Cell<u64>,
 }
 
+#[derive(Clone)]
 struct Handles {
     db: Database,
     messages: Keyspace,
@@ -103,6 +130,10 @@ impl FjallDisk {
         let dir = &options.dir;
         layout::check_dir(dir)?;
         if !layout::exists(dir, &layout::db_dir(dir))? {
+            if layout::exists(dir, &layout::log_dir(dir))? {
+                let what = "it has a log, and its database is missing".to_owned();
+                return Err(OpenError::Damaged { dir: dir.clone(), what });
+            }
             let new_dir = layout::fresh_dir(dir)?;
             let fault = |error| open_fault(dir, error);
             let made = Handles::open(&new_dir, options.cache_bytes, BackgroundThreads::One)
@@ -119,11 +150,21 @@ impl FjallDisk {
         layout::damage_was_met(dir)
     }
 
-    /// Opens the store of a directory as it is; there must be one.
+    /// Whether the store of a directory has a log.
+    pub(super) fn has_log(dir: &Path) -> Result<bool, OpenError> {
+        layout::exists(dir, &layout::log_dir(dir))
+    }
+
+    /// Opens the database of a directory as it is; there must be one. What its journal proves
+    /// depends on whether there is a log.
     pub fn open_existing(
         options: &Options,
         background_threads: BackgroundThreads,
     ) -> Result<FjallDisk, OpenError> {
+        let proof = match FjallDisk::has_log(&options.dir)? {
+            true => JournalProof::Nothing,
+            false => JournalProof::Damage,
+        };
         let Options { dir, cache_bytes, .. } = options;
         layout::check_dir(dir)?;
         let db_dir = layout::db_dir(dir);
@@ -131,10 +172,45 @@ impl FjallDisk {
             return Err(OpenError::Missing(db_dir));
         }
         layout::check_lock(dir, &db_dir)?;
-        journal::mend(dir, &db_dir)?;
+        mend_journal(dir, proof)?;
         let handles = Handles::open(&db_dir, *cache_bytes, background_threads);
         let handles = handles.map_err(|error| open_fault(dir, error))?;
-        Ok(FjallDisk::over(dir, *cache_bytes, background_threads, handles))
+        Ok(FjallDisk { proof, ..FjallDisk::over(dir, *cache_bytes, background_threads, handles) })
+    }
+
+    /// Before a log is begun in front of it: everything stands in tables, which are synced, so
+    /// that nothing depends on the journal any more.
+    pub(super) fn empty_journal(mut self) -> Result<(), OpenError> {
+        let dir = self.dir.clone();
+        let written = self.handles().and_then(Handles::write_out);
+        written
+            .map_err(|_| OpenError::System { dir: dir.clone(), what: "writing failed".into() })?;
+        self.open = None;
+        journal::empty(&dir, &layout::db_dir(&dir))
+    }
+
+    /// What was cut off the journal is not needed: the log has it.
+    pub(super) fn forget_cuts(&self) {
+        journal::forget_cuts(&self.dir);
+    }
+
+    /// Which log is in front of it; `None` before there was one.
+    pub(super) fn log_id(&self) -> Result<Option<u64>, DiskError> {
+        let found = self.handles()?.records.get(LOG_ID).map_err(|error| self.fault(error))?;
+        let Some(bytes) = found else { return Ok(None) };
+        let bytes = bytes[..].try_into().map_err(|_| DiskError::Damaged)?;
+        Ok(Some(u64::from_be_bytes(bytes)))
+    }
+
+    /// From now on this log is in front of it, and it has everything up to this sequence of it.
+    pub(super) fn set_log(&mut self, log_id: u64, applied: u64) -> Result<(), DiskError> {
+        let handles = self.handles()?;
+        let mut writes = handles.db.batch().durability(Some(PersistMode::SyncData));
+        writes.insert(&handles.records, LOG_ID, log_id.to_be_bytes());
+        handles.add_applied(&mut writes, applied);
+        writes.commit().map_err(unwritten)?;
+        self.proof = JournalProof::Nothing;
+        Ok(())
     }
 
     /// Cuts the journal where it is damaged, and says what that leaves in doubt.
@@ -144,6 +220,11 @@ impl FjallDisk {
         layout::check_dir(dir)?;
         layout::check_lock(dir, &db_dir)?;
         journal::cut_damage(dir, &db_dir)
+    }
+
+    /// A log that does not open makes room for another one.
+    pub(super) fn put_log_aside(dir: &Path) -> Result<(), OpenError> {
+        layout::put_aside(dir, &layout::log_dir(dir))
     }
 
     /// An empty database beside the one that is there, and where it is.
@@ -173,6 +254,7 @@ impl FjallDisk {
             dir: dir.to_path_buf(),
             cache_bytes,
             background_threads,
+            proof: JournalProof::Damage,
             open: Some(handles),
             looks_count: Cell::new(0),
             used_bytes: Cell::new(0),
@@ -251,6 +333,25 @@ impl Handles {
         }
     }
 
+    /// Adds what is done to a key.
+    fn add(
+        &self,
+        writes: &mut OwnedWriteBatch,
+        space: StoreKeyspace,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) {
+        let keyspace = self.keyspace(space);
+        let key = match prefix(space) {
+            [] => fjall::Slice::from(key),
+            prefix => fjall::Slice::from([prefix, key].concat()),
+        };
+        match value {
+            Some(value) => writes.insert(keyspace, key, value),
+            None => writes.remove(keyspace, key),
+        }
+    }
+
     /// Waits until the worker has written out enough. `commit` waits for nothing
     /// but a worker that is four memtables behind.
     fn wait_for_buffer(&self, bytes_max: u64) -> Result<(), DiskError> {
@@ -294,6 +395,14 @@ impl Handles {
             std::thread::sleep(pause);
         }
         self.db.persist(PersistMode::SyncAll).map_err(unwritten)
+    }
+}
+
+/// Makes the journals such that fjall reads all of them that counts.
+fn mend_journal(dir: &Path, proof: JournalProof) -> Result<(), OpenError> {
+    match proof {
+        JournalProof::Damage => journal::mend(dir, &layout::db_dir(dir)),
+        JournalProof::Nothing => journal::cut_unproven(dir, &layout::db_dir(dir)),
     }
 }
 
@@ -341,6 +450,9 @@ impl Disk for FjallDisk {
             ReadOrder::NewestFirst => entries.next_back(),
         } {
             let (key, value) = entry.into_inner().map_err(|error| self.fault(error))?;
+            if prefix.is_empty() && &key[..] == APPLIED_IN_MESSAGES {
+                continue;
+            }
             if on_entry(&key[prefix.len()..], &value).is_break() {
                 break;
             }
@@ -348,7 +460,7 @@ impl Disk for FjallDisk {
         Ok(())
     }
 
-    fn commit(&mut self, batch: &Batch, durable: SyncMode) -> Result<(), DiskError> {
+    fn commit(&mut self, batch: &mut Batch, durable: SyncMode) -> Result<(), DiskError> {
         let handles = self.handles()?;
         handles.wait_for_buffer(BUFFER_BYTES_MAX)?;
         let mode = match durable {
@@ -357,15 +469,7 @@ impl Disk for FjallDisk {
         };
         let mut writes = handles.db.batch().durability(Some(mode));
         for (space, key, value) in batch.iter() {
-            let keyspace = handles.keyspace(space);
-            let key = match prefix(space) {
-                [] => fjall::Slice::from(key),
-                prefix => fjall::Slice::from([prefix, key].concat()),
-            };
-            match value {
-                Some(value) => writes.insert(keyspace, key, value),
-                None => writes.remove(keyspace, key),
-            }
+            handles.add(&mut writes, space, key, value);
         }
         writes.commit().map_err(unwritten)
     }
@@ -377,8 +481,7 @@ impl Disk for FjallDisk {
     fn reopen(&mut self) -> Result<(), DiskError> {
         // Every handle must be gone before the lock is.
         self.open = None;
-        let db_dir = layout::db_dir(&self.dir);
-        journal::mend(&self.dir, &db_dir).map_err(|fault| reopen_fault(&fault))?;
+        mend_journal(&self.dir, self.proof).map_err(|fault| reopen_fault(&fault))?;
         let handles = self.open_again()?;
         // After a failed sync the kernel may show what the disk does not have, and
         // will not write it again. We do, elsewhere.
@@ -410,10 +513,24 @@ impl Disk for FjallDisk {
         Ok(())
     }
 
+    fn tend(&mut self, _now_unix_ms: u64) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn tend_due_ms(&self) -> Option<u64> {
+        None
+    }
+
+    fn close(&mut self) -> Result<(), DiskError> {
+        self.sync()
+    }
+
     fn capacity(&self) -> Result<Capacity, DiskError> {
         let counted = |error: std::io::Error| io_fault(&error);
         if self.looks_count.replace((self.looks_count.get() + 1) % LOOKS_PER_COUNT) == 0 {
-            self.used_bytes.set(layout::used_bytes(&layout::db_dir(&self.dir)).map_err(counted)?);
+            let db_bytes = layout::used_bytes(&layout::db_dir(&self.dir)).map_err(counted)?;
+            let log_bytes = layout::used_bytes(&layout::log_dir(&self.dir)).unwrap_or(0);
+            self.used_bytes.set(db_bytes + log_bytes);
         }
         let free_bytes = layout::free_bytes(&self.dir).map_err(counted)?;
         Ok(Capacity { used_bytes: self.used_bytes.get(), free_bytes })
@@ -422,78 +539,4 @@ impl Disk for FjallDisk {
     fn boot_id(&self) -> u64 {
         layout::boot()
     }
-}
-
-fn reopen_fault(fault: &OpenError) -> DiskError {
-    tracing::error!("the store could not be read again: {fault}");
-    match fault {
-        OpenError::Damaged { .. } => DiskError::Damaged,
-        OpenError::NoSpace(_) => DiskError::Full,
-        OpenError::Missing(_)
-        | OpenError::NotADirectory(_)
-        | OpenError::ReadOnly(_)
-        | OpenError::Locked(_)
-        | OpenError::Newer { .. }
-        | OpenError::System { .. } => DiskError::Broken,
-    }
-}
-
-fn io_fault(error: &std::io::Error) -> DiskError {
-    use std::io::ErrorKind;
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DiskError::Full,
-        _ => DiskError::Broken,
-    }
-}
-
-/// The words of the system stand in the log: nobody else has them, and who mends a disk
-/// needs them. While it is broken they come with each try to read it again.
-fn unwritten(error: fjall::Error) -> DiskError {
-    tracing::error!("the store could not write: {error:?}");
-    disk_fault(error)
-}
-
-fn disk_fault(error: fjall::Error) -> DiskError {
-    match error {
-        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
-            io_fault(&error)
-        }
-        fjall::Error::Storage(_)
-        | fjall::Error::JournalRecovery(_)
-        | fjall::Error::Decompress(_)
-        | fjall::Error::InvalidTrailer
-        | fjall::Error::InvalidTag(_)
-        | fjall::Error::Unrecoverable => DiskError::Damaged,
-        _ => DiskError::Broken,
-    }
-}
-
-fn open_fault(dir: &Path, error: fjall::Error) -> OpenError {
-    let dir = dir.to_path_buf();
-    match error {
-        fjall::Error::Locked => OpenError::Locked(dir),
-        fjall::Error::InvalidVersion(_)
-        | fjall::Error::Storage(fjall::LsmError::InvalidVersion(_)) => {
-            OpenError::Newer { dir, found: None }
-        }
-        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
-            layout::io_open_fault(&dir, &error)
-        }
-        error => match disk_fault_is_damage(&error) {
-            true => OpenError::Damaged { dir, what: format!("its tables do not open ({error:?})") },
-            false => OpenError::System { dir, what: format!("{error:?}") },
-        },
-    }
-}
-
-fn disk_fault_is_damage(error: &fjall::Error) -> bool {
-    matches!(
-        error,
-        fjall::Error::Storage(_)
-            | fjall::Error::JournalRecovery(_)
-            | fjall::Error::Decompress(_)
-            | fjall::Error::InvalidTrailer
-            | fjall::Error::InvalidTag(_)
-            | fjall::Error::Unrecoverable
-    )
 }

@@ -23,10 +23,10 @@ use crate::base::RoomId;
 use crate::wire::Publication;
 
 use super::disk::{Capacity, Disk, DiskError, KeyRange, StoreKeyspace};
-use super::fjall_disk::{BackgroundThreads, FjallDisk};
+use super::fjall_disk::BackgroundThreads;
 use super::messages::ReadOrder;
 use super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
-use super::{OpenError, Options, engine, key};
+use super::{OpenError, Options, engine, key, store_disk};
 
 pub(super) use channel_walk::{ChannelWalk, walk_channel};
 pub use dead_letters::{DeadLetter, DeadLetterFilter};
@@ -178,13 +178,13 @@ fn words(space: StoreKeyspace) -> &'static str {
     }
 }
 
-impl Inspection<FjallDisk> {
-    /// Opens the store of a directory at rest. `BackgroundThreads::None` leaves it is.
+impl Inspection<Box<dyn Disk>> {
+    /// Opens the store of a directory at rest. `BackgroundThreads::None` leaves it as it is.
     pub fn open(
         options: &Options,
         background_threads: BackgroundThreads,
     ) -> Result<Self, OpenError> {
-        let disk = FjallDisk::open_existing(options, background_threads)?;
+        let disk = store_disk::open_at_rest(options, background_threads)?;
         Inspection::of(disk, options)
     }
 }

@@ -1,8 +1,8 @@
 //! The store of messages on disk: what it is asked, what it decides, and the disk below it.
 //!
 //! Rooms ask by `StoreRequest` and are told by `StoreReply`; `messages` and `options`
-//! are values only, which rooms and shards use, too. `Engine` decides, over a `Disk`: the real
-//! one (`fjall_disk`), or one that a seed decides (`simulated`). `server` runs it on a thread of
+//! are values only, which rooms and shards use, too. `Engine` decides, over a `Disk`: a
+//! log and a database behind it (`logged_disk`), or one that a seed decides (`simulated`). `server` runs it on a thread of
 //! its own; `opening`, `inspect` and `salvage` are for a store at rest, which `cli` looks at.
 //!
 //! Deliberately absent: who is subscribed, what clients may do, sockets, clocks,
@@ -10,18 +10,24 @@
 #![forbid(unsafe_code)]
 
 mod change;
+mod changes_log;
 mod disk;
 mod engine;
 mod fault;
 mod fjall_disk;
+mod follower;
 mod inspect;
 mod key;
+mod log_port;
+mod log_sizes;
+mod logged_disk;
 mod messages;
 mod opening;
 mod options;
 mod record;
 mod salvage;
 mod simulated;
+mod store_disk;
 
 pub use change::{ChangeKind, MessageChange};
 pub use disk::{
@@ -30,11 +36,13 @@ pub use disk::{
 };
 pub use engine::{DeadLetterTotals, Engine, EngineSetup, StoreCounts, TurnResult};
 pub use fault::OpenError;
-pub use fjall_disk::{BackgroundThreads, FjallDisk};
+pub use fjall_disk::{BackgroundThreads, FjallDisk, FjallFollower};
 pub use inspect::{
     CheckFinding, CheckTotals, DeadLetter, DeadLetterFilter, DumpError, Inspection, LossKind,
     StoreStats,
 };
+pub use log_port::LogFilesPort;
+pub use logged_disk::LoggedDisk;
 pub use messages::{
     Addressee, AdvanceMarker, Append, ChangeDeadLetters, ChangedDeadLetters, ChannelCreated,
     Conversation, ConversationsQuery, DeadLetterCause, DeadLetterEntry, DeadLetterFate,
@@ -49,6 +57,7 @@ pub use opening::{go_on_without, open};
 pub use options::{Durability, Options, Retention, TellingTime};
 pub use salvage::Salvaged;
 pub use simulated::{Crash, DiskFaultProfile, SimulatedDisk};
+pub use store_disk::StoreDisk;
 
 /// The number of the directory's format; a higher one is refused.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;

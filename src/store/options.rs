@@ -42,6 +42,8 @@ pub struct Options {
     pub dir: PathBuf,
     /// Bytes on the disk that the store may use; 0 for all but the reserve.
     pub disk_bytes_max: u64,
+    /// Bytes of a segment of a log that is made; 0 for as many as suit the disk.
+    pub log_segment_bytes: u64,
     /// Bytes that stay free, of the disk and below `disk_bytes_max`: there
     /// messages are refused, and acknowledging and deleting go on.
     pub reserve_bytes: u64,
@@ -71,6 +73,7 @@ impl Default for Options {
         Options {
             dir: PathBuf::from("/var/lib/rookery"),
             disk_bytes_max: 0,
+            log_segment_bytes: 0,
             reserve_bytes: 256 << 20,
             interval_ms: 1_000,
             cache_bytes: 32 << 20,

@@ -235,7 +235,7 @@ impl<E: Disk> Copier<'_, E> {
     }
 
     fn flush(&mut self, durable: SyncMode) -> Result<(), DiskError> {
-        self.to.commit(&self.batch, durable)?;
+        self.to.commit(&mut self.batch, durable)?;
         self.batch.clear();
         Ok(())
     }

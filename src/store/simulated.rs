@@ -204,7 +204,7 @@ impl Disk for SimulatedDisk {
         Ok(())
     }
 
-    fn commit(&mut self, batch: &Batch, durable: SyncMode) -> Result<(), DiskError> {
+    fn commit(&mut self, batch: &mut Batch, durable: SyncMode) -> Result<(), DiskError> {
         self.works()?;
         let capacity_bytes = self.fault_profile.capacity_bytes;
         // Counting is slow, and most disks here have no end.
@@ -270,6 +270,18 @@ impl Disk for SimulatedDisk {
     /// What was removed takes no space here. Like the real disk's, it syncs.
     fn reclaim(&mut self) -> Result<(), DiskError> {
         self.sync()
+    }
+
+    fn tend(&mut self, _now_unix_ms: u64) -> Result<(), DiskError> {
+        Ok(())
+    }
+
+    fn tend_due_ms(&self) -> Option<u64> {
+        None
+    }
+
+    fn close(&mut self) -> Result<(), DiskError> {
+        Ok(())
     }
 
     fn capacity(&self) -> Result<Capacity, DiskError> {

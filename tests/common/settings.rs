@@ -85,7 +85,10 @@ const BASE: &[(&str, &[&str])] = &[
     ("[admin]", &["token = \"a-token-that-only-the-black-box-tests-know\""]),
     ("[quarantine]", &[]),
     // For namespaces that a test makes durable.
-    ("[store]", &["dir = \"{folder}/store\"", "reserve_bytes = 1048576"]),
+    (
+        "[store]",
+        &["dir = \"{folder}/store\"", "reserve_bytes = 1048576", "log_segment_bytes = 524288"],
+    ),
     (
         "[[auth.keys]]",
         &["algorithm = \"HS256\"", "secret = \"a secret that only the black-box tests know\""],

@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("auth", "base"),
     ("hook", "base metrics wire auth"),
     ("presence_feed", "base"),
-    ("store", "base metrics wire"),
+    ("store", "base metrics wire log log_disk"),
     ("room", "base metrics wire store"),
     ("session", "base metrics blocks ws wire auth hook room store"),
     ("shard", "base metrics blocks ws wire auth hook presence_feed session room store"),
@@ -94,8 +94,8 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "store",
-        "fault change messages options disk key record engine simulated fjall_disk inspect salvage \
-         opening",
+        "fault change messages options disk key record engine simulated changes_log follower logged_disk \
+         log_sizes log_port fjall_disk store_disk inspect salvage opening",
     ),
     (
         "store/engine",

@@ -378,6 +378,13 @@ const OWN: &[SettingRow<Config>] = &[
         "What the store may use of the disk. 0 means all but the reserve."
     ),
     count!(
+        "store.log_segment_bytes",
+        store.log_segment_bytes,
+        0..=67_108_864,
+        "bytes",
+        "Size of the files that the store's log consists of: a power of two, at least 131072, and the log keeps what it was made with. At least four are there. 0 means a 64th of what is free, a 16th of `disk_bytes_max`, and at most 64 MiB."
+    ),
+    count!(
         "store.reserve_bytes",
         store.reserve_bytes,
         1_048_576..=TIB,

@@ -50,7 +50,7 @@ pub(super) fn end<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskEr
     let mut batch = Batch::default();
     let record = BootRecord { boot_id: 0, losses_count };
     batch.put(StoreKeyspace::Meta, key::BOOT, record.put());
-    disk.commit(&batch, SyncMode::Now)
+    disk.commit(&mut batch, SyncMode::Now)
 }
 
 /// The key of names in a store of our format; `None` when the disk is empty.
@@ -59,17 +59,25 @@ pub(in super::super) fn name_key<D: Disk>(
     dir: &Path,
 ) -> Result<Option<[u8; 16]>, OpenError> {
     let fault = |fault: DiskError| open_fault(dir, fault);
-    let Some(found) = disk.get(StoreKeyspace::Meta, key::FORMAT).map_err(fault)? else {
+    if format(disk, dir)?.is_none() {
         return Ok(None);
-    };
-    match <[u8; 4]>::try_from(&found[..]).map(u32::from_be_bytes).ok() {
-        Some(FORMAT) => {}
-        Some(found) if found < FORMAT => return Err(fault(DiskError::Damaged)),
-        found => return Err(OpenError::Newer { dir: dir.to_path_buf(), found }),
     }
     let name_key = disk.get(StoreKeyspace::Meta, key::NAME_KEY).map_err(fault)?;
     let name_key = name_key.and_then(|bytes| bytes.try_into().ok());
     name_key.map(Some).ok_or_else(|| fault(DiskError::Damaged))
+}
+
+/// The format of a store, which we know; `None` when the disk is empty.
+pub(in super::super) fn format<D: Disk>(disk: &D, dir: &Path) -> Result<Option<u32>, OpenError> {
+    let fault = |fault: DiskError| open_fault(dir, fault);
+    let Some(found) = disk.get(StoreKeyspace::Meta, key::FORMAT).map_err(fault)? else {
+        return Ok(None);
+    };
+    match <[u8; 4]>::try_from(&found[..]).map(u32::from_be_bytes).ok() {
+        Some(0) => Err(fault(DiskError::Damaged)),
+        Some(found @ 1..=FORMAT) => Ok(Some(found)),
+        found => Err(OpenError::Newer { dir: dir.to_path_buf(), found }),
+    }
 }
 
 /// Writes which boot of the machine this is.
@@ -77,7 +85,7 @@ pub(super) fn put_boot_record<D: Disk>(disk: &mut D, losses_count: u32) -> Resul
     let mut batch = Batch::default();
     let record = BootRecord { boot_id: disk.boot_id(), losses_count };
     batch.put(StoreKeyspace::Meta, key::BOOT, record.put());
-    disk.commit(&batch, SyncMode::Now)
+    disk.commit(&mut batch, SyncMode::Now)
 }
 
 pub(super) fn open_fault(dir: &Path, fault: DiskError) -> OpenError {
@@ -93,6 +101,6 @@ fn create<D: Disk>(disk: &mut D, name_key: [u8; 16]) -> Result<[u8; 16], DiskErr
     let mut batch = Batch::default();
     batch.put(StoreKeyspace::Meta, key::FORMAT, FORMAT.to_be_bytes().to_vec());
     batch.put(StoreKeyspace::Meta, key::NAME_KEY, name_key.to_vec());
-    disk.commit(&batch, SyncMode::Now)?;
+    disk.commit(&mut batch, SyncMode::Now)?;
     Ok(name_key)
 }

@@ -118,7 +118,7 @@ impl<D: Disk> StagedDisk<D> {
         if self.batch.is_empty() {
             return Ok(Committed::Nothing);
         }
-        self.disk.commit(&self.batch, durable)?;
+        self.disk.commit(&mut self.batch, durable)?;
         self.batch.clear();
         Ok(Committed::Batch)
     }

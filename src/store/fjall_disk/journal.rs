@@ -56,6 +56,43 @@ pub fn mend(dir: &Path, db_dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// What is cut off a journal is kept under such a name until it is known that the log has it.
+const CUT_PREFIX: &str = "journal.cut-";
+
+/// For a database behind a log, which has everything that a journal may lack: cuts the journals
+/// at the first place that is no batch, however whole what follows is. What is cut off is kept
+/// until `forget_cuts`. Nobody may have the database open.
+pub fn cut_unproven(dir: &Path, db_dir: &Path) -> Result<(), OpenError> {
+    let fault = |error: std::io::Error| io_open_fault(dir, &error);
+    let mut journals = journals(db_dir).map_err(fault)?.into_iter();
+    if journals.len() == 0 {
+        let what = "its journal is missing".to_owned();
+        return Err(OpenError::Damaged { dir: dir.to_path_buf(), what });
+    }
+    while let Some((number, path)) = journals.next() {
+        let bytes = fs::read(&path).map_err(fault)?;
+        let (Found::Torn(at) | Found::Damaged(at)) = scan(&bytes) else { continue };
+        // What follows goes first: a journal behind a gap must not be read.
+        for (later, path) in journals.rev() {
+            fs::rename(path, dir.join(format!("{CUT_PREFIX}{later}"))).map_err(fault)?;
+        }
+        let kept = dir.join(format!("{CUT_PREFIX}{number}"));
+        fs::write(kept, &bytes[at..]).map_err(fault)?;
+        File::open(db_dir).and_then(|dir| dir.sync_all()).map_err(fault)?;
+        return cut(&path, at).map_err(fault);
+    }
+    Ok(())
+}
+
+/// What was cut off is not needed. Best effort: it takes space, and nothing else.
+pub fn forget_cuts(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(CUT_PREFIX) {
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
 /// Cuts the journals where they are damaged, after a copy was made; whether there
 /// was anything to cut. What follows the place in the same journal is lost, and
 /// nobody can tell of which channels it was.

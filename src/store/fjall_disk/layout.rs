@@ -15,6 +15,11 @@ pub fn db_dir(dir: &Path) -> PathBuf {
     dir.join("db")
 }
 
+/// The log of a store's directory.
+pub fn log_dir(dir: &Path) -> PathBuf {
+    dir.join("log")
+}
+
 /// Whether the directory is one, and may be used.
 pub fn check_dir(dir: &Path) -> Result<(), OpenError> {
     let found = fs::metadata(dir).map_err(|error| io_open_fault(dir, &error))?;
@@ -63,15 +68,18 @@ pub fn forget_damage(dir: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// A damaged database makes room for another one, under a name that is free.
-pub fn put_aside(dir: &Path, db_dir: &Path) -> Result<(), OpenError> {
-    let names = (1..1_000).map(|number| dir.join(format!("db.damaged-{number}")));
+/// A damaged database, or log, makes room for another one, under a name that is free.
+pub fn put_aside(dir: &Path, damaged: &Path) -> Result<(), OpenError> {
+    let own = damaged.file_name().unwrap_or_default().to_string_lossy();
+    let names = (1..1_000).map(|number| dir.join(format!("{own}.damaged-{number}")));
     let mut free = names.filter(|name| !name.exists());
     let name = free.next().ok_or_else(|| OpenError::System {
         dir: dir.to_path_buf(),
-        what: "too many damaged databases lie beside it".into(),
+        what: format!("too many names like {own}.damaged-1 are taken in it"),
     })?;
-    fs::rename(db_dir, name).map_err(|error| io_open_fault(dir, &error))
+    fs::rename(damaged, name)
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(|error| io_open_fault(dir, &error))
 }
 
 /// A finished database takes its place.

@@ -6,17 +6,30 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::base::{RoomId, ShardId};
+use crate::store::key;
 use crate::store::messages::{
     Append, ChannelCreated, OpenChannel, RequestId, StoreOp, StoreRequest, StoreResult, WriteEpoch,
 };
-use crate::store::{self, Engine, EngineSetup, Inspection, Requester};
+use crate::store::{self, Disk, Engine, EngineSetup, Inspection, Requester, StoreDisk};
 use crate::wire::{Epoch, Payload, Publication};
 
 fn options(dir: &Path) -> Options {
-    Options { dir: dir.to_path_buf(), cache_bytes: 1 << 20, ..Options::default() }
+    Options {
+        dir: dir.to_path_buf(),
+        cache_bytes: 1 << 20,
+        log_segment_bytes: 512 << 10,
+        ..Options::default()
+    }
 }
 
+/// A database without a log.
 fn open(dir: &Path) -> FjallDisk {
+    FjallDisk::make_if_missing(&options(dir)).expect("a directory of its own takes one");
+    FjallDisk::open_existing(&options(dir), BackgroundThreads::One).expect("it opens")
+}
+
+/// The store as it is, a log in front of its database.
+fn open_store(dir: &Path) -> StoreDisk {
     store::open(&options(dir)).expect("a directory of its own opens")
 }
 
@@ -56,9 +69,9 @@ fn spaces_are_apart_ordered_and_there_after_opening_again() {
         let name = [space.index() as u8];
         let [a, b, c, d, e, z] = [b"a", b"b", b"c", b"d", b"e", b"z"].map(|key| &key[..]);
         let entries = [a, b, c, d, e, z].map(|key| (space, key, Some(&name[..])));
-        disk.commit(&batch(&entries), SyncMode::Later).unwrap();
+        disk.commit(&mut batch(&entries), SyncMode::Later).unwrap();
     }
-    disk.commit(&batch(&[(StoreKeyspace::Dead, b"c", None)]), SyncMode::Now).unwrap();
+    disk.commit(&mut batch(&[(StoreKeyspace::Dead, b"c", None)]), SyncMode::Now).unwrap();
     for write_epoch in 0..3 {
         for space in StoreKeyspace::ALL {
             let (mut up, mut down) = ([b"b", b"c", b"d"], [b"e", b"d", b"c"]);
@@ -138,7 +151,7 @@ fn ten_batches(dir: &Path) -> Vec<u8> {
             (StoreKeyspace::Messages, &[1, number][..], Some(&[b'v'; 500][..])),
             (StoreKeyspace::Markers, &[1, number][..], Some(&[number][..])),
         ];
-        disk.commit(&batch(&entries), SyncMode::Now).unwrap();
+        disk.commit(&mut batch(&entries), SyncMode::Now).unwrap();
     }
     drop(disk);
     let mut bytes = fs::read(journal(dir)).unwrap();
@@ -206,6 +219,9 @@ fn a_store_goes_on_without_what_is_damaged() {
             assert!(matches!(say(&mut engine, RoomId(room), offset), StoreResult::Appended));
         }
     }
+    // As programs left it that knew no logs.
+    let format = (StoreKeyspace::Meta, key::FORMAT, Some(&[0, 0, 0, 1][..]));
+    engine.disk_mut().commit(&mut batch(&[format]), SyncMode::Now).unwrap();
     drop(engine);
     let mut bytes = fs::read(journal(dir.path())).unwrap();
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
@@ -220,7 +236,7 @@ fn a_store_goes_on_without_what_is_damaged() {
     .unwrap();
     assert_eq!((salvaged.channels_count, salvaged.findings_count), (2, 0));
     assert!((25..35).contains(&salvaged.messages_count), "{salvaged:?}");
-    let mut engine = Engine::open(open(dir.path()), setup(dir.path())).unwrap();
+    let mut engine = Engine::open(open_store(dir.path()), setup(dir.path())).unwrap();
     assert_eq!(engine.name_key(), name_key);
     for (room, head) in [(1, 20), (2, salvaged.messages_count - 20)] {
         let op = StoreOp::Open(OpenChannel {
@@ -238,7 +254,7 @@ fn a_store_goes_on_without_what_is_damaged() {
     assert!(dir.path().join("journal.damaged-0").exists());
 }
 
-fn ask(engine: &mut Engine<FjallDisk>, op: StoreOp) -> StoreResult {
+fn ask(engine: &mut Engine<impl Disk>, op: StoreOp) -> StoreResult {
     engine.take(
         ShardId(0),
         StoreRequest {
@@ -253,7 +269,7 @@ fn ask(engine: &mut Engine<FjallDisk>, op: StoreOp) -> StoreResult {
     out.remove(0).1.outcome
 }
 
-fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> StoreResult {
+fn say(engine: &mut Engine<impl Disk>, room: RoomId, offset: u64) -> StoreResult {
     let publication = Publication {
         offset,
         data: Payload { bytes: vec![b'v'; 100].into(), is_json: false },
@@ -290,14 +306,14 @@ fn say(engine: &mut Engine<FjallDisk>, room: RoomId, offset: u64) -> StoreResult
 #[test]
 fn a_damaged_table_is_told_remembered_and_left_when_told() {
     let dir = tempfile::tempdir().unwrap();
-    let mut engine = Engine::open(open(dir.path()), setup(dir.path())).unwrap();
+    let mut engine = Engine::open(open_store(dir.path()), setup(dir.path())).unwrap();
     for room in [1, 2] {
         for offset in 1..=200 {
             assert!(matches!(say(&mut engine, RoomId(room), offset), StoreResult::Appended));
         }
     }
-    // Reading again writes memory into tables.
-    engine.disk_mut().reopen().unwrap();
+    // Giving space back writes memory into tables.
+    engine.disk_mut().reclaim().unwrap();
     drop(engine);
     let tables = dir.path().join("db/keyspaces");
     let mut files = Vec::new();
@@ -306,7 +322,7 @@ fn a_damaged_table_is_told_remembered_and_left_when_told() {
     let mut bytes = fs::read(&largest).unwrap();
     bytes[10_000] ^= 1;
     fs::write(&largest, bytes).unwrap();
-    let mut engine = Engine::open(open(dir.path()), setup(dir.path())).unwrap();
+    let mut engine = Engine::open(open_store(dir.path()), setup(dir.path())).unwrap();
     let damaged = [1, 2].map(|room| {
         let all = crate::store::HistoryRange {
             room: RoomId(room),
@@ -331,13 +347,41 @@ fn a_damaged_table_is_told_remembered_and_left_when_told() {
     drop(inspection);
     let ignoring = Options { ignore_damage: true, ..options(dir.path()) };
     drop(store::open(&ignoring).unwrap());
-    drop(open(dir.path()));
+    drop(open_store(dir.path()));
     let inspection = Inspection::open(&options(dir.path()), BackgroundThreads::None).unwrap();
     let totals = inspection.check(&mut |finding| panic!("{finding}")).unwrap();
     assert_eq!(totals.channels_count, 2);
     drop(inspection);
     drop(store::open(&ignoring).unwrap());
     assert!(!dir.path().join("db.damaged-2").exists(), "a whole one stays where it is");
+}
+
+/// Each keyspace goes to tables by itself. One that is ahead must not speak for the other.
+#[test]
+fn records_that_are_in_tables_do_not_speak_for_messages_that_are_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open_store(dir.path());
+    store.reclaim().unwrap();
+    let entries = [
+        (StoreKeyspace::Messages, &[1, 1][..], Some(&[b'v'; 500][..])),
+        (StoreKeyspace::Markers, &[1, 1][..], Some(&[1][..])),
+    ];
+    store.commit(&mut batch(&entries), SyncMode::Now).unwrap();
+    store.tend(1_000_000).unwrap();
+    store.tend(1_001_000).unwrap();
+    drop(store);
+    let disk = FjallDisk::open_existing(&options(dir.path()), BackgroundThreads::One).unwrap();
+    disk.handles().unwrap().records.rotate_memtable_and_wait().unwrap();
+    drop(disk);
+    fs::write(journal(dir.path()), "").unwrap();
+    let disk = FjallDisk::open_existing(&options(dir.path()), BackgroundThreads::None).unwrap();
+    assert_eq!(disk.get(StoreKeyspace::Messages, &[1, 1]).unwrap(), None, "the power took it");
+    assert!(disk.get(StoreKeyspace::Markers, &[1, 1]).unwrap().is_some(), "and left that");
+    drop(disk);
+    let store = open_store(dir.path());
+    for (space, key, value) in entries {
+        assert_eq!(store.get(space, key).unwrap().as_deref(), value);
+    }
 }
 
 fn files_below(dir: &Path, files: &mut Vec<PathBuf>) {
@@ -364,13 +408,13 @@ fn what_was_removed_gives_its_space_back() {
     let key = |index: usize| index.to_be_bytes();
     for (index, value) in values.iter().enumerate() {
         let entry = (StoreKeyspace::Messages, &key(index)[..], Some(&value[..]));
-        disk.commit(&batch(&[entry]), SyncMode::Now).unwrap();
+        disk.commit(&mut batch(&[entry]), SyncMode::Now).unwrap();
     }
     let used_bytes = |disk: &FjallDisk| layout::used_bytes(&layout::db_dir(&disk.dir)).unwrap();
     let before_bytes = used_bytes(&disk);
     assert!(200 * 20_000 < before_bytes, "{before_bytes}");
     for index in 0..150 {
-        disk.commit(&batch(&[(StoreKeyspace::Messages, &key(index), None)]), SyncMode::Now)
+        disk.commit(&mut batch(&[(StoreKeyspace::Messages, &key(index), None)]), SyncMode::Now)
             .unwrap();
     }
     assert!(before_bytes <= used_bytes(&disk), "removing alone frees nothing");
@@ -384,7 +428,7 @@ fn what_was_removed_gives_its_space_back() {
         }
         let written = [write_epoch as u8];
         let entry = (StoreKeyspace::Markers, &written[..], Some(&written[..]));
-        disk.commit(&batch(&[entry]), SyncMode::Now).unwrap();
+        disk.commit(&mut batch(&[entry]), SyncMode::Now).unwrap();
         drop(disk);
         disk = open(dir.path());
         assert_eq!(

@@ -128,7 +128,7 @@ impl<D: Disk> Inspection<D> {
                 batch.remove(StoreKeyspace::Dead, key);
                 also(&mut batch, key, record);
             }
-            self.disk.commit(&batch, SyncMode::Now)?;
+            self.disk.commit(&mut batch, SyncMode::Now)?;
         }
         Ok(changes.len() as u64)
     }

@@ -128,7 +128,7 @@ fn change(disk: &mut SimulatedDisk, space: StoreKeyspace, key: &[u8], value: Opt
         Some(value) => batch.put(space, key, value.to_vec()),
         None => batch.remove(space, key),
     }
-    disk.commit(&batch, SyncMode::Now).unwrap();
+    disk.commit(&mut batch, SyncMode::Now).unwrap();
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn what_is_missing_is_named() {
     let mut batch = Batch::default();
     batch
         .remove(StoreKeyspace::Messages, &[&room.to_be_bytes()[..], &2_u64.to_be_bytes()].concat());
-    disk.commit(&batch, SyncMode::Now).expect("there is space");
+    disk.commit(&mut batch, SyncMode::Now).expect("there is space");
     drop(disk);
     let (out, _) = store(&["check"], &dir, 16);
     assert_eq!(out, "channel \"room:1\": message 2 is missing\n1 channel, 2 messages: 1 finding\n");
@@ -174,12 +174,12 @@ fn what_does_not_match_its_checksum_is_named() {
     let (mut server, dir) = told(&[json!(text)]);
     let mut disk = store::open(&options(&dir)).expect("it is at rest");
     // Out of the journal, into a table.
-    disk.reopen().expect("it works");
+    disk.reclaim().expect("it works");
     drop(disk);
-    let turned = turn_a_bit(&dir, text.as_bytes());
+    let turned = turn_a_bit(&dir.join("db"), text.as_bytes());
     assert!(0 < turned, "it is in no table");
-    let (out, _) = store(&["check"], &dir, 16);
-    assert!(out.starts_with("channel \"room:1\": message 1 is damaged\n"), "{out}");
+    let (out, err) = store(&["check"], &dir, 16);
+    assert!(out.starts_with("channel \"room:1\": message 1 is damaged\n"), "{out} {err}");
 
     // Told to, a server goes on without it, and says what that is.
     server.rewrite_config(kept().with("[store]", "ignore_damage = true"));

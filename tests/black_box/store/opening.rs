@@ -46,13 +46,17 @@ fn check(folder: &TempDir, code: i32, words: &[&str]) {
 
 /// A store in which something was committed, and its options.
 fn store_with(folder: &TempDir, batches: &[(&[u8], &[u8])]) -> Options {
-    let options = Options { dir: folder.path().join("store"), ..Options::default() };
+    let options = Options {
+        dir: folder.path().join("store"),
+        log_segment_bytes: 512 << 10,
+        ..Options::default()
+    };
     fs::create_dir(&options.dir).expect("it can be made");
     let mut disk = store::open(&options).expect("it is empty");
     for (key, value) in batches {
         let mut batch = Batch::default();
         batch.put(StoreKeyspace::Meta, key, value.to_vec());
-        disk.commit(&batch, SyncMode::Now).expect("there is space");
+        disk.commit(&mut batch, SyncMode::Now).expect("there is space");
     }
     options
 }
@@ -117,15 +121,19 @@ fn a_damaged_one_is_16() {
     let value = [b'v'; 64];
     let batches: Vec<(&[u8], &[u8])> = [b"a", b"b", b"c"].map(|key| (&key[..], &value[..])).into();
     let options = store_with(&folder, &batches);
-    let journal = fs::read_dir(options.dir.join("db")).expect("it is there");
-    let journal = journal.map(|entry| entry.expect("it can be read").path());
-    let is_journal = |path: &Path| path.extension().is_some_and(|end| end == "jnl");
-    let journal = journal.into_iter().find(|path| is_journal(path)).expect("there is one");
-    let mut bytes = fs::read(&journal).expect("it can be read");
-    let place = bytes.windows(64).position(|part| part == value).expect("it is written plainly");
-    bytes[place] ^= 1;
-    fs::write(&journal, bytes).expect("it can be written");
-    check(&folder, 16, &["is damaged", "checksum", "rookery store check"]);
+    let segments = fs::read_dir(options.dir.join("log")).expect("it is there");
+    let mut segments = segments.map(|entry| entry.expect("it can be read").path());
+    let turned = segments.any(|segment| {
+        let mut bytes = fs::read(&segment).expect("it can be read");
+        let place = bytes.windows(64).position(|part| part == value);
+        if let Some(place) = place {
+            bytes[place] ^= 1;
+            fs::write(&segment, bytes).expect("it can be written");
+        }
+        place.is_some()
+    });
+    assert!(turned, "it is written plainly");
+    check(&folder, 16, &["is damaged", "was durable and is not whole", "rookery store check"]);
 }
 
 #[test]

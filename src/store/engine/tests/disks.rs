@@ -109,7 +109,7 @@ fn damage_is_told_and_the_rest_is_read() {
     // A hole is no better.
     let mut batch = Batch::default();
     batch.remove(StoreKeyspace::Messages, &key::message(ROOM, 7));
-    bench.engine.disk_mut().commit(&batch, SyncMode::Now).unwrap();
+    bench.engine.disk_mut().commit(&mut batch, SyncMode::Now).unwrap();
     assert_eq!(
         failure(&bench.ask(StoreOp::Read(HistoryRange { first: 6, ..all(ROOM) }))),
         StoreError::Damaged
@@ -124,7 +124,7 @@ fn a_key_of_the_small_generator_is_told() {
     let mut batch = Batch::default();
     batch.put(StoreKeyspace::Meta, key::NAME_KEY, of_seed.to_vec());
     let mut disk = disk;
-    disk.commit(&batch, SyncMode::Now).unwrap();
+    disk.commit(&mut batch, SyncMode::Now).unwrap();
     let engine = Engine::open(disk, setup()).unwrap();
     assert!(engine.has_weak_name_key());
     assert_eq!(engine.name_key(), of_seed, "names stay");
@@ -142,10 +142,10 @@ fn the_key_of_names_stays_and_a_later_format_is_refused() {
     let mut disk = bench.engine.into_disk();
     let mut batch = Batch::default();
     batch.put(StoreKeyspace::Meta, key::FORMAT, (FORMAT + 1).to_be_bytes().to_vec());
-    disk.commit(&batch, SyncMode::Now).unwrap();
+    disk.commit(&mut batch, SyncMode::Now).unwrap();
     let fault = Engine::open(disk, setup()).unwrap_err();
     assert_eq!(fault, OpenError::Newer { dir: "/nowhere".into(), found: Some(FORMAT + 1) });
-    assert!(fault.to_string().contains("format 2; this one knows 1"), "{fault}");
+    assert!(fault.to_string().contains("format 3; this one knows 2"), "{fault}");
 }
 
 #[test]

@@ -110,13 +110,13 @@ impl Disk for Liar {
         self.disk.scan(space, range, order, on_entry)
     }
 
-    fn commit(&mut self, batch: &Batch, durable: SyncMode) -> Result<(), DiskError> {
+    fn commit(&mut self, batch: &mut Batch, durable: SyncMode) -> Result<(), DiskError> {
         match self.lie {
             Lie::None => self.disk.commit(batch, durable),
             Lie::Sync => self.disk.commit(batch, SyncMode::Later),
             Lie::Messages | Lie::Twice | Lie::Markers | Lie::Removals | Lie::Waiting | Lie::Ids => {
-                let batch = self.falsified(batch);
-                self.disk.commit(&batch, durable)
+                let mut batch = self.falsified(batch);
+                self.disk.commit(&mut batch, durable)
             }
         }
     }
@@ -131,6 +131,18 @@ impl Disk for Liar {
 
     fn reclaim(&mut self) -> Result<(), DiskError> {
         if self.lie == Lie::Sync { Ok(()) } else { self.disk.reclaim() }
+    }
+
+    fn tend(&mut self, now_unix_ms: u64) -> Result<(), DiskError> {
+        self.disk.tend(now_unix_ms)
+    }
+
+    fn tend_due_ms(&self) -> Option<u64> {
+        self.disk.tend_due_ms()
+    }
+
+    fn close(&mut self) -> Result<(), DiskError> {
+        self.disk.close()
     }
 
     fn capacity(&self) -> Result<crate::store::Capacity, DiskError> {

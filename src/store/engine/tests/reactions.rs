@@ -231,7 +231,7 @@ fn totals_that_cannot_be_read_keep_no_message() {
     bench.reacted(1, 1, Some("a"));
     let mut batch = Batch::default();
     batch.put(StoreKeyspace::ReactionTotals, &key::message(ROOM, 1), b"?".to_vec());
-    bench.engine.disk_mut().commit(&batch, SyncMode::Now).unwrap();
+    bench.engine.disk_mut().commit(&mut batch, SyncMode::Now).unwrap();
     assert_eq!(failure(&bench.ask(react(1, 2, Some("a")))), StoreError::Damaged);
     bench.pass(70_000);
     assert_eq!(bench.counted(), [0, 0]);

@@ -1,0 +1,227 @@
+//! A fjall database behind the log: a thread applies changes to it, in their order and without a
+//! sync, and makes checkpoints.
+//!
+//! The sequence up to which it has everything is written with them, once in either keyspace: each of the two is written out to tables by itself, so after a power cut either one
+//! may be ahead of the journal, and the lower of the two sequences counts.
+//!
+//! Deliberately absent: the log, and what is read of it again (`logged_disk`).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use fjall::{OwnedWriteBatch, PersistMode};
+
+use super::super::disk::{Batch, Disk as _, DiskError};
+use super::super::follower::{FollowerEvent, LogFollower};
+use super::{APPLIED_IN_MESSAGES, APPLIED_IN_RECORDS, FjallDisk, Handles, unwritten};
+
+/// A database, and the thread that writes it.
+#[derive(Debug)]
+pub struct FjallFollower {
+    disk: FjallDisk,
+    /// `None` for a store that is looked at, and while the thread could not be started.
+    applier: Option<Applier>,
+    has_applier: bool,
+}
+
+#[derive(Debug)]
+struct Applier {
+    orders: Option<Sender<Order>>,
+    events: Receiver<FollowerEvent>,
+    thread: Option<JoinHandle<()>>,
+    /// Orders whose end has not come in.
+    under_way: usize,
+}
+
+#[derive(Debug)]
+enum Order {
+    Apply(Arc<Batch>, u64),
+    Checkpoint,
+    Dispose(Arc<Batch>),
+}
+
+impl FjallFollower {
+    /// A database to which changes are applied.
+    pub fn start(disk: FjallDisk) -> io::Result<FjallFollower> {
+        let applier = Some(Applier::start(&disk)?);
+        Ok(FjallFollower { disk, applier, has_applier: true })
+    }
+
+    /// A database that stays as it is.
+    pub fn at_rest(disk: FjallDisk) -> FjallFollower {
+        FjallFollower { disk, applier: None, has_applier: false }
+    }
+
+    /// The database, for what is written beside the log.
+    pub(in super::super) fn disk_mut(&mut self) -> &mut FjallDisk {
+        &mut self.disk
+    }
+
+    fn start_applier(&mut self) -> Result<(), DiskError> {
+        if self.has_applier {
+            let applier = Applier::start(&self.disk).map_err(|error| {
+                tracing::error!("the store's thread that applies does not start: {error}");
+                DiskError::Broken
+            })?;
+            self.applier = Some(applier);
+        }
+        Ok(())
+    }
+}
+
+impl LogFollower for FjallFollower {
+    type Disk = FjallDisk;
+
+    fn disk(&self) -> &FjallDisk {
+        &self.disk
+    }
+
+    fn applied(&self) -> Result<Option<u64>, DiskError> {
+        let applied = self.disk.handles()?.applied().map_err(|error| self.disk.fault(error));
+        match applied {
+            Ok(applied) => Ok(Some(applied)),
+            // It stands beside a message that is damaged.
+            Err(DiskError::Damaged) if !self.has_applier => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn apply(&mut self, changes: Arc<Batch>, sequence: u64) {
+        self.order(Order::Apply(changes, sequence));
+    }
+
+    fn dispose(&mut self, changes: Arc<Batch>) {
+        if let Some(Applier { orders: Some(orders), .. }) = &self.applier {
+            // One that ended has freed what it had.
+            let _ = orders.send(Order::Dispose(changes));
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        self.order(Order::Checkpoint);
+    }
+
+    fn poll(&mut self) -> Option<FollowerEvent> {
+        let applier = self.applier.as_mut()?;
+        let event = applier.events.try_recv().ok()?;
+        applier.under_way -= 1;
+        Some(event)
+    }
+
+    fn wait(&mut self) -> Option<FollowerEvent> {
+        let applier = self.applier.as_mut().filter(|applier| 0 < applier.under_way)?;
+        // A thread that failed has told it, and ends.
+        let event = applier.events.recv().ok()?;
+        applier.under_way -= 1;
+        Some(event)
+    }
+
+    fn reopen(&mut self) -> Result<(), DiskError> {
+        // Every handle must be gone before the lock is.
+        self.applier = None;
+        self.disk.reopen()?;
+        self.start_applier()
+    }
+
+    fn reclaim(&mut self) -> Result<(), DiskError> {
+        self.applier = None;
+        self.disk.reclaim()?;
+        self.start_applier()
+    }
+}
+
+impl FjallFollower {
+    fn order(&mut self, order: Order) {
+        if let Some(Applier { orders: Some(orders), under_way, .. }) = &mut self.applier
+            && orders.send(order).is_ok()
+        {
+            *under_way += 1;
+        }
+    }
+}
+
+impl Applier {
+    fn start(disk: &FjallDisk) -> io::Result<Applier> {
+        let handles = disk.handles().map_err(|_| io::Error::other("the database is not open"))?;
+        let handles = handles.clone();
+        let applied = handles.applied().map_err(io::Error::other)?;
+        let (orders, wanted) = channel();
+        let (done, events) = channel();
+        let thread = thread::Builder::new()
+            .name("store-apply".to_owned())
+            .spawn(move || work(&handles, applied, &wanted, &done))?;
+        Ok(Applier { orders: Some(orders), events, thread: Some(thread), under_way: 0 })
+    }
+}
+
+impl Drop for Applier {
+    fn drop(&mut self) {
+        // Without a sender the thread ends, behind what it was given.
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // One that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work(
+    handles: &Handles,
+    mut applied: u64,
+    orders: &Receiver<Order>,
+    done: &Sender<FollowerEvent>,
+) {
+    for order in orders {
+        let event = match order {
+            Order::Apply(changes, sequence) => handles.apply(&changes, sequence).map(|()| {
+                applied = sequence;
+                FollowerEvent::Applied(sequence)
+            }),
+            Order::Dispose(changes) => {
+                drop(changes);
+                continue;
+            }
+            Order::Checkpoint => {
+                let persisted = handles.db.persist(PersistMode::SyncData).map_err(unwritten);
+                persisted.map(|()| FollowerEvent::CheckpointMade(applied))
+            }
+        };
+        let has_failed = event.is_err();
+        let event = event.unwrap_or_else(FollowerEvent::Failed);
+        if done.send(event).is_err() || has_failed {
+            return;
+        }
+    }
+}
+
+impl Handles {
+    /// Up to which sequence of the log it has everything.
+    fn applied(&self) -> fjall::Result<u64> {
+        let read = |value: Option<fjall::Slice>| {
+            value.and_then(|bytes| bytes[..].try_into().ok()).map_or(0, u64::from_be_bytes)
+        };
+        let in_messages = read(self.messages.get(APPLIED_IN_MESSAGES)?);
+        let in_records = read(self.records.get(APPLIED_IN_RECORDS)?);
+        Ok(in_messages.min(in_records))
+    }
+
+    /// Applies changes, wholly or not at all.
+    fn apply(&self, changes: &Batch, sequence: u64) -> Result<(), DiskError> {
+        self.wait_for_buffer(super::BUFFER_BYTES_MAX)?;
+        let mut writes = self.db.batch();
+        for (space, key, value) in changes.iter() {
+            self.add(&mut writes, space, key, value);
+        }
+        self.add_applied(&mut writes, sequence);
+        writes.commit().map_err(unwritten)
+    }
+
+    /// Adds the sequence up to which it has everything.
+    pub(super) fn add_applied(&self, writes: &mut OwnedWriteBatch, sequence: u64) {
+        let bytes = sequence.to_be_bytes();
+        writes.insert(&self.messages, APPLIED_IN_MESSAGES, bytes);
+        writes.insert(&self.records, APPLIED_IN_RECORDS, bytes);
+    }
+}

@@ -1,0 +1,473 @@
+//! A log and what follows it, in worlds that a seed decides: writes and syncs that fail, disks
+//! that fill up, kills and power cuts at any moment. A model says what may be there.
+//!
+//! `LOGGED_WORLDS=20000 cargo test --release --lib store::logged_disk` runs more of them.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use super::super::disk::TakenChange;
+use super::super::simulated::{Crash, DiskFaultProfile, SimulatedDisk};
+use super::*;
+use crate::base::Prng;
+use crate::log::Options;
+use crate::log::tests::drive::{Drive, DriveFaults};
+
+/// Small, so that a group needs some batches, and a few of them fill a segment.
+const SETUP: LogSetup = LogSetup {
+    options: Options {
+        segment_pages: 32,
+        segments_max: 16,
+        batch_bytes_max: 12_000,
+        undurable_pages_max: 16,
+    },
+    limits: LoggedLimits { unapplied_bytes_max: 60_000, checkpoint_bytes: 20_000 },
+    log_id: 7,
+    gap: GapRule::Refuse,
+};
+
+const HEALTHY: DriveFaults = DriveFaults { fail: 0, unreadable: 0, segments: 99 };
+
+const APPLIED: &[u8] = b"~applied";
+
+/// The log's commands, which take as long as the seed says.
+struct SimulatedPort {
+    drive: Drive,
+    under_way: Vec<LogCommand>,
+    prng: Prng,
+}
+
+impl SimulatedPort {
+    fn finish_one(&mut self) -> Option<LogEvent> {
+        if self.under_way.is_empty() {
+            return None;
+        }
+        let number = self.prng.below(self.under_way.len() as u64) as usize;
+        let command = self.under_way.remove(number);
+        let result = self.drive.run(&command);
+        Some(command.answered(result))
+    }
+}
+
+impl LogPort for SimulatedPort {
+    type Disk = Drive;
+
+    fn disk(&mut self) -> &mut Drive {
+        &mut self.drive
+    }
+
+    fn lives(&mut self) -> Result<Csprng, DiskError> {
+        Ok(Csprng::from_key(self.prng.draw_u128().to_le_bytes()))
+    }
+
+    fn begin(&mut self, command: LogCommand) {
+        self.under_way.push(command);
+    }
+
+    fn poll(&mut self) -> Option<LogEvent> {
+        if self.prng.percent(50) { self.finish_one() } else { None }
+    }
+
+    fn wait(&mut self) -> Option<LogEvent> {
+        self.finish_one()
+    }
+
+    fn restart(&mut self) -> Result<(), DiskError> {
+        assert!(self.under_way.is_empty());
+        Ok(())
+    }
+}
+
+enum Order {
+    Apply(Arc<Batch>, u64),
+    Checkpoint,
+}
+
+/// Applies when the seed says so.
+struct SimulatedFollower {
+    disk: SimulatedDisk,
+    orders: VecDeque<Order>,
+    has_failed: bool,
+    prng: Prng,
+}
+
+impl SimulatedFollower {
+    fn finish_one(&mut self) -> Option<FollowerEvent> {
+        if self.has_failed {
+            return None;
+        }
+        let event = match self.orders.pop_front()? {
+            Order::Apply(changes, sequence) => {
+                let applied = self.apply_now(&changes, sequence);
+                applied.map(|()| FollowerEvent::Applied(sequence))
+            }
+            Order::Checkpoint => {
+                let applied = self.applied().unwrap().unwrap();
+                self.disk.sync().map(|()| FollowerEvent::CheckpointMade(applied))
+            }
+        };
+        self.has_failed = event.is_err();
+        Some(event.unwrap_or_else(FollowerEvent::Failed))
+    }
+
+    fn apply_now(&mut self, changes: &Batch, sequence: u64) -> Result<(), DiskError> {
+        let mut batch = changes.clone();
+        batch.put(StoreKeyspace::Meta, APPLIED, sequence.to_be_bytes().to_vec());
+        self.disk.commit(&mut batch, SyncMode::Later)
+    }
+}
+
+impl LogFollower for SimulatedFollower {
+    type Disk = SimulatedDisk;
+
+    fn disk(&self) -> &SimulatedDisk {
+        &self.disk
+    }
+
+    fn applied(&self) -> Result<Option<u64>, DiskError> {
+        let found = self.disk.get(StoreKeyspace::Meta, APPLIED)?;
+        Ok(Some(found.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap()))))
+    }
+
+    fn apply(&mut self, changes: Arc<Batch>, sequence: u64) {
+        self.orders.push_back(Order::Apply(changes, sequence));
+    }
+
+    fn dispose(&mut self, _changes: Arc<Batch>) {}
+
+    fn checkpoint(&mut self) {
+        self.orders.push_back(Order::Checkpoint);
+    }
+
+    fn poll(&mut self) -> Option<FollowerEvent> {
+        if self.prng.percent(40) { self.finish_one() } else { None }
+    }
+
+    fn wait(&mut self) -> Option<FollowerEvent> {
+        self.finish_one()
+    }
+
+    fn reopen(&mut self) -> Result<(), DiskError> {
+        self.orders.clear();
+        self.has_failed = false;
+        self.disk.reopen()
+    }
+
+    fn reclaim(&mut self) -> Result<(), DiskError> {
+        self.disk.reclaim()
+    }
+}
+
+type Logged = LoggedDisk<SimulatedPort, SimulatedFollower>;
+
+/// What may be there: everything up to some batch behind those that must be.
+struct Model {
+    /// What is sure.
+    sure: Batch,
+    /// Batches behind it, in order, and how many of them were answered.
+    behind: Vec<Vec<TakenChange>>,
+    answered: usize,
+}
+
+fn taken(batch: &Batch) -> Vec<TakenChange> {
+    batch.clone().drain().collect()
+}
+
+fn as_batch(changes: &[TakenChange]) -> Batch {
+    let mut batch = Batch::default();
+    for (space, key, value) in changes {
+        match value {
+            Some(value) => batch.put(*space, key, value.to_vec()),
+            None => batch.remove(*space, key),
+        }
+    }
+    batch
+}
+
+type Content = Vec<(StoreKeyspace, Vec<u8>, Vec<u8>)>;
+
+/// All that is there.
+fn content(disk: &Logged) -> Content {
+    let mut found = Vec::new();
+    for space in StoreKeyspace::ALL {
+        let all = KeyRange { first: vec![0], last: vec![255; 60] };
+        let scanned = disk.scan(space, &all, ReadOrder::OldestFirst, &mut |key, value| {
+            if key != APPLIED {
+                found.push((space, key.to_vec(), value.to_vec()));
+            }
+            ControlFlow::Continue(())
+        });
+        scanned.unwrap();
+    }
+    found
+}
+
+impl Model {
+    fn new() -> Model {
+        Model { sure: Batch::default(), behind: Vec::new(), answered: 0 }
+    }
+
+    fn value(&self, space: StoreKeyspace, key: &[u8]) -> Option<Vec<u8>> {
+        let newest = self.behind.iter().rev().find_map(|changes| {
+            let mut found = changes.iter();
+            found.find(|(of, name, _)| *of == space && **name == *key)
+        });
+        match newest {
+            Some((_, _, value)) => value.as_deref().map(<[u8]>::to_vec),
+            None => match self.sure.change_of(space, key) {
+                KeyChange::Put(value) => Some(value.to_vec()),
+                KeyChange::None | KeyChange::Remove => None,
+            },
+        }
+    }
+
+    fn content(&self) -> Content {
+        let all = KeyRange { first: vec![0], last: vec![255; 60] };
+        let mut found = Vec::new();
+        for space in StoreKeyspace::ALL {
+            let entries = self.sure.range(space, &all);
+            found.extend(
+                entries.filter_map(|(key, value)| Some((space, key.to_vec(), value?.to_vec()))),
+            );
+        }
+        found
+    }
+
+    /// So many of the batches behind are sure.
+    fn advance(&mut self, count: usize) {
+        for changes in self.behind.drain(..count) {
+            self.sure.absorb(&mut as_batch(&changes));
+        }
+        self.answered = self.answered.saturating_sub(count);
+    }
+
+    /// What is read after something failed: all up to some batch, but not less than `least`.
+    fn settle(&mut self, found: &Content, least: usize) {
+        self.advance(least);
+        while self.content() != *found {
+            assert!(!self.behind.is_empty(), "something is there that was never written, or less");
+            self.advance(1);
+        }
+        self.behind.clear();
+        self.answered = 0;
+    }
+}
+
+struct World {
+    prng: Prng,
+    disk: Logged,
+    model: Model,
+    fails: u64,
+    segments: usize,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    commits: u64,
+    failed: u64,
+    reopened: u64,
+    crashes: u64,
+    divided: u64,
+    checkpoints: u64,
+}
+
+fn random_batch(prng: &mut Prng) -> Batch {
+    let mut batch = Batch::default();
+    for _ in 0..1 + prng.below(6) {
+        let space = StoreKeyspace::ALL[prng.below(3) as usize];
+        let key = [b'k', prng.below(12) as u8];
+        if prng.percent(20) {
+            batch.remove(space, &key);
+            continue;
+        }
+        let bytes = if prng.percent(10) { prng.below(20_000) } else { prng.below(400) };
+        batch.put(space, &key, vec![prng.below(256) as u8; 1 + bytes as usize]);
+    }
+    batch
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut prng = Prng::from_seed(seed);
+        let fails = if prng.percent(50) { prng.below(6) } else { 0 };
+        let segments = 6 + prng.below(8) as usize;
+        let port = SimulatedPort {
+            drive: Drive::new(prng.draw(), HEALTHY),
+            under_way: Vec::new(),
+            prng: Prng::from_seed(prng.draw()),
+        };
+        let follower = SimulatedFollower {
+            disk: SimulatedDisk::new(prng.draw(), DiskFaultProfile::CALM),
+            orders: VecDeque::new(),
+            has_failed: false,
+            prng: Prng::from_seed(prng.draw()),
+        };
+        let disk = LoggedDisk::open(port, follower, SETUP).unwrap();
+        let mut world =
+            World { prng, disk, model: Model::new(), fails, segments, counts: Counts::default() };
+        world.set_faults();
+        world
+    }
+
+    fn set_faults(&mut self) {
+        let (fail, segments) = (self.fails, self.segments);
+        self.disk.port.drive.set_faults(DriveFaults { fail, unreadable: 0, segments });
+        let percent = (self.fails / 2) as u8;
+        self.disk.follower.disk.set_fault_profile(DiskFaultProfile {
+            commit_fails_percent: percent,
+            sync_fails_percent: percent,
+            reopen_fails_percent: percent,
+            ..DiskFaultProfile::CALM
+        });
+    }
+
+    fn step(&mut self, now_ms: u64) {
+        let before = self.disk.progress.checkpoint;
+        self.step_once(now_ms);
+        self.counts.checkpoints += u64::from(before < self.disk.progress.checkpoint);
+    }
+
+    fn step_once(&mut self, now_ms: u64) {
+        match self.prng.below(100) {
+            0..=54 => self.commit(),
+            55..=59 => {
+                if self.disk.sync().is_ok() {
+                    let all = self.model.behind.len();
+                    self.model.advance(all);
+                } else {
+                    self.reopen();
+                }
+            }
+            60..=84 => self.read(),
+            85..=94 => {
+                if self.disk.tend(now_ms).is_err() {
+                    self.reopen();
+                }
+            }
+            95 => {
+                if self.disk.reclaim().is_err() {
+                    self.reopen();
+                }
+            }
+            96 => self.reopen(),
+            _ => self.crash(),
+        }
+    }
+
+    fn commit(&mut self) {
+        let mut batch = random_batch(&mut self.prng);
+        let changes = taken(&batch);
+        let durable = if self.prng.percent(60) { SyncMode::Now } else { SyncMode::Later };
+        self.counts.divided += u64::from(12_000 < batch.bytes());
+        let committed = self.disk.commit(&mut batch, durable);
+        self.model.behind.push(changes);
+        match (committed, durable) {
+            (Ok(()), durable) => {
+                self.counts.commits += 1;
+                self.model.answered = self.model.behind.len();
+                if durable == SyncMode::Now {
+                    self.model.advance(self.model.answered);
+                }
+            }
+            (Err(_), _) => {
+                self.counts.failed += 1;
+                assert!(!batch.is_empty(), "it is as it was");
+                self.reopen();
+            }
+        }
+    }
+
+    fn read(&mut self) {
+        let space = StoreKeyspace::ALL[self.prng.below(3) as usize];
+        let key = [b'k', self.prng.below(12) as u8];
+        assert_eq!(self.disk.get(space, &key).unwrap(), self.model.value(space, &key));
+        if self.prng.percent(10) {
+            let newest = |model: &mut Model| {
+                let batches: Vec<_> =
+                    model.behind.iter().map(|changes| as_batch(changes)).collect();
+                let mut whole = Batch::default();
+                let sure = model.content();
+                let mut first = Batch::default();
+                sure.into_iter().for_each(|(space, key, value)| first.put(space, &key, value));
+                std::iter::once(first).chain(batches).for_each(|mut one| whole.absorb(&mut one));
+                Model { sure: whole, ..Model::new() }.content()
+            };
+            assert_eq!(content(&self.disk), newest(&mut self.model));
+        }
+    }
+
+    /// Reads again after a failure, or without one, until that works.
+    fn reopen(&mut self) {
+        for attempt in 0.. {
+            if attempt == 20 {
+                // Somebody mends the disks.
+                self.fails = 0;
+                self.segments = 99;
+                self.set_faults();
+            }
+            assert!(attempt < 25, "whole disks can be read");
+            if self.disk.reopen().is_ok() {
+                break;
+            }
+        }
+        self.counts.reopened += 1;
+        let found = content(&self.disk);
+        self.model.settle(&found, 0);
+    }
+
+    fn crash(&mut self) {
+        self.counts.crashes += 1;
+        let placeholder = World::new(0).disk;
+        let LoggedDisk { mut port, mut follower, .. } =
+            std::mem::replace(&mut self.disk, placeholder);
+        let under_way = std::mem::take(&mut port.under_way);
+        let crash = if self.prng.percent(60) { Crash::PowerCut } else { Crash::Killed };
+        let least = match crash {
+            Crash::PowerCut => {
+                port.drive.power_cut(&under_way);
+                0
+            }
+            Crash::Killed => {
+                port.drive.kill(&under_way);
+                self.model.answered
+            }
+        };
+        follower.disk.crash(crash);
+        follower.orders.clear();
+        follower.has_failed = false;
+        port.drive.set_faults(HEALTHY);
+        follower.disk.set_fault_profile(DiskFaultProfile::CALM);
+        self.disk = LoggedDisk::open(port, follower, SETUP).unwrap();
+        let found = content(&self.disk);
+        self.model.settle(&found, least);
+        self.set_faults();
+    }
+}
+
+#[test]
+fn what_is_answered_is_there_after_every_failure() {
+    let mut counts = Counts::default();
+    for seed in crate::log::tests::runs("LOGGED_WORLDS", 150) {
+        let mut world = World::new(seed);
+        let mut now_ms = 1_000_000;
+        for _ in 0..150 {
+            now_ms += world.prng.below(400);
+            world.step(now_ms);
+        }
+        let closed = world.disk.close();
+        if closed.is_ok() {
+            assert_eq!(world.disk.progress.checkpoint, world.disk.progress.applied);
+        }
+        let Counts { commits, failed, reopened, crashes, divided, checkpoints } = world.counts;
+        counts.commits += commits;
+        counts.failed += failed;
+        counts.reopened += reopened;
+        counts.crashes += crashes;
+        counts.divided += divided;
+        counts.checkpoints += checkpoints;
+    }
+    println!("{counts:?}");
+    let Counts { failed, crashes, divided, checkpoints, .. } = counts;
+    assert!([failed, crashes, divided, checkpoints].iter().all(|count| 100 < *count), "{counts:?}");
+}

@@ -1,0 +1,314 @@
+//! A store in a directory, its log in front of its database: what one of them lacks the other one
+//! has, and where neither has it the store does not open.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::store::KeyRange;
+use crate::store::messages::ReadOrder;
+use crate::store::open;
+
+fn options(dir: &Path) -> Options {
+    Options {
+        dir: dir.to_path_buf(),
+        cache_bytes: 1 << 20,
+        log_segment_bytes: 128 << 10,
+        ..Options::default()
+    }
+}
+
+fn opened(dir: &Path) -> StoreDisk {
+    open(&options(dir)).expect("a directory of its own opens")
+}
+
+/// Why it does not open.
+#[track_caller]
+fn damage(dir: &Path) -> String {
+    match open(&options(dir)) {
+        Err(OpenError::Damaged { what, .. }) => what,
+        Err(fault) => panic!("{fault:?}"),
+        Ok(_) => panic!("it opens"),
+    }
+}
+
+fn put(disk: &mut impl Disk, key: &[u8], value: &[u8]) {
+    let mut batch = Batch::default();
+    batch.put(StoreKeyspace::Markers, key, value.to_vec());
+    batch.put(StoreKeyspace::Messages, key, value.to_vec());
+    disk.commit(&mut batch, SyncMode::Now).unwrap();
+}
+
+#[track_caller]
+fn check(disk: &impl Disk, key: &[u8], value: Option<&[u8]>) {
+    for space in [StoreKeyspace::Markers, StoreKeyspace::Messages] {
+        assert_eq!(disk.get(space, key).unwrap().as_deref(), value, "{space:?} {key:?}");
+    }
+}
+
+fn journals(dir: &Path) -> Vec<std::path::PathBuf> {
+    let files = fs::read_dir(dir.join("db")).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "jnl")).collect()
+}
+
+/// As a power cut leaves it that took all that was not synced.
+fn empty_journals(dir: &Path) {
+    for journal in journals(dir) {
+        fs::write(journal, "").unwrap();
+    }
+}
+
+#[test]
+fn what_the_database_lost_is_read_from_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let mut disk = opened(dir);
+    put(&mut disk, b"a", b"1");
+    // Now the tables have it, under a number that the journal loses.
+    disk.reclaim().unwrap();
+    put(&mut disk, b"a", b"2");
+    put(&mut disk, b"b", &[7; 100_000]);
+    drop(disk);
+    empty_journals(dir);
+    let mut disk = opened(dir);
+    check(&disk, b"a", Some(b"2"));
+    check(&disk, b"b", Some(&[7; 100_000]));
+    put(&mut disk, b"a", b"3");
+    // The database has it, and not for good.
+    disk.tend(1_000_000).unwrap();
+    disk.tend(1_001_000).unwrap();
+    drop(disk);
+    // A bit is not what it was, in the middle: batches behind it do not count either.
+    let journal = journals(dir).remove(0);
+    let mut bytes = fs::read(&journal).unwrap();
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 1;
+    fs::write(&journal, bytes).unwrap();
+    let disk = opened(dir);
+    check(&disk, b"a", Some(b"3"));
+    check(&disk, b"b", Some(&[7; 100_000]));
+    drop(disk);
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    let cuts = names.filter(|name| name.to_string_lossy().starts_with("journal.cut-"));
+    assert_eq!(cuts.count(), 0, "what was cut off is not needed");
+}
+
+/// 26 bytes that are a whole batch of fjall's, in a message. Behind a torn place they made a journal
+/// look damaged.
+#[test]
+fn a_message_that_looks_like_a_batch_of_the_journal_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let sum = xxhash_rust::xxh3::xxh3_64(&[]);
+    let [none, number, sum] = [&0_u32.to_le_bytes()[..], &[0xff; 8], &sum.to_le_bytes()];
+    let batch = [&[1], none, number, &[3], sum, b"FJL\x03"].concat();
+    assert_eq!(batch.len(), 26);
+    let mut disk = opened(dir);
+    disk.reclaim().unwrap();
+    put(&mut disk, b"a", &batch);
+    disk.tend(1_000_000).unwrap();
+    disk.tend(1_001_000).unwrap();
+    drop(disk);
+    let journal = journals(dir).remove(0);
+    let mut bytes = fs::read(&journal).unwrap();
+    let at = bytes.windows(26).rposition(|part| part == batch).expect("it stands there plainly");
+    // The last batch is torn behind it.
+    bytes.truncate(at + 26);
+    fs::write(&journal, bytes).unwrap();
+    check(&opened(dir), b"a", Some(&batch));
+}
+
+#[test]
+fn the_log_lets_go_what_the_database_has_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let mut disk = opened(dir);
+    for number in 0..400_u32 {
+        put(&mut disk, &number.to_be_bytes(), &[7; 10_000]);
+    }
+    disk.close().unwrap();
+    drop(disk);
+    let log_bytes: u64 = fs::read_dir(dir.join("log"))
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(log_bytes < 4 << 20, "{log_bytes} of 8,000,000 that were written");
+    let disk = opened(dir);
+    check(&disk, &399_u32.to_be_bytes(), Some(&[7; 10_000]));
+    drop(disk);
+    // What is gone from the log, and was lost behind it, is told.
+    for journal in journals(dir) {
+        let bytes = fs::read(&journal).unwrap();
+        fs::write(&journal, &bytes[..bytes.len() / 2]).unwrap();
+    }
+    let tables = fs::read_dir(dir.join("db/keyspaces")).unwrap().count();
+    assert!(0 < tables);
+    let what = damage(dir);
+    assert!(what.contains("what stands between is missing"), "{what}");
+    let cut = fs::metadata(dir.join("journal.cut-0")).or(fs::metadata(dir.join("journal.cut-1")));
+    assert!(cut.is_ok(), "what was cut off is kept");
+}
+
+/// A store as programs made it that knew no logs.
+fn old_store(dir: &Path) {
+    FjallDisk::make_if_missing(&options(dir)).unwrap();
+    let mut disk = FjallDisk::open_existing(&options(dir), BackgroundThreads::One).unwrap();
+    let mut batch = Batch::default();
+    batch.put(StoreKeyspace::Meta, key::FORMAT, FORMAT_WITHOUT_LOG.to_be_bytes().to_vec());
+    batch.put(StoreKeyspace::Meta, key::NAME_KEY, vec![3; 16]);
+    disk.commit(&mut batch, SyncMode::Now).unwrap();
+    put(&mut disk, b"a", b"1");
+}
+
+#[test]
+fn a_store_of_before_gets_a_log_and_is_refused_by_who_knows_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    old_store(dir);
+    let looked_at = open_at_rest(&options(dir), BackgroundThreads::None).unwrap();
+    check(&looked_at, b"a", Some(b"1"));
+    drop(looked_at);
+    assert!(!dir.join("log").exists(), "looking changes nothing");
+    let mut disk = opened(dir);
+    check(&disk, b"a", Some(b"1"));
+    put(&mut disk, b"b", b"2");
+    drop(disk);
+    // The format stands in the database itself, and for good.
+    let database = FjallDisk::open_existing(&options(dir), BackgroundThreads::None).unwrap();
+    let format = database.get(StoreKeyspace::Meta, key::FORMAT).unwrap().unwrap();
+    assert_eq!(format, FORMAT.to_be_bytes());
+    drop(database);
+    let disk = opened(dir);
+    check(&disk, b"a", Some(b"1"));
+    check(&disk, b"b", Some(b"2"));
+    drop(disk);
+    fs::rename(dir.join("log"), dir.join("elsewhere")).unwrap();
+    assert_eq!(damage(dir), "its log is missing");
+    assert!(!dir.join("log").exists(), "and no other one is made");
+    fs::rename(dir.join("elsewhere"), dir.join("log")).unwrap();
+    fs::rename(dir.join("db"), dir.join("elsewhere")).unwrap();
+    assert_eq!(damage(dir), "it has a log, and its database is missing");
+}
+
+#[test]
+fn a_conversion_that_ended_anywhere_goes_on() {
+    // Before the log, and behind it.
+    for begun in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        old_store(dir);
+        prepare_for_log(&options(dir)).unwrap();
+        if begun {
+            drop(open_logged(&options(dir), BackgroundThreads::One, GapRule::Refuse).unwrap());
+        }
+        let mut disk = opened(dir);
+        check(&disk, b"a", Some(b"1"));
+        put(&mut disk, b"b", b"2");
+        drop(disk);
+        check(&opened(dir), b"b", Some(b"2"));
+    }
+}
+
+#[test]
+fn another_log_in_its_place_is_refused() {
+    let [own, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (own, other) = (own.path(), other.path());
+    let mut disk = opened(own);
+    put(&mut disk, b"a", b"1");
+    drop(disk);
+    let mut disk = opened(other);
+    for number in 0..9 {
+        put(&mut disk, &[number], b"1");
+    }
+    drop(disk);
+    fs::rename(own.join("log"), own.join("older")).unwrap();
+    fs::rename(other.join("log"), own.join("log")).unwrap();
+    assert_eq!(damage(own), "its log is another store's");
+    fs::rename(own.join("log"), other.join("log")).unwrap();
+    fs::rename(own.join("older"), own.join("log")).unwrap();
+    check(&opened(own), b"a", Some(b"1"));
+
+    // Its own, and as it was before.
+    let copy = own.join("copy");
+    fs::create_dir(&copy).unwrap();
+    for file in fs::read_dir(own.join("log")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+    }
+    let mut disk = opened(own);
+    put(&mut disk, b"a", b"2");
+    disk.close().unwrap();
+    drop(disk);
+    fs::rename(own.join("log"), own.join("newer")).unwrap();
+    fs::rename(&copy, own.join("log")).unwrap();
+    let what = damage(own);
+    assert!(what.contains("the log is an older one"), "{what}");
+}
+
+/// Flips a bit of a text in the log's segments; how often it stands there.
+fn turn_in_log(dir: &Path, text: &[u8]) -> usize {
+    let mut turned = 0;
+    for file in fs::read_dir(dir.join("log")).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(text.len()).position(|part| part == text) {
+            bytes[at] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            turned += 1;
+        }
+    }
+    turned
+}
+
+#[test]
+fn a_store_goes_on_without_a_log_that_is_damaged_when_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    old_store(dir);
+    let mut disk = opened(dir);
+    put(&mut disk, b"b", b"here is the bit that turns");
+    put(&mut disk, b"c", b"3");
+    disk.close().unwrap();
+    drop(disk);
+    assert_eq!(turn_in_log(dir, b"here is the bit that turns"), 1);
+    let what = damage(dir);
+    assert!(what.contains("was durable and is not whole"), "{what}");
+    let ignoring = Options { ignore_damage: true, ..options(dir) };
+    let disk = open(&ignoring).unwrap();
+    // Markers of no channel are not copied, and its key for names is the same.
+    assert_eq!(disk.get(StoreKeyspace::Meta, key::NAME_KEY).unwrap(), Some(vec![3; 16]));
+    drop(disk);
+    assert!(dir.join("log.damaged-1").is_dir() && dir.join("db.damaged-1").is_dir());
+    let mut disk = opened(dir);
+    put(&mut disk, b"d", b"4");
+    drop(disk);
+    check(&opened(dir), b"d", Some(b"4"));
+}
+
+/// What is in the log alone is looked at, too, and stays there.
+#[test]
+fn a_store_at_rest_shows_what_only_its_log_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let mut disk = opened(dir);
+    // Its log's id is in a table.
+    disk.reclaim().unwrap();
+    for number in 0..50_u8 {
+        put(&mut disk, &[b'k', number], &[number; 300]);
+    }
+    drop(disk);
+    empty_journals(dir);
+    for _ in 0..2 {
+        let disk = open_at_rest(&options(dir), BackgroundThreads::None).unwrap();
+        let all = KeyRange { first: vec![0], last: vec![255; 60] };
+        let mut seen = 0;
+        let scanned =
+            disk.scan(StoreKeyspace::Markers, &all, ReadOrder::NewestFirst, &mut |key, value| {
+                seen += 1;
+                assert_eq!((key[0], value), (b'k', &[50 - seen; 300][..]));
+                std::ops::ControlFlow::Continue(())
+            });
+        scanned.unwrap();
+        assert_eq!(seen, 50);
+    }
+}
