@@ -12,6 +12,7 @@ mod signals;
 
 pub mod log;
 pub mod log_disk;
+pub mod runs;
 
 pub mod logs;
 pub mod metrics;

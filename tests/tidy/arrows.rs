@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("lane", "base"),
     ("log", "base"),
     ("log_disk", "log"),
+    ("runs", "base log"),
     ("logs", "base signals clock"),
     ("ring", "base metrics clock"),
     ("ws", "base"),
@@ -92,6 +93,7 @@ const ORDERS: &[(&str, &str)] = &[
         "position batch page manifest disk options read_plan segments segment_pool manifest_writer window \
          scan machine opening",
     ),
+    ("runs", "entry disk block index trailer writer entry_sorter run cursor"),
     (
         "store",
         "fault change messages options disk key record engine simulated changes_log follower logged_disk \
@@ -120,7 +122,7 @@ const ORDERS: &[(&str, &str)] = &[
 ];
 
 /// These decide and never act: modules, and rooms of modules.
-const PURE: &str = "base log blocks ws wire auth hook presence_feed session room shard api console top config alert/options alert/model \
+const PURE: &str = "base log runs blocks ws wire auth hook presence_feed session room shard api console top config alert/options alert/model \
                     alert/message alert/core";
 
 /// What acts, by the beginning of its path.
