@@ -177,6 +177,30 @@ fn the_doctor_says_what_is_there_and_1_when_it_cannot_work() {
 }
 
 #[test]
+fn the_doctor_measures_the_disk_of_a_store_and_leaves_nothing_on_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = folder.path().join("store");
+    let settings = |kept: u32| {
+        format!(
+            "[[auth.keys]]\nalgorithm = \"HS256\"\nsecret = \"{}\"\n[store]\ndir = \"{}\"\n\
+             [[namespaces]]\nname = \"chat\"\nhistory_count_max = {kept}\n",
+            "s".repeat(40),
+            store.display()
+        )
+    };
+    let told = |kept, words: &[&str]| {
+        let file = write(folder.path(), "r.toml", &settings(kept));
+        check(&["doctor", "--connections", "10", "--config", &file], 0, words, &[])
+    };
+    told(9, &["store.dir: synced writes", "not measured: No such file or directory"]);
+    fs::create_dir(&store).expect("it can be made");
+    let text = told(9, &["store.dir: file system", &*store.to_string_lossy()]);
+    assert!(text.contains(" writes of 4 KiB)") || text.contains("which is memory"), "{text}");
+    assert_eq!(fs::read_dir(&store).expect("it is there").count(), 0);
+    assert!(!told(0, &[]).contains("store.dir"), "nothing is kept");
+}
+
+#[test]
 fn the_development_server_warns_starts_and_drains() {
     let [listen, admin] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -54,7 +54,7 @@ const MAY_USE: &[(&str, &str)] = &[
     (
         "cli",
         "base metrics ring ws wire auth session room store shard console admin server alert probe top config \
-         outbound logs signals clock",
+         outbound log log_disk logs signals clock",
     ),
 ];
 

@@ -1,10 +1,13 @@
 //! `rookery doctor`: whether this machine can hold so many connections.
 //!
-//! `facts` reads what is there, `findings` decides what it means.
+//! `facts` reads what is there, `findings` decides what it means; where messages are kept,
+//! `disk_facts` and `disk_findings` do so for the disk of the store, which is written to for a moment.
 //!
-//! Deliberately absent: changing anything. Each finding has the command that
+//! Deliberately absent: changing anything else. Each finding has the command that
 //! does, and tuning/ has scripts that can also undo it.
 
+mod disk_facts;
+mod disk_findings;
 mod facts;
 mod findings;
 
@@ -14,6 +17,8 @@ use serde::Serialize;
 use super::output::print;
 use super::{Configured, FAILED, OK};
 use crate::config::Config;
+use disk_facts::DiskFacts;
+use disk_findings::examine_disk;
 use facts::Facts;
 use findings::{Finding, Severity, examine};
 
@@ -46,7 +51,10 @@ pub(super) fn run(arguments: DoctorArguments) -> u8 {
     if let Some(connections) = arguments.connections {
         config.server.connections_max = connections;
     }
-    let findings = examine(&config, &Facts::read());
+    let mut findings = examine(&config, &Facts::read());
+    if let Some(store) = config.store() {
+        findings.extend(examine_disk(&DiskFacts::read(&store.dir)));
+    }
     let works = findings.iter().all(|finding| finding.grade != Severity::Blocks);
     let connections = config.server.connections_max;
     let report = Report { connections, works, findings: &findings };
