@@ -203,8 +203,9 @@ pub fn run(setup: ServerSetup) -> Result<ServerEnd, StartError> {
     ring::KernelIo::new(&plan.ring(&setup.ring), crate::metrics::Cells::new().claim().into())
         .map_err(|refusal| StartError::ring(refusal, &plan, &setup.ring))?;
     // Before descriptor tables split: cores wake this runtime by descriptor.
-    // Each core has a helper of glommio's beside it, and the store a worker.
-    let runtime = control_runtime(2 * plan.cores.len() + 2);
+    // Each core has a helper of glommio's beside it. The store has its own, a worker of the
+    // database's, one that applies to that what the log has, and two of the log's.
+    let runtime = control_runtime(2 * plan.cores.len() + 5);
     let runtime = runtime.map_err(StartError::Runtime)?;
     let ended = runtime.block_on(control::run(setup, plan));
     // A profile that is being made, or a file on a disk that hangs, is nothing to wait for.
