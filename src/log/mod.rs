@@ -40,7 +40,7 @@ pub use machine::{AppendError, LogCore, LogState};
 pub use manifest::{MANIFEST_BYTES, ManifestPlace, SegmentId};
 pub use opening::{open, segment_pages};
 pub use options::{DEPTH, Options, RESERVED_SEGMENTS};
-pub use page::{PAGE_BYTES, PageBuffer};
+pub use page::{PAGE_BYTES, PageBuffer, disk_bytes};
 pub use position::{LogPosition, PARTITIONS, Partition};
 pub use read_plan::{ReadPlan, ReadPlanError};
 pub use scan::LogOpenError;

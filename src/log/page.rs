@@ -36,6 +36,11 @@ pub const fn pages_of(batch_bytes: usize) -> u32 {
     batch_bytes.div_ceil(CONTENT_BYTES) as u32
 }
 
+/// Bytes on the disk of a batch with so many sealed bytes.
+pub const fn disk_bytes(batch_bytes: usize) -> usize {
+    pages_of(batch_bytes) as usize * PAGE_BYTES
+}
+
 /// One use of a segment: 64 bits that are drawn for it, and that stand in the manifest alone.
 /// What was written in another life is not read in this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

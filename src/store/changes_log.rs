@@ -16,7 +16,7 @@
 //!
 //! Deliberately absent: where batches go (`logged_disk`).
 
-use crate::log::{LogBatch, Partition, SealedBatch};
+use crate::log::{self, LogBatch, Partition, SealedBatch};
 
 use super::disk::{Batch, StoreKeyspace};
 
@@ -126,12 +126,19 @@ pub struct GroupReader {
     log_id: u64,
     /// The batches of a group so far; empty between groups.
     begun: Vec<Vec<u8>>,
+    /// What comes first may be the rest of a group whose beginning the log has let go.
+    begins_within: bool,
 }
 
 impl GroupReader {
-    /// For the log with this id.
+    /// For the log with this id, from the beginning of a group on.
     pub fn new(log_id: u64) -> GroupReader {
-        GroupReader { log_id, begun: Vec::new() }
+        GroupReader { log_id, begun: Vec::new(), begins_within: false }
+    }
+
+    /// The same from any batch on: the rest of a group whose beginning is gone counts for nothing.
+    pub fn within(log_id: u64) -> GroupReader {
+        GroupReader { begins_within: true, ..GroupReader::new(log_id) }
     }
 
     /// The next batch of the log, which was read and is whole; the group that ends with it.
@@ -146,6 +153,9 @@ impl GroupReader {
         if begins {
             // What stood before it was never whole, and nobody was told that it is.
             self.begun.clear();
+            self.begins_within = false;
+        } else if self.begins_within {
+            return Ok(None);
         } else if self.begun.is_empty() {
             return Err(ChangesError::Damaged);
         }
@@ -167,9 +177,9 @@ impl GroupReader {
 }
 
 impl ChangeGroup {
-    /// Bytes of its batches.
-    pub fn bytes(&self) -> usize {
-        self.batches.iter().map(Vec::len).sum()
+    /// Bytes that its batches take on the disk.
+    pub fn disk_bytes(&self) -> usize {
+        self.batches.iter().map(|batch| log::disk_bytes(batch.len())).sum()
     }
 
     /// Its changes.
@@ -331,6 +341,13 @@ mod tests {
         assert_eq!(reader.next(other[0].clone()), Err(ChangesError::OtherLog));
         let own = sealed(&batch, STORE, &mut last);
         assert_eq!(reader.next(own[1].clone()), Err(ChangesError::Damaged), "no beginning");
+        let mut within = GroupReader::within(STORE);
+        for batch in &own[1..] {
+            assert_eq!(within.next(batch.clone()), Ok(None), "the beginning was let go");
+        }
+        let found = own.iter().filter_map(|batch| within.next(batch.clone()).unwrap());
+        assert_eq!(found.count(), 1, "and the next group counts");
+        assert_eq!(within.next(own[1].clone()), Err(ChangesError::Damaged));
         for record in [&[9_u8][..], &[], &[PUT, b'0', 9, 0, 1], &[PUT, b'?', 0, 0], &[REMOVE]] {
             let mut wrong = LogBatch::new(BATCH_BYTES);
             let begin = [&[BEGIN][..], &STORE.to_le_bytes()].concat();

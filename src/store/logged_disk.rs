@@ -24,7 +24,7 @@ mod tests;
 use std::sync::Arc;
 
 use crate::log::{
-    AppendError, AppendSync, LogBatch, LogCommand, LogCore, LogDisk, LogEvent, LogPosition,
+    self, AppendError, AppendSync, LogBatch, LogCommand, LogCore, LogDisk, LogEvent, LogPosition,
     LogState, PageBuffer, ReadPlanError, open,
 };
 
@@ -109,6 +109,15 @@ struct Layer {
     since_ms: u64,
 }
 
+/// Where reading the log again begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReadFrom {
+    /// At the beginning of a group.
+    Group,
+    /// At the first batch that is there, which may be within one.
+    AnyBatch,
+}
+
 /// How far the follower is.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
@@ -181,9 +190,9 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
         let lives = self.port.lives().map_err(LoggedOpenError::Disk)?;
         let log = open(self.port.disk(), self.setup.options, lives);
         let log = log.map_err(LoggedOpenError::Log)?;
-        let applied = self.follower.applied().map_err(LoggedOpenError::Disk)?;
+        let known = self.follower.applied().map_err(LoggedOpenError::Disk)?;
         let (first, last) = (log.first().sequence, log.last().sequence);
-        let applied = applied.unwrap_or(first - 1);
+        let applied = known.unwrap_or(first - 1);
         if last < applied {
             return Err(LoggedOpenError::LogTooShort(last, applied));
         }
@@ -196,12 +205,18 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
         self.failure = None;
         // What the follower had of it may be in a cache only.
         self.make_checkpoint();
-        self.read_behind(applied.max(first - 1))
+        match known {
+            Some(applied) if !self.has_gap => self.read_behind(applied, ReadFrom::Group),
+            Some(_) | None => self.read_behind(first - 1, ReadFrom::AnyBatch),
+        }
     }
 
     /// Reads everything behind a sequence, and gives it to the follower.
-    fn read_behind(&mut self, mut after: u64) -> Result<(), LoggedOpenError> {
-        let mut groups = GroupReader::new(self.setup.log_id);
+    fn read_behind(&mut self, mut after: u64, from: ReadFrom) -> Result<(), LoggedOpenError> {
+        let mut groups = match from {
+            ReadFrom::Group => GroupReader::new(self.setup.log_id),
+            ReadFrom::AnyBatch => GroupReader::within(self.setup.log_id),
+        };
         loop {
             let log = self.log.as_ref().expect("it is open");
             let plan = match log.read_plan(LogPosition::of_file(after), READ_BYTES) {
@@ -222,7 +237,7 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
                 };
                 let mut changes = group.changes().map_err(LoggedOpenError::Changes)?;
                 self.wait_for_follower().map_err(LoggedOpenError::Disk)?;
-                self.absorb(&mut changes, group.last, group.bytes());
+                self.absorb(&mut changes, group.last, group.disk_bytes());
             }
         }
     }
@@ -284,8 +299,8 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
     }
 
     fn unapplied_bytes(&self) -> usize {
-        let frozen = self.frozen.as_ref().map_or(0, |(changes, _)| changes.bytes());
-        self.active.changes.bytes() + frozen
+        let frozen = self.frozen.as_ref().map_or(0, |(_, log_bytes)| *log_bytes);
+        self.active.log_bytes + frozen
     }
 
     fn works(&self) -> Result<(), DiskError> {
@@ -482,7 +497,7 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
             }
             false
         })?;
-        let log_bytes = parts.iter().map(LogBatch::sealed_bytes).sum();
+        let log_bytes = parts.iter().map(|part| log::disk_bytes(part.sealed_bytes())).sum();
         self.spare.extend(parts.into_iter().map(LogBatch::into_bytes));
         self.spare.truncate(SPARE_BATCHES);
         self.absorb(batch, last.sequence, log_bytes);

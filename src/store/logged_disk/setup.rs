@@ -8,12 +8,12 @@ use super::super::changes_log::ChangesError;
 use super::super::disk::DiskError;
 use crate::log::{LogOpenError, Options};
 
-/// How much waits.
+/// How much waits, in bytes that it takes in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoggedLimits {
-    /// Bytes of changes that are not applied: at that, commits wait.
+    /// What is not applied: at that, commits wait.
     pub unapplied_bytes_max: usize,
-    /// Bytes of the log that are applied since the last checkpoint: at that, the next one is made.
+    /// What is applied since the last checkpoint: at that, the next one is made.
     pub checkpoint_bytes: usize,
 }
 
