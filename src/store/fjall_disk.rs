@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, PinningPolicy};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::disk::{
     Batch, Capacity, Disk, DiskError, KeyRange, ScanCallback, StoreKeyspace, SuspectedLoss,
@@ -333,23 +333,31 @@ impl Handles {
         }
     }
 
-    /// Adds what is done to a key.
-    fn add(
+    /// Writes changes, wholly or not at all, and with them up to which sequence of the log it has
+    /// everything then. Without a mode they stay in the process until the next sync.
+    fn write(
         &self,
-        writes: &mut OwnedWriteBatch,
-        space: StoreKeyspace,
-        key: &[u8],
-        value: Option<&[u8]>,
-    ) {
-        let keyspace = self.keyspace(space);
-        let key = match prefix(space) {
-            [] => fjall::Slice::from(key),
-            prefix => fjall::Slice::from([prefix, key].concat()),
-        };
-        match value {
-            Some(value) => writes.insert(keyspace, key, value),
-            None => writes.remove(keyspace, key),
+        changes: &Batch,
+        applied: Option<u64>,
+        mode: Option<PersistMode>,
+    ) -> Result<(), DiskError> {
+        self.wait_for_buffer(BUFFER_BYTES_MAX)?;
+        let mut writes = self.db.batch().durability(mode);
+        for (space, key, value) in changes.iter() {
+            let keyspace = self.keyspace(space);
+            let key = match prefix(space) {
+                [] => fjall::Slice::from(key),
+                prefix => fjall::Slice::from([prefix, key].concat()),
+            };
+            match value {
+                Some(value) => writes.insert(keyspace, key, value),
+                None => writes.remove(keyspace, key),
+            }
         }
+        if let Some(sequence) = applied {
+            self.add_applied(&mut writes, sequence);
+        }
+        writes.commit().map_err(unwritten)
     }
 
     /// Waits until the worker has written out enough. `commit` waits for nothing
@@ -461,17 +469,11 @@ impl Disk for FjallDisk {
     }
 
     fn commit(&mut self, batch: &mut Batch, durable: SyncMode) -> Result<(), DiskError> {
-        let handles = self.handles()?;
-        handles.wait_for_buffer(BUFFER_BYTES_MAX)?;
         let mode = match durable {
             SyncMode::Now => PersistMode::SyncData,
             SyncMode::Later => PersistMode::Buffer,
         };
-        let mut writes = handles.db.batch().durability(Some(mode));
-        for (space, key, value) in batch.iter() {
-            handles.add(&mut writes, space, key, value);
-        }
-        writes.commit().map_err(unwritten)
+        self.handles()?.write(batch, None, Some(mode))
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {

@@ -1,8 +1,9 @@
 //! A fjall database behind the log: a thread applies changes to it, in their order and without a
 //! sync, and makes checkpoints.
 //!
-//! The sequence up to which it has everything is written with them, once in either keyspace: each of the two is written out to tables by itself, so after a power cut either one
-//! may be ahead of the journal, and the lower of the two sequences counts.
+//! The sequence up to which it has everything is written with them, once in either keyspace: each
+//! of the two is written out to tables by itself, so after a power cut either one may be ahead of
+//! the journal, and the lower of the two sequences counts.
 //!
 //! Deliberately absent: the log, and what is read of it again (`logged_disk`).
 
@@ -175,10 +176,12 @@ fn work(
 ) {
     for order in orders {
         let event = match order {
-            Order::Apply(changes, sequence) => handles.apply(&changes, sequence).map(|()| {
-                applied = sequence;
-                FollowerEvent::Applied(sequence)
-            }),
+            Order::Apply(changes, sequence) => {
+                handles.write(&changes, Some(sequence), None).map(|()| {
+                    applied = sequence;
+                    FollowerEvent::Applied(sequence)
+                })
+            }
             Order::Dispose(changes) => {
                 drop(changes);
                 continue;
@@ -205,17 +208,6 @@ impl Handles {
         let in_messages = read(self.messages.get(APPLIED_IN_MESSAGES)?);
         let in_records = read(self.records.get(APPLIED_IN_RECORDS)?);
         Ok(in_messages.min(in_records))
-    }
-
-    /// Applies changes, wholly or not at all.
-    fn apply(&self, changes: &Batch, sequence: u64) -> Result<(), DiskError> {
-        self.wait_for_buffer(super::BUFFER_BYTES_MAX)?;
-        let mut writes = self.db.batch();
-        for (space, key, value) in changes.iter() {
-            self.add(&mut writes, space, key, value);
-        }
-        self.add_applied(&mut writes, sequence);
-        writes.commit().map_err(unwritten)
     }
 
     /// Adds the sequence up to which it has everything.
