@@ -58,26 +58,21 @@ impl LogPort for LogFilesPort {
     }
 
     fn begin(&mut self, command: LogCommand) {
-        match (&command, &mut self.workers) {
-            (LogCommand::Zero { .. } | LogCommand::WriteManifest { .. }, Some(workers)) => {
-                workers.begin(command);
-                self.under_way += 1;
-            }
-            (
-                LogCommand::Write { .. }
-                | LogCommand::Flush { .. }
-                | LogCommand::Zero { .. }
-                | LogCommand::WriteManifest { .. },
-                _,
-            ) => {
-                let result = self.files.run(&command);
-                if let Err(error) = result {
-                    let said = self.files.failure().unwrap_or_default();
-                    tracing::error!(?error, "the store's log could not be written: {said}");
-                }
-                self.done.push_back(command.answered(result));
-            }
+        let workers = match &command {
+            LogCommand::Write { .. } | LogCommand::Flush { .. } => None,
+            LogCommand::Zero { .. } | LogCommand::WriteManifest { .. } => self.workers.as_mut(),
+        };
+        if let Some(workers) = workers {
+            workers.begin(command);
+            self.under_way += 1;
+            return;
         }
+        let result = self.files.run(&command);
+        if let Err(error) = result {
+            let said = self.files.failure().unwrap_or_default();
+            tracing::error!(?error, "the store's log could not be written: {said}");
+        }
+        self.done.push_back(command.answered(result));
     }
 
     fn poll(&mut self) -> Option<LogEvent> {
