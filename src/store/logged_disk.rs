@@ -109,15 +109,6 @@ struct Layer {
     since_ms: u64,
 }
 
-/// Where reading the log again begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReadFrom {
-    /// At the beginning of a group.
-    Group,
-    /// At the first batch that is there, which may be within one.
-    AnyBatch,
-}
-
 /// How far the follower is.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
@@ -205,18 +196,19 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
         self.failure = None;
         // What the follower had of it may be in a cache only.
         self.make_checkpoint();
+        let log_id = self.setup.log_id;
         match known {
-            Some(applied) if !self.has_gap => self.read_behind(applied, ReadFrom::Group),
-            Some(_) | None => self.read_behind(first - 1, ReadFrom::AnyBatch),
+            Some(applied) if !self.has_gap => self.read_behind(applied, GroupReader::new(log_id)),
+            Some(_) | None => self.read_behind(first - 1, GroupReader::within(log_id)),
         }
     }
 
     /// Reads everything behind a sequence, and gives it to the follower.
-    fn read_behind(&mut self, mut after: u64, from: ReadFrom) -> Result<(), LoggedOpenError> {
-        let mut groups = match from {
-            ReadFrom::Group => GroupReader::new(self.setup.log_id),
-            ReadFrom::AnyBatch => GroupReader::within(self.setup.log_id),
-        };
+    fn read_behind(
+        &mut self,
+        mut after: u64,
+        mut groups: GroupReader,
+    ) -> Result<(), LoggedOpenError> {
         loop {
             let log = self.log.as_ref().expect("it is open");
             let plan = match log.read_plan(LogPosition::of_file(after), READ_BYTES) {
