@@ -27,10 +27,9 @@ pub type StoreDisk = LoggedDisk<LogFilesPort, FjallFollower>;
 /// The format of a store without a log.
 pub(super) const FORMAT_WITHOUT_LOG: u32 = 1;
 
-/// Opens the store of a directory, or makes one where there is none. A damaged one is refused.
+/// Opens the store of a directory, whose database is there. A damaged one is refused.
 pub(super) fn open_whole(options: &Options) -> Result<StoreDisk, OpenError> {
     let dir = &options.dir;
-    FjallDisk::make_if_missing(options)?;
     if !FjallDisk::has_log(dir)? {
         prepare_for_log(options)?;
     }
