@@ -81,12 +81,11 @@ class StoppedCore(Fault):
     has_snapshot = False
     seen_s_max = 30
     window_s = 400
-    core = 1
     # Until its consequences would be told, were they told.
     stopped_s = 240
 
     def break_(self):
-        self.over_at = self.stack.stop_core(self.core, self.stopped_s)
+        self.over_at = self.stack.stop_probed_core(self.stopped_s)
 
 
 class PanicBurst(Fault):
@@ -208,7 +207,7 @@ class DeadBridge(Fault):
 
     def break_(self):
         self.stack.kill("bridge")
-        self.over_at = self.stack.stop_core(self.core, self.stopped_s)
+        self.over_at = self.stack.stop_probed_core(self.stopped_s)
 
     def on_alert(self):
         self.stack.start_bridge()

@@ -49,6 +49,10 @@ PORTS = {
 # From one round of the probe to the next.
 PROBE_S = 10
 
+# The core that serves the probe, and that is stopped: peers are steered to the core that takes
+# their packets, so a probe that goes wherever the scheduler likes may never meet this one.
+PROBED_CORE = 1
+
 # Without the watchdog for so long, the bridge says so.
 DEADMAN_S = 180
 
@@ -279,11 +283,11 @@ class Stack:
 
     # --- what is broken ---------------------------------------------------------------
 
-    def stop_core(self, core, shipped_s):
+    def stop_probed_core(self, shipped_s):
         """Keeps a core from its work, and says until when. However short the lapse makes
         that, the alert waits until 5 s have passed."""
         seconds = round(self.seconds(shipped_s)) + 12
-        self.rookery.debug(f"faults/block?core={core}&seconds={seconds}", "POST")
+        self.rookery.debug(f"faults/block?core={PROBED_CORE}&seconds={seconds}", "POST")
         return time.monotonic() + seconds
 
     # --- the disk -------------------------------------------------------------------
@@ -360,7 +364,10 @@ class Stack:
 
     def start_probe(self):
         """Two clients from outside; ready when they could chat."""
-        command = [self.binaries / "rookery", "probe", "--server", self.clients_url]
+        # Where this CPU is missing peers are not steered, and the probe meets every core.
+        stays = ["taskset", "--cpu-list", PROBED_CORE]
+        command = stays if PROBED_CORE in os.sched_getaffinity(0) else []
+        command += [self.binaries / "rookery", "probe", "--server", self.clients_url]
         command += ["--config", self.home / "rookery.toml"]
         command += ["--interval-s", max(round(self.seconds(PROBE_S)), 1), "--limit-ms", 1000]
         command += ["--listen", f"127.0.0.1:{self.ports['probe']}"]
