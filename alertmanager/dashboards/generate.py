@@ -446,6 +446,38 @@ def store(board):
                 "bytes", help_of("chat_store_used_bytes", "chat_store_free_bytes"), stacked=True)
 
 
+def store_log(board):
+    board.row("Log of the store", False)
+    name = "chat_store_log_batches_total"
+    board.panel("Batches of the log", [(rate(name, "instance"), "{{instance}}")], "cps", help_of(name))
+    name = "chat_store_log_bytes_total"
+    board.panel("Bytes of the log", [(rate(name, "instance"), "{{instance}}")], "Bps", help_of(name))
+    name = "chat_store_log_sync_seconds"
+    board.panel("Synced writes", [
+        (quantile(name, "instance", q="0.5"), "{{instance}}: p50"),
+        (quantile(name, "instance", q="0.99"), "{{instance}}: p99"),
+    ], "s", help_of(name) + " Above 0.1 s somebody is told.", steps=[("green", None), ("orange", 0.1)])
+    waits, limit = "chat_store_log_unapplied_bytes", "chat_store_log_unapplied_limit_bytes"
+    layers = "chat_store_log_layers_bytes"
+    board.panel("What the database does not have", [
+        (total(waits, "instance"), "{{instance}} in the log"),
+        (total(layers, "instance"), "{{instance}} in memory"),
+        (total(limit, "instance"), "{{instance}} limit"),
+    ], "bytes", help_of(waits, layers, limit))
+    name = "chat_store_log_unapplied_age_seconds"
+    board.panel("Since when it lacks that", [(total(name, "instance"), "{{instance}}")], "s",
+                help_of(name) + " Above 10 s somebody is told.", steps=[("green", None), ("orange", 10)])
+    name = "chat_store_log_segments"
+    board.panel("Segments", [(total(name, "instance, state"), "{{instance}} {{state}}")], "short",
+                help_of(name), stacked=True)
+    name = "chat_store_log_checkpoint_seconds"
+    board.panel("Checkpoints", [(rate(f"{name}_count", "instance"), "{{instance}}")], "cps", help_of(name))
+    board.panel("How long checkpoints take", [(quantile(name, "instance", q="0.99"), "{{instance}}: p99")],
+                "s", help_of(name))
+    name = "chat_store_log_failures_total"
+    board.panel("Segments given up", [(rate(name, "instance"), "{{instance}}")], "cps", help_of(name))
+
+
 def capacity(board):
     board.row("Capacity", False)
     used, limit = "chat_fd_slots_used", "chat_fd_slots_limit"
@@ -569,7 +601,7 @@ def variables():
 
 def dashboard():
     board = Board()
-    for row in (objectives, connections, messages, cores, store, capacity, alert_path, tenants):
+    for row in (objectives, connections, messages, cores, store, store_log, capacity, alert_path, tenants):
         row(board)
     made = {
         "uid": "rookery",

@@ -17,8 +17,8 @@ use rookery::room::Namespace;
 use rookery::session::{NameKey, namespace_of};
 use rookery::store::{
     Batch, Capacity, Crash, Disk, DiskError, DiskFaultProfile, Engine, EngineSetup, KeyRange,
-    Options, ReadOrder, Retention, ScanCallback, SimulatedDisk, StoreError, StoreKeyspace,
-    StoreReply, StoreRequest, StoreResult, SyncMode,
+    LogActivity, Options, ReadOrder, Retention, ScanCallback, SimulatedDisk, StoreError,
+    StoreKeyspace, StoreReply, StoreRequest, StoreResult, SyncMode,
 };
 
 use crate::digest::Digest;
@@ -114,6 +114,10 @@ impl Disk for WatchedDisk {
 
     fn boot_id(&self) -> u64 {
         self.disk.boot_id()
+    }
+
+    fn take_log_activity(&mut self) -> LogActivity {
+        self.disk.take_log_activity()
     }
 
     fn reclaim(&mut self) -> Result<(), DiskError> {

@@ -56,6 +56,17 @@ pub enum LogState {
     Ended,
 }
 
+/// Segments of a log, by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SegmentCounts {
+    /// They have batches that somebody may read, or the next ones go there.
+    pub used: usize,
+    /// Nobody reads their batches any more, and they were not let go.
+    pub waiting: usize,
+    /// They have nothing.
+    pub free: usize,
+}
+
 /// A log that is open.
 #[derive(Debug)]
 pub struct LogCore {
@@ -233,6 +244,13 @@ impl LogCore {
             self.window.want_sync();
         }
         self.drive(commands);
+    }
+
+    /// How many segments there are, where nobody reads batches before this one.
+    pub fn segment_counts(&self, unread: LogPosition) -> SegmentCounts {
+        let waiting = self.segments.count_below(unread.sequence);
+        let used = self.segments.count() - waiting + usize::from(self.next.is_some());
+        SegmentCounts { used, waiting, free: self.pool.spares_count() }
     }
 
     /// How to read batches behind `after`, which may be the default: durable ones only, within

@@ -36,7 +36,7 @@ pub(crate) mod tests;
 
 pub use batch::{BATCH_BYTES_MAX, BatchFullError, LogBatch, SealError, SealedBatch};
 pub use disk::{LogCommand, LogDisk, LogDiskError, LogEvent, SegmentFile, WriteMode};
-pub use machine::{AppendError, LogCore, LogState};
+pub use machine::{AppendError, LogCore, LogState, SegmentCounts};
 pub use manifest::{MANIFEST_BYTES, ManifestPlace, SegmentId};
 pub use opening::{open, segment_pages};
 pub use options::{DEPTH, Options, RESERVED_SEGMENTS};

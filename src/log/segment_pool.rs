@@ -38,6 +38,11 @@ impl SegmentPool {
         SegmentPool { spares, known, making: None, segments_max, paused_until_ms: 0 }
     }
 
+    /// Segments that are spare.
+    pub fn spares_count(&self) -> usize {
+        self.spares.len()
+    }
+
     /// One for the log to go on in. Those that are reserved stay.
     pub fn take(&mut self) -> Option<SegmentId> {
         if self.spares.len() <= RESERVED_SEGMENTS {

@@ -138,9 +138,19 @@ impl Segments {
     /// Forgets segments whose batches are all before this sequence, and returns them; never the
     /// one that is written.
     pub fn let_go(&mut self, below: u64) -> Vec<SegmentId> {
-        let old = self.all.iter().take(self.all.len() - 1);
-        let count = old.take_while(|segment| segment.last() < below).count();
+        let count = self.count_below(below);
         self.all.drain(..count).map(|segment| segment.id()).collect()
+    }
+
+    /// Segments whose batches are all before this sequence, without the one that is written.
+    pub fn count_below(&self, below: u64) -> usize {
+        let old = self.all.iter().take(self.all.len() - 1);
+        old.take_while(|segment| segment.last() < below).count()
+    }
+
+    /// All of them.
+    pub fn count(&self) -> usize {
+        self.all.len()
     }
 
     /// As a manifest has them. Those behind which writing went on are sealed where all is durable.
@@ -219,6 +229,8 @@ mod tests {
         assert_eq!(sealed(&all, 2), [Some(2), None, None]);
         assert_eq!(sealed(&all, 1), [None, None, None]);
         assert_eq!(all.plan(3, 5, 9).map(|plan| plan.segment()), Some(SegmentId(3)));
+        assert_eq!([1, 2, 3, 4, 99].map(|below| all.count_below(below)), [0, 0, 1, 2, 2]);
+        assert_eq!(all.count(), 3);
         assert!(all.let_go(2).is_empty());
         assert_eq!(all.let_go(3), [SegmentId(1)]);
         assert_eq!(all.first(), 3);

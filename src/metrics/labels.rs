@@ -516,6 +516,18 @@ label! {
     }
 }
 
+label! {
+    /// What a segment of the store's log is for.
+    LogSegmentState {
+        /// It has what the database does not have yet, or is written.
+        Used = "used",
+        /// The database has all of it; a checkpoint lets it go.
+        Waiting = "waiting",
+        /// It has nothing.
+        Free = "free",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

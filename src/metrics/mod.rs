@@ -47,8 +47,9 @@ pub use hook_labels::{FeedOutcome, Hook, HookMiss};
 pub use labels::{
     AcceptFailure, Agent, BackendMethod, BackendOutcome, Blame, BlockKind, ChatType, CloseReason,
     DeadLetterReason, DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage,
-    HeartbeatOutcome, LaneKind, LostLine, Page, Protocol, PublishResult, Recovery, RejectReason,
-    Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected, TenantOutcome, TokenClaim,
+    HeartbeatOutcome, LaneKind, LogSegmentState, LostLine, Page, Protocol, PublishResult, Recovery,
+    RejectReason, Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected,
+    TenantOutcome, TokenClaim,
 };
 pub use pulse::{CoreWork, PulseReading, TurnPhase};
 pub use reading::TenantReading;

@@ -29,12 +29,12 @@ use crate::base::limits::{STORE_LANE_BATCH_ITEMS_MAX, STORE_LANE_BATCHES_MAX, TU
 use crate::clock::{now, unix_ms};
 use crate::lane::{self, LaneLimits, LaneSender, Mailbox};
 use crate::metrics::{
-    Cells, Counter, DeadLetterReason, FlightCause, FlightRecord, Gauge, Histogram, MetricsWriter,
-    StoreFailure,
+    Cells, Counter, DeadLetterReason, FlightCause, FlightRecord, Gauge, Histogram, LogSegmentState,
+    MetricsWriter, StoreFailure,
 };
 use crate::store::{
-    DeadLetterTotals, Disk, Engine, OpenError, StoreCounts, StoreError, StoreReply, StoreRequest,
-    TurnResult,
+    DeadLetterTotals, Disk, Engine, LogActivity, LogWrites, OpenError, SegmentCounts, StoreCounts,
+    StoreError, StoreReply, StoreRequest, TurnResult,
 };
 
 /// The bound of one lane to the store, or back.
@@ -181,6 +181,7 @@ fn serve<D: Disk>(
             notices.tell(&engine);
         }
         published = store_status.publish(&metrics, &engine, published);
+        publish_log(&metrics, &engine.disk_mut().take_log_activity());
         for (ShardId(shard), reply) in replies.drain(..) {
             answers[usize::from(shard)].waiting.push(reply);
         }
@@ -225,6 +226,33 @@ fn take_requests<D: Disk>(
     }
     requests.name_unblocked(&mut |from| wakers[usize::from(from)].notify());
     taken_count
+}
+
+/// Shows what the store's log did.
+fn publish_log(metrics: &MetricsWriter, activity: &LogActivity) {
+    let LogActivity { writes: LogWrites { batches, bytes, syncs }, failures, checkpoints, backlog } =
+        activity;
+    metrics.add(Counter::StoreLogBatches, *batches);
+    metrics.add(Counter::StoreLogBytes, *bytes);
+    metrics.add(Counter::StoreLogFailures, *failures);
+    for took in syncs {
+        metrics.observe(Histogram::StoreLogSync, took.as_micros() as u64);
+    }
+    for took in checkpoints {
+        metrics.observe(Histogram::StoreLogCheckpoint, took.as_micros() as u64);
+    }
+    let SegmentCounts { used, waiting, free } = backlog.segments;
+    for (gauge, value) in [
+        (Gauge::StoreLogSegments(LogSegmentState::Used), used as u64),
+        (Gauge::StoreLogSegments(LogSegmentState::Waiting), waiting as u64),
+        (Gauge::StoreLogSegments(LogSegmentState::Free), free as u64),
+        (Gauge::StoreLogUnappliedBytes, backlog.unapplied_bytes),
+        (Gauge::StoreLogUnappliedLimitBytes, backlog.unapplied_bytes_max),
+        (Gauge::StoreLogUnappliedAge, backlog.unapplied_age_ms),
+        (Gauge::StoreLogLayersBytes, backlog.layers_bytes),
+    ] {
+        metrics.set(gauge, value);
+    }
 }
 
 impl StoreStatus {

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
+use super::log_activity::LogActivity;
 use super::messages::ReadOrder;
 
 /// Which channels may have lost something that nothing tells of.
@@ -172,6 +173,9 @@ pub trait Disk {
     /// A number that is another one, and never 0, after what was committed and not
     /// synced may have been lost without our doing: in a power cut.
     fn boot_id(&self) -> u64;
+
+    /// What its log did since this was last asked; the default where it has none.
+    fn take_log_activity(&mut self) -> LogActivity;
 }
 
 impl<D: Disk + ?Sized> Disk for Box<D> {
@@ -223,6 +227,10 @@ impl<D: Disk + ?Sized> Disk for Box<D> {
 
     fn boot_id(&self) -> u64 {
         (**self).boot_id()
+    }
+
+    fn take_log_activity(&mut self) -> LogActivity {
+        (**self).take_log_activity()
     }
 }
 

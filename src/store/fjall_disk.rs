@@ -39,6 +39,7 @@ use super::disk::{
     Batch, Capacity, Disk, DiskError, KeyRange, ScanCallback, StoreKeyspace, SuspectedLoss,
     SyncMode,
 };
+use super::log_activity::LogActivity;
 use super::messages::ReadOrder;
 use super::{OpenError, Options};
 
@@ -540,5 +541,9 @@ impl Disk for FjallDisk {
 
     fn boot_id(&self) -> u64 {
         layout::boot()
+    }
+
+    fn take_log_activity(&mut self) -> LogActivity {
+        LogActivity::default()
     }
 }

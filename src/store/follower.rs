@@ -4,6 +4,7 @@
 //! Deliberately absent: the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::disk::{Batch, Disk, DiskError};
 
@@ -12,8 +13,8 @@ use super::disk::{Batch, Disk, DiskError};
 pub enum FollowerEvent {
     /// Changes are applied, and read there: all up to this sequence are.
     Applied(u64),
-    /// All up to this sequence is durable there.
-    CheckpointMade(u64),
+    /// All up to this sequence is durable there, which took so long.
+    CheckpointMade(u64, Duration),
     /// Nothing is applied any more before `reopen`.
     Failed(DiskError),
 }

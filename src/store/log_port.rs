@@ -5,13 +5,16 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 
 use super::disk::DiskError;
+use super::log_activity::{LogWrites, keep_length};
 use super::logged_disk::LogPort;
 use crate::base::Csprng;
-use crate::log::{LogCommand, LogDisk as _, LogEvent};
+use crate::clock::now;
+use crate::log::{LogCommand, LogDisk as _, LogEvent, WriteMode};
 use crate::log_disk::{FileAccess, LogFiles, LogFilesError, LogWorkers};
 
 /// Batches are written by the thread that has this.
@@ -27,6 +30,7 @@ pub struct LogFilesPort {
     under_way: usize,
     /// What was done here.
     done: VecDeque<LogEvent>,
+    writes: LogWrites,
 }
 
 impl LogFilesPort {
@@ -35,7 +39,29 @@ impl LogFilesPort {
         let files = LogFiles::take(dir)?;
         let workers = LogWorkers::start(&files, WRITERS);
         let workers = workers.map_err(|error| LogFilesError::System(dir.to_owned(), error))?;
-        Ok(LogFilesPort { files, workers: Some(workers), under_way: 0, done: VecDeque::new() })
+        Ok(LogFilesPort {
+            files,
+            workers: Some(workers),
+            under_way: 0,
+            done: VecDeque::new(),
+            writes: LogWrites::default(),
+        })
+    }
+
+    /// A command that was done here and took so long.
+    fn note(&mut self, command: &LogCommand, took: Duration) {
+        let LogWrites { batches, bytes, syncs } = &mut self.writes;
+        match command {
+            LogCommand::Write { pages, mode, .. } => {
+                *batches += 1;
+                *bytes += pages.bytes().len() as u64;
+                if *mode == WriteMode::Through {
+                    keep_length(syncs, took);
+                }
+            }
+            LogCommand::Flush { .. } => keep_length(syncs, took),
+            LogCommand::Zero { .. } | LogCommand::WriteManifest { .. } => {}
+        }
     }
 
     /// How it is written and read.
@@ -67,10 +93,14 @@ impl LogPort for LogFilesPort {
             self.under_way += 1;
             return;
         }
+        let began = now();
         let result = self.files.run(&command);
-        if let Err(error) = result {
-            let said = self.files.failure().unwrap_or_default();
-            tracing::error!(?error, "the store's log could not be written: {said}");
+        match result {
+            Ok(()) => self.note(&command, began.elapsed()),
+            Err(error) => {
+                let said = self.files.failure().unwrap_or_default();
+                tracing::error!(?error, "the store's log could not be written: {said}");
+            }
         }
         self.done.push_back(command.answered(result));
     }
@@ -94,6 +124,10 @@ impl LogPort for LogFilesPort {
         let event = self.workers.as_mut()?.wait();
         self.under_way -= 1;
         Some(event)
+    }
+
+    fn take_writes(&mut self) -> LogWrites {
+        std::mem::take(&mut self.writes)
     }
 
     fn restart(&mut self) -> Result<(), DiskError> {

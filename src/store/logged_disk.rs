@@ -15,7 +15,9 @@
 //!
 //! Deliberately absent: files and threads (`LogPort`, `LogFollower`), and what keys mean.
 
+mod activity_counts;
 mod clock;
+mod port;
 mod setup;
 
 #[cfg(test)]
@@ -34,10 +36,12 @@ use super::disk::{
     scan_changed,
 };
 use super::follower::{FollowerEvent, LogFollower};
+use super::log_activity::{LogActivity, LogBacklog};
 use super::messages::ReadOrder;
-use crate::base::Csprng;
+use activity_counts::ActivityCounts;
 use clock::LogClock;
 
+pub use port::LogPort;
 pub use setup::{GapRule, LogSetup, LoggedLimits, LoggedOpenError};
 
 /// Bytes that are read at a time when groups are read again.
@@ -50,30 +54,6 @@ const APPLY_AFTER_MS: u64 = 100;
 /// How long after the last changes that are applied a checkpoint is made, in ms.
 const CHECKPOINT_AFTER_MS: u64 = 10_000;
 
-/// Does what the log wants, some of it on other threads.
-pub trait LogPort {
-    /// Where the log lies.
-    type Disk: LogDisk;
-
-    /// The disk, while nothing is under way that a reader may not see.
-    fn disk(&mut self) -> &mut Self::Disk;
-
-    /// Where lives of segments are drawn from.
-    fn lives(&mut self) -> Result<Csprng, DiskError>;
-
-    /// Begins a command.
-    fn begin(&mut self, command: LogCommand);
-
-    /// A command that is over, if there is one.
-    fn poll(&mut self) -> Option<LogEvent>;
-
-    /// The same, and waits for it; `None` where none is under way.
-    fn wait(&mut self) -> Option<LogEvent>;
-
-    /// After a failure: what was open is opened again. Nothing is under way.
-    fn restart(&mut self) -> Result<(), DiskError>;
-}
-
 /// A log, and what follows it.
 #[derive(Debug)]
 pub struct LoggedDisk<P, F> {
@@ -85,8 +65,9 @@ pub struct LoggedDisk<P, F> {
     /// Changes that the follower was not given yet.
     active: Layer,
     /// Those that it applies.
-    frozen: Option<(Arc<Batch>, usize)>,
+    frozen: Option<FrozenLayer>,
     progress: Progress,
+    counts: ActivityCounts,
     /// Whether the log begins behind what the follower has.
     has_gap: bool,
     /// A failure since the last `reopen`.
@@ -106,6 +87,14 @@ struct Layer {
     /// Bytes that they take in the log.
     log_bytes: usize,
     /// When the first of them came.
+    since_ms: u64,
+}
+
+/// A layer that the follower applies.
+#[derive(Debug)]
+struct FrozenLayer {
+    changes: Arc<Batch>,
+    log_bytes: usize,
     since_ms: u64,
 }
 
@@ -132,6 +121,7 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
             active: Layer::default(),
             frozen: None,
             progress: Progress::default(),
+            counts: ActivityCounts::default(),
             has_gap: false,
             failure: None,
             spare: Vec::new(),
@@ -261,10 +251,10 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
     }
 
     fn apply(&mut self) {
-        let Layer { changes, last, log_bytes, .. } = std::mem::take(&mut self.active);
+        let Layer { changes, last, log_bytes, since_ms } = std::mem::take(&mut self.active);
         let changes = Arc::new(changes);
         self.follower.apply(Arc::clone(&changes), last);
-        self.frozen = Some((changes, log_bytes));
+        self.frozen = Some(FrozenLayer { changes, log_bytes, since_ms });
     }
 
     fn make_checkpoint(&mut self) {
@@ -291,7 +281,7 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
     }
 
     fn unapplied_bytes(&self) -> usize {
-        let frozen = self.frozen.as_ref().map_or(0, |(_, log_bytes)| *log_bytes);
+        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.log_bytes);
         self.active.log_bytes + frozen
     }
 
@@ -319,8 +309,13 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
 
     fn on_log(&mut self, event: LogEvent) {
         let Some(log) = &mut self.log else { return };
+        let has_failed = |log: &LogCore| matches!(log.state(), LogState::Failing | LogState::Ended);
+        let had_failed = has_failed(log);
         log.on_event(event, &mut self.commands);
-        if matches!(log.state(), LogState::Failing | LogState::Ended) {
+        if has_failed(log) {
+            if !had_failed {
+                self.counts.note_failure();
+            }
             self.failure.get_or_insert(DiskError::Broken);
         }
         self.run_commands();
@@ -335,7 +330,7 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
     fn on_follower(&mut self, event: FollowerEvent) {
         match event {
             FollowerEvent::Applied(sequence) => {
-                if let Some((changes, log_bytes)) = self.frozen.take() {
+                if let Some(FrozenLayer { changes, log_bytes, .. }) = self.frozen.take() {
                     self.progress.applied_bytes += log_bytes;
                     self.follower.dispose(changes);
                 }
@@ -347,7 +342,8 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
                     self.make_checkpoint();
                 }
             }
-            FollowerEvent::CheckpointMade(sequence) => {
+            FollowerEvent::CheckpointMade(sequence, took) => {
+                self.counts.note_checkpoint(took);
                 self.progress.makes_checkpoint = false;
                 self.progress.checkpoint = sequence.max(self.progress.checkpoint);
                 if let Some(log) = &mut self.log {
@@ -435,7 +431,7 @@ const SPARE_BATCHES: usize = 16;
 
 impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
     fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
-        let frozen = self.frozen.as_ref().map(|(changes, _)| &**changes);
+        let frozen = self.frozen.as_ref().map(|frozen| &*frozen.changes);
         for layer in [Some(&self.active.changes), frozen].into_iter().flatten() {
             match layer.change_of(space, key) {
                 KeyChange::Put(value) => return Ok(Some(value.to_vec())),
@@ -457,7 +453,7 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
             self.follower.disk().scan(space, range, order, on_entry)
         };
         let mut below = |on_entry: &mut ScanCallback<'_>| match &self.frozen {
-            Some((changes, _)) => scan_changed(changes, (space, range), order, on_entry, applied),
+            Some(frozen) => scan_changed(&frozen.changes, (space, range), order, on_entry, applied),
             None => applied(on_entry),
         };
         scan_changed(&self.active.changes, (space, range), order, on_entry, &mut below)
@@ -566,9 +562,30 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
     fn boot_id(&self) -> u64 {
         self.follower.disk().boot_id()
     }
+
+    fn take_log_activity(&mut self) -> LogActivity {
+        self.counts.take(self.port.take_writes(), self.backlog())
+    }
 }
 
 impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
+    /// How far the follower is behind.
+    fn backlog(&self) -> LogBacklog {
+        let frozen = self.frozen.as_ref();
+        let active_ms = (!self.active.changes.is_empty()).then_some(self.active.since_ms);
+        let since_ms = frozen.map(|frozen| frozen.since_ms).or(active_ms);
+        let frozen_bytes = frozen.map_or(0, |frozen| frozen.changes.bytes());
+        let unread = LogPosition::of_file(self.progress.applied + 1);
+        let segments = self.log.as_ref().map(|log| log.segment_counts(unread));
+        LogBacklog {
+            unapplied_bytes: self.unapplied_bytes() as u64,
+            unapplied_bytes_max: self.setup.limits.unapplied_bytes_max as u64,
+            unapplied_age_ms: since_ms.map_or(0, |since| self.clock.ms().saturating_sub(since)),
+            layers_bytes: (self.active.changes.bytes() + frozen_bytes) as u64,
+            segments: segments.unwrap_or_default(),
+        }
+    }
+
     fn wants_checkpoint(&self) -> bool {
         self.progress.checkpoint < self.progress.applied && !self.progress.makes_checkpoint
     }

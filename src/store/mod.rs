@@ -18,6 +18,7 @@ mod fjall_disk;
 mod follower;
 mod inspect;
 mod key;
+mod log_activity;
 mod log_port;
 mod log_sizes;
 mod logged_disk;
@@ -41,6 +42,7 @@ pub use inspect::{
     CheckFinding, CheckTotals, DeadLetter, DeadLetterFilter, DumpError, Inspection, LossKind,
     StoreStats,
 };
+pub use log_activity::{LogActivity, LogBacklog, LogWrites, SegmentCounts};
 pub use log_port::LogFilesPort;
 pub use logged_disk::LoggedDisk;
 pub use messages::{

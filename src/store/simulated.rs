@@ -15,6 +15,7 @@ use crate::base::Prng;
 use super::disk::{
     Batch, Capacity, Disk, DiskError, KeyRange, ScanCallback, StoreKeyspace, SyncMode,
 };
+use super::log_activity::LogActivity;
 use super::messages::ReadOrder;
 
 /// What may go wrong, in percent of the calls, and how long things take.
@@ -292,6 +293,10 @@ impl Disk for SimulatedDisk {
 
     fn boot_id(&self) -> u64 {
         self.boot_id
+    }
+
+    fn take_log_activity(&mut self) -> LogActivity {
+        LogActivity::default()
     }
 }
 

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -103,6 +104,83 @@ fn a_server_whose_store_does_not_close_says_so_and_ends_by_a_second_signal() {
     // A thread that is held is gone when whoever holds it has heard so.
     assert!(has_ended(store));
     assert_eq!(server.wait().code(), Some(143));
+}
+
+/// Lets a thread stand still in its next call of this number, for so long. `before` happens when
+/// that is sure.
+fn delay_next(thread: libc::pid_t, call: libc::c_long, by: Duration, before: impl FnOnce()) {
+    hold(thread);
+    let ask = |request, data: libc::c_int| {
+        // SAFETY: no memory is involved.
+        let outcome = unsafe { libc::ptrace(request, thread, 0, data) };
+        assert_eq!(outcome, 0, "{}", io::Error::last_os_error());
+    };
+    // Otherwise the kernel does not say which call it is.
+    ask(libc::PTRACE_SETOPTIONS, libc::PTRACE_O_TRACESYSGOOD);
+    let mut before = Some(before);
+    loop {
+        ask(libc::PTRACE_SYSCALL, 0);
+        if let Some(before) = before.take() {
+            before();
+        }
+        assert!(!has_ended(thread), "it stops at each call");
+        let mut at = std::mem::MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
+        let bytes = size_of_val(&at);
+        // SAFETY: the kernel writes at most so many bytes; all zeros are a value of this type.
+        let info = unsafe {
+            let got = libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, thread, bytes, at.as_mut_ptr());
+            assert!(0 < got, "{}", io::Error::last_os_error());
+            at.assume_init()
+        };
+        // SAFETY: where it is the beginning of a call, this is what the kernel wrote.
+        let is_it =
+            info.op == libc::PTRACE_SYSCALL_INFO_ENTRY && unsafe { info.u.entry.nr } == call as u64;
+        if is_it {
+            std::thread::sleep(by);
+            return ask(libc::PTRACE_DETACH, 0);
+        }
+    }
+}
+
+#[test]
+fn writes_of_the_log_show_and_a_disk_that_is_slow_in_their_time() {
+    let kept = Settings::new().with("[[namespaces]]", "durability = \"fsync\"");
+    let server = Server::start(kept);
+    let mut ann = Peer::member(server.address(), "ann", "room:1");
+    let publish = json!({ "publish": { "channel": "room:1", "data": "hello" } });
+    let bytes = server.metric("chat_store_log_bytes_total");
+    let syncs = server.metric("chat_store_log_sync_seconds_count");
+    let batches = server.metric("chat_store_log_batches_total");
+    for _ in 0..5 {
+        let reply = ann.call(publish.clone());
+        assert!(reply["publish"].is_object(), "{reply}");
+    }
+    // Numbers are shown just before the answer leaves the store.
+    let grown = |sample: &str, before: f64| server.metric(sample) - before;
+    assert!(5.0 <= grown("chat_store_log_batches_total", batches));
+    assert!(5.0 <= grown("chat_store_log_sync_seconds_count", syncs));
+    assert!(5.0 * 4_096.0 <= grown("chat_store_log_bytes_total", bytes));
+    assert_eq!(server.metric("chat_store_log_failures_total"), 0.0);
+    assert!(1.0 <= server.metric("chat_store_log_segments{state=\"used\"}"));
+    assert_eq!(server.metric("chat_store_log_unapplied_limit_bytes"), 8.0 * 524_288.0);
+    // The database follows by itself.
+    server.wait_for_metric("chat_store_log_unapplied_bytes", 0.0);
+
+    let slow = |server: &Server| {
+        server.metric("chat_store_log_sync_seconds_count")
+            - server.metric("chat_store_log_sync_seconds_bucket{le=\"0.25\"}")
+    };
+    let before = slow(&server);
+    let store = thread_of(server.pid(), "store");
+    let by = Duration::from_millis(300);
+    delay_next(store, libc::SYS_pwritev2, by, || {
+        ann.send(publish.clone());
+    });
+    // It sees its own messages, too.
+    let answers = std::iter::repeat_with(|| ann.object());
+    let reply = answers.take(99).find(|object| object["push"].is_null()).expect("it is answered");
+    assert!(reply["publish"].is_object(), "{reply}");
+    assert_eq!(slow(&server) - before, 1.0);
 }
 
 #[test]

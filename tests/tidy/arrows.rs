@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("auth", "base"),
     ("hook", "base metrics wire auth"),
     ("presence_feed", "base"),
-    ("store", "base metrics wire log log_disk"),
+    ("store", "base metrics wire log log_disk clock"),
     ("room", "base metrics wire store"),
     ("session", "base metrics blocks ws wire auth hook room store"),
     ("shard", "base metrics blocks ws wire auth hook presence_feed session room store"),
@@ -96,7 +96,7 @@ const ORDERS: &[(&str, &str)] = &[
     ("runs", "entry disk block index trailer writer entry_sorter run cursor"),
     (
         "store",
-        "fault change messages options disk key record engine simulated changes_log follower logged_disk \
+        "fault change messages options log_activity disk key record engine simulated changes_log follower logged_disk \
          log_sizes log_port fjall_disk store_disk inspect salvage opening",
     ),
     (

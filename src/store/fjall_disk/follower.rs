@@ -17,6 +17,7 @@ use fjall::{OwnedWriteBatch, PersistMode};
 use super::super::disk::{Batch, Disk as _, DiskError};
 use super::super::follower::{FollowerEvent, LogFollower};
 use super::{APPLIED_IN_MESSAGES, APPLIED_IN_RECORDS, FjallDisk, Handles, unwritten};
+use crate::clock::now;
 
 /// A database, and the thread that writes it.
 #[derive(Debug)]
@@ -187,8 +188,9 @@ fn work(
                 continue;
             }
             Order::Checkpoint => {
+                let began = now();
                 let persisted = handles.db.persist(PersistMode::SyncData).map_err(unwritten);
-                persisted.map(|()| FollowerEvent::CheckpointMade(applied))
+                persisted.map(|()| FollowerEvent::CheckpointMade(applied, began.elapsed()))
             }
         };
         let has_failed = event.is_err();

@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::super::disk::TakenChange;
+use super::super::log_activity::LogWrites;
 use super::super::simulated::{Crash, DiskFaultProfile, SimulatedDisk};
 use super::*;
-use crate::base::Prng;
+use crate::base::{Csprng, Prng};
 use crate::log::Options;
 use crate::log::tests::drive::{Drive, DriveFaults};
 
@@ -76,6 +78,10 @@ impl LogPort for SimulatedPort {
         assert!(self.under_way.is_empty());
         Ok(())
     }
+
+    fn take_writes(&mut self) -> LogWrites {
+        LogWrites::default()
+    }
 }
 
 enum Order {
@@ -103,7 +109,7 @@ impl SimulatedFollower {
             }
             Order::Checkpoint => {
                 let applied = self.applied().unwrap().unwrap();
-                self.disk.sync().map(|()| FollowerEvent::CheckpointMade(applied))
+                self.disk.sync().map(|()| FollowerEvent::CheckpointMade(applied, Duration::ZERO))
             }
         };
         self.has_failed = event.is_err();
@@ -470,4 +476,44 @@ fn what_is_answered_is_there_after_every_failure() {
     println!("{counts:?}");
     let Counts { failed, crashes, divided, checkpoints, .. } = counts;
     assert!([failed, crashes, divided, checkpoints].iter().all(|count| 100 < *count), "{counts:?}");
+}
+
+#[test]
+fn how_far_the_follower_is_behind_is_told_and_each_end_of_a_life_once() {
+    let mut world = World::new(1);
+    world.disk.port.drive.set_faults(HEALTHY);
+    let mut batch = Batch::default();
+    batch.put(StoreKeyspace::Markers, b"key", vec![7; 5_000]);
+    world.disk.commit(&mut batch, SyncMode::Now).unwrap();
+    let two_pages = 2 * log::PAGE_BYTES as u64;
+    let LogBacklog { unapplied_bytes, unapplied_bytes_max, unapplied_age_ms, layers_bytes, .. } =
+        world.disk.take_log_activity().backlog;
+    assert_eq!((unapplied_bytes, layers_bytes, unapplied_age_ms), (two_pages, 5_003, 0));
+    assert_eq!(unapplied_bytes_max, 60_000);
+    // It is given to the follower, which has not told that it has it.
+    world.disk.tend(1_000_000).unwrap();
+    assert!(world.disk.frozen.is_some() && world.disk.active.changes.is_empty());
+    world.disk.clock.advance(1_000_700);
+    let backlog = world.disk.take_log_activity().backlog;
+    assert_eq!((backlog.unapplied_bytes, backlog.unapplied_age_ms), (two_pages, 1_700));
+    world.disk.settle().unwrap();
+    let LogActivity { failures, checkpoints, backlog, .. } = world.disk.take_log_activity();
+    assert_eq!(
+        (backlog.unapplied_bytes, backlog.unapplied_age_ms, backlog.layers_bytes),
+        (0, 0, 0)
+    );
+    assert!(failures == 0 && !checkpoints.is_empty());
+
+    world.disk.port.drive.set_faults(DriveFaults { fail: 100, ..HEALTHY });
+    batch.put(StoreKeyspace::Markers, b"key", vec![8; 50]);
+    for failures in [1, 0] {
+        assert!(world.disk.commit(&mut batch, SyncMode::Now).is_err());
+        while let Some(event) = world.disk.port.wait() {
+            world.disk.on_log(event);
+        }
+        assert_eq!(world.disk.take_log_activity().failures, failures);
+    }
+    world.disk.port.drive.set_faults(HEALTHY);
+    world.disk.reopen().unwrap();
+    assert_eq!(world.disk.take_log_activity().failures, 0);
 }

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::log::PAGE_BYTES;
 use crate::store::KeyRange;
+use crate::store::log_activity::{LogActivity, LogWrites};
 use crate::store::messages::ReadOrder;
 use crate::store::open;
 
@@ -147,6 +149,38 @@ fn the_log_lets_go_what_the_database_has_for_good() {
     assert!(what.contains("what stands between is missing"), "{what}");
     let cut = fs::metadata(dir.join("journal.cut-0")).or(fs::metadata(dir.join("journal.cut-1")));
     assert!(cut.is_ok(), "what was cut off is kept");
+}
+
+#[test]
+fn each_write_of_the_log_is_counted_and_each_that_is_durable_timed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut disk = opened(dir.path());
+    disk.take_log_activity();
+    let taken = |disk: &mut StoreDisk| {
+        let LogWrites { batches, bytes, syncs } = disk.take_log_activity().writes;
+        (batches, bytes, syncs.len())
+    };
+    let page = PAGE_BYTES as u64;
+    put(&mut disk, b"a", b"1");
+    put(&mut disk, b"a", &[7; 3_000]);
+    assert_eq!(taken(&mut disk), (2, 3 * page, 2));
+    let mut batch = Batch::default();
+    batch.put(StoreKeyspace::Markers, b"b", b"1".to_vec());
+    disk.commit(&mut batch, SyncMode::Later).unwrap();
+    assert_eq!(taken(&mut disk), (1, page, 0));
+    disk.sync().unwrap();
+    assert_eq!(taken(&mut disk), (0, 0, 1));
+
+    for number in 0..200_u32 {
+        put(&mut disk, &number.to_be_bytes(), &[7; 10_000]);
+    }
+    let segments = disk.take_log_activity().backlog.segments;
+    assert!(3 < segments.used + segments.waiting, "{segments:?}");
+    disk.close().unwrap();
+    let LogActivity { checkpoints, backlog, .. } = disk.take_log_activity();
+    assert!(!checkpoints.is_empty());
+    assert_eq!((backlog.unapplied_bytes, backlog.segments.waiting), (0, 0));
+    assert!(backlog.segments.used <= 2 && 2 <= backlog.segments.free, "{backlog:?}");
 }
 
 /// A store as programs made it that knew no logs.

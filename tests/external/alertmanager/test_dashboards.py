@@ -35,9 +35,10 @@ def test_it_is_what_the_catalogue_says():
 def test_rows_stand_in_the_order_of_a_search():
     titles = [row["title"] for row in ROWS]
     assert titles == [
-        "Objectives", "Connections", "Messages", "Cores", "Store", "Capacity", "Alert path", "Tenants",
+        "Objectives", "Connections", "Messages", "Cores", "Store", "Log of the store",
+        "Capacity", "Alert path", "Tenants",
     ]
-    assert [row["collapsed"] for row in ROWS] == [False] * 3 + [True] * 5
+    assert [row["collapsed"] for row in ROWS] == [False] * 3 + [True] * 6
 
 
 def test_it_can_be_used_anywhere_and_changed_nowhere():

@@ -130,6 +130,8 @@ WAITS = {
     "ChatRecoveryFailing": "those who come back begin anew",
     "ChatSessionPanics": "single sessions; a burst is critical",
     "ChatSlowConsumers": "slow readers are closed on purpose",
+    "ChatStoreLogFailing": "it was read again and works; while it does not, ChatStoreBroken is critical",
+    "ChatStoreLogSlow": "what clients see is critical, and so is a store that fails",
     "ChatStoreSlow": "what clients see is critical, and so is a store that fails",
     "ChatTaskLeakPerConn": "ChatMemoryHeadroomLow tells when it comes near",
     "ChatTaskLeakTrend": "ChatMemoryHeadroomLow tells when it comes near",
@@ -284,6 +286,9 @@ CASES = {
         [alert("ChatStoreBroken", **A)],
         [
             alert("ChatStoreSlow", **A),
+            alert("ChatStoreLogSlow", **A),
+            alert("ChatStoreLogBehind", horizon="hours", **A),
+            alert("ChatStoreLogFailing", **A),
             alert("ChatSlowConsumers", **A),
             alert("ChatMsgDeliveryFailureHigh", slo="msg_reachability"),
             alert("ChatErrorBudgetBurn", "critical", slo="msg_reachability"),
@@ -296,6 +301,20 @@ CASES = {
             alert("ChatErrorBudgetBurn", "critical", slo="conn_availability"),
             alert("ChatMassDisconnect", **A),
         ],
+    ),
+    "a store whose disk is slow": (
+        [alert("ChatStoreLogSlow", **A)],
+        [alert("ChatStoreSlow", **A)],
+        [
+            alert("ChatStoreSlow", **B),
+            alert("ChatStoreLogBehind", horizon="hours", **A),
+            alert("ChatStoreLogFailing", **A),
+        ],
+    ),
+    "a store that waits for its database": (
+        [alert("ChatStoreLogBehind", horizon="hours", **A)],
+        [alert("ChatStoreSlow", **A)],
+        [alert("ChatStoreSlow", **B), alert("ChatStoreLogSlow", **A)],
     ),
     "many that are gone at once come back at once": (
         [alert("ChatMassDisconnect", **A)],

@@ -149,6 +149,10 @@ impl Disk for Liar {
         self.disk.capacity()
     }
 
+    fn take_log_activity(&mut self) -> crate::store::LogActivity {
+        self.disk.take_log_activity()
+    }
+
     fn boot_id(&self) -> u64 {
         self.disk.boot_id()
     }

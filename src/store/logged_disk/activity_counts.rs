@@ -1,0 +1,32 @@
+//! What a log in front of a database did since somebody last asked.
+//!
+//! Deliberately absent: what it wrote, which its port counts.
+
+use std::time::Duration;
+
+use super::super::log_activity::{LogActivity, LogBacklog, LogWrites, keep_length};
+
+/// What happened since it was last taken.
+#[derive(Debug, Default)]
+pub struct ActivityCounts {
+    failures: u64,
+    checkpoints: Vec<Duration>,
+}
+
+impl ActivityCounts {
+    /// A command of the log failed, which ended a life.
+    pub fn note_failure(&mut self) {
+        self.failures += 1;
+    }
+
+    /// A checkpoint was made.
+    pub fn note_checkpoint(&mut self, took: Duration) {
+        keep_length(&mut self.checkpoints, took);
+    }
+
+    /// All of it, with what was written and how it is now.
+    pub fn take(&mut self, writes: LogWrites, backlog: LogBacklog) -> LogActivity {
+        let ActivityCounts { failures, checkpoints } = std::mem::take(self);
+        LogActivity { writes, failures, checkpoints, backlog }
+    }
+}
