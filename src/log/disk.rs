@@ -2,8 +2,10 @@
 //!
 //! Deliberately absent: a disk.
 
-use super::manifest::{ManifestPlace, SegmentId};
+use super::manifest::SegmentId;
+use super::manifest_writer::PlaceWrite;
 use super::page::PageBuffer;
+use super::two_places::ManifestPlace;
 
 /// When a write is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,12 @@ pub enum LogCommand {
         /// All of it.
         bytes: Vec<u8>,
     },
+}
+
+impl From<PlaceWrite> for LogCommand {
+    fn from(PlaceWrite { place, bytes }: PlaceWrite) -> LogCommand {
+        LogCommand::WriteManifest { place, bytes }
+    }
 }
 
 impl LogCommand {

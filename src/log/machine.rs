@@ -78,7 +78,7 @@ pub struct LogCore {
     /// The manifest names segments that were let go.
     names_too_many: bool,
     window: Window,
-    manifest: ManifestWriter,
+    manifest: ManifestWriter<Manifest>,
     lives: Csprng,
     last: u64,
     last_seal: u64,
@@ -216,7 +216,7 @@ impl LogCore {
             }
             LogEvent::Flushed { result: Ok(()) } => self.note_durable(Window::on_flushed),
             LogEvent::ManifestWritten { result: Ok(()) } => match self.manifest.on_written() {
-                ManifestStep::Go(command) => self.emit(command, commands),
+                ManifestStep::Go(write) => self.emit(write.into(), commands),
                 ManifestStep::Done(manifest) => self.on_manifest(&manifest),
             },
         }
@@ -376,9 +376,9 @@ impl LogCore {
         }));
         self.names_too_many = false;
         let segment_pages = self.options.segment_pages;
-        let command =
+        let write =
             self.manifest.begin(Manifest { generation: 0, segment_pages, durable, segments });
-        self.emit(command, commands);
+        self.emit(write.into(), commands);
     }
 
     /// A manifest is durable in both places.

@@ -1,8 +1,6 @@
 //! The manifest: which segments the log is made of, in which lives, and up to where each counts.
 //!
-//! It has two places, and each change is written and synced in the first and then in the second
-//! before anything is done that it allows. So one of them may be torn by a crash, or rot later,
-//! and the other one says all that was ever relied on.
+//! It has two places (`two_places`), and in each:
 //!
 //! | bytes | what |
 //! |---|---|
@@ -22,10 +20,9 @@
 
 use std::collections::BTreeSet;
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::batch::{u32_at, u64_at};
 use super::page::{Life, PAGE_BYTES};
+use super::two_places::PlacedManifest;
 
 /// Bytes of one place.
 pub const MANIFEST_BYTES: usize = 2 * PAGE_BYTES;
@@ -33,8 +30,6 @@ pub const MANIFEST_BYTES: usize = 2 * PAGE_BYTES;
 /// Segments that a manifest has room for.
 pub const SEGMENTS_MAX: usize = 128;
 
-const MAGIC: &[u8; 8] = b"rookrlog";
-const FORM: u32 = 1;
 const HEAD_BYTES: usize = 48;
 const ENTRY_BYTES: usize = 40;
 const OPEN: u64 = u64::MAX;
@@ -43,28 +38,6 @@ const OPEN: u64 = u64::MAX;
 const NUMBER_MAX: u64 = 1 << 62;
 
 const _: () = assert!(HEAD_BYTES + SEGMENTS_MAX * ENTRY_BYTES <= MANIFEST_BYTES);
-
-/// One of the two places.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ManifestPlace {
-    /// Written first.
-    First,
-    /// Written when the first is synced.
-    Second,
-}
-
-impl ManifestPlace {
-    /// Both, as they are written.
-    pub const ALL: [ManifestPlace; 2] = [ManifestPlace::First, ManifestPlace::Second];
-
-    /// The other one.
-    pub fn other(self) -> ManifestPlace {
-        match self {
-            ManifestPlace::First => ManifestPlace::Second,
-            ManifestPlace::Second => ManifestPlace::First,
-        }
-    }
-}
 
 /// The number of a segment's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,105 +72,10 @@ pub struct Manifest {
     pub segments: Vec<SegmentEntry>,
 }
 
-/// Why there is no manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ManifestError {
-    /// Neither place has one, and the log is not new.
-    Damaged,
-    /// A newer program wrote it, in this form.
-    NewerForm(u32),
-}
-
-/// Whether the log has a segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HasSegments {
-    /// It has none.
-    None,
-    /// It has one, or perhaps one.
-    Some,
-}
-
-/// What was found in one place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Content {
-    Blank,
-    Torn,
-    Newer(u32),
-    Whole(Manifest),
-}
-
-/// What was found in both.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChosenManifest {
-    /// This one counts, and stands there.
-    Found(Manifest, ManifestPlace),
-    /// No batch was ever taken.
-    New,
-}
-
 impl Manifest {
     /// Of a log in which nothing was written.
     pub fn empty(segment_pages: u32) -> Manifest {
         Manifest { generation: 1, segment_pages, durable: 0, segments: Vec::new() }
-    }
-
-    /// The manifest that counts. Blank places belong to a log that is new only if it has no
-    /// segments: they are made when both places say so.
-    pub fn choose(
-        first: &[u8],
-        second: &[u8],
-        has_segments: HasSegments,
-    ) -> Result<ChosenManifest, ManifestError> {
-        use ManifestPlace::{First, Second};
-        match (read(first), read(second)) {
-            (Content::Newer(form), _) | (_, Content::Newer(form)) => {
-                Err(ManifestError::NewerForm(form))
-            }
-            (Content::Whole(one), Content::Whole(other)) => {
-                Ok(if one.generation < other.generation {
-                    ChosenManifest::Found(other, Second)
-                } else {
-                    ChosenManifest::Found(one, First)
-                })
-            }
-            (Content::Whole(one), Content::Blank | Content::Torn) => {
-                Ok(ChosenManifest::Found(one, First))
-            }
-            (Content::Blank | Content::Torn, Content::Whole(other)) => {
-                Ok(ChosenManifest::Found(other, Second))
-            }
-            // Perhaps the first write of all was torn: nothing could begin before the second place.
-            (Content::Blank | Content::Torn, Content::Blank)
-                if has_segments == HasSegments::Some =>
-            {
-                Err(ManifestError::Damaged)
-            }
-            (Content::Blank | Content::Torn, Content::Blank) => Ok(ChosenManifest::New),
-            (Content::Blank | Content::Torn, Content::Torn) => Err(ManifestError::Damaged),
-        }
-    }
-
-    /// As one place has it.
-    pub fn encode(&self) -> Vec<u8> {
-        assert!(self.segments.len() <= SEGMENTS_MAX, "segments are bounded by the options");
-        let mut bytes = vec![0; 8];
-        bytes.extend(MAGIC);
-        bytes.extend(FORM.to_le_bytes());
-        bytes.extend(self.segment_pages.to_le_bytes());
-        bytes.extend(self.generation.to_le_bytes());
-        bytes.extend(self.durable.to_le_bytes());
-        bytes.extend((self.segments.len() as u64).to_le_bytes());
-        for segment in &self.segments {
-            bytes.extend(u64::from(segment.id.0).to_le_bytes());
-            bytes.extend(segment.life.0.to_le_bytes());
-            bytes.extend(segment.first.unwrap_or(0).to_le_bytes());
-            bytes.extend(segment.last.unwrap_or(OPEN).to_le_bytes());
-            bytes.extend(segment.previous.to_le_bytes());
-        }
-        bytes.resize(MANIFEST_BYTES, 0);
-        let sum = xxh3_64(&bytes[8..]);
-        bytes[..8].copy_from_slice(&sum.to_le_bytes());
-        bytes
     }
 
     /// Whether what it says is possible: segments in order, each once, sealed before open ones.
@@ -227,42 +105,66 @@ impl Manifest {
     }
 }
 
-fn read(bytes: &[u8]) -> Content {
-    if bytes.iter().all(|byte| *byte == 0) {
-        return Content::Blank;
+impl PlacedManifest for Manifest {
+    const BYTES: usize = MANIFEST_BYTES;
+    const LETTERS: &'static [u8; 8] = b"rookrlog";
+    const FORM: u32 = 1;
+
+    fn generation(&self) -> u64 {
+        self.generation
     }
-    let is_whole = bytes.len() == MANIFEST_BYTES
-        && &bytes[8..16] == MAGIC
-        && u64_at(bytes, 0) == xxh3_64(&bytes[8..]);
-    if !is_whole {
-        return Content::Torn;
+
+    fn with_generation(self, generation: u64) -> Manifest {
+        Manifest { generation, ..self }
     }
-    if u32_at(bytes, 16) != FORM {
-        return Content::Newer(u32_at(bytes, 16));
+
+    fn own_head(&self) -> u32 {
+        self.segment_pages
     }
-    let count = u64_at(bytes, 40) as usize;
-    if SEGMENTS_MAX < count {
-        return Content::Torn;
+
+    fn encode_content(&self, bytes: &mut Vec<u8>) {
+        assert!(self.segments.len() <= SEGMENTS_MAX, "segments are bounded by the options");
+        bytes.extend(self.durable.to_le_bytes());
+        bytes.extend((self.segments.len() as u64).to_le_bytes());
+        for segment in &self.segments {
+            bytes.extend(u64::from(segment.id.0).to_le_bytes());
+            bytes.extend(segment.life.0.to_le_bytes());
+            bytes.extend(segment.first.unwrap_or(0).to_le_bytes());
+            bytes.extend(segment.last.unwrap_or(OPEN).to_le_bytes());
+            bytes.extend(segment.previous.to_le_bytes());
+        }
     }
-    let entries = bytes[HEAD_BYTES..].chunks_exact(ENTRY_BYTES).take(count);
-    let segments = entries.map(|entry| SegmentEntry {
-        id: SegmentId(u32_at(entry, 0)),
-        life: Life(u64_at(entry, 8)),
-        first: Some(u64_at(entry, 16)).filter(|first| *first != 0),
-        last: Some(u64_at(entry, 24)).filter(|last| *last != OPEN),
-        previous: u64_at(entry, 32),
-    });
-    let manifest = Manifest {
-        generation: u64_at(bytes, 24),
-        segment_pages: u32_at(bytes, 20),
-        durable: u64_at(bytes, 32),
-        segments: segments.collect(),
-    };
-    if manifest.is_consistent() { Content::Whole(manifest) } else { Content::Torn }
+
+    fn parse(bytes: &[u8]) -> Option<Manifest> {
+        let count = u64_at(bytes, 40) as usize;
+        if SEGMENTS_MAX < count {
+            return None;
+        }
+        let entries = bytes[HEAD_BYTES..].chunks_exact(ENTRY_BYTES).take(count);
+        let segments = entries.map(|entry| SegmentEntry {
+            id: SegmentId(u32_at(entry, 0)),
+            life: Life(u64_at(entry, 8)),
+            first: Some(u64_at(entry, 16)).filter(|first| *first != 0),
+            last: Some(u64_at(entry, 24)).filter(|last| *last != OPEN),
+            previous: u64_at(entry, 32),
+        });
+        let manifest = Manifest {
+            generation: u64_at(bytes, 24),
+            segment_pages: u32_at(bytes, 20),
+            durable: u64_at(bytes, 32),
+            segments: segments.collect(),
+        };
+        manifest.is_consistent().then_some(manifest)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use xxhash_rust::xxh3::xxh3_64;
+
+    use super::super::two_places::{
+        self, ChosenManifest, HasFiles, ManifestError, ManifestPlace, PlaceContent,
+    };
     use super::*;
 
     fn manifest(generation: u64) -> Manifest {
@@ -280,8 +182,8 @@ mod tests {
 
     const BLANK: [u8; MANIFEST_BYTES] = [0; MANIFEST_BYTES];
 
-    fn choose(first: &[u8], second: &[u8]) -> Result<ChosenManifest, ManifestError> {
-        Manifest::choose(first, second, HasSegments::Some)
+    fn choose(first: &[u8], second: &[u8]) -> Result<ChosenManifest<Manifest>, ManifestError> {
+        two_places::choose(first, second, HasFiles::Some)
     }
 
     #[test]
@@ -306,7 +208,9 @@ mod tests {
 
     #[test]
     fn blank_places_are_a_new_log_where_there_are_no_segments() {
-        let none = |first: &[u8], second: &[u8]| Manifest::choose(first, second, HasSegments::None);
+        let none = |first: &[u8], second: &[u8]| {
+            two_places::choose::<Manifest>(first, second, HasFiles::None)
+        };
         assert_eq!(none(&BLANK, &BLANK), Ok(ChosenManifest::New));
         assert_eq!(none(&[], &[]), Ok(ChosenManifest::New));
         assert_eq!(choose(&BLANK, &BLANK), Err(ManifestError::Damaged));
@@ -332,7 +236,7 @@ mod tests {
         let is_read = |change: &dyn Fn(&mut Manifest)| {
             let mut one = manifest(3);
             change(&mut one);
-            matches!(read(&one.encode()), Content::Whole(_))
+            matches!(two_places::read_place::<Manifest>(&one.encode()), PlaceContent::Whole(_))
         };
         assert!(is_read(&|_| ()));
         assert!(is_read(&|one| one.segments.clear()));

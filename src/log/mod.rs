@@ -29,6 +29,7 @@ mod read_plan;
 mod scan;
 mod segment_pool;
 mod segments;
+mod two_places;
 mod window;
 
 #[cfg(test)]
@@ -37,11 +38,16 @@ pub(crate) mod tests;
 pub use batch::{BATCH_BYTES_MAX, BatchFullError, LogBatch, SealError, SealedBatch};
 pub use disk::{LogCommand, LogDisk, LogDiskError, LogEvent, SegmentFile, WriteMode};
 pub use machine::{AppendError, LogCore, LogState, SegmentCounts};
-pub use manifest::{MANIFEST_BYTES, ManifestPlace, SegmentId};
+pub use manifest::{MANIFEST_BYTES, SegmentId};
+pub use manifest_writer::{ManifestStep, ManifestWriter, PlaceWrite};
 pub use opening::{open, segment_pages};
 pub use options::{DEPTH, Options, RESERVED_SEGMENTS};
 pub use page::{PAGE_BYTES, PageBuffer, disk_bytes};
 pub use position::{LogPosition, PARTITIONS, Partition};
 pub use read_plan::{ReadPlan, ReadPlanError};
 pub use scan::LogOpenError;
+pub use two_places::{
+    ChosenManifest, HasFiles, ManifestError, ManifestPlace, PLACE_HEAD_BYTES, PlacedManifest,
+    choose,
+};
 pub use window::AppendSync;

@@ -17,14 +17,15 @@ use std::collections::BTreeSet;
 
 use super::disk::{LogCommand, LogDisk, LogDiskError, SegmentFile, WriteMode};
 use super::machine::LogCore;
-use super::manifest::{
-    ChosenManifest, HasSegments, Manifest, ManifestError, ManifestPlace, SEGMENTS_MAX, SegmentId,
-};
+use super::manifest::{Manifest, SEGMENTS_MAX, SegmentId};
 use super::options::Options;
 use super::page::{Life, PageBuffer, into_pages, pages_of};
 use super::scan::{LogOpenError, Scanned, check_sizes, scan};
 use super::segment_pool::{SegmentPool, free_id};
 use super::segments::{LogSegment, Segments};
+use super::two_places::{
+    ChosenManifest, HasFiles, ManifestError, ManifestPlace, PlacedManifest as _, choose,
+};
 use crate::base::Csprng;
 
 /// Opens the log of this disk, or begins one where there is none. Nothing else may be under way
@@ -68,7 +69,7 @@ pub fn open(
 /// no log that can be opened. Writes nothing.
 pub fn segment_pages(disk: &mut impl LogDisk) -> Option<u32> {
     let [first, second] = ManifestPlace::ALL.map(|place| disk.read_manifest(place));
-    match Manifest::choose(&first.ok()?, &second.ok()?, HasSegments::Some) {
+    match choose::<Manifest>(&first.ok()?, &second.ok()?, HasFiles::Some) {
         Ok(ChosenManifest::Found(manifest, _)) => Some(manifest.segment_pages),
         Ok(ChosenManifest::New) | Err(_) => None,
     }
@@ -79,11 +80,11 @@ fn read_manifest(disk: &mut impl LogDisk, options: Options) -> Result<Manifest, 
     let [first, second] = ManifestPlace::ALL.map(|place| disk.read_manifest(place));
     let (Ok(first), Ok(second)) = (first, second) else { return Err(LogOpenError::Disk) };
     // A list that cannot be read says nothing about a new log.
-    let has_segments = match disk.segments(options.segment_pages) {
-        Ok(files) if files.is_empty() => HasSegments::None,
-        Ok(_) | Err(_) => HasSegments::Some,
+    let has_files = match disk.segments(options.segment_pages) {
+        Ok(files) if files.is_empty() => HasFiles::None,
+        Ok(_) | Err(_) => HasFiles::Some,
     };
-    let chosen = Manifest::choose(&first, &second, has_segments);
+    let chosen = choose(&first, &second, has_files);
     let (manifest, place) = match chosen {
         Ok(ChosenManifest::Found(manifest, place)) => (manifest, place),
         Ok(ChosenManifest::New) => (Manifest::empty(options.segment_pages), ManifestPlace::First),

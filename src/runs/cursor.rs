@@ -46,6 +46,12 @@ struct Current {
     entry: usize,
 }
 
+impl Current {
+    fn place(self) -> (usize, IndexPart, usize) {
+        (self.part_number, self.part, self.block_number)
+    }
+}
+
 /// A place in a run. It is used with the run that it was made of.
 #[derive(Debug)]
 pub struct RunCursor {
@@ -92,7 +98,7 @@ impl RunCursor {
                 current.entry = next;
                 Some(current)
             }
-            None => self.next_block(run, disk, current)?,
+            None => self.next_block(run, disk, current.place())?,
         };
         self.current = moved.filter(|current| self.is_within(current));
         Ok(())
@@ -121,6 +127,14 @@ impl RunCursor {
         }
         let part = run.read_part(disk, part_number)?;
         let block_number = part.block_of(start).unwrap_or(0);
+        if direction == ScanDirection::Forward
+            && part.blocks()[block_number].first.room < start.room
+        {
+            // A block has one room, and that of this room begins behind it.
+            let found = cursor.next_block(run, disk, (part_number, part, block_number))?;
+            cursor.current = found.filter(|current| cursor.is_within(current));
+            return Ok(cursor);
+        }
         let Some(mut current) = cursor.enter(run, disk, part_number, part, block_number)? else {
             return Ok(cursor);
         };
@@ -138,7 +152,7 @@ impl RunCursor {
                 current.entry = entry;
                 Some(current)
             }
-            None => cursor.next_block(run, disk, current)?,
+            None => cursor.next_block(run, disk, current.place())?,
         };
         cursor.current = found.filter(|current| cursor.is_within(current));
         Ok(cursor)
@@ -154,9 +168,8 @@ impl RunCursor {
         &mut self,
         run: &Run,
         disk: &mut impl RunDisk,
-        current: Current,
+        (part_number, part, block_number): (usize, IndexPart, usize),
     ) -> Result<Option<Current>, RunReadError> {
-        let Current { part_number, part, block_number, .. } = current;
         let within = match self.direction {
             ScanDirection::Forward => Some(block_number + 1),
             ScanDirection::Backward => block_number.checked_sub(1),

@@ -52,6 +52,26 @@ impl EntrySorter {
         Ok(())
     }
 
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The bytes that it may have.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Bytes of values and entries in it, a bound of those that are written.
+    pub fn bytes(&self) -> usize {
+        self.values.len() + self.items.len() * ITEM_BYTES
+    }
+
+    /// Gives all entries once more, to another writer.
+    pub fn rewind(&mut self) {
+        self.fed = self.fed.map(|_| 0);
+    }
+
     /// Gives entries to the writer until a piece waits there, or all have gone, which it says. No
     /// entry is taken any more.
     pub fn feed(&mut self, writer: &mut RunWriter) -> Result<SorterState, RunPushError> {
@@ -81,12 +101,19 @@ impl EntrySorter {
         result
     }
 
-    /// In order of keys, and of those with the same the last.
+    /// In order of keys, and of those with the same the last one's value. Where the first of them
+    /// is a message, nothing older is replaced.
     fn sort(&mut self) {
         // A stable sort: what came later stands behind.
         self.items.sort_by_key(|item| item.key);
         self.items.reverse();
-        self.items.dedup_by_key(|item| item.key);
+        self.items.dedup_by(|earlier, later| {
+            let is_same = earlier.key == later.key;
+            if is_same {
+                later.kind = earlier.kind;
+            }
+            is_same
+        });
         self.items.reverse();
     }
 }

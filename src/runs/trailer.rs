@@ -11,6 +11,7 @@
 //! | 48..56 | bytes of the file |
 //! | 56..72 | where the upper level of the index begins, and its items |
 //! | 72..96 | entries, replacements among them, bytes of values |
+//! | 96..104 | a time, in ms since 1970, behind which no entry is |
 //!
 //! Numbers are little-endian; the rest is zeros.
 //!
@@ -50,6 +51,8 @@ pub struct RunInfo {
     pub level: u32,
     /// All of the log that it covers.
     pub log: LogRange,
+    /// No entry is of a later time than this, in ms since 1970.
+    pub newest_unix_ms: u64,
     /// Bytes of its file.
     pub bytes: u64,
     /// Entries in it.
@@ -86,7 +89,7 @@ pub fn encode(info: &RunInfo, upper: UpperIndex) -> Vec<u8> {
     for number in [info.id.0, info.log.first, info.log.last, info.bytes, upper.place, upper.count] {
         bytes.extend(number.to_le_bytes());
     }
-    for number in [info.entries, info.replacements, info.value_bytes] {
+    for number in [info.entries, info.replacements, info.value_bytes, info.newest_unix_ms] {
         bytes.extend(number.to_le_bytes());
     }
     bytes.resize(TRAILER_BYTES, 0);
@@ -114,7 +117,9 @@ pub fn parse(page: &[u8], id: RunId, bytes: u64) -> Result<(RunInfo, UpperIndex)
     let said_bytes = next();
     let upper = UpperIndex { place: next(), count: next() };
     let (entries, replacements, value_bytes) = (next(), next(), next());
-    let info = RunInfo { id, level, log, bytes, entries, replacements, value_bytes };
+    let newest_unix_ms = next();
+    let info =
+        RunInfo { id, level, log, newest_unix_ms, bytes, entries, replacements, value_bytes };
     let listed = place.saturating_sub(upper.place) / ITEM_BYTES as u64;
     let is_possible = said_id == id
         && said_bytes == bytes

@@ -7,7 +7,7 @@
 //! Deliberately absent: where entries come from.
 
 use super::block::{BLOCK_BYTES_MAX, BlockWriter};
-use super::disk::RunId;
+use super::disk::{RunId, RunPiece};
 use super::entry::{EntryKey, EntryKind, RunEntry, VALUE_BYTES_MAX};
 use super::index::{self, ITEM_BYTES, IndexItem, PART_BLOCKS_MAX};
 use super::trailer::{self, LogRange, RUN_BYTES_MAX, RunInfo, TRAILER_BYTES, UpperIndex};
@@ -17,15 +17,6 @@ use crate::log::{PAGE_BYTES, PageBuffer};
 pub const PIECE_BYTES: usize = 256 << 10;
 
 const _: () = assert!(PIECE_BYTES.is_multiple_of(PAGE_BYTES) && TRAILER_BYTES == PAGE_BYTES);
-
-/// Bytes of the file that are to be written at a place. Both are multiples of a page.
-#[derive(Debug)]
-pub struct RunPiece {
-    /// Where in the file.
-    pub place: u64,
-    /// All of it.
-    pub pages: PageBuffer,
-}
 
 /// Why an entry is not taken. The run is as before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +62,7 @@ pub struct RunWriter {
     id: RunId,
     level: u32,
     log: LogRange,
+    newest_unix_ms: u64,
     totals: Totals,
     block: Option<BlockWriter>,
     part: Vec<IndexItem>,
@@ -80,13 +72,15 @@ pub struct RunWriter {
 }
 
 impl RunWriter {
-    /// One without entries, of what the log says in `log`.
-    pub fn new(id: RunId, level: u32, log: LogRange) -> RunWriter {
+    /// One without entries, of what the log says in `log`. No entry will be of a time behind
+    /// `newest_unix_ms`.
+    pub fn new(id: RunId, level: u32, log: LogRange, newest_unix_ms: u64) -> RunWriter {
         assert!(log.first <= log.last, "a range has a first batch");
         RunWriter {
             id,
             level,
             log,
+            newest_unix_ms,
             totals: Totals { last: None, entries: 0, replacements: 0, value_bytes: 0 },
             block: None,
             part: Vec::new(),
@@ -127,6 +121,31 @@ impl RunWriter {
         Ok(())
     }
 
+    /// The number of its file.
+    pub fn id(&self) -> RunId {
+        self.id
+    }
+
+    /// How often its entries were merged.
+    pub fn level(&self) -> u32 {
+        self.level
+    }
+
+    /// All of the log that it covers.
+    pub fn log(&self) -> LogRange {
+        self.log
+    }
+
+    /// The time behind which it has no entry.
+    pub fn newest_unix_ms(&self) -> u64 {
+        self.newest_unix_ms
+    }
+
+    /// Entries that it has.
+    pub fn entries(&self) -> u64 {
+        self.totals.entries
+    }
+
     /// Ends it: what is left comes as pieces. Says what it is when they are written.
     pub fn finish(&mut self) -> RunInfo {
         if let Some(info) = self.finished {
@@ -144,6 +163,7 @@ impl RunWriter {
             id: self.id,
             level: self.level,
             log: self.log,
+            newest_unix_ms: self.newest_unix_ms,
             bytes: place + TRAILER_BYTES as u64,
             entries: self.totals.entries,
             replacements: self.totals.replacements,

@@ -90,10 +90,13 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "log",
-        "position batch page manifest disk options read_plan segments segment_pool manifest_writer window \
+        "position batch page two_places manifest manifest_writer disk options read_plan segments segment_pool window \
          scan machine opening",
     ),
-    ("runs", "entry disk block index trailer writer entry_sorter run cursor"),
+    (
+        "runs",
+        "entry disk block index trailer writer entry_sorter run cursor run_scan view manifest merge_plan job set opening",
+    ),
     (
         "store",
         "fault change messages options log_activity disk key record engine simulated changes_log follower logged_disk \

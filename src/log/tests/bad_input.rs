@@ -1,8 +1,9 @@
 //! What may be wrong with a log at rest, and what opening says to it.
 
 use super::drive::{Drive, DriveFaults};
-use super::manifest::{ChosenManifest, HasSegments, Manifest};
+use super::manifest::Manifest;
 use super::page::{into_pages, read_batch, read_head};
+use super::two_places::{ChosenManifest, HasFiles, choose};
 use super::*;
 
 const HEALTHY: DriveFaults = DriveFaults { fail: 0, unreadable: 0, segments: 99 };
@@ -395,7 +396,7 @@ fn a_log_without_marks_is_not_read_into_memory() {
     let mut drive = closed_log(80);
     drive.power_cut(&[]);
     let places = ManifestPlace::ALL.map(|place| drive.read_manifest(place).unwrap());
-    let chosen = Manifest::choose(&places[0], &places[1], HasSegments::Some);
+    let chosen = choose::<Manifest>(&places[0], &places[1], HasFiles::Some);
     let Ok(ChosenManifest::Found(mut manifest, _)) = chosen else { panic!("it is there") };
     manifest.durable = 0;
     for entry in &mut manifest.segments {

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::drive::{Drive, DriveFaults};
-use super::manifest::{ChosenManifest, HasSegments, Manifest};
+use super::manifest::Manifest;
+use super::two_places::{ChosenManifest, HasFiles, choose};
 use super::*;
 
 const HEALTHY: DriveFaults = DriveFaults { fail: 0, unreadable: 0, segments: 99 };
@@ -46,7 +47,7 @@ impl Ledger {
     /// What opening has to say: the last batch, or the one that is damaged.
     fn expected(&self, drive: &mut Drive) -> Result<u64, u64> {
         let places = ManifestPlace::ALL.map(|place| drive.read_manifest(place).unwrap());
-        let manifest = Manifest::choose(&places[0], &places[1], HasSegments::Some);
+        let manifest = choose::<Manifest>(&places[0], &places[1], HasFiles::Some);
         let Ok(ChosenManifest::Found(manifest, _)) = manifest else { panic!("it is there") };
         let mut broken = self.last + 1;
         let mut mark = manifest.durable;

@@ -1,12 +1,18 @@
 //! Runs over a disk in memory: against a model, and over files that are damaged.
 
 mod bad_input;
+mod damage;
+mod drive;
 mod model;
+mod sets;
+mod worlds;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::*;
 use crate::base::{Prng, RoomId};
+use crate::log::ManifestPlace;
 
 /// What a model has: the key, and what stands there.
 type Model = BTreeMap<EntryKey, (EntryKind, Vec<u8>)>;
@@ -53,7 +59,7 @@ fn write(disk: &mut MemoryDisk, id: RunId, entries: &[StoredEntry]) -> RunInfo {
     for StoredEntry { key, kind, value } in entries {
         sorter.push(&RunEntry { key: *key, kind: *kind, value }).unwrap();
     }
-    let mut writer = RunWriter::new(id, 0, LOG);
+    let mut writer = RunWriter::new(id, 0, LOG, 7);
     let mut file = Vec::new();
     while sorter.feed(&mut writer).unwrap() == SorterState::PieceWaits {
         take_pieces(&mut writer, &mut file);
@@ -86,7 +92,12 @@ fn draw(prng: &mut Prng, count: u64, rooms: u64, value_bytes_max: u64) -> Vec<St
 }
 
 fn model(entries: &[StoredEntry]) -> Model {
-    entries.iter().map(|entry| (entry.key, (entry.kind, entry.value.clone()))).collect()
+    let mut model = Model::new();
+    for StoredEntry { key, kind, value } in entries {
+        let of = model.entry(*key).or_insert((*kind, Vec::new()));
+        of.1.clone_from(value);
+    }
+    model
 }
 
 fn stored((key, (kind, value)): (&EntryKey, &(EntryKind, Vec<u8>))) -> StoredEntry {

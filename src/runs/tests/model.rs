@@ -74,7 +74,7 @@ fn a_run_without_entries_is_one() {
 
 #[test]
 fn entries_are_taken_in_order_within_the_bounds_and_as_pieces_are() {
-    let mut writer = RunWriter::new(RunId(1), 0, LOG);
+    let mut writer = RunWriter::new(RunId(1), 0, LOG, 7);
     let mut push = |room, offset, bytes: usize| {
         let value = vec![7; bytes];
         writer.push(&RunEntry { key: key(room, offset), kind: EntryKind::Message, value: &value })
@@ -101,7 +101,7 @@ fn a_sorter_takes_what_its_bound_says() {
     let entry = |offset| RunEntry { key: key(1, offset), kind: EntryKind::Message, value: &value };
     assert_eq!(sorter.push(&entry(1)), Ok(()));
     assert_eq!(sorter.push(&entry(2)), Err(SorterFullError));
-    let mut writer = RunWriter::new(RunId(1), 0, LOG);
+    let mut writer = RunWriter::new(RunId(1), 0, LOG, 7);
     assert_eq!(sorter.feed(&mut writer), Ok(SorterState::AllFed));
     let small = RunEntry { value: &[], ..entry(2) };
     assert_eq!(sorter.push(&small), Err(SorterFullError), "it was sorted");

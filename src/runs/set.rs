@@ -1,0 +1,504 @@
+//! The set of runs: which count, which are being made, and which go.
+//!
+//! It decides and does not act. `step` says what is to be done next, a command at a time, and
+//! `on_done` takes how it came out; whoever drives it decides when, and how fast. Reads that are
+//! needed to decide come by `RunDisk`, and are bounded for each step. What there is to do is done in
+//! turns, a step of each: a run of what the log has, a merge of each level. So none waits for
+//! another to be over, and each gets as much as the others, which is what each needs.
+//!
+//! In this order, each durable before the next: a run's file with its name; a manifest that names
+//! it and not what it replaces, in one place, and in the other; then it counts, `sorted` moves, and
+//! files that nothing names are removed when no view has them.
+//!
+//! A failed write of a run does no harm: another file is begun later. A failed write of the
+//! manifest ends the set's life: nobody knows what the disk has, so nothing is removed, views stay
+//! as they are, and `open` reads everything again.
+//!
+//! Deliberately absent: threads, clocks, files (`RunStorage`), and what is not sorted yet.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::disk::{RunCommand, RunDisk, RunDiskError, RunId};
+use super::entry_sorter::EntrySorter;
+use super::job::{CountedDisk, JobInput, JobStep, KeepCallback, MergeInput, RunJob};
+use super::manifest::{ListedRun, RUNS_MAX, RunManifest};
+use super::merge_plan::{Busy, MergeSizes};
+use super::run::{Run, RunDamage, RunOpenError, RunReadError};
+use super::trailer::LogRange;
+use super::view::RunView;
+use crate::log::{ManifestStep, ManifestWriter, PlacedManifest as _};
+
+/// Bytes that a sorter may have.
+pub const SORTER_BYTES_MAX: usize = 1 << 30;
+
+/// Bytes that are left free by merges, for what the log has.
+const RESERVED_BYTES: u64 = 64 << 20;
+
+/// Which set it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunSetOptions {
+    /// The log that is sorted.
+    pub log_id: u64,
+    /// Where a set that is new begins: behind this sequence of the log.
+    pub new_behind: u64,
+    /// Sizes of merges.
+    pub merges: MergeSizes,
+}
+
+/// Why no run can be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeginRunError {
+    /// One is being made.
+    Busy,
+    /// There are as many as there may be: again after a merge, or when some have gone.
+    TooMany,
+    /// The manifest could not be written.
+    Ended,
+}
+
+/// What is next.
+#[derive(Debug)]
+pub enum RunSetStep {
+    /// This is to be done; how it came out is told to `on_done` before the next step.
+    Do(RunCommand),
+    /// Something was read, or decided: again.
+    Again,
+    /// There is nothing to do.
+    Idle,
+}
+
+/// Why a run could not be made. What was under way is given up, and begun again later where that
+/// makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunStepError {
+    /// The disk did not do it.
+    Disk(RunDiskError),
+    /// What is to be merged is damaged. Its runs are not merged any more in this life.
+    Damaged(RunDamage),
+    /// What was written is not what is read.
+    NotAsWritten(RunId, RunOpenError),
+}
+
+/// A change of the manifest that is being written.
+#[derive(Debug)]
+struct SetChange {
+    add: Option<Arc<Run>>,
+    remove: BTreeSet<RunId>,
+}
+
+/// What a command that is under way is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnderWay {
+    Job(JobPlace),
+    Manifest,
+    Remove(RunId),
+}
+
+/// A job's place among those that take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum JobPlace {
+    Sorting,
+    Merge(usize),
+}
+
+/// What is being made.
+#[derive(Debug, Default)]
+struct Jobs {
+    sorting: Option<RunJob>,
+    merges: Vec<RunJob>,
+    turn: usize,
+}
+
+/// Files that nothing names.
+#[derive(Debug)]
+pub struct Unnamed {
+    /// Views may have them.
+    gone: Vec<Arc<Run>>,
+    /// Nobody has them.
+    files: VecDeque<RunId>,
+    /// Those that could not be removed; again after the next change.
+    stuck: Vec<RunId>,
+}
+
+/// A set that is open.
+#[derive(Debug)]
+pub struct RunSet {
+    options: RunSetOptions,
+    manifest: ManifestWriter<RunManifest>,
+    /// As it counts, but for its next number, which is the next one.
+    listed: RunManifest,
+    view: Arc<RunView>,
+    jobs: Jobs,
+    change: Option<SetChange>,
+    /// The next write of the manifest.
+    manifest_command: Option<RunCommand>,
+    unnamed: Unnamed,
+    /// Runs that are damaged, and not merged.
+    damaged: BTreeSet<RunId>,
+    under_way: Option<UnderWay>,
+    has_ended: bool,
+    free_bytes: u64,
+    expired_unix_ms: u64,
+    moved_bytes: u64,
+}
+
+impl RunSet {
+    /// Both places have this manifest, durable, and these are its runs.
+    pub(super) fn new(
+        options: RunSetOptions,
+        listed: RunManifest,
+        runs: VecDeque<Arc<Run>>,
+        unnamed: Unnamed,
+    ) -> RunSet {
+        let view = Arc::new(RunView::new(listed.generation, listed.sorted, runs));
+        RunSet {
+            options,
+            manifest: ManifestWriter::new(listed.generation()),
+            listed,
+            view,
+            jobs: Jobs::default(),
+            change: None,
+            manifest_command: None,
+            unnamed,
+            damaged: BTreeSet::new(),
+            under_way: None,
+            has_ended: false,
+            free_bytes: u64::MAX,
+            expired_unix_ms: 0,
+            moved_bytes: 0,
+        }
+    }
+
+    /// The runs that count. Another one after each change, which `generation` tells.
+    pub fn view(&self) -> &Arc<RunView> {
+        &self.view
+    }
+
+    /// Up to which sequence of the log the runs have everything, durable: as far as they go, the
+    /// log may let go what stands there.
+    pub fn sorted(&self) -> u64 {
+        self.view.sorted()
+    }
+
+    /// Whether a write of the manifest failed. Then nothing is done before it is opened again.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Which set it is.
+    pub fn options(&self) -> RunSetOptions {
+        self.options
+    }
+
+    /// Runs that views of this one may have.
+    pub(super) fn known_runs(&self) -> impl Iterator<Item = &Arc<Run>> {
+        self.view.runs().chain(&self.unnamed.gone)
+    }
+
+    /// Goes on as another one, which was opened on its disk.
+    pub(super) fn follow(&mut self, mut set: RunSet) {
+        set.listed.next = set.listed.next.max(self.listed.next);
+        set.damaged = std::mem::take(&mut self.damaged);
+        set.free_bytes = self.free_bytes;
+        set.expired_unix_ms = self.expired_unix_ms;
+        set.moved_bytes = self.moved_bytes;
+        *self = set;
+    }
+
+    /// Whether a run can be begun.
+    pub fn may_begin_run(&self) -> Result<(), BeginRunError> {
+        if self.has_ended {
+            return Err(BeginRunError::Ended);
+        }
+        // What is written of the last one moves `sorted`, and with it where this one begins.
+        if self.jobs.sorting.is_some() || self.change.is_some() {
+            return Err(BeginRunError::Busy);
+        }
+        if RUNS_MAX <= self.listed.runs.len() {
+            return Err(BeginRunError::TooMany);
+        }
+        Ok(())
+    }
+
+    /// Begins a run of all that the log has behind `sorted`, up to and with `through`, durable
+    /// there; a sorter without entries moves `sorted` alone. No entry is of a later time than
+    /// `newest_unix_ms`. It counts, and can be read, when `sorted` is `through`.
+    pub fn begin_run(&mut self, sorter: EntrySorter, through: u64, newest_unix_ms: u64) {
+        assert_eq!(self.may_begin_run(), Ok(()), "whoever begins one has asked");
+        assert!(self.sorted() < through, "a run has a batch of the log");
+        assert!(sorter.bytes_max() <= SORTER_BYTES_MAX, "a run has a bound");
+        let log = LogRange { first: self.sorted() + 1, last: through };
+        let id = self.draw_id();
+        let input = JobInput::Sorter(sorter);
+        self.jobs.sorting = Some(RunJob::new(id, 0, log, newest_unix_ms, input));
+    }
+
+    /// Bytes that are free on the disk: merges begin where they fit.
+    pub fn set_free_bytes(&mut self, free_bytes: u64) {
+        self.free_bytes = free_bytes;
+    }
+
+    /// Nothing of any room is kept that is of a time before this, in ms since 1970, and what says
+    /// so is durable. Runs that have nothing newer go as a whole, and are not read for that.
+    pub fn expire(&mut self, before_unix_ms: u64) {
+        self.expired_unix_ms = self.expired_unix_ms.max(before_unix_ms);
+    }
+
+    /// Bytes of runs that are to be merged or are being merged.
+    pub fn unmerged_bytes(&self) -> u64 {
+        let merging = self.jobs.merges.iter().flat_map(sources).map(|run| run.info().bytes);
+        self.options.merges.waiting_bytes(&self.listed.runs, &self.busy()) + merging.sum::<u64>()
+    }
+
+    /// Bytes that were read and written since this was asked last.
+    pub fn take_moved_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.moved_bytes)
+    }
+
+    /// What is next. `keep` says what is kept of rooms whose entries are merged.
+    pub fn step(
+        &mut self,
+        disk: &mut impl RunDisk,
+        keep: &mut KeepCallback<'_>,
+    ) -> Result<RunSetStep, RunStepError> {
+        assert!(self.under_way.is_none(), "one command at a time");
+        if self.has_ended {
+            return Ok(RunSetStep::Idle);
+        }
+        if let Some(command) = self.manifest_command.take() {
+            return Ok(self.emit(command, UnderWay::Manifest));
+        }
+        if self.drop_expired() {
+            return Ok(RunSetStep::Again);
+        }
+        if let Some(run) = self.unnamed.next() {
+            return Ok(self.emit(RunCommand::Remove { run }, UnderWay::Remove(run)));
+        }
+        self.begin_merge();
+        let Some(place) = self.jobs.next_turn() else { return Ok(RunSetStep::Idle) };
+        let mut disk = CountedDisk::new(disk);
+        let job = self.jobs.at(place);
+        let stepped = job.step(&mut disk, keep);
+        let read_bytes = disk.read_bytes;
+        self.moved_bytes += read_bytes;
+        match stepped {
+            Ok(JobStep::Do(command)) => Ok(self.emit(command, UnderWay::Job(place))),
+            Ok(JobStep::Again) => Ok(RunSetStep::Again),
+            Ok(JobStep::NothingKept) => {
+                self.end_job(place, None);
+                Ok(RunSetStep::Again)
+            }
+            Ok(JobStep::Written(info)) => match Run::open(&mut disk, info.id, info.bytes) {
+                Ok(run) if *run.info() == info => {
+                    self.end_job(place, Some(Arc::new(run)));
+                    Ok(RunSetStep::Again)
+                }
+                Ok(_) => {
+                    self.give_up(place);
+                    Err(RunStepError::NotAsWritten(info.id, RunOpenError::NoTrailer))
+                }
+                Err(error) => {
+                    self.give_up(place);
+                    Err(RunStepError::NotAsWritten(info.id, error))
+                }
+            },
+            Err(RunReadError::Disk(error)) => {
+                self.give_up(place);
+                Err(RunStepError::Disk(error))
+            }
+            Err(RunReadError::Damaged(damage)) => {
+                self.damaged.insert(damage.run);
+                self.give_up(place);
+                Err(RunStepError::Damaged(damage))
+            }
+        }
+    }
+
+    /// A command is over. After a failed write of a run it is written again from its beginning,
+    /// under another number.
+    pub fn on_done(&mut self, result: Result<(), RunDiskError>) {
+        let under_way = self.under_way.take().expect("a command is under way");
+        match (under_way, result) {
+            (UnderWay::Job(_), Ok(())) => {}
+            (UnderWay::Job(place), Err(_)) => self.give_up(place),
+            (UnderWay::Manifest, Ok(())) => match self.manifest.on_written() {
+                ManifestStep::Go(write) => self.manifest_command = Some(write.into()),
+                ManifestStep::Done(manifest) => self.on_manifest(manifest),
+            },
+            (UnderWay::Manifest, Err(_)) => self.has_ended = true,
+            (UnderWay::Remove(_), Ok(())) => {}
+            (UnderWay::Remove(run), Err(_)) => self.unnamed.stuck.push(run),
+        }
+    }
+
+    fn emit(&mut self, command: RunCommand, under_way: UnderWay) -> RunSetStep {
+        if let RunCommand::Write { piece, .. } = &command {
+            self.moved_bytes += piece.pages.bytes().len() as u64;
+        }
+        self.under_way = Some(under_way);
+        RunSetStep::Do(command)
+    }
+
+    fn draw_id(&mut self) -> RunId {
+        let id = self.listed.next;
+        self.listed.next = RunId(id.0 + 1);
+        id
+    }
+
+    /// What is made at this place is in the way, and the file is nothing. What the log has is
+    /// begun again.
+    fn give_up(&mut self, place: JobPlace) {
+        let id = self.draw_id();
+        match place {
+            JobPlace::Sorting => {
+                let job = self.jobs.sorting.take().expect("it has the place");
+                self.unnamed.files.push_back(job.id());
+                self.jobs.sorting = Some(job.again(id));
+            }
+            JobPlace::Merge(number) => {
+                let job = self.jobs.merges.remove(number);
+                self.unnamed.files.push_back(job.id());
+            }
+        }
+    }
+
+    /// What is made at this place is written, or has no entry, and is to count.
+    fn end_job(&mut self, place: JobPlace, run: Option<Arc<Run>>) {
+        let job = match place {
+            JobPlace::Sorting => self.jobs.sorting.take().expect("it has the place"),
+            JobPlace::Merge(number) => self.jobs.merges.remove(number),
+        };
+        let remove = sources(&job).iter().map(|run| run.info().id).collect();
+        let sorted = match place {
+            JobPlace::Sorting => job.log().last,
+            JobPlace::Merge(_) => self.listed.sorted,
+        };
+        self.begin_change(SetChange { add: run, remove }, sorted);
+    }
+
+    fn begin_change(&mut self, change: SetChange, sorted: u64) {
+        let mut runs = self.listed.runs.clone();
+        runs.retain(|run| !change.remove.contains(&run.id));
+        if let Some(run) = &change.add {
+            let listed = ListedRun::from(run.info());
+            let place = runs.partition_point(|one| one.log.last < listed.log.first);
+            runs.insert(place, listed);
+        }
+        let manifest = RunManifest { sorted, runs, ..self.listed.clone() };
+        self.change = Some(change);
+        self.manifest_command = Some(self.manifest.begin(manifest).into());
+    }
+
+    /// A manifest is durable in both places.
+    fn on_manifest(&mut self, manifest: RunManifest) {
+        let SetChange { add, remove } = self.change.take().expect("it was begun with one");
+        let mut runs: VecDeque<Arc<Run>> = VecDeque::new();
+        for run in self.view.runs() {
+            if remove.contains(&run.info().id) {
+                self.unnamed.gone.push(Arc::clone(run));
+            } else {
+                runs.push_back(Arc::clone(run));
+            }
+        }
+        if let Some(run) = add {
+            let first = run.info().log.first;
+            let place = runs.partition_point(|one| one.info().log.last < first);
+            runs.insert(place, run);
+        }
+        self.view = Arc::new(RunView::new(manifest.generation, manifest.sorted, runs));
+        self.listed = RunManifest { next: self.listed.next, ..manifest };
+        self.unnamed.files.extend(self.unnamed.stuck.drain(..));
+    }
+
+    /// Begins a change without runs that have nothing which is kept by its time.
+    fn drop_expired(&mut self) -> bool {
+        let busy = self.merging();
+        let expired = self
+            .listed
+            .runs
+            .iter()
+            .filter(|run| run.newest_unix_ms < self.expired_unix_ms && !busy.contains(&run.id));
+        let remove: BTreeSet<RunId> = expired.map(|run| run.id).collect();
+        if remove.is_empty() {
+            return false;
+        }
+        self.begin_change(SetChange { add: None, remove }, self.listed.sorted);
+        true
+    }
+
+    fn merging(&self) -> BTreeSet<RunId> {
+        self.jobs.merges.iter().flat_map(sources).map(|run| run.info().id).collect()
+    }
+
+    fn busy(&self) -> Busy {
+        let mut runs = self.merging();
+        runs.extend(&self.damaged);
+        let levels = self.jobs.merges.iter().flat_map(sources).map(|run| run.info().level);
+        Busy { runs, levels: levels.collect() }
+    }
+
+    /// Begins the next merge, if one is due and has room.
+    fn begin_merge(&mut self) {
+        let Some(group) = self.options.merges.next(&self.listed.runs, &self.busy()) else { return };
+        let listed = &self.listed.runs[group.clone()];
+        let bytes: u64 = listed.iter().map(|run| run.bytes).sum();
+        let taken: u64 =
+            self.jobs.merges.iter().flat_map(sources).map(|run| run.info().bytes).sum();
+        if self.free_bytes.saturating_sub(RESERVED_BYTES) < bytes + taken {
+            return;
+        }
+        let log = LogRange { first: listed[0].log.first, last: listed[listed.len() - 1].log.last };
+        let newest_unix_ms = listed.iter().map(|run| run.newest_unix_ms).max().unwrap_or(0);
+        let level = listed[0].level.saturating_add(1);
+        let sources: Vec<Arc<Run>> =
+            self.view.runs().skip(group.start).take(group.len()).cloned().collect();
+        let input = JobInput::Merge(MergeInput::new(sources));
+        let id = self.draw_id();
+        self.jobs.merges.push(RunJob::new(id, level, log, newest_unix_ms, input));
+    }
+}
+
+/// The runs that a job replaces.
+fn sources(job: &RunJob) -> &[Arc<Run>] {
+    match job.input() {
+        JobInput::Sorter(_) => &[],
+        JobInput::Merge(input) => input.sources(),
+    }
+}
+
+impl Jobs {
+    /// Whose turn it is.
+    fn next_turn(&mut self) -> Option<JobPlace> {
+        let merges = (0..self.merges.len()).map(JobPlace::Merge);
+        let sorting = self.sorting.as_ref().map(|_| JobPlace::Sorting);
+        let places: Vec<JobPlace> = sorting.into_iter().chain(merges).collect();
+        self.turn = self.turn.wrapping_add(1);
+        let number = self.turn.checked_rem(places.len())?;
+        Some(places[number])
+    }
+
+    fn at(&mut self, place: JobPlace) -> &mut RunJob {
+        match place {
+            JobPlace::Sorting => self.sorting.as_mut().expect("it was found there"),
+            JobPlace::Merge(number) => &mut self.merges[number],
+        }
+    }
+}
+
+impl Unnamed {
+    /// Views may have the ones, and nobody has the others.
+    pub(super) fn new(gone: impl Iterator<Item = Arc<Run>>, leftovers: Vec<RunId>) -> Unnamed {
+        Unnamed { gone: gone.collect(), files: leftovers.into(), stuck: Vec::new() }
+    }
+
+    /// A file that can be removed.
+    fn next(&mut self) -> Option<RunId> {
+        // Nobody can get one that only this list has.
+        let free = self.gone.iter().position(|run| Arc::strong_count(run) == 1);
+        if let Some(free) = free {
+            return Some(self.gone.swap_remove(free).info().id);
+        }
+        self.files.pop_front()
+    }
+}
