@@ -148,7 +148,7 @@ impl StoreArguments {
 /// Does it; the exit code of that.
 pub(super) fn run(arguments: StoreArguments) -> u8 {
     match arguments.command {
-        Command::Check(place) => place.look(check),
+        Command::Check(place) => place.show(Inspection::open_to_check, check),
         Command::Stats(place) => place.look(stats),
         Command::Dump { place, channel, tenant } => {
             place.look(|inspection, view| dump(inspection, view, &tenant, &channel))
@@ -183,10 +183,17 @@ struct View {
 
 type Store = Inspection<Box<dyn Disk>>;
 
+/// How a store is opened.
+type OpenStore = fn(&Options) -> Result<Store, OpenError>;
+
 impl Place {
     /// Opens the store as it is and shows something of it.
     fn look(self, show: impl FnOnce(&Store, &mut View) -> u8) -> u8 {
-        match self.open(BackgroundThreads::None) {
+        self.show(|options| Inspection::open(options, BackgroundThreads::None), show)
+    }
+
+    fn show(self, open: OpenStore, show: impl FnOnce(&Store, &mut View) -> u8) -> u8 {
+        match self.open(open) {
             Ok((inspection, mut view)) => {
                 let code = show(&inspection, &mut view);
                 view.end(code)
@@ -197,10 +204,11 @@ impl Place {
 
     /// Opens the store, changes dead letters, and says how many.
     fn change(self, word: &str, act: impl FnOnce(&mut Store) -> Result<u64, DiskError>) -> u8 {
-        let (mut inspection, mut view) = match self.open(BackgroundThreads::One) {
-            Ok(opened) => opened,
-            Err(code) => return code,
-        };
+        let (mut inspection, mut view) =
+            match self.open(|options| Inspection::open(options, BackgroundThreads::One)) {
+                Ok(opened) => opened,
+                Err(code) => return code,
+            };
         match act(&mut inspection) {
             Ok(count) => {
                 view.lines.line(&match view.form {
@@ -213,12 +221,11 @@ impl Place {
         }
     }
 
-    fn open(self, background_threads: BackgroundThreads) -> Result<(Store, View), u8> {
+    fn open(self, open: OpenStore) -> Result<(Store, View), u8> {
         let dir = self.store_dir.map(|dir| ("store.dir", dir));
         let inputs = Inputs { base: self.base, flags: dir.into_iter().collect() };
         let options = inputs.resolve().map_err(|refusal| refusal.tell())?.store;
-        let inspection =
-            Inspection::open(&options, background_threads).map_err(|fault| refuse(&fault))?;
+        let inspection = open(&options).map_err(|fault| refuse(&fault))?;
         let form = if self.json { OutputForm::Json } else { OutputForm::Text };
         Ok((inspection, View { options, form, lines: OutputLines::begin() }))
     }

@@ -29,6 +29,7 @@ mod read_plan;
 mod scan;
 mod segment_pool;
 mod segments;
+mod survey;
 mod two_places;
 mod window;
 
@@ -46,6 +47,7 @@ pub use page::{PAGE_BYTES, PageBuffer, disk_bytes};
 pub use position::{LogPosition, PARTITIONS, Partition};
 pub use read_plan::{ReadPlan, ReadPlanError};
 pub use scan::LogOpenError;
+pub use survey::{LogGap, LogSurvey, survey};
 pub use two_places::{
     ChosenManifest, HasFiles, ManifestError, ManifestPlace, PLACE_HEAD_BYTES, PlacedManifest,
     choose,

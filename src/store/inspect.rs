@@ -23,10 +23,12 @@ use crate::base::RoomId;
 use crate::wire::Publication;
 
 use super::disk::{Capacity, Disk, DiskError, KeyRange, StoreKeyspace};
-use super::fjall_disk::BackgroundThreads;
+use super::fjall_disk::{BackgroundThreads, FjallDisk};
+use super::log_reading::LogFinding;
 use super::messages::ReadOrder;
 use super::record::{self, ChannelRecord, DeadLetterRecord, PendingRecord};
-use super::{OpenError, Options, engine, key, store_disk};
+use super::store_disk::{self, PartialStore};
+use super::{OpenError, Options, engine, key};
 
 pub(super) use channel_walk::{ChannelWalk, walk_channel};
 pub use dead_letters::{DeadLetter, DeadLetterFilter};
@@ -35,6 +37,8 @@ pub use dead_letters::{DeadLetter, DeadLetterFilter};
 #[derive(Debug)]
 pub struct Inspection<D> {
     disk: D,
+    /// What is wrong with its log.
+    log_findings: Vec<LogFinding>,
 }
 
 /// Something that is wrong with a store.
@@ -71,6 +75,8 @@ pub enum CheckFinding {
         /// an unknown number of them is.
         count: u64,
     },
+    /// Something is wrong with the log in front of the database.
+    Log(LogFinding),
 }
 
 /// How messages are lost.
@@ -157,6 +163,7 @@ impl fmt::Display for CheckFinding {
             CheckFinding::Records { space, count } => {
                 write!(f, "{count} damaged records: {}", words(*space))
             }
+            CheckFinding::Log(finding) => finding.fmt(f),
         }
     }
 }
@@ -187,13 +194,24 @@ impl Inspection<Box<dyn Disk>> {
         let disk = store_disk::open_at_rest(options, background_threads)?;
         Inspection::of(disk, options)
     }
+
+    /// The same for whoever asks what is wrong, with all that can be read of a log that may not
+    /// open. Nothing is written to the log.
+    pub fn open_to_check(options: &Options) -> Result<Self, OpenError> {
+        if !FjallDisk::has_log(&options.dir)? {
+            return Inspection::open(options, BackgroundThreads::None);
+        }
+        let PartialStore { disk, findings } = store_disk::open_partial(options)?;
+        let inspection = Inspection::of(Box::new(disk) as Box<dyn Disk>, options)?;
+        Ok(Inspection { log_findings: findings, ..inspection })
+    }
 }
 
 impl<D: Disk> Inspection<D> {
     /// An inspection of a disk that is open; one of an unknown format is refused.
     pub fn of(disk: D, options: &Options) -> Result<Inspection<D>, OpenError> {
         match engine::name_key(&disk, &options.dir)? {
-            Some(_) => Ok(Inspection { disk }),
+            Some(_) => Ok(Inspection { disk, log_findings: Vec::new() }),
             None => Err(OpenError::Missing(options.dir.clone())),
         }
     }
@@ -213,6 +231,7 @@ impl<D: Disk> Inspection<D> {
             totals.findings_count += 1;
             on_finding(finding);
         };
+        self.log_findings.iter().cloned().map(CheckFinding::Log).for_each(&mut tell);
         let channels = self.channels(&mut tell)?;
         for (room, record) in &channels {
             totals.channels_count += 1;

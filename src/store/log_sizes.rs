@@ -3,7 +3,7 @@
 //! Deliberately absent: what fills it.
 
 use super::disk::Capacity;
-use super::logged_disk::{GapRule, LogSetup, LoggedLimits};
+use super::logged_disk::{LogSetup, LoggedLimits};
 use super::options::Options;
 use crate::log::{self, BATCH_BYTES_MAX, PAGE_BYTES};
 
@@ -29,7 +29,7 @@ pub fn new_segment_pages(options: &Options, capacity: Option<Capacity>) -> u32 {
 }
 
 /// What a log with segments of so many pages is opened with.
-pub fn log_setup(segment_pages: u32, log_id: u64, gap: GapRule) -> LogSetup {
+pub fn log_setup(segment_pages: u32, log_id: u64) -> LogSetup {
     let segment_bytes = u64::from(segment_pages) * PAGE_BYTES as u64;
     LogSetup {
         options: log::Options {
@@ -44,7 +44,6 @@ pub fn log_setup(segment_pages: u32, log_id: u64, gap: GapRule) -> LogSetup {
             checkpoint_bytes: CHECKPOINT_BYTES_MAX.min(segment_bytes) as usize,
         },
         log_id,
-        gap,
     }
 }
 
@@ -79,7 +78,7 @@ mod tests {
             let options = Options { disk_bytes_max, ..Options::default() };
             let capacity = Capacity { used_bytes: 0, free_bytes };
             let pages = new_segment_pages(&options, Some(capacity));
-            let setup = log_setup(pages, 1, GapRule::Refuse);
+            let setup = log_setup(pages, 1);
             assert!(setup.options.are_possible(), "{setup:?}");
             let bytes = u64::from(setup.options.segment_pages) * PAGE_BYTES as u64;
             let least = SEGMENT_BYTES.0;

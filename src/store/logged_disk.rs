@@ -42,7 +42,7 @@ use activity_counts::ActivityCounts;
 use clock::LogClock;
 
 pub use port::LogPort;
-pub use setup::{GapRule, LogSetup, LoggedLimits, LoggedOpenError};
+pub use setup::{LogSetup, LoggedLimits, LoggedOpenError};
 
 /// Bytes that are read at a time when groups are read again.
 const READ_BYTES: usize = 1 << 20;
@@ -68,8 +68,6 @@ pub struct LoggedDisk<P, F> {
     frozen: Option<FrozenLayer>,
     progress: Progress,
     counts: ActivityCounts,
-    /// Whether the log begins behind what the follower has.
-    has_gap: bool,
     /// A failure since the last `reopen`.
     failure: Option<DiskError>,
     /// Memory of batches that is used again.
@@ -113,23 +111,28 @@ struct Progress {
 impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
     /// Opens the log, and reads what the follower does not have.
     pub fn open(port: P, follower: F, setup: LogSetup) -> Result<Self, LoggedOpenError> {
-        let mut disk = LoggedDisk {
+        let mut disk = LoggedDisk::over(port, follower, setup, Batch::default());
+        disk.begin()?;
+        Ok(disk)
+    }
+
+    /// What a follower has, and what goes over it of a log that does not open. It is only
+    /// looked at.
+    pub fn over(port: P, follower: F, setup: LogSetup, changes: Batch) -> Self {
+        LoggedDisk {
             port,
             follower,
             setup,
             log: None,
-            active: Layer::default(),
+            active: Layer { changes, ..Layer::default() },
             frozen: None,
             progress: Progress::default(),
             counts: ActivityCounts::default(),
-            has_gap: false,
             failure: None,
             spare: Vec::new(),
             commands: Vec::new(),
             clock: LogClock::default(),
-        };
-        disk.begin()?;
-        Ok(disk)
+        }
     }
 
     /// Where the log lies.
@@ -145,11 +148,6 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
     /// The same, for what is written beside the log.
     pub(super) fn follower_mut(&mut self) -> &mut F {
         &mut self.follower
-    }
-
-    /// Whether something that was durable stands neither in the log nor behind it.
-    pub fn has_gap(&self) -> bool {
-        self.has_gap
     }
 
     /// Which log it is.
@@ -177,8 +175,7 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
         if last < applied {
             return Err(LoggedOpenError::LogTooShort(last, applied));
         }
-        self.has_gap = applied + 1 < first;
-        if self.has_gap && self.setup.gap == GapRule::Refuse {
+        if applied + 1 < first {
             return Err(LoggedOpenError::FollowerTooShort(first, applied));
         }
         self.progress = Progress { applied, checkpoint: first - 1, ..Progress::default() };
@@ -188,8 +185,8 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
         self.make_checkpoint();
         let log_id = self.setup.log_id;
         match known {
-            Some(applied) if !self.has_gap => self.read_behind(applied, GroupReader::new(log_id)),
-            Some(_) | None => self.read_behind(first - 1, GroupReader::within(log_id)),
+            Some(applied) => self.read_behind(applied, GroupReader::new(log_id)),
+            None => self.read_behind(first - 1, GroupReader::within(log_id)),
         }
     }
 

@@ -20,6 +20,7 @@ mod inspect;
 mod key;
 mod log_activity;
 mod log_port;
+mod log_reading;
 mod log_sizes;
 mod logged_disk;
 mod messages;
@@ -44,6 +45,7 @@ pub use inspect::{
 };
 pub use log_activity::{LogActivity, LogBacklog, LogWrites, SegmentCounts};
 pub use log_port::LogFilesPort;
+pub use log_reading::{KeptElsewhere, LogFinding};
 pub use logged_disk::LoggedDisk;
 pub use messages::{
     Addressee, AdvanceMarker, Append, ChangeDeadLetters, ChangedDeadLetters, ChannelCreated,

@@ -7,9 +7,11 @@
 use super::disk::{Disk, DiskError, SuspectedLoss};
 use super::fjall_disk::{BackgroundThreads, FjallDisk};
 use super::inspect::{CheckFinding, Inspection};
-use super::logged_disk::GapRule;
+use super::log_reading::{KeptElsewhere, LogFinding};
 use super::salvage::{Salvaged, salvage};
-use super::store_disk::{FORMAT_WITHOUT_LOG, StoreDisk, open_logged, open_whole, put_format};
+use super::store_disk::{
+    FORMAT_WITHOUT_LOG, PartialStore, StoreDisk, open_logged, open_partial, open_whole, put_format,
+};
 use super::{OpenError, Options};
 
 /// Opens the store of a directory, which must exist, and makes one in it when there is none. A
@@ -49,65 +51,95 @@ fn leave_damage(options: &Options) -> Result<(), OpenError> {
 struct Readable {
     disk: Box<dyn Disk>,
     suspected_loss: SuspectedLoss,
-    /// The log's id and its last batch, if it goes on.
-    log: Option<(u64, u64)>,
+    log: LogFate,
+    /// What is wrong with the log.
+    findings: Vec<LogFinding>,
+}
+
+/// What becomes of the log of a store that is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LogFate {
+    /// There is none.
+    None,
+    /// It goes on: its id, and its last batch.
+    GoesOn(u64, u64),
+    /// It makes room for another one, and stays beside it.
+    PutAside,
 }
 
 /// Copies what can be read into a new database, which takes the place of the old one; that
-/// stays as `db.damaged-<number>`, and so does a log that does not open. For a store that is told
+/// stays as `db.damaged-<number>`, and so does a log that does not open, of which all that is whole
+/// is copied. For a store that is told
 /// to go on without what is damaged.
 pub fn go_on_without(
     options: &Options,
     on_finding: &mut dyn FnMut(CheckFinding),
 ) -> Result<Salvaged, OpenError> {
     let dir = &options.dir;
-    let Readable { disk, suspected_loss, log } = open_readable(options)?;
+    let Readable { disk, suspected_loss, log, findings } = open_readable(options)?;
+    let log_findings_count = findings.len() as u64;
+    findings.into_iter().map(CheckFinding::Log).for_each(&mut *on_finding);
     let old = Inspection::of(disk, options)?;
     let (mut new, new_dir) = FjallDisk::beside(options)?;
     let salvaged = salvage(&old, &mut new, suspected_loss, on_finding);
     let salvaged = salvaged.and_then(|salvaged| {
         match log {
-            Some((id, last)) => new.set_log(id, last)?,
-            None => put_format(&mut new, FORMAT_WITHOUT_LOG)?,
+            LogFate::GoesOn(id, last) => new.set_log(id, last)?,
+            LogFate::None | LogFate::PutAside => put_format(&mut new, FORMAT_WITHOUT_LOG)?,
         }
         new.sync().map(|()| salvaged)
     });
     // Both locks go before their directories do.
     drop((old, new));
-    let salvaged = salvaged.map_err(|fault| match fault {
+    let mut salvaged = salvaged.map_err(|fault| match fault {
         DiskError::Full => OpenError::NoSpace(dir.clone()),
         DiskError::Broken | DiskError::Damaged => {
             OpenError::System { dir: dir.clone(), what: "copying it failed".into() }
         }
     })?;
     FjallDisk::replace_by(dir, &new_dir)?;
+    if log == LogFate::PutAside {
+        // Behind the database: in front of one without a log's id it counts for nothing.
+        FjallDisk::put_log_aside(dir)?;
+    }
+    salvaged.findings_count += log_findings_count;
     Ok(salvaged)
 }
 
 /// Opens as much of a damaged store as there is.
 fn open_readable(options: &Options) -> Result<Readable, OpenError> {
     let dir = &options.dir;
-    let without_log = |suspected_loss| {
-        let disk = FjallDisk::open_existing(options, BackgroundThreads::None)?;
-        Ok(Readable { disk: Box::new(disk), suspected_loss, log: None })
-    };
     if !FjallDisk::has_log(dir)? {
-        return without_log(FjallDisk::cut_damage(options)?);
+        let suspected_loss = FjallDisk::cut_damage(options)?;
+        let disk = Box::new(FjallDisk::open_existing(options, BackgroundThreads::None)?);
+        return Ok(Readable { disk, suspected_loss, log: LogFate::None, findings: Vec::new() });
     }
-    match open_logged(options, BackgroundThreads::None, GapRule::Accept) {
+    match open_logged(options, BackgroundThreads::None) {
         Ok(disk) => {
-            let suspected_loss = match disk.has_gap() {
-                true => SuspectedLoss::AllChannels,
-                false => SuspectedLoss::None,
-            };
-            let log = Some((disk.log_id(), disk.last_sequence()));
-            Ok(Readable { disk: Box::new(disk), suspected_loss, log })
+            let log = LogFate::GoesOn(disk.log_id(), disk.last_sequence());
+            let (suspected_loss, findings) = (SuspectedLoss::None, Vec::new());
+            Ok(Readable { disk: Box::new(disk), suspected_loss, log, findings })
         }
-        Err(OpenError::Damaged { what, .. }) => {
-            tracing::warn!("the store goes on without its log: {what}");
-            FjallDisk::put_log_aside(dir)?;
-            without_log(SuspectedLoss::AllChannels)
+        Err(OpenError::Damaged { .. }) => {
+            let PartialStore { disk, findings } = open_partial(options)?;
+            let suspected_loss = suspected_loss(&findings);
+            let log = LogFate::PutAside;
+            Ok(Readable { disk: Box::new(disk), suspected_loss, log, findings })
         }
         Err(fault) => Err(fault),
+    }
+}
+
+/// A commit writes what it changes; which channels one wrote that is gone nobody knows.
+fn suspected_loss(findings: &[LogFinding]) -> SuspectedLoss {
+    let is_kept = |finding: &LogFinding| match finding {
+        LogFinding::Missing { kept: KeptElsewhere::InDatabase, .. } => true,
+        LogFinding::Missing { kept: KeptElsewhere::Nowhere, .. } | LogFinding::Unreadable(_) => {
+            false
+        }
+    };
+    match findings.iter().all(is_kept) {
+        true => SuspectedLoss::None,
+        false => SuspectedLoss::AllChannels,
     }
 }

@@ -15,8 +15,9 @@ use super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
 use super::fjall_disk::{BackgroundThreads, FjallDisk, FjallFollower, io_open_fault, log_dir};
 use super::follower::LogFollower as _;
 use super::log_port::LogFilesPort;
+use super::log_reading::{LogFinding, LogReading, read_log};
 use super::log_sizes::{log_setup, new_segment_pages};
-use super::logged_disk::{GapRule, LogPort as _, LoggedDisk, LoggedOpenError};
+use super::logged_disk::{LogPort as _, LogSetup, LoggedDisk, LoggedOpenError};
 use super::{FORMAT, OpenError, Options, engine, key};
 use crate::log::{self, LogOpenError};
 use crate::log_disk::{FileAccess, LogFilesError};
@@ -33,7 +34,7 @@ pub(super) fn open_whole(options: &Options) -> Result<StoreDisk, OpenError> {
     if !FjallDisk::has_log(dir)? {
         prepare_for_log(options)?;
     }
-    let mut disk = open_logged(options, BackgroundThreads::One, GapRule::Refuse)?;
+    let mut disk = open_logged(options, BackgroundThreads::One)?;
     raise_format(&mut disk, dir)?;
     if disk.port().access() == FileAccess::Buffered {
         tracing::warn!(dir = %dir.display(), "the store's log: {}", FileAccess::Buffered);
@@ -59,24 +60,51 @@ fn prepare_for_log(options: &Options) -> Result<(), OpenError> {
 pub(super) fn open_logged(
     options: &Options,
     threads: BackgroundThreads,
-    gap: GapRule,
 ) -> Result<StoreDisk, OpenError> {
+    let dir = &options.dir;
+    let (disk, port, setup) = open_parts(options, threads)?;
+    let follower = match threads {
+        BackgroundThreads::One => FjallFollower::start(disk).map_err(|error| system(dir, error))?,
+        BackgroundThreads::None => FjallFollower::at_rest(disk),
+    };
+    let disk = LoggedDisk::open(port, follower, setup).map_err(|error| open_fault(dir, error))?;
+    disk.follower().disk().forget_cuts();
+    Ok(disk)
+}
+
+fn open_parts(
+    options: &Options,
+    threads: BackgroundThreads,
+) -> Result<(FjallDisk, LogFilesPort, LogSetup), OpenError> {
     let dir = &options.dir;
     let mut disk = FjallDisk::open_existing(options, threads)?;
     let mut port = LogFilesPort::take(&log_dir(dir)).map_err(|error| files_fault(dir, error))?;
     let log_id = log_id(&mut disk, &mut port).map_err(|fault| disk_fault(dir, fault))?;
     let made = log::segment_pages(port.disk());
     let segment_pages = made.unwrap_or_else(|| new_segment_pages(options, disk.capacity().ok()));
-    let setup = log_setup(segment_pages, log_id, gap);
-    let follower = match threads {
-        BackgroundThreads::One => FjallFollower::start(disk).map_err(|error| system(dir, error))?,
-        BackgroundThreads::None => FjallFollower::at_rest(disk),
+    Ok((disk, port, log_setup(segment_pages, log_id)))
+}
+
+/// A store whose log does not open: what can be read of it, and what is wrong with the log.
+pub(super) struct PartialStore {
+    pub disk: StoreDisk,
+    pub findings: Vec<LogFinding>,
+}
+
+/// Opens what can be read of a store whose log does not open. It stays as it is.
+pub(super) fn open_partial(options: &Options) -> Result<PartialStore, OpenError> {
+    let dir = &options.dir;
+    let (disk, mut port, setup) = open_parts(options, BackgroundThreads::None)?;
+    let follower = FjallFollower::at_rest(disk);
+    let applied = follower.applied().map_err(|fault| disk_fault(dir, fault))?;
+    let (changes, findings) = match read_log(port.disk(), setup.log_id, applied) {
+        Ok(LogReading { changes, findings }) => (changes, findings),
+        Err(error @ LoggedOpenError::Log(LogOpenError::NewerForm(_))) => {
+            return Err(open_fault(dir, error));
+        }
+        Err(error) => (Batch::default(), vec![LogFinding::Unreadable(error.to_string())]),
     };
-    let disk = LoggedDisk::open(port, follower, setup).map_err(|error| open_fault(dir, error))?;
-    if gap == GapRule::Refuse {
-        disk.follower().disk().forget_cuts();
-    }
-    Ok(disk)
+    Ok(PartialStore { disk: LoggedDisk::over(port, follower, setup, changes), findings })
 }
 
 /// The id of a database's log; one that has none yet gets one.
@@ -110,7 +138,7 @@ pub(super) fn open_at_rest(
     threads: BackgroundThreads,
 ) -> Result<Box<dyn Disk>, OpenError> {
     match FjallDisk::has_log(&options.dir)? {
-        true => Ok(Box::new(open_logged(options, threads, GapRule::Refuse)?)),
+        true => Ok(Box::new(open_logged(options, threads)?)),
         false => Ok(Box::new(FjallDisk::open_existing(options, threads)?)),
     }
 }

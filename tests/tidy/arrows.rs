@@ -91,7 +91,7 @@ const ORDERS: &[(&str, &str)] = &[
     (
         "log",
         "position batch page two_places manifest manifest_writer disk options read_plan segments segment_pool window \
-         scan machine opening",
+         scan survey machine opening",
     ),
     (
         "runs",
@@ -100,7 +100,7 @@ const ORDERS: &[(&str, &str)] = &[
     (
         "store",
         "fault change messages options log_activity disk key record engine simulated changes_log follower logged_disk \
-         log_sizes log_port fjall_disk store_disk inspect salvage opening",
+         log_reading log_sizes log_port fjall_disk store_disk inspect salvage opening",
     ),
     (
         "store/engine",

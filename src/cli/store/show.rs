@@ -8,7 +8,10 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::value::RawValue;
 
 use crate::cli::text::{date, json_line, plain};
-use crate::store::{CheckFinding, CheckTotals, DeadLetter, LossKind, StoreKeyspace, StoreStats};
+use crate::store::{
+    CheckFinding, CheckTotals, DeadLetter, KeptElsewhere, LogFinding, LossKind, StoreKeyspace,
+    StoreStats,
+};
 use crate::wire::{Payload, Publication};
 
 /// For whom.
@@ -40,6 +43,28 @@ impl OutputForm {
                     .text("channel", channel)
                     .number("offset", *offset)
                     .end()
+            }
+            (OutputForm::Json, CheckFinding::Log(LogFinding::Unreadable(why))) => {
+                ObjectWriter::new().text("finding", "log_unreadable").text("why", why).end()
+            }
+            (
+                OutputForm::Json,
+                CheckFinding::Log(LogFinding::Missing { first, last, place, kept }),
+            ) => {
+                let is_lost = match kept {
+                    KeptElsewhere::InDatabase => "false",
+                    KeptElsewhere::Nowhere => "true",
+                };
+                let object = ObjectWriter::new().text("finding", "log_batches");
+                let object = object.number("first", *first).number("last", *last);
+                let object = object.raw("lost", is_lost);
+                match place {
+                    Some((segment, page)) => object
+                        .number("segment", (*segment).into())
+                        .number("page", (*page).into())
+                        .end(),
+                    None => object.end(),
+                }
             }
             (OutputForm::Json, CheckFinding::Records { space, count }) => {
                 let object = ObjectWriter::new().text("finding", "records");
@@ -295,7 +320,33 @@ mod tests {
         let nowhere =
             CheckFinding::NoContent { tenant: "".into(), channel: name.clone(), offset: 9 };
         let records = |count| CheckFinding::Records { space: StoreKeyspace::Markers, count };
+        let batches = |last, place, kept| {
+            CheckFinding::Log(LogFinding::Missing { first: 7, last, place, kept })
+        };
         for (finding, text, json) in [
+            (
+                batches(9, Some((3, 17)), KeptElsewhere::Nowhere),
+                "the log's batches 7 to 9: damaged, in segment 3 from page 17; what they say is lost, of \
+                 which channels is not known",
+                r#"{"finding":"log_batches","first":7,"last":9,"lost":true,"segment":3,"page":17}"#,
+            ),
+            (
+                batches(7, Some((3, 17)), KeptElsewhere::InDatabase),
+                "the log's batch 7: damaged, in segment 3 from page 17; the database has what they say, \
+                 and nothing is lost",
+                r#"{"finding":"log_batches","first":7,"last":7,"lost":false,"segment":3,"page":17}"#,
+            ),
+            (
+                batches(9, None, KeptElsewhere::Nowhere),
+                "the log's batches 7 to 9: missing, the log begins behind them; what they say is lost, of \
+                 which channels is not known",
+                r#"{"finding":"log_batches","first":7,"last":9,"lost":true}"#,
+            ),
+            (
+                CheckFinding::Log(LogFinding::Unreadable("its log is another store's".into())),
+                "nothing more of the log can be read: its log is another store's",
+                r#"{"finding":"log_unreadable","why":"its log is another store's"}"#,
+            ),
             (
                 lost(LossKind::Damaged, 6),
                 r#"channel "room:\n1" of tenant "acme": messages 4 to 6 are damaged"#,

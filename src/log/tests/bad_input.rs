@@ -421,3 +421,84 @@ fn a_log_without_marks_is_not_read_into_memory() {
     let scanned = manifest.segments.len() as u64 * u64::from(OPTIONS.segment_pages);
     assert_eq!(disk.pages, scanned + sequence, "a segment and the batch that is too much");
 }
+
+/// The sequences of batches that a survey finds, and of gaps, from and to.
+fn surveyed(drive: &mut Drive, after: u64) -> (Vec<u64>, Vec<(u64, u64)>, u64) {
+    let LogSurvey { batches, gaps, last, .. } = survey(drive, after).unwrap();
+    for (sequence, plan) in &batches {
+        let mut pages = PageBuffer::zeroed(plan.pages());
+        drive.read(plan.segment(), plan.page(), pages.bytes_mut()).unwrap();
+        let sealed = plan.batches(pages.bytes()).unwrap();
+        assert_eq!(SealedBatch::parse(&sealed[0]).unwrap().position().sequence, *sequence);
+    }
+    let sequences = batches.into_iter().map(|(sequence, _)| sequence).collect();
+    (sequences, gaps.into_iter().map(|gap| (gap.first, gap.last)).collect(), last)
+}
+
+#[test]
+fn a_survey_finds_all_that_is_whole_and_says_what_is_not() {
+    let mut prng = Prng::from_seed(5);
+    let pages = u64::from(OPTIONS.segment_pages);
+    for round in 0..200 {
+        let mut drive = closed_log(40);
+        let found = segments(&mut drive);
+        let mut is_lost = [false; 41];
+        for _ in 0..prng.below(6) {
+            let sequence = 1 + prng.below(40);
+            let (segment, page) = ((sequence - 1) / pages, (sequence - 1) % pages);
+            if !is_lost[sequence as usize] {
+                let byte = prng.below(PAGE_BYTES as u64) as usize;
+                drive.page_mut(found[segment as usize], page as u32)[byte] ^= 1;
+            }
+            is_lost[sequence as usize] = true;
+        }
+        drive.settle();
+        if prng.percent(20) {
+            let segment = prng.below(40 / pages);
+            drive.remove_segment(found[segment as usize]);
+            is_lost[(segment * pages + 1) as usize..][..pages as usize].fill(true);
+        }
+        let after = prng.below(41);
+        let wanted = (after + 1..=40).filter(|sequence| !is_lost[*sequence as usize]);
+        let mut gaps: Vec<(u64, u64)> = Vec::new();
+        for sequence in (1..=40).filter(|sequence| is_lost[*sequence as usize]) {
+            match gaps.last_mut() {
+                Some((_, last)) if *last + 1 == sequence => *last = sequence,
+                Some(_) | None => gaps.push((sequence, sequence)),
+            }
+        }
+        assert_eq!(surveyed(&mut drive, after), (wanted.collect(), gaps, 40), "{round}");
+    }
+}
+
+#[test]
+fn a_survey_counts_what_no_mark_proves_only_where_nothing_is_missing_before_it() {
+    let check = |damaged: &[u32], wanted: &[u64], gaps: &[(u64, u64)], last: u64| {
+        let mut drive = Drive::new(1, HEALTHY);
+        let mut core = reopen(&mut drive).unwrap();
+        for number in 0..5 {
+            append(&mut core, &mut drive, &mut Vec::new(), number).unwrap();
+        }
+        let segment = segments(&mut drive)[0];
+        for page in damaged {
+            drive.page_mut(segment, *page)[99] ^= 1;
+        }
+        drive.settle();
+        assert_eq!(surveyed(&mut drive, 0), (wanted.to_vec(), gaps.to_vec(), last), "{damaged:?}");
+    };
+    check(&[], &[1, 2, 3, 4, 5], &[], 5);
+    check(&[2], &[1, 2, 4, 5], &[(3, 3)], 5);
+    // The last one says that the fourth was durable, and nobody that it was itself.
+    check(&[4], &[1, 2, 3, 4], &[], 4);
+    check(&[3], &[1, 2, 3, 5], &[(4, 4)], 5);
+    check(&[3, 4], &[1, 2, 3], &[], 3);
+    check(&[2, 4], &[1, 2, 4], &[(3, 3)], 4);
+    check(&[2, 3, 4], &[1, 2], &[], 2);
+}
+
+#[test]
+fn a_log_whose_manifest_is_gone_has_no_survey() {
+    let mut drive = closed_log(40);
+    ManifestPlace::ALL.iter().for_each(|place| drive.manifest_mut(*place).fill(0));
+    assert_eq!(survey(&mut drive, 0), Err(LogOpenError::NoManifest));
+}

@@ -10,6 +10,7 @@ use super::super::salvage::salvage;
 use super::super::{Batch, DiskFaultProfile, Engine, EngineSetup, SimulatedDisk, SyncMode};
 use super::*;
 use crate::base::{ClientId, ShardId, UserHash};
+use crate::store::log_reading::KeptElsewhere;
 use crate::wire::{ClientInfo, Epoch, Payload};
 
 const INBOXES: [RoomId; 2] = [RoomId(1), RoomId(2)];
@@ -360,4 +361,109 @@ fn what_is_whole_is_salvaged_and_a_channel_begins_behind_its_last_loss() {
     let marks =
         new.disk.get(StoreKeyspace::Markers, &key::named(RoomId(100), "bob")).unwrap().unwrap();
     assert_eq!(record::take_markers(&marks), Ok(ReadMarkers { delivered: 10, read: 9 }));
+}
+
+/// A store in a directory whose database lacks all that was said in rooms 100 and 101, in turns:
+/// only its log has that.
+fn store_with_a_log(options: &Options) {
+    let mut disk = crate::store::open(options).unwrap();
+    // The log's id is in a table, and the rest in a journal, which is cut off.
+    disk.reclaim().unwrap();
+    let setup = EngineSetup {
+        options: options.clone(),
+        retention: Vec::new(),
+        namespace_of: Box::new(|_| 0),
+        new_name_key: [1; 16],
+    };
+    let mut engine = Engine::open(disk, setup).unwrap();
+    for offset in 1..=10 {
+        for room in [100, 101] {
+            let op = match append(RoomId(room), &format!("dm:{room}"), offset) {
+                StoreOp::Append(mut append) => {
+                    let text = format!("message {offset} of {room}");
+                    let mut publication = (*append.publication).clone();
+                    publication.data = Payload { bytes: text.into(), is_json: false };
+                    append.publication = publication.into();
+                    StoreOp::Append(append)
+                }
+                other => other,
+            };
+            let (request_id, write_epoch) = (RequestId(1), WriteEpoch(1));
+            let request = StoreRequest { request_id, write_epoch, by: Requester::NOBODY, op };
+            engine.take(ShardId(0), request);
+            engine.turn(NOW, &mut Vec::new());
+        }
+    }
+    assert_eq!(engine.counts().appended, 20);
+    drop(engine);
+    for file in std::fs::read_dir(options.dir.join("db")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|end| end == "jnl") {
+            std::fs::write(path, "").unwrap();
+        }
+    }
+}
+
+/// Turns a bit where the log has this text.
+fn turn_in_log(options: &Options, text: &str) {
+    let mut turned = 0;
+    for file in std::fs::read_dir(options.dir.join("log")).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(text.len()).position(|part| part == text.as_bytes()) {
+            bytes[at] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+            turned += 1;
+        }
+    }
+    assert_eq!(turned, 1, "it stands there once");
+}
+
+#[test]
+fn what_a_damaged_log_still_has_is_told_and_copied() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        dir: dir.path().to_path_buf(),
+        cache_bytes: 1 << 20,
+        log_segment_bytes: 128 << 10,
+        reserve_bytes: 0,
+        ..Options::default()
+    };
+    store_with_a_log(&options);
+    turn_in_log(&options, "message 7 of 100");
+    assert!(matches!(crate::store::open(&options), Err(OpenError::Damaged { .. })));
+
+    let inspection = Inspection::open_to_check(&options).unwrap();
+    let mut findings = Vec::new();
+    let totals = inspection.check(&mut |finding| findings.push(finding)).unwrap();
+    drop(inspection);
+    assert_eq!((totals.channels_count, totals.messages_count, totals.findings_count), (2, 19, 2));
+    let CheckFinding::Log(LogFinding::Missing { first, last, place, kept }) = &findings[0] else {
+        panic!("{findings:?}")
+    };
+    assert_eq!((first, *kept), (last, KeptElsewhere::Nowhere));
+    assert!(place.is_some());
+    assert_eq!(findings[1], lost("dm:100", 7, 7, LossKind::Missing));
+
+    let mut told = Vec::new();
+    let salvaged =
+        crate::store::go_on_without(&options, &mut |finding| told.push(finding)).unwrap();
+    assert_eq!(told, findings);
+    assert_eq!((salvaged.channels_count, salvaged.messages_count), (2, 13));
+    assert!(options.dir.join("log.damaged-1").is_dir());
+    let disk = crate::store::open(&options).unwrap();
+    let inspection = Inspection::of(disk, &options).unwrap();
+    assert_eq!(inspection.check(&mut |finding| panic!("{finding}")).unwrap().messages_count, 13);
+    let mut seen = Vec::new();
+    let mut see = |message: &Publication| seen.push((message.offset, message.data.bytes.clone()));
+    assert_eq!(inspection.dump("acme", "dm:100", &mut see).unwrap(), []);
+    let wanted: Vec<_> =
+        (8..=10).map(|offset| (offset, format!("message {offset} of 100").into())).collect();
+    assert_eq!(seen, wanted);
+    // Who lost something is not known, so nobody goes on where they were.
+    for room in [100, 101] {
+        let key = key::channel(RoomId(room));
+        let record = inspection.disk.get(StoreKeyspace::Channels, &key).unwrap().unwrap();
+        assert_ne!(ChannelRecord::take(&record).unwrap().epoch, Epoch(5));
+    }
 }

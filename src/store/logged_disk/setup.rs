@@ -26,17 +26,6 @@ pub struct LogSetup {
     pub limits: LoggedLimits,
     /// Which log it is: batches of another one are refused.
     pub log_id: u64,
-    /// What becomes of a gap.
-    pub gap: GapRule,
-}
-
-/// What becomes of a log that begins behind what the follower has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GapRule {
-    /// It is not opened: something that was durable is gone.
-    Refuse,
-    /// What is there is read, for whoever goes on without the rest.
-    Accept,
 }
 
 /// Why it is not opened.

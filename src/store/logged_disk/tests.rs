@@ -25,7 +25,6 @@ const SETUP: LogSetup = LogSetup {
     },
     limits: LoggedLimits { unapplied_bytes_max: 60_000, checkpoint_bytes: 20_000 },
     log_id: 7,
-    gap: GapRule::Refuse,
 };
 
 const HEALTHY: DriveFaults = DriveFaults { fail: 0, unreadable: 0, segments: 99 };

@@ -233,7 +233,7 @@ fn a_conversion_that_ended_anywhere_goes_on() {
         old_store(dir);
         prepare_for_log(&options(dir)).unwrap();
         if begun {
-            drop(open_logged(&options(dir), BackgroundThreads::One, GapRule::Refuse).unwrap());
+            drop(open_logged(&options(dir), BackgroundThreads::One).unwrap());
         }
         let mut disk = opened(dir);
         check(&disk, b"a", Some(b"1"));

@@ -7,10 +7,11 @@ use std::path::Path;
 use std::process::Output;
 
 use rookery::store::{self, Batch, Disk as _, Options, StoreKeyspace, SyncMode};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{kept, kept_in};
-use crate::common::{BINARY, Server, Settings, command, free_port};
+use crate::common::{BINARY, Peer, Server, Settings, command, free_port};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder can be made")
@@ -115,25 +116,55 @@ fn one_of_a_later_version_is_15() {
     check(&folder, 15, &["later version", "format 7"]);
 }
 
+/// Turns a bit where the log of a store has these bytes first.
+fn turn_bit(store: &Path, bytes: &[u8]) {
+    let segments = fs::read_dir(store.join("log")).expect("it is there");
+    let mut segments = segments.map(|entry| entry.expect("it can be read").path());
+    let turned = segments.any(|segment| {
+        let mut content = fs::read(&segment).expect("it can be read");
+        let place = content.windows(bytes.len()).position(|part| part == bytes);
+        if let Some(place) = place {
+            content[place] ^= 1;
+            fs::write(&segment, content).expect("it can be written");
+        }
+        place.is_some()
+    });
+    assert!(turned, "it is written plainly");
+}
+
 #[test]
 fn a_damaged_one_is_16() {
     let folder = folder();
     let value = [b'v'; 64];
     let batches: Vec<(&[u8], &[u8])> = [b"a", b"b", b"c"].map(|key| (&key[..], &value[..])).into();
     let options = store_with(&folder, &batches);
-    let segments = fs::read_dir(options.dir.join("log")).expect("it is there");
-    let mut segments = segments.map(|entry| entry.expect("it can be read").path());
-    let turned = segments.any(|segment| {
-        let mut bytes = fs::read(&segment).expect("it can be read");
-        let place = bytes.windows(64).position(|part| part == value);
-        if let Some(place) = place {
-            bytes[place] ^= 1;
-            fs::write(&segment, bytes).expect("it can be written");
-        }
-        place.is_some()
-    });
-    assert!(turned, "it is written plainly");
+    turn_bit(&options.dir, &value);
     check(&folder, 16, &["is damaged", "was durable and is not whole", "rookery store check"]);
+}
+
+#[test]
+fn what_is_damaged_in_a_log_is_said_and_the_rest_kept() {
+    let mut server = Server::start(kept());
+    let mut anna = Peer::member(server.address(), "anna", "room:1");
+    for number in 1..=3 {
+        let data = format!("the words of message {number}");
+        let reply = anna.call(json!({ "publish": { "channel": "room:1", "data": data } }));
+        assert!(reply["publish"].is_object(), "{reply}");
+    }
+    server.signal("KILL");
+    server.wait();
+    let dir = server.store_dir();
+    turn_bit(&dir, b"the words of message 2");
+    let dir = dir.to_str().expect("a plain path");
+    let output = crate::common::run(&["store", "check", "--json", "--store-dir", dir]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(16), "{text}");
+    let first: Value = serde_json::from_str(text.lines().next().unwrap_or_default()).expect("JSON");
+    assert_eq!(first["finding"], "log_batches", "{text}");
+    assert_eq!(first["first"], first["last"], "{text}");
+    // What the database did not have yet is missing there.
+    let is_lost = first["lost"].as_bool().expect("it says so");
+    assert_eq!(text.contains("\"finding\":\"missing\""), is_lost, "{text}");
 }
 
 #[test]
