@@ -13,6 +13,7 @@ mod signals;
 pub mod log;
 pub mod log_disk;
 pub mod runs;
+pub mod runs_disk;
 
 pub mod logs;
 pub mod metrics;

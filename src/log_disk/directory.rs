@@ -3,11 +3,12 @@
 //! Deliberately absent: what is in the files (`files`).
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::system::{make_dir, numbered_files, sync_dir};
 use crate::log::SegmentId;
 
 const LOCK_FILE: &str = "lock";
@@ -55,13 +56,7 @@ impl LogDirectory {
     /// Takes it; it is made where it does not exist, in a directory that does.
     pub fn take(dir: &Path) -> Result<LogDirectory, LogFilesError> {
         let system = |path: &Path, error| LogFilesError::System(path.to_owned(), error);
-        if !dir.exists() {
-            let made = DirBuilder::new().mode(0o700).create(dir);
-            made.map_err(|error| system(dir, error))?;
-            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let parent = parent.unwrap_or(Path::new("."));
-            sync_dir(parent).map_err(|error| system(parent, error))?;
-        }
+        make_dir(dir).map_err(|error| system(dir, error))?;
         let path = dir.join(LOCK_FILE);
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
@@ -82,24 +77,13 @@ impl LogDirectory {
     }
 
     pub fn segment(&self, id: SegmentId) -> PathBuf {
-        self.dir.join(format!("{SEGMENT_PREFIX}{:03}", id.0))
+        self.dir.join(segment_name(id))
     }
 
     /// The files of segments, with their bytes. What has another name is none.
     pub fn segments(&self) -> io::Result<Vec<(SegmentId, u64)>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(&self.dir)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let number = name.to_str().and_then(|name| name.strip_prefix(SEGMENT_PREFIX));
-            let id = number.and_then(|number| number.parse().ok()).map(SegmentId);
-            // Numbers that are written in another way name no file of ours.
-            if let Some(id) = id.filter(|id| self.segment(*id) == entry.path()) {
-                found.push((id, entry.metadata()?.len()));
-            }
-        }
-        found.sort_unstable();
-        Ok(found)
+        let found = numbered_files(&self.dir, SEGMENT_PREFIX, |id| segment_name(SegmentId(id)))?;
+        Ok(found.into_iter().map(|(id, bytes)| (SegmentId(id), bytes)).collect())
     }
 
     /// Makes names durable.
@@ -108,6 +92,6 @@ impl LogDirectory {
     }
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+fn segment_name(id: SegmentId) -> String {
+    format!("{SEGMENT_PREFIX}{:03}", id.0)
 }

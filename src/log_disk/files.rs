@@ -3,16 +3,16 @@
 //! Deliberately absent: threads (`workers`), and what to do about an error.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, IoSlice};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::io::{Errno, ReadWriteFlags, pwritev2};
+use rustix::io::ReadWriteFlags;
 
 use super::directory::{LogDirectory, LogFilesError};
+use super::system::{FileAccess, is_without_room, read_place, write_at, write_place};
 use crate::log::{
     LogCommand, LogDisk, LogDiskError, MANIFEST_BYTES, ManifestPlace, PAGE_BYTES, PageBuffer,
     SegmentFile, SegmentId, WriteMode,
@@ -23,27 +23,6 @@ const ZERO_PAGES: u32 = 64;
 
 /// Segments whose files stay open: the one that is written, and the one before it.
 const OPEN_SEGMENTS_MAX: usize = 4;
-
-/// How segments are written and read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileAccess {
-    /// Past the page cache.
-    Direct,
-    /// Through it: the file system has no direct writes.
-    Buffered,
-}
-
-impl fmt::Display for FileAccess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            FileAccess::Direct => "written past the page cache",
-            FileAccess::Buffered => {
-                "the file system takes no direct writes, so they go through the page cache; what is \
-                 answered is synced all the same"
-            }
-        })
-    }
-}
 
 /// The files, for one thread.
 #[derive(Debug)]
@@ -58,7 +37,9 @@ impl LogFiles {
     /// Takes a directory, which is made where it does not exist.
     pub fn take(dir: &Path) -> Result<LogFiles, LogFilesError> {
         let directory = Arc::new(LogDirectory::take(dir)?);
-        let access = probe(&directory)?;
+        let path = directory.path().join("probe");
+        let access = FileAccess::probe(&path);
+        let access = access.map_err(|error| LogFilesError::System(path, error))?;
         Ok(LogFiles { directory, access, open: BTreeMap::new(), failure: None })
     }
 
@@ -78,23 +59,13 @@ impl LogFiles {
         self.failure.as_deref()
     }
 
-    fn open_options(&self) -> OpenOptions {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).mode(0o600);
-        match self.access {
-            FileAccess::Direct => options.custom_flags(libc::O_DIRECT),
-            FileAccess::Buffered => &mut options,
-        };
-        options
-    }
-
     /// A segment's file, which stays open for the next command.
     fn segment(&mut self, id: SegmentId) -> io::Result<&File> {
         if !self.open.contains_key(&id) {
             if OPEN_SEGMENTS_MAX <= self.open.len() {
                 self.open.clear();
             }
-            let file = self.open_options().open(self.directory.segment(id))?;
+            let file = self.access.open_options().open(self.directory.segment(id))?;
             self.open.insert(id, file);
         }
         Ok(&self.open[&id])
@@ -120,14 +91,16 @@ impl LogFiles {
                 }
                 made
             }
-            LogCommand::WriteManifest { place, bytes } => self.write_manifest(*place, bytes),
+            LogCommand::WriteManifest { place, bytes } => {
+                write_place(self.directory.path(), &self.directory.manifest(), *place, bytes)
+            }
         }
     }
 
     /// A file of zeros that are written, and not left out: a hole would make each later sync
     /// look for space.
     fn zero(&self, path: &Path, pages: u32) -> io::Result<()> {
-        let file = self.open_options().create(true).truncate(true).open(path)?;
+        let file = self.access.open_options().create(true).truncate(true).open(path)?;
         let zeros = PageBuffer::zeroed(ZERO_PAGES.min(pages));
         let mut page = 0;
         while page < pages {
@@ -140,24 +113,11 @@ impl LogFiles {
         self.directory.sync()
     }
 
-    fn write_manifest(&self, place: ManifestPlace, bytes: &[u8]) -> io::Result<()> {
-        let path = self.directory.manifest();
-        let is_new = !path.exists();
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        write_at(&file, bytes, at_place(place), ReadWriteFlags::empty())?;
-        file.sync_all()?;
-        if is_new { self.directory.sync() } else { Ok(()) }
-    }
-
     /// Keeps what the system said.
     fn noted<T>(&mut self, path: PathBuf, result: io::Result<T>) -> Result<T, LogDiskError> {
         result.map_err(|error| {
             self.failure = Some(format!("{}: {error}", path.display()));
-            match error.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => LogDiskError::Full,
-                _ => LogDiskError::Failed,
-            }
+            if is_without_room(&error) { LogDiskError::Full } else { LogDiskError::Failed }
         })
     }
 }
@@ -165,23 +125,7 @@ impl LogFiles {
 impl LogDisk for LogFiles {
     fn read_manifest(&mut self, place: ManifestPlace) -> Result<Vec<u8>, LogDiskError> {
         let path = self.directory.manifest();
-        let read = || {
-            let file = match File::open(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-                file => file?,
-            };
-            let mut bytes = vec![0; MANIFEST_BYTES];
-            let mut filled = 0;
-            while filled < bytes.len() {
-                match file.read_at(&mut bytes[filled..], at_place(place) + filled as u64)? {
-                    0 => break,
-                    count => filled += count,
-                }
-            }
-            bytes.truncate(filled);
-            Ok(bytes)
-        };
-        let result = read();
+        let result = read_place(&path, place, MANIFEST_BYTES);
         self.noted(path, result)
     }
 
@@ -231,52 +175,6 @@ impl LogDisk for LogFiles {
     }
 }
 
-/// Whether the file system takes direct writes, tried with a file that is removed again.
-fn probe(directory: &LogDirectory) -> Result<FileAccess, LogFilesError> {
-    let path = directory.path().join("probe");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let direct = options.clone().custom_flags(libc::O_DIRECT).open(&path);
-    let page = PageBuffer::zeroed(1);
-    let written = direct.and_then(|file| file.write_all_at(page.bytes(), 0));
-    let access = match written {
-        Ok(()) => Ok(FileAccess::Direct),
-        // `open` says so, or the write.
-        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(FileAccess::Buffered),
-        // A log is read where nothing can be written; what is wrong is said by whoever writes.
-        Err(error) if is_without_room(&error) => Ok(FileAccess::Direct),
-        Err(error) => Err(LogFilesError::System(path.clone(), error)),
-    };
-    let _ = fs::remove_file(&path);
-    access
-}
-
-fn is_without_room(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-}
-
-/// Writes all of it. Interrupted calls go on.
-fn write_at(file: &File, bytes: &[u8], at: u64, flags: ReadWriteFlags) -> io::Result<()> {
-    let mut written = 0;
-    while written < bytes.len() {
-        let rest = [IoSlice::new(&bytes[written..])];
-        match pwritev2(file, &rest, at + written as u64, flags) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => written += count,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
 fn at_page(page: u32) -> u64 {
     u64::from(page) * PAGE_BYTES as u64
-}
-
-fn at_place(place: ManifestPlace) -> u64 {
-    match place {
-        ManifestPlace::First => 0,
-        ManifestPlace::Second => MANIFEST_BYTES as u64,
-    }
 }

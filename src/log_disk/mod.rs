@@ -13,11 +13,16 @@
 
 mod directory;
 mod files;
+mod system;
 mod workers;
 
 #[cfg(test)]
 mod tests;
 
 pub use directory::LogFilesError;
-pub use files::{FileAccess, LogFiles};
+pub use files::LogFiles;
+pub use system::{
+    FileAccess, is_without_room, make_dir, numbered_files, read_place, sync_dir, write_at,
+    write_place,
+};
 pub use workers::LogWorkers;

@@ -75,6 +75,16 @@ impl RunCursor {
         RunCursor::between(run, disk, (low, high), direction, ReadAhead::None)
     }
 
+    /// At the first or the last of all entries between two keys, both included.
+    pub fn of_range(
+        run: &Run,
+        disk: &mut impl RunDisk,
+        range: (EntryKey, EntryKey),
+        direction: ScanDirection,
+    ) -> Result<RunCursor, RunReadError> {
+        RunCursor::between(run, disk, range, direction, ReadAhead::None)
+    }
+
     /// At the first entry of all, and forward.
     pub fn of_all(run: &Run, disk: &mut impl RunDisk) -> Result<RunCursor, RunReadError> {
         let range = (EntryKey::MIN, EntryKey::MAX);

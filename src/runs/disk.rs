@@ -3,6 +3,8 @@
 //!
 //! Deliberately absent: a disk.
 
+use std::fmt;
+
 use crate::log::{ManifestPlace, PageBuffer, PlaceWrite};
 
 /// The number of a run's file; none is used twice.
@@ -20,6 +22,17 @@ pub enum RunDiskError {
     Missing,
     /// It failed.
     Failed,
+}
+
+impl fmt::Display for RunDiskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RunDiskError::Full => "no space is left",
+            RunDiskError::ReadOnly => "nothing can be written there",
+            RunDiskError::Missing => "a file is missing, or too short",
+            RunDiskError::Failed => "the disk fails",
+        })
+    }
 }
 
 /// Bytes of a run's file that are to be written at a place. Both are multiples of a page.

@@ -20,20 +20,39 @@ use crate::base::RoomId;
 /// Bytes that a step reads at most, but for one read more.
 pub const STEP_BYTES: u64 = 512 << 10;
 
-/// From which offset on a room's entries are kept.
+/// Which of a room's entries are kept. What says so is durable: after a power cut nobody will look
+/// for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeptFrom {
-    /// All entries of the room are kept.
-    Everything,
-    /// This one and all behind it are kept. A record that says so is durable: after a power cut
-    /// nobody will look for what stands before it.
-    DurableHead(u64),
-    /// Nothing of the room is kept, and what says so is durable.
-    Nothing,
+pub struct KeptEntries {
+    first: u64,
+    void_up_to: u64,
+}
+
+impl KeptEntries {
+    /// All.
+    pub const ALL: KeptEntries = KeptEntries::from(0);
+
+    /// None.
+    pub const NONE: KeptEntries = KeptEntries { first: u64::MAX, void_up_to: u64::MAX };
+
+    /// Those at this offset and behind it.
+    pub const fn from(first: u64) -> KeptEntries {
+        KeptEntries { first, void_up_to: 0 }
+    }
+
+    /// Of these, those of runs that cover the log behind a sequence: what was said before is of a
+    /// room that was removed, and came again.
+    pub const fn behind(self, sequence: u64) -> KeptEntries {
+        KeptEntries { void_up_to: sequence, ..self }
+    }
+
+    fn has(self, offset: u64, run: LogRange) -> bool {
+        self.first <= offset && (self.void_up_to == 0 || self.void_up_to < run.last)
+    }
 }
 
 /// Says for a room what is kept.
-pub type KeepCallback<'a> = dyn FnMut(RoomId) -> KeptFrom + 'a;
+pub type KeepCallback<'a> = dyn FnMut(RoomId) -> Result<KeptEntries, RunDiskError> + 'a;
 
 /// Where entries come from.
 #[derive(Debug)]
@@ -52,7 +71,7 @@ pub struct MergeInput {
     /// Of the first sources; the others are opened one a step.
     cursors: Vec<RunCursor>,
     /// What is kept of the room that entries come from.
-    room: Option<(RoomId, KeptFrom)>,
+    room: Option<(RoomId, KeptEntries)>,
 }
 
 /// What is next.
@@ -103,7 +122,7 @@ impl MergeInput {
             if STEP_BYTES <= disk.read_bytes {
                 return Ok(FeedState::EnoughRead);
             }
-            if self.is_kept(key, keep) {
+            if self.is_kept(key, newest, keep)? {
                 let kind = self.kind_of(key);
                 let entry = self.cursors[newest].entry().expect("it has the key");
                 match writer.push(&RunEntry { kind, ..entry }) {
@@ -140,20 +159,21 @@ impl MergeInput {
         oldest.map_or(EntryKind::Replacement, |entry| entry.kind)
     }
 
-    fn is_kept(&mut self, key: EntryKey, keep: &mut KeepCallback<'_>) -> bool {
+    fn is_kept(
+        &mut self,
+        key: EntryKey,
+        newest: usize,
+        keep: &mut KeepCallback<'_>,
+    ) -> Result<bool, RunDiskError> {
         let kept = match self.room {
             Some((room, kept)) if room == key.room => kept,
             Some(_) | None => {
-                let kept = keep(key.room);
+                let kept = keep(key.room)?;
                 self.room = Some((key.room, kept));
                 kept
             }
         };
-        match kept {
-            KeptFrom::Everything => true,
-            KeptFrom::DurableHead(head) => head <= key.offset,
-            KeptFrom::Nothing => false,
-        }
+        Ok(kept.has(key.offset, self.sources[newest].info().log))
     }
 }
 

@@ -6,12 +6,15 @@
 //! Deliberately absent: what is done from then on (`set`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
-use super::disk::{RunCommand, RunDiskError, RunId, RunStorage};
+use super::disk::{RunCommand, RunDiskError, RunFile, RunId, RunStorage};
 use super::manifest::{ListedRun, RunManifest};
 use super::run::{Run, RunOpenError};
 use super::set::{RunSet, RunSetOptions, Unnamed};
+use super::trailer::LogRange;
+use super::view::RunView;
 use crate::log::{
     ChosenManifest, HasFiles, ManifestError, ManifestPlace, PlacedManifest as _, choose,
 };
@@ -29,6 +32,20 @@ pub enum RunSetOpenError {
     OtherLog(u64),
     /// This run counts, and is not as it was written.
     Run(RunId, RunOpenError),
+}
+
+impl fmt::Display for RunSetOpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunSetOpenError::Disk(error) => error.fmt(f),
+            RunSetOpenError::NoManifest => f.write_str("their list is damaged"),
+            RunSetOpenError::NewerForm(form) => {
+                write!(f, "a newer version of rookery wrote their list, in form {form}")
+            }
+            RunSetOpenError::OtherLog(_) => f.write_str("they are another store's"),
+            RunSetOpenError::Run(run, error) => write!(f, "run {}: {error}", run.0),
+        }
+    }
 }
 
 impl From<RunDiskError> for RunSetOpenError {
@@ -65,19 +82,7 @@ fn open(
     known: &BTreeMap<RunId, Arc<Run>>,
 ) -> Result<RunSet, RunSetOpenError> {
     let files = disk.runs()?;
-    let [first, second] = ManifestPlace::ALL.map(|place| disk.read_manifest(place));
-    let has_files = if files.is_empty() { HasFiles::None } else { HasFiles::Some };
-    let (manifest, place) = match choose::<RunManifest>(&first?, &second?, has_files) {
-        Ok(ChosenManifest::Found(manifest, place)) => (manifest, place),
-        Ok(ChosenManifest::New) => {
-            (RunManifest::empty(options.log_id, options.new_behind), ManifestPlace::First)
-        }
-        Err(ManifestError::Damaged) => return Err(RunSetOpenError::NoManifest),
-        Err(ManifestError::NewerForm(form)) => return Err(RunSetOpenError::NewerForm(form)),
-    };
-    if manifest.log_id != options.log_id {
-        return Err(RunSetOpenError::OtherLog(manifest.log_id));
-    }
+    let (manifest, place) = read_manifest(disk, &files, options)?;
     let runs = open_runs(disk, &manifest, known)?;
     for place in [place, place.other()] {
         disk.run(&RunCommand::WriteManifest { place, bytes: manifest.encode() })?;
@@ -104,14 +109,72 @@ fn open_runs(
     let mut runs = VecDeque::new();
     for listed in &manifest.runs {
         let failed = |error| RunSetOpenError::Run(listed.id, error);
-        let run = match known.get(&listed.id) {
+        runs.push_back(match known.get(&listed.id) {
             Some(run) => Arc::clone(run),
-            None => Arc::new(Run::open(disk, listed.id, listed.bytes).map_err(failed)?),
-        };
-        if ListedRun::from(run.info()) != *listed {
-            return Err(failed(RunOpenError::NoTrailer));
-        }
-        runs.push_back(run);
+            None => Arc::new(open_run(disk, listed).map_err(failed)?),
+        });
     }
     Ok(runs)
+}
+
+/// A run that counts, and cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DamagedRun {
+    /// Its number.
+    pub id: RunId,
+    /// What it covers of the log.
+    pub log: LogRange,
+    /// Why.
+    pub error: RunOpenError,
+}
+
+impl RunView {
+    /// Opens the runs of this disk for whoever looks at them: nothing is written. Those that
+    /// cannot be read are left out, and told.
+    pub fn open(
+        disk: &mut impl RunStorage,
+        options: RunSetOptions,
+    ) -> Result<(RunView, Vec<DamagedRun>), RunSetOpenError> {
+        let files = disk.runs()?;
+        let (manifest, _) = read_manifest(disk, &files, options)?;
+        let mut runs = VecDeque::new();
+        let mut damaged = Vec::new();
+        for listed in &manifest.runs {
+            match open_run(disk, listed) {
+                Ok(run) => runs.push_back(Arc::new(run)),
+                Err(error) => damaged.push(DamagedRun { id: listed.id, log: listed.log, error }),
+            }
+        }
+        Ok((RunView::new(manifest.generation, manifest.sorted, runs), damaged))
+    }
+}
+
+/// The manifest that counts, and its place.
+fn read_manifest(
+    disk: &mut impl RunStorage,
+    files: &[RunFile],
+    options: RunSetOptions,
+) -> Result<(RunManifest, ManifestPlace), RunSetOpenError> {
+    let [first, second] = ManifestPlace::ALL.map(|place| disk.read_manifest(place));
+    let has_files = if files.is_empty() { HasFiles::None } else { HasFiles::Some };
+    let (manifest, place) = match choose::<RunManifest>(&first?, &second?, has_files) {
+        Ok(ChosenManifest::Found(manifest, place)) => (manifest, place),
+        Ok(ChosenManifest::New) => {
+            (RunManifest::empty(options.log_id, options.new_behind), ManifestPlace::First)
+        }
+        Err(ManifestError::Damaged) => return Err(RunSetOpenError::NoManifest),
+        Err(ManifestError::NewerForm(form)) => return Err(RunSetOpenError::NewerForm(form)),
+    };
+    match manifest.log_id == options.log_id {
+        true => Ok((manifest, place)),
+        false => Err(RunSetOpenError::OtherLog(manifest.log_id)),
+    }
+}
+
+fn open_run(disk: &mut impl RunStorage, listed: &ListedRun) -> Result<Run, RunOpenError> {
+    let run = Run::open(disk, listed.id, listed.bytes)?;
+    match ListedRun::from(run.info()) == *listed {
+        true => Ok(run),
+        false => Err(RunOpenError::NoTrailer),
+    }
 }

@@ -5,11 +5,13 @@
 //!
 //! Deliberately absent: which runs there are.
 
+use std::fmt;
+
 use super::block::{BLOCK_BYTES_MAX, DataBlock};
 use super::disk::{RunDisk, RunDiskError, RunId};
 use super::entry::{EntryKey, StoredEntry};
 use super::index::{self, ITEM_BYTES, IndexItem, PART_BLOCKS_MAX};
-use super::trailer::{self, RunInfo, TRAILER_BYTES, TrailerError};
+use super::trailer::{self, LogRange, RunInfo, TRAILER_BYTES, TrailerError};
 
 /// What cannot be read of a run: entries from a key on, up to another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,15 @@ pub struct RunDamage {
     pub from: EntryKey,
     /// The first behind them; `None` if they go to the end of the run.
     pub before: Option<EntryKey>,
+}
+
+/// An entry, and where it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundEntry {
+    /// The entry.
+    pub entry: StoredEntry,
+    /// What its run covers of the log.
+    pub log: LogRange,
 }
 
 /// Why nothing is read.
@@ -53,6 +64,19 @@ impl From<RunDiskError> for RunReadError {
 impl From<RunDiskError> for RunOpenError {
     fn from(error: RunDiskError) -> RunOpenError {
         RunOpenError::Disk(error)
+    }
+}
+
+impl fmt::Display for RunOpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunOpenError::Disk(error) => error.fmt(f),
+            RunOpenError::NoTrailer => f.write_str("its last page is damaged, or another run's"),
+            RunOpenError::NewerForm(form) => {
+                write!(f, "a newer version of rookery wrote it, in form {form}")
+            }
+            RunOpenError::NoIndex => f.write_str("its index is damaged"),
+        }
     }
 }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use super::cursor::{RunCursor, ScanDirection};
 use super::disk::{RunDisk, RunDiskError, RunId};
-use super::entry::{EntryKey, StoredEntry};
-use super::run::{Run, RunDamage, RunReadError};
+use super::entry::EntryKey;
+use super::run::{FoundEntry, Run, RunDamage, RunReadError};
 use crate::base::RoomId;
 
 /// Offsets of a room, both ends included.
@@ -31,7 +31,7 @@ pub struct RoomRange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScanItem {
     /// An entry.
-    Entry(StoredEntry),
+    Entry(FoundEntry),
     /// What stood at these offsets in this run cannot be read, and so nothing older either.
     Damaged(RunId, RoomRange),
 }
@@ -107,7 +107,7 @@ impl RunScan {
         &mut self,
         disk: &mut impl RunDisk,
         offset: u64,
-    ) -> Result<Option<StoredEntry>, RunDiskError> {
+    ) -> Result<Option<FoundEntry>, RunDiskError> {
         let mut found = None;
         let mut is_hidden = false;
         for number in 0..self.runs.len() {
@@ -115,7 +115,8 @@ impl RunScan {
             let is_at = scanned.offset() == Some(offset);
             if is_at && found.is_none() && !is_hidden {
                 let entry = scanned.cursor.as_ref().and_then(RunCursor::entry);
-                found = entry.map(|entry| entry.stored());
+                let log = scanned.run.info().log;
+                found = entry.map(|entry| FoundEntry { entry: entry.stored(), log });
             }
             // What is damaged hides older runs, and not what it has itself or newer ones have.
             is_hidden |= scanned.is_damaged_at(offset);

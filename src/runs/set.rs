@@ -17,6 +17,7 @@
 //! Deliberately absent: threads, clocks, files (`RunStorage`), and what is not sorted yet.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use super::disk::{RunCommand, RunDisk, RunDiskError, RunId};
@@ -80,6 +81,29 @@ pub enum RunStepError {
     NotAsWritten(RunId, RunOpenError),
 }
 
+impl From<RunStepError> for RunDiskError {
+    fn from(error: RunStepError) -> RunDiskError {
+        match error {
+            RunStepError::Disk(error) => error,
+            RunStepError::Damaged(_) | RunStepError::NotAsWritten(..) => RunDiskError::Failed,
+        }
+    }
+}
+
+impl fmt::Display for RunStepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunStepError::Disk(error) => error.fmt(f),
+            RunStepError::Damaged(damage) => {
+                write!(f, "run {} is damaged, and not merged any more", damage.run.0)
+            }
+            RunStepError::NotAsWritten(run, error) => {
+                write!(f, "run {} was written, and is not read as such: {error}", run.0)
+            }
+        }
+    }
+}
+
 /// A change of the manifest that is being written.
 #[derive(Debug)]
 struct SetChange {
@@ -139,6 +163,7 @@ pub struct RunSet {
     under_way: Option<UnderWay>,
     has_ended: bool,
     free_bytes: u64,
+    known_up_to: u64,
     expired_unix_ms: u64,
     moved_bytes: u64,
 }
@@ -165,6 +190,7 @@ impl RunSet {
             under_way: None,
             has_ended: false,
             free_bytes: u64::MAX,
+            known_up_to: 0,
             expired_unix_ms: 0,
             moved_bytes: 0,
         }
@@ -201,6 +227,7 @@ impl RunSet {
         set.listed.next = set.listed.next.max(self.listed.next);
         set.damaged = std::mem::take(&mut self.damaged);
         set.free_bytes = self.free_bytes;
+        set.known_up_to = self.known_up_to;
         set.expired_unix_ms = self.expired_unix_ms;
         set.moved_bytes = self.moved_bytes;
         *self = set;
@@ -237,6 +264,12 @@ impl RunSet {
     /// Bytes that are free on the disk: merges begin where they fit.
     pub fn set_free_bytes(&mut self, free_bytes: u64) {
         self.free_bytes = free_bytes;
+    }
+
+    /// What `keep` says takes account of all that the log has up to this sequence. Only what it
+    /// knows of is merged: it would take a room that it does not know yet for one that is gone.
+    pub fn set_known_up_to(&mut self, sequence: u64) {
+        self.known_up_to = sequence;
     }
 
     /// Nothing of any room is kept that is of a time before this, in ms since 1970, and what says
@@ -411,14 +444,11 @@ impl RunSet {
         self.unnamed.files.extend(self.unnamed.stuck.drain(..));
     }
 
-    /// Begins a change without runs that have nothing which is kept by its time.
+    /// Begins a change without runs that have nothing which is kept by its time. One that is being
+    /// merged may be among them: what it has is in the way of nobody.
     fn drop_expired(&mut self) -> bool {
-        let busy = self.merging();
-        let expired = self
-            .listed
-            .runs
-            .iter()
-            .filter(|run| run.newest_unix_ms < self.expired_unix_ms && !busy.contains(&run.id));
+        let runs = self.listed.runs.iter();
+        let expired = runs.filter(|run| run.newest_unix_ms < self.expired_unix_ms);
         let remove: BTreeSet<RunId> = expired.map(|run| run.id).collect();
         if remove.is_empty() {
             return false;
@@ -440,7 +470,9 @@ impl RunSet {
 
     /// Begins the next merge, if one is due and has room.
     fn begin_merge(&mut self) {
-        let Some(group) = self.options.merges.next(&self.listed.runs, &self.busy()) else { return };
+        let known = self.listed.runs.partition_point(|run| run.log.last <= self.known_up_to);
+        let known = &self.listed.runs[..known];
+        let Some(group) = self.options.merges.next(known, &self.busy()) else { return };
         let listed = &self.listed.runs[group.clone()];
         let bytes: u64 = listed.iter().map(|run| run.bytes).sum();
         let taken: u64 =

@@ -7,11 +7,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::cursor::ScanDirection;
+use super::cursor::{RunCursor, ScanDirection};
 use super::disk::{RunDisk, RunDiskError};
-use super::entry::{EntryKey, StoredEntry};
-use super::run::{Run, RunReadError};
+use super::entry::EntryKey;
+use super::run::{FoundEntry, Run, RunReadError};
 use super::run_scan::{RoomRange, RunScan};
+use crate::base::RoomId;
 
 /// Runs that count, in the order of the log.
 #[derive(Clone, Debug, Default)]
@@ -48,13 +49,45 @@ impl RunView {
         &self,
         disk: &mut impl RunDisk,
         key: EntryKey,
-    ) -> Result<Option<StoredEntry>, RunReadError> {
+    ) -> Result<Option<FoundEntry>, RunReadError> {
         for run in self.runs.iter().rev() {
-            if let Some(found) = run.get(disk, key)? {
-                return Ok(Some(found));
+            if let Some(entry) = run.get(disk, key)? {
+                return Ok(Some(FoundEntry { entry, log: run.info().log }));
             }
         }
         Ok(None)
+    }
+
+    /// The first room at or behind this one that a run has an entry of.
+    pub fn room_from(
+        &self,
+        disk: &mut impl RunDisk,
+        room: RoomId,
+    ) -> Result<Option<RoomId>, RunReadError> {
+        let range = (EntryKey { room, offset: 0 }, EntryKey::MAX);
+        let mut first: Option<RoomId> = None;
+        for run in &self.runs {
+            let cursor = RunCursor::of_range(run, disk, range, ScanDirection::Forward)?;
+            let found = cursor.entry().map(|entry| entry.key.room);
+            first = first.into_iter().chain(found).min();
+        }
+        Ok(first)
+    }
+
+    /// The last room at or before this one that a run has an entry of.
+    pub fn room_up_to(
+        &self,
+        disk: &mut impl RunDisk,
+        room: RoomId,
+    ) -> Result<Option<RoomId>, RunReadError> {
+        let range = (EntryKey::MIN, EntryKey { room, offset: u64::MAX });
+        let mut last: Option<RoomId> = None;
+        for run in &self.runs {
+            let cursor = RunCursor::of_range(run, disk, range, ScanDirection::Backward)?;
+            let found = cursor.entry().map(|entry| entry.key.room);
+            last = last.into_iter().chain(found).max();
+        }
+        Ok(last)
     }
 
     /// Entries of a room, each offset once with the value that counts, in either direction.

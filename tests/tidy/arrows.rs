@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("log", "base"),
     ("log_disk", "log"),
     ("runs", "base log"),
+    ("runs_disk", "log log_disk runs"),
     ("logs", "base signals clock"),
     ("ring", "base metrics clock"),
     ("ws", "base"),
@@ -95,7 +96,7 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "runs",
-        "entry disk block index trailer writer entry_sorter run cursor run_scan view manifest merge_plan job set opening",
+        "entry disk block index trailer writer entry_sorter run cursor run_scan view manifest merge_plan job set opening pace",
     ),
     (
         "store",

@@ -16,7 +16,7 @@ const ORDERED: &str = "bench/src bench/src/engine bench/src/loads bench/src/repo
                        src/config/server src/console src/lane src/http_server src/log src/log_disk \
                        src/logs \
                        src/metrics src/outbound src/probe src/ring src/ring/kernel \
-                       src/ring/simulated src/room src/room/store_client src/runs src/server \
+                       src/ring/simulated src/room src/room/store_client src/runs src/runs_disk src/server \
                        src/server/diagnostics src/server/traces src/session src/shard \
                        src/shard/delivery src/shard/fanout src/shard/liveness src/shard/observe \
                        src/shard/outbox src/store src/store/engine src/store/engine/reads \

@@ -36,7 +36,7 @@ fn set(drive: &mut Drive) -> (RunSet, Winners) {
         }
         set.begin_run(sorter, run, run);
         while set.sorted() < run {
-            if let RunSetStep::Do(command) = set.step(drive, &mut |_| KeptFrom::Everything).unwrap()
+            if let RunSetStep::Do(command) = set.step(drive, &mut |_| Ok(KeptEntries::ALL)).unwrap()
             {
                 set.on_done(drive.run(&command));
             }
@@ -64,7 +64,7 @@ fn missing(set: &RunSet, drive: &mut Drive, winners: &Winners, direction: ScanDi
                     assert!(found.iter().all(is_ahead), "it is told before what is in it");
                     damaged.push((run, range));
                 }
-                ScanItem::Entry(entry) => {
+                ScanItem::Entry(FoundEntry { entry, .. }) => {
                     let (run, value) = &winners[&entry.key];
                     assert!(*value == entry.value, "the value that counts");
                     let offset = entry.key.offset;
@@ -128,7 +128,7 @@ fn a_key_behind_damage_is_not_found_in_older_runs() {
             Ok(found) => {
                 // What is kept in memory of a run says that it has nothing before its first key.
                 assert!(*run == RunId(3) || *key < first, "{key:?}");
-                assert_eq!(found.unwrap().value, *value);
+                assert_eq!(found.unwrap().entry.value, *value);
             }
             Err(error) => assert!(matches!(error, RunReadError::Damaged(_)), "{error:?}"),
         }
@@ -141,10 +141,11 @@ fn what_is_damaged_is_not_merged_and_the_rest_is() {
     let (_, winners) = set(&mut drive);
     let merges = MergeSizes { runs: 2, ..OPTIONS.merges };
     let mut set = RunSet::open(&mut drive, RunSetOptions { merges, ..OPTIONS }).unwrap();
+    set.set_known_up_to(3);
     drive.file_mut(RunId(1))[9] ^= 1;
     let mut damaged = Vec::new();
     loop {
-        match set.step(&mut drive, &mut |_| KeptFrom::Everything) {
+        match set.step(&mut drive, &mut |_| Ok(KeptEntries::ALL)) {
             Ok(RunSetStep::Do(command)) => set.on_done(drive.run(&command)),
             Ok(RunSetStep::Again) => {}
             Ok(RunSetStep::Idle) => break,

@@ -45,8 +45,11 @@ impl RunStorage for SetDisk {
     }
 }
 
-const OPTIONS: RunSetOptions =
-    RunSetOptions { log_id: 77, new_behind: 4, merges: MergeSizes { runs: 3, bytes_max: 1 << 20 } };
+const OPTIONS: RunSetOptions = RunSetOptions {
+    log_id: 77,
+    new_behind: 4,
+    merges: MergeSizes { runs: 3, bytes_max: 16 << 20 },
+};
 
 fn settle(set: &mut RunSet, disk: &mut SetDisk, keep: &mut KeepCallback<'_>) {
     loop {
@@ -75,7 +78,7 @@ fn scan(set: &RunSet, disk: &mut SetDisk, room: u128, direction: ScanDirection) 
     let mut scan = set.view().scan(disk, range, direction).unwrap();
     let mut found = Vec::new();
     while let Some(item) = scan.next(disk).unwrap() {
-        let ScanItem::Entry(entry) = item else { panic!("{item:?}") };
+        let ScanItem::Entry(FoundEntry { entry, .. }) = item else { panic!("{item:?}") };
         let value = String::from_utf8(entry.value).unwrap();
         found.push(format!("{} {value}", entry.key.offset));
     }
@@ -88,7 +91,7 @@ fn the_newest_value_counts_before_and_behind_a_merge_and_at_the_next_start() {
     let mut disk = SetDisk::default();
     let mut set = RunSet::open(&mut disk, OPTIONS).unwrap();
     assert_eq!(set.sorted(), 4);
-    let keep = &mut |_| KeptFrom::Everything;
+    let keep = &mut |_| Ok(KeptEntries::ALL);
     let runs = [
         vec![entry(1, 1, Message, "one"), entry(1, 2, Message, "two"), entry(2, 1, Message, "x")],
         vec![entry(1, 3, Message, "three"), entry(1, 1, Replacement, "one again")],
@@ -96,6 +99,7 @@ fn the_newest_value_counts_before_and_behind_a_merge_and_at_the_next_start() {
     ];
     for (number, entries) in (0..).zip(&runs) {
         assert_eq!(set.may_begin_run(), Ok(()));
+        set.set_known_up_to(u64::MAX);
         set.begin_run(sorter(entries), 10 * (number + 1), 1_000 + number);
         assert_eq!(set.may_begin_run(), Err(BeginRunError::Busy));
         settle(&mut set, &mut disk, keep);
@@ -121,6 +125,155 @@ fn the_newest_value_counts_before_and_behind_a_merge_and_at_the_next_start() {
     assert_eq!((info.level, info.log), (1, LogRange { first: 5, last: 30 }));
     assert_eq!((info.newest_unix_ms, info.entries, info.replacements), (1_002, 5, 0));
     let found = view.get(&mut disk, key(2, 1)).unwrap();
-    assert_eq!(found, Some(entry(2, 1, Message, "y")));
+    assert_eq!(found.map(|found| found.entry), Some(entry(2, 1, Message, "y")));
+    assert_eq!(disk.files.files.len(), 1);
+}
+
+/// Does all that is due, and says how many runs there are.
+fn runs_then(set: &mut RunSet, disk: &mut SetDisk, kept: KeptEntries) -> usize {
+    settle(set, disk, &mut |_| Ok(kept));
+    set.view().runs().count()
+}
+
+/// Runs of one batch and so many messages of room 1 and room 2 each, which are not merged.
+fn several(disk: &mut SetDisk, runs: u64, messages: u64, bytes: usize) -> RunSet {
+    let none = MergeSizes { runs: 99, ..OPTIONS.merges };
+    let mut set = RunSet::open(disk, RunSetOptions { merges: none, ..OPTIONS }).unwrap();
+    for run in 0..runs {
+        let offsets = run * messages..(run + 1) * messages;
+        let value = "x".repeat(bytes);
+        let of = |offset| [1, 2].map(|room| entry(room, offset, EntryKind::Message, &value));
+        let entries: Vec<StoredEntry> = offsets.flat_map(of).collect();
+        set.begin_run(sorter(&entries), set.sorted() + 1, 1_000 + run);
+        settle(&mut set, disk, &mut |_| Ok(KeptEntries::ALL));
+    }
+    RunSet::open(disk, OPTIONS).unwrap()
+}
+
+#[test]
+fn a_merge_in_which_nothing_is_kept_makes_no_file_and_reads_a_bounded_part_a_step() {
+    let mut disk = SetDisk::default();
+    let mut set = several(&mut disk, 3, 600, 700);
+    set.set_known_up_to(u64::MAX);
+    let mut moved = Vec::new();
+    loop {
+        match set.step(&mut disk, &mut |_| Ok(KeptEntries::NONE)).unwrap() {
+            RunSetStep::Do(RunCommand::Write { .. }) => panic!("nothing is kept"),
+            RunSetStep::Do(command) => set.on_done(disk.run(&command)),
+            RunSetStep::Again => {}
+            RunSetStep::Idle => break,
+        }
+        moved.push(set.take_moved_bytes());
+    }
+    assert_eq!((set.view().runs().count(), set.sorted()), (0, 7));
+    assert_eq!(disk.files.files.len(), 0);
+    let most = moved.iter().max().unwrap();
+    assert!(*most <= (512 + 256 + 64) << 10, "{most} bytes in a step");
+    assert!(3 < moved.iter().filter(|bytes| 0 < **bytes).count());
+}
+
+#[test]
+fn what_is_before_the_head_and_of_a_room_that_came_again_goes_at_a_merge() {
+    let mut disk = SetDisk::default();
+    let mut set = several(&mut disk, 3, 4, 9);
+    assert_eq!(runs_then(&mut set, &mut disk, KeptEntries::ALL), 3, "nothing is known");
+    set.set_known_up_to(6);
+    assert_eq!(runs_then(&mut set, &mut disk, KeptEntries::ALL), 3, "the last one is not known");
+    set.set_known_up_to(7);
+    set.set_free_bytes(64 << 20);
+    assert_eq!(runs_then(&mut set, &mut disk, KeptEntries::ALL), 3, "there is no room");
+    set.set_free_bytes(65 << 20);
+    settle(&mut set, &mut disk, &mut |room| {
+        let first = if room == RoomId(1) { 3 } else { 0 };
+        Ok(KeptEntries::from(first).behind(if room == RoomId(1) { 0 } else { 6 }))
+    });
+    assert_eq!(set.view().runs().count(), 1);
+    let offsets = |disk: &mut SetDisk, room| {
+        let found = scan(&set, disk, room, ScanDirection::Forward);
+        let number = |text: &String| text.split(' ').next().unwrap().parse::<u64>().unwrap();
+        found.iter().map(number).collect::<Vec<u64>>()
+    };
+    assert_eq!(offsets(&mut disk, 1), (3..12).collect::<Vec<u64>>());
+    assert_eq!(offsets(&mut disk, 2), (8..12).collect::<Vec<u64>>(), "of the last run");
+}
+
+#[test]
+fn what_is_kept_is_not_guessed_where_that_cannot_be_read() {
+    let mut disk = SetDisk::default();
+    let mut set = several(&mut disk, 3, 4, 9);
+    set.set_known_up_to(7);
+    let mut failures = 0;
+    for _ in 0..40 {
+        match set.step(&mut disk, &mut |_| Err(RunDiskError::Failed)) {
+            Ok(RunSetStep::Do(command)) => set.on_done(disk.run(&command)),
+            Ok(RunSetStep::Again | RunSetStep::Idle) => {}
+            Err(error) => {
+                assert_eq!(error, RunStepError::Disk(RunDiskError::Failed));
+                failures += 1;
+            }
+        }
+    }
+    assert!(0 < failures);
+    assert_eq!(runs_then(&mut set, &mut disk, KeptEntries::ALL), 1, "it is tried again");
+    assert_eq!(scan(&set, &mut disk, 1, ScanDirection::Forward).len(), 12);
+}
+
+#[test]
+fn runs_whose_time_is_over_go_and_are_not_read() {
+    struct Unread(SetDisk);
+    impl RunDisk for Unread {
+        fn read(&mut self, _: RunId, _: u64, _: &mut [u8]) -> Result<(), RunDiskError> {
+            panic!("nothing has to be read");
+        }
+    }
+    let mut disk = SetDisk::default();
+    let mut set = several(&mut disk, 3, 4, 9);
+    let view = Arc::clone(set.view());
+    set.expire(1_002);
+    let mut unread = Unread(disk);
+    let mut keep = |_: RoomId| -> Result<KeptEntries, RunDiskError> { panic!("nor asked") };
+    loop {
+        match set.step(&mut unread, &mut keep).unwrap() {
+            RunSetStep::Do(command) => set.on_done(unread.0.run(&command)),
+            RunSetStep::Again => {}
+            RunSetStep::Idle => break,
+        }
+    }
+    assert_eq!(set.view().runs().count(), 1, "the last one has something of that time");
+    assert_eq!(unread.0.files.files.len(), 3, "a view has them");
+    drop(view);
+    assert_eq!(runs_then(&mut set, &mut unread.0, KeptEntries::ALL), 1);
+    assert_eq!(unread.0.files.files.len(), 1);
+    assert_eq!(set.sorted(), 7);
+}
+
+#[test]
+fn a_failed_write_of_the_manifest_ends_the_life_and_views_outlive_it() {
+    let mut disk = SetDisk::default();
+    let mut set = several(&mut disk, 3, 4, 9);
+    set.set_known_up_to(7);
+    let keep: &mut KeepCallback<'_> = &mut |_| Ok(KeptEntries::ALL);
+    let view = Arc::clone(set.view());
+    loop {
+        match set.step(&mut disk, keep).unwrap() {
+            RunSetStep::Do(RunCommand::WriteManifest { .. }) => break,
+            RunSetStep::Do(command) => set.on_done(disk.run(&command)),
+            RunSetStep::Again => {}
+            RunSetStep::Idle => panic!("there is something to merge"),
+        }
+    }
+    set.on_done(Err(RunDiskError::Failed));
+    assert!(set.has_ended());
+    assert_eq!(set.may_begin_run(), Err(BeginRunError::Ended));
+    assert!(matches!(set.step(&mut disk, keep), Ok(RunSetStep::Idle)));
+    assert_eq!(disk.files.files.len(), 4, "nothing is removed");
+    set.reopen(&mut disk).unwrap();
+    settle(&mut set, &mut disk, keep);
+    assert_eq!(set.view().runs().count(), 1, "it is merged again");
+    assert_eq!(disk.files.files.len(), 4, "the old view has its three");
+    let found = view.get(&mut disk, key(1, 0)).unwrap();
+    assert!(found.is_some());
+    drop(view);
+    settle(&mut set, &mut disk, keep);
     assert_eq!(disk.files.files.len(), 1);
 }

@@ -148,9 +148,10 @@ impl World {
         };
         let heads = &self.heads;
         let keep = &mut |room: RoomId| match heads.get(&{ room.0 }) {
-            None => KeptFrom::Everything,
-            Some(head) => KeptFrom::DurableHead(*head),
+            None => Ok(KeptEntries::ALL),
+            Some(head) => Ok(KeptEntries::from(*head)),
         };
+        set.set_known_up_to(u64::MAX);
         match set.step(&mut self.drive, keep) {
             Ok(RunSetStep::Do(command)) => self.under_way = Some(command),
             Ok(RunSetStep::Idle) => return false,
@@ -221,14 +222,14 @@ impl World {
                 let mut found = Vec::new();
                 while let Some(item) = scan.next(&mut self.drive).unwrap() {
                     let ScanItem::Entry(entry) = item else { panic!("{item:?}") };
-                    found.push((entry.key.offset, entry.value));
+                    found.push((entry.entry.key.offset, entry.entry.value));
                 }
                 assert!(found == wanted, "room {room}, {direction:?}");
                 wanted.reverse();
             }
             for (offset, value) in wanted {
                 let found = view.get(&mut self.drive, key(room, offset)).unwrap();
-                assert_eq!(found.unwrap().value, value);
+                assert_eq!(found.unwrap().entry.value, value);
             }
         }
         self.drive.faults = faults;
