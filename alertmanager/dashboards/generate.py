@@ -474,8 +474,11 @@ def store_log(board):
     board.panel("Checkpoints", [(rate(f"{name}_count", "instance"), "{{instance}}")], "cps", help_of(name))
     board.panel("How long checkpoints take", [(quantile(name, "instance", q="0.99"), "{{instance}}: p99")],
                 "s", help_of(name))
-    name = "chat_store_log_failures_total"
-    board.panel("Segments given up", [(rate(name, "instance"), "{{instance}}")], "cps", help_of(name))
+    name, damages = "chat_store_log_failures_total", "chat_store_log_damages_total"
+    board.panel("Segments given up, and damage", [
+        (rate(name, "instance"), "{{instance}} given up"),
+        (total(damages, "instance"), "{{instance}} damaged since the start"),
+    ], "short", help_of(name, damages))
 
 
 def capacity(board):

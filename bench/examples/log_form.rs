@@ -1,12 +1,13 @@
 //! A log in a directory, for readers that are not ours: `log_form write DIRECTORY` writes one and
-//! prints its batches; `log_form open DIRECTORY` opens one and prints how that came out.
+//! prints its batches; `log_form open DIRECTORY` opens one and prints how that came out, and
+//! `log_form behind-9 DIRECTORY` the same, where batches up to 9 are kept elsewhere.
 
 use std::path::Path;
 
 use rookery::base::Csprng;
 use rookery::log::{
     AppendError, AppendSync, LogBatch, LogCommand, LogCore, LogDisk as _, LogOpenError,
-    LogPosition, LogState, Options, Partition, open,
+    LogPosition, LogState, Options, Partition, open_behind,
 };
 use rookery::log_disk::LogFiles;
 
@@ -30,25 +31,32 @@ fn main() {
     let directory = Path::new(directory);
     match action.as_str() {
         "write" => write(directory),
-        "open" => match opened(directory, 99) {
-            Ok((core, _)) => println!("opened {} {}", core.first().sequence, core.last().sequence),
-            Err(error) => println!("refused: {error}"),
+        "open" => tell(opened(directory, 99, 0)),
+        other => match other.strip_prefix("behind-").and_then(|kept| kept.parse().ok()) {
+            Some(kept) => tell(opened(directory, 98, kept)),
+            None => panic!("write, open or behind-9, and not {other}"),
         },
-        other => panic!("write or open, and not {other}"),
     }
 }
 
-fn opened(directory: &Path, life: u8) -> Result<(LogCore, LogFiles), LogOpenError> {
+fn tell(opened: Result<(LogCore, LogFiles), LogOpenError>) {
+    match opened {
+        Ok((core, _)) => println!("opened {} {}", core.first().sequence, core.last().sequence),
+        Err(error) => println!("refused: {error}"),
+    }
+}
+
+fn opened(directory: &Path, life: u8, kept: u64) -> Result<(LogCore, LogFiles), LogOpenError> {
     let files = LogFiles::take(directory);
     let mut files = files.unwrap_or_else(|error| panic!("{error}"));
-    let core = open(&mut files, OPTIONS, Csprng::from_key([life; 16]))?;
+    let core = open_behind(&mut files, OPTIONS, Csprng::from_key([life; 16]), kept)?;
     Ok((core, files))
 }
 
 /// Each batch is printed, also one that is let go later: a reader begins behind those.
 fn write(directory: &Path) {
     for (life, count) in (0..).zip(LIVES) {
-        let (mut core, mut files) = opened(directory, life).expect("nothing was changed");
+        let (mut core, mut files) = opened(directory, life, 0).expect("nothing was changed");
         let mut commands = Vec::new();
         for _ in 0..count {
             let sequence = core.last().sequence + 1;

@@ -41,7 +41,7 @@ pub use disk::{LogCommand, LogDisk, LogDiskError, LogEvent, SegmentFile, WriteMo
 pub use machine::{AppendError, LogCore, LogState, SegmentCounts};
 pub use manifest::{MANIFEST_BYTES, SegmentId};
 pub use manifest_writer::{ManifestStep, ManifestWriter, PlaceWrite};
-pub use opening::{open, segment_pages};
+pub use opening::{open, open_behind, segment_pages};
 pub use options::{DEPTH, Options, RESERVED_SEGMENTS};
 pub use page::{PAGE_BYTES, PageBuffer, disk_bytes};
 pub use position::{LogPosition, PARTITIONS, Partition};

@@ -33,7 +33,18 @@ use crate::base::Csprng;
 pub fn open(
     disk: &mut impl LogDisk,
     options: Options,
+    lives: Csprng,
+) -> Result<LogCore, LogOpenError> {
+    open_behind(disk, options, lives, 0)
+}
+
+/// The same for a log whose batches up to a sequence are durable somewhere else: what of those is
+/// damaged is left out, with all that stands before it.
+pub fn open_behind(
+    disk: &mut impl LogDisk,
+    options: Options,
     mut lives: Csprng,
+    kept_elsewhere: u64,
 ) -> Result<LogCore, LogOpenError> {
     assert!(options.are_possible(), "{options:?}");
     let manifest = read_manifest(disk, options)?;
@@ -44,7 +55,7 @@ pub fn open(
     if let Some(id) = used.iter().find(|id| !is_whole(id)) {
         return Err(LogOpenError::Missing(*id));
     }
-    let mut scanned = scan(disk, &manifest)?;
+    let mut scanned = scan(disk, &manifest, kept_elsewhere)?;
     let whole = files.iter().filter(|file| file.is_whole).map(|file| file.id);
     let mut spares: Vec<SegmentId> = whole.filter(|id| !used.contains(id)).collect();
     let fresh = spare_segment(disk, &mut spares, &used, options)?;

@@ -6,6 +6,10 @@
 //! manifest's, which covers all segments that are sealed. That a later batch is there proves nothing, since writes reach a
 //! disk in any order. What cannot be read is damage.
 //!
+//! What is durable somewhere else needs no proof: a batch of those that is not whole is left out,
+//! with all before it, and the log begins at the next one that is, not behind the first that is
+//! needed. So the first batch of a log may stand in the middle of its segment.
+//!
 //! Each page is read once, and looked at by its head and sum.
 //!
 //! Deliberately absent: what becomes of it (`opening`).
@@ -97,22 +101,35 @@ pub struct Scanned {
     pub last_seal: u64,
 }
 
-/// Reads what a manifest names.
-pub fn scan(disk: &mut impl LogDisk, manifest: &Manifest) -> Result<Scanned, LogOpenError> {
+/// Reads what a manifest names. Batches up to a sequence are durable somewhere else.
+pub fn scan(
+    disk: &mut impl LogDisk,
+    manifest: &Manifest,
+    kept_elsewhere: u64,
+) -> Result<Scanned, LogOpenError> {
     let first = manifest.segments.first();
     let mut scanner = Scanner {
         disk,
         segment_pages: manifest.segment_pages,
+        kept_elsewhere,
         segments: Vec::new(),
         next: first.and_then(|entry| entry.first).unwrap_or(manifest.durable + 1),
         seal: first.map_or(0, |entry| entry.previous),
+        first_seal: 0,
         mark: manifest.durable,
         end: (SegmentId(0), 0),
     };
-    for entry in &manifest.segments {
-        scanner.scan_segment(entry)?;
+    for (place, entry) in manifest.segments.iter().enumerate() {
+        // Only the first one may begin behind page 0.
+        let begin = if place == 0 { SegmentBegin::AnyPage } else { SegmentBegin::FirstPage };
+        scanner.scan_segment(entry, begin)?;
     }
     let Scanner { segments, next, seal, mark, end, .. } = scanner;
+    if next <= mark && mark == kept_elsewhere {
+        // Nothing that is needed was ever durable here: the log goes on behind it.
+        let (segments, durable, last) = (Vec::new(), mark, mark);
+        return Ok(Scanned { segments, durable, last, last_seal: 0 });
+    }
     if next <= mark {
         let (segment, page) = end;
         return Err(LogOpenError::Damaged { segment, page, sequence: next });
@@ -123,21 +140,34 @@ pub fn scan(disk: &mut impl LogDisk, manifest: &Manifest) -> Result<Scanned, Log
 struct Scanner<'d, D> {
     disk: &'d mut D,
     segment_pages: u32,
+    /// Up to this sequence batches are durable somewhere else.
+    kept_elsewhere: u64,
     segments: Vec<LogSegment>,
     /// The batch that is looked for.
     next: u64,
     /// The seal of the one before it.
     seal: u64,
+    /// What the batch names at which the log began anew.
+    first_seal: u64,
     /// The highest mark so far.
     mark: u64,
     /// Where the batch that is looked for should begin.
     end: (SegmentId, u32),
 }
 
+/// Where the first batch of a segment may begin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SegmentBegin {
+    FirstPage,
+    AnyPage,
+}
+
 /// What stands at a page.
 enum Found {
     /// The batch that is looked for, with so many pages.
     Batch(u32),
+    /// One behind it, at which the log begins anew, with so many pages.
+    NewFirst(u32),
     /// Its beginning, and more must be read.
     Part,
     /// Something else.
@@ -145,7 +175,11 @@ enum Found {
 }
 
 impl<D: LogDisk> Scanner<'_, D> {
-    fn scan_segment(&mut self, entry: &SegmentEntry) -> Result<(), LogOpenError> {
+    fn scan_segment(
+        &mut self,
+        entry: &SegmentEntry,
+        begin: SegmentBegin,
+    ) -> Result<(), LogOpenError> {
         // Behind a cut a segment has no batch, and perhaps a mark.
         if entry.first == Some(self.next) {
             self.end = (entry.id, 0);
@@ -163,16 +197,24 @@ impl<D: LogDisk> Scanner<'_, D> {
             let mut at = 0;
             while at < asked && !is_sealed(self.next) {
                 let rest = &pages[at as usize * PAGE_BYTES..];
-                let found =
-                    if is_ended { Found::Other } else { self.take(rest, entry, page + at)? };
+                let is_over = is_ended && self.kept_elsewhere < self.next;
+                let found = if is_over { Found::Other } else { self.take(rest, entry, page + at)? };
                 match found {
                     Found::Batch(pages) => {
-                        segment.add(pages);
+                        segment.add_at(page + at, pages);
+                        at += pages;
+                    }
+                    Found::NewFirst(pages) => {
+                        segment =
+                            LogSegment::new(entry.id, entry.life, self.next - 1, self.first_seal);
+                        segment.add_at(page + at, pages);
+                        is_ended = false;
                         at += pages;
                     }
                     Found::Part if page + asked < self.segment_pages && 0 < at => break,
                     Found::Part | Found::Other => {
-                        is_ended = true;
+                        let may_begin = begin == SegmentBegin::AnyPage && segment.is_empty();
+                        is_ended = !may_begin;
                         self.note_mark(rest, entry, page + at);
                         at += 1;
                     }
@@ -198,8 +240,9 @@ impl<D: LogDisk> Scanner<'_, D> {
             return Ok(Found::Other);
         };
         let batch_pages = u32::from(head.pages);
-        let is_looked_for = head.number == 0 && head.sequence == self.next;
-        if !is_looked_for || READ_PAGES < batch_pages {
+        let is_looked_for = head.sequence == self.next;
+        let is_first = !is_looked_for && self.may_begin_at(head.sequence, entry);
+        if head.number != 0 || !(is_looked_for || is_first) || READ_PAGES < batch_pages {
             return Ok(Found::Other);
         }
         let Some(pages) = rest.get(..batch_pages as usize * PAGE_BYTES) else {
@@ -210,6 +253,14 @@ impl<D: LogDisk> Scanner<'_, D> {
         };
         // Sums are right: this is what was written, and it has to be the next link of the chain.
         let batch = SealedBatch::parse(&sealed).map_err(|_| self.damaged(entry.id, place))?;
+        if is_first && batch.position().sequence == head.sequence {
+            self.segments.clear();
+            self.next = head.sequence + 1;
+            (self.first_seal, self.seal) = (batch.previous(), batch.seal());
+            // All before it is durable, where it is kept.
+            self.mark = self.mark.max(head.mark).max(head.sequence - 1);
+            return Ok(Found::NewFirst(batch_pages));
+        }
         if batch.previous() != self.seal || batch.position().sequence != self.next {
             return Err(self.damaged(entry.id, place));
         }
@@ -217,6 +268,12 @@ impl<D: LogDisk> Scanner<'_, D> {
         self.mark = self.mark.max(head.mark);
         self.next += 1;
         Ok(Found::Batch(batch_pages))
+    }
+
+    /// Whether a batch is behind one that is missing, and everything before it is kept elsewhere.
+    fn may_begin_at(&self, sequence: u64, entry: &SegmentEntry) -> bool {
+        let is_behind = entry.last.is_some_and(|last| last < sequence);
+        self.next < sequence && sequence <= self.kept_elsewhere + 1 && !is_behind
     }
 
     fn note_mark(&mut self, rest: &[u8], entry: &SegmentEntry, place: u32) {

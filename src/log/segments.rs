@@ -1,7 +1,7 @@
 //! Where batches lie: the segments of the log with the first page of each batch, 4 B for each.
 //!
 //! Invariants: segments follow each other without a hole in their sequences; a segment's batches
-//! follow each other from page 0.
+//! follow each other, from page 0 but in the first one, of which a part may have been damaged.
 //!
 //! Deliberately absent: spare segments (`segment_pool`).
 
@@ -27,6 +27,11 @@ impl LogSegment {
     /// One whose first batch is to be `first`, behind the batch with this seal.
     pub fn new(id: SegmentId, life: Life, first: u64, previous: u64) -> LogSegment {
         LogSegment { id, life, first, previous, begins: Vec::new(), end_page: 0 }
+    }
+
+    /// Whether it has no batch.
+    pub fn is_empty(&self) -> bool {
+        self.begins.is_empty()
     }
 
     /// Its file.
@@ -57,9 +62,16 @@ impl LogSegment {
     /// Notes the next batch, and says at which page it begins.
     pub fn add(&mut self, pages: u32) -> u32 {
         let page = self.end_page;
-        self.begins.push(page);
-        self.end_page += pages;
+        self.add_at(page, pages);
         page
+    }
+
+    /// Notes the next batch, which begins at this page; where it is the first one, that may be
+    /// behind pages that count for nothing.
+    pub fn add_at(&mut self, page: u32, pages: u32) {
+        assert!(page == self.end_page || self.begins.is_empty(), "batches follow each other");
+        self.begins.push(page);
+        self.end_page = page + pages;
     }
 
     /// Forgets what lies behind this sequence. False if nothing is left.

@@ -204,6 +204,8 @@ catalogue! {
     StoreLogBytes = "chat_store_log_bytes_total".store();
     /// Times that the log gave up a segment because a write, a sync or the manifest failed.
     StoreLogFailures = "chat_store_log_failures_total".store();
+    /// Times that a part of the log was damaged when it was read, and that the database had all of it.
+    StoreLogDamages = "chat_store_log_damages_total".store();
     /// Direct messages that were given up.
     DeadLetters(reason: DeadLetterReason) = "chat_dead_letter_total".store();
 

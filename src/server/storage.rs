@@ -230,11 +230,12 @@ fn take_requests<D: Disk>(
 
 /// Shows what the store's log did.
 fn publish_log(metrics: &MetricsWriter, activity: &LogActivity) {
-    let LogActivity { writes: LogWrites { batches, bytes, syncs }, failures, checkpoints, backlog } =
-        activity;
+    let LogActivity { writes, failures, damages, checkpoints, backlog } = activity;
+    let LogWrites { batches, bytes, syncs } = writes;
     metrics.add(Counter::StoreLogBatches, *batches);
     metrics.add(Counter::StoreLogBytes, *bytes);
     metrics.add(Counter::StoreLogFailures, *failures);
+    metrics.add(Counter::StoreLogDamages, *damages);
     for took in syncs {
         metrics.observe(Histogram::StoreLogSync, took.as_micros() as u64);
     }

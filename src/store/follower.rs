@@ -32,6 +32,9 @@ pub trait LogFollower {
     /// Nothing is under way.
     fn applied(&self) -> Result<Option<u64>, DiskError>;
 
+    /// Makes durable what it has. Nothing is under way.
+    fn sync(&mut self) -> Result<(), DiskError>;
+
     /// Begins to apply changes, wholly or not at all, with which it has everything up to a
     /// sequence.
     fn apply(&mut self, changes: Arc<Batch>, sequence: u64);

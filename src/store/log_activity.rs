@@ -30,6 +30,8 @@ pub struct LogActivity {
     pub writes: LogWrites,
     /// How often a write, a sync or the manifest failed, which ends the life of a segment.
     pub failures: u64,
+    /// How often something of the log was damaged that the database had, when it was read.
+    pub damages: u64,
     /// How long checkpoints of the database took.
     pub checkpoints: Vec<Duration>,
     /// How it is now.

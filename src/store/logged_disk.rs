@@ -17,6 +17,7 @@
 
 mod activity_counts;
 mod clock;
+mod layers;
 mod port;
 mod setup;
 
@@ -26,8 +27,8 @@ mod tests;
 use std::sync::Arc;
 
 use crate::log::{
-    self, AppendError, AppendSync, LogBatch, LogCommand, LogCore, LogDisk, LogEvent, LogPosition,
-    LogState, PageBuffer, ReadPlanError, open,
+    self, AppendError, AppendSync, LogBatch, LogCommand, LogCore, LogDisk, LogEvent, LogOpenError,
+    LogPosition, LogState, PageBuffer, ReadPlanError, open, open_behind,
 };
 
 use super::changes_log::{ChangesError, GroupReader, encode};
@@ -40,6 +41,7 @@ use super::log_activity::{LogActivity, LogBacklog};
 use super::messages::ReadOrder;
 use activity_counts::ActivityCounts;
 use clock::LogClock;
+use layers::{ActiveLayer, FrozenLayer};
 
 pub use port::LogPort;
 pub use setup::{LogSetup, LoggedLimits, LoggedOpenError};
@@ -63,7 +65,7 @@ pub struct LoggedDisk<P, F> {
     /// `None` while opening it failed.
     log: Option<LogCore>,
     /// Changes that the follower was not given yet.
-    active: Layer,
+    active: ActiveLayer,
     /// Those that it applies.
     frozen: Option<FrozenLayer>,
     progress: Progress,
@@ -74,26 +76,6 @@ pub struct LoggedDisk<P, F> {
     spare: Vec<Vec<u8>>,
     commands: Vec<LogCommand>,
     clock: LogClock,
-}
-
-/// Changes of commits in a row.
-#[derive(Debug, Default)]
-struct Layer {
-    changes: Batch,
-    /// The sequence of the last of them.
-    last: u64,
-    /// Bytes that they take in the log.
-    log_bytes: usize,
-    /// When the first of them came.
-    since_ms: u64,
-}
-
-/// A layer that the follower applies.
-#[derive(Debug)]
-struct FrozenLayer {
-    changes: Arc<Batch>,
-    log_bytes: usize,
-    since_ms: u64,
 }
 
 /// How far the follower is.
@@ -124,7 +106,7 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
             follower,
             setup,
             log: None,
-            active: Layer { changes, ..Layer::default() },
+            active: ActiveLayer { changes, ..ActiveLayer::default() },
             frozen: None,
             progress: Progress::default(),
             counts: ActivityCounts::default(),
@@ -163,13 +145,17 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
     /// Opens the log and reads what is behind the follower. Nothing is under way.
     fn begin(&mut self) -> Result<(), LoggedOpenError> {
         self.log = None;
-        self.active = Layer::default();
+        self.active = ActiveLayer::default();
         self.frozen = None;
         self.commands.clear();
         let lives = self.port.lives().map_err(LoggedOpenError::Disk)?;
-        let log = open(self.port.disk(), self.setup.options, lives);
-        let log = log.map_err(LoggedOpenError::Log)?;
         let known = self.follower.applied().map_err(LoggedOpenError::Disk)?;
+        let log = match open(self.port.disk(), self.setup.options, lives) {
+            Err(damage @ LogOpenError::Damaged { .. }) => {
+                self.open_behind_damage(damage, known.unwrap_or(0))?
+            }
+            log => log.map_err(LoggedOpenError::Log)?,
+        };
         let (first, last) = (log.first().sequence, log.last().sequence);
         let applied = known.unwrap_or(first - 1);
         if last < applied {
@@ -188,6 +174,22 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
             Some(applied) => self.read_behind(applied, GroupReader::new(log_id)),
             None => self.read_behind(first - 1, GroupReader::within(log_id)),
         }
+    }
+
+    /// Opens a log of which something is damaged, where that has no batch that the follower lacks.
+    fn open_behind_damage(
+        &mut self,
+        damage: LogOpenError,
+        applied: u64,
+    ) -> Result<LogCore, LoggedOpenError> {
+        // What it has may be in a cache only, and the log forgets it.
+        self.follower.sync().map_err(LoggedOpenError::Disk)?;
+        let lives = self.port.lives().map_err(LoggedOpenError::Disk)?;
+        let log = open_behind(self.port.disk(), self.setup.options, lives, applied);
+        let log = log.map_err(LoggedOpenError::Log)?;
+        tracing::warn!("the store's log: {damage}; its database has that, and nothing is lost");
+        self.counts.note_damage();
+        Ok(log)
     }
 
     /// Reads everything behind a sequence, and gives it to the follower.
@@ -248,7 +250,7 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
     }
 
     fn apply(&mut self) {
-        let Layer { changes, last, log_bytes, since_ms } = std::mem::take(&mut self.active);
+        let ActiveLayer { changes, last, log_bytes, since_ms } = std::mem::take(&mut self.active);
         let changes = Arc::new(changes);
         self.follower.apply(Arc::clone(&changes), last);
         self.frozen = Some(FrozenLayer { changes, log_bytes, since_ms });

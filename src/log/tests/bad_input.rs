@@ -502,3 +502,69 @@ fn a_log_whose_manifest_is_gone_has_no_survey() {
     ManifestPlace::ALL.iter().for_each(|place| drive.manifest_mut(*place).fill(0));
     assert_eq!(survey(&mut drive, 0), Err(LogOpenError::NoManifest));
 }
+
+#[test]
+fn what_is_damaged_and_kept_elsewhere_is_left_out() {
+    let mut prng = Prng::from_seed(6);
+    let pages = u64::from(OPTIONS.segment_pages);
+    let mut opened_count = 0;
+    for round in 0..400 {
+        let mut drive = closed_log(40);
+        let found = segments(&mut drive);
+        let mut last_lost = 0;
+        for _ in 0..1 + prng.below(3) {
+            let sequence = 1 + prng.below(40);
+            let (segment, page) = ((sequence - 1) / pages, (sequence - 1) % pages);
+            drive.page_mut(found[segment as usize], page as u32)[50..60].fill(round as u8);
+            last_lost = last_lost.max(sequence);
+        }
+        drive.settle();
+        let kept = prng.below(41);
+        let opened = open_behind(&mut drive, OPTIONS, lives(&mut Prng::from_seed(7)), kept);
+        if kept < last_lost {
+            // The first batch that is needed and not there is named, or one before it.
+            assert!(matches!(opened, Err(LogOpenError::Damaged { .. })), "{round}: {opened:?}");
+            continue;
+        }
+        opened_count += 1;
+        let mut core = opened.unwrap();
+        assert_eq!((core.first().sequence, core.last().sequence), (last_lost + 1, 40), "{round}");
+        append(&mut core, &mut drive, &mut Vec::new(), 9).unwrap();
+        // The next start needs nobody who keeps something.
+        let core = reopen(&mut drive).unwrap();
+        assert_eq!((core.first().sequence, core.last().sequence), (last_lost + 1, 41), "{round}");
+        for after in last_lost..41 {
+            let plan = core.read_plan(LogPosition::of_file(after), 1).unwrap();
+            let mut pages = PageBuffer::zeroed(plan.pages());
+            drive.read(plan.segment(), plan.page(), pages.bytes_mut()).unwrap();
+            assert_eq!(plan.batches(pages.bytes()).unwrap().len(), 1);
+        }
+        assert_eq!(surveyed(&mut drive, 0).1, [], "{round}");
+    }
+    assert!(100 < opened_count, "{opened_count}");
+}
+
+#[test]
+fn an_end_that_no_mark_proves_stays_behind_damage_that_is_kept_elsewhere() {
+    // Of five batches the last one proves the fourth.
+    for (damaged, kept, wanted) in [
+        (2, 3, Some((4, 5))),
+        (2, 4, Some((4, 5))),
+        (2, 5, Some((4, 5))),
+        (3, 4, Some((5, 5))),
+        (2, 2, None),
+        (3, 3, None),
+    ] {
+        let mut drive = Drive::new(1, HEALTHY);
+        let mut core = reopen(&mut drive).unwrap();
+        for number in 0..5 {
+            append(&mut core, &mut drive, &mut Vec::new(), number).unwrap();
+        }
+        let segment = segments(&mut drive)[0];
+        drive.page_mut(segment, damaged)[99] ^= 1;
+        drive.settle();
+        let opened = open_behind(&mut drive, OPTIONS, lives(&mut Prng::from_seed(7)), kept);
+        let found = opened.ok().map(|core| (core.first().sequence, core.last().sequence));
+        assert_eq!(found, wanted, "page {damaged}, {kept} kept");
+    }
+}

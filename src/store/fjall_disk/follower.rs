@@ -90,6 +90,10 @@ impl LogFollower for FjallFollower {
         }
     }
 
+    fn sync(&mut self) -> Result<(), DiskError> {
+        self.disk.sync()
+    }
+
     fn apply(&mut self, changes: Arc<Batch>, sequence: u64) {
         self.order(Order::Apply(changes, sequence));
     }

@@ -10,6 +10,7 @@ use super::super::log_activity::{LogActivity, LogBacklog, LogWrites, keep_length
 #[derive(Debug, Default)]
 pub struct ActivityCounts {
     failures: u64,
+    damages: u64,
     checkpoints: Vec<Duration>,
 }
 
@@ -19,6 +20,11 @@ impl ActivityCounts {
         self.failures += 1;
     }
 
+    /// Something of the log was damaged and not needed.
+    pub fn note_damage(&mut self) {
+        self.damages += 1;
+    }
+
     /// A checkpoint was made.
     pub fn note_checkpoint(&mut self, took: Duration) {
         keep_length(&mut self.checkpoints, took);
@@ -26,7 +32,7 @@ impl ActivityCounts {
 
     /// All of it, with what was written and how it is now.
     pub fn take(&mut self, writes: LogWrites, backlog: LogBacklog) -> LogActivity {
-        let ActivityCounts { failures, checkpoints } = std::mem::take(self);
-        LogActivity { writes, failures, checkpoints, backlog }
+        let ActivityCounts { failures, damages, checkpoints } = std::mem::take(self);
+        LogActivity { writes, failures, damages, checkpoints, backlog }
     }
 }

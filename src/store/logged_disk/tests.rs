@@ -134,6 +134,10 @@ impl LogFollower for SimulatedFollower {
         Ok(Some(found.map_or(0, |bytes| u64::from_be_bytes(bytes.try_into().unwrap()))))
     }
 
+    fn sync(&mut self) -> Result<(), DiskError> {
+        self.disk.sync()
+    }
+
     fn apply(&mut self, changes: Arc<Batch>, sequence: u64) {
         self.orders.push_back(Order::Apply(changes, sequence));
     }

@@ -301,8 +301,8 @@ fn a_store_goes_on_without_a_log_that_is_damaged_when_told() {
     old_store(dir);
     let mut disk = opened(dir);
     put(&mut disk, b"b", b"here is the bit that turns");
+    // The next batch says that it was durable, and the database has neither of them.
     put(&mut disk, b"c", b"3");
-    disk.close().unwrap();
     drop(disk);
     assert_eq!(turn_in_log(dir, b"here is the bit that turns"), 1);
     let what = damage(dir);
@@ -317,6 +317,31 @@ fn a_store_goes_on_without_a_log_that_is_damaged_when_told() {
     put(&mut disk, b"d", b"4");
     drop(disk);
     check(&opened(dir), b"d", Some(b"4"));
+}
+
+#[test]
+fn damage_of_what_the_database_has_is_left_out_of_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let mut disk = opened(dir);
+    put(&mut disk, b"a", b"here is the bit that turns");
+    put(&mut disk, b"b", b"2");
+    // The database gets these, and not what follows.
+    disk.tend(1_000_000).unwrap();
+    disk.tend(1_001_000).unwrap();
+    put(&mut disk, b"c", b"3");
+    drop(disk);
+    assert_eq!(turn_in_log(dir, b"here is the bit that turns"), 1);
+    for (damages, value) in [(1, b"4"), (0, b"5")] {
+        let mut disk = opened(dir);
+        assert_eq!(disk.take_log_activity().damages, damages);
+        check(&disk, b"a", Some(b"here is the bit that turns"));
+        check(&disk, b"b", Some(b"2"));
+        check(&disk, b"c", Some(b"3"));
+        put(&mut disk, b"d", value);
+        drop(disk);
+    }
+    check(&opened(dir), b"d", Some(b"5"));
 }
 
 /// What is in the log alone is looked at, too, and stays there.

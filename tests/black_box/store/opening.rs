@@ -168,6 +168,36 @@ fn what_is_damaged_in_a_log_is_said_and_the_rest_kept() {
 }
 
 #[test]
+fn a_server_starts_over_damage_in_its_log_that_its_database_has() {
+    let mut server = Server::start(kept());
+    let mut anna = Peer::member(server.address(), "anna", "room:1");
+    for number in 1..=3 {
+        let data = format!("the words of message {number}");
+        let reply = anna.call(json!({ "publish": { "channel": "room:1", "data": data } }));
+        assert!(reply["publish"].is_object(), "{reply}");
+    }
+    drop(anna);
+    server.signal("TERM");
+    server.wait();
+    let dir = server.store_dir();
+    turn_bit(&dir, b"the words of message 2");
+    let dir = dir.to_str().expect("a plain path");
+    let output = crate::common::run(&["store", "check", "--store-dir", dir]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(16), "{text}");
+    assert!(text.contains("the database has what they say, and nothing is lost"), "{text}");
+    server.start_again();
+    server.wait_for_log("its database has that, and nothing is lost", 1);
+    let mut anna = Peer::member(server.address(), "anna", "room:1");
+    let reply = anna.call(json!({ "history": { "channel": "room:1", "limit": 9 } }));
+    let found = reply["history"]["publications"].as_array().expect("a page");
+    let words: Vec<_> = found.iter().map(|message| message["data"].clone()).collect();
+    assert_eq!(words, [1, 2, 3].map(|number| json!(format!("the words of message {number}"))));
+    let output = crate::common::run(&["store", "check", "--store-dir", dir]);
+    assert_eq!(output.status.code(), Some(14), "a server has it");
+}
+
+#[test]
 fn the_development_server_makes_its_own() {
     let folder = folder();
     let dir = folder.path().join("some/where");

@@ -203,12 +203,15 @@ class Reader:
         if not path.exists() or path.stat().st_size != wanted:
             raise Damage(f"{segment.name}: it is missing, or does not have {wanted} bytes")
         content = path.read_bytes()
-        at, begun, why = 0, self.sequence, None
+        at, begun, why, is_ended = 0, self.sequence, None, False
+        # The first one may begin behind pages that were damaged, and count for nothing.
+        is_first = segment is self.manifest.segments[0]
         while at < self.manifest.segment_pages and (segment.is_open or self.sequence <= segment.last):
-            batch = why or read_batch(content, segment, at, self.sequence)
+            batch = why if is_ended else read_batch(content, segment, at, self.sequence)
             if isinstance(batch, str):
                 # Behind the end pages count for their marks.
-                why = batch
+                why = why or batch
+                is_ended = not is_first or begun < self.sequence
                 page = read_page(content, segment, at)
                 self.mark = max(self.mark, page.mark) if isinstance(page, Page) else self.mark
                 at += 1

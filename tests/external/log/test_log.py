@@ -140,6 +140,21 @@ def test_the_server_says_the_same_of_every_flipped_bit(copied, seed):
         assert damage.startswith(f"{lost}: {name}, page {page}: ")
 
 
+@pytest.mark.parametrize("back", [3, 20, 40])
+def test_a_log_may_begin_behind_damage_in_the_middle_of_a_segment(copied, back):
+    batches = read(copied)[0]
+    sequence, name, page, *_ = batches[-back]
+    flip(copied / name, page * PAGE_BYTES + 99, 1)
+    assert program(f"behind-{sequence - 1}", copied)[0].startswith("refused: ")
+    last = batches[-1][0]
+    assert program(f"behind-{sequence}", copied) == [f"opened {sequence + 1} {last}"]
+    found, _, damage = read(copied)
+    assert damage is None
+    assert [batch[0] for batch in found] == list(range(sequence + 1, last + 1))
+    assert [batch[3:] for batch in found] == [batch[3:] for batch in batches if sequence < batch[0]]
+    assert program("open", copied) == [f"opened {sequence + 1} {last}"]
+
+
 # What no sum of a page tells: a batch that says something else under the page's right sum, and,
 # from the second on, under its own seal.
 @pytest.mark.parametrize(
