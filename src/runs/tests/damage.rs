@@ -191,3 +191,37 @@ fn either_place_of_the_manifest_is_enough_and_another_one_is_refused() {
     let missing = RunSetOpenError::Run(RunId(2), RunOpenError::Disk(RunDiskError::Missing));
     assert_eq!(RunSet::open(&mut drive, OPTIONS).err(), Some(missing));
 }
+
+/// A part of the index has 127 blocks: here each entry is one, and parts begin within rooms.
+#[test]
+fn a_damaged_part_of_the_index_is_told_for_the_rooms_in_it() {
+    const BLOCK: usize = 8 + 1 + 3 + 33_000;
+    const PART: usize = 8 + 127 * 32;
+    let mut drive = Drive::new(1);
+    let mut set = RunSet::open(&mut drive, OPTIONS).unwrap();
+    let mut sorter = EntrySorter::new(64 << 20);
+    let mut winners = Winners::new();
+    for (room, offset) in (1..4).flat_map(|room| (0..120).map(move |offset| (room, offset))) {
+        let (key, value) = (key(room, offset), vec![offset as u8; 33_000]);
+        sorter.push(&RunEntry { key, kind: EntryKind::Message, value: &value }).unwrap();
+        winners.insert(key, (RunId(1), value));
+    }
+    set.begin_run(sorter, 1, 1);
+    while set.sorted() < 1 {
+        if let RunSetStep::Do(command) =
+            set.step(&mut drive, &mut |_| Ok(KeptEntries::ALL)).unwrap()
+        {
+            set.on_done(drive.run(&command));
+        }
+    }
+    // Entries from 5 to 110 of each room are asked for; the parts begin with these entries.
+    let parts = [(127 * BLOCK, 106 + 2), (2 * 127 * BLOCK + PART, 104 + 9)];
+    for (number, (at, missed)) in parts.into_iter().enumerate() {
+        drive.file_mut(RunId(1))[at + 100] ^= 1;
+        for direction in [ScanDirection::Forward, ScanDirection::Backward] {
+            let found = missing(&set, &mut drive, &winners, direction);
+            assert_eq!(found, missed, "part {number}, {direction:?}");
+        }
+        drive.file_mut(RunId(1))[at + 100] ^= 1;
+    }
+}
