@@ -40,6 +40,9 @@ for (const encoding of [...ENCODINGS, ...FORMER_ENCODINGS]) describe(encoding.na
     sub.unsubscribe();
     sub.subscribe();
     await within(sub.ready(), 'the second mount');
+    // The SDK of a year ago takes the answer to the first mount for that to the second, which is
+    // still on its way. This answer comes behind all three.
+    await sub.presence();
     await ben.publish(pack({ text: 'here?' }));
     const [said] = await heard.atLeast(1, 'publication');
     assert.equal(unpack(said.data).text, 'here?');
