@@ -47,7 +47,15 @@ impl KeptEntries {
     }
 
     fn has(self, offset: u64, run: LogRange) -> bool {
-        self.first <= offset && (self.void_up_to == 0 || self.void_up_to < run.last)
+        self.left_out(offset, 1, run) == 0
+    }
+
+    /// How many of so many entries, from an offset on, a run has that are not kept.
+    pub(super) fn left_out(self, offset: u64, count: u64, run: LogRange) -> u64 {
+        match self.void_up_to != 0 && run.last <= self.void_up_to {
+            true => count,
+            false => self.first.saturating_sub(offset).min(count),
+        }
     }
 }
 

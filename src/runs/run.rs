@@ -210,6 +210,11 @@ impl IndexPart {
         &self.blocks
     }
 
+    /// What the next part begins with.
+    pub fn before(&self) -> Option<EntryKey> {
+        self.before
+    }
+
     /// The last block that begins at or before the key.
     pub fn block_of(&self, key: EntryKey) -> Option<usize> {
         self.blocks.partition_point(|item| item.first <= key).checked_sub(1)

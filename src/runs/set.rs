@@ -23,9 +23,11 @@ use std::sync::Arc;
 use super::disk::{RunCommand, RunDisk, RunDiskError, RunId};
 use super::entry_sorter::EntrySorter;
 use super::job::{CountedDisk, JobInput, JobStep, KeepCallback, MergeInput, RunJob};
+use super::jobs::{JobPlace, Jobs, sources};
 use super::manifest::{ListedRun, RUNS_MAX, RunManifest};
 use super::merge_plan::{Busy, MergeSizes};
 use super::run::{Run, RunDamage, RunOpenError, RunReadError};
+use super::survey::RunSurvey;
 use super::trailer::LogRange;
 use super::view::RunView;
 use crate::log::{ManifestStep, ManifestWriter, PlacedManifest as _};
@@ -119,19 +121,12 @@ enum UnderWay {
     Remove(RunId),
 }
 
-/// A job's place among those that take turns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum JobPlace {
-    Sorting,
-    Merge(usize),
-}
-
-/// What is being made.
+/// Looking for runs of which little is kept.
 #[derive(Debug, Default)]
-struct Jobs {
-    sorting: Option<RunJob>,
-    merges: Vec<RunJob>,
-    turn: usize,
+struct Surveys {
+    /// Runs that are not looked at yet.
+    waiting: VecDeque<RunId>,
+    under_way: Option<RunSurvey>,
 }
 
 /// Files that nothing names.
@@ -154,6 +149,7 @@ pub struct RunSet {
     listed: RunManifest,
     view: Arc<RunView>,
     jobs: Jobs,
+    surveys: Surveys,
     change: Option<SetChange>,
     /// The next write of the manifest.
     manifest_command: Option<RunCommand>,
@@ -183,6 +179,7 @@ impl RunSet {
             listed,
             view,
             jobs: Jobs::default(),
+            surveys: Surveys::default(),
             change: None,
             manifest_command: None,
             unnamed,
@@ -278,6 +275,12 @@ impl RunSet {
         self.expired_unix_ms = self.expired_unix_ms.max(before_unix_ms);
     }
 
+    /// Looks, while nothing else is to be done, for runs of which less than half is kept, and
+    /// writes what is kept of them again. Where that is nothing, the run goes.
+    pub fn survey(&mut self) {
+        self.surveys.waiting = self.listed.runs.iter().map(|run| run.id).collect();
+    }
+
     /// Bytes of runs that are to be merged or are being merged.
     pub fn unmerged_bytes(&self) -> u64 {
         let merging = self.jobs.merges.iter().flat_map(sources).map(|run| run.info().bytes);
@@ -309,7 +312,7 @@ impl RunSet {
             return Ok(self.emit(RunCommand::Remove { run }, UnderWay::Remove(run)));
         }
         self.begin_merge();
-        let Some(place) = self.jobs.next_turn() else { return Ok(RunSetStep::Idle) };
+        let Some(place) = self.jobs.next_turn() else { return self.survey_on(disk, keep) };
         let mut disk = CountedDisk::new(disk);
         let job = self.jobs.at(place);
         let stepped = job.step(&mut disk, keep);
@@ -346,6 +349,57 @@ impl RunSet {
                 Err(RunStepError::Damaged(damage))
             }
         }
+    }
+
+    /// Looks at a part of a run's index, if there is one to be looked at.
+    fn survey_on(
+        &mut self,
+        disk: &mut impl RunDisk,
+        keep: &mut KeepCallback<'_>,
+    ) -> Result<RunSetStep, RunStepError> {
+        let Some(mut survey) = self.surveys.under_way.take() else {
+            let Some(id) = self.surveys.waiting.pop_front() else { return Ok(RunSetStep::Idle) };
+            let is_known =
+                |run: &&Arc<Run>| run.info().id == id && run.info().log.last <= self.known_up_to;
+            let run = self.view.runs().find(is_known).filter(|_| !self.damaged.contains(&id));
+            self.surveys.under_way = run.cloned().map(RunSurvey::new);
+            return Ok(RunSetStep::Again);
+        };
+        let mut disk = CountedDisk::new(disk);
+        let stepped = survey.step(&mut disk, keep);
+        self.moved_bytes += disk.read_bytes;
+        match stepped {
+            Ok(None) => self.surveys.under_way = Some(survey),
+            Ok(Some(found)) if found.kept < found.bytes / 2 => {
+                self.begin_rewrite(survey.id(), found.kept);
+            }
+            Ok(Some(_)) => {}
+            Err(RunReadError::Disk(error)) => return Err(RunStepError::Disk(error)),
+            Err(RunReadError::Damaged(damage)) => {
+                self.damaged.insert(damage.run);
+                return Err(RunStepError::Damaged(damage));
+            }
+        }
+        Ok(RunSetStep::Again)
+    }
+
+    /// Begins to write again what is kept of a run, about so many bytes, where there is room.
+    fn begin_rewrite(&mut self, id: RunId, kept_bytes: u64) {
+        let has_room = kept_bytes == 0 || self.fits(kept_bytes);
+        let Some(run) = self.view.runs().find(|run| run.info().id == id && has_room) else {
+            return;
+        };
+        let info = *run.info();
+        let input = JobInput::Merge(MergeInput::new(vec![Arc::clone(run)]));
+        let id = self.draw_id();
+        self.jobs.merges.push(RunJob::new(id, info.level, info.log, info.newest_unix_ms, input));
+    }
+
+    /// Whether so many bytes can be written beside what merges write.
+    fn fits(&self, bytes: u64) -> bool {
+        let taken: u64 =
+            self.jobs.merges.iter().flat_map(sources).map(|run| run.info().bytes).sum();
+        bytes + taken <= self.free_bytes.saturating_sub(RESERVED_BYTES)
     }
 
     /// A command is over. After a failed write of a run it is written again from its beginning,
@@ -475,9 +529,7 @@ impl RunSet {
         let Some(group) = self.options.merges.next(known, &self.busy()) else { return };
         let listed = &self.listed.runs[group.clone()];
         let bytes: u64 = listed.iter().map(|run| run.bytes).sum();
-        let taken: u64 =
-            self.jobs.merges.iter().flat_map(sources).map(|run| run.info().bytes).sum();
-        if self.free_bytes.saturating_sub(RESERVED_BYTES) < bytes + taken {
+        if !self.fits(bytes) {
             return;
         }
         let log = LogRange { first: listed[0].log.first, last: listed[listed.len() - 1].log.last };
@@ -488,33 +540,6 @@ impl RunSet {
         let input = JobInput::Merge(MergeInput::new(sources));
         let id = self.draw_id();
         self.jobs.merges.push(RunJob::new(id, level, log, newest_unix_ms, input));
-    }
-}
-
-/// The runs that a job replaces.
-fn sources(job: &RunJob) -> &[Arc<Run>] {
-    match job.input() {
-        JobInput::Sorter(_) => &[],
-        JobInput::Merge(input) => input.sources(),
-    }
-}
-
-impl Jobs {
-    /// Whose turn it is.
-    fn next_turn(&mut self) -> Option<JobPlace> {
-        let merges = (0..self.merges.len()).map(JobPlace::Merge);
-        let sorting = self.sorting.as_ref().map(|_| JobPlace::Sorting);
-        let places: Vec<JobPlace> = sorting.into_iter().chain(merges).collect();
-        self.turn = self.turn.wrapping_add(1);
-        let number = self.turn.checked_rem(places.len())?;
-        Some(places[number])
-    }
-
-    fn at(&mut self, place: JobPlace) -> &mut RunJob {
-        match place {
-            JobPlace::Sorting => self.sorting.as_mut().expect("it was found there"),
-            JobPlace::Merge(number) => &mut self.merges[number],
-        }
     }
 }
 

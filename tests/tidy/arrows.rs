@@ -96,7 +96,7 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "runs",
-        "entry disk block index trailer writer entry_sorter run cursor run_scan view manifest merge_plan job set opening pace",
+        "entry disk block index trailer writer entry_sorter run cursor run_scan view manifest merge_plan job jobs survey set opening pace",
     ),
     (
         "store",

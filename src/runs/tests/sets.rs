@@ -277,3 +277,59 @@ fn a_failed_write_of_the_manifest_ends_the_life_and_views_outlive_it() {
     settle(&mut set, &mut disk, keep);
     assert_eq!(disk.files.files.len(), 1);
 }
+
+/// Keeps of room 1 what is at an offset and behind it, and all or nothing of others.
+fn keep_from(
+    first: u64,
+    others: KeptEntries,
+) -> impl FnMut(RoomId) -> Result<KeptEntries, RunDiskError> {
+    move |room| Ok(if room == RoomId(1) { KeptEntries::from(first) } else { others })
+}
+
+#[test]
+fn a_run_of_which_little_is_kept_is_written_again_and_goes_where_that_is_nothing() {
+    let mut disk = SetDisk::default();
+    let mut set = RunSet::open(&mut disk, OPTIONS).unwrap();
+    let mut entries: Vec<StoredEntry> = (1..=3_000)
+        .map(|offset| entry(1, offset, EntryKind::Message, &"word ".repeat(20)))
+        .collect();
+    entries.push(entry(2, 1, EntryKind::Message, "other"));
+    set.begin_run(sorter(&entries), 10, 1_000);
+    settle(&mut set, &mut disk, &mut keep_from(0, KeptEntries::ALL));
+    let ids = |set: &RunSet| -> Vec<RunId> { set.view().runs().map(|run| run.info().id).collect() };
+    let first = ids(&set);
+    let bytes = disk.files.files[&first[0]].len();
+    // It ends behind what is known, and then more than half of it is kept.
+    for (known_up_to, kept_from) in [(9, 2_900), (10, 1_400)] {
+        set.set_known_up_to(known_up_to);
+        set.survey();
+        settle(&mut set, &mut disk, &mut keep_from(kept_from, KeptEntries::ALL));
+        assert_eq!(ids(&set), first, "{known_up_to}");
+    }
+    // No room for it.
+    set.set_free_bytes(64 << 20);
+    set.survey();
+    settle(&mut set, &mut disk, &mut keep_from(2_000, KeptEntries::ALL));
+    assert_eq!(ids(&set), first);
+    set.set_free_bytes(u64::MAX);
+    set.survey();
+    settle(&mut set, &mut disk, &mut keep_from(2_000, KeptEntries::ALL));
+    let second = ids(&set);
+    assert_ne!(second, first);
+    let info = *set.view().runs().next().unwrap().info();
+    assert_eq!((info.entries, info.log, info.level), (1_002, LogRange { first: 5, last: 10 }, 0));
+    assert_eq!(info.newest_unix_ms, 1_000);
+    let found = |set: &RunSet, disk: &mut SetDisk, offset| {
+        set.view().get(disk, key(1, offset)).unwrap().is_some()
+    };
+    assert!(found(&set, &mut disk, 2_000) && !found(&set, &mut disk, 1_999));
+    assert_eq!(disk.files.files.len(), 1, "the other one is gone");
+    assert!(disk.files.files[&second[0]].len() < bytes / 2);
+    // What was before the log had the room is void.
+    set.survey();
+    let void = KeptEntries::ALL.behind(10);
+    set.set_free_bytes(0);
+    settle(&mut set, &mut disk, &mut keep_from(9_000, void));
+    assert!(ids(&set).is_empty() && disk.files.files.is_empty());
+    assert_eq!(set.sorted(), 10);
+}
