@@ -18,7 +18,9 @@
 
 use crate::log::{self, LogBatch, Partition, SealedBatch};
 
-use super::disk::{Batch, StoreKeyspace};
+use super::disk::{Batch, KeyChange, StoreKeyspace};
+use super::key;
+use super::record::ChannelRecord;
 
 const BEGIN: u8 = 0;
 const PUT: u8 = 1;
@@ -52,7 +54,8 @@ pub enum ChangesError {
 pub type KeyWrite<'a> = (StoreKeyspace, &'a [u8], Option<&'a [u8]>);
 
 /// Writes a batch as a group, into as many of the log's batches as it needs. `new_batch` makes
-/// an empty one; all of them have the same bound, of 4 KiB and more.
+/// an empty one; all of them have the same bound, of 4 KiB and more. What is removed from the
+/// beginning of a channel is not written: the record of the channel, which is, says it.
 pub fn encode(
     batch: &Batch,
     log_id: u64,
@@ -63,11 +66,26 @@ pub fn encode(
     for (space, key, value) in batch.iter() {
         match value {
             Some(value) => writer.put(space, key, value),
+            None if is_below_first(batch, space, key) => {}
             None => writer.push(partition(key), &[&[REMOVE, code(space)], key]),
         }
     }
     writer.push(Partition::FIRST, &[&[END]]);
     writer.batches
+}
+
+/// Whether this is a message below the first offset that its channel has by this batch.
+fn is_below_first(batch: &Batch, space: StoreKeyspace, key: &[u8]) -> bool {
+    let (StoreKeyspace::Messages, Some((room, offset))) = (space, key::message_of(key)) else {
+        return false;
+    };
+    match batch.change_of(StoreKeyspace::Channels, &key::channel(room)) {
+        KeyChange::Put(record) => {
+            ChannelRecord::take_first(record).is_ok_and(|first| offset < first)
+        }
+        KeyChange::Remove => true,
+        KeyChange::None => false,
+    }
 }
 
 struct GroupWriter<'a> {

@@ -250,6 +250,9 @@ type Changes = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
 /// A change of a key that is taken out of a batch.
 pub type TakenChange = (StoreKeyspace, Box<[u8]>, Option<Box<[u8]>>);
 
+/// The same of one space.
+pub type TakenWrite = (Box<[u8]>, Option<Box<[u8]>>);
+
 /// Writes that happen together. The last write of a key counts.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -317,6 +320,21 @@ impl Batch {
         taken.flat_map(|(space, changes)| {
             changes.into_iter().map(move |(key, value)| (space, key, value))
         })
+    }
+
+    /// Takes the changes of a space out, by key.
+    pub fn take(&mut self, space: StoreKeyspace) -> impl Iterator<Item = TakenWrite> + use<> {
+        let taken = std::mem::take(&mut self.changes[space.index()]);
+        let value_bytes = |value: &Option<Box<[u8]>>| value.as_ref().map_or(0, |value| value.len());
+        let bytes: usize = taken.iter().map(|(key, value)| key.len() + value_bytes(value)).sum();
+        self.bytes -= bytes;
+        taken.into_iter()
+    }
+
+    /// The keys of a space that are removed.
+    pub fn removed(&self, space: StoreKeyspace) -> impl Iterator<Item = &[u8]> {
+        let changes = self.changes[space.index()].iter();
+        changes.filter(|(_, value)| value.is_none()).map(|(key, _)| &key[..])
     }
 
     /// Bytes of keys and values that were written, also those written over.

@@ -30,6 +30,15 @@ pub enum OpenError {
     },
     /// There is no space even to open it.
     NoSpace(PathBuf),
+    /// Its messages are to be sorted, once, and that takes more space than there is.
+    ConversionSpace {
+        /// Its directory.
+        dir: PathBuf,
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// The operating system says no.
     System {
         /// Its directory.
@@ -46,7 +55,7 @@ impl OpenError {
             OpenError::Missing(_) => 10,
             OpenError::NotADirectory(_) => 11,
             OpenError::ReadOnly(_) => 12,
-            OpenError::NoSpace(_) => 13,
+            OpenError::NoSpace(_) | OpenError::ConversionSpace { .. } => 13,
             OpenError::Locked(_) => 14,
             OpenError::Newer { .. } => 15,
             OpenError::Damaged { .. } => 16,
@@ -97,6 +106,12 @@ impl fmt::Display for OpenError {
             OpenError::NoSpace(dir) => {
                 write!(f, "no space is left to open the store in {}; free some", dir.display())
             }
+            OpenError::ConversionSpace { dir, needed, free } => write!(
+                f,
+                "the messages of the store in {} are to be sorted into a new form, once, which \
+                 takes {needed} bytes for as long as it lasts, and {free} are free; free some",
+                dir.display()
+            ),
             OpenError::System { dir, what } => {
                 write!(f, "the store in {} cannot be opened: {what}", dir.display())
             }

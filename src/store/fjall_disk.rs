@@ -22,6 +22,7 @@ mod fault;
 mod follower;
 mod journal;
 mod layout;
+mod messages;
 
 #[cfg(test)]
 mod tests;
@@ -45,8 +46,12 @@ use super::{OpenError, Options};
 
 use fault::{disk_fault, io_fault, open_fault, reopen_fault, unwritten};
 
-pub use follower::FjallFollower;
-pub(super) use layout::{io_open_fault, log_dir};
+pub use follower::{AppliedRecords, FjallFollower};
+pub(super) use layout::{
+    adopt_messages, free_bytes, fresh_messages_dir, io_open_fault, log_dir, messages_dir,
+    remember_damage,
+};
+pub use messages::DatabaseMessages;
 
 /// Memory of a keyspace for what is not in tables yet.
 const MEMTABLE_BYTES: u64 = 16 << 20;
@@ -190,6 +195,16 @@ impl FjallDisk {
         journal::empty(&dir, &layout::db_dir(&dir))
     }
 
+    /// Removes all messages, which stand elsewhere.
+    pub(super) fn clear_messages(&mut self) -> Result<(), DiskError> {
+        let handles = self.handles()?;
+        if handles.messages.first_key_value().is_none() {
+            return Ok(());
+        }
+        handles.messages.clear().map_err(unwritten)?;
+        handles.db.persist(PersistMode::SyncAll).map_err(unwritten)
+    }
+
     /// What was cut off the journal is not needed: the log has it.
     pub(super) fn forget_cuts(&self) {
         journal::forget_cuts(&self.dir);
@@ -223,9 +238,9 @@ impl FjallDisk {
         journal::cut_damage(dir, &db_dir)
     }
 
-    /// A log that does not open makes room for another one.
-    pub(super) fn put_log_aside(dir: &Path) -> Result<(), OpenError> {
-        layout::put_aside(dir, &layout::log_dir(dir))
+    /// A directory of the store's that is not used any more makes room for another one.
+    pub(super) fn put_aside(dir: &Path, old: &Path) -> Result<(), OpenError> {
+        if layout::exists(dir, old)? { layout::put_aside(dir, old) } else { Ok(()) }
     }
 
     /// An empty database beside the one that is there, and where it is.

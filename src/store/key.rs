@@ -45,6 +45,26 @@ pub fn all_recent_direct() -> KeyRange {
     KeyRange { first: recent_direct(0), last: recent_direct(u64::MAX) }
 }
 
+/// What the keys of removed channels begin with, in `Meta`.
+const VOID_MESSAGES: &[u8] = b"void";
+
+/// The key of the sequence of the log up to which nothing of a room counts, since its channel was
+/// removed there.
+pub fn void_messages(room: RoomId) -> Vec<u8> {
+    [VOID_MESSAGES, &channel(room)].concat()
+}
+
+/// The room of that key.
+#[cfg(test)]
+pub fn void_messages_from(key: &[u8]) -> Option<RoomId> {
+    key.strip_prefix(VOID_MESSAGES).and_then(room_of)
+}
+
+/// The keys of all of them.
+pub fn all_void_messages() -> KeyRange {
+    KeyRange { first: void_messages(RoomId(0)), last: void_messages(RoomId(u128::MAX)) }
+}
+
 /// The key of a channel's record.
 pub fn channel(room: RoomId) -> [u8; ROOM_BYTES] {
     { room.0 }.to_be_bytes()

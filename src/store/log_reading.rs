@@ -29,6 +29,8 @@ pub enum LogFinding {
     },
     /// None of it can be read.
     Unreadable(String),
+    /// A run of messages behind it cannot be read: its number, and why.
+    UnreadableRun(u64, String),
 }
 
 /// Whether the database has what the log lacks.
@@ -43,8 +45,8 @@ pub enum KeptElsewhere {
 /// What a log has behind a database.
 #[derive(Debug)]
 pub struct LogReading {
-    /// All changes.
-    pub changes: Batch,
+    /// Changes of each commit, by the sequence of its last batch.
+    pub groups: Vec<(u64, Batch)>,
     /// What is wrong with it.
     pub findings: Vec<LogFinding>,
 }
@@ -59,7 +61,7 @@ pub fn read_log(
     let surveyed = log::survey(disk, applied.unwrap_or(0)).map_err(LoggedOpenError::Log)?;
     let LogSurvey { first, batches, mut gaps, last } = surveyed;
     let applied = applied.unwrap_or(first - 1);
-    let mut changes = Batch::default();
+    let mut found = Vec::new();
     let mut groups = GroupReader::within(log_id);
     let mut before = applied;
     for (sequence, plan) in batches {
@@ -88,9 +90,8 @@ pub fn read_log(
                 continue;
             }
         };
-        if let Some(mut found) = group.and_then(|group| group.changes().ok()) {
-            changes.absorb(&mut found);
-        }
+        let changes = group.and_then(|group| Some((group.last, group.changes().ok()?)));
+        found.extend(changes);
     }
     let mut findings = Vec::new();
     if applied + 1 < first {
@@ -102,7 +103,7 @@ pub fn read_log(
         let error = LoggedOpenError::LogTooShort(last, applied);
         findings.push(LogFinding::Unreadable(error.to_string()));
     }
-    Ok(LogReading { changes, findings })
+    Ok(LogReading { groups: found, findings })
 }
 
 fn gap_finding(gap: &LogGap, applied: u64) -> LogFinding {
@@ -120,6 +121,9 @@ impl fmt::Display for LogFinding {
             LogFinding::Missing { first, last, place, kept } => (first, last, place, kept),
             LogFinding::Unreadable(why) => {
                 return write!(f, "nothing more of the log can be read: {why}");
+            }
+            LogFinding::UnreadableRun(run, why) => {
+                return write!(f, "the messages of run {run} cannot be read: {why}");
             }
         };
         match first == last {

@@ -19,6 +19,15 @@ const USED_PART: u64 = 16;
 const UNAPPLIED_BYTES_MAX: u64 = 64 << 20;
 const UNAPPLIED_SEGMENTS_MAX: u64 = 8;
 
+/// What is durable and stands in no run, at most: in bytes of the log, and in segments.
+const UNSORTED_BYTES_MAX: u64 = 256 << 20;
+const UNSORTED_SEGMENTS_MAX: u64 = 24;
+
+/// What becomes one run, at most: in bytes of the log, in segments, and in memory.
+const LAYER_LOG_BYTES_MAX: u64 = 64 << 20;
+const LAYER_SEGMENTS_MAX: u64 = 4;
+const LAYER_BYTES_MAX: usize = 16 << 20;
+
 /// What is applied between two checkpoints, at most. One makes the database's journal durable,
 /// and a large sync holds up the log's.
 const CHECKPOINT_BYTES_MAX: u64 = 8 << 20;
@@ -42,6 +51,10 @@ pub fn log_setup(segment_pages: u32, log_id: u64) -> LogSetup {
             unapplied_bytes_max: UNAPPLIED_BYTES_MAX.min(UNAPPLIED_SEGMENTS_MAX * segment_bytes)
                 as usize,
             checkpoint_bytes: CHECKPOINT_BYTES_MAX.min(segment_bytes) as usize,
+            unsorted_bytes_max: UNSORTED_BYTES_MAX.min(UNSORTED_SEGMENTS_MAX * segment_bytes)
+                as usize,
+            layer_log_bytes: LAYER_LOG_BYTES_MAX.min(LAYER_SEGMENTS_MAX * segment_bytes) as usize,
+            layer_bytes: LAYER_BYTES_MAX,
         },
         log_id,
     }

@@ -1,25 +1,32 @@
 //! A disk that is a log and what follows it: a commit is one write to the log, and what reads it
 //! later gets it without a sync of its own.
 //!
-//! What is answered is durable in the log. Behind it, changes are applied to the follower, those
-//! of many commits together and each key once. What it does not have yet is in memory, in two
-//! layers: the one that grows, and one that is being applied; readers see these first. Nothing is
-//! given to the follower before it is durable, so it never has what the log may lose. Once it has
-//! made a checkpoint the log lets go what stands before it.
+//! What is answered is durable in the log. Behind it, changes of records are applied to the
+//! follower, those of many commits together and each key once, and messages become sorted runs
+//! (`layered_messages`). What the two do not have yet is in memory, in layers: ones that grow, and
+//! ones that are being applied or sorted; readers see these first. Nothing is given away before it
+//! is durable, so nobody has what the log may lose. Once a checkpoint is made and runs are durable
+//! the log lets go what stands before both.
 //!
 //! At a start, and after every failure, the log is opened again, and everything behind what the
-//! follower has is read from it. Changes are absolute, so applying one twice is as good as once.
+//! two have is read from it. Changes are absolute, so applying one twice is as good as once.
 //!
-//! Invariants: applied <= durable <= last; the log keeps everything behind the last checkpoint;
-//! what is not applied has a bound, at which commits wait for the follower.
+//! Invariants: applied <= durable <= last, and sorted <= durable; the log keeps everything behind
+//! the last checkpoint and the last run; what is not applied or not sorted has a bound, at which
+//! commits wait.
 //!
-//! Deliberately absent: files and threads (`LogPort`, `LogFollower`), and what keys mean.
+//! Deliberately absent: files and threads (`LogPort`, `LogFollower`, `MessageRuns`).
 
 mod activity_counts;
+mod backlog;
 mod clock;
 mod layers;
 mod port;
+mod progress;
+mod reading;
 mod setup;
+mod start;
+mod void;
 
 #[cfg(test)]
 mod tests;
@@ -27,27 +34,26 @@ mod tests;
 use std::sync::Arc;
 
 use crate::log::{
-    self, AppendError, AppendSync, LogBatch, LogCommand, LogCore, LogDisk, LogEvent, LogOpenError,
-    LogPosition, LogState, PageBuffer, ReadPlanError, open, open_behind,
+    self, AppendError, AppendSync, LogBatch, LogCommand, LogCore, LogEvent, LogPosition, LogState,
 };
 
-use super::changes_log::{ChangesError, GroupReader, encode};
+use super::changes_log::encode;
 use super::disk::{
-    Batch, Capacity, Disk, DiskError, KeyChange, KeyRange, ScanCallback, StoreKeyspace, SyncMode,
-    scan_changed,
+    Batch, Capacity, Disk, DiskError, KeyRange, ScanCallback, StoreKeyspace, SyncMode,
 };
 use super::follower::{FollowerEvent, LogFollower};
-use super::log_activity::{LogActivity, LogBacklog};
+use super::layered_messages::{ChannelFloor, LayeredMessages};
+use super::log_activity::LogActivity;
+use super::message_runs::{MessageRuns, RunsEvent};
 use super::messages::ReadOrder;
 use activity_counts::ActivityCounts;
 use clock::LogClock;
 use layers::{ActiveLayer, FrozenLayer};
+use progress::Progress;
+use reading::record;
 
 pub use port::LogPort;
 pub use setup::{LogSetup, LoggedLimits, LoggedOpenError};
-
-/// Bytes that are read at a time when groups are read again.
-const READ_BYTES: usize = 1 << 20;
 
 /// Changes are applied when there are so many bytes of them, or when the oldest is so old, in ms.
 const APPLY_BYTES: usize = 1 << 20;
@@ -58,18 +64,21 @@ const CHECKPOINT_AFTER_MS: u64 = 10_000;
 
 /// A log, and what follows it.
 #[derive(Debug)]
-pub struct LoggedDisk<P, F> {
+pub struct LoggedDisk<P, F, R> {
     port: P,
     follower: F,
+    messages: LayeredMessages<R>,
     setup: LogSetup,
     /// `None` while opening it failed.
     log: Option<LogCore>,
-    /// Changes that the follower was not given yet.
+    /// Changes of records that the follower was not given yet.
     active: ActiveLayer,
     /// Those that it applies.
     frozen: Option<FrozenLayer>,
     progress: Progress,
     counts: ActivityCounts,
+    /// Behind which key it is to be looked which removed channels need not be known any more.
+    void_behind: Option<Vec<u8>>,
     /// A failure since the last `reopen`.
     failure: Option<DiskError>,
     /// Memory of batches that is used again.
@@ -78,38 +87,44 @@ pub struct LoggedDisk<P, F> {
     clock: LogClock,
 }
 
-/// How far the follower is.
-#[derive(Clone, Copy, Debug, Default)]
-struct Progress {
-    applied: u64,
-    checkpoint: u64,
-    /// Bytes of the log that are applied since the last checkpoint was begun.
-    applied_bytes: usize,
-    /// Whether one is under way.
-    makes_checkpoint: bool,
-    applied_at_ms: u64,
-}
-
-impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
-    /// Opens the log, and reads what the follower does not have.
-    pub fn open(port: P, follower: F, setup: LogSetup) -> Result<Self, LoggedOpenError> {
-        let mut disk = LoggedDisk::over(port, follower, setup, Batch::default());
+impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
+    /// Opens the log, and reads what follower and runs do not have.
+    pub fn open(port: P, follower: F, runs: R, setup: LogSetup) -> Result<Self, LoggedOpenError> {
+        let mut disk = LoggedDisk::at_rest(port, follower, runs, setup);
         disk.begin()?;
         Ok(disk)
     }
 
-    /// What a follower has, and what goes over it of a log that does not open. It is only
-    /// looked at.
-    pub fn over(port: P, follower: F, setup: LogSetup, changes: Batch) -> Self {
+    /// What follower and runs have, and behind that the groups of a log that does not open, each
+    /// with the sequence at which it ends. It is only looked at.
+    pub fn over(
+        port: P,
+        follower: F,
+        runs: R,
+        setup: LogSetup,
+        groups: Vec<(u64, Batch)>,
+    ) -> Result<Self, DiskError> {
+        let mut disk = LoggedDisk::at_rest(port, follower, runs, setup);
+        disk.messages.begin()?;
+        disk.progress.applied = disk.follower.applied()?.unwrap_or(0);
+        for (last, mut changes) in groups {
+            disk.absorb(&mut changes, last, log::PAGE_BYTES)?;
+        }
+        Ok(disk)
+    }
+
+    fn at_rest(port: P, follower: F, runs: R, setup: LogSetup) -> Self {
         LoggedDisk {
             port,
             follower,
+            messages: LayeredMessages::new(runs),
             setup,
             log: None,
-            active: ActiveLayer { changes, ..ActiveLayer::default() },
+            active: ActiveLayer::default(),
             frozen: None,
             progress: Progress::default(),
             counts: ActivityCounts::default(),
+            void_behind: None,
             failure: None,
             spare: Vec::new(),
             commands: Vec::new(),
@@ -127,119 +142,64 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
         &self.follower
     }
 
-    /// The same, for what is written beside the log.
-    pub(super) fn follower_mut(&mut self) -> &mut F {
-        &mut self.follower
-    }
-
     /// Which log it is.
     pub fn log_id(&self) -> u64 {
         self.setup.log_id
     }
 
-    /// The sequence of the log's last batch; 0 while it is not open.
-    pub fn last_sequence(&self) -> u64 {
-        self.log.as_ref().map_or(0, |log| log.last().sequence)
-    }
-
-    /// Opens the log and reads what is behind the follower. Nothing is under way.
-    fn begin(&mut self) -> Result<(), LoggedOpenError> {
-        self.log = None;
-        self.active = ActiveLayer::default();
-        self.frozen = None;
-        self.commands.clear();
-        let lives = self.port.lives().map_err(LoggedOpenError::Disk)?;
-        let known = self.follower.applied().map_err(LoggedOpenError::Disk)?;
-        let log = match open(self.port.disk(), self.setup.options, lives) {
-            Err(damage @ LogOpenError::Damaged { .. }) => {
-                self.open_behind_damage(damage, known.unwrap_or(0))?
-            }
-            log => log.map_err(LoggedOpenError::Log)?,
-        };
-        let (first, last) = (log.first().sequence, log.last().sequence);
-        let applied = known.unwrap_or(first - 1);
-        if last < applied {
-            return Err(LoggedOpenError::LogTooShort(last, applied));
-        }
-        if applied + 1 < first {
-            return Err(LoggedOpenError::FollowerTooShort(first, applied));
-        }
-        self.progress = Progress { applied, checkpoint: first - 1, ..Progress::default() };
-        self.log = Some(log);
-        self.failure = None;
-        // What the follower had of it may be in a cache only.
-        self.make_checkpoint();
-        let log_id = self.setup.log_id;
-        match known {
-            Some(applied) => self.read_behind(applied, GroupReader::new(log_id)),
-            None => self.read_behind(first - 1, GroupReader::within(log_id)),
-        }
-    }
-
-    /// Opens a log of which something is damaged, where that has no batch that the follower lacks.
-    fn open_behind_damage(
-        &mut self,
-        damage: LogOpenError,
-        applied: u64,
-    ) -> Result<LogCore, LoggedOpenError> {
-        // What it has may be in a cache only, and the log forgets it.
-        self.follower.sync().map_err(LoggedOpenError::Disk)?;
-        let lives = self.port.lives().map_err(LoggedOpenError::Disk)?;
-        let log = open_behind(self.port.disk(), self.setup.options, lives, applied);
-        let log = log.map_err(LoggedOpenError::Log)?;
-        tracing::warn!("the store's log: {damage}; its database has that, and nothing is lost");
-        self.counts.note_damage();
-        Ok(log)
-    }
-
-    /// Reads everything behind a sequence, and gives it to the follower.
-    fn read_behind(
-        &mut self,
-        mut after: u64,
-        mut groups: GroupReader,
-    ) -> Result<(), LoggedOpenError> {
-        loop {
-            let log = self.log.as_ref().expect("it is open");
-            let plan = match log.read_plan(LogPosition::of_file(after), READ_BYTES) {
-                Ok(plan) => plan,
-                Err(ReadPlanError::NotYet) => return Ok(()),
-                Err(ReadPlanError::Gone | ReadPlanError::Damaged) => {
-                    return Err(LoggedOpenError::Changes(ChangesError::Damaged));
-                }
-            };
-            let mut pages = PageBuffer::zeroed(plan.pages());
-            let read = self.port.disk().read(plan.segment(), plan.page(), pages.bytes_mut());
-            read.map_err(|_| LoggedOpenError::Disk(DiskError::Damaged))?;
-            let batches = plan.batches(pages.bytes());
-            for sealed in batches.map_err(|_| LoggedOpenError::Disk(DiskError::Damaged))? {
-                after += 1;
-                let Some(group) = groups.next(sealed).map_err(LoggedOpenError::Changes)? else {
-                    continue;
-                };
-                let mut changes = group.changes().map_err(LoggedOpenError::Changes)?;
-                self.wait_for_follower().map_err(LoggedOpenError::Disk)?;
-                self.absorb(&mut changes, group.last, group.disk_bytes());
-            }
-        }
-    }
-
     /// Takes changes that the log has.
-    fn absorb(&mut self, changes: &mut Batch, last: u64, log_bytes: usize) {
-        if self.active.changes.is_empty() {
-            self.active.since_ms = self.clock.ms();
+    fn absorb(
+        &mut self,
+        changes: &mut Batch,
+        last: u64,
+        log_bytes: usize,
+    ) -> Result<(), DiskError> {
+        let messages = LayeredMessages::<R>::take(changes, last);
+        if self.progress.applied < last {
+            if self.active.log_bytes == 0 {
+                self.active.since_ms = self.clock.ms();
+            }
+            self.active.changes.absorb(changes);
+            self.active.last = last;
+            self.active.log_bytes += log_bytes;
         }
-        self.active.changes.absorb(changes);
-        self.active.last = last;
-        self.active.log_bytes += log_bytes;
+        let LoggedDisk { messages: layers, active, frozen, follower, .. } = self;
+        let absorbed = layers.absorb(messages, log_bytes, &|room| {
+            let layers = [Some(&active.changes), frozen.as_ref().map(|frozen| &*frozen.changes)];
+            ChannelFloor::read(room, |space, key| record(layers, follower.disk(), (space, key)))
+        });
+        absorbed.map_err(|failure| self.fail(failure))?;
         self.apply_if_due();
+        self.sort_if_due();
+        Ok(())
+    }
+
+    /// Whether all up to a sequence is durable.
+    fn is_durable(&self, sequence: u64) -> bool {
+        sequence <= self.log.as_ref().map_or(0, |log| log.tail().sequence)
+    }
+
+    /// Whether the layer of messages could be sorted.
+    fn may_sort(&self) -> bool {
+        !self.messages.is_sorting()
+            && !self.messages.active().is_empty()
+            && self.is_durable(self.messages.active().last())
+    }
+
+    fn sort_if_due(&mut self) {
+        let LoggedLimits { layer_bytes, layer_log_bytes, .. } = self.setup.limits;
+        let is_large = layer_bytes <= self.messages.active().bytes()
+            || layer_log_bytes <= self.messages.active().log_bytes();
+        if is_large && self.may_sort() {
+            self.messages.sort();
+        }
     }
 
     /// Whether there are changes that could be applied: all of them are durable, and none are
     /// being applied.
     fn may_apply(&self) -> bool {
-        let durable = self.log.as_ref().map_or(0, |log| log.tail().sequence);
-        let is_durable = self.active.last <= durable;
-        self.frozen.is_none() && !self.active.changes.is_empty() && is_durable
+        let is_there = 0 < self.active.log_bytes;
+        self.frozen.is_none() && is_there && self.is_durable(self.active.last)
     }
 
     fn apply_if_due(&mut self) {
@@ -260,6 +220,24 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
         self.progress.makes_checkpoint = true;
         self.progress.applied_bytes = 0;
         self.follower.checkpoint();
+    }
+
+    /// Waits until what is not applied or not sorted has room for another commit.
+    fn wait_for_readers(&mut self) -> Result<(), DiskError> {
+        self.wait_for_follower()?;
+        while self.setup.limits.unsorted_bytes_max < self.messages.unsorted_log_bytes() {
+            self.works()?;
+            if !self.messages.is_sorting() {
+                self.sync()?;
+            }
+            if self.may_sort() {
+                self.messages.sort();
+            }
+            // One that has nothing under way sorts nothing: a store that is looked at.
+            let Some(event) = self.messages.wait() else { break };
+            self.on_runs(event);
+        }
+        self.works()
     }
 
     /// Waits until what is not applied has room for another commit.
@@ -304,6 +282,9 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
         while let Some(event) = self.follower.poll() {
             self.on_follower(event);
         }
+        while let Some(event) = self.messages.poll() {
+            self.on_runs(event);
+        }
     }
 
     fn on_log(&mut self, event: LogEvent) {
@@ -345,15 +326,34 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
                 self.counts.note_checkpoint(took);
                 self.progress.makes_checkpoint = false;
                 self.progress.checkpoint = sequence.max(self.progress.checkpoint);
-                if let Some(log) = &mut self.log {
-                    let below = LogPosition::of_file(self.progress.checkpoint + 1);
-                    log.let_go(below, &mut self.commands);
-                    self.run_commands();
-                }
+                self.let_go();
             }
             FollowerEvent::Failed(failure) => {
                 self.fail(failure);
             }
+        }
+    }
+
+    fn on_runs(&mut self, event: RunsEvent) {
+        match event {
+            RunsEvent::Sorted(_) => {
+                self.let_go();
+                self.sort_if_due();
+                self.void_behind = Some(Vec::new());
+            }
+            RunsEvent::Merged | RunsEvent::Reclaimed => self.void_behind = Some(Vec::new()),
+            RunsEvent::Failed(failure) => {
+                self.fail(failure);
+            }
+        }
+    }
+
+    /// The log lets go what both have, durable.
+    fn let_go(&mut self) {
+        let had = self.progress.checkpoint.min(self.messages.sorted());
+        if let Some(log) = &mut self.log {
+            log.let_go(LogPosition::of_file(had + 1), &mut self.commands);
+            self.run_commands();
         }
     }
 
@@ -412,6 +412,34 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
         self.works()
     }
 
+    /// Waits until runs have every message.
+    fn sort_all(&mut self) -> Result<(), DiskError> {
+        loop {
+            if self.may_sort() {
+                self.messages.sort();
+            }
+            if !self.messages.is_sorting() {
+                return self.works();
+            }
+            match self.messages.wait() {
+                Some(event) => self.on_runs(event),
+                None => return Err(self.fail(DiskError::Broken)),
+            }
+            self.works()?;
+        }
+    }
+
+    /// Waits until runs have given back what they can.
+    fn reclaim_runs(&mut self) -> Result<(), DiskError> {
+        self.messages.runs_mut().reclaim();
+        loop {
+            match self.messages.wait() {
+                None | Some(RunsEvent::Reclaimed) => return self.works(),
+                Some(event) => self.on_runs(event),
+            }
+        }
+    }
+
     fn wait_for_one(&mut self) -> Result<(), DiskError> {
         match self.follower.wait() {
             Some(event) => self.on_follower(event),
@@ -428,17 +456,12 @@ impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
 /// Buffers of batches that are kept.
 const SPARE_BATCHES: usize = 16;
 
-impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
+impl<P: LogPort, F: LogFollower, R: MessageRuns> Disk for LoggedDisk<P, F, R> {
     fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
-        let frozen = self.frozen.as_ref().map(|frozen| &*frozen.changes);
-        for layer in [Some(&self.active.changes), frozen].into_iter().flatten() {
-            match layer.change_of(space, key) {
-                KeyChange::Put(value) => return Ok(Some(value.to_vec())),
-                KeyChange::Remove => return Ok(None),
-                KeyChange::None => {}
-            }
+        if space == StoreKeyspace::Messages {
+            return self.messages.get(key, &|room| self.floor_of(room));
         }
-        self.follower.disk().get(space, key)
+        self.record(space, key)
     }
 
     fn scan(
@@ -448,19 +471,15 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
         order: ReadOrder,
         on_entry: &mut ScanCallback<'_>,
     ) -> Result<(), DiskError> {
-        let applied = &mut |on_entry: &mut ScanCallback<'_>| {
-            self.follower.disk().scan(space, range, order, on_entry)
-        };
-        let mut below = |on_entry: &mut ScanCallback<'_>| match &self.frozen {
-            Some(frozen) => scan_changed(&frozen.changes, (space, range), order, on_entry, applied),
-            None => applied(on_entry),
-        };
-        scan_changed(&self.active.changes, (space, range), order, on_entry, &mut below)
+        if space == StoreKeyspace::Messages {
+            return self.messages.scan(range, order, &|room| self.floor_of(room), on_entry);
+        }
+        self.scan_records((space, range), order, on_entry)
     }
 
     fn commit(&mut self, batch: &mut Batch, durable: SyncMode) -> Result<(), DiskError> {
         self.poll();
-        self.wait_for_follower()?;
+        self.wait_for_readers()?;
         if batch.is_empty() {
             return Ok(());
         }
@@ -487,8 +506,7 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
         let log_bytes = parts.iter().map(|part| log::disk_bytes(part.sealed_bytes())).sum();
         self.spare.extend(parts.into_iter().map(LogBatch::into_bytes));
         self.spare.truncate(SPARE_BATCHES);
-        self.absorb(batch, last.sequence, log_bytes);
-        Ok(())
+        self.absorb(batch, last.sequence, log_bytes)
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {
@@ -498,6 +516,7 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
         self.run_commands();
         self.wait_until(|log| log.tail() == log.last())?;
         self.apply_if_due();
+        self.sort_if_due();
         Ok(())
     }
 
@@ -510,6 +529,7 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
         self.log = None;
         self.port.restart()?;
         self.follower.reopen()?;
+        self.messages.runs_mut().reopen()?;
         self.begin().map_err(|error| {
             tracing::error!("the store could not be read again: {error}");
             self.failure = Some(DiskError::Broken);
@@ -519,6 +539,8 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
 
     fn reclaim(&mut self) -> Result<(), DiskError> {
         self.settle()?;
+        self.sort_all()?;
+        self.reclaim_runs()?;
         self.follower.reclaim().map_err(|failure| self.fail(failure))
     }
 
@@ -530,6 +552,8 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
         log.on_time(self.clock.ms(), &mut self.commands);
         self.run_commands();
         self.apply_if_due();
+        self.sort_if_due();
+        self.forget_void()?;
         let is_due = self.progress.applied_at_ms + CHECKPOINT_AFTER_MS <= self.clock.ms();
         if self.wants_checkpoint() && is_due {
             self.make_checkpoint();
@@ -548,6 +572,7 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
 
     fn close(&mut self) -> Result<(), DiskError> {
         self.settle()?;
+        self.sort_all()?;
         let log = self.log.as_mut().expect("it works");
         log.close(&mut self.commands);
         self.run_commands();
@@ -555,7 +580,8 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
     }
 
     fn capacity(&self) -> Result<Capacity, DiskError> {
-        self.follower.disk().capacity()
+        let Capacity { used_bytes, free_bytes } = self.follower.disk().capacity()?;
+        Ok(Capacity { used_bytes: used_bytes + self.messages.runs().used_bytes(), free_bytes })
     }
 
     fn boot_id(&self) -> u64 {
@@ -567,24 +593,7 @@ impl<P: LogPort, F: LogFollower> Disk for LoggedDisk<P, F> {
     }
 }
 
-impl<P: LogPort, F: LogFollower> LoggedDisk<P, F> {
-    /// How far the follower is behind.
-    fn backlog(&self) -> LogBacklog {
-        let frozen = self.frozen.as_ref();
-        let active_ms = (!self.active.changes.is_empty()).then_some(self.active.since_ms);
-        let since_ms = frozen.map(|frozen| frozen.since_ms).or(active_ms);
-        let frozen_bytes = frozen.map_or(0, |frozen| frozen.changes.bytes());
-        let unread = LogPosition::of_file(self.progress.applied + 1);
-        let segments = self.log.as_ref().map(|log| log.segment_counts(unread));
-        LogBacklog {
-            unapplied_bytes: self.unapplied_bytes() as u64,
-            unapplied_bytes_max: self.setup.limits.unapplied_bytes_max as u64,
-            unapplied_age_ms: since_ms.map_or(0, |since| self.clock.ms().saturating_sub(since)),
-            layers_bytes: (self.active.changes.bytes() + frozen_bytes) as u64,
-            segments: segments.unwrap_or_default(),
-        }
-    }
-
+impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
     fn wants_checkpoint(&self) -> bool {
         self.progress.checkpoint < self.progress.applied && !self.progress.makes_checkpoint
     }

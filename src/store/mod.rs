@@ -11,6 +11,7 @@
 
 mod change;
 mod changes_log;
+mod conversion;
 mod disk;
 mod engine;
 mod fault;
@@ -18,18 +19,23 @@ mod fjall_disk;
 mod follower;
 mod inspect;
 mod key;
+mod layered_messages;
 mod log_activity;
 mod log_port;
 mod log_reading;
 mod log_sizes;
 mod logged_disk;
+mod message_layer;
+mod message_runs;
 mod messages;
 mod opening;
 mod options;
 mod record;
 mod salvage;
 mod simulated;
+mod sorted_runs;
 mod store_disk;
+mod store_messages;
 
 pub use change::{ChangeKind, MessageChange};
 pub use disk::{
@@ -38,7 +44,7 @@ pub use disk::{
 };
 pub use engine::{DeadLetterTotals, Engine, EngineSetup, StoreCounts, TurnResult};
 pub use fault::OpenError;
-pub use fjall_disk::{BackgroundThreads, FjallDisk, FjallFollower};
+pub use fjall_disk::{BackgroundThreads, DatabaseMessages, FjallDisk, FjallFollower};
 pub use inspect::{
     CheckFinding, CheckTotals, DeadLetter, DeadLetterFilter, DumpError, Inspection, LossKind,
     StoreStats,
@@ -61,7 +67,9 @@ pub use opening::{go_on_without, open};
 pub use options::{Durability, Options, Retention, TellingTime};
 pub use salvage::Salvaged;
 pub use simulated::{Crash, DiskFaultProfile, SimulatedDisk};
+pub use sorted_runs::SortedRuns;
 pub use store_disk::StoreDisk;
+pub use store_messages::StoreMessages;
 
 /// The number of the directory's format; a higher one is refused.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;

@@ -5,12 +5,12 @@
 //! (`salvage`).
 
 use super::disk::{Disk, DiskError, SuspectedLoss};
-use super::fjall_disk::{BackgroundThreads, FjallDisk};
+use super::fjall_disk::{BackgroundThreads, FjallDisk, log_dir, messages_dir};
 use super::inspect::{CheckFinding, Inspection};
 use super::log_reading::{KeptElsewhere, LogFinding};
 use super::salvage::{Salvaged, salvage};
 use super::store_disk::{
-    FORMAT_WITHOUT_LOG, PartialStore, StoreDisk, open_logged, open_partial, open_whole, put_format,
+    FORMAT_WITHOUT_LOG, PartialStore, StoreDisk, open_partial, open_whole, put_format,
 };
 use super::{OpenError, Options};
 
@@ -22,7 +22,7 @@ pub fn open(options: &Options) -> Result<StoreDisk, OpenError> {
     if options.ignore_damage {
         leave_damage(options)?;
     } else if FjallDisk::damage_was_met(dir) {
-        let what = "blocks of its tables do not match their checksums".to_owned();
+        let what = "what it keeps does not match its checksums".to_owned();
         return Err(OpenError::Damaged { dir: dir.clone(), what });
     }
     open_whole(options)
@@ -51,42 +51,26 @@ fn leave_damage(options: &Options) -> Result<(), OpenError> {
 struct Readable {
     disk: Box<dyn Disk>,
     suspected_loss: SuspectedLoss,
-    log: LogFate,
-    /// What is wrong with the log.
+    /// What is wrong with the log, or with runs.
     findings: Vec<LogFinding>,
 }
 
-/// What becomes of the log of a store that is copied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LogFate {
-    /// There is none.
-    None,
-    /// It goes on: its id, and its last batch.
-    GoesOn(u64, u64),
-    /// It makes room for another one, and stays beside it.
-    PutAside,
-}
-
-/// Copies what can be read into a new database, which takes the place of the old one; that
-/// stays as `db.damaged-<number>`, and so does a log that does not open, of which all that is whole
-/// is copied. For a store that is told
-/// to go on without what is damaged.
+/// Copies what can be read into a new database, which takes the place of the old one; that stays as
+/// `db.damaged-<number>`, and so do its log and its runs, of which all that is whole is copied. The
+/// next start makes others. For a store that is told to go on without what is damaged.
 pub fn go_on_without(
     options: &Options,
     on_finding: &mut dyn FnMut(CheckFinding),
 ) -> Result<Salvaged, OpenError> {
     let dir = &options.dir;
-    let Readable { disk, suspected_loss, log, findings } = open_readable(options)?;
+    let Readable { disk, suspected_loss, findings } = open_readable(options)?;
     let log_findings_count = findings.len() as u64;
     findings.into_iter().map(CheckFinding::Log).for_each(&mut *on_finding);
     let old = Inspection::of(disk, options)?;
     let (mut new, new_dir) = FjallDisk::beside(options)?;
     let salvaged = salvage(&old, &mut new, suspected_loss, on_finding);
     let salvaged = salvaged.and_then(|salvaged| {
-        match log {
-            LogFate::GoesOn(id, last) => new.set_log(id, last)?,
-            LogFate::None | LogFate::PutAside => put_format(&mut new, FORMAT_WITHOUT_LOG)?,
-        }
+        put_format(&mut new, FORMAT_WITHOUT_LOG)?;
         new.sync().map(|()| salvaged)
     });
     // Both locks go before their directories do.
@@ -98,10 +82,9 @@ pub fn go_on_without(
         }
     })?;
     FjallDisk::replace_by(dir, &new_dir)?;
-    if log == LogFate::PutAside {
-        // Behind the database: in front of one without a log's id it counts for nothing.
-        FjallDisk::put_log_aside(dir)?;
-    }
+    // Behind the database: in front of one without a log's id they count for nothing.
+    FjallDisk::put_aside(dir, &log_dir(dir))?;
+    FjallDisk::put_aside(dir, &messages_dir(dir))?;
     salvaged.findings_count += log_findings_count;
     Ok(salvaged)
 }
@@ -112,31 +95,20 @@ fn open_readable(options: &Options) -> Result<Readable, OpenError> {
     if !FjallDisk::has_log(dir)? {
         let suspected_loss = FjallDisk::cut_damage(options)?;
         let disk = Box::new(FjallDisk::open_existing(options, BackgroundThreads::None)?);
-        return Ok(Readable { disk, suspected_loss, log: LogFate::None, findings: Vec::new() });
+        return Ok(Readable { disk, suspected_loss, findings: Vec::new() });
     }
-    match open_logged(options, BackgroundThreads::None) {
-        Ok(disk) => {
-            let log = LogFate::GoesOn(disk.log_id(), disk.last_sequence());
-            let (suspected_loss, findings) = (SuspectedLoss::None, Vec::new());
-            Ok(Readable { disk: Box::new(disk), suspected_loss, log, findings })
-        }
-        Err(OpenError::Damaged { .. }) => {
-            let PartialStore { disk, findings } = open_partial(options)?;
-            let suspected_loss = suspected_loss(&findings);
-            let log = LogFate::PutAside;
-            Ok(Readable { disk: Box::new(disk), suspected_loss, log, findings })
-        }
-        Err(fault) => Err(fault),
-    }
+    let PartialStore { disk, findings } = open_partial(options)?;
+    let suspected_loss = suspected_loss(&findings);
+    Ok(Readable { disk: Box::new(disk), suspected_loss, findings })
 }
 
 /// A commit writes what it changes; which channels one wrote that is gone nobody knows.
 fn suspected_loss(findings: &[LogFinding]) -> SuspectedLoss {
     let is_kept = |finding: &LogFinding| match finding {
         LogFinding::Missing { kept: KeptElsewhere::InDatabase, .. } => true,
-        LogFinding::Missing { kept: KeptElsewhere::Nowhere, .. } | LogFinding::Unreadable(_) => {
-            false
-        }
+        LogFinding::Missing { kept: KeptElsewhere::Nowhere, .. }
+        | LogFinding::Unreadable(_)
+        | LogFinding::UnreadableRun(..) => false,
     };
     match findings.iter().all(is_kept) {
         true => SuspectedLoss::None,

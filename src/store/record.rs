@@ -262,19 +262,17 @@ impl ChannelRecord {
         to
     }
 
+    /// The lowest offset that is kept, without reading the rest.
+    pub fn take_first(bytes: &[u8]) -> Result<u64, DecodeError> {
+        Ok(ChannelBeginning::take(bytes)?.first)
+    }
+
     /// The record of these bytes.
     pub fn take(bytes: &[u8]) -> Result<ChannelRecord, DecodeError> {
-        let version = match bytes.first() {
-            Some(&version @ (CHANNEL_VERSION | REMOVED_VERSION)) => version,
-            Some(_) | None => VERSION,
-        };
+        let ChannelBeginning { version, epoch, created_unix_ms, losses_count, first, mut from } =
+            ChannelBeginning::take(bytes)?;
         let has_creation_time = version != VERSION;
-        let mut from = RecordFields::versioned(bytes, version)?;
-        let epoch = Epoch(u32::from_be_bytes(from.array()?).into());
-        let created_unix_ms = if has_creation_time { from.number()? } else { 0 };
-        let losses_count = from.number()?.try_into().map_err(|_| DecodeError)?;
-        let [first, below_bytes, head, total_bytes] =
-            [from.number()?, from.number()?, from.number()?, from.number()?];
+        let [below_bytes, head, total_bytes] = [from.number()?, from.number()?, from.number()?];
         let last_unix_ms = if has_creation_time { from.number()? } else { 0 };
         let mut removed = None;
         if version == REMOVED_VERSION {
@@ -301,6 +299,31 @@ impl ChannelRecord {
             tenant,
             channel,
         })
+    }
+}
+
+/// What a channel's record begins with, and its other fields.
+struct ChannelBeginning<'a> {
+    version: u8,
+    epoch: Epoch,
+    created_unix_ms: u64,
+    losses_count: u32,
+    first: u64,
+    from: RecordFields<'a>,
+}
+
+impl ChannelBeginning<'_> {
+    fn take(bytes: &[u8]) -> Result<ChannelBeginning<'_>, DecodeError> {
+        let version = match bytes.first() {
+            Some(&version @ (CHANNEL_VERSION | REMOVED_VERSION)) => version,
+            Some(_) | None => VERSION,
+        };
+        let mut from = RecordFields::versioned(bytes, version)?;
+        let epoch = Epoch(u32::from_be_bytes(from.array()?).into());
+        let created_unix_ms = if version == VERSION { 0 } else { from.number()? };
+        let losses_count = from.number()?.try_into().map_err(|_| DecodeError)?;
+        let first = from.number()?;
+        Ok(ChannelBeginning { version, epoch, created_unix_ms, losses_count, first, from })
     }
 }
 

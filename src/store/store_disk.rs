@@ -1,32 +1,46 @@
-//! The disk of a store in a directory: a log, and a database behind it.
+//! The disk of a store in a directory: a log, and behind it sorted runs of messages and a database
+//! of all other records.
 //!
-//! A store of before there were logs is a database alone. Everything of it is brought into tables,
-//! which takes a moment, then a log is begun in front of it, and then its format is raised, so that
-//! a program that knows no logs refuses it. Each step may be the last one of a process.
+//! A store of before is made into one, once, by steps each of which may be the last one of a
+//! process. One without a log is a database alone: everything of it is brought into tables, which
+//! takes a moment, and a log is begun in front of it. Messages that stand in the database are sorted
+//! into runs (`conversion`). Then the format is raised, so that a program that does not know the new
+//! form refuses it, and then messages are removed from the database.
 //!
-//! Deliberately absent: what the two do (`logged_disk`, `fjall_disk`), and damage (`opening`).
+//! Deliberately absent: what the three do (`logged_disk`, `fjall_disk`, `sorted_runs`), and damage
+//! (`opening`).
 
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
 
+use super::conversion;
 use super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
-use super::fjall_disk::{BackgroundThreads, FjallDisk, FjallFollower, io_open_fault, log_dir};
+use super::fjall_disk::{
+    BackgroundThreads, DatabaseMessages, FjallDisk, FjallFollower, io_open_fault, log_dir,
+};
 use super::follower::LogFollower as _;
 use super::log_port::LogFilesPort;
 use super::log_reading::{LogFinding, LogReading, read_log};
 use super::log_sizes::{log_setup, new_segment_pages};
 use super::logged_disk::{LogPort as _, LogSetup, LoggedDisk, LoggedOpenError};
+use super::message_runs::MessageRuns as _;
+use super::sorted_runs::{RunsOpenError, SortedRuns};
+use super::store_messages::StoreMessages;
 use super::{FORMAT, OpenError, Options, engine, key};
 use crate::log::{self, LogOpenError};
 use crate::log_disk::{FileAccess, LogFilesError};
+use crate::runs::RunSetOpenError;
 
-/// The disk of a store: a log, and a database behind it.
-pub type StoreDisk = LoggedDisk<LogFilesPort, FjallFollower>;
+/// The disk of a store: a log, and a database and runs behind it.
+pub type StoreDisk = LoggedDisk<LogFilesPort, FjallFollower, StoreMessages>;
 
 /// The format of a store without a log.
 pub(super) const FORMAT_WITHOUT_LOG: u32 = 1;
+
+/// The format of a store whose messages stand in its database.
+const FORMAT_WITHOUT_RUNS: u32 = 2;
 
 /// Opens the store of a directory, whose database is there. A damaged one is refused.
 pub(super) fn open_whole(options: &Options) -> Result<StoreDisk, OpenError> {
@@ -34,6 +48,7 @@ pub(super) fn open_whole(options: &Options) -> Result<StoreDisk, OpenError> {
     if !FjallDisk::has_log(dir)? {
         prepare_for_log(options)?;
     }
+    convert_if_needed(options)?;
     let mut disk = open_logged(options, BackgroundThreads::One)?;
     raise_format(&mut disk, dir)?;
     if disk.port().access() == FileAccess::Buffered {
@@ -56,55 +71,124 @@ fn prepare_for_log(options: &Options) -> Result<(), OpenError> {
     disk.empty_journal()
 }
 
-/// Opens log and database as they are.
+/// Sorts messages that stand in the database, and removes them there.
+fn convert_if_needed(options: &Options) -> Result<(), OpenError> {
+    let dir = &options.dir;
+    let mut disk = FjallDisk::open_existing(options, BackgroundThreads::One)?;
+    let failed = |fault| disk_fault(dir, fault);
+    match engine::format(&disk, dir)? {
+        // One that is new: its first records may stand in its log alone.
+        None => return Ok(()),
+        Some(FORMAT_WITHOUT_LOG | FORMAT_WITHOUT_RUNS) => {
+            let mut port = take_port(dir)?;
+            let log_id = log_id(&mut disk, &mut port).map_err(failed)?;
+            conversion::convert(dir, &disk, log_id)?;
+            put_format(&mut disk, FORMAT).map_err(failed)?;
+        }
+        Some(_) => {}
+    }
+    disk.clear_messages().map_err(failed)
+}
+
+fn take_port(dir: &Path) -> Result<LogFilesPort, OpenError> {
+    LogFilesPort::take(&log_dir(dir)).map_err(|error| files_fault(dir, error))
+}
+
+/// Opens log, database and runs as they are.
 pub(super) fn open_logged(
     options: &Options,
     threads: BackgroundThreads,
 ) -> Result<StoreDisk, OpenError> {
     let dir = &options.dir;
-    let (disk, port, setup) = open_parts(options, threads)?;
-    let follower = match threads {
-        BackgroundThreads::One => FjallFollower::start(disk).map_err(|error| system(dir, error))?,
-        BackgroundThreads::None => FjallFollower::at_rest(disk),
+    let StoreParts { port, setup, follower, messages } = open_parts(options, threads)?;
+    let messages = match messages {
+        Some(messages) => StoreMessages::Database(messages),
+        None => {
+            let records = follower.records();
+            let runs = match threads {
+                BackgroundThreads::One => SortedRuns::start(dir, setup.log_id, records),
+                BackgroundThreads::None => SortedRuns::at_rest(dir, setup.log_id, records),
+            };
+            StoreMessages::Runs(runs.map_err(|error| runs_fault(dir, error))?)
+        }
     };
-    let disk = LoggedDisk::open(port, follower, setup).map_err(|error| open_fault(dir, error))?;
+    let disk = LoggedDisk::open(port, follower, messages, setup);
+    let disk = disk.map_err(|error| open_fault(dir, error))?;
     disk.follower().disk().forget_cuts();
     Ok(disk)
 }
 
-fn open_parts(
-    options: &Options,
-    threads: BackgroundThreads,
-) -> Result<(FjallDisk, LogFilesPort, LogSetup), OpenError> {
-    let dir = &options.dir;
-    let mut disk = FjallDisk::open_existing(options, threads)?;
-    let mut port = LogFilesPort::take(&log_dir(dir)).map_err(|error| files_fault(dir, error))?;
-    let log_id = log_id(&mut disk, &mut port).map_err(|fault| disk_fault(dir, fault))?;
-    let made = log::segment_pages(port.disk());
-    let segment_pages = made.unwrap_or_else(|| new_segment_pages(options, disk.capacity().ok()));
-    Ok((disk, port, log_setup(segment_pages, log_id)))
+/// The parts of a store that has a log.
+struct StoreParts {
+    port: LogFilesPort,
+    setup: LogSetup,
+    follower: FjallFollower,
+    /// Messages that stand in the database; `None` where they are in runs.
+    messages: Option<DatabaseMessages>,
 }
 
-/// A store whose log does not open: what can be read of it, and what is wrong with the log.
+fn open_parts(options: &Options, threads: BackgroundThreads) -> Result<StoreParts, OpenError> {
+    let dir = &options.dir;
+    let failed = |fault| disk_fault(dir, fault);
+    let mut disk = FjallDisk::open_existing(options, threads)?;
+    let mut port = take_port(dir)?;
+    let log_id = log_id(&mut disk, &mut port).map_err(failed)?;
+    let made = log::segment_pages(port.disk());
+    let segment_pages = made.unwrap_or_else(|| new_segment_pages(options, disk.capacity().ok()));
+    let setup = log_setup(segment_pages, log_id);
+    let is_converted = match engine::format(&disk, dir)? {
+        None => true,
+        Some(format) => FORMAT_WITHOUT_RUNS < format,
+    };
+    let messages = match is_converted {
+        true => None,
+        false => Some(DatabaseMessages::of(&disk).map_err(failed)?),
+    };
+    let follower = match threads {
+        BackgroundThreads::One => FjallFollower::start(disk).map_err(|error| system(dir, error))?,
+        BackgroundThreads::None => FjallFollower::at_rest(disk),
+    };
+    Ok(StoreParts { port, setup, follower, messages })
+}
+
+/// A store whose log or runs may not open: what can be read of it, and what is wrong with them.
 pub(super) struct PartialStore {
     pub disk: StoreDisk,
     pub findings: Vec<LogFinding>,
 }
 
-/// Opens what can be read of a store whose log does not open. It stays as it is.
+/// Opens what can be read of a store whose log or runs may not open. It stays as it is.
 pub(super) fn open_partial(options: &Options) -> Result<PartialStore, OpenError> {
     let dir = &options.dir;
-    let (disk, mut port, setup) = open_parts(options, BackgroundThreads::None)?;
-    let follower = FjallFollower::at_rest(disk);
-    let applied = follower.applied().map_err(|fault| disk_fault(dir, fault))?;
-    let (changes, findings) = match read_log(port.disk(), setup.log_id, applied) {
-        Ok(LogReading { changes, findings }) => (changes, findings),
+    let failed = |fault| disk_fault(dir, fault);
+    let StoreParts { mut port, setup, follower, messages } =
+        open_parts(options, BackgroundThreads::None)?;
+    let (messages, mut findings) = match messages {
+        Some(messages) => (StoreMessages::Database(messages), Vec::new()),
+        None => {
+            let read = SortedRuns::readable(dir, setup.log_id, follower.records());
+            let (runs, findings) = read.map_err(|error| runs_fault(dir, error))?;
+            (StoreMessages::Runs(runs), findings)
+        }
+    };
+    let applied = follower.applied().map_err(failed)?;
+    let sorted = messages.sorted().map_err(failed)?;
+    let had = applied.map(|applied| applied.min(sorted));
+    let groups = match read_log(port.disk(), setup.log_id, had) {
+        Ok(LogReading { groups, findings: found }) => {
+            findings.extend(found);
+            groups
+        }
         Err(error @ LoggedOpenError::Log(LogOpenError::NewerForm(_))) => {
             return Err(open_fault(dir, error));
         }
-        Err(error) => (Batch::default(), vec![LogFinding::Unreadable(error.to_string())]),
+        Err(error) => {
+            findings.push(LogFinding::Unreadable(error.to_string()));
+            Vec::new()
+        }
     };
-    Ok(PartialStore { disk: LoggedDisk::over(port, follower, setup, changes), findings })
+    let disk = LoggedDisk::over(port, follower, messages, setup, groups).map_err(failed)?;
+    Ok(PartialStore { disk, findings })
 }
 
 /// The id of a database's log; one that has none yet gets one.
@@ -117,16 +201,16 @@ fn log_id(disk: &mut FjallDisk, port: &mut LogFilesPort) -> Result<u64, DiskErro
     Ok(log_id)
 }
 
-/// A program that knows no logs refuses the store from here on.
+/// The log of a store that ended in its first moments may say an older format: what is read of it
+/// goes over that of the database.
 fn raise_format(disk: &mut StoreDisk, dir: &Path) -> Result<(), OpenError> {
-    let database = disk.follower_mut().disk_mut();
-    if engine::format(database, dir)? != Some(FORMAT_WITHOUT_LOG) {
-        return Ok(());
+    match engine::format(disk, dir)? {
+        None | Some(FORMAT) => Ok(()),
+        Some(_) => put_format(disk, FORMAT).map_err(|fault| disk_fault(dir, fault)),
     }
-    put_format(database, FORMAT).map_err(|fault| disk_fault(dir, fault))
 }
 
-pub(super) fn put_format(disk: &mut FjallDisk, format: u32) -> Result<(), DiskError> {
+pub(super) fn put_format(disk: &mut impl Disk, format: u32) -> Result<(), DiskError> {
     let mut batch = Batch::default();
     batch.put(StoreKeyspace::Meta, key::FORMAT, format.to_be_bytes().to_vec());
     disk.commit(&mut batch, SyncMode::Now)
@@ -151,6 +235,19 @@ fn files_fault(dir: &Path, error: LogFilesError) -> OpenError {
     match error {
         LogFilesError::InUse(_) => OpenError::Locked(dir.to_path_buf()),
         LogFilesError::System(_, error) => io_open_fault(dir, &error),
+    }
+}
+
+fn runs_fault(dir: &Path, error: RunsOpenError) -> OpenError {
+    match error {
+        RunsOpenError::System(error) => io_open_fault(dir, &error),
+        RunsOpenError::Set(RunSetOpenError::NewerForm(found)) => {
+            OpenError::Newer { dir: dir.to_path_buf(), found: Some(found) }
+        }
+        error @ RunsOpenError::Set(_) => {
+            let what = error.to_string();
+            fault_of(dir, error.into(), what)
+        }
     }
 }
 

@@ -28,7 +28,7 @@ const MAY_USE: &[(&str, &str)] = &[
     ("auth", "base"),
     ("hook", "base metrics wire auth"),
     ("presence_feed", "base"),
-    ("store", "base metrics wire log log_disk clock"),
+    ("store", "base metrics wire log log_disk runs runs_disk clock"),
     ("room", "base metrics wire store"),
     ("session", "base metrics blocks ws wire auth hook room store"),
     ("shard", "base metrics blocks ws wire auth hook presence_feed session room store"),
@@ -100,8 +100,9 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "store",
-        "fault change messages options log_activity disk key record engine simulated changes_log follower logged_disk \
-         log_reading log_sizes log_port fjall_disk store_disk inspect salvage opening",
+        "fault change messages options log_activity disk key record engine simulated changes_log follower \
+         message_layer message_runs layered_messages logged_disk log_reading log_sizes log_port fjall_disk sorted_runs \
+         store_messages conversion store_disk inspect salvage opening",
     ),
     (
         "store/engine",

@@ -47,6 +47,10 @@ impl OutputForm {
             (OutputForm::Json, CheckFinding::Log(LogFinding::Unreadable(why))) => {
                 ObjectWriter::new().text("finding", "log_unreadable").text("why", why).end()
             }
+            (OutputForm::Json, CheckFinding::Log(LogFinding::UnreadableRun(run, why))) => {
+                let object = ObjectWriter::new().text("finding", "run_unreadable");
+                object.number("run", *run).text("why", why).end()
+            }
             (
                 OutputForm::Json,
                 CheckFinding::Log(LogFinding::Missing { first, last, place, kept }),

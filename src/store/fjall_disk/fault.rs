@@ -13,7 +13,7 @@ pub fn reopen_fault(fault: &OpenError) -> DiskError {
     tracing::error!("the store could not be read again: {fault}");
     match fault {
         OpenError::Damaged { .. } => DiskError::Damaged,
-        OpenError::NoSpace(_) => DiskError::Full,
+        OpenError::NoSpace(_) | OpenError::ConversionSpace { .. } => DiskError::Full,
         OpenError::Missing(_)
         | OpenError::NotADirectory(_)
         | OpenError::ReadOnly(_)

@@ -1,28 +1,74 @@
 //! A fjall database behind the log: a thread applies changes to it, in their order and without a
 //! sync, and makes checkpoints.
 //!
-//! The sequence up to which it has everything is written with them, once in either keyspace: each
-//! of the two is written out to tables by itself, so after a power cut either one may be ahead of
-//! the journal, and the lower of the two sequences counts.
+//! The sequence up to which it has everything is written with them, in the same keyspace, so it
+//! is as old or new as they are.
 //!
 //! Deliberately absent: the log, and what is read of it again (`logged_disk`).
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+// Two threads of the store take it for the moment of a look-up; no shard does.
+#[allow(clippy::disallowed_types)]
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use fjall::{OwnedWriteBatch, PersistMode};
 
-use super::super::disk::{Batch, Disk as _, DiskError};
+use super::super::disk::{Batch, Disk as _, DiskError, StoreKeyspace};
 use super::super::follower::{FollowerEvent, LogFollower};
-use super::{APPLIED_IN_MESSAGES, APPLIED_IN_RECORDS, FjallDisk, Handles, unwritten};
+use super::{
+    APPLIED_IN_MESSAGES, APPLIED_IN_RECORDS, FjallDisk, Handles, disk_fault, prefix, unwritten,
+};
 use crate::clock::now;
+
+/// The records of a database as they are applied, for other threads.
+#[derive(Clone)]
+#[allow(clippy::disallowed_types)]
+pub struct AppliedRecords {
+    /// `None` while it is not open.
+    handles: Arc<Mutex<Option<Handles>>>,
+}
+
+impl std::fmt::Debug for AppliedRecords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppliedRecords").finish_non_exhaustive()
+    }
+}
+
+impl AppliedRecords {
+    #[allow(clippy::disallowed_types)]
+    fn of(disk: &FjallDisk) -> AppliedRecords {
+        AppliedRecords { handles: Arc::new(Mutex::new(disk.open.clone())) }
+    }
+
+    fn set(&self, handles: Option<Handles>) {
+        *self.handles.lock().unwrap_or_else(PoisonError::into_inner) = handles;
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Handles) -> fjall::Result<T>) -> Result<T, DiskError> {
+        let handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        read(handles.as_ref().ok_or(DiskError::Broken)?).map_err(disk_fault)
+    }
+
+    /// The sequence of the log up to which they have everything.
+    pub fn applied(&self) -> Result<u64, DiskError> {
+        self.read(Handles::applied)
+    }
+
+    /// The value of a key that is no message's.
+    pub fn get(&self, space: StoreKeyspace, key: &[u8]) -> Result<Option<Vec<u8>>, DiskError> {
+        let key = [prefix(space), key].concat();
+        let value = self.read(|handles| handles.keyspace(space).get(key))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+}
 
 /// A database, and the thread that writes it.
 #[derive(Debug)]
 pub struct FjallFollower {
     disk: FjallDisk,
+    records: AppliedRecords,
     /// `None` for a store that is looked at, and while the thread could not be started.
     applier: Option<Applier>,
     has_applier: bool,
@@ -48,17 +94,19 @@ impl FjallFollower {
     /// A database to which changes are applied.
     pub fn start(disk: FjallDisk) -> io::Result<FjallFollower> {
         let applier = Some(Applier::start(&disk)?);
-        Ok(FjallFollower { disk, applier, has_applier: true })
+        let records = AppliedRecords::of(&disk);
+        Ok(FjallFollower { disk, records, applier, has_applier: true })
     }
 
     /// A database that stays as it is.
     pub fn at_rest(disk: FjallDisk) -> FjallFollower {
-        FjallFollower { disk, applier: None, has_applier: false }
+        let records = AppliedRecords::of(&disk);
+        FjallFollower { disk, records, applier: None, has_applier: false }
     }
 
-    /// The database, for what is written beside the log.
-    pub(in super::super) fn disk_mut(&mut self) -> &mut FjallDisk {
-        &mut self.disk
+    /// Its records, for other threads.
+    pub fn records(&self) -> AppliedRecords {
+        self.records.clone()
     }
 
     fn start_applier(&mut self) -> Result<(), DiskError> {
@@ -127,13 +175,18 @@ impl LogFollower for FjallFollower {
     fn reopen(&mut self) -> Result<(), DiskError> {
         // Every handle must be gone before the lock is.
         self.applier = None;
+        self.records.set(None);
         self.disk.reopen()?;
+        self.records.set(self.disk.open.clone());
         self.start_applier()
     }
 
     fn reclaim(&mut self) -> Result<(), DiskError> {
         self.applier = None;
-        self.disk.reclaim()?;
+        self.records.set(None);
+        let reclaimed = self.disk.reclaim();
+        self.records.set(self.disk.open.clone());
+        reclaimed?;
         self.start_applier()
     }
 }
@@ -205,21 +258,23 @@ fn work(
     }
 }
 
+fn sequence(value: Option<fjall::Slice>) -> u64 {
+    value.and_then(|bytes| bytes[..].try_into().ok()).map_or(0, u64::from_be_bytes)
+}
+
 impl Handles {
     /// Up to which sequence of the log it has everything.
     fn applied(&self) -> fjall::Result<u64> {
-        let read = |value: Option<fjall::Slice>| {
-            value.and_then(|bytes| bytes[..].try_into().ok()).map_or(0, u64::from_be_bytes)
-        };
-        let in_messages = read(self.messages.get(APPLIED_IN_MESSAGES)?);
-        let in_records = read(self.records.get(APPLIED_IN_RECORDS)?);
-        Ok(in_messages.min(in_records))
+        Ok(sequence(self.records.get(APPLIED_IN_RECORDS)?))
+    }
+
+    /// Up to which sequence of the log the database has every message, where messages are there.
+    pub(super) fn messages_applied(&self) -> fjall::Result<u64> {
+        Ok(sequence(self.messages.get(APPLIED_IN_MESSAGES)?))
     }
 
     /// Adds the sequence up to which it has everything.
     pub(super) fn add_applied(&self, writes: &mut OwnedWriteBatch, sequence: u64) {
-        let bytes = sequence.to_be_bytes();
-        writes.insert(&self.messages, APPLIED_IN_MESSAGES, bytes);
-        writes.insert(&self.records, APPLIED_IN_RECORDS, bytes);
+        writes.insert(&self.records, APPLIED_IN_RECORDS, sequence.to_be_bytes());
     }
 }

@@ -20,6 +20,33 @@ pub fn log_dir(dir: &Path) -> PathBuf {
     dir.join("log")
 }
 
+/// The sorted messages of a store's directory.
+pub fn messages_dir(dir: &Path) -> PathBuf {
+    dir.join("messages")
+}
+
+/// An empty directory to sort messages into; what an earlier try left is gone, also one that had
+/// its name already.
+pub fn fresh_messages_dir(dir: &Path) -> Result<PathBuf, OpenError> {
+    let new_dir = dir.join("messages.new");
+    for old in [&messages_dir(dir), &new_dir] {
+        match fs::remove_dir_all(old) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(io_open_fault(dir, &error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(new_dir)
+}
+
+/// Sorted messages are complete, and get their name.
+pub fn adopt_messages(dir: &Path, new_dir: &Path) -> Result<(), OpenError> {
+    fs::rename(new_dir, messages_dir(dir))
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(|error| io_open_fault(dir, &error))
+}
+
 /// Whether the directory is one, and may be used.
 pub fn check_dir(dir: &Path) -> Result<(), OpenError> {
     let found = fs::metadata(dir).map_err(|error| io_open_fault(dir, &error))?;

@@ -15,6 +15,12 @@ pub struct LoggedLimits {
     pub unapplied_bytes_max: usize,
     /// What is applied since the last checkpoint: at that, the next one is made.
     pub checkpoint_bytes: usize,
+    /// What stands in no run: at that, commits wait.
+    pub unsorted_bytes_max: usize,
+    /// What a layer of messages takes in the log: at that, it becomes a run.
+    pub layer_log_bytes: usize,
+    /// What a layer of messages takes in memory: at that, it becomes a run.
+    pub layer_bytes: usize,
 }
 
 /// What a log is opened with.
@@ -39,6 +45,10 @@ pub enum LoggedOpenError {
     LogTooShort(u64, u64),
     /// The log begins at the first of these sequences, and the follower has it up to the second.
     FollowerTooShort(u64, u64),
+    /// The log ends at the first of these sequences, and runs have it up to the second.
+    LogTooShortForRuns(u64, u64),
+    /// The log begins at the first of these sequences, and runs have it up to the second.
+    RunsTooShort(u64, u64),
     /// Groups are not as this store writes them.
     Changes(ChangesError),
 }
@@ -59,6 +69,8 @@ impl From<LoggedOpenError> for DiskError {
             )
             | LoggedOpenError::LogTooShort(..)
             | LoggedOpenError::FollowerTooShort(..)
+            | LoggedOpenError::LogTooShortForRuns(..)
+            | LoggedOpenError::RunsTooShort(..)
             | LoggedOpenError::Changes(_) => DiskError::Damaged,
         }
     }
@@ -79,6 +91,16 @@ impl fmt::Display for LoggedOpenError {
             LoggedOpenError::FollowerTooShort(first, applied) => write!(
                 f,
                 "its log begins at batch {first}, and its database ends at batch {applied}: what \
+                 stands between is missing"
+            ),
+            LoggedOpenError::LogTooShortForRuns(last, sorted) => write!(
+                f,
+                "its log ends at batch {last}, and its messages have batch {sorted}: the log is an \
+                 older one, or another store's"
+            ),
+            LoggedOpenError::RunsTooShort(first, sorted) => write!(
+                f,
+                "its log begins at batch {first}, and its messages end at batch {sorted}: what \
                  stands between is missing"
             ),
             LoggedOpenError::Changes(ChangesError::Damaged) => {

@@ -1,19 +1,27 @@
 //! A log and what follows it, in worlds that a seed decides: writes and syncs that fail, disks
-//! that fill up, kills and power cuts at any moment. A model says what may be there.
+//! that fill up, kills and power cuts at any moment, runs that are late and are merged. A model
+//! says what may be there. Channels get messages, lose them from the beginning, are removed, and
+//! come again with the same offsets.
 //!
 //! `LOGGED_WORLDS=20000 cargo test --release --lib store::logged_disk` runs more of them.
+
+mod changes;
+mod runs;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::super::disk::TakenChange;
-use super::super::log_activity::LogWrites;
+use super::super::disk::{KeyChange, TakenChange};
+use super::super::key;
+use super::super::log_activity::{LogBacklog, LogWrites};
 use super::super::simulated::{Crash, DiskFaultProfile, SimulatedDisk};
 use super::*;
 use crate::base::{Csprng, Prng};
-use crate::log::Options;
 use crate::log::tests::drive::{Drive, DriveFaults};
+use crate::log::{LogDisk as _, Options};
+use changes::{RECORDS, random_batch, random_room};
+use runs::SimulatedRuns;
 
 /// Small, so that a group needs some batches, and a few of them fill a segment.
 const SETUP: LogSetup = LogSetup {
@@ -23,7 +31,13 @@ const SETUP: LogSetup = LogSetup {
         batch_bytes_max: 12_000,
         undurable_pages_max: 16,
     },
-    limits: LoggedLimits { unapplied_bytes_max: 60_000, checkpoint_bytes: 20_000 },
+    limits: LoggedLimits {
+        unapplied_bytes_max: 60_000,
+        checkpoint_bytes: 20_000,
+        unsorted_bytes_max: 100_000,
+        layer_log_bytes: 40_000,
+        layer_bytes: 6_000,
+    },
     log_id: 7,
 };
 
@@ -167,7 +181,7 @@ impl LogFollower for SimulatedFollower {
     }
 }
 
-type Logged = LoggedDisk<SimulatedPort, SimulatedFollower>;
+type Logged = LoggedDisk<SimulatedPort, SimulatedFollower, SimulatedRuns>;
 
 /// What may be there: everything up to some batch behind those that must be.
 struct Model {
@@ -201,7 +215,7 @@ fn content(disk: &Logged) -> Content {
     for space in StoreKeyspace::ALL {
         let all = KeyRange { first: vec![0], last: vec![255; 60] };
         let scanned = disk.scan(space, &all, ReadOrder::OldestFirst, &mut |key, value| {
-            if key != APPLIED {
+            if key != APPLIED && key::void_messages_from(key).is_none() {
                 found.push((space, key.to_vec(), value.to_vec()));
             }
             ControlFlow::Continue(())
@@ -279,21 +293,23 @@ struct Counts {
     crashes: u64,
     divided: u64,
     checkpoints: u64,
+    runs: u64,
+    merges: u64,
+    voided: u64,
 }
 
-fn random_batch(prng: &mut Prng) -> Batch {
-    let mut batch = Batch::default();
-    for _ in 0..1 + prng.below(6) {
-        let space = StoreKeyspace::ALL[prng.below(3) as usize];
-        let key = [b'k', prng.below(12) as u8];
-        if prng.percent(20) {
-            batch.remove(space, &key);
-            continue;
-        }
-        let bytes = if prng.percent(10) { prng.below(20_000) } else { prng.below(400) };
-        batch.put(space, &key, vec![prng.below(256) as u8; 1 + bytes as usize]);
+impl Counts {
+    fn add(&mut self, of: &Counts) {
+        self.commits += of.commits;
+        self.failed += of.failed;
+        self.reopened += of.reopened;
+        self.crashes += of.crashes;
+        self.divided += of.divided;
+        self.checkpoints += of.checkpoints;
+        self.runs += of.runs;
+        self.merges += of.merges;
+        self.voided += of.voided;
     }
-    batch
 }
 
 impl World {
@@ -312,7 +328,8 @@ impl World {
             has_failed: false,
             prng: Prng::from_seed(prng.draw()),
         };
-        let disk = LoggedDisk::open(port, follower, SETUP).unwrap();
+        let runs = SimulatedRuns::new(prng.draw());
+        let disk = LoggedDisk::open(port, follower, runs, SETUP).unwrap();
         let mut world =
             World { prng, disk, model: Model::new(), fails, segments, counts: Counts::default() };
         world.set_faults();
@@ -322,6 +339,7 @@ impl World {
     fn set_faults(&mut self) {
         let (fail, segments) = (self.fails, self.segments);
         self.disk.port.drive.set_faults(DriveFaults { fail, unreadable: 0, segments });
+        self.disk.messages.runs_mut().set_faults(self.fails);
         let percent = (self.fails / 2) as u8;
         self.disk.follower.disk.set_fault_profile(DiskFaultProfile {
             commit_fails_percent: percent,
@@ -333,7 +351,9 @@ impl World {
 
     fn step(&mut self, now_ms: u64) {
         let before = self.disk.progress.checkpoint;
+        let sorted = self.disk.messages.sorted();
         self.step_once(now_ms);
+        self.counts.runs += u64::from(sorted < self.disk.messages.sorted());
         self.counts.checkpoints += u64::from(before < self.disk.progress.checkpoint);
     }
 
@@ -349,7 +369,7 @@ impl World {
                 }
             }
             60..=84 => self.read(),
-            85..=94 => {
+            85..=91 => {
                 if self.disk.tend(now_ms).is_err() {
                     self.reopen();
                 }
@@ -360,20 +380,26 @@ impl World {
                 }
             }
             96 => self.reopen(),
+            92..=94 => self.merge(),
             _ => self.crash(),
         }
     }
 
     fn commit(&mut self) {
-        let mut batch = random_batch(&mut self.prng);
+        let mut batch = random_batch(&self.model, &mut self.prng);
+        if batch.is_empty() {
+            return;
+        }
         let changes = taken(&batch);
         let durable = if self.prng.percent(60) { SyncMode::Now } else { SyncMode::Later };
         self.counts.divided += u64::from(12_000 < batch.bytes());
+        let removes_channel = batch.removed(StoreKeyspace::Channels).next().is_some();
         let committed = self.disk.commit(&mut batch, durable);
         self.model.behind.push(changes);
         match (committed, durable) {
             (Ok(()), durable) => {
                 self.counts.commits += 1;
+                self.counts.voided += u64::from(removes_channel);
                 self.model.answered = self.model.behind.len();
                 if durable == SyncMode::Now {
                     self.model.advance(self.model.answered);
@@ -381,16 +407,70 @@ impl World {
             }
             (Err(_), _) => {
                 self.counts.failed += 1;
-                assert!(!batch.is_empty(), "it is as it was");
+                assert_eq!(&taken(&batch), self.model.behind.last().unwrap(), "it is as it was");
                 self.reopen();
             }
         }
     }
 
+    fn merge(&mut self) {
+        let LoggedDisk { messages, follower, .. } = &mut self.disk;
+        if messages.is_sorting() {
+            return;
+        }
+        let disk = &follower.disk;
+        let floor_of = |room| ChannelFloor::read(room, |space, key| disk.get(space, key)).unwrap();
+        let applied = follower.applied().unwrap().unwrap();
+        let is_merged = messages.runs_mut().merge(applied, &floor_of);
+        self.counts.merges += u64::from(is_merged);
+        self.disk.on_runs(RunsEvent::Merged);
+    }
+
+    /// What is known of removed channels is what runs may have messages of.
+    fn check_void(&mut self) {
+        self.disk.on_runs(RunsEvent::Merged);
+        self.disk.forget_void().unwrap();
+        let all = key::all_void_messages();
+        let order = ReadOrder::OldestFirst;
+        let scanned = self.disk.scan(StoreKeyspace::Meta, &all, order, &mut |_, value| {
+            let removed_at = u64::from_be_bytes(value.try_into().unwrap());
+            assert!(self.disk.messages.may_have_void(removed_at));
+            ControlFlow::Continue(())
+        });
+        scanned.unwrap();
+    }
+
     fn read(&mut self) {
-        let space = StoreKeyspace::ALL[self.prng.below(3) as usize];
+        let space = RECORDS[self.prng.below(3) as usize];
         let key = [b'k', self.prng.below(12) as u8];
         assert_eq!(self.disk.get(space, &key).unwrap(), self.model.value(space, &key));
+        let room = random_room(&mut self.prng);
+        let (low, high) = (self.prng.below(20), self.prng.below(20));
+        let mut found = Vec::new();
+        let order = match self.prng.percent(50) {
+            true => ReadOrder::OldestFirst,
+            false => ReadOrder::NewestFirst,
+        };
+        let range = key::messages(room, low, high);
+        let scanned = self.disk.scan(StoreKeyspace::Messages, &range, order, &mut |key, value| {
+            found.push((key.to_vec(), value.to_vec()));
+            if found.len() < 4 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        scanned.unwrap();
+        let mut expected: Vec<_> = (low..=high)
+            .filter_map(|offset| {
+                let key = key::message(room, offset).to_vec();
+                let value = self.model.value(StoreKeyspace::Messages, &key);
+                let read = self.disk.get(StoreKeyspace::Messages, &key).unwrap();
+                assert_eq!(read, value, "{room:?} {offset}");
+                Some((key, value?))
+            })
+            .collect();
+        if order == ReadOrder::NewestFirst {
+            expected.reverse();
+        }
+        expected.truncate(4);
+        assert_eq!(found, expected);
         if self.prng.percent(10) {
             let newest = |model: &mut Model| {
                 let batches: Vec<_> =
@@ -428,8 +508,10 @@ impl World {
     fn crash(&mut self) {
         self.counts.crashes += 1;
         let placeholder = World::new(0).disk;
-        let LoggedDisk { mut port, mut follower, .. } =
+        let LoggedDisk { mut port, mut follower, messages, .. } =
             std::mem::replace(&mut self.disk, placeholder);
+        let mut runs = messages.into_runs();
+        runs.crash();
         let under_way = std::mem::take(&mut port.under_way);
         let crash = if self.prng.percent(60) { Crash::PowerCut } else { Crash::Killed };
         let least = match crash {
@@ -447,7 +529,7 @@ impl World {
         follower.has_failed = false;
         port.drive.set_faults(HEALTHY);
         follower.disk.set_fault_profile(DiskFaultProfile::CALM);
-        self.disk = LoggedDisk::open(port, follower, SETUP).unwrap();
+        self.disk = LoggedDisk::open(port, follower, runs, SETUP).unwrap();
         let found = content(&self.disk);
         self.model.settle(&found, least);
         self.set_faults();
@@ -468,17 +550,13 @@ fn what_is_answered_is_there_after_every_failure() {
         if closed.is_ok() {
             assert_eq!(world.disk.progress.checkpoint, world.disk.progress.applied);
         }
-        let Counts { commits, failed, reopened, crashes, divided, checkpoints } = world.counts;
-        counts.commits += commits;
-        counts.failed += failed;
-        counts.reopened += reopened;
-        counts.crashes += crashes;
-        counts.divided += divided;
-        counts.checkpoints += checkpoints;
+        counts.add(&world.counts);
+        world.check_void();
     }
     println!("{counts:?}");
-    let Counts { failed, crashes, divided, checkpoints, .. } = counts;
-    assert!([failed, crashes, divided, checkpoints].iter().all(|count| 100 < *count), "{counts:?}");
+    let Counts { failed, crashes, divided, checkpoints, runs, merges, voided, .. } = counts;
+    let seen = [failed, crashes, divided, checkpoints, runs, merges, voided];
+    assert!(seen.iter().all(|count| 100 < *count), "{counts:?}");
 }
 
 #[test]

@@ -5,11 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::base::RoomId;
 use crate::log::PAGE_BYTES;
 use crate::store::KeyRange;
 use crate::store::log_activity::{LogActivity, LogWrites};
 use crate::store::messages::ReadOrder;
 use crate::store::open;
+use crate::store::record::ChannelRecord;
+use crate::wire::Epoch;
 
 fn options(dir: &Path) -> Options {
     Options {
@@ -34,17 +37,42 @@ fn damage(dir: &Path) -> String {
     }
 }
 
-fn put(disk: &mut impl Disk, key: &[u8], value: &[u8]) {
+/// A channel that has this name and one message.
+fn room(name: &[u8]) -> RoomId {
+    let mut bytes = [0; 16];
+    bytes[..name.len()].copy_from_slice(name);
+    RoomId(u128::from_be_bytes(bytes))
+}
+
+fn put(disk: &mut impl Disk, name: &[u8], value: &[u8]) {
+    let record = ChannelRecord {
+        epoch: Epoch(1),
+        created_unix_ms: 1,
+        losses_count: 0,
+        first: 1,
+        below_bytes: 0,
+        head: 1,
+        total_bytes: 0,
+        last_unix_ms: 0,
+        removed: None,
+        parties: None,
+        tenant: "t".into(),
+        channel: "c".into(),
+    };
+    let room = room(name);
     let mut batch = Batch::default();
-    batch.put(StoreKeyspace::Markers, key, value.to_vec());
-    batch.put(StoreKeyspace::Messages, key, value.to_vec());
+    batch.put(StoreKeyspace::Markers, name, value.to_vec());
+    batch.put(StoreKeyspace::Channels, &key::channel(room), record.put());
+    batch.put(StoreKeyspace::Messages, &key::message(room, 1), value.to_vec());
     disk.commit(&mut batch, SyncMode::Now).unwrap();
 }
 
 #[track_caller]
-fn check(disk: &impl Disk, key: &[u8], value: Option<&[u8]>) {
-    for space in [StoreKeyspace::Markers, StoreKeyspace::Messages] {
-        assert_eq!(disk.get(space, key).unwrap().as_deref(), value, "{space:?} {key:?}");
+fn check(disk: &impl Disk, name: &[u8], value: Option<&[u8]>) {
+    let message = key::message(room(name), 1);
+    for (space, key) in [(StoreKeyspace::Markers, name), (StoreKeyspace::Messages, &message)] {
+        let found = disk.get(space, key).unwrap();
+        assert!(found.as_deref() == value, "{space:?} of {name:?}");
     }
 }
 
@@ -176,6 +204,8 @@ fn each_write_of_the_log_is_counted_and_each_that_is_durable_timed() {
     }
     let segments = disk.take_log_activity().backlog.segments;
     assert!(3 < segments.used + segments.waiting, "{segments:?}");
+    // Also messages stand behind it then.
+    disk.reclaim().unwrap();
     disk.close().unwrap();
     let LogActivity { checkpoints, backlog, .. } = disk.take_log_activity();
     assert!(!checkpoints.is_empty());
@@ -240,6 +270,87 @@ fn a_conversion_that_ended_anywhere_goes_on() {
         put(&mut disk, b"b", b"2");
         drop(disk);
         check(&opened(dir), b"b", Some(b"2"));
+    }
+}
+
+/// A name that each number has for itself.
+fn numbered(number: u32) -> Vec<u8> {
+    [b"n", &number.to_be_bytes()[..]].concat()
+}
+
+/// A store as programs made it whose messages stood in the database, with more in its log.
+fn store_without_runs(dir: &Path) {
+    old_store(dir);
+    prepare_for_log(&options(dir)).unwrap();
+    let mut disk = open_logged(&options(dir), BackgroundThreads::One).unwrap();
+    put(&mut disk, b"b", b"2");
+    drop(disk);
+    let mut database = FjallDisk::open_existing(&options(dir), BackgroundThreads::One).unwrap();
+    put_format(&mut database, FORMAT_WITHOUT_RUNS).unwrap();
+    for number in 0..2_000_u32 {
+        put(&mut database, &numbered(number), &[7; 100]);
+    }
+}
+
+#[track_caller]
+fn check_converted(dir: &Path) {
+    let mut disk = opened(dir);
+    check(&disk, b"a", Some(b"1"));
+    check(&disk, b"b", Some(b"2"));
+    for number in [0, 1_234, 1_999_u32] {
+        check(&disk, &numbered(number), Some(&[7; 100]));
+    }
+    put(&mut disk, b"c", b"3");
+    drop(disk);
+    check(&opened(dir), b"c", Some(b"3"));
+    let database = FjallDisk::open_existing(&options(dir), BackgroundThreads::None).unwrap();
+    let found = database.get(StoreKeyspace::Messages, &key::message(room(b"a"), 1)).unwrap();
+    assert_eq!(found, None, "they stand in runs alone");
+    assert!(!dir.join("messages.new").exists());
+}
+
+#[test]
+fn messages_of_a_store_of_before_become_runs_wherever_that_was_ended() {
+    for step in 0..5 {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        store_without_runs(dir);
+        let looked_at = open_at_rest(&options(dir), BackgroundThreads::None).unwrap();
+        check(&looked_at, b"a", Some(b"1"));
+        check(&looked_at, b"b", Some(b"2"));
+        drop(looked_at);
+        assert!(!dir.join("messages").exists(), "looking converts nothing");
+        let mut database = FjallDisk::open_existing(&options(dir), BackgroundThreads::One).unwrap();
+        let log_id = database.log_id().unwrap().unwrap();
+        match step {
+            0 => {}
+            // It was being written.
+            1 => {
+                fs::create_dir(dir.join("messages.new")).unwrap();
+                fs::write(dir.join("messages.new/run-1"), [1; 4_096]).unwrap();
+            }
+            // It was complete, and then a program of before wrote on.
+            2 => {
+                conversion::convert(dir, &database, log_id).unwrap();
+                put(&mut database, &numbered(7), &[8; 9]);
+            }
+            // The format was raised,
+            3 => {
+                conversion::convert(dir, &database, log_id).unwrap();
+                put_format(&mut database, FORMAT).unwrap();
+            }
+            // and messages were removed.
+            _ => {
+                conversion::convert(dir, &database, log_id).unwrap();
+                put_format(&mut database, FORMAT).unwrap();
+                database.clear_messages().unwrap();
+            }
+        }
+        drop(database);
+        check_converted(dir);
+        if step == 2 {
+            check(&opened(dir), &numbered(7), Some(&[8; 9]));
+        }
     }
 }
 
@@ -326,9 +437,8 @@ fn damage_of_what_the_database_has_is_left_out_of_the_log() {
     let mut disk = opened(dir);
     put(&mut disk, b"a", b"here is the bit that turns");
     put(&mut disk, b"b", b"2");
-    // The database gets these, and not what follows.
-    disk.tend(1_000_000).unwrap();
-    disk.tend(1_001_000).unwrap();
+    // Database and runs get these, and not what follows.
+    disk.reclaim().unwrap();
     put(&mut disk, b"c", b"3");
     drop(disk);
     assert_eq!(turn_in_log(dir, b"here is the bit that turns"), 1);

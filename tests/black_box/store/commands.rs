@@ -173,11 +173,11 @@ fn what_does_not_match_its_checksum_is_named() {
     let text = "here is the bit that turns";
     let (mut server, dir) = told(&[json!(text)]);
     let mut disk = store::open(&options(&dir)).expect("it is at rest");
-    // Out of the journal, into a table.
+    // Out of the log, into a run.
     disk.reclaim().expect("it works");
     drop(disk);
-    let turned = turn_a_bit(&dir.join("db"), text.as_bytes());
-    assert!(0 < turned, "it is in no table");
+    let turned = turn_a_bit(&dir.join("messages"), text.as_bytes());
+    assert!(0 < turned, "it is in no run");
     let (out, err) = store(&["check"], &dir, 16);
     assert!(out.starts_with("channel \"room:1\": message 1 is damaged\n"), "{out} {err}");
 

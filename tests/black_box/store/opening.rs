@@ -187,7 +187,7 @@ fn a_server_starts_over_damage_in_its_log_that_its_database_has() {
     assert_eq!(output.status.code(), Some(16), "{text}");
     assert!(text.contains("the database has what they say, and nothing is lost"), "{text}");
     server.start_again();
-    server.wait_for_log("its database has that, and nothing is lost", 1);
+    server.wait_for_log("database and runs have that, and nothing is lost", 1);
     let mut anna = Peer::member(server.address(), "anna", "room:1");
     let reply = anna.call(json!({ "history": { "channel": "room:1", "limit": 9 } }));
     let found = reply["history"]["publications"].as_array().expect("a page");

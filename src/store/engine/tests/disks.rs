@@ -145,7 +145,7 @@ fn the_key_of_names_stays_and_a_later_format_is_refused() {
     disk.commit(&mut batch, SyncMode::Now).unwrap();
     let fault = Engine::open(disk, setup()).unwrap_err();
     assert_eq!(fault, OpenError::Newer { dir: "/nowhere".into(), found: Some(FORMAT + 1) });
-    assert!(fault.to_string().contains("format 3; this one knows 2"), "{fault}");
+    assert!(fault.to_string().contains("format 4; this one knows 3"), "{fault}");
 }
 
 #[test]
