@@ -166,6 +166,7 @@ fn serve<D: Disk>(
     let StoreLanes { requests, answers, notices } = &mut lanes;
     let mut published = StoreCounts::default();
     let mut replies = Vec::new();
+    let mut doubted_ms = None;
     if let Some(notices) = notices {
         notices.tell_recent(engine.take_recent_direct());
     }
@@ -181,6 +182,7 @@ fn serve<D: Disk>(
             notices.tell(&engine);
         }
         published = store_status.publish(&metrics, &engine, published);
+        tell_doubt(&mut doubted_ms, engine.doubted_jump_ms());
         publish_log(&metrics, &engine.disk_mut().take_log_activity());
         for (ShardId(shard), reply) in replies.drain(..) {
             answers[usize::from(shard)].waiting.push(reply);
@@ -226,6 +228,20 @@ fn take_requests<D: Disk>(
     }
     requests.name_unblocked(&mut |from| wakers[usize::from(from)].notify());
     taken_count
+}
+
+/// Says when the clock begins to be doubted, and when it is believed again.
+fn tell_doubt(told: &mut Option<u64>, jump_ms: Option<u64>) {
+    match (&told, jump_ms) {
+        (None, Some(ms)) => tracing::warn!(
+            "the clock is {} days ahead of the store's: nothing expires by it before it has been \
+             so for an hour",
+            ms / 86_400_000
+        ),
+        (Some(_), None) => tracing::info!("the store's clock is that of the system again"),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+    *told = jump_ms;
 }
 
 /// Shows what the store's log did.

@@ -93,7 +93,8 @@ struct Plan {
 impl<D: Disk> Engine<D> {
     /// Opens the store on a disk; an empty disk gets a new store.
     pub fn open(mut disk: D, setup: EngineSetup) -> Result<Engine<D>, OpenError> {
-        let BootHistory { name_key, losses_count } = boot::begin(&mut disk, &setup)?;
+        let BootHistory { name_key, losses_count, retention_unix_ms } =
+            boot::begin(&mut disk, &setup)?;
         let recent = RecentDirect::open(&disk, setup.options.telling);
         let recent = recent.map_err(|fault| boot::open_fault(&setup.options.dir, fault))?;
         Ok(Engine {
@@ -102,7 +103,7 @@ impl<D: Disk> Engine<D> {
             queue: RequestQueue::default(),
             gate: AppendGate::default(),
             health: DiskHealth::new(),
-            upkeep: Upkeep::new(&setup.retention),
+            upkeep: Upkeep::new(&setup.retention, retention_unix_ms),
             channels: ChannelStore::new(disk, setup, losses_count),
             counts: StoreCounts::default(),
             tended_unix_ms: 0,
@@ -114,8 +115,9 @@ impl<D: Disk> Engine<D> {
     /// Syncs everything that was answered, and records that nothing was lost.
     pub fn close(self) -> Result<D, DiskError> {
         let losses_count = self.channels.losses_count();
+        let retention_unix_ms = self.upkeep.time_unix_ms();
         let mut disk = self.channels.into_disk();
-        boot::end(&mut disk, losses_count)?;
+        boot::end(&mut disk, losses_count, retention_unix_ms)?;
         disk.close()?;
         Ok(disk)
     }
@@ -156,6 +158,12 @@ impl<D: Disk> Engine<D> {
     /// Whether messages are taken: the disk works, and has space.
     pub fn takes_messages(&self) -> Result<(), StoreError> {
         self.health.takes_messages(&self.channels.setup().options)
+    }
+
+    /// By how much the clock is ahead of the time by which things expire, in ms, while it is
+    /// doubted: nothing expires by it.
+    pub fn doubted_jump_ms(&self) -> Option<u64> {
+        self.upkeep.doubted_jump_ms()
     }
 
     /// The number of dead letters, as far as they were counted.
@@ -209,7 +217,7 @@ impl<D: Disk> Engine<D> {
 
     /// Does a bounded part of the pending work. `now_unix_ms` is the time of the wall clock.
     pub fn turn(&mut self, now_unix_ms: u64, out: &mut Vec<(ShardId, StoreReply)>) -> TurnResult {
-        self.upkeep.begin_turn();
+        self.upkeep.begin_turn(now_unix_ms);
         if self.health.heal(now_unix_ms, &mut self.channels) == ReopenResult::Reopened {
             self.counts.reopened += 1;
         }
@@ -234,7 +242,7 @@ impl<D: Disk> Engine<D> {
         self.queue.take_abandoned(&mut plan.answers);
         if self.health.works() {
             let Engine { channels, upkeep, counts, .. } = self;
-            upkeep.sweep(channels, counts, now_unix_ms, plan.appends.len());
+            upkeep.sweep(channels, counts, plan.appends.len());
         }
         self.finish(plan, now_unix_ms, out);
         let waiting_count = self.queue.len() as u64;

@@ -23,6 +23,9 @@ pub const FORMAT: &[u8] = b"format";
 /// The key of what names are hashed with, in `Meta`.
 pub const NAME_KEY: &[u8] = b"name_key";
 
+/// The key of the time by which things expired last, in `Meta`, in ms since 1970.
+pub const RETENTION_CLOCK: &[u8] = b"clock";
+
 /// The key of the boot record, in `Meta`: in which boot was written last, and the losses so far.
 pub const BOOT: &[u8] = b"life";
 

@@ -20,6 +20,8 @@ pub(super) struct BootHistory {
     pub name_key: [u8; 16],
     /// How often unsynced writes may have been lost.
     pub losses_count: u32,
+    /// The time by which things expired last; `None` where nobody wrote it down.
+    pub retention_unix_ms: Option<u64>,
 }
 
 /// Opens the store on a disk; an empty disk gets a new store.
@@ -36,20 +38,32 @@ pub(super) fn begin<D: Disk>(disk: &mut D, setup: &EngineSetup) -> Result<BootHi
         Some(bytes) => BootRecord::take(&bytes).map_err(|_| fault(DiskError::Damaged))?,
         None => BootRecord::default(),
     };
+    let noted = disk.get(StoreKeyspace::Meta, key::RETENTION_CLOCK).map_err(fault)?;
+    let noted = noted.map(|bytes| bytes.try_into().map(u64::from_be_bytes)).transpose();
+    let retention_unix_ms = noted.map_err(|_| fault(DiskError::Damaged))?;
     let is_same = [0, disk.boot_id()].contains(&last.boot_id);
     let losses_count = last.losses_count.saturating_add(u32::from(!is_same));
     let boot_record = BootRecord { boot_id: disk.boot_id(), losses_count };
     if boot_record != last {
         put_boot_record(disk, losses_count).map_err(fault)?;
     }
-    Ok(BootHistory { name_key, losses_count })
+    Ok(BootHistory { name_key, losses_count, retention_unix_ms })
 }
 
-/// Syncs everything that was answered, and records that nothing was lost.
-pub(super) fn end<D: Disk>(disk: &mut D, losses_count: u32) -> Result<(), DiskError> {
+/// Syncs everything that was answered, and records that nothing was lost, and by which time things
+/// expired last, where that is known.
+pub(super) fn end<D: Disk>(
+    disk: &mut D,
+    losses_count: u32,
+    retention_unix_ms: u64,
+) -> Result<(), DiskError> {
     let mut batch = Batch::default();
     let record = BootRecord { boot_id: 0, losses_count };
     batch.put(StoreKeyspace::Meta, key::BOOT, record.put());
+    if retention_unix_ms != 0 {
+        let value = retention_unix_ms.to_be_bytes().to_vec();
+        batch.put(StoreKeyspace::Meta, key::RETENTION_CLOCK, value);
+    }
     disk.commit(&mut batch, SyncMode::Now)
 }
 

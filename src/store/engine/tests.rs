@@ -16,6 +16,7 @@ use crate::store::{
 };
 use crate::wire::{ClientInfo, Epoch, Payload, Publication};
 
+mod clocks;
 mod dead_letters;
 mod disks;
 mod edits;

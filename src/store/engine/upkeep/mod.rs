@@ -12,6 +12,7 @@ use std::ops::ControlFlow;
 
 use self::clearing::{ClearRest, ClearedStep, clear};
 use self::removal::{ChannelRemoval, DeadLetterAction, action, remove_channel};
+use self::retention_clock::RetentionClock;
 use self::sweeper::{StepTime, Sweep, SweepKind, Sweeper};
 use self::trim::{TrimRest, Trimmed, trim};
 use super::StoreCounts;
@@ -28,6 +29,7 @@ use crate::store::record::{self, DeadLetterRecord, PendingRecord};
 
 mod clearing;
 mod removal;
+mod retention_clock;
 mod sweeper;
 mod trim;
 
@@ -44,9 +46,13 @@ const STEP_CONVERSATIONS: usize = 64;
 /// Time between two sweeps over pending messages, in ms.
 const EXPIRY_MS: u64 = 1_000;
 
+/// A clock that goes back by so much lets sweeps begin anew, in ms.
+const STEP_BACK_MS: u64 = 60_000;
+
 /// The background work of the store.
 #[derive(Debug)]
 pub(super) struct Upkeep {
+    clock: RetentionClock,
     sweeper: Sweeper,
     dead_letter_scan: DeadLetterScan,
     /// Messages that the turn has given up.
@@ -60,9 +66,10 @@ struct Entry {
 }
 
 impl Upkeep {
-    /// No sweep has begun.
-    pub fn new(retention: &[Retention]) -> Upkeep {
+    /// No sweep has begun. `noted_unix_ms` is the time by which things expired last.
+    pub fn new(retention: &[Retention], noted_unix_ms: Option<u64>) -> Upkeep {
         Upkeep {
+            clock: RetentionClock::new(noted_unix_ms),
             sweeper: Sweeper::new(retention),
             dead_letter_scan: DeadLetterScan::default(),
             given_up: Vec::new(),
@@ -74,9 +81,20 @@ impl Upkeep {
         self.dead_letter_scan.dead_letters()
     }
 
-    /// The time of the next step.
+    /// The time of the next step, by the wall clock.
     pub fn next_step_unix_ms(&self) -> u64 {
-        self.sweeper.next_step_unix_ms()
+        self.clock.wall_unix_ms(self.sweeper.next_step_unix_ms())
+    }
+
+    /// By how much the wall clock is ahead of the time by which things expire, in ms, while that
+    /// is doubted.
+    pub fn doubted_jump_ms(&self) -> Option<u64> {
+        self.clock.doubted_jump_ms()
+    }
+
+    /// The time by which things expire, in ms since 1970; 0 where nobody looked at a clock.
+    pub fn time_unix_ms(&self) -> u64 {
+        self.clock.time_unix_ms()
     }
 
     /// Notes a channel that exceeds a limit.
@@ -95,8 +113,14 @@ impl Upkeep {
     }
 
     /// A turn begins: what the last one has given up was seen.
-    pub fn begin_turn(&mut self) {
+    pub fn begin_turn(&mut self, now_unix_ms: u64) {
         self.given_up.clear();
+        let before_unix_ms = self.clock.time_unix_ms();
+        self.clock.advance(now_unix_ms);
+        if self.clock.time_unix_ms().saturating_add(STEP_BACK_MS) < before_unix_ms {
+            // What rests would do so until the old time comes again.
+            self.sweeper.restart();
+        }
     }
 
     /// Messages that the turn has given up.
@@ -131,6 +155,7 @@ impl Upkeep {
 
     /// The batch was dropped: dead letters are counted again.
     pub fn recount(&mut self) {
+        self.clock.forget_note();
         self.dead_letter_scan = DeadLetterScan::default();
         self.given_up.clear();
     }
@@ -145,9 +170,13 @@ impl Upkeep {
         &mut self,
         channels: &mut ChannelStore<D>,
         counts: &mut StoreCounts,
-        now_unix_ms: u64,
         appended_count: usize,
     ) {
+        let now_unix_ms = self.clock.time_unix_ms();
+        if let Some(time_unix_ms) = self.clock.take_note() {
+            let value = time_unix_ms.to_be_bytes().to_vec();
+            channels.staged_mut().put(StoreKeyspace::Meta, key::RETENTION_CLOCK, value);
+        }
         let step = self.sweeper.step(now_unix_ms);
         let step_count = match step {
             StepTime::Due => STEP_MESSAGES,
