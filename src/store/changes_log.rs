@@ -204,7 +204,7 @@ impl ChangeGroup {
     pub fn changes(&self) -> Result<Batch, ChangesError> {
         let mut changes = Batch::default();
         self.for_each(&mut |(space, key, value)| match value {
-            Some(value) => changes.put(space, key, value.to_vec()),
+            Some(value) => changes.put(space, key, value),
             None => changes.remove(space, key),
         })?;
         Ok(changes)

@@ -9,8 +9,11 @@
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 
+use smallvec::SmallVec;
+
 use super::log_activity::LogActivity;
 use super::messages::ReadOrder;
+use super::value_arena::{ValueArena, ValuePlace};
 
 /// Which channels may have lost something that nothing tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,34 +248,37 @@ pub enum KeyChange<'a> {
     Remove,
 }
 
-type Changes = BTreeMap<Box<[u8]>, Option<Box<[u8]>>>;
+/// Bytes of a key that stand in the tree itself: all but those with names.
+const INLINE_KEY_BYTES: usize = 40;
 
-/// A change of a key that is taken out of a batch.
-pub type TakenChange = (StoreKeyspace, Box<[u8]>, Option<Box<[u8]>>);
+type BatchKey = SmallVec<[u8; INLINE_KEY_BYTES]>;
 
-/// The same of one space.
-pub type TakenWrite = (Box<[u8]>, Option<Box<[u8]>>);
+type Changes = BTreeMap<BatchKey, Option<ValuePlace>>;
 
 /// Writes that happen together. The last write of a key counts.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     changes: [Changes; StoreKeyspace::ALL.len()],
+    /// Also those that were written over.
+    values: ValueArena,
     bytes: usize,
 }
 
 impl Batch {
     /// Sets a key's value.
-    pub fn put(&mut self, space: StoreKeyspace, key: &[u8], value: Vec<u8>) {
+    pub fn put(&mut self, space: StoreKeyspace, key: &[u8], value: impl AsRef<[u8]>) {
         assert!(!key.is_empty(), "a key has bytes");
+        let value = value.as_ref();
         self.bytes += key.len() + value.len();
-        self.changes[space.index()].insert(key.into(), Some(value.into()));
+        let place = self.values.push(value);
+        self.changes[space.index()].insert(BatchKey::from_slice(key), Some(place));
     }
 
     /// Removes a key.
     pub fn remove(&mut self, space: StoreKeyspace, key: &[u8]) {
         assert!(!key.is_empty(), "a key has bytes");
         self.bytes += key.len();
-        self.changes[space.index()].insert(key.into(), None);
+        self.changes[space.index()].insert(BatchKey::from_slice(key), None);
     }
 
     /// What the batch does to a key.
@@ -280,7 +286,7 @@ impl Batch {
         match self.changes[space.index()].get(key) {
             None => KeyChange::None,
             Some(None) => KeyChange::Remove,
-            Some(Some(value)) => KeyChange::Put(value),
+            Some(Some(place)) => KeyChange::Put(self.values.get(*place)),
         }
     }
 
@@ -294,47 +300,41 @@ impl Batch {
         // The tree's own range panics where the ends are the wrong way round.
         let changes = (range.first <= range.last)
             .then(|| self.changes[space.index()].range::<[u8], _>(bounds));
-        changes.into_iter().flatten().map(|(key, value)| (&key[..], value.as_deref()))
+        changes.into_iter().flatten().map(|change| self.change(change))
+    }
+
+    fn change<'b>(
+        &'b self,
+        (key, value): (&'b BatchKey, &'b Option<ValuePlace>),
+    ) -> (&'b [u8], Option<&'b [u8]>) {
+        (&key[..], value.map(|place| self.values.get(place)))
+    }
+
+    /// All changes of a space, by key.
+    pub fn changes_of(&self, space: StoreKeyspace) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        self.changes[space.index()].iter().map(|change| self.change(change))
     }
 
     /// All changes, by space and key.
     pub fn iter(&self) -> impl Iterator<Item = (StoreKeyspace, &[u8], Option<&[u8]>)> {
-        StoreKeyspace::ALL.into_iter().flat_map(|space| {
-            let changes = self.changes[space.index()].iter();
-            changes.map(move |(key, value)| (space, &key[..], value.as_deref()))
-        })
+        StoreKeyspace::ALL
+            .into_iter()
+            .flat_map(|space| self.changes_of(space).map(move |(key, value)| (space, key, value)))
     }
 
-    /// Takes all changes of another one, which happen behind its own.
-    pub fn absorb(&mut self, other: &mut Batch) {
-        self.bytes += other.bytes;
-        for (space, key, value) in other.drain() {
-            self.changes[space.index()].insert(key, value);
+    /// Adds the changes of a space of another one, which happen behind its own.
+    pub fn absorb(&mut self, space: StoreKeyspace, other: &Batch) {
+        for (key, value) in other.changes_of(space) {
+            match value {
+                Some(value) => self.put(space, key, value),
+                None => self.remove(space, key),
+            }
         }
-    }
-
-    /// Takes all changes out, by space and key.
-    pub fn drain(&mut self) -> impl Iterator<Item = TakenChange> {
-        self.bytes = 0;
-        let taken = StoreKeyspace::ALL.into_iter().zip(std::mem::take(&mut self.changes));
-        taken.flat_map(|(space, changes)| {
-            changes.into_iter().map(move |(key, value)| (space, key, value))
-        })
-    }
-
-    /// Takes the changes of a space out, by key.
-    pub fn take(&mut self, space: StoreKeyspace) -> impl Iterator<Item = TakenWrite> + use<> {
-        let taken = std::mem::take(&mut self.changes[space.index()]);
-        let value_bytes = |value: &Option<Box<[u8]>>| value.as_ref().map_or(0, |value| value.len());
-        let bytes: usize = taken.iter().map(|(key, value)| key.len() + value_bytes(value)).sum();
-        self.bytes -= bytes;
-        taken.into_iter()
     }
 
     /// The keys of a space that are removed.
     pub fn removed(&self, space: StoreKeyspace) -> impl Iterator<Item = &[u8]> {
-        let changes = self.changes[space.index()].iter();
-        changes.filter(|(_, value)| value.is_none()).map(|(key, _)| &key[..])
+        self.changes_of(space).filter(|(_, value)| value.is_none()).map(|(key, _)| key)
     }
 
     /// Bytes of keys and values that were written, also those written over.
@@ -350,6 +350,7 @@ impl Batch {
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.changes.iter_mut().for_each(BTreeMap::clear);
+        self.values.clear();
         self.bytes = 0;
     }
 }

@@ -15,7 +15,7 @@ use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::disk::{Batch, DiskError, KeyRange, ScanCallback, StoreKeyspace, TakenWrite};
+use super::disk::{Batch, DiskError, KeyRange, ScanCallback, StoreKeyspace};
 use super::key;
 use super::message_layer::MessageLayer;
 use super::message_runs::{MessageRuns, RunsEvent, SortedCallback};
@@ -27,15 +27,6 @@ use crate::runs::EntryKey;
 /// What stands in the place of a message that was removed, where older layers or runs may have it:
 /// no record of a message is empty.
 const REMOVED: &[u8] = &[];
-
-/// What a group does to messages.
-#[derive(Debug)]
-pub struct MessageChanges {
-    messages: Vec<TakenWrite>,
-    /// Channels that it removes.
-    removed: Vec<RoomId>,
-    last: u64,
-}
 
 /// Which messages of a channel are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +58,19 @@ impl ChannelFloor {
     pub fn shows(&self, offset: u64, last: u64) -> bool {
         self.first <= offset && self.void_up_to.is_none_or(|void| void < last)
     }
+}
+
+/// Notes in the changes of a group that ends at a sequence which channels it removes: what they have
+/// in runs is void from then on.
+pub fn note_removed(changes: &mut Batch, last: u64) {
+    let removed: Vec<RoomId> = removed_channels(changes).collect();
+    for room in removed {
+        changes.put(StoreKeyspace::Meta, &key::void_messages(room), last.to_be_bytes());
+    }
+}
+
+fn removed_channels(changes: &Batch) -> impl Iterator<Item = RoomId> {
+    changes.removed(StoreKeyspace::Channels).filter_map(key::room_of)
 }
 
 /// Finds the floor of a channel; `None` where there is no such channel.
@@ -138,35 +142,22 @@ impl<R: MessageRuns> LayeredMessages<R> {
         &self.active
     }
 
-    /// Takes messages out of the changes of a group that ends at a sequence, and notes in these which
-    /// channels it removed.
-    pub fn take(changes: &mut Batch, last: u64) -> MessageChanges {
-        let messages = changes.take(StoreKeyspace::Messages).collect();
-        let removed = changes.removed(StoreKeyspace::Channels).filter_map(key::room_of).collect();
-        let taken = MessageChanges { messages, removed, last };
-        for room in &taken.removed {
-            let key = key::void_messages(*room);
-            changes.put(StoreKeyspace::Meta, &key, last.to_be_bytes().to_vec());
-        }
-        taken
-    }
-
-    /// Takes what was taken out of a group, which needs so many bytes of the log. Changes up to what
-    /// runs have already are theirs. Floors are as the group leaves them.
+    /// Takes the messages of a group that ends at a sequence and needs so many bytes of the log.
+    /// Changes up to what runs have already are theirs. Floors are as the group leaves them.
     pub fn absorb(
         &mut self,
-        changes: MessageChanges,
+        changes: &Batch,
+        last: u64,
         log_bytes: usize,
         floor_of: &FloorLookup<'_>,
     ) -> Result<(), DiskError> {
-        let MessageChanges { messages, removed, last } = changes;
         if last <= self.sorted {
             return Ok(());
         }
-        removed.into_iter().for_each(|room| self.active.forget(room));
+        removed_channels(changes).for_each(|room| self.active.forget(room));
         let mut floor: Option<(RoomId, Option<ChannelFloor>)> = None;
-        for (key, value) in messages {
-            let Some((room, offset)) = key::message_of(&key) else { continue };
+        for (key, value) in changes.changes_of(StoreKeyspace::Messages) {
+            let Some((room, offset)) = key::message_of(key) else { continue };
             let place = EntryKey { room, offset };
             if let Some(value) = value {
                 self.active.put(place, value);
@@ -179,7 +170,7 @@ impl<R: MessageRuns> LayeredMessages<R> {
             floor = Some((room, known));
             // Nearly all that is removed is below the channel's first offset, and gone by that.
             if known.is_some_and(|floor| floor.shows(offset, last)) {
-                self.active.put(place, REMOVED.into());
+                self.active.put(place, REMOVED);
             }
         }
         self.active.extend(last, log_bytes);

@@ -42,7 +42,7 @@ use super::disk::{
     Batch, Capacity, Disk, DiskError, KeyRange, ScanCallback, StoreKeyspace, SyncMode,
 };
 use super::follower::{FollowerEvent, LogFollower};
-use super::layered_messages::{ChannelFloor, LayeredMessages};
+use super::layered_messages::{ChannelFloor, LayeredMessages, note_removed};
 use super::log_activity::LogActivity;
 use super::message_runs::{MessageRuns, RunsEvent};
 use super::messages::ReadOrder;
@@ -154,21 +154,23 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
         last: u64,
         log_bytes: usize,
     ) -> Result<(), DiskError> {
-        let messages = LayeredMessages::<R>::take(changes, last);
+        note_removed(changes, last);
         if self.progress.applied < last {
             if self.active.log_bytes == 0 {
                 self.active.since_ms = self.clock.ms();
             }
-            self.active.changes.absorb(changes);
+            let records = StoreKeyspace::ALL.into_iter().filter(|s| *s != StoreKeyspace::Messages);
+            records.for_each(|space| self.active.changes.absorb(space, changes));
             self.active.last = last;
             self.active.log_bytes += log_bytes;
         }
         let LoggedDisk { messages: layers, active, frozen, follower, .. } = self;
-        let absorbed = layers.absorb(messages, log_bytes, &|room| {
+        let absorbed = layers.absorb(changes, last, log_bytes, &|room| {
             let layers = [Some(&active.changes), frozen.as_ref().map(|frozen| &*frozen.changes)];
             ChannelFloor::read(room, |space, key| record(layers, follower.disk(), (space, key)))
         });
         absorbed.map_err(|failure| self.fail(failure))?;
+        changes.clear();
         self.apply_if_due();
         self.sort_if_due();
         Ok(())
@@ -555,7 +557,7 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> Disk for LoggedDisk<P, F, R> {
         self.sort_if_due();
         self.forget_void()?;
         let is_due = self.progress.applied_at_ms + CHECKPOINT_AFTER_MS <= self.clock.ms();
-        if self.wants_checkpoint() && is_due {
+        if self.progress.wants_checkpoint() && is_due {
             self.make_checkpoint();
         }
         self.works()
@@ -564,7 +566,7 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> Disk for LoggedDisk<P, F, R> {
     fn tend_due_ms(&self) -> Option<u64> {
         let mark_ms = self.log.as_ref().and_then(LogCore::due_ms);
         let checkpoint_ms = self.progress.applied_at_ms + CHECKPOINT_AFTER_MS;
-        let checkpoint_ms = self.wants_checkpoint().then_some(checkpoint_ms);
+        let checkpoint_ms = self.progress.wants_checkpoint().then_some(checkpoint_ms);
         let apply_ms = self.may_apply().then_some(self.active.since_ms + APPLY_AFTER_MS);
         let due_ms = mark_ms.into_iter().chain(checkpoint_ms).chain(apply_ms).min()?;
         Some(due_ms.saturating_sub(self.clock.ms()))
@@ -590,11 +592,5 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> Disk for LoggedDisk<P, F, R> {
 
     fn take_log_activity(&mut self) -> LogActivity {
         self.counts.take(self.port.take_writes(), self.backlog())
-    }
-}
-
-impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
-    fn wants_checkpoint(&self) -> bool {
-        self.progress.checkpoint < self.progress.applied && !self.progress.makes_checkpoint
     }
 }

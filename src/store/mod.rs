@@ -36,6 +36,7 @@ mod simulated;
 mod sorted_runs;
 mod store_disk;
 mod store_messages;
+mod value_arena;
 
 pub use change::{ChangeKind, MessageChange};
 pub use disk::{

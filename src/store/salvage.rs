@@ -54,7 +54,7 @@ pub fn salvage<D: Disk, E: Disk>(
         on_finding(finding);
     };
     from.walk(StoreKeyspace::Meta, &key::rest(&[]), &mut |key, value| {
-        copier.batch.put(StoreKeyspace::Meta, key, value.to_vec());
+        copier.batch.put(StoreKeyspace::Meta, key, value);
     })?;
     let mut places = Vec::new();
     for (room, record) in from.channels(&mut tell)? {

@@ -212,7 +212,7 @@ fn raise_format(disk: &mut StoreDisk, dir: &Path) -> Result<(), OpenError> {
 
 pub(super) fn put_format(disk: &mut impl Disk, format: u32) -> Result<(), DiskError> {
     let mut batch = Batch::default();
-    batch.put(StoreKeyspace::Meta, key::FORMAT, format.to_be_bytes().to_vec());
+    batch.put(StoreKeyspace::Meta, key::FORMAT, format.to_be_bytes());
     disk.commit(&mut batch, SyncMode::Now)
 }
 

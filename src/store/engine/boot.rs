@@ -113,8 +113,8 @@ pub(super) fn open_fault(dir: &Path, fault: DiskError) -> OpenError {
 
 fn create<D: Disk>(disk: &mut D, name_key: [u8; 16]) -> Result<[u8; 16], DiskError> {
     let mut batch = Batch::default();
-    batch.put(StoreKeyspace::Meta, key::FORMAT, FORMAT.to_be_bytes().to_vec());
-    batch.put(StoreKeyspace::Meta, key::NAME_KEY, name_key.to_vec());
+    batch.put(StoreKeyspace::Meta, key::FORMAT, FORMAT.to_be_bytes());
+    batch.put(StoreKeyspace::Meta, key::NAME_KEY, name_key);
     disk.commit(&mut batch, SyncMode::Now)?;
     Ok(name_key)
 }

@@ -43,7 +43,7 @@ fn batch(entries: &[Entry<'_>]) -> Batch {
     let mut batch = Batch::default();
     for (space, key, value) in entries {
         match value {
-            Some(value) => batch.put(*space, key, value.to_vec()),
+            Some(value) => batch.put(*space, key, value),
             None => batch.remove(*space, key),
         }
     }

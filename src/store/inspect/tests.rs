@@ -126,7 +126,7 @@ fn message(offset: u64) -> Vec<u8> {
 fn change(disk: &mut SimulatedDisk, space: StoreKeyspace, key: &[u8], value: Option<&[u8]>) {
     let mut batch = Batch::default();
     match value {
-        Some(value) => batch.put(space, key, value.to_vec()),
+        Some(value) => batch.put(space, key, value),
         None => batch.remove(space, key),
     }
     disk.commit(&mut batch, SyncMode::Now).unwrap();

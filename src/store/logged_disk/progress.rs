@@ -16,3 +16,10 @@ pub struct Progress {
     /// When something was applied last.
     pub applied_at_ms: u64,
 }
+
+impl Progress {
+    /// Whether a checkpoint would have something.
+    pub fn wants_checkpoint(&self) -> bool {
+        self.checkpoint < self.applied && !self.makes_checkpoint
+    }
+}

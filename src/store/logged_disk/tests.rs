@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::super::disk::{KeyChange, TakenChange};
+use super::super::disk::KeyChange;
 use super::super::key;
 use super::super::log_activity::{LogBacklog, LogWrites};
 use super::super::simulated::{Crash, DiskFaultProfile, SimulatedDisk};
@@ -131,7 +131,7 @@ impl SimulatedFollower {
 
     fn apply_now(&mut self, changes: &Batch, sequence: u64) -> Result<(), DiskError> {
         let mut batch = changes.clone();
-        batch.put(StoreKeyspace::Meta, APPLIED, sequence.to_be_bytes().to_vec());
+        batch.put(StoreKeyspace::Meta, APPLIED, sequence.to_be_bytes());
         self.disk.commit(&mut batch, SyncMode::Later)
     }
 }
@@ -188,23 +188,12 @@ struct Model {
     /// What is sure.
     sure: Batch,
     /// Batches behind it, in order, and how many of them were answered.
-    behind: Vec<Vec<TakenChange>>,
+    behind: Vec<Batch>,
     answered: usize,
 }
 
-fn taken(batch: &Batch) -> Vec<TakenChange> {
-    batch.clone().drain().collect()
-}
-
-fn as_batch(changes: &[TakenChange]) -> Batch {
-    let mut batch = Batch::default();
-    for (space, key, value) in changes {
-        match value {
-            Some(value) => batch.put(*space, key, value.to_vec()),
-            None => batch.remove(*space, key),
-        }
-    }
-    batch
+fn absorb_all(batch: &mut Batch, other: &Batch) {
+    StoreKeyspace::ALL.into_iter().for_each(|space| batch.absorb(space, other));
 }
 
 type Content = Vec<(StoreKeyspace, Vec<u8>, Vec<u8>)>;
@@ -236,7 +225,7 @@ impl Model {
             found.find(|(of, name, _)| *of == space && **name == *key)
         });
         match newest {
-            Some((_, _, value)) => value.as_deref().map(<[u8]>::to_vec),
+            Some((_, _, value)) => value.map(<[u8]>::to_vec),
             None => match self.sure.change_of(space, key) {
                 KeyChange::Put(value) => Some(value.to_vec()),
                 KeyChange::None | KeyChange::Remove => None,
@@ -259,7 +248,7 @@ impl Model {
     /// So many of the batches behind are sure.
     fn advance(&mut self, count: usize) {
         for changes in self.behind.drain(..count) {
-            self.sure.absorb(&mut as_batch(&changes));
+            absorb_all(&mut self.sure, &changes);
         }
         self.answered = self.answered.saturating_sub(count);
     }
@@ -390,7 +379,7 @@ impl World {
         if batch.is_empty() {
             return;
         }
-        let changes = taken(&batch);
+        let changes = batch.clone();
         let durable = if self.prng.percent(60) { SyncMode::Now } else { SyncMode::Later };
         self.counts.divided += u64::from(12_000 < batch.bytes());
         let removes_channel = batch.removed(StoreKeyspace::Channels).next().is_some();
@@ -407,7 +396,8 @@ impl World {
             }
             (Err(_), _) => {
                 self.counts.failed += 1;
-                assert_eq!(&taken(&batch), self.model.behind.last().unwrap(), "it is as it was");
+                let planned = self.model.behind.last().unwrap();
+                assert!(batch.iter().eq(planned.iter()), "it is as it was");
                 self.reopen();
             }
         }
@@ -473,13 +463,12 @@ impl World {
         assert_eq!(found, expected);
         if self.prng.percent(10) {
             let newest = |model: &mut Model| {
-                let batches: Vec<_> =
-                    model.behind.iter().map(|changes| as_batch(changes)).collect();
+                let batches = model.behind.clone();
                 let mut whole = Batch::default();
                 let sure = model.content();
                 let mut first = Batch::default();
                 sure.into_iter().for_each(|(space, key, value)| first.put(space, &key, value));
-                std::iter::once(first).chain(batches).for_each(|mut one| whole.absorb(&mut one));
+                std::iter::once(first).chain(batches).for_each(|one| absorb_all(&mut whole, &one));
                 Model { sure: whole, ..Model::new() }.content()
             };
             assert_eq!(content(&self.disk), newest(&mut self.model));

@@ -61,9 +61,9 @@ fn put(disk: &mut impl Disk, name: &[u8], value: &[u8]) {
     };
     let room = room(name);
     let mut batch = Batch::default();
-    batch.put(StoreKeyspace::Markers, name, value.to_vec());
+    batch.put(StoreKeyspace::Markers, name, value);
     batch.put(StoreKeyspace::Channels, &key::channel(room), record.put());
-    batch.put(StoreKeyspace::Messages, &key::message(room, 1), value.to_vec());
+    batch.put(StoreKeyspace::Messages, &key::message(room, 1), value);
     disk.commit(&mut batch, SyncMode::Now).unwrap();
 }
 
@@ -193,7 +193,7 @@ fn each_write_of_the_log_is_counted_and_each_that_is_durable_timed() {
     put(&mut disk, b"a", &[7; 3_000]);
     assert_eq!(taken(&mut disk), (2, 3 * page, 2));
     let mut batch = Batch::default();
-    batch.put(StoreKeyspace::Markers, b"b", b"1".to_vec());
+    batch.put(StoreKeyspace::Markers, b"b", b"1");
     disk.commit(&mut batch, SyncMode::Later).unwrap();
     assert_eq!(taken(&mut disk), (1, page, 0));
     disk.sync().unwrap();
@@ -218,7 +218,7 @@ fn old_store(dir: &Path) {
     FjallDisk::make_if_missing(&options(dir)).unwrap();
     let mut disk = FjallDisk::open_existing(&options(dir), BackgroundThreads::One).unwrap();
     let mut batch = Batch::default();
-    batch.put(StoreKeyspace::Meta, key::FORMAT, FORMAT_WITHOUT_LOG.to_be_bytes().to_vec());
+    batch.put(StoreKeyspace::Meta, key::FORMAT, FORMAT_WITHOUT_LOG.to_be_bytes());
     batch.put(StoreKeyspace::Meta, key::NAME_KEY, vec![3; 16]);
     disk.commit(&mut batch, SyncMode::Now).unwrap();
     put(&mut disk, b"a", b"1");

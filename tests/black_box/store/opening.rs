@@ -56,7 +56,7 @@ fn store_with(folder: &TempDir, batches: &[(&[u8], &[u8])]) -> Options {
     let mut disk = store::open(&options).expect("it is empty");
     for (key, value) in batches {
         let mut batch = Batch::default();
-        batch.put(StoreKeyspace::Meta, key, value.to_vec());
+        batch.put(StoreKeyspace::Meta, key, value);
         disk.commit(&mut batch, SyncMode::Now).expect("there is space");
     }
     options

@@ -122,7 +122,7 @@ fn a_key_of_the_small_generator_is_told() {
     let of_seed = Prng::from_seed(77).draw_u128().to_be_bytes();
     let disk = Bench::new().engine.into_disk();
     let mut batch = Batch::default();
-    batch.put(StoreKeyspace::Meta, key::NAME_KEY, of_seed.to_vec());
+    batch.put(StoreKeyspace::Meta, key::NAME_KEY, of_seed);
     let mut disk = disk;
     disk.commit(&mut batch, SyncMode::Now).unwrap();
     let engine = Engine::open(disk, setup()).unwrap();
@@ -141,7 +141,7 @@ fn the_key_of_names_stays_and_a_later_format_is_refused() {
     assert!(!bench.engine.has_weak_name_key());
     let mut disk = bench.engine.into_disk();
     let mut batch = Batch::default();
-    batch.put(StoreKeyspace::Meta, key::FORMAT, (FORMAT + 1).to_be_bytes().to_vec());
+    batch.put(StoreKeyspace::Meta, key::FORMAT, (FORMAT + 1).to_be_bytes());
     disk.commit(&mut batch, SyncMode::Now).unwrap();
     let fault = Engine::open(disk, setup()).unwrap_err();
     assert_eq!(fault, OpenError::Newer { dir: "/nowhere".into(), found: Some(FORMAT + 1) });

@@ -79,7 +79,7 @@ impl Liar {
                     let (room, offset) = key::message_of(key).unwrap();
                     if is_due && 1 < offset {
                         let key = key::message(room, offset - 1);
-                        false_batch.put(space, &key, value.to_vec());
+                        false_batch.put(space, &key, value);
                     }
                     false
                 }
@@ -87,7 +87,7 @@ impl Liar {
             };
             match value {
                 _ if is_lied_about => {}
-                Some(value) => false_batch.put(space, key, value.to_vec()),
+                Some(value) => false_batch.put(space, key, value),
                 None => false_batch.remove(space, key),
             }
         }

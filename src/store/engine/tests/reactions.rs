@@ -230,7 +230,7 @@ fn totals_that_cannot_be_read_keep_no_message() {
     bench.ask(append(ROOM, "few:a", 1));
     bench.reacted(1, 1, Some("a"));
     let mut batch = Batch::default();
-    batch.put(StoreKeyspace::ReactionTotals, &key::message(ROOM, 1), b"?".to_vec());
+    batch.put(StoreKeyspace::ReactionTotals, &key::message(ROOM, 1), b"?");
     bench.engine.disk_mut().commit(&mut batch, SyncMode::Now).unwrap();
     assert_eq!(failure(&bench.ask(react(1, 2, Some("a")))), StoreError::Damaged);
     bench.pass(70_000);
