@@ -230,6 +230,7 @@ impl Scenario {
                 capacity_bytes: u64::MAX,
                 sync_us: pick(&mut prng, &[0, 300, 5_000]),
                 slow_percent: pick(&mut prng, &[0, 2]) as u8,
+                takes_messages: true,
             },
             reserve_bytes: pick(&mut prng, &[0, 500, 4_000]),
             squeezes_per_1_000: if is_sure { pick(&mut prng, &[0, 0, 10]) } else { 0 },

@@ -82,6 +82,10 @@ impl Disk for WatchedDisk {
         self.seen(outcome)
     }
 
+    fn takes_messages(&self) -> bool {
+        self.disk.takes_messages()
+    }
+
     fn sync(&mut self) -> Result<(), DiskError> {
         let outcome = self.disk.sync();
         self.seen(outcome)

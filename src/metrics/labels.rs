@@ -513,6 +513,8 @@ label! {
         Broken = "broken",
         /// What was needed does not match its checksum.
         Damaged = "damaged",
+        /// So much waits to be sorted that no message is taken for now.
+        Overloaded = "overloaded",
     }
 }
 

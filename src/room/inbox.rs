@@ -123,7 +123,8 @@ impl<'r> InboxRoom<'r> {
                 | StoreError::Broken
                 | StoreError::Stale
                 | StoreError::Abandoned
-                | StoreError::Crowded,
+                | StoreError::Crowded
+                | StoreError::Overloaded,
             ) => {
                 known.order.on_failure(request_id);
                 return known.schedule_in(RETRY_MS, cx);

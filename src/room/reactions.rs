@@ -70,7 +70,8 @@ pub(super) fn reacted(
             | StoreError::Stale
             | StoreError::Damaged
             | StoreError::Abandoned
-            | StoreError::Crowded,
+            | StoreError::Crowded
+            | StoreError::Overloaded,
         ) => (RoomReply::Rejected(ErrorCode::Internal), None),
     }
 }

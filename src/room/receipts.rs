@@ -117,6 +117,7 @@ fn failed(failure: StoreError) -> RoomReply {
         | StoreError::Stale
         | StoreError::Damaged
         | StoreError::Abandoned
-        | StoreError::Crowded => RoomReply::Rejected(ErrorCode::Internal),
+        | StoreError::Crowded
+        | StoreError::Overloaded => RoomReply::Rejected(ErrorCode::Internal),
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn on_append_failed(
         let (again_at, code) = match failure {
             // Nothing was written, and what is there may be read at once.
             StoreError::Full | StoreError::Stale => (now, ErrorCode::Internal),
-            StoreError::Crowded => (now, ErrorCode::TooManyRequests),
+            StoreError::Crowded | StoreError::Overloaded => (now, ErrorCode::TooManyRequests),
             StoreError::Broken | StoreError::Damaged | StoreError::Abandoned => {
                 (now.plus_ms(AGAIN_MS), ErrorCode::Internal)
             }
@@ -103,7 +103,7 @@ pub(super) fn on_removal_failed(
 ) {
     if memory.durable().is_some_and(|durable| durable.is_removing(request_id)) {
         let again_ms = match failure {
-            StoreError::Full => 0, // nothing was written
+            StoreError::Full | StoreError::Overloaded => 0, // nothing was written
             StoreError::Broken
             | StoreError::Stale
             | StoreError::Damaged

@@ -288,7 +288,8 @@ impl StoreStatus {
                 | StoreError::Stale
                 | StoreError::Damaged
                 | StoreError::Abandoned
-                | StoreError::Crowded,
+                | StoreError::Crowded
+                | StoreError::Overloaded,
             ) => StoreState::Broken,
         };
         self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
@@ -309,6 +310,11 @@ impl StoreStatus {
             (Counter::StoreRefused(StoreFailure::Stale), counts.stale, published.stale),
             (Counter::StoreRefused(StoreFailure::Broken), counts.broken, published.broken),
             (Counter::StoreRefused(StoreFailure::Damaged), counts.damaged, published.damaged),
+            (
+                Counter::StoreRefused(StoreFailure::Overloaded),
+                counts.overloaded,
+                published.overloaded,
+            ),
             (Counter::StoreReopened, counts.reopened, published.reopened),
             (Counter::StoreExpired, counts.expired, published.expired),
             (
@@ -329,6 +335,7 @@ impl StoreStatus {
             (StoreFailure::Stale, counts.stale, published.stale),
             (StoreFailure::Broken, counts.broken, published.broken),
             (StoreFailure::Damaged, counts.damaged, published.damaged),
+            (StoreFailure::Overloaded, counts.overloaded, published.overloaded),
         ] {
             // One of a turn says it for all.
             if before < now {

@@ -150,6 +150,10 @@ pub trait Disk {
     /// it was, and nothing more is written before `reopen` succeeds; reading may go on.
     fn commit(&mut self, batch: &mut Batch, durable: SyncMode) -> Result<(), DiskError>;
 
+    /// Whether messages may be written: not while so much of what was committed waits behind it
+    /// that a commit would soon wait, too.
+    fn takes_messages(&self) -> bool;
+
     /// Returns when all that was committed is on the disk.
     fn sync(&mut self) -> Result<(), DiskError>;
 
@@ -198,6 +202,10 @@ impl<D: Disk + ?Sized> Disk for Box<D> {
 
     fn commit(&mut self, batch: &mut Batch, durable: SyncMode) -> Result<(), DiskError> {
         (**self).commit(batch, durable)
+    }
+
+    fn takes_messages(&self) -> bool {
+        (**self).takes_messages()
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {

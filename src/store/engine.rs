@@ -417,13 +417,18 @@ impl<D: Disk> Engine<D> {
         plan.answers.push((from, StoreReply { request_id, outcome }));
     }
 
-    /// Retractions work on a full disk: they are small, and there is one for each message at most.
+    /// Retractions work on a full disk, and on a busy one: they are small, and there is one for each
+    /// message at most.
     fn may_append(
         &self,
         from: ShardId,
         write_epoch: WriteEpoch,
         append: &Append,
     ) -> Result<(), StoreError> {
+        // All of them until it is over, and not only the first one of a room.
+        if !append.takes_back() && !self.channels.staged().disk().takes_messages() {
+            return Err(StoreError::Overloaded);
+        }
         self.gate.admits(from, write_epoch)?;
         if !append.takes_back() && self.is_full() { Err(StoreError::Full) } else { Ok(()) }
     }

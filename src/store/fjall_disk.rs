@@ -492,6 +492,10 @@ impl Disk for FjallDisk {
         self.handles()?.write(batch, None, Some(mode))
     }
 
+    fn takes_messages(&self) -> bool {
+        true
+    }
+
     fn sync(&mut self) -> Result<(), DiskError> {
         self.handles()?.db.persist(PersistMode::SyncData).map_err(unwritten)
     }

@@ -49,7 +49,7 @@ use super::messages::ReadOrder;
 use activity_counts::ActivityCounts;
 use clock::LogClock;
 use layers::{ActiveLayer, FrozenLayer};
-use progress::Progress;
+use progress::{Overload, Progress};
 use reading::record;
 
 pub use port::LogPort;
@@ -79,6 +79,7 @@ pub struct LoggedDisk<P, F, R> {
     counts: ActivityCounts,
     /// Behind which key it is to be looked which removed channels need not be known any more.
     void_behind: Option<Vec<u8>>,
+    overload: Overload,
     /// A failure since the last `reopen`.
     failure: Option<DiskError>,
     /// Memory of batches that is used again.
@@ -125,6 +126,7 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
             progress: Progress::default(),
             counts: ActivityCounts::default(),
             void_behind: None,
+            overload: Overload::None,
             failure: None,
             spare: Vec::new(),
             commands: Vec::new(),
@@ -227,7 +229,8 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
     /// Waits until what is not applied or not sorted has room for another commit.
     fn wait_for_readers(&mut self) -> Result<(), DiskError> {
         self.wait_for_follower()?;
-        while self.setup.limits.unsorted_bytes_max < self.messages.unsorted_log_bytes() {
+        let LoggedLimits { unsorted_bytes_max, .. } = self.setup.limits;
+        while unsorted_bytes_max + unsorted_bytes_max / 4 < self.messages.unsorted_log_bytes() {
             self.works()?;
             if !self.messages.is_sorting() {
                 self.sync()?;
@@ -259,11 +262,6 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
         self.works()
     }
 
-    fn unapplied_bytes(&self) -> usize {
-        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.log_bytes);
-        self.active.log_bytes + frozen
-    }
-
     fn works(&self) -> Result<(), DiskError> {
         match self.failure {
             Some(failure) => Err(failure),
@@ -287,6 +285,8 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
         while let Some(event) = self.messages.poll() {
             self.on_runs(event);
         }
+        let max = self.setup.limits.unsorted_bytes_max;
+        self.overload = self.overload.next(self.messages.unsorted_log_bytes(), max);
     }
 
     fn on_log(&mut self, event: LogEvent) {
@@ -509,6 +509,10 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> Disk for LoggedDisk<P, F, R> {
         self.spare.extend(parts.into_iter().map(LogBatch::into_bytes));
         self.spare.truncate(SPARE_BATCHES);
         self.absorb(batch, last.sequence, log_bytes)
+    }
+
+    fn takes_messages(&self) -> bool {
+        self.overload == Overload::None
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {

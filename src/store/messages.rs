@@ -461,6 +461,9 @@ pub enum StoreError {
     /// So much waits for the other one of a conversation that no more may; nothing was
     /// written, and nothing of what was given in that channel behind it.
     Crowded,
+    /// So much of what was written waits to be sorted that no message is taken for now; nothing
+    /// was written.
+    Overloaded,
 }
 
 const fn crosses_threads<T: Send + 'static>() {}

@@ -33,6 +33,8 @@ pub struct DiskFaultProfile {
     pub sync_us: u64,
     /// A sync takes a hundred times as long.
     pub slow_percent: u8,
+    /// Whether what waits behind it leaves room for messages.
+    pub takes_messages: bool,
 }
 
 impl DiskFaultProfile {
@@ -44,6 +46,7 @@ impl DiskFaultProfile {
         capacity_bytes: u64::MAX,
         sync_us: 0,
         slow_percent: 0,
+        takes_messages: true,
     };
 }
 
@@ -231,6 +234,10 @@ impl Disk for SimulatedDisk {
             }
         }
         Ok(())
+    }
+
+    fn takes_messages(&self) -> bool {
+        self.fault_profile.takes_messages
     }
 
     fn sync(&mut self) -> Result<(), DiskError> {

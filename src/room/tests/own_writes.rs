@@ -193,6 +193,30 @@ fn a_retraction_that_cannot_be_read_is_nobodys_fault() {
     assert_eq!(texts(world.answer(own))[0], "1");
 }
 
+/// Nothing of it is written: it may be tried again at once, and gets the offset.
+#[test]
+fn what_a_late_store_refuses_is_to_be_tried_again_later() {
+    let mut world = asleep();
+    let said = [publish("2", None), publish("3", None)].map(|op| world.begin(HOME, 7, ROOM, op));
+    let own = world.begin(HOME, 7, ROOM, all_of(ReadOrder::OldestFirst));
+    for request in std::mem::take(world.out.requests()) {
+        let outcome = StoreResult::Failed(StoreError::Overloaded);
+        let reply = StoreReply { request_id: request.request_id, outcome };
+        world.rooms.on_reply(world.now, reply, &mut world.out);
+    }
+    for asked in said.into_iter().chain([own]) {
+        check_refused(&world.answer(asked).unwrap(), ErrorCode::TooManyRequests);
+    }
+    world.asleep = false;
+    world.settle();
+    let again = world.begin(HOME, 7, ROOM, publish("4", None));
+    world.settle();
+    assert!(matches!(world.answer(again), Some(RoomReply::Published(_))));
+    let own = world.begin(HOME, 7, ROOM, all_of(ReadOrder::OldestFirst));
+    world.settle();
+    assert_eq!(found(world.answer(own)), [(1, "1".to_owned()), (2, "4".to_owned())]);
+}
+
 /// The first one may be refused, and then the next one must not be kept either: it would
 /// begin the stream behind a hole.
 #[test]

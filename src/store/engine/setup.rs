@@ -64,6 +64,8 @@ pub struct StoreCounts {
     pub appended_bytes: u64,
     /// Requests that were refused because there is no space.
     pub full: u64,
+    /// Appends that were refused because too much waits to be sorted.
+    pub overloaded: u64,
     /// Appends that were refused because an earlier one was.
     pub stale: u64,
     /// Requests that failed with the disk.
@@ -88,6 +90,7 @@ impl StoreCounts {
             StoreError::Stale => StoreCounts { stale: self.stale + 1, ..self },
             StoreError::Broken => StoreCounts { broken: self.broken + 1, ..self },
             StoreError::Damaged => StoreCounts { damaged: self.damaged + 1, ..self },
+            StoreError::Overloaded => StoreCounts { overloaded: self.overloaded + 1, ..self },
             StoreError::Abandoned | StoreError::Crowded => self,
         }
     }

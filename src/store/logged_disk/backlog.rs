@@ -9,6 +9,12 @@ use super::{LogPort, LoggedDisk};
 use crate::log::LogPosition;
 
 impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
+    /// Bytes of the log that the follower does not have.
+    pub(super) fn unapplied_bytes(&self) -> usize {
+        let frozen = self.frozen.as_ref().map_or(0, |frozen| frozen.log_bytes);
+        self.active.log_bytes + frozen
+    }
+
     /// How far the follower is behind.
     pub(super) fn backlog(&self) -> LogBacklog {
         let frozen = self.frozen.as_ref();

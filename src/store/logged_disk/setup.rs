@@ -15,7 +15,8 @@ pub struct LoggedLimits {
     pub unapplied_bytes_max: usize,
     /// What is applied since the last checkpoint: at that, the next one is made.
     pub checkpoint_bytes: usize,
-    /// What stands in no run: at that, commits wait.
+    /// What stands in no run: at that, no messages are taken until a quarter of it is sorted, and a
+    /// quarter beyond it commits wait.
     pub unsorted_bytes_max: usize,
     /// What a layer of messages takes in the log: at that, it becomes a run.
     pub layer_log_bytes: usize,

@@ -6,6 +6,7 @@
 //! `LOGGED_WORLDS=20000 cargo test --release --lib store::logged_disk` runs more of them.
 
 mod changes;
+mod overload;
 mod runs;
 
 use std::collections::VecDeque;

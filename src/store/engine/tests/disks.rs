@@ -39,6 +39,29 @@ fn a_failed_batch_is_answered_as_failed_and_the_disk_is_read_again() {
 }
 
 #[test]
+fn where_too_much_waits_behind_the_disk_messages_are_refused_and_the_rest_goes_on() {
+    let mut bench = Bench::new();
+    bench.said(1..=3);
+    let late = DiskFaultProfile { takes_messages: false, ..DiskFaultProfile::CALM };
+    bench.set_fault_profile(late);
+    bench.give(append(ROOM, "room:a", 4));
+    bench.give(append(RoomId(8), "room:b", 1));
+    bench.give(append(ROOM, "room:a", 5));
+    for answer in bench.answers() {
+        assert_eq!(failure(&answer), StoreError::Overloaded, "each is told the same");
+    }
+    assert!(matches!(bench.mark(MarkerPosition::Read(3)), StoreResult::MarkerAdvanced { .. }));
+    assert_eq!(bench.history(ROOM, 0, 9), [1, 2, 3]);
+    assert_eq!(bench.engine.takes_messages(), Ok(()), "it is over soon");
+    assert_eq!(bench.engine.counts().overloaded, 3);
+    bench.set_fault_profile(DiskFaultProfile::CALM);
+    assert_eq!(failure(&bench.say(6)), StoreError::Stale, "there is a hole before it");
+    bench.write_epoch.0 += 1;
+    bench.said(4..=5);
+    assert_eq!(bench.history(ROOM, 0, 9), [1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn without_space_messages_are_refused_and_the_rest_goes_on() {
     let mut bench = Bench::new();
     bench.said(1..=3);

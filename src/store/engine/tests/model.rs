@@ -121,6 +121,10 @@ impl Disk for Liar {
         }
     }
 
+    fn takes_messages(&self) -> bool {
+        self.disk.takes_messages()
+    }
+
     fn sync(&mut self) -> Result<(), DiskError> {
         if self.lie == Lie::Sync { Ok(()) } else { self.disk.sync() }
     }
@@ -269,16 +273,12 @@ impl World {
             }
             8 => self.bench.give(StoreOp::Read(all(id(room)))),
             _ => {
-                let Some(given) = self.rooms[room as usize].given.filter(|_| is_direct(room))
-                else {
-                    return;
-                };
+                let given = self.rooms[room as usize].given.filter(|_| is_direct(room));
+                let Some(given) = given else { return };
                 let offset = self.prng.below(given + 1);
-                let at_unix_ms = self.bench.now;
-                let cause = DeadLetterCause::Attempts;
-                let new_dead_letter =
-                    NewDeadLetter { inbox: BOB, room: id(room), offset, cause, at_unix_ms };
-                self.bench.give(StoreOp::DeadLetter(new_dead_letter));
+                let (at_unix_ms, cause) = (self.bench.now, DeadLetterCause::Attempts);
+                let new = NewDeadLetter { inbox: BOB, room: id(room), offset, cause, at_unix_ms };
+                self.bench.give(StoreOp::DeadLetter(new));
                 self.asked.insert(self.bench.request_id, Asked::DeadLetter { room, offset });
             }
         }

@@ -20,6 +20,7 @@ pub struct SimulatedRuns {
     under_way: Option<Arc<MessageLayer>>,
     has_failed: bool,
     fails: u64,
+    is_late: bool,
     prng: Prng,
 }
 
@@ -32,8 +33,14 @@ impl SimulatedRuns {
             under_way: None,
             has_failed: false,
             fails: 0,
+            is_late: false,
             prng: Prng::from_seed(seed),
         }
+    }
+
+    /// Whether nothing is over before somebody waits for it.
+    pub fn set_late(&mut self, is_late: bool) {
+        self.is_late = is_late;
     }
 
     /// So many of a hundred fail from now on.
@@ -143,7 +150,7 @@ impl MessageRuns for SimulatedRuns {
     fn dispose(&mut self, _layer: Arc<MessageLayer>) {}
 
     fn poll(&mut self) -> Option<RunsEvent> {
-        if self.prng.percent(20) { self.finish_one() } else { None }
+        if !self.is_late && self.prng.percent(20) { self.finish_one() } else { None }
     }
 
     fn wait(&mut self) -> Option<RunsEvent> {
