@@ -5,7 +5,11 @@
 //!
 //! Deliberately absent: what is good and what is lost. `store::Inspection` knows.
 
+mod line;
+mod load;
 mod show;
+
+use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
 
@@ -17,9 +21,10 @@ use super::{Base, FAILED, OK};
 use crate::clock::unix_ms;
 use crate::console::AuditAction;
 use crate::store::{
-    BackgroundThreads, CheckFinding, DeadLetterFilter, Disk, DiskError, DumpError, Inspection,
-    OpenError, Options,
+    BackgroundThreads, CheckFinding, DeadLetterFilter, Disk, DiskError, DumpError, GivenReaction,
+    Inspection, OpenError, Options,
 };
+use crate::wire::Publication;
 use show::{ObjectWriter, OutputForm};
 
 /// What to do with which store.
@@ -46,6 +51,8 @@ enum Command {
         #[arg(long, default_value = "", hide_default_value = true)]
         tenant: String,
     },
+    /// Put messages into a channel, from lines as `dump --json` prints them. Nobody is told.
+    Load(load::LoadArguments),
     /// Direct messages that were given up.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -123,6 +130,10 @@ impl StoreArguments {
     /// What it changes; none where it looks only.
     pub(super) fn act(&self) -> Option<CommandAct> {
         let (action, selection) = match &self.command {
+            Command::Load(load) => {
+                let target = show::channel(&load.tenant, &load.channel);
+                return Some(CommandAct { action: AuditAction::MessagesLoaded, target });
+            }
             Command::DeadLetters(DeadLetters::Requeue { selection, .. }) => {
                 (AuditAction::DeadLettersRequeued, selection)
             }
@@ -153,6 +164,7 @@ pub(super) fn run(arguments: StoreArguments) -> u8 {
         Command::Dump { place, channel, tenant } => {
             place.look(|inspection, view| dump(inspection, view, &tenant, &channel))
         }
+        Command::Load(arguments) => load::run(arguments),
         Command::DeadLetters(DeadLetters::List { place, selection }) => {
             let which = DeadLetterFilter::from(selection);
             place.look(|inspection, view| list(inspection, view, &which))
@@ -221,12 +233,16 @@ impl Place {
         }
     }
 
+    fn form(&self) -> OutputForm {
+        if self.json { OutputForm::Json } else { OutputForm::Text }
+    }
+
     fn open(self, open: OpenStore) -> Result<(Store, View), u8> {
+        let form = self.form();
         let dir = self.store_dir.map(|dir| ("store.dir", dir));
         let inputs = Inputs { base: self.base, flags: dir.into_iter().collect() };
         let options = inputs.resolve().map_err(|refusal| refusal.tell())?.store;
         let inspection = open(&options).map_err(|fault| refuse(&fault))?;
-        let form = if self.json { OutputForm::Json } else { OutputForm::Text };
         Ok((inspection, View { options, form, lines: OutputLines::begin() }))
     }
 }
@@ -241,14 +257,7 @@ impl View {
 
     /// The store was open, and then the disk said no.
     fn refuse(&self, fault: DiskError) -> u8 {
-        let dir = self.options.dir.clone();
-        refuse(&match fault {
-            DiskError::Full => OpenError::NoSpace(dir),
-            DiskError::Broken => OpenError::System { dir, what: "a read or a write failed".into() },
-            DiskError::Damaged => {
-                OpenError::Damaged { dir, what: "what is needed cannot be read".into() }
-            }
-        })
+        refuse(&disk_fault(self.options.dir.clone(), fault))
     }
 
     /// The exit code of a store in which something is lost.
@@ -293,7 +302,10 @@ fn stats(inspection: &Store, view: &mut View) -> u8 {
 
 fn dump(inspection: &Store, view: &mut View, tenant: &str, channel: &str) -> u8 {
     let (form, lines) = (view.form, &mut view.lines);
-    match inspection.dump(tenant, channel, &mut |message| lines.line(&form.message(message))) {
+    let mut show = |message: &Publication, reactions: &[GivenReaction]| {
+        lines.line(&form.message(message, reactions));
+    };
+    match inspection.dump(tenant, channel, &mut show) {
         Ok(losses) if losses.is_empty() => OK,
         Ok(losses) => {
             for (first, last, loss) in losses {
@@ -318,6 +330,17 @@ fn list(inspection: &Store, view: &mut View, which: &DeadLetterFilter) -> u8 {
     {
         Ok(_) => OK,
         Err(fault) => view.refuse(fault),
+    }
+}
+
+/// A store was open, and then the disk said no.
+fn disk_fault(dir: PathBuf, fault: DiskError) -> OpenError {
+    match fault {
+        DiskError::Full => OpenError::NoSpace(dir),
+        DiskError::Broken => OpenError::System { dir, what: "a read or a write failed".into() },
+        DiskError::Damaged => {
+            OpenError::Damaged { dir, what: "what is needed cannot be read".into() }
+        }
     }
 }
 

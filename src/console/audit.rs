@@ -62,6 +62,8 @@ pub enum AuditAction {
     DeadLettersRequeued,
     /// Direct messages that were given up are forgotten.
     DeadLettersDropped,
+    /// Messages were put into a channel, while the store was at rest.
+    MessagesLoaded,
     /// A key or a token was made, or a user's token was signed.
     CredentialMade,
     /// Alerts are kept quiet for a while.
@@ -105,6 +107,7 @@ impl AuditAction {
             AuditAction::PrefixReleased => "prefix.released",
             AuditAction::DeadLettersRequeued => "dead_letters.requeued",
             AuditAction::DeadLettersDropped => "dead_letters.dropped",
+            AuditAction::MessagesLoaded => "messages.loaded",
             AuditAction::CredentialMade => "credential.made",
             AuditAction::SilenceBegun => "silence.begun",
             AuditAction::SilenceEnded => "silence.ended",
@@ -139,6 +142,7 @@ impl AuditAction {
             | AuditAction::PrefixReleased
             | AuditAction::DeadLettersRequeued
             | AuditAction::DeadLettersDropped
+            | AuditAction::MessagesLoaded
             | AuditAction::CredentialMade
             | AuditAction::SilenceBegun
             | AuditAction::SilenceEnded

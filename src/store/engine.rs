@@ -56,7 +56,7 @@ use writes::append::{self, QuotaState, Written};
 use writes::markers::{self, Cleared, MarkerWrite};
 use writes::{dead_letters, history_removal, pending, reaction, roster};
 
-pub(super) use boot::{format, name_key};
+pub(super) use boot::{format, name_key, open_at_rest};
 pub use dead_letter_scan::DeadLetterTotals;
 pub(super) use heads::new_epoch;
 pub use setup::{EngineSetup, StoreCounts, TurnResult};

@@ -10,6 +10,7 @@
 
 mod channel_walk;
 mod dead_letters;
+mod dump;
 mod reactions;
 
 #[cfg(test)]
@@ -20,7 +21,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::base::RoomId;
-use crate::wire::Publication;
 
 use super::disk::{Capacity, Disk, DiskError, KeyRange, StoreKeyspace};
 use super::fjall_disk::{BackgroundThreads, FjallDisk};
@@ -32,6 +32,7 @@ use super::{OpenError, Options, engine, key};
 
 pub(super) use channel_walk::{ChannelWalk, walk_channel};
 pub use dead_letters::{DeadLetter, DeadLetterFilter};
+pub use dump::{DumpError, GivenReaction};
 
 /// A store that nobody else has open.
 #[derive(Debug)]
@@ -120,15 +121,6 @@ pub struct CheckTotals {
     pub messages_count: u64,
     /// Findings.
     pub findings_count: u64,
-}
-
-/// Why a channel is not shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DumpError {
-    /// There is none of that name.
-    Unknown,
-    /// The disk says no.
-    Disk(DiskError),
 }
 
 impl fmt::Display for CheckFinding {
@@ -282,23 +274,6 @@ impl<D: Disk> Inspection<D> {
             }
         }
         Ok(stats)
-    }
-
-    /// Shows the messages of a channel, oldest first, and returns what is lost
-    /// between them.
-    pub fn dump(
-        &self,
-        tenant: &str,
-        channel: &str,
-        on_message: &mut dyn FnMut(&Publication),
-    ) -> Result<Vec<(u64, u64, LossKind)>, DumpError> {
-        let channels = self.channels(&mut |_| {}).map_err(DumpError::Disk)?;
-        let is_it =
-            |record: &ChannelRecord| &*record.tenant == tenant && &*record.channel == channel;
-        let found = channels.iter().find(|(_, record)| is_it(record));
-        let (room, record) = found.ok_or(DumpError::Unknown)?;
-        let walk = walk_channel(&self.disk, *room, record, on_message).map_err(DumpError::Disk)?;
-        Ok(walk.losses().to_vec())
     }
 
     pub(super) fn disk(&self) -> &D {

@@ -68,6 +68,11 @@ pub fn all_void_messages() -> KeyRange {
     KeyRange { first: void_messages(RoomId(0)), last: void_messages(RoomId(u128::MAX)) }
 }
 
+/// The key of how far the lines of an input are loaded into a channel, in `Meta`.
+pub fn load_position(room: RoomId) -> Vec<u8> {
+    [b"load", &channel(room)[..]].concat()
+}
+
 /// The key of a channel's record.
 pub fn channel(room: RoomId) -> [u8; ROOM_BYTES] {
     { room.0 }.to_be_bytes()

@@ -20,6 +20,8 @@ mod follower;
 mod inspect;
 mod key;
 mod layered_messages;
+mod load_position;
+mod loading;
 mod log_activity;
 mod log_port;
 mod log_reading;
@@ -47,8 +49,13 @@ pub use engine::{DeadLetterTotals, Engine, EngineSetup, StoreCounts, TurnResult}
 pub use fault::OpenError;
 pub use fjall_disk::{BackgroundThreads, DatabaseMessages, FjallDisk, FjallFollower};
 pub use inspect::{
-    CheckFinding, CheckTotals, DeadLetter, DeadLetterFilter, DumpError, Inspection, LossKind,
-    StoreStats,
+    CheckFinding, CheckTotals, DeadLetter, DeadLetterFilter, DumpError, GivenReaction, Inspection,
+    LossKind, StoreStats,
+};
+pub use load_position::LoadPosition;
+pub use loading::{
+    ChannelLoader, GapRule, LoadMessageError, LoadTarget, LoadedMessage, LoadedReaction,
+    StoreLoader,
 };
 pub use log_activity::{LogActivity, LogBacklog, LogWrites, SegmentCounts};
 pub use log_port::LogFilesPort;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use crate::base::{ClientId, RoomId, Trace, TraceId};
 use crate::wire::{ClientInfo, Epoch, Payload, Publication, trace_of};
 
+use super::load_position::LoadPosition;
 use super::messages::{DeadLetterCause, KnownId, ReadMarkers};
 
 mod fields;
@@ -353,6 +354,22 @@ impl BootRecord {
         from.end()?;
         Ok(BootRecord { boot_id, losses_count })
     }
+}
+
+/// The bytes of how far an input is loaded.
+pub fn put_load_position(position: &LoadPosition) -> Vec<u8> {
+    let mut to = vec![VERSION];
+    put_number(&mut to, position.lines_count);
+    to.extend(position.digest);
+    to
+}
+
+/// How far an input is loaded, of these bytes.
+pub fn take_load_position(bytes: &[u8]) -> Result<LoadPosition, DecodeError> {
+    let mut from = RecordFields::versioned(bytes, VERSION)?;
+    let (lines_count, digest) = (from.number()?, from.array()?);
+    from.end()?;
+    Ok(LoadPosition { lines_count, digest })
 }
 
 /// The bytes of a user's read markers.

@@ -100,7 +100,7 @@ const ORDERS: &[(&str, &str)] = &[
     ),
     (
         "store",
-        "fault change messages options log_activity value_arena disk key record engine simulated changes_log follower \
+        "fault change messages options log_activity value_arena disk key load_position record engine loading simulated changes_log follower \
          message_layer message_runs layered_messages logged_disk log_reading log_sizes log_port fjall_disk sorted_runs \
          store_messages conversion store_disk inspect salvage opening",
     ),

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use crate::cli::text::{date, json_line, plain};
 use crate::store::{
-    CheckFinding, CheckTotals, DeadLetter, KeptElsewhere, LogFinding, LossKind, StoreKeyspace,
-    StoreStats,
+    CheckFinding, CheckTotals, DeadLetter, GivenReaction, KeptElsewhere, LogFinding, LossKind,
+    StoreKeyspace, StoreStats,
 };
 use crate::wire::{Payload, Publication};
 
@@ -120,10 +120,17 @@ impl OutputForm {
         }
     }
 
-    pub(super) fn message(self, message: &Publication) -> String {
+    /// With who reacted to it, for programs.
+    pub(super) fn message(self, message: &Publication, reactions: &[GivenReaction]) -> String {
         match self {
             OutputForm::Text => format!("{}  {}", message.offset, said(message)),
-            OutputForm::Json => put_message(ObjectWriter::new(), message).end(),
+            OutputForm::Json => {
+                let object = put_message(ObjectWriter::new(), message);
+                match reactions {
+                    [] => object.end(),
+                    reactions => object.raw("reactions", &reaction_list(reactions)).end(),
+                }
+            }
         }
     }
 
@@ -197,6 +204,13 @@ fn put_message(object: ObjectWriter, message: &Publication) -> ObjectWriter {
         object = object.text("trace_id", &trace.id.to_string());
     }
     object.payload("data", data)
+}
+
+fn reaction_list(reactions: &[GivenReaction]) -> String {
+    let one = |GivenReaction { user, value }: &GivenReaction| {
+        ObjectWriter::new().text("user", user).text("value", value).end()
+    };
+    format!("[{}]", reactions.iter().map(one).collect::<Vec<String>>().join(","))
 }
 
 /// A JSON object in the making.
@@ -287,9 +301,9 @@ mod tests {
     #[track_caller]
     fn check(data: &[u8], is_json: bool, text: &str, json: &str) {
         let message = message(data, is_json);
-        let line = OutputForm::Text.message(&message);
+        let line = OutputForm::Text.message(&message, &[]);
         assert_eq!(line, format!("5  2023-11-14T22:13:20.123Z  a\\u{{1b}}[2J  {text}"));
-        let line = OutputForm::Json.message(&message);
+        let line = OutputForm::Json.message(&message, &[]);
         let head = "{\"offset\":5,\"time_unix_ms\":1700000000123,\"user\":\"a\\u001b[2J\",\
                     \"client\":\"00000000-0000-0000-0000-000000000007\",\
                     \"tags\":{\"id\":\"x\\ny\"},";

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::super::disk::{Batch, Disk, DiskError, StoreKeyspace, SyncMode};
 use super::super::record::BootRecord;
-use super::super::{FORMAT, OpenError, key};
+use super::super::{FORMAT, OpenError, Options, key};
 use super::setup::EngineSetup;
 
 /// What a store remembers of its earlier starts.
@@ -28,16 +28,10 @@ pub(super) struct BootHistory {
 pub(super) fn begin<D: Disk>(disk: &mut D, setup: &EngineSetup) -> Result<BootHistory, OpenError> {
     let dir = &setup.options.dir;
     let fault = |fault: DiskError| open_fault(dir, fault);
-    let name_key = match name_key(disk, dir)? {
-        Some(name_key) => name_key,
-        None => create(disk, setup.new_name_key).map_err(fault)?,
-    };
+    let name_key = name_key_or_new(disk, dir, setup.new_name_key)?;
     // Writes that a killed process left in the kernel are visible from now on.
     disk.sync().map_err(fault)?;
-    let last = match disk.get(StoreKeyspace::Meta, key::BOOT).map_err(fault)? {
-        Some(bytes) => BootRecord::take(&bytes).map_err(|_| fault(DiskError::Damaged))?,
-        None => BootRecord::default(),
-    };
+    let last = last_boot(disk).map_err(fault)?;
     let noted = disk.get(StoreKeyspace::Meta, key::RETENTION_CLOCK).map_err(fault)?;
     let noted = noted.map(|bytes| bytes.try_into().map(u64::from_be_bytes)).transpose();
     let retention_unix_ms = noted.map_err(|_| fault(DiskError::Damaged))?;
@@ -48,6 +42,37 @@ pub(super) fn begin<D: Disk>(disk: &mut D, setup: &EngineSetup) -> Result<BootHi
         put_boot_record(disk, losses_count).map_err(fault)?;
     }
     Ok(BootHistory { name_key, losses_count, retention_unix_ms })
+}
+
+/// The key of names and the losses so far, for whoever writes to a store at rest, and syncs what it
+/// writes; an empty disk gets a new store.
+pub(in super::super) fn open_at_rest<D: Disk>(
+    disk: &mut D,
+    options: &Options,
+    new_name_key: [u8; 16],
+) -> Result<([u8; 16], u32), OpenError> {
+    let dir = &options.dir;
+    let name_key = name_key_or_new(disk, dir, new_name_key)?;
+    let last = last_boot(disk).map_err(|fault| open_fault(dir, fault))?;
+    Ok((name_key, last.losses_count))
+}
+
+fn name_key_or_new<D: Disk>(
+    disk: &mut D,
+    dir: &Path,
+    new_name_key: [u8; 16],
+) -> Result<[u8; 16], OpenError> {
+    match name_key(disk, dir)? {
+        Some(name_key) => Ok(name_key),
+        None => create(disk, new_name_key).map_err(|fault| open_fault(dir, fault)),
+    }
+}
+
+fn last_boot<D: Disk>(disk: &D) -> Result<BootRecord, DiskError> {
+    match disk.get(StoreKeyspace::Meta, key::BOOT)? {
+        Some(bytes) => BootRecord::take(&bytes).map_err(|_| DiskError::Damaged),
+        None => Ok(BootRecord::default()),
+    }
 }
 
 /// Syncs everything that was answered, and records that nothing was lost, and by which time things

@@ -11,6 +11,7 @@ use super::super::{Batch, DiskFaultProfile, Engine, EngineSetup, SimulatedDisk, 
 use super::*;
 use crate::base::{ClientId, ShardId, UserHash};
 use crate::store::log_reading::KeptElsewhere;
+use crate::wire::Publication;
 use crate::wire::{ClientInfo, Epoch, Payload};
 
 const INBOXES: [RoomId; 2] = [RoomId(1), RoomId(2)];
@@ -235,7 +236,7 @@ fn a_channel_is_shown_by_tenant_and_name() {
     let inspection = inspection(&|disk| disk.damage(StoreKeyspace::Messages, &message(3)));
     let mut shown = Vec::new();
     let mut show = |tenant, channel| {
-        inspection.dump(tenant, channel, &mut |message| shown.push(message.offset))
+        inspection.dump(tenant, channel, &mut |message, _| shown.push(message.offset))
     };
     assert_eq!(show("acme", "dm:100"), Ok(vec![(3, 3, LossKind::Damaged)]));
     assert_eq!(show("acme", "dm:102"), Err(DumpError::Unknown));
@@ -455,7 +456,9 @@ fn what_a_damaged_log_still_has_is_told_and_copied() {
     let inspection = Inspection::of(disk, &options).unwrap();
     assert_eq!(inspection.check(&mut |finding| panic!("{finding}")).unwrap().messages_count, 13);
     let mut seen = Vec::new();
-    let mut see = |message: &Publication| seen.push((message.offset, message.data.bytes.clone()));
+    let mut see = |message: &Publication, _: &[GivenReaction]| {
+        seen.push((message.offset, message.data.bytes.clone()))
+    };
     assert_eq!(inspection.dump("acme", "dm:100", &mut see).unwrap(), []);
     let wanted: Vec<_> =
         (8..=10).map(|offset| (offset, format!("message {offset} of 100").into())).collect();

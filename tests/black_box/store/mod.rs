@@ -3,6 +3,7 @@
 
 mod commands;
 mod groups;
+mod load;
 mod opening;
 mod removal;
 mod space;
