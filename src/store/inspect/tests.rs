@@ -470,3 +470,19 @@ fn what_a_damaged_log_still_has_is_told_and_copied() {
         assert_ne!(ChannelRecord::take(&record).unwrap().epoch, Epoch(5));
     }
 }
+
+#[test]
+fn what_a_removed_channel_left_in_an_old_log_hides_nothing_in_a_new_store() {
+    let void = key::void_messages(RoomId(100));
+    let position = key::load_position(RoomId(100));
+    let old = inspection(&|disk| {
+        change(disk, StoreKeyspace::Meta, &void, Some(&1_000_000_u64.to_be_bytes()));
+        change(disk, StoreKeyspace::Meta, &position, Some(b"?"));
+    });
+    let mut new = SimulatedDisk::new(2, DiskFaultProfile::CALM);
+    salvage(&old, &mut new, SuspectedLoss::None, &mut |_| ()).unwrap();
+    let new = Inspection::of(new, &Options::default()).unwrap();
+    assert_eq!(new.disk.get(StoreKeyspace::Meta, &void), Ok(None));
+    assert_eq!(new.disk.get(StoreKeyspace::Meta, &position), Ok(Some(b"?".to_vec())));
+    assert_eq!(new.disk.get(StoreKeyspace::Meta, key::NAME_KEY), Ok(Some(vec![1; 16])));
+}
