@@ -9,20 +9,21 @@ mod line;
 mod load;
 mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Subcommand};
 
 use super::audit::CommandAct;
 use super::inputs::Inputs;
 use super::output::{OutputLines, fail, tell};
+use super::text::plain;
 use super::token::{TimeToLive, time_to_live};
 use super::{Base, FAILED, OK};
 use crate::clock::unix_ms;
 use crate::console::AuditAction;
 use crate::store::{
-    BackgroundThreads, CheckFinding, DeadLetterFilter, Disk, DiskError, DumpError, GivenReaction,
-    Inspection, OpenError, Options,
+    self, BackgroundThreads, CheckFinding, DeadLetterFilter, Disk, DiskError, DumpError,
+    GivenReaction, Inspection, LogFinding, OpenError, Options,
 };
 use crate::wire::Publication;
 use show::{ObjectWriter, OutputForm};
@@ -53,6 +54,15 @@ enum Command {
     },
     /// Put messages into a channel, from lines as `dump --json` prints them. Nobody is told.
     Load(load::LoadArguments),
+    /// Copy what can be read of a damaged store into a new one, and name what is missing. The
+    /// damaged one stays as it is.
+    Salvage {
+        #[command(flatten)]
+        place: Place,
+        /// An empty directory for the new store.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
     /// Direct messages that were given up.
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -143,7 +153,8 @@ impl StoreArguments {
             Command::DeadLetters(DeadLetters::List { .. })
             | Command::Check(_)
             | Command::Stats(_)
-            | Command::Dump { .. } => return None,
+            | Command::Dump { .. }
+            | Command::Salvage { .. } => return None,
         };
         let Selection { channel, tenant, offset } = selection;
         let channel = channel.as_deref().map(|channel| show::channel(tenant, channel));
@@ -165,6 +176,7 @@ pub(super) fn run(arguments: StoreArguments) -> u8 {
             place.look(|inspection, view| dump(inspection, view, &tenant, &channel))
         }
         Command::Load(arguments) => load::run(arguments),
+        Command::Salvage { place, to } => place.salvage(&to),
         Command::DeadLetters(DeadLetters::List { place, selection }) => {
             let which = DeadLetterFilter::from(selection);
             place.look(|inspection, view| list(inspection, view, &which))
@@ -199,9 +211,20 @@ type Store = Inspection<Box<dyn Disk>>;
 type OpenStore = fn(&Options) -> Result<Store, OpenError>;
 
 impl Place {
-    /// Opens the store as it is and shows something of it.
+    /// Opens what can be read of the store as it is, shows something of it, and says what is wrong
+    /// with its log and its runs.
     fn look(self, show: impl FnOnce(&Store, &mut View) -> u8) -> u8 {
-        self.show(|options| Inspection::open(options, BackgroundThreads::None), show)
+        self.show(Inspection::open_to_check, |inspection, view| {
+            let code = show(inspection, view);
+            let findings = inspection.log_findings();
+            for finding in findings {
+                tell(&plain(&CheckFinding::Log(finding.clone()).to_string()));
+            }
+            match code {
+                OK if findings.iter().any(LogFinding::is_loss) => view.damaged(),
+                code => code,
+            }
+        })
     }
 
     fn show(self, open: OpenStore, show: impl FnOnce(&Store, &mut View) -> u8) -> u8 {
@@ -233,15 +256,43 @@ impl Place {
         }
     }
 
+    /// Copies what can be read into another directory, and says what is missing.
+    fn salvage(self, to: &Path) -> u8 {
+        let form = self.form();
+        let options = match self.options() {
+            Ok(options) => options,
+            Err(code) => return code,
+        };
+        let mut lines = OutputLines::begin();
+        let salvaged = store::salvage_to(&options, to, &mut |finding: CheckFinding| {
+            lines.line(&form.finding(&finding));
+        });
+        let salvaged = match salvaged {
+            Ok(salvaged) => salvaged,
+            Err(fault) => {
+                lines.end();
+                return refuse(&fault);
+            }
+        };
+        lines.line(&form.salvaged(salvaged));
+        let view = View { options, form, lines };
+        let code = if salvaged.findings_count == 0 { OK } else { view.damaged() };
+        view.end(code)
+    }
+
     fn form(&self) -> OutputForm {
         if self.json { OutputForm::Json } else { OutputForm::Text }
     }
 
-    fn open(self, open: OpenStore) -> Result<(Store, View), u8> {
-        let form = self.form();
+    fn options(self) -> Result<Options, u8> {
         let dir = self.store_dir.map(|dir| ("store.dir", dir));
         let inputs = Inputs { base: self.base, flags: dir.into_iter().collect() };
-        let options = inputs.resolve().map_err(|refusal| refusal.tell())?.store;
+        Ok(inputs.resolve().map_err(|refusal| refusal.tell())?.store)
+    }
+
+    fn open(self, open: OpenStore) -> Result<(Store, View), u8> {
+        let form = self.form();
+        let options = self.options()?;
         let inspection = open(&options).map_err(|fault| refuse(&fault))?;
         Ok((inspection, View { options, form, lines: OutputLines::begin() }))
     }

@@ -28,6 +28,13 @@ pub enum OpenError {
         /// What does not match, as far as it is known.
         what: String,
     },
+    /// It is damaged so that nothing of it can be read.
+    Unreadable {
+        /// Its directory.
+        dir: PathBuf,
+        /// What does not match.
+        what: String,
+    },
     /// There is no space even to open it.
     NoSpace(PathBuf),
     /// Its messages are to be sorted, once, and that takes more space than there is.
@@ -49,6 +56,22 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The same for whoever has tried to read what is left.
+    pub(super) fn of_what_is_left(self) -> OpenError {
+        match self {
+            OpenError::Damaged { dir, what } => OpenError::Unreadable { dir, what },
+            OpenError::Missing(_)
+            | OpenError::NotADirectory(_)
+            | OpenError::ReadOnly(_)
+            | OpenError::Locked(_)
+            | OpenError::Newer { .. }
+            | OpenError::Unreadable { .. }
+            | OpenError::NoSpace(_)
+            | OpenError::ConversionSpace { .. }
+            | OpenError::System { .. } => self,
+        }
+    }
+
     /// The exit code of a process that ends for this reason.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -58,7 +81,7 @@ impl OpenError {
             OpenError::NoSpace(_) | OpenError::ConversionSpace { .. } => 13,
             OpenError::Locked(_) => 14,
             OpenError::Newer { .. } => 15,
-            OpenError::Damaged { .. } => 16,
+            OpenError::Damaged { .. } | OpenError::Unreadable { .. } => 16,
             OpenError::System { .. } => 17,
         }
     }
@@ -101,6 +124,12 @@ impl fmt::Display for OpenError {
                 f,
                 "the store in {} is damaged: {what}; `rookery store check` tells what can be read, \
                  and the server starts without the rest only when it is told to",
+                dir.display()
+            ),
+            OpenError::Unreadable { dir, what } => write!(
+                f,
+                "the store in {} is damaged where all of it hangs on: {what}; nothing of it can be \
+                 read, so put a backup in place",
                 dir.display()
             ),
             OpenError::NoSpace(dir) => {

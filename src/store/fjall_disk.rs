@@ -151,6 +151,12 @@ impl FjallDisk {
         Ok(())
     }
 
+    /// Refuses a directory for a new store that has anything in it.
+    pub(super) fn check_empty(dir: &Path) -> Result<(), OpenError> {
+        layout::check_dir(dir)?;
+        layout::check_empty(dir)
+    }
+
     /// Whether somebody met damage there before.
     pub(super) fn damage_was_met(dir: &Path) -> bool {
         layout::damage_was_met(dir)

@@ -193,8 +193,10 @@ impl Inspection<Box<dyn Disk>> {
         if !FjallDisk::has_log(&options.dir)? {
             return Inspection::open(options, BackgroundThreads::None);
         }
-        let PartialStore { disk, findings } = store_disk::open_partial(options)?;
-        let inspection = Inspection::of(Box::new(disk) as Box<dyn Disk>, options)?;
+        let opened = store_disk::open_partial(options).map_err(OpenError::of_what_is_left)?;
+        let PartialStore { disk, findings } = opened;
+        let disk = Box::new(disk) as Box<dyn Disk>;
+        let inspection = Inspection::of(disk, options).map_err(OpenError::of_what_is_left)?;
         Ok(Inspection { log_findings: findings, ..inspection })
     }
 }
@@ -206,6 +208,11 @@ impl<D: Disk> Inspection<D> {
             Some(_) => Ok(Inspection { disk, log_findings: Vec::new() }),
             None => Err(OpenError::Missing(options.dir.clone())),
         }
+    }
+
+    /// What is wrong with its log and its runs.
+    pub fn log_findings(&self) -> &[LogFinding] {
+        &self.log_findings
     }
 
     /// The disk again.
@@ -252,10 +259,19 @@ impl<D: Disk> Inspection<D> {
         let mut stats = StoreStats { capacity: self.disk.capacity()?, ..StoreStats::default() };
         for space in StoreKeyspace::ALL {
             let (mut count, mut bytes) = (0, 0);
-            self.walk(space, &key::rest(&[]), &mut |_, value| {
+            let mut add = |_: &[u8], value: &[u8]| {
                 count += 1;
                 bytes += value.len() as u64;
-            })?;
+            };
+            if space == StoreKeyspace::Messages {
+                // Which rooms have messages is not known where runs are damaged; which channels
+                // there are is.
+                for (room, record) in self.channels(&mut |_| {})? {
+                    self.walk(space, &key::messages(room, record.first, u64::MAX), &mut add)?;
+                }
+            } else {
+                self.walk(space, &key::rest(&[]), &mut add)?;
+            }
             match space {
                 StoreKeyspace::Meta
                 | StoreKeyspace::Conversations

@@ -33,6 +33,18 @@ pub enum LogFinding {
     UnreadableRun(u64, String),
 }
 
+impl LogFinding {
+    /// Whether something is lost with it.
+    pub fn is_loss(&self) -> bool {
+        match self {
+            LogFinding::Missing { kept: KeptElsewhere::InDatabase, .. } => false,
+            LogFinding::Missing { kept: KeptElsewhere::Nowhere, .. }
+            | LogFinding::Unreadable(_)
+            | LogFinding::UnreadableRun(..) => true,
+        }
+    }
+}
+
 /// Whether the database has what the log lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeptElsewhere {
@@ -123,7 +135,11 @@ impl fmt::Display for LogFinding {
                 return write!(f, "nothing more of the log can be read: {why}");
             }
             LogFinding::UnreadableRun(run, why) => {
-                return write!(f, "the messages of run {run} cannot be read: {why}");
+                return write!(
+                    f,
+                    "the messages of run {run} cannot be read: {why}; of which channels they are is \
+                     not known, and what it changed of older ones shows as it was before"
+                );
             }
         };
         match first == last {

@@ -71,7 +71,7 @@ pub use messages::{
     ReadMarkersQuery, ReadOrder, RemoveHistory, RequestId, Requester, RosterChange, StoreError,
     StoreOp, StoreOpClass, StoreReply, StoreRequest, StoreResult, StoredDirect, WriteEpoch,
 };
-pub use opening::{go_on_without, open};
+pub use opening::{go_on_without, open, salvage_to};
 pub use options::{Durability, Options, Retention, TellingTime};
 pub use salvage::Salvaged;
 pub use simulated::{Crash, DiskFaultProfile, SimulatedDisk};

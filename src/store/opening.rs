@@ -4,10 +4,12 @@
 //! Deliberately absent: files (`store_disk`), what is damaged (`inspect`), and what is copied
 //! (`salvage`).
 
+use std::path::Path;
+
 use super::disk::{Disk, DiskError, SuspectedLoss};
 use super::fjall_disk::{BackgroundThreads, FjallDisk, log_dir, messages_dir};
 use super::inspect::{CheckFinding, Inspection};
-use super::log_reading::{KeptElsewhere, LogFinding};
+use super::log_reading::LogFinding;
 use super::salvage::{Salvaged, salvage};
 use super::store_disk::{
     FORMAT_WITHOUT_LOG, PartialStore, StoreDisk, open_partial, open_whole, put_format,
@@ -63,11 +65,53 @@ pub fn go_on_without(
     on_finding: &mut dyn FnMut(CheckFinding),
 ) -> Result<Salvaged, OpenError> {
     let dir = &options.dir;
-    let Readable { disk, suspected_loss, findings } = open_readable(options)?;
+    let readable = open_readable(options).map_err(OpenError::of_what_is_left)?;
+    let (new, new_dir) = FjallDisk::beside(options)?;
+    let salvaged = copy(readable, options, (new, dir), on_finding)?;
+    FjallDisk::replace_by(dir, &new_dir)?;
+    // Behind the database: in front of one without a log's id they count for nothing.
+    FjallDisk::put_aside(dir, &log_dir(dir))?;
+    FjallDisk::put_aside(dir, &messages_dir(dir))?;
+    Ok(salvaged)
+}
+
+/// Copies what can be read into a new store in another directory, which must be empty. The old one
+/// stays as it is.
+pub fn salvage_to(
+    options: &Options,
+    new_dir: &Path,
+    on_finding: &mut dyn FnMut(CheckFinding),
+) -> Result<Salvaged, OpenError> {
+    let new_options = Options { dir: new_dir.to_path_buf(), ..options.clone() };
+    FjallDisk::check_empty(new_dir)?;
+    let readable = match FjallDisk::has_log(&options.dir)? {
+        true => open_readable(options).map_err(OpenError::of_what_is_left)?,
+        // Its journal is not cut: that is for a store that goes on.
+        false => Readable {
+            disk: Box::new(FjallDisk::open_existing(options, BackgroundThreads::None)?),
+            suspected_loss: SuspectedLoss::None,
+            findings: Vec::new(),
+        },
+    };
+    FjallDisk::make_if_missing(&new_options)?;
+    let new = FjallDisk::open_existing(&new_options, BackgroundThreads::One)?;
+    let salvaged = copy(readable, options, (new, new_dir), on_finding)?;
+    let mut made = open_whole(&new_options)?;
+    made.close().map_err(|fault| copy_fault(new_dir, fault))?;
+    Ok(salvaged)
+}
+
+/// Copies what can be read into a database, for a store in this directory.
+fn copy(
+    readable: Readable,
+    options: &Options,
+    (mut new, dir): (FjallDisk, &Path),
+    on_finding: &mut dyn FnMut(CheckFinding),
+) -> Result<Salvaged, OpenError> {
+    let Readable { disk, suspected_loss, findings } = readable;
     let log_findings_count = findings.len() as u64;
     findings.into_iter().map(CheckFinding::Log).for_each(&mut *on_finding);
-    let old = Inspection::of(disk, options)?;
-    let (mut new, new_dir) = FjallDisk::beside(options)?;
+    let old = Inspection::of(disk, options).map_err(OpenError::of_what_is_left)?;
     let salvaged = salvage(&old, &mut new, suspected_loss, on_finding);
     let salvaged = salvaged.and_then(|salvaged| {
         put_format(&mut new, FORMAT_WITHOUT_LOG)?;
@@ -75,18 +119,19 @@ pub fn go_on_without(
     });
     // Both locks go before their directories do.
     drop((old, new));
-    let mut salvaged = salvaged.map_err(|fault| match fault {
-        DiskError::Full => OpenError::NoSpace(dir.clone()),
+    let salvaged = salvaged.map_err(|fault| copy_fault(dir, fault))?;
+    let findings_count = salvaged.findings_count + log_findings_count;
+    Ok(Salvaged { findings_count, ..salvaged })
+}
+
+fn copy_fault(dir: &Path, fault: DiskError) -> OpenError {
+    let dir = dir.to_path_buf();
+    match fault {
+        DiskError::Full => OpenError::NoSpace(dir),
         DiskError::Broken | DiskError::Damaged => {
-            OpenError::System { dir: dir.clone(), what: "copying it failed".into() }
+            OpenError::System { dir, what: "copying it failed".into() }
         }
-    })?;
-    FjallDisk::replace_by(dir, &new_dir)?;
-    // Behind the database: in front of one without a log's id they count for nothing.
-    FjallDisk::put_aside(dir, &log_dir(dir))?;
-    FjallDisk::put_aside(dir, &messages_dir(dir))?;
-    salvaged.findings_count += log_findings_count;
-    Ok(salvaged)
+    }
 }
 
 /// Opens as much of a damaged store as there is.
@@ -104,14 +149,8 @@ fn open_readable(options: &Options) -> Result<Readable, OpenError> {
 
 /// A commit writes what it changes; which channels one wrote that is gone nobody knows.
 fn suspected_loss(findings: &[LogFinding]) -> SuspectedLoss {
-    let is_kept = |finding: &LogFinding| match finding {
-        LogFinding::Missing { kept: KeptElsewhere::InDatabase, .. } => true,
-        LogFinding::Missing { kept: KeptElsewhere::Nowhere, .. }
-        | LogFinding::Unreadable(_)
-        | LogFinding::UnreadableRun(..) => false,
-    };
-    match findings.iter().all(is_kept) {
-        true => SuspectedLoss::None,
-        false => SuspectedLoss::AllChannels,
+    match findings.iter().any(LogFinding::is_loss) {
+        true => SuspectedLoss::AllChannels,
+        false => SuspectedLoss::None,
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! Deliberately absent: which runs count, and what a run is (`runs`), files (`runs_disk`).
 
+mod passed_damage;
 mod sequence;
 mod sorter;
 
@@ -28,6 +29,7 @@ use crate::runs::{
     RunSetOpenError, RunSetOptions, RunView, ScanDirection, ScanItem,
 };
 use crate::runs_disk::RunFiles;
+use passed_damage::PassedDamage;
 use sorter::{Sorter, SorterEvent};
 
 pub use sequence::RunSequence;
@@ -170,6 +172,9 @@ impl SortedRuns {
             ReadOrder::OldestFirst => ScanDirection::Forward,
             ReadOrder::NewestFirst => ScanDirection::Backward,
         };
+        if let Writer::Nobody = self.writer {
+            return self.scan_past_damage(range, direction, on_message);
+        }
         let mut files = self.files.borrow_mut();
         let mut scan = self.view.scan(&mut *files, range, direction).map_err(disk_error)?;
         // Damage is told early; what stands before it is read all the same.
@@ -206,6 +211,41 @@ impl SortedRuns {
             return Err(DiskError::Damaged);
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The same for whoever looks at a store at rest: all that can be read, whatever is damaged
+    /// before it. Messages that are missing between others say where damage is, so it ends with
+    /// `Damaged` only where the end of the room may be.
+    fn scan_past_damage(
+        &self,
+        range: RoomRange,
+        direction: ScanDirection,
+        on_message: &mut SortedCallback<'_>,
+    ) -> Result<ControlFlow<()>, DiskError> {
+        // Whoever is told may ask for others meanwhile.
+        let mut files = self.files.borrow().another();
+        let mut scan = self.view.scan(&mut files, range, direction).map_err(disk_error)?;
+        let mut passed = PassedDamage::default();
+        while let Some(item) = scan.next(&mut files).map_err(disk_error)? {
+            match item {
+                ScanItem::Entry(found) => {
+                    passed.on_entry(&found);
+                    let last = RunSequence(found.log.last).of_log();
+                    if on_message(found.entry.key, &found.entry.value, last).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                ScanItem::Damaged(run, range) => {
+                    remember_damage(&self.dir);
+                    let info = self.view.runs().map(|run| run.info()).find(|info| info.id == run);
+                    passed.on_damage(info.expect("a scan is of the view's runs").log, range);
+                }
+            }
+        }
+        match passed.may_be_the_end() {
+            true => Err(DiskError::Damaged),
+            false => Ok(ControlFlow::Continue(())),
+        }
     }
 
     /// The nearest room with messages, at a room or behind it in this order.

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::cli::text::{date, json_line, plain};
 use crate::store::{
     CheckFinding, CheckTotals, DeadLetter, GivenReaction, KeptElsewhere, LogFinding, LossKind,
-    StoreKeyspace, StoreStats,
+    Salvaged, StoreKeyspace, StoreStats,
 };
 use crate::wire::{Payload, Publication};
 
@@ -88,6 +88,23 @@ impl OutputForm {
                 let channels = counted(channels_count, "channel");
                 format!("{channels}, {}: {found}", counted(messages_count, "message"))
             }
+            OutputForm::Json => ObjectWriter::new()
+                .number("channels_count", channels_count)
+                .number("messages_count", messages_count)
+                .number("findings_count", findings_count)
+                .end(),
+        }
+    }
+
+    pub(super) fn salvaged(self, salvaged: Salvaged) -> String {
+        let Salvaged { channels_count, messages_count, findings_count } = salvaged;
+        match self {
+            OutputForm::Text => format!(
+                "copied {} and {}: {}",
+                counted(channels_count, "channel"),
+                counted(messages_count, "message"),
+                counted(findings_count, "finding")
+            ),
             OutputForm::Json => ObjectWriter::new()
                 .number("channels_count", channels_count)
                 .number("messages_count", messages_count)

@@ -2,7 +2,7 @@
 //!
 //! Deliberately absent: what is done about them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::OpenError;
 use super::super::disk::DiskError;
@@ -12,7 +12,7 @@ use super::layout;
 pub fn reopen_fault(fault: &OpenError) -> DiskError {
     tracing::error!("the store could not be read again: {fault}");
     match fault {
-        OpenError::Damaged { .. } => DiskError::Damaged,
+        OpenError::Damaged { .. } | OpenError::Unreadable { .. } => DiskError::Damaged,
         OpenError::NoSpace(_) | OpenError::ConversionSpace { .. } => DiskError::Full,
         OpenError::Missing(_)
         | OpenError::NotADirectory(_)
@@ -65,13 +65,27 @@ pub fn open_fault(dir: &Path, error: fjall::Error) -> OpenError {
             OpenError::Newer { dir, found: None }
         }
         fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
-            layout::io_open_fault(&dir, &error)
+            io_error_in_database(dir, &error)
         }
         error => match disk_fault_is_damage(&error) {
             true => OpenError::Damaged { dir, what: format!("its tables do not open ({error:?})") },
             false => OpenError::System { dir, what: format!("{error:?}") },
         },
     }
+}
+
+/// The directory is there, and its database, too: where files are missing in that, or end too
+/// early, it is damaged.
+fn io_error_in_database(dir: PathBuf, error: &std::io::Error) -> OpenError {
+    use std::io::ErrorKind;
+    let what = match error.kind() {
+        ErrorKind::NotFound | ErrorKind::AlreadyExists => "a file of its database is missing",
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidInput | ErrorKind::InvalidData => {
+            "a file of its database is not as it was written"
+        }
+        _ => return layout::io_open_fault(&dir, error),
+    };
+    OpenError::Damaged { dir, what: format!("{what} ({error})") }
 }
 
 fn disk_fault_is_damage(error: &fjall::Error) -> bool {

@@ -57,6 +57,18 @@ pub fn check_dir(dir: &Path) -> Result<(), OpenError> {
     rustix::fs::access(dir, all).map_err(|error| io_open_fault(dir, &error.into()))
 }
 
+/// Refuses a directory with anything in it.
+pub fn check_empty(dir: &Path) -> Result<(), OpenError> {
+    let mut entries = fs::read_dir(dir).map_err(|error| io_open_fault(dir, &error))?;
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => {
+            let what = "it is not empty, and a new store is to be made in it".to_owned();
+            Err(OpenError::System { dir: dir.to_path_buf(), what })
+        }
+    }
+}
+
 /// Whether there is a database.
 pub fn exists(dir: &Path, db_dir: &Path) -> Result<bool, OpenError> {
     db_dir.try_exists().map_err(|error| io_open_fault(dir, &error))

@@ -1,7 +1,8 @@
 //! The messages of one channel at rest, in their order, and what is lost between them.
 //!
-//! A damaged block is met once and ends a scan, so a walk goes from both ends and then asks for
-//! what lies between, one by one.
+//! A damaged block of a database is met once and ends a scan, so a walk goes from both ends and then
+//! asks for what lies between, one by one. Scans of runs go past damage, and end with it only where
+//! the end may be lost.
 //!
 //! Deliberately absent: what is said about a loss, and what is copied.
 
@@ -38,9 +39,18 @@ impl ChannelWalk {
         &self.losses
     }
 
-    fn take(&mut self, key: &[u8], value: &[u8], on_message: &mut dyn FnMut(&Publication)) {
+    /// Takes a message; `why` is asked where some before it are missing.
+    fn take(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        why: &dyn Fn(u64) -> LossKind,
+        on_message: &mut dyn FnMut(&Publication),
+    ) {
         let Some((_, offset)) = key::message_of(key) else { return };
-        self.lose_up_to(offset, LossKind::Missing);
+        if self.next < offset {
+            self.lose_up_to(offset, why(self.next));
+        }
         match record::take_message(value, offset) {
             Ok((publication, _)) => {
                 self.good_count += 1;
@@ -76,15 +86,22 @@ pub(in crate::store) fn walk_channel<D: Disk>(
     on_message: &mut dyn FnMut(&Publication),
 ) -> Result<ChannelWalk, DiskError> {
     let mut walked = ChannelWalk { next: record.first, good_count: 0, losses: Vec::new() };
+    // Some disks go on behind damage.
+    let why = |offset: u64| match disk.get(StoreKeyspace::Messages, &key::message(room, offset)) {
+        Ok(_) => LossKind::Missing,
+        Err(_) => LossKind::Damaged,
+    };
     let range = key::messages(room, record.first, u64::MAX);
     let forwards =
         disk.scan(StoreKeyspace::Messages, &range, ReadOrder::OldestFirst, &mut |key, value| {
-            walked.take(key, value, on_message);
+            walked.take(key, value, &why, on_message);
             ControlFlow::Continue(())
         });
     match forwards {
         Ok(()) => {
-            walked.lose_up_to(record.head.saturating_add(1), LossKind::Missing);
+            if walked.next <= record.head {
+                walked.lose_up_to(record.head.saturating_add(1), why(walked.next));
+            }
             return Ok(walked);
         }
         Err(DiskError::Damaged) => {}
@@ -106,7 +123,7 @@ pub(in crate::store) fn walk_channel<D: Disk>(
     for offset in walked.next..begin.unwrap_or(end.saturating_add(1)) {
         let key = key::message(room, offset);
         match disk.get(StoreKeyspace::Messages, &key) {
-            Ok(Some(value)) => walked.take(&key, &value, on_message),
+            Ok(Some(value)) => walked.take(&key, &value, &why, on_message),
             Ok(None) => walked.lose_up_to(offset + 1, LossKind::Missing),
             Err(DiskError::Damaged) => walked.lose_up_to(offset + 1, LossKind::Damaged),
             Err(fault) => return Err(fault),
@@ -118,7 +135,7 @@ pub(in crate::store) fn walk_channel<D: Disk>(
     }
     let range = key::messages(room, walked.next, u64::MAX);
     match disk.scan(StoreKeyspace::Messages, &range, ReadOrder::OldestFirst, &mut |key, value| {
-        walked.take(key, value, on_message);
+        walked.take(key, value, &why, on_message);
         ControlFlow::Continue(())
     }) {
         Ok(()) | Err(DiskError::Damaged) => Ok(walked),

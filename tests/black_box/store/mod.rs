@@ -2,6 +2,7 @@
 //! `rookery store` says about one at rest.
 
 mod commands;
+mod damage;
 mod groups;
 mod load;
 mod opening;
