@@ -11,7 +11,6 @@ mod passed_damage;
 mod sequence;
 mod sorter;
 
-use std::cell::RefCell;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -86,7 +85,7 @@ pub struct SortedRuns {
     dir: PathBuf,
     log_id: u64,
     view: Arc<RunView>,
-    files: RefCell<RunFiles>,
+    files: RunFiles,
     records: AppliedRecords,
     writer: Writer,
 }
@@ -104,7 +103,7 @@ impl SortedRuns {
         let sorter = Sorter::start(set, files.another(), records.clone());
         let writer = Writer::Sorter(sorter.map_err(RunsOpenError::System)?);
         let dir = dir.to_path_buf();
-        Ok(SortedRuns { dir, log_id, view, files: RefCell::new(files), records, writer })
+        Ok(SortedRuns { dir, log_id, view, files, records, writer })
     }
 
     /// Opens the runs of a store's directory as they are.
@@ -140,7 +139,7 @@ impl SortedRuns {
         let opened = RunView::open(&mut files, options(log_id)).map_err(RunsOpenError::Set);
         let (view, damaged) = opened?;
         let (dir, writer, view) = (dir.to_path_buf(), Writer::Nobody, Arc::new(view));
-        Ok((SortedRuns { dir, log_id, view, files: RefCell::new(files), records, writer }, damaged))
+        Ok((SortedRuns { dir, log_id, view, files, records, writer }, damaged))
     }
 
     fn take_event(&mut self, event: SorterEvent) -> RunsEvent {
@@ -175,15 +174,16 @@ impl SortedRuns {
         if let Writer::Nobody = self.writer {
             return self.scan_past_damage(range, direction, on_message);
         }
-        let mut files = self.files.borrow_mut();
-        let mut scan = self.view.scan(&mut *files, range, direction).map_err(disk_error)?;
+        // Whoever is told may ask for others meanwhile.
+        let mut files = self.files.another();
+        let mut scan = self.view.scan(&mut files, range, direction).map_err(disk_error)?;
         // Damage is told early; what stands before it is read all the same.
         let mut damaged: Option<u64> = None;
         let is_before = |damaged: Option<u64>, offset: u64| match order {
             ReadOrder::OldestFirst => damaged.is_some_and(|first| first <= offset),
             ReadOrder::NewestFirst => damaged.is_some_and(|last| offset <= last),
         };
-        while let Some(item) = scan.next(&mut *files).map_err(disk_error)? {
+        while let Some(item) = scan.next(&mut files).map_err(disk_error)? {
             match item {
                 ScanItem::Entry(found) => {
                     if is_before(damaged, found.entry.key.offset) {
@@ -222,8 +222,7 @@ impl SortedRuns {
         direction: ScanDirection,
         on_message: &mut SortedCallback<'_>,
     ) -> Result<ControlFlow<()>, DiskError> {
-        // Whoever is told may ask for others meanwhile.
-        let mut files = self.files.borrow().another();
+        let mut files = self.files.another();
         let mut scan = self.view.scan(&mut files, range, direction).map_err(disk_error)?;
         let mut passed = PassedDamage::default();
         while let Some(item) = scan.next(&mut files).map_err(disk_error)? {
@@ -250,10 +249,10 @@ impl SortedRuns {
 
     /// The nearest room with messages, at a room or behind it in this order.
     fn next_room(&self, room: RoomId, order: ReadOrder) -> Result<Option<RoomId>, DiskError> {
-        let mut files = self.files.borrow_mut();
+        let mut files = self.files.another();
         let found = match order {
-            ReadOrder::OldestFirst => self.view.room_from(&mut *files, room),
-            ReadOrder::NewestFirst => self.view.room_up_to(&mut *files, room),
+            ReadOrder::OldestFirst => self.view.room_from(&mut files, room),
+            ReadOrder::NewestFirst => self.view.room_up_to(&mut files, room),
         };
         found.map_err(|error| self.read_error(error))
     }
@@ -285,7 +284,7 @@ fn disk_error(error: RunDiskError) -> DiskError {
 
 impl MessageRuns for SortedRuns {
     fn get(&self, key: EntryKey) -> Result<Option<SortedMessage>, DiskError> {
-        let found = self.view.get(&mut *self.files.borrow_mut(), key);
+        let found = self.view.get(&mut self.files.another(), key);
         let found = found.map_err(|error| self.read_error(error))?;
         Ok(found.map(|found| {
             let run_last = RunSequence(found.log.last).of_log();
