@@ -153,7 +153,7 @@ fn the_log_lets_go_what_the_database_has_for_good() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let mut disk = opened(dir);
-    for number in 0..400_u32 {
+    for number in 0..800_u32 {
         put(&mut disk, &number.to_be_bytes(), &[7; 10_000]);
     }
     disk.close().unwrap();
@@ -162,9 +162,10 @@ fn the_log_lets_go_what_the_database_has_for_good() {
         .unwrap()
         .map(|entry| entry.unwrap().metadata().unwrap().len())
         .sum();
-    assert!(log_bytes < 4 << 20, "{log_bytes} of 8,000,000 that were written");
+    // However late the thread that sorts is: commits wait where thirty segments are not sorted.
+    assert!(log_bytes < 6 << 20, "{log_bytes} of 16,000,000 that were written");
     let disk = opened(dir);
-    check(&disk, &399_u32.to_be_bytes(), Some(&[7; 10_000]));
+    check(&disk, &799_u32.to_be_bytes(), Some(&[7; 10_000]));
     drop(disk);
     // What is gone from the log, and was lost behind it, is told.
     for journal in journals(dir) {
