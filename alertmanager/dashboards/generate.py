@@ -467,6 +467,21 @@ def store_log(board):
     name = "chat_store_log_unapplied_age_seconds"
     board.panel("Since when it lacks that", [(total(name, "instance"), "{{instance}}")], "s",
                 help_of(name) + " Above 10 s somebody is told.", steps=[("green", None), ("orange", 10)])
+    waits, limit = "chat_store_log_unsorted_bytes", "chat_store_log_unsorted_limit_bytes"
+    board.panel("What is not sorted", [
+        (total(waits, "instance"), "{{instance}} in the log"),
+        (total(limit, "instance"), "{{instance}} limit"),
+    ], "bytes", help_of(waits, limit) + " Above half of it somebody is told.")
+    name = "chat_store_log_sorting_age_seconds"
+    board.panel("Since when it is sorted", [(total(name, "instance"), "{{instance}}")], "s",
+                help_of(name) + " Above two minutes somebody is told.",
+                steps=[("green", None), ("orange", 120)])
+    name = "chat_store_run_bytes"
+    board.panel("Sorted messages", [(total(name, "instance, state"), "{{instance}} {{state}}")],
+                "bytes", help_of(name), stacked=True)
+    name, failures = "chat_store_run_moved_bytes_total", "chat_store_run_failures_total"
+    board.panel("Sorting and merging", [(rate(name, "instance"), "{{instance}}")], "Bps", help_of(name))
+    board.panel("Sorting that failed", [(rate(failures, "instance"), "{{instance}}")], "cps", help_of(failures))
     name = "chat_store_log_segments"
     board.panel("Segments", [(total(name, "instance, state"), "{{instance}} {{state}}")], "short",
                 help_of(name), stacked=True)

@@ -6,7 +6,7 @@ use super::labels::{
     AcceptFailure, BackendMethod, BackendOutcome, Blame, BlockKind, ChatType, CloseReason,
     DeadLetterReason, DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage,
     HeartbeatOutcome, LaneKind, LogSegmentState, LostLine, Page, Protocol, PublishResult, Recovery,
-    RejectReason, Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected,
+    RejectReason, RunState, Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected,
     TenantOutcome, TokenClaim,
 };
 use super::row::{Axis, MetricKind, MetricRow, catalogue, exemplar_places, places};
@@ -206,6 +206,10 @@ catalogue! {
     StoreLogFailures = "chat_store_log_failures_total".store();
     /// Times that a part of the log was damaged when it was read, and that the database had all of it.
     StoreLogDamages = "chat_store_log_damages_total".store();
+    /// Bytes that were written to sort messages, and read and written to merge what is sorted.
+    StoreRunMovedBytes = "chat_store_run_moved_bytes_total".store();
+    /// Times that sorted messages could not be written, or not be merged.
+    StoreRunFailures = "chat_store_run_failures_total".store();
     /// Direct messages that were given up.
     DeadLetters(reason: DeadLetterReason) = "chat_dead_letter_total".store();
 
@@ -297,6 +301,14 @@ catalogue! {
     StoreLogUnappliedAge = "chat_store_log_unapplied_age_seconds".store().in_ms();
     /// Bytes of keys and values that are in memory until the database has them.
     StoreLogLayersBytes = "chat_store_log_layers_bytes".store();
+    /// Bytes of the log whose messages are not sorted yet.
+    StoreLogUnsortedBytes = "chat_store_log_unsorted_bytes".store();
+    /// At so many, no messages are taken until a quarter of it is sorted.
+    StoreLogUnsortedLimitBytes = "chat_store_log_unsorted_limit_bytes".store();
+    /// For how long messages have been sorted that are in memory until that is over.
+    StoreLogSortingAge = "chat_store_log_sorting_age_seconds".store().in_ms();
+    /// Bytes of files of sorted messages.
+    StoreRunBytes(state: RunState) = "chat_store_run_bytes".store();
     /// Dead letters that nobody has sent again or dropped.
     DeadLetterMessages = "chat_dead_letter_messages".store();
     /// Age of the oldest of them.

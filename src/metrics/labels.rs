@@ -519,6 +519,16 @@ label! {
 }
 
 label! {
+    /// Whether sorted messages of a store were merged.
+    RunState {
+        /// They are as they were sorted.
+        Unmerged = "unmerged",
+        /// They were.
+        Merged = "merged",
+    }
+}
+
+label! {
     /// What a segment of the store's log is for.
     LogSegmentState {
         /// It has what the database does not have yet, or is written.

@@ -48,7 +48,7 @@ pub use labels::{
     AcceptFailure, Agent, BackendMethod, BackendOutcome, Blame, BlockKind, ChatType, CloseReason,
     DeadLetterReason, DeliveryOutcome, Direction, ErrorReply, HandshakeOutcome, HandshakeStage,
     HeartbeatOutcome, LaneKind, LogSegmentState, LostLine, Page, Protocol, PublishResult, Recovery,
-    RejectReason, Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected,
+    RejectReason, RunState, Sampled, Segment, SpanOutcome, StatusClass, StoreFailure, Suspected,
     TenantOutcome, TokenClaim,
 };
 pub use pulse::{CoreWork, PulseReading, TurnPhase};

@@ -30,7 +30,7 @@ use crate::clock::{now, unix_ms};
 use crate::lane::{self, LaneLimits, LaneSender, Mailbox};
 use crate::metrics::{
     Cells, Counter, DeadLetterReason, FlightCause, FlightRecord, Gauge, Histogram, LogSegmentState,
-    MetricsWriter, StoreFailure,
+    MetricsWriter, RunState, StoreFailure,
 };
 use crate::store::{
     DeadLetterTotals, Disk, Engine, LogActivity, LogWrites, OpenError, SegmentCounts, StoreCounts,
@@ -246,12 +246,16 @@ fn tell_doubt(told: &mut Option<u64>, jump_ms: Option<u64>) {
 
 /// Shows what the store's log did.
 fn publish_log(metrics: &MetricsWriter, activity: &LogActivity) {
-    let LogActivity { writes, failures, damages, checkpoints, backlog } = activity;
+    let LogActivity { writes, failures, damages, checkpoints, backlog, runs } = activity;
     let LogWrites { batches, bytes, syncs } = writes;
     metrics.add(Counter::StoreLogBatches, *batches);
     metrics.add(Counter::StoreLogBytes, *bytes);
     metrics.add(Counter::StoreLogFailures, *failures);
     metrics.add(Counter::StoreLogDamages, *damages);
+    metrics.add(Counter::StoreRunMovedBytes, runs.moved_bytes);
+    metrics.add(Counter::StoreRunFailures, runs.failures);
+    metrics.set(Gauge::StoreRunBytes(RunState::Unmerged), runs.unmerged_bytes);
+    metrics.set(Gauge::StoreRunBytes(RunState::Merged), runs.merged_bytes);
     for took in syncs {
         metrics.observe(Histogram::StoreLogSync, took.as_micros() as u64);
     }
@@ -267,6 +271,9 @@ fn publish_log(metrics: &MetricsWriter, activity: &LogActivity) {
         (Gauge::StoreLogUnappliedLimitBytes, backlog.unapplied_bytes_max),
         (Gauge::StoreLogUnappliedAge, backlog.unapplied_age_ms),
         (Gauge::StoreLogLayersBytes, backlog.layers_bytes),
+        (Gauge::StoreLogUnsortedBytes, backlog.unsorted_bytes),
+        (Gauge::StoreLogUnsortedLimitBytes, backlog.unsorted_bytes_max),
+        (Gauge::StoreLogSortingAge, backlog.sorting_ms),
     ] {
         metrics.set(gauge, value);
     }

@@ -1,5 +1,5 @@
-//! What the log in front of a database did, and how far the database is behind it, for whoever
-//! shows it.
+//! What the log in front of a database did, and how far the database and sorted runs are behind
+//! it, for whoever shows it.
 //!
 //! Invariant: what is not taken has a bound, behind which lengths are not kept one by one.
 //!
@@ -36,6 +36,21 @@ pub struct LogActivity {
     pub checkpoints: Vec<Duration>,
     /// How it is now.
     pub backlog: LogBacklog,
+    /// What was done to sorted runs, and which there are.
+    pub runs: RunsActivity,
+}
+
+/// What was done to sorted runs since it was last taken, and which there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunsActivity {
+    /// Bytes that were written, or read to be merged.
+    pub moved_bytes: u64,
+    /// How often a run could not be written or merged.
+    pub failures: u64,
+    /// Bytes of runs that were not merged yet.
+    pub unmerged_bytes: u64,
+    /// Bytes of those that were.
+    pub merged_bytes: u64,
 }
 
 /// How far a database is behind its log, and what the log has.
@@ -51,6 +66,12 @@ pub struct LogBacklog {
     pub layers_bytes: u64,
     /// Segments; those wait that only a checkpoint keeps.
     pub segments: SegmentCounts,
+    /// Bytes of the log whose messages are in no run.
+    pub unsorted_bytes: u64,
+    /// At so many, no messages are taken until some are sorted.
+    pub unsorted_bytes_max: u64,
+    /// For how long a layer of messages has been sorted, in ms; 0 where none is.
+    pub sorting_ms: u64,
 }
 
 /// Keeps how long something took, if there is room.

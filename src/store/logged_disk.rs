@@ -25,6 +25,7 @@ mod port;
 mod progress;
 mod reading;
 mod setup;
+mod sorting;
 mod start;
 mod void;
 
@@ -183,22 +184,6 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
         sequence <= self.log.as_ref().map_or(0, |log| log.tail().sequence)
     }
 
-    /// Whether the layer of messages could be sorted.
-    fn may_sort(&self) -> bool {
-        !self.messages.is_sorting()
-            && !self.messages.active().is_empty()
-            && self.is_durable(self.messages.active().last())
-    }
-
-    fn sort_if_due(&mut self) {
-        let LoggedLimits { layer_bytes, layer_log_bytes, .. } = self.setup.limits;
-        let is_large = layer_bytes <= self.messages.active().bytes()
-            || layer_log_bytes <= self.messages.active().log_bytes();
-        if is_large && self.may_sort() {
-            self.messages.sort();
-        }
-    }
-
     /// Whether there are changes that could be applied: all of them are durable, and none are
     /// being applied.
     fn may_apply(&self) -> bool {
@@ -224,25 +209,6 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
         self.progress.makes_checkpoint = true;
         self.progress.applied_bytes = 0;
         self.follower.checkpoint();
-    }
-
-    /// Waits until what is not applied or not sorted has room for another commit.
-    fn wait_for_readers(&mut self) -> Result<(), DiskError> {
-        self.wait_for_follower()?;
-        let LoggedLimits { unsorted_bytes_max, .. } = self.setup.limits;
-        while unsorted_bytes_max + unsorted_bytes_max / 4 < self.messages.unsorted_log_bytes() {
-            self.works()?;
-            if !self.messages.is_sorting() {
-                self.sync()?;
-            }
-            if self.may_sort() {
-                self.messages.sort();
-            }
-            // One that has nothing under way sorts nothing: a store that is looked at.
-            let Some(event) = self.messages.wait() else { break };
-            self.on_runs(event);
-        }
-        self.works()
     }
 
     /// Waits until what is not applied has room for another commit.
@@ -414,34 +380,6 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
         self.works()
     }
 
-    /// Waits until runs have every message.
-    fn sort_all(&mut self) -> Result<(), DiskError> {
-        loop {
-            if self.may_sort() {
-                self.messages.sort();
-            }
-            if !self.messages.is_sorting() {
-                return self.works();
-            }
-            match self.messages.wait() {
-                Some(event) => self.on_runs(event),
-                None => return Err(self.fail(DiskError::Broken)),
-            }
-            self.works()?;
-        }
-    }
-
-    /// Waits until runs have given back what they can.
-    fn reclaim_runs(&mut self) -> Result<(), DiskError> {
-        self.messages.runs_mut().reclaim();
-        loop {
-            match self.messages.wait() {
-                None | Some(RunsEvent::Reclaimed) => return self.works(),
-                Some(event) => self.on_runs(event),
-            }
-        }
-    }
-
     fn wait_for_one(&mut self) -> Result<(), DiskError> {
         match self.follower.wait() {
             Some(event) => self.on_follower(event),
@@ -595,6 +533,7 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> Disk for LoggedDisk<P, F, R> {
     }
 
     fn take_log_activity(&mut self) -> LogActivity {
-        self.counts.take(self.port.take_writes(), self.backlog())
+        let runs = self.messages.runs_mut().take_activity();
+        self.counts.take(self.port.take_writes(), self.backlog(), runs)
     }
 }

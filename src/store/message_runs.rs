@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::disk::DiskError;
+use super::log_activity::RunsActivity;
 use super::message_layer::MessageLayer;
 use super::messages::ReadOrder;
 use crate::runs::EntryKey;
@@ -76,4 +77,7 @@ pub trait MessageRuns {
 
     /// Bytes that they take on the disk.
     fn used_bytes(&self) -> u64;
+
+    /// What was done to them since this was last asked, and which there are.
+    fn take_activity(&mut self) -> RunsActivity;
 }

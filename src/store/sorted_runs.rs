@@ -18,13 +18,14 @@ use std::sync::Arc;
 
 use super::disk::DiskError;
 use super::fjall_disk::{AppliedRecords, messages_dir, remember_damage};
+use super::log_activity::RunsActivity;
 use super::log_reading::LogFinding;
 use super::message_layer::MessageLayer;
 use super::message_runs::{MessageRuns, RunsEvent, SortedCallback, SortedMessage};
 use super::messages::ReadOrder;
 use crate::base::RoomId;
 use crate::runs::{
-    DamagedRun, EntryKey, MergeSizes, RoomRange, RunDiskError, RunReadError, RunSet,
+    DamagedRun, EntryKey, MergeSizes, RoomRange, Run, RunDiskError, RunReadError, RunSet,
     RunSetOpenError, RunSetOptions, RunView, ScanDirection, ScanItem,
 };
 use crate::runs_disk::RunFiles;
@@ -384,5 +385,16 @@ impl MessageRuns for SortedRuns {
 
     fn used_bytes(&self) -> u64 {
         self.view.runs().map(|run| run.info().bytes).sum()
+    }
+
+    fn take_activity(&mut self) -> RunsActivity {
+        let (moved_bytes, failures) = match &self.writer {
+            Writer::Sorter(sorter) => sorter.take_counts(),
+            Writer::Nobody | Writer::Failed => (0, 0),
+        };
+        let is_new = |run: &&Arc<Run>| run.info().level == 0;
+        let unmerged_bytes = self.view.runs().filter(is_new).map(|run| run.info().bytes).sum();
+        let merged_bytes = self.used_bytes() - unmerged_bytes;
+        RunsActivity { moved_bytes, failures, unmerged_bytes, merged_bytes }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::disk::DiskError;
 use super::fjall_disk::DatabaseMessages;
+use super::log_activity::RunsActivity;
 use super::message_layer::MessageLayer;
 use super::message_runs::{MessageRuns, RunsEvent, SortedCallback, SortedMessage};
 use super::messages::ReadOrder;
@@ -101,6 +102,13 @@ impl MessageRuns for StoreMessages {
         match self {
             StoreMessages::Runs(runs) => runs.used_bytes(),
             StoreMessages::Database(messages) => messages.used_bytes(),
+        }
+    }
+
+    fn take_activity(&mut self) -> RunsActivity {
+        match self {
+            StoreMessages::Runs(runs) => runs.take_activity(),
+            StoreMessages::Database(messages) => messages.take_activity(),
         }
     }
 }

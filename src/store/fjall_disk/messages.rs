@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::super::disk::{DiskError, StoreKeyspace};
 use super::super::key;
+use super::super::log_activity::RunsActivity;
 use super::super::message_layer::MessageLayer;
 use super::super::message_runs::{MessageRuns, RunsEvent, SortedCallback, SortedMessage};
 use super::super::messages::ReadOrder;
@@ -103,5 +104,9 @@ impl MessageRuns for DatabaseMessages {
 
     fn used_bytes(&self) -> u64 {
         0
+    }
+
+    fn take_activity(&mut self) -> RunsActivity {
+        RunsActivity::default()
     }
 }

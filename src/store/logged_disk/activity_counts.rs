@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::super::log_activity::{LogActivity, LogBacklog, LogWrites, keep_length};
+use super::super::log_activity::{LogActivity, LogBacklog, LogWrites, RunsActivity, keep_length};
 
 /// What happened since it was last taken.
 #[derive(Debug, Default)]
@@ -30,9 +30,14 @@ impl ActivityCounts {
         keep_length(&mut self.checkpoints, took);
     }
 
-    /// All of it, with what was written and how it is now.
-    pub fn take(&mut self, writes: LogWrites, backlog: LogBacklog) -> LogActivity {
+    /// All of it, with what was written, how it is now, and what was done to runs.
+    pub fn take(
+        &mut self,
+        writes: LogWrites,
+        backlog: LogBacklog,
+        runs: RunsActivity,
+    ) -> LogActivity {
         let ActivityCounts { failures, damages, checkpoints } = std::mem::take(self);
-        LogActivity { writes, failures, damages, checkpoints, backlog }
+        LogActivity { writes, failures, damages, checkpoints, backlog, runs }
     }
 }

@@ -29,6 +29,12 @@ impl<P: LogPort, F: LogFollower, R: MessageRuns> LoggedDisk<P, F, R> {
             unapplied_age_ms: since_ms.map_or(0, |since| self.clock.ms().saturating_sub(since)),
             layers_bytes: (self.active.changes.bytes() + frozen_bytes) as u64,
             segments: segments.unwrap_or_default(),
+            unsorted_bytes: self.messages.unsorted_log_bytes() as u64,
+            unsorted_bytes_max: self.setup.limits.unsorted_bytes_max as u64,
+            sorting_ms: match self.messages.is_sorting() {
+                true => self.clock.ms().saturating_sub(self.progress.sorting_since_ms),
+                false => 0,
+            },
         }
     }
 }

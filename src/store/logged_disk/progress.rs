@@ -15,6 +15,8 @@ pub struct Progress {
     pub makes_checkpoint: bool,
     /// When something was applied last.
     pub applied_at_ms: u64,
+    /// When the layer of messages was frozen that is sorted, or was last.
+    pub sorting_since_ms: u64,
 }
 
 impl Progress {

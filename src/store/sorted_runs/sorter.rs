@@ -7,6 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -57,9 +58,17 @@ enum Order {
     Dispose(Arc<MessageLayer>),
 }
 
+/// What the thread did since somebody last asked.
+#[derive(Debug, Default)]
+struct SorterCounts {
+    moved_bytes: AtomicU64,
+    failures: AtomicU64,
+}
+
 /// The thread, as the store sees it.
 #[derive(Debug)]
 pub struct Sorter {
+    counts: Arc<SorterCounts>,
     /// `None` when it is to end.
     orders: Option<Sender<Order>>,
     events: Receiver<SorterEvent>,
@@ -73,11 +82,20 @@ impl Sorter {
     pub fn start(set: RunSet, files: RunFiles, records: AppliedRecords) -> io::Result<Sorter> {
         let (orders, wanted) = channel();
         let (done, events) = channel();
-        let work = Work::new(set, files, records, done);
+        let counts = Arc::<SorterCounts>::default();
+        let mut work = Work::new(set, files, records, done);
+        work.counts = Arc::clone(&counts);
         let thread = thread::Builder::new()
             .name("store-sort".to_owned())
             .spawn(move || work.run(&wanted))?;
-        Ok(Sorter { orders: Some(orders), events, thread: Some(thread), under_way: 0 })
+        Ok(Sorter { counts, orders: Some(orders), events, thread: Some(thread), under_way: 0 })
+    }
+
+    /// Bytes that it wrote, and read to merge them, and how often it failed, since this was asked
+    /// last.
+    pub fn take_counts(&self) -> (u64, u64) {
+        let SorterCounts { moved_bytes, failures } = &*self.counts;
+        (moved_bytes.swap(0, Relaxed), failures.swap(0, Relaxed))
     }
 
     /// Gives it a layer.
@@ -160,6 +178,7 @@ struct Work {
     files: RunFiles,
     records: AppliedRecords,
     events: Sender<SorterEvent>,
+    counts: Arc<SorterCounts>,
     /// A layer that is to be sorted, as soon as a run can be begun.
     waiting: Option<Arc<MessageLayer>>,
     /// Where the layer ends that is being sorted.
@@ -193,6 +212,7 @@ impl Work {
             files,
             records,
             events,
+            counts: Arc::default(),
             waiting,
             sorting,
             told,
@@ -286,7 +306,9 @@ impl Work {
             unmerged_bytes: self.set.unmerged_bytes(),
         };
         let now_us = self.begun.elapsed().as_micros() as u64;
-        match self.pace.wait_us(now_us, self.set.take_moved_bytes(), backlog) {
+        let moved_bytes = self.set.take_moved_bytes();
+        self.counts.moved_bytes.fetch_add(moved_bytes, Relaxed);
+        match self.pace.wait_us(now_us, moved_bytes, backlog) {
             0 => Next::Step,
             wait_us => Next::Pause(Duration::from_micros(wait_us)),
         }
@@ -345,6 +367,7 @@ impl Work {
 
     fn on_error(&mut self, error: RunStepError) -> Next {
         tracing::warn!("writing the store's messages: {error}");
+        self.counts.failures.fetch_add(1, Relaxed);
         let failure = match error {
             RunStepError::Disk(error) => disk_error(error),
             RunStepError::Damaged(_) => DiskError::Damaged,

@@ -274,6 +274,26 @@ fn a_conversion_that_ended_anywhere_goes_on() {
     }
 }
 
+#[test]
+fn what_is_sorted_is_counted_and_its_files_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut disk = opened(dir.path());
+    for offset in 1..=200_u64 {
+        let mut batch = Batch::default();
+        batch.put(StoreKeyspace::Messages, &key::message(RoomId(1), offset), [7; 10_000]);
+        disk.commit(&mut batch, SyncMode::Now).unwrap();
+    }
+    let before = disk.take_log_activity();
+    assert!(2_000_000 <= before.backlog.unsorted_bytes + before.runs.moved_bytes, "{before:?}");
+    disk.close().unwrap();
+    let after = disk.take_log_activity();
+    assert_eq!((after.backlog.unsorted_bytes, after.runs.failures), (0, 0));
+    let files = after.runs.unmerged_bytes + after.runs.merged_bytes;
+    assert!(0 < after.runs.unmerged_bytes && 2_000_000 < files, "{after:?}");
+    assert!(2_000_000 <= before.runs.moved_bytes + after.runs.moved_bytes);
+    assert_eq!(disk.take_log_activity().runs.moved_bytes, 0, "each is told once");
+}
+
 /// A name that each number has for itself.
 fn numbered(number: u32) -> Vec<u8> {
     [b"n", &number.to_be_bytes()[..]].concat()

@@ -132,6 +132,7 @@ WAITS = {
     "ChatSlowConsumers": "slow readers are closed on purpose",
     "ChatStoreLogFailing": "it was read again and works; while it does not, ChatStoreBroken is critical",
     "ChatStoreLogSlow": "what clients see is critical, and so is a store that fails",
+    "ChatStoreSortFailing": "the log has what is not sorted; while it grows, ChatStoreSortBehind tells",
     "ChatStoreSlow": "what clients see is critical, and so is a store that fails",
     "ChatTaskLeakPerConn": "ChatMemoryHeadroomLow tells when it comes near",
     "ChatTaskLeakTrend": "ChatMemoryHeadroomLow tells when it comes near",
@@ -289,6 +290,8 @@ CASES = {
             alert("ChatStoreLogSlow", **A),
             alert("ChatStoreLogBehind", horizon="hours", **A),
             alert("ChatStoreLogFailing", **A),
+            alert("ChatStoreSortBehind", horizon="hours", **A),
+            alert("ChatStoreSortFailing", **A),
             alert("ChatSlowConsumers", **A),
             alert("ChatMsgDeliveryFailureHigh", slo="msg_reachability"),
             alert("ChatErrorBudgetBurn", "critical", slo="msg_reachability"),
@@ -315,6 +318,11 @@ CASES = {
         [alert("ChatStoreLogBehind", horizon="hours", **A)],
         [alert("ChatStoreSlow", **A)],
         [alert("ChatStoreSlow", **B), alert("ChatStoreLogSlow", **A)],
+    ),
+    "a store that cannot sort as fast as it is told": (
+        [alert("ChatStoreSortBehind", horizon="hours", **A)],
+        [alert("ChatStoreSlow", **A)],
+        [alert("ChatStoreSlow", **B), alert("ChatStoreLogBehind", horizon="hours", **A)],
     ),
     "many that are gone at once come back at once": (
         [alert("ChatMassDisconnect", **A)],

@@ -27,6 +27,12 @@ fn messages_are_refused_where_too_much_is_not_sorted_and_records_go_on() {
     }
     let unsorted = disk.messages.unsorted_log_bytes();
     assert!((BOUND..BOUND + 12_000).contains(&unsorted), "{unsorted}");
+    let LogBacklog { unsorted_bytes, unsorted_bytes_max, sorting_ms, .. } =
+        disk.take_log_activity().backlog;
+    assert_eq!((unsorted_bytes as usize, unsorted_bytes_max as usize), (unsorted, BOUND));
+    assert_eq!(sorting_ms, 0);
+    disk.tend(1_700).unwrap();
+    assert_eq!(disk.take_log_activity().backlog.sorting_ms, 700);
     for number in 0..100_u32 {
         commit(disk, StoreKeyspace::Markers, &number.to_be_bytes());
         let unsorted = disk.messages.unsorted_log_bytes();
@@ -40,6 +46,10 @@ fn messages_are_refused_where_too_much_is_not_sorted_and_records_go_on() {
         disk.tend(1_000).unwrap();
     }
     assert!(disk.messages.unsorted_log_bytes() < BOUND);
+    while disk.messages.is_sorting() {
+        disk.tend(9_000).unwrap();
+    }
+    assert_eq!(disk.take_log_activity().backlog.sorting_ms, 0);
 }
 
 #[test]

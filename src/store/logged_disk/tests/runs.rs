@@ -7,6 +7,7 @@ use crate::base::{Prng, RoomId};
 use crate::runs::EntryKey;
 use crate::store::disk::DiskError;
 use crate::store::layered_messages::ChannelFloor;
+use crate::store::log_activity::RunsActivity;
 use crate::store::message_layer::MessageLayer;
 use crate::store::message_runs::{MessageRuns, RunsEvent, SortedCallback, SortedMessage};
 use crate::store::messages::ReadOrder;
@@ -165,5 +166,9 @@ impl MessageRuns for SimulatedRuns {
 
     fn used_bytes(&self) -> u64 {
         0
+    }
+
+    fn take_activity(&mut self) -> RunsActivity {
+        RunsActivity::default()
     }
 }
